@@ -1,0 +1,230 @@
+"""What can go wrong, and what follows from it.
+
+Every error of this package is an `Error` and carries its consequence: the exit code of a run that
+it ends, whether the same thing may work later (`transient`), and a hint for the person who reads
+it.  The hint is attached as a note (PEP 678), so it stands in each traceback behind the exception.
+
+Errors are made once, where the operating system or the server spoke, and are never wrapped again.
+"""
+
+import errno
+import os
+import socket
+
+
+DONE = 0
+FILES_FAILED = 1
+USAGE = 64
+UNAVAILABLE = 69
+SOFTWARE = 70
+LOCK_LEFT_BEHIND = 73
+COME_BACK_LATER = 75
+LOGIN_REFUSED = 77
+CONFIGURATION = 78
+
+#: Of several reasons to end a run the first one in this order decides its exit code.
+PRECEDENCE = (
+    SOFTWARE,
+    LOCK_LEFT_BEHIND,
+    CONFIGURATION,
+    LOGIN_REFUSED,
+    UNAVAILABLE,
+    COME_BACK_LATER,
+    FILES_FAILED,
+    DONE,
+)
+
+
+def decisive(codes):
+    """Return the exit code that decides among `codes`, an iterable of exit codes (0 if empty)."""
+    return min(codes, key=PRECEDENCE.index, default=DONE)
+
+
+class Error(Exception):
+    """Something that this package foresees.
+
+    `hint` tells a person what to do next, `exit_code` overrides the one of the class.
+    """
+
+    exit_code = SOFTWARE
+    transient = False
+    #: True when it happened before the server let us in.
+    while_connecting = False
+
+    def __init__(self, *args, hint='', exit_code=None):
+        super().__init__(*args)
+        self.hint = hint
+        if hint:
+            self.add_note(hint)
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+    @property
+    def message(self):
+        """What happened, one line, without what to do about it."""
+        return str(self)
+
+
+class UsageError(Error):
+    """The command was called in a way that cannot work."""
+
+    exit_code = USAGE
+
+
+class ConfigurationError(Error):
+    """A setting, a spool or a remote directory cannot be used as it is."""
+
+    exit_code = CONFIGURATION
+
+
+class SpoolError(ConfigurationError):
+    """The spool's directories are missing, not accessible or not on one file system."""
+
+
+class SpoolBusy(Error):
+    """Another run works on this spool at this moment."""
+
+    exit_code = COME_BACK_LATER
+    transient = True
+
+
+class FileError(Error):
+    """One file cannot be delivered; the others are not concerned."""
+
+    exit_code = FILES_FAILED
+
+
+class NameRefused(FileError):
+    """A name cannot or must not go over the wire."""
+
+
+class SourceGone(FileError):
+    """The file has disappeared from the spool since it was listed."""
+
+    exit_code = DONE
+
+
+class SourceUnreadable(FileError):
+    """The local file cannot be read (to its end)."""
+
+
+class SourceChanged(FileError):
+    """The local file changed while it was being sent."""
+
+    transient = True
+
+
+class SizeMismatch(FileError):
+    """The server's file has another size than what was sent, or the server does not tell."""
+
+    transient = True
+
+
+class TargetExists(FileError):
+    """There is a file of that name on the server, and it is not to be replaced."""
+
+
+class Locked(Error):
+    """Somebody else holds a lock file on the server."""
+
+    exit_code = COME_BACK_LATER
+    transient = True
+
+    def __init__(self, name, *, holder='', hint=''):
+        super().__init__(f"'{name}' lockfile exists", hint=hint)
+        self.name = name
+        self.holder = holder
+
+
+class LockLeftBehind(Error):
+    """Our own lock file could not be removed from the server."""
+
+    exit_code = LOCK_LEFT_BEHIND
+
+
+class LocalProtocolError(Error):
+    """This package used its own protocol engine wrongly: a bug."""
+
+
+class RemoteProtocolError(Error):
+    """The server said something that no FTP server may say at this point."""
+
+    exit_code = UNAVAILABLE
+    transient = True
+
+
+class FTPOSError(Error):
+    """The operating system said no: `errno`, `strerror`, as OSError has them."""
+
+    exit_code = UNAVAILABLE
+    transient = True
+
+    def __init__(self, number, strerror, *, hint=''):
+        super().__init__(number, strerror, hint=hint)
+        self.errno = number
+        self.strerror = strerror
+
+    @property
+    def message(self):
+        return self.strerror
+
+
+class ConnectionLost(FTPOSError):
+    """The connection ended, or fell silent, although an answer was due."""
+
+
+class ServerError(Error):
+    """The server refused a command.  `code` is its reply code, the text is its reply."""
+
+    exit_code = FILES_FAILED
+
+    def __init__(self, code, text, *, hint='', exit_code=None):
+        super().__init__(text, hint=hint, exit_code=exit_code)
+        self.code = code
+
+
+class PermanentError(ServerError):
+    """The server said 5xx (RFC 959 section 4.2): the same command will be refused again."""
+
+
+class TemporaryError(ServerError):
+    """The server said 4xx (RFC 959 section 4.2): the same command may work later."""
+
+    transient = True
+
+
+class ServerFull(ServerError):
+    """The server has no room: 452 or 552 (RFC 959 section 4.2.2)."""
+
+    exit_code = UNAVAILABLE
+    transient = True
+
+
+#: What to check, by error number, when a connection cannot be made.  Source: connect(2).
+_CONNECT_HINTS = {
+    errno.ECONNREFUSED: 'Nothing listens there: check host and port, and whether the server runs.',
+    errno.ETIMEDOUT: 'Check host and port, and whether a firewall drops the packets.',
+    errno.EHOSTUNREACH: 'There is no route to the host: check the network.',
+    errno.ENETUNREACH: 'There is no route to the network: check the network.',
+}
+
+
+def from_os(error, *, doing, cls=FTPOSError, timeout=None):
+    """Translate an OSError of a socket into an `FTPOSError`.
+
+    `error` is the OSError, `doing` says in a few words what was being done, `timeout` is the
+    time-out in seconds that applied, if one did.  Returns an instance of `cls`; the caller
+    raises it `from error`.
+    """
+    if isinstance(error, TimeoutError) and error.errno is None:
+        number, text = errno.ETIMEDOUT, f'No answer within {timeout:g} s while {doing}'
+        return cls(number, text, hint=_CONNECT_HINTS[number])
+    if isinstance(error, socket.gaierror):
+        return cls(
+            error.errno,
+            f'The name cannot be resolved: {error.strerror}',
+            hint="Check the spelling of the server's name, and the name service of this machine.",
+        )
+    number = error.errno or 0
+    hint = _CONNECT_HINTS.get(number, f'It happened while {doing}; the next run tries again.')
+    return cls(number, error.strerror or os.strerror(number), hint=hint)

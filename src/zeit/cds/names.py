@@ -1,0 +1,90 @@
+"""Which names go over the wire, and the names that this package gives itself on a server.
+
+A token is `cds` and 16 hexadecimal digits; it is new for each run, so that what carries it can be
+told from everything else on the server:
+
+    NAME.TOKEN-3.part   a file that is being sent, under a name that nobody takes it by (the third
+                        one of this run: each attempt has a name of its own, so that a late
+                        clean-up of one never hits another)
+    HASH.TOKEN-3.part   the same for a NAME so long that there is no room for the suffix
+    NAME.TOKEN.aside    what stood under NAME while the new file takes its place
+    write.TOKEN         a lock file before it gets its real name
+"""
+
+import hashlib
+import re
+import secrets
+
+from zeit.cds.errors import NameRefused
+
+
+WRITE, READ = LOCKS = ('write', 'read')
+
+#: Longest name that the common file systems take, in bytes (NAME_MAX of limits.h).
+NAME_MAX = 255
+
+_TOKEN = r'cds[0-9a-f]{16}'
+_OURS = re.compile(
+    rf'.*\.{_TOKEN}(-[0-9]+)?\.(part|aside)|(?:write|read)\.({_TOKEN}(\..*)?|guard(\..*)?)',
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def new_token():
+    """Return a token that no other run has."""
+    return 'cds' + secrets.token_hex(8)
+
+
+def temporary(name, *, token, number):
+    """Return the name under which `name` is sent in this run's attempt `number`."""
+    return _with_suffix(name, f'.{token}-{number}.part')
+
+
+def aside(name, *, token):
+    """Return the name that an older file `name` gets while it is replaced."""
+    return _with_suffix(name, f'.{token}.aside')
+
+
+def staged(name, *, token):
+    """Return the name under which the lock file `name` is made."""
+    return f'{name}.{token}'
+
+
+def _with_suffix(name, suffix):
+    if len(name.encode('utf-8', 'surrogateescape')) + len(suffix) > NAME_MAX:
+        # Cutting the name off would let two long names collide.
+        name = hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:32]
+    return name + suffix
+
+
+def check(name, *, encoding='utf-8'):
+    """Raise `NameRefused` with the reason if `name` must not be sent to a server.
+
+    `encoding` is the one that the server's names are in.  The reasons: command injection
+    by line ends (RFC 959 section 5.3.1 ends a command with CRLF; RFC 2640 section 3.1 wants NUL
+    after a CR in a name, which servers do not do).
+    """
+    reason = _reason(name, encoding)
+    if reason:
+        raise NameRefused(f'The name {reason}', hint='Rename the file; it stays in the spool.')
+
+
+def _reason(name, encoding):
+    if name in ('', '.', '..') or '/' in name:
+        return 'is not the name of a file'
+    controls = sorted({c for c in name if ord(c) < 32 or ord(c) == 127})
+    if controls:
+        return f'contains the control character {ascii(controls[0])}'
+    try:
+        encoded = name.encode(encoding)
+    except UnicodeEncodeError:
+        return f'cannot be written in {encoding}'
+    if b'\xff' in encoded:
+        return 'contains the byte 255, which is a command to Telnet'
+    if len(encoded) > NAME_MAX:
+        return f'has {len(encoded)} bytes, more than {NAME_MAX}'
+    if name.casefold() in LOCKS:
+        return 'is the one of a lock file'
+    if _OURS.fullmatch(name):
+        return 'looks like a temporary or a lock of this package'
+    return ''

@@ -1,0 +1,60 @@
+"""Texts for people: what comes from a server or a spool, made safe to be read."""
+
+import datetime
+
+
+#: Longest piece of foreign text that goes into a log line or onto a terminal, in characters.
+LIMIT = 200
+
+
+def printable(text, *, limit=LIMIT):
+    """Return `text` (str or bytes) as one line of at most `limit` harmless characters.
+
+    Control characters, line ends, lone surrogates and other characters that a terminal would
+    obey, not show (also those that reverse the direction of writing), are written as escapes.
+    """
+    if isinstance(text, bytes):
+        text = text.decode('utf-8', 'backslashreplace')
+    cut = text[:limit]
+    shown = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+    if len(shown) > limit or len(text) > limit:
+        shown = shown[: limit - 3] + '...'
+    return shown
+
+
+def file_size(number):
+    """Return `number` of bytes in the unit that suits it: `512 B`, `4.0 KiB`, `1.5 GiB`."""
+    if number < 1024:
+        return f'{number} B'
+    for unit in ('KiB', 'MiB', 'GiB'):
+        number /= 1024
+        if number < 1024:
+            break
+    return f'{number:.1f} {unit}'
+
+
+def age(seconds):
+    """Return a duration in `seconds` as a person would say it: `40 s`, `5 min`, `3 h`, `2 d`.
+
+    A negative duration (a clock was set back) counts as none.
+    """
+    seconds = max(0, int(seconds))
+    for unit, length in (('d', 86400), ('h', 3600), ('min', 60)):
+        if seconds >= 2 * length:
+            return f'{seconds // length} {unit}'
+    return f'{seconds} s'
+
+
+def plural(number, noun):
+    """Return `number` and `noun`, with an s where there is not exactly one: `2 files`."""
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
+
+
+def local_time(moment):
+    """Return `moment`, an aware datetime, in local time to the second: `2026-01-31 17:05:09`."""
+    return moment.astimezone().strftime('%Y-%m-%d %H:%M:%S')
+
+
+def from_timestamp(seconds):
+    """Return `seconds` since the epoch as an aware datetime in UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
