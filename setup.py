@@ -1,0 +1,69 @@
+from pathlib import Path
+
+from setuptools import find_namespace_packages
+from setuptools import setup
+
+
+HERE = Path(__file__).parent
+
+
+def long_description():
+    texts = [HERE / name for name in ('README.txt', 'CHANGES.txt')]
+    return '\n\n'.join(text.read_text('utf-8') for text in texts if text.exists())
+
+
+setup(
+    name='zeit.cds',
+    version='2.0.dev0',
+    description='Exchange files of a gocept.filestore with a Content Drehscheibe (CDS) FTP server',
+    long_description=long_description(),
+    long_description_content_type='text/x-rst',
+    license='ZPL-2.1',
+    license_files=['LICENSE.txt'],
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Environment :: Console',
+        'Framework :: Zope',
+        'Intended Audience :: System Administrators',
+        'Operating System :: POSIX',
+        'Programming Language :: Python :: 3 :: Only',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
+        'Topic :: Internet :: File Transfer Protocol (FTP)',
+    ],
+    # `zeit` is a PEP 420 namespace that zeit.cms and others share: it is no package of ours.
+    packages=find_namespace_packages(
+        where='src', include=['zeit', 'zeit.*'], exclude=['*.__pycache__', '*.egg-info']
+    ),
+    package_dir={'': 'src'},
+    package_data={'': ['*.zcml', '*.txt']},
+    include_package_data=False,
+    zip_safe=False,
+    python_requires='>=3.11,<3.14',
+    install_requires=[
+        'click',
+        'gocept.filestore',
+        'zope.component[zcml]',
+        'zope.configuration',
+        'zope.event',
+        'zope.interface',
+        'zope.schema',
+    ],
+    extras_require={
+        'celery': ['celery'],
+        'demo': ['pyftpdlib >= 2'],
+        'metrics': ['prometheus_client'],
+        'test': ['hypothesis', 'pyftpdlib >= 2', 'zope.security', 'zope.testrunner'],
+        'transaction': ['transaction'],
+        # zeit.cds.watch needs nothing but the core; the name is kept for deployments.
+        'watch': [],
+    },
+    entry_points={
+        'console_scripts': [
+            'cds-export = zeit.cds.main:cds_export',
+            'cds-import = zeit.cds.main:cds_import',
+            'zeit-cds = zeit.cds.cli:main',
+        ],
+    },
+)

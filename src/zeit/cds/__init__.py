@@ -1,0 +1,4 @@
+"""Exchange of files between a gocept.filestore and a Content Drehscheibe (CDS) FTP server.
+
+The whole story stands in `zeit.cds.interfaces`, the decisions in docs/architecture.txt.
+"""

@@ -1,0 +1,1 @@
+"""Tests of zeit.cds: `bin/test`, with the slow layers `bin/test --all`."""
