@@ -1,0 +1,131 @@
+"""Data connections of the fault server: the port, and one transfer with its faults."""
+
+import select
+import socket
+import struct
+
+from zeit.cds.testing import actions
+
+
+CHUNK = 64 * 1024
+SMALL_BUFFER = 4096  # bytes; what is stalled must be felt by a client soon
+
+
+def close(sock, *, reset=False):
+    """Close a socket by FIN or, with `reset`, by RST."""
+    if reset:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    else:
+        try:
+            sock.shutdown(socket.SHUT_WR)
+        except OSError:  # not connected any more: there is nothing to say goodbye to
+            pass
+    sock.close()
+
+
+class Port:
+    """A data port on `host`, good for one connection; `kind` is None or one of PORT_KINDS."""
+
+    def __init__(self, host, *, kind=None):
+        self.kind = kind
+        self._sockets = []
+        family = socket.AF_INET6 if ':' in host else socket.AF_INET
+        self.listener = self._socket(family)
+        try:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER * 8)
+            self.listener.bind((host, 0))
+            if kind == 'black hole':
+                self._fill(family)
+            elif kind != 'refused':  # bound, but not listening: nobody else gets the number
+                self.listener.listen(1)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def number(self):
+        return self.listener.getsockname()[1]
+
+    def _socket(self, family):
+        self._sockets.append(socket.socket(family, socket.SOCK_STREAM))
+        return self._sockets[-1]
+
+    def _fill(self, family):
+        # Linux drops the SYN while the queue of accepted connections is full, and a queue of
+        # length 0 is full with one connection in it.
+        self.listener.listen(0)
+        for _ in range(2):
+            filler = self._socket(family)
+            filler.setblocking(False)
+            filler.connect_ex(self.listener.getsockname())
+
+    def close(self):
+        for each in self._sockets:
+            each.close()
+        self._sockets.clear()
+
+
+class Transfer:
+    """One transfer of a session: opened with 150, closed in every case.
+
+    A context manager; `failure` is the reply (426) once the data connection was lost.
+    """
+
+    def __init__(self, session, connection, *, silent):
+        self.failure = ''
+        self._session = session
+        self._connection = connection
+        self._alter = session.acting(actions.Alter) or actions.Alter()
+        stall = session.acting(actions.StallData) or (actions.StallData() if silent else None)
+        steps = [step for step in (stall, session.acting(actions.CutData)) if step]
+        self._steps = sorted(steps, key=lambda step: step.after)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        close(self._connection)
+
+    def receive(self, write):
+        """Call `write` with the bytes that come, until the client closes."""
+        keep = self._alter.keep
+        done = 0
+        try:
+            while room := self._room(done):
+                self._session.wait(self._connection)
+                data = self._connection.recv(room)
+                if not data:
+                    break
+                write(data if keep is None else data[: max(0, keep - done)])
+                done += len(data)
+        except ConnectionError:
+            self.failure = '426 Connection closed; transfer aborted.'
+        else:
+            write(self._alter.extra)
+
+    def send(self, data):
+        """Send all bytes, then it is up to the caller to close."""
+        rest = memoryview(data[: self._alter.keep] + self._alter.extra)
+        done = 0
+        try:
+            while (room := self._room(done)) and rest:
+                self._session.wait(self._connection, event=select.POLLOUT)
+                sent = self._connection.send(rest[:room])
+                rest = rest[sent:]
+                done += sent
+        except ConnectionError:
+            self.failure = '426 Connection closed; transfer aborted.'
+
+    def _room(self, done):
+        """Do what is due after `done` bytes; return how many may follow until the next fault."""
+        while self._steps and self._steps[0].after <= done:
+            step = self._steps.pop(0)
+            if isinstance(step, actions.CutData):
+                close(self._connection, reset=step.reset)
+                if step.control:
+                    raise actions.Disconnect(reset=step.reset)
+                raise ConnectionAbortedError('by the script')
+            if step.until is None:
+                self._session.mute()
+            self._session.pause(step.until)
+        return min(CHUNK, self._steps[0].after - done) if self._steps else CHUNK

@@ -1,0 +1,229 @@
+"""One control connection of the fault server: commands in order, each along its rule."""
+
+import dataclasses
+import select
+import socket
+import time
+
+from zeit.cds.testing import actions, ftpdata, ftpstore, ftpverbs, script
+
+
+LINE_MAX = 8192  # bytes; more is no command
+SECRETS = ('PASS', 'ACCT')
+SEND_TIMEOUT = 10  # seconds until a client that reads no replies is given up
+TICK = 0.02  # seconds between two looks whether the server stops, while waiting for a test's event
+
+
+class Stopped(Exception):
+    """The server is being stopped."""
+
+
+class Gone(Exception):
+    """The client closed the control connection, or reads nothing from it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """A command, as hooks, rules and `Call` see it.
+
+    connection, number: 0-based number of the connection, and of the command on it.
+    path: the argument as an absolute path; passwords are masked in `argument`.
+    moment: 'before' or 'executed'; then `reply` has the bytes that will be sent.
+    """
+
+    server: object
+    connection: int
+    number: int
+    verb: str
+    argument: str
+    path: str
+    moment: str = 'before'
+    reply: bytes = b''
+
+
+class Session:
+    """The state of one control connection; runs in a thread of its own."""
+
+    def __init__(self, server, control, *, number, greeting):
+        self.server = server
+        self.tree = server.tree
+        self.number = number
+        self.host = control.getsockname()[0]
+        self.user = ''
+        self.logged_in = False
+        self.finished = False
+        self.binary = False
+        self.directory = '/'
+        self.rename_source = ''
+        self.offset = 0
+        self.silent_data = False
+        self._control = control
+        self._greeting = greeting
+        self._buffer = b''
+        self._port = None
+        self._actions = ()
+        self._count = 0
+
+    def run(self):
+        """Greet, then obey until one of both sides ends it; closes everything."""
+        reset = False
+        try:
+            self._control.settimeout(SEND_TIMEOUT)
+            self._control.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)  # ABOR by ftplib
+            self._control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._serve()
+        except actions.Disconnect as cut:
+            reset = cut.reset
+        except (Gone, Stopped):
+            pass  # the ordinary ends of a session; whoever caused it knows
+        finally:
+            self.close_port()
+            ftpdata.close(self._control, reset=reset)
+            self.server.record.add(self.number, 'close')
+
+    def _serve(self):
+        self._perform(script.GREETING, '')
+        while not self.finished:
+            self._perform(*self._command())
+
+    def _command(self):
+        line = self._line()
+        verb, _, argument = line.decode('utf-8', 'surrogateescape').partition(' ')
+        verb = verb.upper()
+        shown = '***' if verb in SECRETS else argument
+        self.server.record.add(self.number, 'command', f'{verb} {shown}'.rstrip(' '))
+        return verb, argument
+
+    def _line(self):
+        while b'\n' not in self._buffer:
+            if len(self._buffer) > LINE_MAX:
+                raise actions.Disconnect
+            self.wait(self._control)
+            self._fill()
+        line, _, self._buffer = self._buffer.partition(b'\n')
+        return line.removesuffix(b'\r')
+
+    def _fill(self):
+        try:
+            data = self._control.recv(LINE_MAX)
+        except ConnectionError as error:
+            raise Gone from error
+        if not data:
+            raise Gone
+        self._buffer += data
+
+    def _perform(self, verb, argument):
+        shown = '***' if verb in SECRETS else argument
+        event = Event(self.server, self.number, self._count, verb, shown, self.resolve(shown))
+        self._count += verb != script.GREETING
+        self.server.call_hook(event)
+        self._actions = self.server.script.decide(event)
+        for action in self._actions:
+            action.before(self, event)
+        reply = b''
+        if not self.acting(actions.Reply):
+            greets = verb == script.GREETING
+            text = self._greeting if greets else ftpverbs.execute(self, verb, argument)
+            reply = actions.wire(text)
+        if verb != 'RNFR':  # RFC 959: RNTO follows immediately
+            self.rename_source = ''
+        if verb in ftpverbs.TRANSFERS:
+            self.close_port()
+        for action in self._actions:
+            reply = action.answer(reply)
+        event = dataclasses.replace(event, moment='executed', reply=reply)
+        self.server.call_hook(event)
+        for action in self._actions:
+            action.executed(self, event)
+        self.send(reply)
+        for action in self._actions:
+            action.replied(self, event)
+        if b'\n421 ' in b'\n' + reply:
+            raise actions.Disconnect
+
+    # What handlers and actions use
+
+    def resolve(self, path):
+        """Return the absolute path for an argument."""
+        return ftpstore.resolve(self.directory, path)
+
+    def acting(self, kind):
+        """Return the running command's action of this class, or None."""
+        return next((each for each in self._actions if isinstance(each, kind)), None)
+
+    def send(self, data):
+        """Record and send a reply (bytes)."""
+        if not data:
+            return
+        text = data.decode('utf-8', 'backslashreplace').replace('\r\n', '\n').removesuffix('\n')
+        self.server.record.add(self.number, 'reply', text)
+        chop = self.acting(actions.Chop)
+        step = chop.size if chop else len(data)
+        for start in range(0, len(data), step):
+            try:
+                self._control.sendall(data[start : start + step])
+            except (ConnectionError, TimeoutError) as error:
+                raise Gone from error
+            if chop:
+                self.pause(seconds=chop.pause)
+
+    def pause(self, until=None, *, seconds=0):
+        """Wait for a threading.Event, or for seconds. Raises Stopped."""
+        if until is None:
+            if self.server.stopping.wait(seconds):
+                raise Stopped
+            return
+        while not until.wait(TICK):
+            if self.server.stopping.is_set():
+                raise Stopped
+
+    def mute(self):
+        """Do nothing but record commands. Raises Gone, Stopped."""
+        while True:
+            self._command()
+
+    def wait(self, sock, *, event=select.POLLIN, timeout=None):
+        """Wait until a socket is ready; return whether it is, after at most `timeout` seconds.
+
+        Keeps an eye on the control connection. Raises Stopped, Gone.
+        """
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self.server.stop_signal, select.POLLIN)
+        poll.register(sock, event)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if timeout is None else max(0, deadline - time.monotonic()) * 1000
+            ready = dict(poll.poll(left))
+            if self.server.stop_signal.fileno() in ready:
+                raise Stopped
+            if sock.fileno() in ready:
+                return True
+            if not ready:
+                return False
+            self._fill()
+
+    def open_port(self):
+        """Open the data port for the next transfer; return its number."""
+        self.close_port()
+        fault = self.acting(actions.DataPort)
+        self._port = ftpdata.Port(self.host, kind=fault.kind if fault else None)
+        self.silent_data = self._port.kind == 'silent'
+        return self._port.number
+
+    def close_port(self):
+        if self._port:
+            self._port.close()
+            self._port = None
+
+    def accept_data(self):
+        """Return the data connection, or None if there is none."""
+        port = self._port
+        if port is None or port.kind == 'refused':
+            return None
+        if port.kind == 'black hole':
+            raise script.Mute
+        if not self.wait(port.listener, timeout=self.server.data_timeout):
+            return None
+        connection, _ = port.listener.accept()
+        return connection
