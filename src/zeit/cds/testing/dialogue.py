@@ -8,7 +8,8 @@ class Entry(typing.NamedTuple):
     """One line of the record.
 
     connection: number of the control connection, 0-based.
-    kind: 'open', 'command', 'reply', 'close'.
+    kind: 'open', 'command', 'reply', 'close'; 'early' before the final reply to a transfer means
+    that further commands had arrived by then, which several real servers do not stand.
     text: the command or reply without its line end; lines of a reply are joined by a newline.
     """
 
@@ -53,9 +54,9 @@ class Dialogue:
                 raise TimeoutError(f'{verb} did not come {count} times in {timeout} s:\n{self}')
 
     def __str__(self):
-        sign = {'open': '*', 'command': '>', 'reply': '<', 'close': '*'}
+        sign = {'command': '>', 'reply': '<'}
         return '\n'.join(
-            f'{e.connection} {sign[e.kind]} {line}'
+            f'{e.connection} {sign.get(e.kind, "*")} {line}'
             for e in self.entries()
             for line in (e.text or e.kind).split('\n')
         )

@@ -5,12 +5,7 @@ and the standard library only. What it is told to do wrong are rules (`FaultServ
 `docs/testing.txt` for a tour, and `zeit.cds.testing.actions` for the actions one by one.
 """
 
-import contextlib
-import select
-import socket
-import threading
-
-from zeit.cds.testing import dialogue, ftpsession, ftpstore, script
+from zeit.cds.testing import dialogue, ftpsession, ftpstore, script, threadserver
 from zeit.cds.testing.actions import (
     Alter,
     Announce,
@@ -57,8 +52,8 @@ __all__ = (
 )
 
 
-class FaultServer:
-    """A scripted FTP server. A context manager; otherwise call `start` and `stop`.
+class FaultServer(threadserver.ThreadServer):
+    """A scripted FTP server. A context manager; otherwise call `start`, `stop`, `restart`.
 
     files: mapping of absolute path to bytes; directories: more directories to create.
     user, password: the only login; host: '127.0.0.1' or '::1'; greeting: first reply.
@@ -81,85 +76,14 @@ class FaultServer:
         data_timeout=10,
         hook=None,
     ):
+        super().__init__(host=host, max_connections=max_connections)
         self.tree = ftpstore.FileTree(files, directories=directories)
         self.script = script.Script()
         self.record = dialogue.Dialogue()
         self.login = (user, password)
-        self.host = host
-        self.port = 0
         self.greeting = greeting
-        self.max_connections = max_connections
         self.data_timeout = data_timeout
-        self.stopping = threading.Event()
-        self.stop_signal = None  # a socket that gets readable when the server is stopped
-        self._stop_signal_sender = None
         self._hook = hook
-        self._listener = None
-        self._acceptor = None
-        self._sessions = {}  # thread -> was it let in, of those that run
-        self._changed = threading.Condition()
-        self._connections = 0
-        self._errors = []
-
-    def __repr__(self):
-        state = 'running' if self._listener else 'stopped'
-        return f'<FaultServer {self.host}:{self.port} {state}, {self._connections} connections>'
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        try:
-            self.stop()
-        except ExceptionGroup as group:
-            if error is None:
-                raise
-            error.add_note(f'And in the fault server: {group.exceptions!r}')
-
-    # Life
-
-    def start(self):
-        """Listen; a second start, after `stop`, takes the same port again."""
-        if self._listener:
-            raise RuntimeError(f'{self!r} was started before.')
-        family = socket.AF_INET6 if ':' in self.host else socket.AF_INET
-        self._listener = socket.create_server((self.host, self.port), family=family)
-        self.port = self._listener.getsockname()[1]
-        self.stop_signal, self._stop_signal_sender = socket.socketpair()
-        self.stopping.clear()
-        self._acceptor = threading.Thread(target=self._accept, daemon=True)
-        self._acceptor.start()
-
-    def stop(self, *, timeout=10):
-        """Close all connections and join all threads, each within `timeout` seconds.
-
-        Raises an ExceptionGroup of what went wrong in hooks and in the server's own threads, and
-        of RuntimeError for threads that do not end. A stopped server may be stopped again.
-        """
-        if not self._listener:
-            return
-        self.stopping.set()
-        self._stop_signal_sender.close()
-        threads = [self._acceptor]
-        self._acceptor.join(timeout)
-        with self._changed:
-            threads.extend(self._sessions)
-        for thread in threads:
-            thread.join(timeout)
-            if thread.is_alive():
-                self._errors.append(RuntimeError(f'{thread.name} does not end'))
-        self._listener.close()
-        self.stop_signal.close()
-        self._listener = None
-        errors, self._errors = self._errors, []
-        if errors:
-            raise ExceptionGroup('In the fault server', errors)
-
-    def restart(self):
-        """Stop and start again on the same port; files, rules and record stay."""
-        self.stop()
-        self.start()
 
     # Faults
 
@@ -259,51 +183,13 @@ class FaultServer:
         """Wait until a verb was received `count` times. Raises TimeoutError after seconds."""
         self.record.wait_for(verb, count=count, timeout=timeout)
 
-    def wait_closed(self, *, timeout=10):
-        """Wait until no connection is open. Raises TimeoutError after seconds."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: not self._sessions, timeout):
-                raise TimeoutError(f'{len(self._sessions)} connections are open:\n{self.record}')
-
     # For the sessions
+
+    def make_session(self, control, *, number, welcome):
+        self.record.add(number, 'open')
+        greeting = self.greeting if welcome else '421 Too many connections.'
+        return ftpsession.Session(self, control, number=number, greeting=greeting)
 
     def call_hook(self, event):
         if self._hook:
             self._hook(event)
-
-    def _accept(self):
-        poll = select.poll()
-        poll.register(self._listener, select.POLLIN)
-        poll.register(self.stop_signal, select.POLLIN)
-        with self._collecting_errors():
-            while self.stop_signal.fileno() not in dict(poll.poll()):
-                control, _ = self._listener.accept()
-                self._begin(control)
-
-    def _begin(self, control):
-        with self._changed:
-            number, self._connections = self._connections, self._connections + 1
-            limit = self.max_connections
-            welcome = limit is None or sum(self._sessions.values()) < limit
-            greeting = self.greeting if welcome else '421 Too many connections.'
-            session = ftpsession.Session(self, control, number=number, greeting=greeting)
-            thread = threading.Thread(target=self._serve, args=(session,), daemon=True)
-            self._sessions[thread] = welcome
-            self.record.add(number, 'open')
-        thread.start()
-
-    def _serve(self, session):
-        try:
-            with self._collecting_errors():
-                session.run()
-        finally:
-            with self._changed:
-                del self._sessions[threading.current_thread()]
-                self._changed.notify_all()
-
-    @contextlib.contextmanager
-    def _collecting_errors(self):
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 -- `stop` raises it in the test's thread
-            self._errors.append(error)

@@ -104,13 +104,16 @@ class Session:
         return line.removesuffix(b'\r')
 
     def _fill(self):
-        try:
-            data = self._control.recv(LINE_MAX)
-        except ConnectionError as error:
-            raise Gone from error
+        data = self._receive()
         if not data:
             raise Gone
         self._buffer += data
+
+    def _receive(self, *, flags=0):
+        try:
+            return self._control.recv(LINE_MAX, flags)
+        except ConnectionError as error:
+            raise Gone from error
 
     def _perform(self, verb, argument):
         shown = '***' if verb in SECRETS else argument
@@ -202,6 +205,13 @@ class Session:
             if not ready:
                 return False
             self._fill()
+
+    def note_early_commands(self):
+        """Record it if the client sent something while the transfer was running."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        if self._buffer or (poll.poll(0) and self._receive(flags=socket.MSG_PEEK)):
+            self.server.record.add(self.number, 'early')
 
     def open_port(self):
         """Open the data port for the next transfer; return its number."""

@@ -145,6 +145,7 @@ def _transfer(session, work):
         if early:
             session.send(actions.wire(early.text))
         work(transfer)
+        session.note_early_commands()
     return '' if early else transfer.failure or '226 Transfer complete.'
 
 
