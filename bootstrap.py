@@ -267,7 +267,10 @@ def adopt_script(path, python):
 def set_up(checkout, recorded, state):
     """Bring .venv and bin/ up to date, from scratch where the last state is unknown."""
     same = all(recorded.get(key) == state[key] for key in ('python', 'folder'))
-    print('Setting up zeit.cds in .venv and bin (once, about a minute) ...')
+    if same:
+        print('Bringing zeit.cds in .venv and bin up to date ...')
+    else:
+        print('Setting up zeit.cds in .venv and bin (once, about a minute) ...')
     sys.stdout.flush()
     if not same:
         checkout.clear()

@@ -1,7 +1,6 @@
 from pathlib import Path
 
-from setuptools import find_namespace_packages
-from setuptools import setup
+from setuptools import find_namespace_packages, setup
 
 
 HERE = Path(__file__).parent
