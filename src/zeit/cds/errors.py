@@ -173,6 +173,22 @@ class ConnectionLost(FTPOSError):
     """The connection ended, or fell silent, although an answer was due."""
 
 
+class DataConnectionRefused(ConnectionLost):
+    """The control connection works, but no data connection could be made."""
+
+
+class ReplyLost(ConnectionLost):
+    """All `sent` bytes of a file went out, but the server's final word did not come in."""
+
+    def __init__(self, *, sent, cause):
+        super().__init__(
+            getattr(cause, 'errno', 0),
+            f'No final reply to the upload: {cause.message}',
+            hint='The size that the server tells over a new connection decides.',
+        )
+        self.sent = sent
+
+
 class ServerError(Error):
     """The server refused a command.  `code` is its reply code, the text is its reply."""
 
@@ -191,6 +207,12 @@ class TemporaryError(ServerError):
     """The server said 4xx (RFC 959 section 4.2): the same command may work later."""
 
     transient = True
+
+
+class ServiceClosing(TemporaryError):
+    """The server ends the connection: 421 (RFC 959 section 5.4)."""
+
+    exit_code = UNAVAILABLE
 
 
 class ServerFull(ServerError):

@@ -51,15 +51,12 @@ class ISpool(Interface):
         """
 
     def pending(*, order='arrival'):
-        """Return what waits in `new/`: a list of `IEntry`.
+        """Return what is in `new/`: (list of `IEntry`, list of (name, reason) that never goes).
 
         Regular files only: directories, FIFOs, devices, sockets and symbolic links are never
         opened, dot files are somebody else's business.  `order` is 'arrival' (by change of the
-        inode, so by the move into `new/`, then name) or 'name'.
+        inode, so by the move into `new/`, then name) or 'name'.  Raises `SpoolError`.
         """
-
-    def ignored():
-        """Return what is in `new/` and will never be sent: a list of (name, reason)."""
 
     def open(entry):
         """Return the `ISource` of an entry.
@@ -73,9 +70,8 @@ class ISpool(Interface):
         Returns (name in `cur/`, newer entry or None).  If the name now belongs to another
         version than the one that was sent, this version stays, to be delivered next: it is
         the newer entry; `cur/` gets a copy of what was sent.  A name that is in `cur/` already
-        is kept: the file gets a unique one.  On return the move survives a loss of power.
-
-        Raises `SourceGone` if the file has disappeared; `cur/` then has the copy.
+        is kept: the file gets a unique one.  A file that has disappeared meanwhile is copied to
+        `cur/`, too.  On return the move survives a loss of power.  Raises `SpoolError`.
         """
 
     def park(entry, reason):
@@ -124,13 +120,16 @@ class ISpoolStatus(Interface):
     delivered = Attribute('The number of files in `cur/`')
     last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
     parked = Attribute('(name, reason) of each file in `parked/`')
-    active = Attribute('True while a run is active')
+    active = Attribute('Which run is active, in words; empty if none is')
 
 
 class ITarget(Interface):
     """One directory on one CDS server."""
 
     title = Attribute('The server in words, for the log: no secrets, nothing to escape')
+
+    def check(name):
+        """Raise `NameRefused` if a file of this name cannot or must not be sent there."""
 
     def open():
         """Connect and log in; return an `ISession`.
@@ -192,6 +191,9 @@ class ISession(Interface):
         the plan decides whether to go on.
         """
 
+    def refresh():
+        """Drop the connection: the next method works on a new one."""
+
     def close():
         """Say goodbye and release everything; never raises, bounded to a few seconds."""
 
@@ -222,12 +224,12 @@ class IExporter(Interface):
     spool = Attribute('The `ISpool`')
     target = Attribute('The `ITarget`')
 
-    def run_once():
+    def run_once(options=None):
         """Export what waits now; return an `IReport`.
 
-        Never raises for what the report can say: an unreachable server, a lock, a file that is
-        refused.  It can be called at any time from any process: of two runs on one spool the
-        second one leaves at once.
+        `options` is a `zeit.cds.exporter.Options`.  Never raises for what the report can say: an
+        unreachable server, a lock, a file that is refused.  It can be called at any time from
+        any process: of two runs on one spool the second one leaves at once.
         """
 
 
@@ -268,13 +270,6 @@ class IExchangeFinished(IExchangeEvent):
     """A run has ended, the lock is released."""
 
     report = Attribute('The `IReport`')
-
-
-class IExporterFactory(Interface):
-    """Makes an exporter of a spool and a target (the adapter's signature)."""
-
-    def __call__(spool, target, **options):
-        """Return an `IExporter`; `options` as `zeit.cds.exporter.Options` names them."""
 
 
 __all__ = sorted(

@@ -37,12 +37,12 @@ def new_token():
 
 def temporary(name, *, token, number):
     """Return the name under which `name` is sent in this run's attempt `number`."""
-    return _with_suffix(name, f'.{token}-{number}.part')
+    return with_suffix(name, f'.{token}-{number}.part')
 
 
 def aside(name, *, token):
     """Return the name that an older file `name` gets while it is replaced."""
-    return _with_suffix(name, f'.{token}.aside')
+    return with_suffix(name, f'.{token}.aside')
 
 
 def staged(name, *, token):
@@ -50,7 +50,8 @@ def staged(name, *, token):
     return f'{name}.{token}'
 
 
-def _with_suffix(name, suffix):
+def with_suffix(name, suffix):
+    """Return `name` and `suffix`; a hash in place of a name that leaves no room for it."""
     if len(name.encode('utf-8', 'surrogateescape')) + len(suffix) > NAME_MAX:
         # Cutting the name off would let two long names collide.
         name = hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:32]

@@ -1,0 +1,201 @@
+"""The control channel without a network: which reply may follow which command.
+
+`ControlChannel.send` turns a command into bytes and remembers that an answer is due; `receive`
+turns bytes into (command, reply, verdict).  Commands may be sent ahead: replies come in the order
+of the commands (RFC 959 section 5.4), so each one belongs to the oldest that waits.  A channel on
+which a reply came that cannot belong to its command is broken for good: nobody can say any more
+which answer answers what.
+"""
+
+import collections
+import types
+from typing import NamedTuple
+
+from zeit.cds.errors import (
+    LocalProtocolError,
+    PermanentError,
+    RemoteProtocolError,
+    ServerFull,
+    ServiceClosing,
+    TemporaryError,
+)
+from zeit.cds.ftp import wire
+
+
+WAIT = 'WAIT'  # a preliminary reply: another one follows
+DONE = 'DONE'  # success
+MORE = 'MORE'  # success so far: the next command of the sequence is due
+RETRY = 'RETRY'  # refused now
+REFUSED = 'REFUSED'  # refused for good
+BROKEN = 'BROKEN'  # may not happen
+
+
+def _row(*verdicts):
+    return types.MappingProxyType(dict(zip((1, 2, 3, 4, 5), verdicts, strict=True)))
+
+
+#: The verdict by the kind of command and the reply's first digit (RFC 959 section 6).
+VERDICTS = types.MappingProxyType(
+    {  #                1xx     2xx     3xx     4xx    5xx
+        'simple': _row(BROKEN, DONE, BROKEN, RETRY, REFUSED),
+        'transfer': _row(WAIT, DONE, BROKEN, RETRY, REFUSED),
+        'rename': _row(BROKEN, BROKEN, MORE, RETRY, REFUSED),
+        'login': _row(BROKEN, DONE, MORE, RETRY, REFUSED),
+    }
+)
+
+#: The kind of each command that we use; what is not here is simple.
+KINDS = types.MappingProxyType(
+    {
+        'greeting': 'transfer',  # 120 comes before 220
+        'STOR': 'transfer',
+        'RETR': 'transfer',
+        'NLST': 'transfer',
+        'MLSD': 'transfer',
+        'RNFR': 'rename',
+        'USER': 'login',
+        'PASS': 'login',
+    }
+)
+
+#: Commands whose success has exactly one code, because the text of that reply is what we want.
+EXACT = types.MappingProxyType({'SIZE': 213, 'MDTM': 213, 'EPSV': 229, 'PASV': 227})
+
+#: 'Data connection open' and 'Closing data connection': the end of a transfer.  As an answer to
+#: anything else it is the late reply of a transfer that was given up.
+_TRANSFER_ONLY = (225, 226)
+
+#: RFC 959 section 4.2.2: insufficient storage space; exceeded storage allocation.
+_FULL = (452, 552)
+
+_CLOSING = 421
+
+
+class Command(NamedTuple):
+    """A command that was sent: its verb, its argument (for messages) and its kind."""
+
+    verb: str
+    argument: str = ''
+
+    @property
+    def kind(self):
+        return KINDS.get(self.verb, 'simple')
+
+    def __repr__(self):
+        return f'<Command {self.shown}>'
+
+    @property
+    def shown(self):
+        """The command as a log may show it: never with a password."""
+        if self.verb in ('PASS', 'ACCT'):
+            return f'{self.verb} ***'
+        return f'{self.verb} {self.argument}'.rstrip()
+
+
+class Answer(NamedTuple):
+    """A reply, the command that it belongs to, and what it means."""
+
+    command: Command
+    reply: wire.Reply
+    verdict: str
+
+    def error(self, *, hint='', exit_code=None):
+        """Return the error that this answer is, or None if it is a success."""
+        text, code = self.reply.text, self.reply.code
+        if self.verdict not in (RETRY, REFUSED):
+            return None
+        if code == _CLOSING:
+            return ServiceClosing(code, text, hint=hint or 'The next run tries again.')
+        if code in _FULL:
+            hint = hint or 'The server has no room: ask its operator.'
+            return ServerFull(code, text, hint=hint)
+        cls = PermanentError if self.verdict == REFUSED else TemporaryError
+        return cls(code, text, hint=hint, exit_code=exit_code)
+
+
+class ControlChannel:
+    """One control connection, from the greeting to its end.
+
+    `broken` is True as soon as the answers cannot be trusted any more, or the server has said
+    that it closes (421).
+    """
+
+    def __init__(self, *, encoding='utf-8'):
+        self._encoding = encoding
+        self._parser = wire.ReplyParser(encoding=encoding)
+        self._waiting = collections.deque([Command('greeting')])
+        self._renaming = False
+        self.broken = False
+
+    def __repr__(self):
+        state = 'broken' if self.broken else f'{len(self._waiting)} waiting'
+        return f'<ControlChannel {state}>'
+
+    @property
+    def waiting(self):
+        """The commands, oldest first, whose final reply is still due."""
+        return tuple(self._waiting)
+
+    def send(self, verb, argument=''):
+        """Return the bytes of a command whose answer is expected from now on.
+
+        Raises `LocalProtocolError` on a broken channel, while a transfer runs (what servers do
+        with a command then differs: see `docs/architecture.txt`), or when RNTO would follow
+        anything but an accepted RNFR.
+        """
+        if self.broken:
+            raise LocalProtocolError(f'{verb} on a broken control connection')
+        if any(waiting.kind == 'transfer' for waiting in self._waiting):
+            raise LocalProtocolError(f'{verb} while a transfer runs')
+        if verb == 'RNTO' and not self._renaming:
+            # Servers keep an earlier RNFR: this RNTO would rename whatever that one named.
+            raise LocalProtocolError('RNTO without an accepted RNFR')
+        data = wire.command(verb, argument, encoding=self._encoding)
+        self._renaming = False
+        self._waiting.append(Command(verb, argument))
+        return data
+
+    def receive(self, data):
+        """Take bytes from the server; return the list of answers that they complete.
+
+        Raises `RemoteProtocolError` for what may not happen; the channel is broken then.  The
+        answers before it count: after `226 ...` a second 226 does not make the first one untrue.
+        """
+        answers = []
+        try:
+            for reply in self._parser.feed(data):
+                answers.append(self._answer(reply))
+        except RemoteProtocolError:
+            self.broken = True
+            if not answers:
+                raise
+        return answers
+
+    def _answer(self, reply):
+        if reply.code == _CLOSING:
+            # RFC 959 section 5.4: may be the answer to any command, or to none at all.
+            self.broken = True
+            command = self._waiting.popleft() if self._waiting else Command('idle')
+            return Answer(command, reply, RETRY)
+        if not self._waiting:
+            raise RemoteProtocolError(f'The server answered without having been asked: {reply.text}')
+        command = self._waiting[0]
+        verdict = VERDICTS[command.kind][reply.digit]
+        if verdict == DONE and not _fits(command, reply):
+            verdict = BROKEN
+        if verdict == BROKEN:
+            raise RemoteProtocolError(
+                f'The server answered {command.shown} with {reply.text}',
+                hint='The connection is out of step; the work goes on over a new one.',
+            )
+        if verdict != WAIT:
+            self._waiting.popleft()
+        if command.verb == 'RNFR':
+            self._renaming = verdict == MORE
+        return Answer(command, reply, verdict)
+
+
+def _fits(command, reply):
+    if command.verb in EXACT:
+        return reply.code == EXACT[command.verb]
+    return command.kind == 'transfer' or reply.code not in _TRANSFER_ONLY

@@ -1,0 +1,185 @@
+"""Bytes to values and back: commands, replies, what a reply says, listings.
+
+No input and output here, and no state but the bytes of a reply that has not ended yet.
+"""
+
+import datetime
+import re
+from typing import NamedTuple
+
+from zeit.cds.errors import LocalProtocolError, RemoteProtocolError
+
+
+#: Longest line and longest reply that a server may send, in bytes.  RFC 959 sets no limit; FEAT
+#: and banners of some kilobytes exist, a server that never ends a line must not fill the memory.
+MAX_LINE = 16 * 1024
+MAX_REPLY = 256 * 1024
+
+_CODE = re.compile(rb'([1-5][0-9][0-9])([ -]|$)')
+
+
+class Reply(NamedTuple):
+    """One complete reply (RFC 959 section 4.2): its code, and its text without the codes."""
+
+    code: int
+    lines: tuple
+
+    @property
+    def text(self):
+        """The reply as one line, as a log shows it: `550 No such file or directory.`"""
+        words = ' / '.join(line.strip() for line in self.lines if line.strip())
+        return f'{self.code} {words}'.rstrip()
+
+    @property
+    def digit(self):
+        """The first digit of the code, which says how it went."""
+        return self.code // 100
+
+
+class ReplyParser:
+    """Finds replies in a stream of bytes, however it is cut.
+
+    Line ends are CRLF, or LF alone as some servers send.  In a reply of several lines only
+    the code of the first, followed by a space, ends it; digits in between mean nothing.
+    """
+
+    def __init__(self, *, encoding='utf-8'):
+        self._encoding = encoding
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._code = None
+        self._lines = []
+        self._length = 0
+
+    @property
+    def pending(self):
+        """True when part of a reply has been fed that is not complete."""
+        return bool(self._buffer) or self._code is not None
+
+    def feed(self, data):
+        """Take `data` (bytes) and return the list of replies that it completes.
+
+        Raises `RemoteProtocolError` when this is not FTP, or grows over all bounds.
+        """
+        self._buffer += data
+        replies = []
+        while (end := self._buffer.find(b'\n', self._scanned)) >= 0:
+            line = bytes(self._buffer[:end]).rstrip(b'\r')
+            del self._buffer[: end + 1]
+            self._scanned = 0
+            reply = self._line(line)
+            if reply is not None:
+                replies.append(reply)
+        self._scanned = len(self._buffer)
+        if self._scanned > MAX_LINE:
+            raise RemoteProtocolError(f'The server sent a line of more than {MAX_LINE} bytes')
+        return replies
+
+    def _line(self, line):
+        if len(line) > MAX_LINE:
+            raise RemoteProtocolError(f'The server sent a line of more than {MAX_LINE} bytes')
+        match = _CODE.match(line)
+        if self._code is None:
+            if match is None:
+                if not line.strip():  # blank lines between replies, seen in the field
+                    return None
+                raise RemoteProtocolError(f'The server sent something that is no reply: {line!r}')
+            self._code = match[1]
+            ends = match[2] != b'-'
+            line = line[4:]
+        else:
+            ends = match is not None and match[1] == self._code and match[2] != b'-'
+            if match is not None and match[1] == self._code:
+                line = line[4:]
+        self._length += len(line)
+        if self._length > MAX_REPLY:
+            raise RemoteProtocolError(f'The server sent a reply of more than {MAX_REPLY} bytes')
+        self._lines.append(line.decode(self._encoding, 'surrogateescape'))
+        if not ends:
+            return None
+        reply = Reply(int(self._code), tuple(self._lines))
+        self._code, self._lines, self._length = None, [], 0
+        return reply
+
+
+def command(verb, argument='', *, encoding='utf-8'):
+    """Return the bytes of a command (RFC 959 section 5.3).
+
+    Raises `LocalProtocolError` if the argument would be more than one line: names are checked
+    long before, so this is the last line of defence.
+    """
+    line = f'{verb} {argument}' if argument else verb
+    if any(c in line for c in '\r\n\0'):
+        raise LocalProtocolError(f'The argument of {verb} contains a line end or NUL')
+    return line.encode(encoding, 'surrogateescape') + b'\r\n'
+
+
+def epsv_port(reply):
+    """Return the port of a 229 reply (RFC 2428 section 3), as in `(|||6446|)`."""
+    match = re.search(r'\((.)\1\1([0-9]{1,5})\1\)', reply.text)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise RemoteProtocolError(f'The server announced no port: {reply.text}')
+    return int(match[2])
+
+
+def pasv_address(reply):
+    """Return (host, port) of a 227 reply (RFC 959 section 4.1.2, RFC 1123 section 4.1.2.6).
+
+    The place and the brackets of the six numbers are not standardised; they are looked for.
+    """
+    match = re.search(r'(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})', reply.text)
+    numbers = [int(number) for number in match.groups()] if match else [256]
+    port = numbers[-2] * 256 + numbers[-1] if match else 0
+    if max(numbers) > 255 or port == 0:
+        raise RemoteProtocolError(f'The server announced no address: {reply.text}')
+    return '.'.join(str(number) for number in numbers[:4]), port
+
+
+def size(reply):
+    """Return the number of bytes of a 213 reply to SIZE (RFC 3659 section 4)."""
+    number = reply.lines[-1].strip()
+    if not (number.isascii() and number.isdigit() and len(number) <= 20):
+        raise RemoteProtocolError(f'The server told no size: {reply.text}')
+    return int(number)
+
+
+def time_value(text):
+    """Return a time as in MDTM's reply (RFC 3659 section 2.3) as an aware datetime, UTC.
+
+    Raises `RemoteProtocolError` if it is none.  Fractions of seconds are left out.
+    """
+    match = re.match(r'\s*([0-9]{14})(\.[0-9]+)?\s*$', text)
+    try:
+        moment = datetime.datetime.strptime(match[1], '%Y%m%d%H%M%S') if match else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise RemoteProtocolError(f'The server told no time: {text}')
+    return moment.replace(tzinfo=datetime.UTC)
+
+
+class Fact(NamedTuple):
+    """One entry of a machine-readable listing: its name and type (`file`, `dir`, ...)."""
+
+    name: str
+    type: str
+
+
+def mlsd_entry(line):
+    """Return the `Fact` of one line of MLSD (RFC 3659 section 7), or None for a line of no use.
+
+    The line is `fact=value;...; name`; the name may contain anything, spaces included.
+    """
+    facts, space, name = line.partition(' ')
+    if not space or not name:
+        return None
+    values = dict(
+        fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact
+    )
+    return Fact(name, values.get('type', 'file'))
+
+
+def listing(data, *, encoding='utf-8'):
+    """Return the lines (str) of a listing's data (bytes), without line ends and blank lines."""
+    lines = data.decode(encoding, 'surrogateescape').split('\n')
+    return [line for line in (line.rstrip('\r') for line in lines) if line]

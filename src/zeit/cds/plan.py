@@ -1,0 +1,136 @@
+"""Which job comes next, and when to give up: decisions, no clock, no network, no spool."""
+
+import collections
+import dataclasses
+from collections.abc import Callable
+
+import zope.interface
+
+from zeit.cds.errors import (
+    Error,
+    FTPOSError,
+    RemoteProtocolError,
+    ServerFull,
+    ServiceClosing,
+)
+from zeit.cds.interfaces import IOutcome, IPlan
+
+
+#: Attempts for one file in one run, when the connection broke under it.
+ATTEMPTS = 2
+
+#: So many broken connections in a row end the run: the server is not there, and trying every file
+#: in turn would wait for each of them.
+LOSSES = 4
+
+#: Errors of the connection, which say nothing about the file.
+_CONNECTION = (FTPOSError, RemoteProtocolError, ServiceClosing)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One file to deliver.  `open()` returns its `ISource`; `attempt` counts from 1."""
+
+    name: str
+    size: int
+    open: Callable
+    entry: object = None
+    attempt: int = 1
+
+
+@zope.interface.implementer(IOutcome)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """See `IOutcome`."""
+
+    job: Job
+    source: object = None
+    reply: str = ''
+    error: Error | None = None
+
+
+@zope.interface.implementer(IPlan)
+class Plan:
+    """The jobs of one run, in order.
+
+    `jobs` is an iterable of `Job`, read as the work proceeds.  `strict` ends the run at the first
+    file that is not delivered.  `max_files` and `max_bytes` bound the run; one file is always
+    allowed, however large.  `started(job)` is called when a job is handed out.  `stopped` is the error that ended the plan before its time, or None;
+    `limited` says that a bound ended it.
+    """
+
+    def __init__(self, jobs, *, strict=False, max_files=None, max_bytes=None, started=None):
+        self._jobs = iter(jobs)
+        self._again = collections.deque()
+        self._strict = strict
+        self._files_left = max_files
+        self._bytes_left = max_bytes
+        self._first = True
+        self._started = started or (lambda job: None)
+        self._losses = 0
+        self.stopped = None
+        self.limited = False
+
+    def next(self):
+        """See `IPlan`."""
+        job = self._again.popleft() if self._again and self.stopped is None else self._new()
+        if job is not None:
+            self._started(job)
+        return job
+
+    def _new(self):
+        if self.stopped is not None or self.limited:
+            return None
+        job = next(self._jobs, None)
+        if job is None:
+            return None
+        if not self._first and self._exceeds(job):
+            self.limited = True
+            return None
+        self._first = False
+        if self._files_left is not None:
+            self._files_left -= 1
+        if self._bytes_left is not None:
+            self._bytes_left -= job.size
+        return job
+
+    def _exceeds(self, job):
+        if self._files_left is not None and self._files_left < 1:
+            return True
+        return self._bytes_left is not None and self._bytes_left < job.size
+
+    def settle(self, outcome):
+        """Take an outcome into account; return True if its job will be tried again.
+
+        Only a broken connection is worth another attempt at once: what the server said about a
+        file, it would say again.
+        """
+        job, error = outcome.job, outcome.error
+        if error is None:
+            self._losses = 0
+            return False
+        if error.while_connecting or isinstance(error, ServerFull):
+            self.stop(error)
+            return False
+        if isinstance(error, _CONNECTION):
+            self._losses += 1
+            if self._losses >= LOSSES:
+                self.stop(error)
+                return False
+            if job.attempt < ATTEMPTS:
+                self._again.append(dataclasses.replace(job, attempt=job.attempt + 1))
+                return True
+        else:
+            self._losses = 0
+        if self._strict:
+            self.stop(error)
+        return False
+
+    def insert(self, job):
+        """Let `job`, the newer version of a file that was just delivered, be the next one."""
+        self._again.append(job)
+
+    def stop(self, error):
+        """Hand out no more jobs, because of `error`; the first one counts."""
+        if self.stopped is None:
+            self.stopped = error

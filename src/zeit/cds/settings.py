@@ -1,0 +1,144 @@
+"""Where settings come from: passwords that nobody sees, and URLs."""
+
+import dataclasses
+import logging
+import netrc
+import os
+import stat
+import urllib.parse
+
+from zeit.cds.errors import ConfigurationError, UsageError
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+
+class Secret:
+    """A password that was given as such; no repr or str shows it."""
+
+    def __init__(self, value):
+        self.__value = value
+
+    def __repr__(self):
+        return f'<{type(self).__name__}>'
+
+    def reveal(self):
+        """Return the password (str).  Raises `ConfigurationError` if it cannot be had."""
+        return self.__value
+
+
+class SecretFile(Secret):
+    """The first line of a file, read each time that it is needed."""
+
+    def __init__(self, path):
+        super().__init__(None)
+        self._path = os.fspath(path)
+
+    def reveal(self):
+        """See `Secret`.  Warns if others than the owner and the group can read the file."""
+        try:
+            with open(self._path, encoding='utf-8') as file:
+                if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
+                    log.warning(
+                        'The password file %s can be read by everybody: chmod o-r',
+                        printable(self._path),
+                    )
+                return file.readline().rstrip('\r\n')
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, 'strerror', None) or 'it is not UTF-8'
+            raise ConfigurationError(
+                f'The password file {printable(self._path)} cannot be read: {reason}',
+                hint='It holds the password in its first line; chmod 600 or 640.',
+            ) from None
+
+
+class SecretVariable(Secret):
+    """The value of an environment variable."""
+
+    def __init__(self, name):
+        super().__init__(None)
+        self._name = name
+
+    def reveal(self):
+        """See `Secret`."""
+        try:
+            return os.environ[self._name]
+        except KeyError:
+            raise ConfigurationError(
+                f'The environment variable {self._name} for the password is not set'
+            ) from None
+
+
+class SecretNetrc(Secret):
+    """The password of a host and user in a netrc file; `path` is None for ~/.netrc."""
+
+    def __init__(self, host, user, *, path=None):
+        super().__init__(None)
+        self._host, self._user, self._path = host, user, path
+
+    def reveal(self):
+        """See `Secret`."""
+        where = self._path or '~/.netrc'
+        try:
+            entry = netrc.netrc(self._path).authenticators(self._host)
+        except OSError as error:
+            raise ConfigurationError(
+                f'No password: {where} cannot be read: {error.strerror}',
+                hint='Name a password file, or an environment variable.',
+            ) from None
+        except netrc.NetrcParseError as error:
+            # Its message may quote the file.
+            raise ConfigurationError(
+                f'No password: {where} cannot be understood, line {error.lineno}'
+            ) from None
+        if entry is None or entry[0] not in ('', None, self._user):
+            raise ConfigurationError(
+                f'No password for {printable(self._user)} on {printable(self._host)} in {where}',
+                hint='Name a password file, or an environment variable.',
+            )
+        return entry[2]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Location:
+    """What a URL says."""
+
+    host: str
+    port: int
+    user: str
+    directory: str
+
+
+def location(url):
+    """Return the `Location` that a URL `ftp://user@host:port/directory` names.
+
+    The path is absolute, and percent-encoded as in RFC 1738 section 3.2.2; without one it is `/`.
+    Raises `UsageError`, which never repeats the URL if there is a password in it.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        password, host, port = parts.password, parts.hostname, parts.port
+    except ValueError:
+        raise UsageError(
+            'This is not the URL of a directory on an FTP server',
+            hint='Write ftp://user@host:port/directory',
+        ) from None
+    if password is not None or ':' in parts.netloc.rpartition('@')[0]:
+        raise UsageError(
+            'A password does not belong into a URL, where everybody can see it',
+            hint='Use --password-file, an environment variable or ~/.netrc.',
+        )
+    if parts.scheme != 'ftp' or not host or parts.query or parts.fragment:
+        raise UsageError(
+            f'{printable(url)} is not the URL of a directory on an FTP server',
+            hint='Write ftp://user@host:port/directory',
+        )
+    if port == 0:
+        raise UsageError('Port 0 cannot be connected to')
+    return Location(
+        host=host,
+        port=port or 21,
+        user=urllib.parse.unquote(parts.username or 'anonymous'),
+        directory=urllib.parse.unquote(parts.path) or '/',
+    )

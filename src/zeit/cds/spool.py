@@ -1,0 +1,278 @@
+"""The local side: a `gocept.filestore` with `tmp/`, `new/` and `cur/`.
+
+Beside these three, a spool has `.cds/` for what a run needs itself: the file that is locked while
+a run is active, and `filing/`, which a file passes on its way from `new/` to `cur/`.  `parked/`
+appears when something was put there.  All of them must lie on one file system: every step is a
+rename, and after each rename the directories are synchronised, so that it survives a loss of power.
+"""
+
+import contextlib
+import dataclasses
+import io
+import os
+import pathlib
+import stat
+
+import gocept.filestore.filestore
+import zope.interface
+
+from zeit.cds import files, names
+from zeit.cds.errors import SpoolError
+from zeit.cds.interfaces import IEntry, ISpool, ISpoolStatus
+from zeit.cds.runlock import RunLock
+from zeit.cds.text import printable
+
+
+PRIVATE = '.cds'
+FILING = os.path.join(PRIVATE, 'filing')
+PARKED = 'parked'
+
+#: How each sort of thing that is never sent is called in a message.
+_KINDS = (
+    (stat.S_ISDIR, 'a directory'),
+    (stat.S_ISLNK, 'a symbolic link'),
+    (stat.S_ISFIFO, 'a FIFO'),
+    (stat.S_ISSOCK, 'a socket'),
+)
+
+
+@zope.interface.implementer(IEntry)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """See `IEntry`."""
+
+    name: str
+    size: int
+    arrived: float
+
+
+@zope.interface.implementer(ISpoolStatus)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolStatus:
+    """See `ISpoolStatus`."""
+
+    path: pathlib.Path
+    waiting: list
+    ignored: list
+    delivered: int
+    last_delivered: tuple | None
+    parked: list
+    active: str
+
+
+@zope.interface.implementer(ISpool)
+class Spool:
+    """See `ISpool`.  `path` is the directory, which must exist when a run begins."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
+
+    def __repr__(self):
+        return f'<Spool {str(self.path)!r}>'
+
+    def _in(self, *segments):
+        return os.path.join(self.path, *segments)
+
+    # A run
+
+    @contextlib.contextmanager
+    def run(self):
+        """See `ISpool`."""
+        with self._translated():
+            self._make_directories(*self._sections, PRIVATE, FILING)
+            lock = RunLock(self._in(PRIVATE, 'lock'), like=self.path)
+        with lock:
+            with self._translated():
+                self._check()
+                self._put_back()
+            yield self
+
+    @contextlib.contextmanager
+    def _translated(self):
+        """Turn what the system says about our own directories into a `SpoolError`."""
+        try:
+            yield
+        except OSError as error:
+            where = printable(os.fsdecode(error.filename or self.path))
+            raise SpoolError(
+                f'The spool cannot be used: {where}: {error.strerror}',
+                hint='Check owner, mode and free space. The exporter needs rwx on tmp, new, cur '
+                'and .cds; if it is another user than the one who publishes, let them share a '
+                'group: chgrp, then chmod 2770.',
+            ) from error
+
+    def _make_directories(self, *sections):
+        if not self.path.is_dir():
+            raise SpoolError(
+                f'There is no spool at {printable(str(self.path))}',
+                hint='Create the directory; tmp, new and cur inside it are created for you.',
+            )
+        for section in sections:
+            files.make_directory(self._in(section), like=self.path)
+
+    def _check(self):
+        """Find out before anything is sent whether it could be filed."""
+        device = os.stat(self.path).st_dev
+        for section in (*self._sections, PRIVATE, FILING):
+            directory = self._in(section)
+            if os.stat(directory).st_dev != device:
+                raise SpoolError(
+                    f'{printable(directory)} is on another file system than the spool',
+                    hint='Files are moved by renaming, which needs one file system for all.',
+                )
+            if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+                raise PermissionError(
+                    0, f'rwx is needed, its mode is {os.stat(directory).st_mode & 0o7777:o}',
+                    directory,
+                )
+        # A read-only or full file system shows only when something is written.
+        os.unlink(files.draft(self._in('cur'), io.BytesIO(b'probe'), name='.probe'))
+
+    def _put_back(self):
+        """Return to `new/` what a killed run took out of it and did not file.
+
+        Whether this version was sent is not known; in doubt it is sent again.  Where there is a
+        newer one under its name, that one has replaced it, as it would have in `new/`.
+        """
+        for name in sorted(os.listdir(self._in(FILING))):
+            private = self._in(FILING, name)
+            if name.startswith('.draft-'):
+                os.unlink(private)  # the unfinished copy of something that is in new/
+                continue
+            try:
+                files.rename_exclusively(private, self._in('new', name))
+            except FileExistsError:
+                self._park(private, name, 'Replaced by a newer version while a run was killed.')
+            files.sync_directories(self._in('new'), self._in(FILING))
+
+    # What waits
+
+    def pending(self, *, order='arrival'):
+        """See `ISpool`."""
+        entries, ignored = [], []
+        with self._translated(), os.scandir(self._in('new')) as scan:
+            for item in scan:
+                if item.name.startswith('.'):
+                    continue
+                try:
+                    found = item.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(found.st_mode):
+                    entries.append(_entry(item.name, found))
+                else:
+                    ignored.append((item.name, f'is {_kind(found.st_mode)}, not a regular file'))
+        entries.sort(key=_by_name if order == 'name' else _by_arrival)
+        return entries, sorted(ignored)
+
+    def open(self, entry):
+        """See `ISpool`."""
+        return files.Source(self._in('new', entry.name))
+
+    # What becomes of it
+
+    def done(self, entry, source):
+        """See `ISpool`."""
+        with self._translated():
+            return self._file(entry.name, source)
+
+    def _file(self, name, source):
+        new, private = self._in('new', name), self._in(FILING, name)
+        try:
+            # Taking the name away first, then looking which version it was, leaves no moment in
+            # which a correction could slip in between and be filed unsent.
+            os.rename(new, private)
+        except FileNotFoundError:
+            return self._copy(source, name), None
+        if source.is_file(private):
+            filed = files.move(private, self._in('cur'), name)
+            files.sync_directories(self._in('new'))
+            return filed, None
+        # What was changed in place after it was sent cannot be kept as it was.
+        filed = self._copy(source, name) if source.unchanged() else ''
+        try:
+            files.rename_exclusively(private, new)
+        except FileExistsError:
+            os.unlink(private)  # an even newer version has replaced this one
+        files.sync_directories(self._in('new'), self._in(FILING))
+        try:
+            return filed, _entry(name, os.lstat(new))
+        except FileNotFoundError:
+            return filed, None
+
+    def _copy(self, source, name):
+        """Keep in `cur/` what was sent, read once more from the still open file."""
+        return files.move(files.draft(self._in(FILING), source.rewound()), self._in('cur'), name)
+
+    def park(self, entry, reason):
+        """See `ISpool`."""
+        with self._translated():
+            self._park(self._in('new', entry.name), entry.name, reason)
+
+    def _park(self, path, name, reason):
+        self._make_directories(PARKED)
+        filed = files.move(path, self._in(PARKED), name)
+        draft = files.draft(self._in(FILING), io.BytesIO(reason.encode('utf-8', 'replace')))
+        os.replace(draft, self._in(PARKED, _reason_name(filed)))
+        files.sync_directories(self._in(PARKED))
+
+    def put(self, name, data):
+        """See `ISpool`."""
+        names.check(name)
+        with self._translated():
+            self._make_directories(*self._sections)
+            content = io.BytesIO(data) if isinstance(data, bytes) else data
+            os.replace(files.draft(self._in('tmp'), content), self._in('new', name))
+            files.sync_directories(self._in('new'), self._in('tmp'))
+
+    # Looking only
+
+    def status(self):
+        """See `ISpool`."""
+        waiting, ignored = self.pending()
+        with self._translated():
+            delivered, newest = files.newest(self._in('cur'))
+            return SpoolStatus(
+                path=self.path,
+                waiting=waiting,
+                ignored=ignored,
+                delivered=delivered,
+                last_delivered=newest,
+                parked=self._parked(),
+                active=RunLock(self._in(PRIVATE, 'lock'), like=self.path).holder(),
+            )
+
+    def _parked(self):
+        try:
+            present = sorted(os.listdir(self._in(PARKED)))
+        except FileNotFoundError:
+            return []
+        return [(name, self._reason(name)) for name in present if not name.startswith('.')]
+
+    def _reason(self, name):
+        try:
+            with open(self._in(PARKED, _reason_name(name)), encoding='utf-8') as file:
+                return file.read(4096)
+        except FileNotFoundError:
+            return ''
+
+
+def _reason_name(name):
+    return names.with_suffix(f'.{name}', '.reason')
+
+
+def _entry(name, found):
+    return Entry(name, found.st_size, found.st_ctime)
+
+
+def _by_arrival(entry):
+    return entry.arrived, entry.name
+
+
+def _by_name(entry):
+    return entry.name
+
+
+def _kind(mode):
+    return next((words for test, words in _KINDS if test(mode)), 'a device')
