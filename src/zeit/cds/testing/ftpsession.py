@@ -78,8 +78,8 @@ class Session:
             pass  # the ordinary ends of a session; whoever caused it knows
         finally:
             self.close_port()
+            self.server.record.add(self.number, 'close')  # first: who sees the end, finds it
             ftpdata.close(self._control, reset=reset)
-            self.server.record.add(self.number, 'close')
 
     def _serve(self):
         self._perform(script.GREETING, '')
@@ -190,6 +190,8 @@ class Session:
 
         Keeps an eye on the control connection. Raises Stopped, Gone.
         """
+        if self.server.stopping.is_set():
+            raise Stopped
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self.server.stop_signal, select.POLLIN)
@@ -232,7 +234,7 @@ class Session:
         if port is None or port.kind == 'refused':
             return None
         if port.kind == 'black hole':
-            raise script.Mute
+            self.mute()
         if not self.wait(port.listener, timeout=self.server.data_timeout):
             return None
         connection, _ = port.listener.accept()
