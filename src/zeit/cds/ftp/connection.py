@@ -16,6 +16,7 @@ from zeit.cds.errors import (
     ConnectionLost,
     DataConnectionRefused,
     Error,
+    FTPOSError,
     PermanentError,
     RemoteProtocolError,
     ReplyLost,
@@ -309,7 +310,7 @@ class Connection:
                 timeout=self._settings.data_timeout,
                 doing=f'opening a data connection to port {port}',
             )
-        except ConnectionLost as error:
+        except FTPOSError as error:
             self.drop()
             raise DataConnectionRefused(
                 error.errno,

@@ -43,12 +43,12 @@ class Stream:
         resolver's order.  `doing` says what this is for, in a message.  `keepalive` lets the
         system probe an idle peer (RFC 1122 section 4.2.3.6), which also keeps a NAT's entry.
 
-        Raises `ConnectionLost` (the last address's error).
+        Raises `FTPOSError` (the last address's error).
         """
         try:
             sock = socket.create_connection((host, port), timeout=connect_timeout)
         except OSError as error:
-            raise from_os(error, doing=doing, cls=ConnectionLost, timeout=connect_timeout) from error
+            raise from_os(error, doing=doing, timeout=connect_timeout) from error
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if keepalive:
@@ -59,7 +59,7 @@ class Stream:
             return cls(sock, timeout=timeout)
         except OSError as error:
             sock.close()
-            raise from_os(error, doing=doing, cls=ConnectionLost) from error
+            raise from_os(error, doing=doing) from error
         except BaseException:
             sock.close()
             raise
