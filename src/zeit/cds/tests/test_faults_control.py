@@ -45,7 +45,8 @@ class Rules(ServerCase):
     def test_every_command(self):
         server = self.serve()
         server.fault('*', faults.Reply('451 x'), nth=3)
-        client = self.login(server)
+        client = self.connect(server)
+        self.assertEqual(['331', '230', '200'], [reply[:3] for reply in client.login()])
         self.assertEqual(['451', '451'], self.answers(client, 'NOOP', 'PWD'))
 
     def test_connections(self):

@@ -109,6 +109,9 @@ class DataFaults(ServerCase):
         server.wait_for('STOR')
         with self.assertRaises(TimeoutError):
             socket.create_connection((server.host, port), 0.3)
+        client.control.settimeout(0.05)
+        with self.assertRaises(TimeoutError):
+            client.control.recv(1)
 
     def test_silent_port(self):
         server, client = self.faulty('EPSV', faults.DataPort('silent'), times=1)
