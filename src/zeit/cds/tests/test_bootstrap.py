@@ -344,12 +344,13 @@ class StateTest(Tree):
         self.assertEqual(3, process.returncode)
 
     def test_scripts_start_although_the_path_is_long(self):
-        self.path = self.path / ('x' * 200)
-        self.path.mkdir()
-        for name in self.module.INPUTS:
-            shutil.copy(ROOT / name, self.path)
-        self.set_up()
-        process = subprocess.run([self.path / 'bin' / 'test'], timeout=TIMEOUT)
+        with tempfile.TemporaryDirectory(prefix='without-blanks-') as other:
+            self.path = pathlib.Path(os.path.realpath(other), 'x' * 250)
+            self.path.mkdir()
+            for name in self.module.INPUTS:
+                shutil.copy(ROOT / name, self.path)
+            self.set_up()
+            process = subprocess.run([self.path / 'bin' / 'test'], timeout=TIMEOUT)
         self.assertEqual(1, process.returncode)
 
 
