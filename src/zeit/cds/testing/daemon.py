@@ -1,0 +1,161 @@
+"""What the daemons among the test servers have in common: program, account, start and end."""
+
+import ctypes
+import os
+import pathlib
+import pwd
+import secrets
+import shutil
+
+from zeit.cds.testing.base import Server
+from zeit.cds.testing.process import Daemon, ServerError, free_port
+
+
+# The user that a session runs as: not root, so that permissions mean something.
+ACCOUNT = 'nobody'
+# Another process may take the free port before the daemon does.
+PORT_ATTEMPTS = 3
+SBIN = ('/usr/local/sbin', '/usr/sbin', '/sbin')
+
+
+class ServerUnavailable(Exception):
+    """The program of a test server is not there, or cannot run here.  The text says what to do."""
+
+
+def servers_directory():
+    """Return the directory of the unpacked packages, see the module's documentation."""
+    if 'ZEIT_CDS_SERVERS' in os.environ:
+        return pathlib.Path(os.environ['ZEIT_CDS_SERVERS'])
+    cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+    return pathlib.Path(cache) / 'zeit.cds' / 'servers'
+
+
+def find_program(package, *path):
+    """Return the path of a program.
+
+    package: the name of the Debian package, *path*: where the program lies in it, e.g. `'usr',
+    'sbin', 'vsftpd'`.  Raises ServerUnavailable.
+    """
+    unpacked = servers_directory() / package
+    candidate = unpacked.joinpath(*path)
+    if os.access(candidate, os.X_OK):
+        return candidate
+    search = os.pathsep.join((os.environ.get('PATH', os.defpath), *SBIN))
+    found = shutil.which(path[-1], path=search)
+    if found is None:
+        raise ServerUnavailable(
+            f'{path[-1]} is not installed: run .ci/servers, or unpack the Debian package'
+            f' {package} into {unpacked} (ZEIT_CDS_SERVERS names another place)'
+        )
+    return pathlib.Path(found)
+
+
+def hash_password(password):
+    """Return a crypt(3) hash of *password*, SHA-512 with the fewest rounds: a login is quick."""
+    crypt = ctypes.CDLL('libcrypt.so.1').crypt
+    crypt.restype = ctypes.c_char_p
+    salt = f'$6$rounds=1000${secrets.token_hex(8)}'
+    return crypt(password.encode(), salt.encode()).decode('ascii')
+
+
+class DaemonServer(Server):
+    """A `zeit.cds.testing.base.Server` whose work is done by a daemon.
+
+    Further argument: `extra`, a list of raw lines for the daemon's configuration, after all others
+    (for Pure-FTPd: words for its command line).  The root directory is given to `ACCOUNT`, which
+    must be able to reach it, so every directory above it needs the permission o+x.
+
+    Subclasses name the `package` and the `program` in it, and implement `_configure`.
+    """
+
+    package = program = None
+
+    def __init__(self, *, extra=(), **arguments):
+        super().__init__(**arguments)
+        self.extra = list(extra)
+        self._daemon = None
+        self._work = None
+
+    @property
+    def running(self):
+        """See `Server`."""
+        return self._daemon is not None and self._daemon.alive
+
+    @property
+    def pid(self):
+        """The process id above all of the server's processes; None when stopped."""
+        return self._daemon and self._daemon.pid
+
+    @property
+    def output(self):
+        """What the daemon said on its console, of diagnostic use only."""
+        return self._daemon.output if self._daemon else ''
+
+    @classmethod
+    def find(cls):
+        """Return the path of the daemon; raises ServerUnavailable, also when not run by root."""
+        if os.geteuid() != 0:
+            raise ServerUnavailable(f'{cls.name} as a test server needs root (chroot, setuid)')
+        return find_program(cls.package, *cls.program.split('/'))
+
+    def held(self):
+        """See `Server`."""
+        return set(), self._daemon.descriptors if self._daemon else set()
+
+    def own(self):
+        """See `Server`."""
+        account = pwd.getpwnam(ACCOUNT)
+        for directory, names, files in os.walk(self.root):
+            for path in (directory, *(os.path.join(directory, name) for name in names + files)):
+                os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+    def _launch(self):
+        program = self.find()
+        account = pwd.getpwnam(ACCOUNT)
+        self.root = self.root.resolve()
+        _check_reachable(self.root)
+        os.chown(self.root, account.pw_uid, account.pw_gid)
+        if self._daemon is not None:
+            # It died by itself; its descendants may live.
+            self._halt()
+        attempts = 1 if self.port else PORT_ATTEMPTS
+        for attempt in range(1, attempts + 1):
+            port = self.port or free_port(self.host)
+            if self._work is None:
+                self._work = pathlib.Path(self._temporary_directory())
+            command = self._configure(program, port=port, work=self._work, account=account)
+            self._daemon = Daemon(command, log=self._work / 'output', directories=self._temporary)
+            self._daemon.start()
+            try:
+                self._daemon.wait_for_greeting((self.host, port))
+            except ServerError:
+                ended = not self._daemon.alive
+                self._halt()
+                if not ended or attempt == attempts:
+                    raise
+            else:
+                self.port = port
+                return
+
+    def stop(self):
+        """See `Server`."""
+        try:
+            super().stop()
+        finally:
+            self._work = None
+
+    def _halt(self):
+        daemon, self._daemon = self._daemon, None
+        if daemon is not None:
+            daemon.stop()
+
+    def _configure(self, program, *, port, work, account):
+        """Write the configuration into the directory *work*; return the command."""
+        raise NotImplementedError
+
+
+def _check_reachable(root):
+    """Raise ServerError if the sessions' user cannot come to *root*."""
+    for directory in root.parents:
+        if not directory.stat().st_mode & 0o001:
+            raise ServerError(f'{directory} lets only its owner in, so {root} cannot be served')

@@ -1,0 +1,150 @@
+"""The layer QUIET turns tests red for what they leave behind; a missing server is no success."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+from zeit.cds.testing.layers import QUIET
+
+
+# Run by a zope.testrunner of its own; every test but the first passes by its own means.
+CULPRITS = """
+import socket
+import threading
+import unittest
+
+from zeit.cds.testing.layers import QUIET
+
+
+STOP = threading.Event()
+
+
+class CulpritTest(unittest.TestCase):
+    layer = QUIET
+
+    def test_innocent(self):
+        pass
+
+    def test_resource_warning(self):
+        socket.socket()
+
+    def test_resource_warning_in_a_cycle(self):
+        cycle = [socket.socket()]
+        cycle.append(cycle)
+
+    def test_open_descriptor(self):
+        # Held by the test, so that no warning comes.
+        CulpritTest.held = socket.socket()
+
+    def test_thread_exception(self):
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+
+    def test_thread_left(self):
+        threading.Thread(target=STOP.wait, args=(60,), daemon=True).start()
+
+    def test_unraisable(self):
+        class Bad:
+            def __del__(self):
+                raise ValueError('unraisable')
+        Bad()
+"""
+MISSING = """
+import unittest
+
+from zeit.cds.testing.layers import QUIET, ServerLayer, ServerTests
+from zeit.cds.testing.daemon import find_program
+
+
+def factory():
+    find_program('no-such-package', 'usr', 'sbin', 'no-such-ftpd')
+
+
+MISSING = ServerLayer('MISSING', factory=factory, base=QUIET, module=__name__)
+
+
+class MissingTest(ServerTests, unittest.TestCase):
+    layer = MISSING
+
+    def test_it(self):
+        raise AssertionError('not to be run')
+"""
+TIMEOUT = 60
+
+
+def run_tests(source, **environment):
+    """Run zope.testrunner over a module with the text *source*; return (exit code, output)."""
+    with tempfile.TemporaryDirectory() as directory:
+        pathlib.Path(directory, 'test_it.py').write_text(source)
+        path = os.pathsep.join([directory, *filter(None, sys.path)])
+        done = subprocess.run(
+            [sys.executable, '-m', 'zope.testrunner', '--test-path', directory,
+             '--tests-pattern', '^test_it$', '-vv'],
+            env=os.environ | {'PYTHONPATH': path} | environment,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT,
+        )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+class QuietTest(unittest.TestCase):
+    layer = QUIET
+
+    def test_every_culprit_is_an_error_of_its_own_test(self):
+        code, output = run_tests(CULPRITS)
+        guilty = re.findall(r'Error in test (test_\w+)', output)
+        self.assertEqual(1, code, output)
+        self.assertEqual(
+            [
+                'test_open_descriptor',
+                'test_resource_warning',
+                'test_resource_warning_in_a_cycle',
+                'test_thread_exception',
+                'test_thread_left',
+                'test_unraisable',
+            ],
+            guilty,
+            output,
+        )
+        for reason in (
+            'The test left open: socket:',
+            'ResourceWarning: unclosed <socket',
+            'ZeroDivisionError',
+            'The test left a thread running',
+            'ValueError: unraisable',
+        ):
+            self.assertIn(reason, output)
+
+    def test_expected_problems_can_be_taken_back(self):
+        thread = threading.Thread(target=lambda: {}['expected'])
+        thread.start()
+        thread.join()
+        (problem,) = QUIET.take()
+        self.assertIn("KeyError: 'expected'", problem)
+
+
+class MissingServerTest(unittest.TestCase):
+    layer = QUIET
+
+    def test_skips_with_one_line(self):
+        code, output = run_tests(MISSING, CI='')
+        self.assertEqual(0, code, output)
+        self.assertRegex(
+            output, r'Tests of MISSING are skipped: no-such-ftpd is not installed: run \.ci/servers'
+        )
+        self.assertIn('1 skipped', output)
+
+    def test_fails_in_ci(self):
+        code, output = run_tests(MISSING, CI='true')
+        self.assertNotEqual(0, code, output)
+        self.assertIn('ServerUnavailable', output)
