@@ -1,0 +1,194 @@
+"""A target in memory: the smallest thing that is an `ITarget`, for tests without a network.
+
+It passes the same contract tests as `zeit.cds.target.FTPTarget` against real servers.
+"""
+
+import datetime
+import itertools
+
+import zope.interface
+
+from zeit.cds import names
+from zeit.cds.errors import Error, PermanentError, SizeMismatch, TargetExists
+from zeit.cds.interfaces import ISession, ITarget
+from zeit.cds.plan import Outcome
+
+
+CHUNK = 64 * 1024
+
+_NO_FILE = 'No such file or directory.'
+
+
+@zope.interface.implementer(ITarget)
+class MemoryTarget:
+    """See `ITarget`.
+
+    `files` maps names to bytes, `directories` maps names to the set of names inside; a test may
+    change both at any time.  `exists` is 'replace' or 'park'.  `hook(operation, name)` is called
+    before each step with the name of the session's method (for `run`: 'upload', 'publish'); it
+    may change files, or raise an `Error` in the server's place.  `opened` and `closed` count
+    sessions.
+    """
+
+    def __init__(self, *, title='a directory in memory', exists='replace', hook=None):
+        self.title = title
+        self.exists = exists
+        self.hook = hook or (lambda operation, name: None)
+        self.files = {}
+        self.directories = {}
+        self.modified = {}
+        self.opened = self.closed = 0
+
+    def __repr__(self):
+        return f'<MemoryTarget {len(self.files)} files>'
+
+    def check(self, name):
+        """See `ITarget`."""
+        names.check(name)
+
+    def open(self):
+        """See `ITarget`."""
+        try:
+            self.hook('open', '')
+        except Error as error:
+            error.while_connecting = True
+            raise
+        self.opened += 1
+        return MemorySession(self)
+
+    def write(self, name, content):
+        """Make the file `name`, now."""
+        self.files[name] = content
+        self.modified[name] = datetime.datetime.now(datetime.UTC)
+
+
+@zope.interface.implementer(ISession)
+class MemorySession:
+    """See `ISession`."""
+
+    def __init__(self, target):
+        self._target = target
+        self._token = names.new_token()
+        self._numbers = itertools.count(1)
+
+    def __repr__(self):
+        return f'<MemorySession {self._token}>'
+
+    def _find(self, operation, name, *, places=('files',)):
+        self._target.hook(operation, name)
+        for place in places:
+            if name in getattr(self._target, place):
+                return getattr(self._target, place)
+        raise PermanentError(550, f'550 {_NO_FILE}')
+
+    def names(self):
+        """See `ISession`."""
+        self._target.hook('names', '')
+        return {*self._target.files, *self._target.directories}
+
+    def size(self, name):
+        """See `ISession`."""
+        self._target.hook('size', name)
+        content = self._target.files.get(name)
+        return None if content is None else len(content)
+
+    def modified(self, name):
+        """See `ISession`."""
+        self._target.hook('modified', name)
+        return self._target.modified.get(name) if name in self._target.files else None
+
+    def read(self, name, *, limit=4096):
+        """See `ISession`."""
+        self._target.hook('read', name)
+        content = self._target.files.get(name)
+        return None if content is None else content[:limit]
+
+    def store(self, name, data):
+        """See `ISession`."""
+        self._target.hook('store', name)
+        self._target.write(name, data)
+
+    def fetch(self, name, file):
+        """See `ISession`."""
+        return file.write(self._find('fetch', name)[name])
+
+    def rename(self, old, new):
+        """See `ISession`: a file replaces a file, a directory an empty directory."""
+        place = self._find('rename', old, places=('files', 'directories'))
+        other = self._target.directories if place is self._target.files else self._target.files
+        if new in other or (place is self._target.directories and place.get(new)):
+            raise PermanentError(550, '550 Directory not empty.')
+        place[new] = place.pop(old)
+        if old in self._target.modified:
+            self._target.modified[new] = self._target.modified.pop(old)
+
+    def delete(self, name):
+        """See `ISession`."""
+        del self._find('delete', name)[name]
+
+    def make_directory(self, name):
+        """See `ISession`."""
+        self._target.hook('make_directory', name)
+        parent, _, child = name.rpartition('/')
+        if name in self._target.directories or name in self._target.files:
+            raise PermanentError(550, '550 File exists.')
+        if parent:
+            self._find('make_directory', parent, places=('directories',))[parent].add(child)
+        else:
+            self._target.directories[name] = set()
+
+    def remove_directory(self, name):
+        """See `ISession`."""
+        parent, _, child = name.rpartition('/')
+        if parent:
+            inside = self._find('remove_directory', parent, places=('directories',))[parent]
+            if child not in inside:
+                raise PermanentError(550, f'550 {_NO_FILE}')
+            inside.discard(child)
+            return
+        if self._find('remove_directory', name, places=('directories',))[name]:
+            raise PermanentError(550, '550 Directory not empty.')
+        del self._target.directories[name]
+
+    def run(self, plan):
+        """See `ISession`."""
+        while (job := plan.next()) is not None:
+            try:
+                source = job.open()
+            except Error as error:
+                yield Outcome(job=job, error=error)
+                continue
+            with source:
+                try:
+                    self._deliver(job.name, source)
+                except Error as error:
+                    yield Outcome(job=job, error=error)
+                else:
+                    yield Outcome(job=job, source=source, reply='226 Stored.')
+
+    def _deliver(self, name, source):
+        temporary = names.temporary(name, token=self._token, number=next(self._numbers))
+        self._target.hook('upload', name)
+        content = bytearray()
+        buffer = bytearray(CHUNK)
+        while count := source.readinto(buffer):
+            content += buffer[:count]
+        if len(content) != source.size:
+            raise SizeMismatch(f'{len(content)} bytes instead of {source.size}')
+        self._target.write(temporary, bytes(content))
+        try:
+            source.verify()
+            self._target.hook('publish', name)
+            if name in self._target.files and self._target.exists == 'park':
+                raise TargetExists('There is a file of that name already')
+            self.rename(temporary, name)
+        except BaseException:
+            self._target.files.pop(temporary, None)
+            raise
+
+    def refresh(self):
+        """See `ISession`."""
+
+    def close(self):
+        """See `ISession`."""
+        self._target.closed += 1

@@ -1,0 +1,93 @@
+import unittest
+
+from zeit.cds.target import FTPTarget
+from zeit.cds.settings import Secret
+from zeit.cds.testing import layers
+from zeit.cds.testing.faults import FaultServer
+from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests.contract import TargetContract
+
+
+class MemoryTests(TargetContract, unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.target = MemoryTarget()
+
+    def contents(self):
+        return dict(self.target.files)
+
+    def plant(self, name, content):
+        self.target.write(name, content)
+
+
+def target(server, **options):
+    return FTPTarget.from_options(
+        host=server.host, port=server.port, user='test', password=Secret('testpw'), **options
+    )
+
+
+class FaultServerTests(TargetContract, unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.server = self.enterContext(FaultServer())
+        self.target = target(self.server)
+
+    def contents(self):
+        return {path.removeprefix('/'): data for path, data in self.server.files.items()}
+
+    def plant(self, name, content):
+        self.server.put(f'/{name}', content)
+
+
+class OnDisk(layers.ServerTests, TargetContract):
+    """A server whose directory is on this machine's disk."""
+
+    options = {}
+
+    def setUp(self):
+        super().setUp()
+        self.target = target(self.server, **self.options)
+
+    def contents(self):
+        return {p.name: p.read_bytes() for p in self.server.root.iterdir() if p.is_file()}
+
+    def plant(self, name, content):
+        (self.server.root / name).write_bytes(content)
+        (self.server.root / name).chmod(0o666)
+
+
+class PyFTPTests(OnDisk, unittest.TestCase):
+    layer = layers.PYFTPD
+
+
+class VsftpdTests(OnDisk, unittest.TestCase):
+    layer = layers.VSFTPD
+
+
+class ProFTPDTests(OnDisk, unittest.TestCase):
+    layer = layers.PROFTPD
+
+
+class PureFTPDTests(OnDisk, unittest.TestCase):
+    layer = layers.PUREFTPD
+
+
+class WithoutTemporaryTests(PyFTPTests):
+    options = {'temporary': False}
+
+
+class PassiveTests(PyFTPTests):
+    """The same over PASV and NLST, as on a server that is older than RFC 2428 and RFC 3659."""
+
+    def setUp(self):
+        super().setUp()
+        self.target = _OldTarget(self.target.settings)
+
+
+class _OldTarget(FTPTarget):
+    def open(self):
+        session = super().open()
+        session._connection.epsv = session._connection.mlsd = False
+        return session
