@@ -25,6 +25,7 @@ CONFIGURATION = 78
 #: Of several reasons to end a run the first one in this order decides its exit code.
 PRECEDENCE = (
     SOFTWARE,
+    USAGE,
     LOCK_LEFT_BEHIND,
     CONFIGURATION,
     LOGIN_REFUSED,

@@ -1,0 +1,112 @@
+import unittest
+
+from zeit.cds import errors
+from zeit.cds.plan import LOSSES, Job, Outcome, Plan
+
+
+def jobs(*names, size=1):
+    return [Job(name=name, size=size, open=None) for name in names]
+
+
+def lost():
+    return errors.ConnectionLost(104, 'Connection reset')
+
+
+def refused():
+    return errors.PermanentError(553, '553 No.')
+
+
+class PlanTests(unittest.TestCase):
+    def run_plan(self, plan, **errors_by_name):
+        """Return the attempts as name and number; each has the error of its name, once a list."""
+        attempts = []
+        while (job := plan.next()) is not None:
+            attempts.append(f'{job.name}{job.attempt}')
+            error = errors_by_name.get(job.name)
+            if isinstance(error, list):
+                error = error.pop(0) if error else None
+            plan.settle(Outcome(job=job, error=error))
+        return ' '.join(attempts)
+
+    def test_in_order(self):
+        self.assertEqual('b1 a1 c1', self.run_plan(Plan(jobs(*'bac'))))
+
+    def test_jobs_are_taken_one_by_one(self):
+        source = iter(jobs(*'abc'))
+        plan = Plan(source)
+        plan.next()
+        self.assertEqual(['b', 'c'], [job.name for job in source])
+
+    def test_what_is_refused_does_not_stop_the_others(self):
+        plan = Plan(jobs(*'abc'))
+        self.assertEqual('a1 b1 c1', self.run_plan(plan, a=refused(), b=refused()))
+        self.assertIsNone(plan.stopped)
+
+    def test_strict_stops_at_the_first_failure(self):
+        plan, error = Plan(jobs(*'abc'), strict=True), refused()
+        self.assertEqual('a1 b1', self.run_plan(plan, b=error))
+        self.assertIs(error, plan.stopped)
+
+    def test_a_lost_connection_is_worth_a_second_attempt_before_the_others(self):
+        self.assertEqual('a1 a2 b1', self.run_plan(Plan(jobs(*'ab')), a=[lost()]))
+
+    def test_a_file_that_kills_each_connection_does_not_stop_the_others(self):
+        plan = Plan(jobs(*'abc'))
+        self.assertEqual('a1 a2 b1 c1', self.run_plan(plan, a=lost()))
+        self.assertIsNone(plan.stopped)
+
+    def test_too_many_losses_in_a_row_end_the_run(self):
+        plan = Plan(jobs(*'abcde'))
+        attempts = self.run_plan(plan, **{name: lost() for name in 'abcde'})
+        self.assertEqual(LOSSES, len(attempts.split()))
+        self.assertIsInstance(plan.stopped, errors.ConnectionLost)
+
+    def test_without_a_server_nothing_else_is_tried(self):
+        error = lost()
+        error.while_connecting = True
+        plan = Plan(jobs(*'abc'))
+        self.assertEqual('a1', self.run_plan(plan, a=error))
+        self.assertIs(error, plan.stopped)
+
+    def test_a_full_server_ends_the_run(self):
+        plan = Plan(jobs(*'abc'))
+        self.assertEqual('a1', self.run_plan(plan, a=errors.ServerFull(452, '452 Full')))
+
+    def test_a_limit_of_files(self):
+        plan = Plan(jobs(*'abc'), max_files=2)
+        self.assertEqual(('a1 b1', True), (self.run_plan(plan), plan.limited))
+
+    def test_a_limit_that_is_just_met_is_not_reached(self):
+        plan = Plan(jobs(*'ab'), max_files=2, max_bytes=2)
+        self.assertEqual(('a1 b1', False), (self.run_plan(plan), plan.limited))
+
+    def test_a_limit_of_bytes(self):
+        plan = Plan(jobs(*'abc', size=4), max_bytes=9)
+        self.assertEqual(('a1 b1', True), (self.run_plan(plan), plan.limited))
+
+    def test_one_file_is_always_allowed(self):
+        self.assertEqual('a1', self.run_plan(Plan(jobs(*'abc', size=4), max_bytes=3)))
+
+    def test_a_second_attempt_does_not_count_for_the_limit(self):
+        plan = Plan(jobs(*'abc'), max_files=2)
+        self.assertEqual('a1 a2 b1', self.run_plan(plan, a=[lost()]))
+
+    def test_a_newer_version_is_next(self):
+        plan = Plan(jobs(*'ab'))
+        plan.next()
+        (newer,) = jobs('newer')
+        plan.insert(newer)
+        self.assertEqual('newer1 b1', self.run_plan(plan))
+
+    def test_the_first_reason_to_stop_counts(self):
+        plan, first = Plan(jobs(*'a')), refused()
+        plan.stop(first)
+        plan.stop(lost())
+        self.assertIs(first, plan.stopped)
+        self.assertIsNone(plan.next())
+
+    def test_each_job_is_announced(self):
+        announced = []
+        plan = Plan(jobs(*'ab'), started=lambda job: announced.append((job.name, job.attempt)))
+        self.run_plan(plan, a=[lost()])
+        self.assertEqual([('a', 1), ('a', 2), ('b', 1)], announced)

@@ -1,0 +1,139 @@
+import unittest
+
+from zeit.cds import errors
+from zeit.cds.ftp import protocol
+from zeit.cds.ftp.protocol import ControlChannel
+
+
+class ControlChannelTests(unittest.TestCase):
+    def setUp(self):
+        self.channel = ControlChannel()
+        self.channel.receive(b'220 Hello\r\n')
+
+    def verdict(self, verb, reply):
+        self.channel.send(verb, 'x')
+        (answer,) = self.channel.receive(reply + b' text\r\n')
+        return answer.verdict
+
+    def test_the_table_by_first_digit(self):
+        expected = {
+            'DELE': ('BROKEN', 'DONE', 'BROKEN', 'RETRY', 'REFUSED'),
+            'STOR': ('WAIT', 'DONE', 'BROKEN', 'RETRY', 'REFUSED'),
+            'RNFR': ('BROKEN', 'BROKEN', 'MORE', 'RETRY', 'REFUSED'),
+            'PASS': ('BROKEN', 'DONE', 'MORE', 'RETRY', 'REFUSED'),
+        }
+        for verb, verdicts in expected.items():
+            for code, wanted in zip((b'150', b'250', b'350', b'450', b'550'), verdicts, strict=True):
+                self.setUp()
+                try:
+                    got = self.verdict(verb, code)
+                except errors.RemoteProtocolError:
+                    got = 'BROKEN'
+                self.assertEqual((verb, code, wanted), (verb, code, got))
+                self.assertEqual(wanted == 'BROKEN', self.channel.broken)
+
+    def test_the_end_of_a_transfer_answers_nothing_else(self):
+        for verb in ('DELE', 'NOOP', 'RNTO', 'SIZE', 'CWD'):
+            for code in (b'225', b'226'):
+                self.setUp()
+                if verb == 'RNTO':
+                    self.verdict('RNFR', b'350')
+                with self.assertRaises(errors.RemoteProtocolError):
+                    self.verdict(verb, code)
+
+    def test_250_ends_a_transfer_too(self):
+        self.assertEqual('DONE', self.verdict('STOR', b'250'))
+
+    def test_replies_that_carry_a_value_have_one_code(self):
+        for verb, code in (('SIZE', b'213'), ('MDTM', b'213'), ('EPSV', b'229'), ('PASV', b'227')):
+            self.setUp()
+            self.assertEqual('DONE', self.verdict(verb, code))
+            self.setUp()
+            with self.assertRaises(errors.RemoteProtocolError):
+                self.verdict(verb, b'200')
+
+    def test_preliminary_replies_may_come_more_than_once(self):
+        self.channel.send('STOR', 'a')
+        answers = self.channel.receive(b'150 x\r\n150 y\r\n226 z\r\n')
+        self.assertEqual(['WAIT', 'WAIT', 'DONE'], [answer.verdict for answer in answers])
+        self.assertEqual((), self.channel.waiting)
+
+    def test_replies_belong_to_commands_in_order(self):
+        self.channel.send('TYPE', 'I')
+        self.channel.send('CWD', '/')
+        answers = self.channel.receive(b'200 x\r\n550 y\r\n')
+        self.assertEqual(
+            [('TYPE', 'DONE'), ('CWD', 'REFUSED')],
+            [(answer.command.verb, answer.verdict) for answer in answers],
+        )
+
+    def test_an_answer_without_a_question(self):
+        with self.assertRaises(errors.RemoteProtocolError):
+            self.channel.receive(b'226 late\r\n')
+        self.assertTrue(self.channel.broken)
+
+    def test_a_second_final_reply_does_not_make_the_first_untrue(self):
+        self.channel.send('STOR', 'a')
+        answers = self.channel.receive(b'226 x\r\n226 again\r\n')
+        self.assertEqual(['DONE'], [answer.verdict for answer in answers])
+        self.assertTrue(self.channel.broken)
+
+    def test_421_ends_the_channel_at_any_time(self):
+        for verb in ('STOR', 'DELE', None):
+            self.setUp()
+            if verb:
+                self.channel.send(verb, 'x')
+            (answer,) = self.channel.receive(b'421 Timeout.\r\n')
+            self.assertIsInstance(answer.error(), errors.ServiceClosing)
+            self.assertTrue(self.channel.broken)
+
+    def test_nothing_is_sent_while_a_transfer_runs(self):
+        self.channel.send('STOR', 'a')
+        with self.assertRaises(errors.LocalProtocolError):
+            self.channel.send('NOOP')
+
+    def test_nothing_is_sent_on_a_broken_channel(self):
+        self.channel.receive(b'421 x\r\n')
+        with self.assertRaises(errors.LocalProtocolError):
+            self.channel.send('NOOP')
+
+    def test_rnto_needs_its_own_accepted_rnfr(self):
+        def refused():
+            with self.assertRaises(errors.LocalProtocolError):
+                self.channel.send('RNTO', 'b')
+
+        refused()
+        self.channel.send('RNFR', 'a')
+        refused()
+        self.channel.receive(b'350 x\r\n')
+        self.channel.send('NOOP')
+        self.channel.receive(b'200 x\r\n')
+        refused()
+        self.assertEqual('REFUSED', self.verdict('RNFR', b'550'))
+        refused()
+        self.assertEqual('MORE', self.verdict('RNFR', b'350'))
+        self.assertEqual('DONE', self.verdict('RNTO', b'250'))
+        refused()
+
+    def test_the_errors_of_answers(self):
+        for code, cls in (
+            (b'550', errors.PermanentError),
+            (b'450', errors.TemporaryError),
+            (b'452', errors.ServerFull),
+            (b'552', errors.ServerFull),
+        ):
+            self.channel.send('STOR', 'a')
+            (answer,) = self.channel.receive(code + b' Why\r\n')
+            error = answer.error(hint='Ask.')
+            self.assertIs(cls, type(error))
+            self.assertEqual((int(code), f'{code.decode()} Why'), (error.code, error.message))
+            self.assertEqual(['Ask.'], error.__notes__)
+
+    def test_success_is_no_error(self):
+        self.channel.send('STOR', 'a')
+        (answer,) = self.channel.receive(b'226 x\r\n')
+        self.assertIsNone(answer.error())
+
+    def test_a_password_is_not_shown(self):
+        command = protocol.Command('PASS', 'secret')
+        self.assertEqual(('PASS ***', '<Command PASS ***>'), (command.shown, repr(command)))

@@ -1,0 +1,218 @@
+"""Errors, names, texts and settings: the modules without a partner."""
+
+import datetime
+import os
+import socket
+import tempfile
+import unittest
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeit.cds import errors, names, settings, text
+
+
+class ErrorTests(unittest.TestCase):
+    def test_precedence_of_exit_codes(self):
+        for codes, code in (
+            ((), 0),
+            ((0, 1), 1),
+            ((1, 75), 75),
+            ((75, 69), 69),
+            ((69, 77), 77),
+            ((77, 78), 78),
+            ((78, 73), 73),
+            ((73, 70, 1), 70),
+        ):
+            self.assertEqual(code, errors.decisive(codes))
+
+    def test_a_hint_is_a_note(self):
+        error = errors.SpoolError('No.', hint='Do this.')
+        self.assertEqual((['Do this.'], 'Do this.'), (error.__notes__, error.hint))
+        self.assertFalse(hasattr(errors.SpoolError('No.'), '__notes__'))
+
+    def test_an_os_error_looks_as_it_did(self):
+        error = errors.from_os(ConnectionRefusedError(111, 'Connection refused'), doing='x')
+        self.assertEqual("(111, 'Connection refused')", str(error))
+        self.assertEqual((111, 'Connection refused', 69), (error.errno, error.message, error.exit_code))
+        self.assertIn('Nothing listens there', error.hint)
+
+    def test_a_time_out_says_what_was_waited_for(self):
+        error = errors.from_os(TimeoutError(), doing='sending a.xml', timeout=60)
+        self.assertEqual('No answer within 60 s while sending a.xml', error.message)
+
+    def test_a_name_that_cannot_be_resolved(self):
+        error = errors.from_os(socket.gaierror(-2, 'Name or service not known'), doing='x')
+        self.assertEqual('The name cannot be resolved: Name or service not known', error.message)
+
+    def test_every_error_has_an_exit_code_that_can_be_weighed(self):
+        found = [errors.Error]
+        for cls in found:
+            found += cls.__subclasses__()
+            self.assertIn(cls.exit_code, errors.PRECEDENCE)
+        self.assertGreater(len(found), 20)
+
+
+class NameTests(unittest.TestCase):
+    def refusal(self, name, **kw):
+        try:
+            names.check(name, **kw)
+        except errors.NameRefused as error:
+            return error.message
+        return None
+
+    def test_names_that_go(self):
+        for name in ('a', '{urn:uuid:1}.xml', ' a ', '-a', 'a b', 'é', 'x' * 255, 'writes', 'read.me'):
+            self.assertIsNone(self.refusal(name), name)
+
+    def test_names_that_must_not_go(self):
+        token = names.new_token()
+        for name, reason in (
+            ('a\r\nDELE b', r"control character '\\n'"),
+            ('a\0', r"control character '\\x00'"),
+            ('a\x1b', r"control character '\\x1b'"),
+            ('a\x7f', r"control character '\\x7f'"),
+            ('', 'is not the name'),
+            ('..', 'is not the name'),
+            ('a/b', 'is not the name'),
+            ('caf\udce9', 'cannot be written in utf-8'),
+            ('x' * 256, 'has 256 bytes'),
+            ('é' * 128, 'has 256 bytes'),
+            ('write', 'lock file'),
+            ('READ', 'lock file'),
+            (names.temporary('a', token=token, number=3), 'looks like'),
+            (names.temporary('a', token=token, number=3).upper(), 'looks like'),
+            (names.aside('a', token=token), 'looks like'),
+            (names.staged('write', token=token), 'looks like'),
+            ('write.guard', 'looks like'),
+        ):
+            self.assertRegex(self.refusal(name) or '', reason, name)
+
+    def test_an_encoding_that_has_no_such_letter(self):
+        self.assertIsNone(self.refusal('é', encoding='latin-1'))
+        self.assertIn('cannot be written in latin-1', self.refusal('€', encoding='latin-1'))
+        self.assertIn('byte 255', self.refusal('ÿ', encoding='latin-1'))
+
+    @given(st.text(min_size=1, max_size=300), st.integers(1, 10**6))
+    def test_our_names_fit_and_are_known_as_ours(self, name, number):
+        token = names.new_token()
+        for ours in (names.temporary(name, token=token, number=number), names.aside(name, token=token)):
+            self.assertLessEqual(len(ours.encode('utf-8', 'surrogatepass')), 255 + 0)
+            self.assertIn(token, ours)
+            if '/' not in ours and ours.isprintable():
+                self.assertIn('looks like', self.refusal(ours))
+
+    def test_long_names_do_not_collide(self):
+        token = names.new_token()
+        one, two = ('x' * 250 + end for end in 'ab')
+        self.assertNotEqual(
+            names.temporary(one, token=token, number=1), names.temporary(two, token=token, number=1)
+        )
+
+
+class TextTests(unittest.TestCase):
+    def test_printable(self):
+        for given_text, shown in (
+            ('a b é', 'a b é'),
+            ('a\r\n\x1b[31m', r'a\r\n\x1b[31m'),
+            ('a\u202eb', r'a\u202eb'),
+            ('caf\udce9', r'caf\udce9'),
+            (b'caf\xe9\n', r'caf\xe9\n'),
+            ('x' * 300, 'x' * 197 + '...'),
+            ('\n' * 150, r'\n' * 98 + '\\...'),
+        ):
+            self.assertEqual(shown, text.printable(given_text))
+
+    @given(st.text())
+    def test_what_is_printable_is_one_short_line(self, any_text):
+        shown = text.printable(any_text)
+        self.assertTrue(shown.isprintable())
+        self.assertLessEqual(len(shown), 200)
+
+    def test_sizes_and_ages(self):
+        sizes = [text.file_size(n) for n in (0, 1023, 1024, 1536, 10 * 1024**2, 5 * 1024**4)]
+        self.assertEqual(['0 B', '1023 B', '1.0 KiB', '1.5 KiB', '10.0 MiB', '5120.0 GiB'], sizes)
+        ages = [text.age(n) for n in (-5, 0, 90, 120, 7200, 3 * 86400)]
+        self.assertEqual(['0 s', '0 s', '90 s', '2 min', '2 h', '3 d'], ages)
+        self.assertEqual('1 file, 2 files', f'{text.plural(1, "file")}, {text.plural(2, "file")}')
+
+
+class SecretTests(unittest.TestCase):
+    def setUp(self):
+        self.directory = self.enterContext(tempfile.TemporaryDirectory())
+
+    def file(self, content, *, mode=0o600):
+        path = os.path.join(self.directory, 'secret')
+        with open(path, 'w') as file:
+            file.write(content)
+        os.chmod(path, mode)
+        return path
+
+    def test_nobody_sees_one(self):
+        secret = settings.Secret('testpw')
+        self.assertNotIn('testpw', f'{secret!r} {secret!s} {secret}')
+        self.assertEqual('testpw', secret.reveal())
+
+    def test_a_file(self):
+        self.assertEqual('te st', settings.SecretFile(self.file('te st\nmore\n')).reveal())
+
+    def test_a_file_that_everybody_can_read(self):
+        path = self.file('testpw\n', mode=0o644)
+        with self.assertLogs('zeit.cds.settings', 'WARNING') as logs:
+            settings.SecretFile(path).reveal()
+        self.assertIn('can be read by everybody', logs.output[0])
+        self.assertNotIn('testpw', logs.output[0])
+
+    def test_a_file_that_is_not_there(self):
+        with self.assertRaisesRegex(errors.ConfigurationError, 'No such file'):
+            settings.SecretFile(os.path.join(self.directory, 'x')).reveal()
+
+    def test_a_variable(self):
+        os.environ['ZEIT_CDS_TEST'] = 'testpw'
+        self.addCleanup(os.environ.pop, 'ZEIT_CDS_TEST')
+        self.assertEqual('testpw', settings.SecretVariable('ZEIT_CDS_TEST').reveal())
+        with self.assertRaisesRegex(errors.ConfigurationError, 'ZEIT_CDS_MISSING .* not set'):
+            settings.SecretVariable('ZEIT_CDS_MISSING').reveal()
+
+    def test_netrc(self):
+        path = self.file('machine ftp.example.com login me password testpw\n')
+        self.assertEqual('testpw', settings.SecretNetrc('ftp.example.com', 'me', path=path).reveal())
+        for host, user in (('ftp.example.com', 'other'), ('ftp.example.org', 'me')):
+            with self.assertRaisesRegex(errors.ConfigurationError, 'No password for'):
+                settings.SecretNetrc(host, user, path=path).reveal()
+
+    def test_a_broken_netrc_is_not_quoted(self):
+        path = self.file('machine h login me passwort testpw\n')
+        with self.assertRaises(errors.ConfigurationError) as caught:
+            settings.SecretNetrc('h', 'me', path=path).reveal()
+        self.assertNotIn('testpw', str(caught.exception))
+
+
+class LocationTests(unittest.TestCase):
+    def test_a_url(self):
+        self.assertEqual(
+            settings.Location(host='ftp.example.com', port=2121, user='m e', directory='/a b/c'),
+            settings.location('ftp://m%20e@ftp.example.com:2121/a%20b/c'),
+        )
+
+    def test_what_may_be_left_out(self):
+        self.assertEqual(
+            settings.Location(host='::1', port=21, user='anonymous', directory='/'),
+            settings.location('ftp://[::1]'),
+        )
+
+    def test_a_password_is_refused_and_not_repeated(self):
+        for url in ('ftp://me:testpw@h/', 'ftp://me:@h/', 'ftp://me:testpw@h:x/', 'ftp://a:testpw@b@h/'):
+            with self.assertRaises(errors.UsageError) as caught:
+                settings.location(url)
+            self.assertNotIn('testpw', str(caught.exception))
+
+    def test_what_is_no_url(self):
+        for url in ('', 'h', 'http://h/', 'ftp:///x', 'ftp://h:0/', 'ftp://h:99999/', 'ftp://h/?a=b'):
+            with self.assertRaises(errors.UsageError, msg=url):
+                settings.location(url)
+
+
+class DateTests(unittest.TestCase):
+    def test_a_timestamp_is_utc(self):
+        self.assertEqual(datetime.UTC, text.from_timestamp(0).tzinfo)

@@ -1,0 +1,133 @@
+import datetime
+import unittest
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zeit.cds.errors import LocalProtocolError, RemoteProtocolError
+from zeit.cds.ftp import wire
+from zeit.cds.ftp.wire import Reply, ReplyParser
+
+
+#: Bytes, and the replies that they are.
+STREAMS = (
+    (b'220 Hello\r\n', [Reply(220, ('Hello',))]),
+    (b'220\r\n', [Reply(220, ('',))]),
+    (b'220 Only a line feed\n', [Reply(220, ('Only a line feed',))]),
+    (b'150 Here\r\n226 Done\r\n', [Reply(150, ('Here',)), Reply(226, ('Done',))]),
+    (b'\r\n \r\n226 Done\r\n', [Reply(226, ('Done',))]),
+    (
+        b'211-Features:\r\n EPSV\r\n 213 is no end\r\n226 nor this\r\n211-nor this\r\n211 End\r\n',
+        [Reply(211, ('Features:', ' EPSV', ' 213 is no end', '226 nor this', 'nor this', 'End'))],
+    ),
+    (b'230-\r\n\r\n230\r\n', [Reply(230, ('', '', ''))]),
+    (b'550 caf\xe9 \xff\r\n', [Reply(550, ('caf\udce9 \udcff',))]),
+)
+
+
+class ReplyParserTests(unittest.TestCase):
+    def test_whole(self):
+        for data, replies in STREAMS:
+            self.assertEqual(replies, ReplyParser().feed(data))
+
+    def test_byte_by_byte(self):
+        for data, replies in STREAMS:
+            parser = ReplyParser()
+            got = [reply for byte in data for reply in parser.feed(bytes([byte]))]
+            self.assertEqual((replies, False), (got, parser.pending))
+
+    def test_what_is_no_reply(self):
+        for data in (b'hello\r\n', b'22 x\r\n', b'600 x\r\n', b'099 x\r\n', b'2200 x\r\n', b'\xff\n'):
+            with self.assertRaises(RemoteProtocolError, msg=data):
+                ReplyParser().feed(data)
+
+    def test_a_line_that_does_not_end(self):
+        parser = ReplyParser()
+        with self.assertRaisesRegex(RemoteProtocolError, 'line of more than 16384'):
+            for _ in range(100):
+                parser.feed(b'2' * 1000)
+
+    def test_a_reply_that_does_not_end(self):
+        parser = ReplyParser()
+        parser.feed(b'220-\r\n')
+        with self.assertRaisesRegex(RemoteProtocolError, 'reply of more than 262144'):
+            for _ in range(1000):
+                parser.feed(b'x' * 1000 + b'\r\n')
+
+    def test_twenty_kilobytes_in_lines_are_fine(self):
+        data = b'220-\r\n' + b' some text\r\n' * 2000 + b'220 end\r\n'
+        (reply,) = ReplyParser().feed(data)
+        self.assertEqual(2002, len(reply.lines))
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
+    def test_any_bytes_cut_anywhere_give_the_same(self, data, cuts):
+        def parse(pieces):
+            parser, replies = ReplyParser(), []
+            try:
+                for piece in pieces:
+                    replies += parser.feed(piece)
+            except RemoteProtocolError:
+                return None
+            return replies
+
+        edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+        pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        self.assertEqual(parse([data]), parse(pieces))
+
+    def test_text_is_one_line(self):
+        self.assertEqual('230-x'.replace('-x', ' a / b'), Reply(230, (' a', '', 'b ')).text)
+
+
+class CommandTests(unittest.TestCase):
+    def test_a_command(self):
+        self.assertEqual(b'STOR a b \r\n', wire.command('STOR', 'a b '))
+        self.assertEqual(b'EPSV\r\n', wire.command('EPSV'))
+        self.assertEqual(b'STOR \xe4\r\n', wire.command('STOR', 'ä', encoding='latin-1'))
+        self.assertEqual(b'STOR \xc3\xa4\r\n', wire.command('STOR', 'ä'))
+
+    def test_no_second_command_gets_in(self):
+        for argument in ('a\r\nDELE b', 'a\nb', 'a\rb', 'a\0b'):
+            with self.assertRaises(LocalProtocolError):
+                wire.command('STOR', argument)
+
+
+class ValueTests(unittest.TestCase):
+    def test_epsv(self):
+        self.assertEqual(6446, wire.epsv_port(Reply(229, ('Entering (|||6446|)',))))
+        self.assertEqual(1, wire.epsv_port(Reply(229, ('(!!!1!)',))))
+        for text in ('(|||0|)', '(|||65536|)', '(|||x|)', '6446', '', '(||!6446|)'):
+            with self.assertRaises(RemoteProtocolError, msg=text):
+                wire.epsv_port(Reply(229, (text,)))
+
+    def test_pasv(self):
+        for text in ('Entering (10,0,0,1,8,1).', 'ok 10,0,0,1,8,1', '=10,0,0,1,8,1'):
+            self.assertEqual(('10.0.0.1', 2049), wire.pasv_address(Reply(227, (text,))))
+        for text in ('', '(1,2,3,4,5)', '(256,0,0,1,8,1)', '(1,2,3,4,0,0)', '(1,2,3,4,256,1)'):
+            with self.assertRaises(RemoteProtocolError, msg=text):
+                wire.pasv_address(Reply(227, (text,)))
+
+    def test_size(self):
+        self.assertEqual(12, wire.size(Reply(213, (' 12 ',))))
+        for text in ('', '-1', '1 2', 'twelve', '²', '1' * 21):
+            with self.assertRaises(RemoteProtocolError, msg=text):
+                wire.size(Reply(213, (text,)))
+
+    def test_time(self):
+        expected = datetime.datetime(2026, 2, 28, 23, 59, 58, tzinfo=datetime.UTC)
+        for text in ('20260228235958', ' 20260228235958.123 '):
+            self.assertEqual(expected, wire.time_value(text))
+        for text in ('', '20260230000000', '2026', 'yesterday'):
+            with self.assertRaises(RemoteProtocolError, msg=text):
+                wire.time_value(text)
+
+    def test_mlsd(self):
+        entry = wire.mlsd_entry
+        self.assertEqual(('a b ', 'file'), entry('Type=file;Size=3; a b '))
+        self.assertEqual(('d', 'dir'), entry('type=DIR; d'))
+        self.assertEqual((' x', 'file'), entry('size=1;  x'))
+        for line in ('', 'type=file;', 'type=file; '):
+            self.assertIsNone(entry(line))
+
+    def test_listing(self):
+        self.assertEqual(['a', 'b ', 'c'], wire.listing(b'a\r\nb \n\r\nc'))
