@@ -14,8 +14,11 @@ import secrets
 import shutil
 import stat
 
+import zope.interface
+
 from zeit.cds import names
 from zeit.cds.errors import SourceChanged, SourceGone, SourceUnreadable
+from zeit.cds.interfaces import ISource
 from zeit.cds.text import printable
 
 
@@ -25,6 +28,7 @@ _AT_FDCWD = -100  # fcntl.h: relative paths are relative to the working director
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 
+@zope.interface.implementer(ISource)
 class Source:
     """See `ISource`; a regular file at `path`, opened without following a link or blocking."""
 
@@ -37,11 +41,11 @@ class Source:
             raise SourceGone(f'{self._name} has disappeared from the spool') from None
         except OSError as error:
             raise self._unreadable(error) from error
-        self._file = open(descriptor, 'rb', buffering=0)
         self._opened = os.fstat(descriptor)
         if not stat.S_ISREG(self._opened.st_mode):
-            self._file.close()
+            os.close(descriptor)
             raise SourceUnreadable(f'{self._name} is not a regular file')
+        self._file = open(descriptor, 'rb', buffering=0)
         self.size = self._opened.st_size
 
     def __enter__(self):
@@ -128,9 +132,7 @@ def _renameat2(old, new):
     function = _libc_renameat2()
     if function is None:
         return False
-    result = function(
-        _AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _RENAME_NOREPLACE
-    )
+    result = function(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _RENAME_NOREPLACE)
     if result == 0:
         return True
     number = ctypes.get_errno()

@@ -55,8 +55,10 @@ class Plan:
 
     `jobs` is an iterable of `Job`, read as the work proceeds.  `strict` ends the run at the first
     file that is not delivered.  `max_files` and `max_bytes` bound the run; one file is always
-    allowed, however large.  `started(job)` is called when a job is handed out.  `stopped` is the error that ended the plan before its time, or None;
-    `limited` says that a bound ended it.
+    allowed, however large.  `started(job)` is called when a job is handed out.
+
+    `stopped` is the error that ended the plan before its time, or None; `limited` says that a
+    bound ended it.
     """
 
     def __init__(self, jobs, *, strict=False, max_files=None, max_bytes=None, started=None):

@@ -123,7 +123,8 @@ class Spool:
                 )
             if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(
-                    0, f'rwx is needed, its mode is {os.stat(directory).st_mode & 0o7777:o}',
+                    0,
+                    f'rwx is needed, its mode is {os.stat(directory).st_mode & 0o7777:o}',
                     directory,
                 )
         # A read-only or full file system shows only when something is written.
@@ -163,7 +164,7 @@ class Spool:
                     entries.append(_entry(item.name, found))
                 else:
                     ignored.append((item.name, f'is {_kind(found.st_mode)}, not a regular file'))
-        entries.sort(key=_by_name if order == 'name' else _by_arrival)
+        entries.sort(key=_by_name if order == 'name' else by_arrival)
         return entries, sorted(ignored)
 
     def open(self, entry):
@@ -266,7 +267,8 @@ def _entry(name, found):
     return Entry(name, found.st_size, found.st_ctime)
 
 
-def _by_arrival(entry):
+def by_arrival(entry):
+    """The key to sort entries by: what came first, and of the same moment by name."""
     return entry.arrived, entry.name
 
 

@@ -24,13 +24,12 @@ def printable(text, *, limit=LIMIT):
 
 def file_size(number):
     """Return `number` of bytes in the unit that suits it: `512 B`, `4.0 KiB`, `1.5 GiB`."""
-    if number < 1024:
-        return f'{number} B'
-    for unit in ('KiB', 'MiB', 'GiB'):
-        number /= 1024
+    unit = 'B'
+    for larger in ('KiB', 'MiB', 'GiB'):
         if number < 1024:
             break
-    return f'{number:.1f} {unit}'
+        number, unit = number / 1024, larger
+    return f'{number} B' if unit == 'B' else f'{number:.1f} {unit}'
 
 
 def age(seconds):

@@ -178,7 +178,9 @@ class ControlChannel:
             command = self._waiting.popleft() if self._waiting else Command('idle')
             return Answer(command, reply, RETRY)
         if not self._waiting:
-            raise RemoteProtocolError(f'The server answered without having been asked: {reply.text}')
+            raise RemoteProtocolError(
+                f'The server answered without having been asked: {reply.text}'
+            )
         command = self._waiting[0]
         verdict = VERDICTS[command.kind][reply.digit]
         if verdict == DONE and not _fits(command, reply):

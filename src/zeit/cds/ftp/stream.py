@@ -72,9 +72,7 @@ class Stream:
                 self._sock.settimeout(self._timeout)
                 self._sock.sendall(view[start : start + CHUNK])
         except OSError as error:
-            raise from_os(
-                error, doing=doing, cls=ConnectionLost, timeout=self._timeout
-            ) from error
+            raise from_os(error, doing=doing, cls=ConnectionLost, timeout=self._timeout) from error
 
     def receive(self, *, doing, deadline=None):
         """Return the bytes that come next, b'' at the end of the connection.
@@ -89,9 +87,7 @@ class Stream:
             self._sock.settimeout(timeout)
             return self._sock.recv(CHUNK)
         except OSError as error:
-            raise from_os(
-                error, doing=doing, cls=ConnectionLost, timeout=self._timeout
-            ) from error
+            raise from_os(error, doing=doing, cls=ConnectionLost, timeout=self._timeout) from error
 
     def close(self):
         """End the connection in an orderly way; may be called again."""

@@ -173,9 +173,7 @@ def mlsd_entry(line):
     facts, space, name = line.partition(' ')
     if not space or not name:
         return None
-    values = dict(
-        fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact
-    )
+    values = dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact)
     return Fact(name, values.get('type', 'file'))
 
 

@@ -22,7 +22,7 @@ NAMES = (
     '[a]star*.xml',
     'per%41cent',
     'semi;type=a',
-    "quote'quote\"",
+    'quote\'quote"',
     '~tilde',
     'Überschrift-é.xml',
     'Überschrift-é.xml',

@@ -1,7 +1,7 @@
 import unittest
 
-from zeit.cds.target import FTPTarget
 from zeit.cds.settings import Secret
+from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.faults import FaultServer
 from zeit.cds.testing.memory import MemoryTarget

@@ -23,7 +23,9 @@ class ControlChannelTests(unittest.TestCase):
             'PASS': ('BROKEN', 'DONE', 'MORE', 'RETRY', 'REFUSED'),
         }
         for verb, verdicts in expected.items():
-            for code, wanted in zip((b'150', b'250', b'350', b'450', b'550'), verdicts, strict=True):
+            for code, wanted in zip(
+                (b'150', b'250', b'350', b'450', b'550'), verdicts, strict=True
+            ):
                 self.setUp()
                 try:
                     got = self.verdict(verb, code)

@@ -34,7 +34,9 @@ class ErrorTests(unittest.TestCase):
     def test_an_os_error_looks_as_it_did(self):
         error = errors.from_os(ConnectionRefusedError(111, 'Connection refused'), doing='x')
         self.assertEqual("(111, 'Connection refused')", str(error))
-        self.assertEqual((111, 'Connection refused', 69), (error.errno, error.message, error.exit_code))
+        self.assertEqual(
+            (111, 'Connection refused', 69), (error.errno, error.message, error.exit_code)
+        )
         self.assertIn('Nothing listens there', error.hint)
 
     def test_a_time_out_says_what_was_waited_for(self):
@@ -62,7 +64,17 @@ class NameTests(unittest.TestCase):
         return None
 
     def test_names_that_go(self):
-        for name in ('a', '{urn:uuid:1}.xml', ' a ', '-a', 'a b', 'é', 'x' * 255, 'writes', 'read.me'):
+        for name in (
+            'a',
+            '{urn:uuid:1}.xml',
+            ' a ',
+            '-a',
+            'a b',
+            'é',
+            'x' * 255,
+            'writes',
+            'read.me',
+        ):
             self.assertIsNone(self.refusal(name), name)
 
     def test_names_that_must_not_go(self):
@@ -96,7 +108,10 @@ class NameTests(unittest.TestCase):
     @given(st.text(min_size=1, max_size=300), st.integers(1, 10**6))
     def test_our_names_fit_and_are_known_as_ours(self, name, number):
         token = names.new_token()
-        for ours in (names.temporary(name, token=token, number=number), names.aside(name, token=token)):
+        for ours in (
+            names.temporary(name, token=token, number=number),
+            names.aside(name, token=token),
+        ):
             self.assertLessEqual(len(ours.encode('utf-8', 'surrogatepass')), 255 + 0)
             self.assertIn(token, ours)
             if '/' not in ours and ours.isprintable():
@@ -176,7 +191,9 @@ class SecretTests(unittest.TestCase):
 
     def test_netrc(self):
         path = self.file('machine ftp.example.com login me password testpw\n')
-        self.assertEqual('testpw', settings.SecretNetrc('ftp.example.com', 'me', path=path).reveal())
+        self.assertEqual(
+            'testpw', settings.SecretNetrc('ftp.example.com', 'me', path=path).reveal()
+        )
         for host, user in (('ftp.example.com', 'other'), ('ftp.example.org', 'me')):
             with self.assertRaisesRegex(errors.ConfigurationError, 'No password for'):
                 settings.SecretNetrc(host, user, path=path).reveal()
@@ -202,13 +219,26 @@ class LocationTests(unittest.TestCase):
         )
 
     def test_a_password_is_refused_and_not_repeated(self):
-        for url in ('ftp://me:testpw@h/', 'ftp://me:@h/', 'ftp://me:testpw@h:x/', 'ftp://a:testpw@b@h/'):
+        for url in (
+            'ftp://me:testpw@h/',
+            'ftp://me:@h/',
+            'ftp://me:testpw@h:x/',
+            'ftp://a:testpw@b@h/',
+        ):
             with self.assertRaises(errors.UsageError) as caught:
                 settings.location(url)
             self.assertNotIn('testpw', str(caught.exception))
 
     def test_what_is_no_url(self):
-        for url in ('', 'h', 'http://h/', 'ftp:///x', 'ftp://h:0/', 'ftp://h:99999/', 'ftp://h/?a=b'):
+        for url in (
+            '',
+            'h',
+            'http://h/',
+            'ftp:///x',
+            'ftp://h:0/',
+            'ftp://h:99999/',
+            'ftp://h/?a=b',
+        ):
             with self.assertRaises(errors.UsageError, msg=url):
                 settings.location(url)
 

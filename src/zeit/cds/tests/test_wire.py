@@ -37,7 +37,14 @@ class ReplyParserTests(unittest.TestCase):
             self.assertEqual((replies, False), (got, parser.pending))
 
     def test_what_is_no_reply(self):
-        for data in (b'hello\r\n', b'22 x\r\n', b'600 x\r\n', b'099 x\r\n', b'2200 x\r\n', b'\xff\n'):
+        for data in (
+            b'hello\r\n',
+            b'22 x\r\n',
+            b'600 x\r\n',
+            b'099 x\r\n',
+            b'2200 x\r\n',
+            b'\xff\n',
+        ):
             with self.assertRaises(RemoteProtocolError, msg=data):
                 ReplyParser().feed(data)
 
