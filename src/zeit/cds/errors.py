@@ -65,6 +65,11 @@ class Error(Exception):
         """What happened, one line, without what to do about it."""
         return str(self)
 
+    @property
+    def advice(self):
+        """What happened, and what to do about it."""
+        return f'{self.message.rstrip(".")}. {self.hint}' if self.hint else self.message
+
 
 class UsageError(Error):
     """The command was called in a way that cannot work."""

@@ -222,10 +222,10 @@ class _Run:
         return result
 
     def _failed(self, name, error, *, size):
-        reason = f'{error.message}. {error.hint}' if error.hint else error.message
-        log.error('Not delivered: %s: %s', printable(name), printable(reason, limit=500))
+        reason = printable(error.advice, limit=500)
+        log.error('Not delivered: %s: %s', printable(name), reason)
         log.debug('The reason', exc_info=error)
-        self._result(name, 'failed', size=size, reason=printable(reason, limit=500))
+        self._result(name, 'failed', size=size, reason=reason)
 
     def _park(self, entry, reason):
         self.spool.park(entry, reason)
@@ -237,6 +237,8 @@ class _Run:
         if isinstance(error, Locked):
             log.warning("Cannot access CDS FTP server as '%s' lockfile exists.", error.name)
             log.debug('%s', error.holder)
+        elif isinstance(error, SpoolBusy):
+            log.warning('%s', error.message)
         elif error.while_connecting:
             log.error('Could not connect to CDS FTP server.')
         elif not isinstance(error, _LOCAL):
@@ -244,7 +246,7 @@ class _Run:
 
     def _say_goodbye(self):
         report = self.report
-        if report.error is not None and isinstance(report.error, Locked):
+        if isinstance(report.error, (Locked, SpoolBusy)):
             log.warning('Exiting.')
         elif report.error is not None:
             log.error('Exiting with exception:', exc_info=report.error)
