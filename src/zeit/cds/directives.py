@@ -1,0 +1,149 @@
+"""The attributes of the directives: schemas for `zeit.cds.zcml`.
+
+Defaults are those of the classes that take the values.
+"""
+
+import re
+
+import zope.interface
+
+from zeit.cds import fields
+from zeit.cds.exporter import Options
+from zeit.cds.ftp.connection import Settings
+from zeit.cds.target import Delivery
+
+
+_NAME = 'a name: some characters on one line'
+_WORD = 'a text on one line, not empty'
+
+
+class ISpoolDirective(zope.interface.Interface):
+    """A spool: registers an `ISpool` utility."""
+
+    name = fields.Line(title='The name by which exporters refer to it', wanted=_NAME)
+    path = fields.Path(
+        title='The directory with tmp, new and cur',
+        description='Must exist when a run begins; tmp, new and cur are created if missing.',
+    )
+
+
+class ITargetDirective(zope.interface.Interface):
+    """A directory on an FTP server: registers an `ITarget` utility."""
+
+    name = fields.Line(title='The name by which exporters refer to it', wanted=_NAME)
+    host = fields.Line(title='Name or address of the server', wanted=_WORD)
+    port = fields.Number(
+        title='Its port',
+        wanted='a port: a number from 1 to 65535',
+        min=1,
+        max=65535,
+        required=False,
+        default=Settings.port,
+    )
+    user = fields.Line(title='The account', wanted=_WORD, required=False, default=Settings.user)
+    password = fields.Line(
+        title='Its password',
+        description='For compatibility; better use one of the three below.',
+        wanted='a password on one line',
+        secret=True,
+        required=False,
+    )
+    password_file = fields.Path(
+        title='A file with the password in its first line',
+        description='Read at each login; mode 600 or 640.',
+        required=False,
+    )
+    password_env = fields.Line(
+        title='An environment variable with the password',
+        wanted='the name of an environment variable',
+        # What was meant to be the password itself must not show up in an error.
+        secret=True,
+        constraint=re.compile(r'[A-Za-z_][A-Za-z0-9_]*\Z').match,
+        required=False,
+    )
+    netrc = fields.Path(
+        title='A netrc file with the password for this host and user, such as ~/.netrc',
+        required=False,
+    )
+    directory = fields.Line(
+        title='The directory on the server',
+        wanted=_WORD,
+        required=False,
+        default=Settings.directory,
+    )
+    temporary = fields.YesNo(
+        title='Send under a temporary name and rename when complete',
+        description='no: for a server that cannot rename.',
+        required=False,
+        default=Delivery.temporary,
+    )
+    size_check = fields.YesNo(
+        title='Deliver only what the server confirms by SIZE',
+        description='no: for a server that does not tell sizes.',
+        required=False,
+        default=Delivery.size_check,
+    )
+    exists = fields.OneOf(
+        title='When the server refuses to rename onto an existing file',
+        description='replace it, or park the new file in the spool.',
+        values=('replace', 'park'),
+        required=False,
+        default=Delivery.exists,
+    )
+    encoding = fields.Encoding(
+        title='The encoding of file names on the server',
+        required=False,
+        default=Settings.encoding,
+    )
+    connect_timeout = fields.Seconds(
+        title='Time for a connection to be made, in seconds',
+        required=False,
+        default=Settings.connect_timeout,
+    )
+    reply_timeout = fields.Seconds(
+        title='Time for a reply to be complete, in seconds',
+        required=False,
+        default=Settings.reply_timeout,
+    )
+    data_timeout = fields.Seconds(
+        title='Time for a piece of 256 KiB to be transferred, in seconds',
+        required=False,
+        default=Settings.data_timeout,
+    )
+
+
+class IExporterDirective(zope.interface.Interface):
+    """An exporter: registers an `IExporter` utility."""
+
+    name = fields.Line(title='The name that getUtility and the command line use', wanted=_NAME)
+    spool = fields.Line(title='The name of a spool', wanted=_NAME)
+    target = fields.Line(title='The name of a target', wanted=_NAME)
+    order = fields.OneOf(
+        title='Which file goes first: by arrival in the spool, or by name',
+        values=('arrival', 'name'),
+        required=False,
+        default=Options.order,
+    )
+    strict = fields.YesNo(
+        title='Stop at the first file that is not delivered',
+        required=False,
+        default=Options.strict,
+    )
+    max_files = fields.Number(
+        title='The most files in one run',
+        wanted='a whole number, at least 1',
+        min=1,
+        required=False,
+    )
+    max_bytes = fields.Number(
+        title='The most bytes in one run; a single file may be larger',
+        wanted='a whole number, at least 1',
+        min=1,
+        required=False,
+    )
+    empty = fields.OneOf(
+        title='What becomes of files without content',
+        values=('send', 'park', 'skip'),
+        required=False,
+        default=Options.empty,
+    )

@@ -1,0 +1,99 @@
+"""Schema fields for ZCML whose errors say what is wanted.
+
+What zope.schema says, `ConstraintNotSatisfied: ('x', 'exists')`, is for programmers.
+"""
+
+import codecs
+import string
+
+import zope.configuration.fields
+import zope.schema
+
+from zeit.cds.text import printable
+
+
+#: Bounds of a time-out, in seconds.
+SHORTEST, LONGEST = 0.1, 86400
+
+
+class Explained:
+    """A field whose error says what it wants: `wanted` completes 'This is not ...'.
+
+    With `secret` neither the error nor its attributes repeat the value.
+    """
+
+    def __init__(self, *, wanted, secret=False, **kw):
+        self.wanted = wanted
+        self.secret = secret
+        super().__init__(**kw)
+
+    def fromUnicode(self, value):  # noqa: N802 the name is the one of IFromUnicode
+        """Return the converted value.  Raises `zope.schema.ValidationError`."""
+        try:
+            if not value.strip() and not self.secret:
+                # An empty path would become the directory of the ZCML file.
+                raise zope.schema.ValidationError(value)
+            converted = super().fromUnicode(value)
+            self.validate(converted)
+        except zope.schema.ValidationError:
+            shown = 'This' if self.secret else repr(printable(value))
+            raise zope.schema.ValidationError(f'{shown} is not {self.wanted}') from None
+        return converted
+
+
+class Line(Explained, zope.schema.TextLine):
+    """A text without line ends, not empty."""
+
+
+class Path(Explained, zope.configuration.fields.Path):
+    """A path, relative to the ZCML file; ~ and $VARIABLE are expanded."""
+
+    def __init__(self, **kw):
+        super().__init__(wanted='a path', **kw)
+
+
+class Number(Explained, zope.schema.Int):
+    """A whole number."""
+
+
+class Seconds(Explained, zope.schema.Float):
+    """A time-out in seconds."""
+
+    def __init__(self, *, default, **kw):
+        super().__init__(
+            wanted=f'a number of seconds from {SHORTEST} to {LONGEST}',
+            default=float(default),  # 30 is none, says zope.schema
+            **kw,
+        )
+
+    def constraint(self, value):
+        """Return whether `value` is in the range; NaN slips through `min` and `max`."""
+        return SHORTEST <= value <= LONGEST
+
+
+class OneOf(Explained, zope.schema.Choice):
+    """One of a few words, `values`."""
+
+    def __init__(self, *, values, **kw):
+        super().__init__(values=values, wanted='one of: ' + ', '.join(values), **kw)
+
+
+class YesNo(Explained, zope.configuration.fields.Bool):
+    """`yes` or `no`; also the other words that ZCML has for them."""
+
+    def __init__(self, **kw):
+        super().__init__(wanted='yes or no', **kw)
+
+
+class Encoding(Line):
+    """The name of a character encoding in which ASCII is ASCII: FTP commands are."""
+
+    def __init__(self, **kw):
+        super().__init__(wanted='an encoding that Python knows and that contains ASCII', **kw)
+
+    def constraint(self, value):
+        """Return whether `value` is such a name."""
+        try:
+            return codecs.encode(string.printable, value) == string.printable.encode('ascii')
+        except (LookupError, ValueError, TypeError):
+            return False

@@ -1,0 +1,219 @@
+"""ZCML, namespace http://namespaces.zeit.de/cds: spools, targets and exporters by name.
+
+Reading ZCML only registers: nothing connects, no password is looked up, no thread is started.
+
+A directive's text may contain a password, and zope.configuration quotes the text in the errors of
+actions and conflicts.  So the actions made here know their place, file and line, without the text.
+"""
+
+import logging
+import os
+import re
+from xml.sax import SAXParseException
+
+import zope.component
+
+# Without it a `<subscriber>` is registered and never called: zope.component by itself does not
+# connect its registry with zope.event.
+import zope.component.event  # noqa: F401
+import zope.interface
+from zope.component.zcml import utility
+from zope.configuration import xmlconfig
+from zope.configuration.config import (
+    ConfigurationConflictError,
+    ConfigurationMachine,
+    GroupingContextDecorator,
+)
+from zope.configuration.exceptions import ConfigurationError as ZCMLError
+
+import zeit.cds
+from zeit.cds.errors import ConfigurationError
+from zeit.cds.exporter import Options
+from zeit.cds.ftp.connection import Settings
+from zeit.cds.interfaces import IExporter, ISpool, ITarget
+from zeit.cds.report import Report
+from zeit.cds.settings import Secret, SecretFile, SecretNetrc, SecretVariable
+from zeit.cds.spool import Spool
+from zeit.cds.target import FTPTarget
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: `order` of the actions that check references: after everything that registers something.
+LATE = 1_000_000
+
+#: The attributes of a target of which at most one says where the password is.
+PASSWORDS = ('password', 'password_file', 'password_env', 'netrc')
+
+#: How zope.configuration names the place of a directive.
+_PLACE = re.compile(r'\s*File "(?P<file>.*)", line (?P<line>\d+)\.')
+
+#: How a field says no: the class in front of its message, and a message that says nothing new.
+_INVALID = re.compile(r'zope\.schema\.[\w.]+: ')
+_MISSING = re.compile(r'zope\.schema\.[\w.]+\.RequiredMissing: ')
+
+
+class _Place(xmlconfig.ParserInfo):
+    """File and line of a directive, without its text."""
+
+    __str__ = xmlconfig.ParserInfo.__repr__
+
+
+def _without_text(context):
+    """Return the context of a directive with a place that does not quote it."""
+    info = context.info
+    if not isinstance(info, xmlconfig.ParserInfo):
+        return context
+    place = _Place(info.file, info.line, info.column)
+    place.end(info.eline, info.ecolumn)
+    return GroupingContextDecorator(context, info=place)
+
+
+def spool(_context, *, name, path):
+    """Register a spool; see `zeit.cds.directives`."""
+    utility(_without_text(_context), provides=ISpool, component=Spool(path), name=name)
+
+
+def target(_context, *, name, host, user=Settings.user, **options):
+    """Register a target; see `zeit.cds.directives`.  Raises ZCML's `ConfigurationError`."""
+    given = [(attribute, options.pop(attribute)) for attribute in PASSWORDS if attribute in options]
+    if len(given) > 1:
+        both = ' and '.join(attribute for attribute, value in given)
+        raise ZCMLError(f'Say once where the password is, not by {both}')
+    for attribute, value in given:
+        options['password'] = _secret(attribute, value, host=host, user=user)
+    component = FTPTarget.from_options(host=host, user=user, **options)
+    utility(_without_text(_context), provides=ITarget, component=component, name=name)
+
+
+def _secret(attribute, value, *, host, user):
+    if attribute == 'netrc':
+        return SecretNetrc(host, user, path=value)
+    kinds = {'password': Secret, 'password_file': SecretFile, 'password_env': SecretVariable}
+    return kinds[attribute](value)
+
+
+def exporter(_context, *, name, spool, target, **options):
+    """Register an exporter, and check later what it refers to; see `zeit.cds.directives`."""
+    context = _without_text(_context)
+    component = ConfiguredExporter(spool=spool, target=target, options=Options(**options))
+    utility(context, provides=IExporter, component=component, name=name)
+    context.action(discriminator=None, callable=_check, args=(name, component), order=LATE)
+
+
+def _check(name, component):
+    # One that was overridden is not used, whatever it refers to.
+    if zope.component.queryUtility(IExporter, name=name) is component:
+        try:
+            component.resolve()
+        except ConfigurationError as error:
+            raise ZCMLError(f'Exporter {name!r}: {error}') from None
+
+
+@zope.interface.implementer(IExporter)
+class ConfiguredExporter:
+    """An `IExporter` that knows its spool and target by name.
+
+    Everything is looked up when it is used, so that whatever is registered then takes part.
+    `options` is used by runs that are not given any.
+    """
+
+    def __init__(self, *, spool, target, options):
+        self._spool = spool
+        self._target = target
+        self.options = options
+
+    def __repr__(self):
+        return f'<ConfiguredExporter from {self._spool!r} to {self._target!r}>'
+
+    @property
+    def spool(self):
+        """See `IExporter`.  Raises `ConfigurationError` if none is registered."""
+        return _component(ISpool, self._spool, kind='spool')
+
+    @property
+    def target(self):
+        """See `IExporter`.  Raises `ConfigurationError` if none is registered."""
+        return _component(ITarget, self._target, kind='target')
+
+    def resolve(self):
+        """Return the `IExporter` that does the work.  Raises `ConfigurationError`."""
+        found = zope.component.queryMultiAdapter((self.spool, self.target), IExporter)
+        if found is None:
+            raise ConfigurationError(
+                f'No exporter is registered for {self.spool!r} and {self.target!r}',
+                hint='<include package="zeit.cds" /> registers the usual one.',
+            )
+        return found
+
+    def run_once(self, options=None):
+        """See `IExporter`."""
+        try:
+            found = self.resolve()
+        except ConfigurationError as error:
+            log.error('Exiting with exception:', exc_info=error)
+            return Report(errors=[error])
+        return found.run_once(self.options if options is None else options)
+
+
+def _component(interface, name, *, kind):
+    found = zope.component.queryUtility(interface, name=name)
+    if found is None:
+        known = sorted(repr(known) for known, _ in zope.component.getUtilitiesFor(interface))
+        there_are = f'there are {", ".join(known)}' if known else 'there is none at all'
+        raise ConfigurationError(f'There is no {kind} {name!r}; {there_are}')
+    return found
+
+
+def load(path):
+    """Read the ZCML file `path` into the global registry.
+
+    The directives of this package and of zope.component (`<utility>`, `<adapter>`, ...) are known
+    in it.  Raises `ConfigurationError` with one line that names the file and, where there is one,
+    the line of what is wrong; things may be registered then, but nothing was used.
+    """
+    path = os.path.abspath(path)
+    machine = ConfigurationMachine()
+    xmlconfig.registerCommonDirectives(machine)
+    try:
+        # For a missing file, zope.configuration would silently take PATH.in, a template.
+        os.stat(path)
+        xmlconfig.include(machine, package=zeit.cds)
+        xmlconfig.include(machine, path)
+        machine.execute_actions()
+    except OSError as error:
+        raise ConfigurationError(f'{printable(path)}: {error.strerror}') from error
+    except UnicodeDecodeError as error:
+        # Its own text may quote the file.
+        raise ConfigurationError(f'{printable(path)}: it is not a text in UTF-8') from error
+    except ConfigurationConflictError as error:
+        raise ConfigurationError(_conflict(error)) from error
+    except ZCMLError as error:
+        raise ConfigurationError(_problem(error)) from error
+
+
+def _conflict(error):
+    """Return one line about two directives that register the same thing."""
+    text = str(error)
+    first, *_, last = (f'{place["file"]}, line {place["line"]}' for place in _PLACE.finditer(text))
+    what = re.search(r'For: (.*)', text)[1]
+    return printable(f'{last}: This is registered already, in {first}: {what}', limit=500)
+
+
+def _problem(error):
+    """Return one line about what zope.configuration says in several."""
+    cause = getattr(error, 'evalue', None)
+    if isinstance(cause, SAXParseException):
+        place = f'{cause.getSystemId()}, line {cause.getLineNumber()}'
+        return printable(f'{place}: This is no XML: {cause.getMessage()}', limit=500)
+    # There is no public way to the parts; in the text as a whole they cannot be told from the
+    # quoted lines of the file.
+    places, words = [], []
+    for part in map(str, (*error.args, *error._details)):
+        if place := _PLACE.match(part):
+            places.append(f'{place["file"]}, line {place["line"]}')
+        elif not _MISSING.match(part):
+            words.append(_INVALID.sub('', part).strip(' :'))
+    # The first place is the innermost, where one file includes another.
+    return printable(': '.join(places[:1] + words), limit=500)
