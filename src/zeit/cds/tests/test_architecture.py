@@ -1,0 +1,141 @@
+"""The rules of the house: who may import whom, and how large a module may be."""
+
+import ast
+import pathlib
+import unittest
+
+import zeit.cds
+
+
+PACKAGE = pathlib.Path(zeit.cds.__file__).parent
+
+#: Each module, and what of this package it may import.  Everything is imported from above only.
+ALLOWED = {
+    # what can go wrong, and how to say it
+    'errors': '',
+    'text': '',
+    # contracts and values
+    'interfaces': '',
+    'names': 'errors',
+    'settings': 'errors text',
+    'logs': 'text',
+    'ftp': '',
+    'ftp.wire': 'errors',
+    # decisions, without input and output
+    'report': 'errors interfaces',
+    'plan': 'errors interfaces',
+    'ftp.protocol': 'errors ftp.wire',
+    # the local side
+    'files': 'errors interfaces names text',
+    'runlock': 'errors text',
+    'spool': 'errors interfaces files names runlock text',
+    # the other side
+    'ftp.stream': 'errors',
+    'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.wire',
+    'ftp.transfers': 'errors text ftp.protocol ftp.stream ftp.wire ftp.connection',
+    'session': 'errors interfaces names plan text ftp.connection ftp.transfers',
+    'target': 'errors interfaces names session text ftp.connection',
+    'lock': 'errors names text',
+    # one run
+    'exporter': 'errors interfaces lock names plan report text',
+}
+
+#: The edge may import everything, and nothing imports it.
+EDGE = {
+    *('main', 'zcml', 'directives', 'fields'),
+    *('cli', 'choice', 'console', 'options', 'signals', 'status', 'demo'),
+}
+
+#: The only way from the edge to the test fixtures.
+FIXTURES = {'demo'}
+
+#: What makes a module one with input, output or a clock.
+IO_MODULES = {'socket', 'ssl', 'time', 'threading', 'os', 'select', 'asyncio', 'subprocess'}
+SANS_IO = {'ftp.wire', 'ftp.protocol', 'plan', 'report', 'interfaces'}
+
+#: What the FTP client may not know, and what only optional parts may.
+ZOPE = {'zope', 'gocept'}
+NEVER = {'zeit.cms', 'ftplib', 'ftputil', 'importlib.import_module', 'pkg_resources'}
+
+
+def modules():
+    """Return (name relative to the package, path) of all modules but tests and fixtures."""
+    for path in sorted(PACKAGE.rglob('*.py')):
+        parts = path.relative_to(PACKAGE).with_suffix('').parts
+        if parts[0] not in ('tests', 'testing') and parts != ('__init__',):
+            yield '.'.join(part for part in parts if part != '__init__'), path
+
+
+def imports(path):
+    """Return the full names of what the module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f'{path}:{node.lineno}: absolute imports only'
+            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, 'id', '') == '__import__':
+            yield '__import__'
+
+
+def ours(imported):
+    """Return the module of this package that `imported` names, or None."""
+    if imported == 'zeit.cds' or not imported.startswith('zeit.cds.'):
+        return None
+    name = imported.removeprefix('zeit.cds.')
+    known = {module for module, _ in modules()}
+    while name not in known and '.' in name:
+        name = name.rpartition('.')[0]
+    return name
+
+
+class ArchitectureTests(unittest.TestCase):
+    def test_every_module_has_its_place(self):
+        found = {name for name, _ in modules()}
+        edge = {name for name in found if name.partition('.')[0] in EDGE}
+        self.assertEqual(set(), found - edge - set(ALLOWED), 'not in the table')
+
+    def test_imports_go_in_one_direction(self):
+        order = list(ALLOWED)
+        for name, path in modules():
+            if name.partition('.')[0] in EDGE:
+                continue
+            allowed = set(ALLOWED[name].split())
+            with self.subTest(name):
+                found = {ours(imported) for imported in imports(path)} - {None}
+                self.assertEqual(set(), found - allowed)
+                later = {other for other in allowed if order.index(other) > order.index(name)}
+                self.assertEqual(set(), later, 'the table itself goes in one direction')
+
+    def test_only_the_demo_needs_the_fixtures(self):
+        for name, path in modules():
+            found = {i for i in imports(path) if i.startswith('zeit.cds.testing')}
+            if name not in FIXTURES:
+                self.assertEqual(set(), found, name)
+
+    def test_modules_without_input_and_output(self):
+        for name, path in modules():
+            if name in SANS_IO:
+                found = {imported.partition('.')[0] for imported in imports(path)}
+                self.assertEqual(set(), found & IO_MODULES, name)
+
+    def test_the_ftp_client_does_not_know_zope(self):
+        for name, path in modules():
+            if name.partition('.')[0] == 'ftp':
+                found = {imported.partition('.')[0] for imported in imports(path)}
+                self.assertEqual(set(), found & ZOPE, name)
+
+    def test_what_nobody_imports(self):
+        for name, path in modules():
+            found = set(imports(path))
+            bad = {i for i in found for never in NEVER if i == never or i.startswith(f'{never}.')}
+            self.assertEqual(set(), bad | (found & {'__import__'}), name)
+
+    def test_modules_are_small(self):
+        for path in [*PACKAGE.rglob('*.py')]:
+            if 'tests' not in path.parts:
+                lines = len(path.read_text('utf-8').splitlines())
+                self.assertLessEqual(lines, 300, path.relative_to(PACKAGE))
+
+    def test_the_namespace_belongs_to_nobody(self):
+        self.assertFalse((PACKAGE.parent / '__init__.py').exists())
