@@ -1,0 +1,164 @@
+"""Which exporters and spools a command is about: from ZCML and names, or from options and a URL."""
+
+import codecs
+import os
+from typing import NamedTuple
+
+import zope.component
+
+from zeit.cds import settings
+from zeit.cds.errors import UsageError
+from zeit.cds.exporter import Exporter
+from zeit.cds.interfaces import IExporter, ISpool
+from zeit.cds.options import PASSWORD_VARIABLE
+from zeit.cds.spool import Spool
+from zeit.cds.target import FTPTarget
+from zeit.cds.text import printable
+
+
+_TWO_WAYS = 'Name --zcml FILE, or --spool DIR and ftp://user@host:port/directory.'
+
+
+class Place(NamedTuple):
+    """A spool, its name in ZCML ('' without), and (name, target) of those that export it."""
+
+    name: str
+    spool: object
+    targets: list
+
+
+def exporters(*, zcml, names, spool, **target):
+    """Return the chosen exporters as a list of (name, `IExporter`).
+
+    `zcml` and `spool` are paths, one of them None; `names` is what was named: exporters, or one
+    URL.  `target` has further options of a target.  Raises `UsageError`, `ConfigurationError`.
+    """
+    _refuse_passwords(names)
+    if zcml is not None:
+        _only_zcml(spool, target)
+        known = _registered(zcml, IExporter)
+        return [(name, known[name]) for name in _chosen(names, known, zcml)]
+    if spool is None:
+        raise UsageError('It was not said what to deliver', hint=_TWO_WAYS)
+    if len(names) != 1:
+        raise UsageError(
+            'With --spool exactly one URL is needed', hint='Write ftp://user@host:port/directory'
+        )
+    return [('', Exporter(Spool(spool), _target(names[0], **target)))]
+
+
+def places(*, zcml, names, spool, password_file, remote):
+    """Return the chosen `Place`s.
+
+    The arguments are those of `exporters`; `remote` says that a target is needed for each.
+    """
+    _refuse_passwords(names)
+    if zcml is not None:
+        _only_zcml(spool, {'password_file': password_file} if password_file else {})
+        return _places(zcml, names)
+    if spool is None:
+        raise UsageError(
+            'It was not said which spool to look at', hint='Name --zcml FILE, or --spool DIR.'
+        )
+    if len(names) > 1 or (remote and not names):
+        raise UsageError(
+            '--spool goes with one URL, which --remote needs',
+            hint='Write ftp://user@host:port/directory',
+        )
+    targets = [('', _target(url, password_file=password_file)) for url in names]
+    return [Place('', Spool(spool), targets)]
+
+
+def _places(zcml, names):
+    spools, known = _registered(zcml, ISpool), _registered(None, IExporter)
+    found = [
+        Place(name, spool, [(n, e.target) for n, e in known.items() if e.spool is spool])
+        for name, spool in spools.items()
+    ]
+    # An exporter made by somebody else may have a spool that is registered nowhere.
+    own = (e for e in known.items() if all(e[1].spool is not s for s in spools.values()))
+    found += [Place(name, exporter.spool, [(name, exporter.target)]) for name, exporter in own]
+    if not names:
+        return found
+    if unknown := [name for name in names if name not in spools and name not in known]:
+        raise _unknown('spool or exporter', unknown[0], [*spools, *known], zcml)
+    return [
+        place
+        for place in found
+        if place.name in names or any(name in names for name, _ in place.targets)
+    ]
+
+
+def _registered(zcml, interface):
+    if zcml is not None:
+        from zeit.cds.zcml import load
+
+        load(zcml)
+    return dict(sorted(zope.component.getUtilitiesFor(interface)))
+
+
+def _chosen(names, known, zcml):
+    if not names and len(known) == 1:
+        return list(known)
+    if not names:
+        raise UsageError(
+            f'{printable(zcml)} has {len(known) or "no"} exporters, so name one',
+            hint=_known(known),
+        )
+    for name in names:
+        if name not in known:
+            raise _unknown('exporter', name, known, zcml)
+    return list(dict.fromkeys(names))
+
+
+def _unknown(kind, name, known, zcml):
+    return UsageError(
+        f'There is no {kind} {printable(name)!r} in {printable(zcml)}', hint=_known(known)
+    )
+
+
+def _known(names):
+    return f'Known: {", ".join(printable(name) for name in dict.fromkeys(names)) or "none"}.'
+
+
+def _only_zcml(spool, target):
+    given = ['spool'] * (spool is not None) + list(target)
+    if given:
+        option = given[0].replace('_', '-')
+        raise UsageError(f'--{option} does not go with --zcml', hint='Set it in the ZCML file.')
+
+
+def _refuse_passwords(names):
+    """Raise `UsageError` for a URL with a password, also where no URL is expected."""
+    for name in names:
+        if '://' in name or (':' in name and '@' in name):
+            settings.location(name)
+
+
+def _target(url, *, password_file=None, encoding='utf-8', **options):
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise UsageError(
+            f'There is no encoding {printable(encoding)!r}', hint='Usual are utf-8 and latin-1.'
+        ) from None
+    place = settings.location(url)
+    return FTPTarget.from_options(
+        host=place.host,
+        port=place.port,
+        user=place.user,
+        directory=place.directory,
+        password=_password(place, password_file),
+        encoding=encoding,
+        **options,
+    )
+
+
+def _password(place, password_file):
+    if password_file is not None:
+        return settings.SecretFile(password_file)
+    if PASSWORD_VARIABLE in os.environ:
+        return settings.SecretVariable(PASSWORD_VARIABLE)
+    if place.user == 'anonymous':
+        return settings.Secret('anonymous@')  # RFC 1635: by custom an address
+    return settings.SecretNetrc(place.host, place.user)

@@ -1,0 +1,233 @@
+"""What a command says on the terminal: few clear lines, and the log for those who ask for it."""
+
+import contextlib
+import logging
+import os
+import sys
+
+import click
+
+from zeit.cds import errors, logs, signals
+from zeit.cds.errors import Error, FTPOSError, Locked, RemoteProtocolError, ServerError
+from zeit.cds.text import file_size, plural, printable
+
+
+log = logging.getLogger(__name__)
+
+PROGRAM = 'zeit-cds'
+
+#: Longest line of a log record or a traceback on a terminal, in characters.  Foreign texts in it
+#: have been cut to less where they came in.
+LINE_LIMIT = 1000
+
+#: These lines of a run's log frame the reason why it ended; the console tells the reason itself.
+_FRAME = (
+    'Exiting',
+    'Could not connect to CDS FTP server.',
+    'Error accessing FTP server.',
+    'Cannot access CDS FTP server as ',
+)
+
+_LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
+
+
+class Formatter(logging.Formatter):
+    """One line for a record, without a traceback; `verbose`: time, level and traceback as well.
+
+    Every line is made harmless for a terminal, also those of a traceback.  `about()` returns what
+    the one line begins with, '' for nothing.
+    """
+
+    def __init__(self, *, verbose=False, about=str):
+        super().__init__(
+            '%(asctime)s %(levelname)-7s %(message)s' if verbose else '%(message)s',
+            datefmt='%H:%M:%S',
+        )
+        self._verbose = verbose
+        self._about = about
+
+    def format(self, record):
+        if self._verbose:
+            text = super().format(record)
+        else:
+            text = f'{PROGRAM}: {_severity(record)}{self._about()}{self._what_happened(record)}'
+        return '\n'.join(printable(line, limit=LINE_LIMIT) for line in text.splitlines())
+
+    def _what_happened(self, record):
+        error = record.exc_info[1] if record.exc_info else None
+        text = ' '.join(record.getMessage().split())
+        if error is None:
+            return text
+        if isinstance(error, Error):
+            return what_and_why(error)
+        return f'{text.rstrip(":.")}: {_type_and_text(error)}'
+
+
+def _severity(record):
+    return 'warning: ' if record.levelno == logging.WARNING else ''
+
+
+def _type_and_text(error):
+    text = ' '.join(str(error).split())
+    return f'{type(error).__name__}: {text}' if text else type(error).__name__
+
+
+def what_and_why(error):
+    """Return what an `Error` that ended a run says, and what to do about it, as one line."""
+    if isinstance(error, Locked):
+        what = f"Cannot access CDS FTP server as '{error.name}' lockfile exists. {error.holder}"
+    elif error.while_connecting:
+        what = f'Could not connect to CDS FTP server: {error.message}'
+    elif isinstance(error, FTPOSError | RemoteProtocolError | ServerError):
+        what = f'Error accessing FTP server: {error.message}'
+    else:
+        what = error.message
+    line = f'{what.rstrip(". ")}. {error.hint}' if error.hint else what
+    return printable(line, limit=LINE_LIMIT)
+
+
+class _NoFrame(logging.Filter):
+    def filter(self, record):
+        return not str(record.msg).startswith(_FRAME)
+
+
+class _StandardError(logging.Handler):
+    """Writes to what standard error is at that moment; where nobody reads, nothing is missed."""
+
+    def emit(self, record):
+        with contextlib.suppress(OSError):
+            click.echo(self.format(record), err=True)
+
+
+class Console:
+    """Standard output and standard error of one command.
+
+    `verbosity`: -1 shows errors only, 0 warnings too, 1 the log, 2 the dialogue with the server.
+    `log_file`: a path, or None.
+    """
+
+    def __init__(self, *, verbosity=0, log_file=None):
+        self.verbosity = max(-1, min(verbosity, 2))
+        self._log_file = log_file
+        self._about = ''
+
+    @property
+    def quiet(self):
+        return self.verbosity < 0
+
+    def run(self, function):
+        """Call `function()`; return its exit code, or the one of what it raised, having told it.
+
+        Raises `SystemExit` when a signal ends it, after everything was cleaned up.
+        """
+        level = logging.DEBUG if self.verbosity == 2 else logging.INFO
+        with (
+            signals.ending() as ending,
+            logs.log_to(self._log_file, level=level),
+            logs.handling(self._handler(), level=_LEVELS[self.verbosity]),
+        ):
+            try:
+                return self.guarded(function)
+            except SystemExit:
+                if ending.name:
+                    log.warning('Ended by %s.', ending.name)
+                raise
+
+    def _handler(self):
+        handler = _StandardError()
+        handler.setFormatter(Formatter(verbose=self.verbosity > 0, about=lambda: self._about))
+        if self.verbosity < 1:
+            handler.addFilter(_NoFrame())
+        return handler
+
+    def guarded(self, function, *, about=''):
+        """Do the same with what is set up already; `about` is the name of one exporter of several.
+
+        Each line that is shown meanwhile begins with it.
+        """
+        before, self._about = self._about, f'{printable(about)}: ' if about else ''
+        try:
+            return function()
+        except Error as error:
+            log.error('%s', printable(error.message), exc_info=error)
+            return error.exit_code
+        except Exception as error:
+            log.critical('This is a bug in zeit.cds%s', self._advice(), exc_info=error)
+            return errors.SOFTWARE
+        finally:
+            self._about = before
+
+    def _advice(self):
+        return '' if self.verbosity > 0 else ' (run it again with -v for the traceback)'
+
+    def say(self, text='', *, nl=True):
+        """Write to standard output.  Somebody who does not read on, as head(1), is no error."""
+        encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'
+        try:
+            click.echo(text.encode(encoding, 'backslashreplace').decode(encoding), nl=nl)
+        except BrokenPipeError:
+            # What is still in its buffer must not fail again when the interpreter ends.
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, sys.stdout.fileno())
+            os.close(devnull)
+        except OSError as error:
+            self.complain(f'Cannot write to standard output: {error.strerror}')
+
+    def complain(self, text, *, warning=False):
+        """Write a line to standard error, unless it is a warning that nobody wants to see."""
+        if warning and self.quiet:
+            return
+        with contextlib.suppress(OSError):
+            severity = 'warning: ' if warning else ''
+            click.echo(f'{PROGRAM}: {severity}{self._about}{text}', err=True)
+
+    def tell_report(self, report):
+        """Say what an `IReport` says and the log has not said yet."""
+        told = {reason for _, reason in report.failed}
+        # A report made by somebody else may hold one error only.
+        for error in getattr(report, 'errors', [report.error] if report.error else []):
+            line = what_and_why(error)
+            if any(printable(error.message) in reason for reason in told):
+                continue
+            told.add(line)
+            self.complain(line, warning=error.exit_code == errors.COME_BACK_LATER)
+        for result in report.results:
+            if result.status == 'planned' and not self.quiet:
+                self.say(f'{self._about}{printable(result.name)} ({file_size(result.size)})')
+        self._summarise(report)
+
+    def _summarise(self, report):
+        if self.quiet:
+            return
+        planned = any(result.status == 'planned' for result in report.results)
+        if sys.stdout.isatty() or planned:
+            if report.results or not report.error:
+                self.say(self._about + summary(report))
+        elif report.failed:
+            self.complain(summary(report))
+
+
+def summary(report):
+    """Return what became of the files of a run in one line: `3 files delivered (1.2 MiB), ...`."""
+    sizes = {}
+    for result in report.results:
+        sizes.setdefault(result.status, []).append(result.size)
+    if not sizes:
+        return 'Nothing to deliver.'
+    if 'planned' in sizes:
+        sent, verb = sizes.pop('planned'), 'would be delivered'
+    else:
+        sent, verb = sizes.pop('delivered', []), 'delivered'
+    parts = [f'{plural(len(sent), "file")} {verb} ({file_size(sum(sent))})']
+    sizes.setdefault('failed', [])
+    parts += [
+        f'{len(sizes[status])} {words}'
+        for status, words in (
+            ('failed', 'failed'),
+            ('parked', 'parked'),
+            ('skipped', 'skipped'),
+            ('gone', 'disappeared'),
+        )
+        if status in sizes
+    ]
+    return ', '.join(parts)

@@ -1,0 +1,176 @@
+"""The options of `zeit-cds`, shared between its sub-commands, with their defaults in the help."""
+
+import dataclasses
+
+import click
+
+
+#: The environment variable that a password is taken from.
+PASSWORD_VARIABLE = 'ZEIT_CDS_PASSWORD'
+
+
+@dataclasses.dataclass
+class Common:
+    """What may stand before and behind the name of a sub-command."""
+
+    verbosity: int = 0
+    log_file: str | None = None
+    zcml: str | None = None
+
+
+def _more(context, parameter, value):
+    context.ensure_object(Common).verbosity += value
+
+
+def _less(context, parameter, value):
+    context.ensure_object(Common).verbosity -= value
+
+
+def _keep(context, parameter, value):
+    common = context.ensure_object(Common)
+    if value is not None:
+        setattr(common, parameter.name, value)
+
+
+_PATH = click.Path(dir_okay=False)
+
+COMMON = (
+    click.option(
+        '--zcml',
+        type=_PATH,
+        callback=_keep,
+        expose_value=False,
+        metavar='FILE',
+        help='ZCML file that names spools, targets and exporters.  Default: none.',
+    ),
+    click.option(
+        '--log-file',
+        type=_PATH,
+        callback=_keep,
+        expose_value=False,
+        metavar='FILE',
+        help='Append the log to this file as well; it rotates weekly.  Default: none.',
+    ),
+    click.option(
+        '-v',
+        '--verbose',
+        count=True,
+        callback=_more,
+        expose_value=False,
+        help='Show the log and tracebacks; -vv the FTP dialogue.  Default: warnings, errors.',
+    ),
+    click.option(
+        '-q',
+        '--quiet',
+        count=True,
+        callback=_less,
+        expose_value=False,
+        help='Show errors only.  Default: warnings too.',
+    ),
+)
+
+
+def several(*options):
+    """Return a decorator that adds click options in the order of their help."""
+
+    def decorate(function):
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+SPOOL = click.option(
+    '--spool',
+    type=click.Path(file_okay=False),
+    metavar='DIR',
+    help='The spool: a directory with tmp, new and cur.  Default: from --zcml.',
+)
+PASSWORD = click.option(
+    '--password-file',
+    type=_PATH,
+    metavar='FILE',
+    help=f'The password is its first line.  Default: ${PASSWORD_VARIABLE}, else ~/.netrc.',
+)
+_SECONDS = click.FloatRange(min=0, min_open=True)
+
+#: Options of a run: `zeit.cds.exporter.Options`.  None: as configured, or the default there.
+RUN = (
+    click.option(
+        '--order',
+        type=click.Choice(['arrival', 'name']),
+        help='Which file goes first.  Default: arrival.',
+    ),
+    click.option(
+        '--strict/--no-strict',
+        default=None,
+        help='Stop at the first file that is not delivered.  Default: no.',
+    ),
+    click.option(
+        '--max-files',
+        type=click.IntRange(min=1),
+        metavar='N',
+        help='Stop after so many files.  Default: no limit.',
+    ),
+    click.option(
+        '--max-bytes',
+        type=click.IntRange(min=1),
+        metavar='N',
+        help='Stop before so many bytes are exceeded.  Default: no limit.',
+    ),
+    click.option(
+        '--empty',
+        type=click.Choice(['send', 'park', 'skip']),
+        help='What to do with files of 0 bytes.  Default: send.',
+    ),
+    click.option(
+        '--dry-run',
+        is_flag=True,
+        default=None,
+        help='Look at everything, print what would be sent, change nothing.  Default: no.',
+    ),
+)
+
+#: Options of a target: `zeit.cds.target.Delivery` and `zeit.cds.ftp.connection.Settings`.
+TARGET = (
+    click.option(
+        '--temporary/--no-temporary',
+        default=None,
+        help='Send under a temporary name, then rename.  Default: yes.',
+    ),
+    click.option(
+        '--size-check/--no-size-check',
+        default=None,
+        help="Compare with the server's answer to SIZE.  Default: yes.",
+    ),
+    click.option(
+        '--exists',
+        type=click.Choice(['replace', 'park']),
+        help='When the server has a file of that name and keeps it.  Default: replace.',
+    ),
+    click.option(
+        '--encoding', metavar='NAME', help='Encoding of names on the server.  Default: utf-8.'
+    ),
+    click.option(
+        '--connect-timeout',
+        type=_SECONDS,
+        metavar='SECONDS',
+        help='For making a connection.  Default: 30.',
+    ),
+    click.option(
+        '--reply-timeout',
+        type=_SECONDS,
+        metavar='SECONDS',
+        help='For a reply of the server.  Default: 60.',
+    ),
+    click.option(
+        '--data-timeout',
+        type=_SECONDS,
+        metavar='SECONDS',
+        help='For each 256 KiB of a transfer.  Default: 60.',
+    ),
+)
+TARGET_NAMES = (
+    'temporary size_check exists encoding connect_timeout reply_timeout data_timeout password_file'
+).split()
