@@ -114,24 +114,22 @@ def location(url):
     """Return the `Location` that a URL `ftp://user@host:port/directory` names.
 
     The path is absolute, and percent-encoded as in RFC 1738 section 3.2.2; without one it is `/`.
-    Raises `UsageError`, which never repeats the URL if there is a password in it.
+    Raises `UsageError`, which never repeats the URL: there may be a password in it.
     """
-    try:
-        parts = urllib.parse.urlsplit(url)
-        password, host, port = parts.password, parts.hostname, parts.port
-    except ValueError:
-        raise UsageError(
-            'This is not the URL of a directory on an FTP server',
-            hint='Write ftp://user@host:port/directory',
-        ) from None
-    if password is not None or ':' in parts.netloc.rpartition('@')[0]:
+    if ':' in url.removeprefix('ftp://').rpartition('@')[0]:
+        # Wherever it is in what may not even be a URL, nothing of it is repeated.
         raise UsageError(
             'A password does not belong into a URL, where everybody can see it',
-            hint='Use --password-file, an environment variable or ~/.netrc.',
+            hint='Use --password-file, an environment variable or ~/.netrc; @ in a path is %40.',
         )
-    if parts.scheme != 'ftp' or not host or parts.query or parts.fragment:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = parts = None
+    if not host or parts.scheme != 'ftp' or parts.query or parts.fragment:
         raise UsageError(
-            f'{printable(url)} is not the URL of a directory on an FTP server',
+            'This is not the URL of a directory on an FTP server',
             hint='Write ftp://user@host:port/directory',
         )
     if port == 0:

@@ -224,6 +224,11 @@ class LocationTests(unittest.TestCase):
             'ftp://me:@h/',
             'ftp://me:testpw@h:x/',
             'ftp://a:testpw@b@h/',
+            'ftp://me:12/testpw@h/',
+            'ftp://me:testpw#1@h/',
+            'ftp:/me:testpw@h/',
+            'me:testpw@h/',
+            'me:testpw',
         ):
             with self.assertRaises(errors.UsageError) as caught:
                 settings.location(url)
