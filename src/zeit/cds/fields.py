@@ -36,7 +36,7 @@ class Explained:
             converted = super().fromUnicode(value)
             self.validate(converted)
         except zope.schema.ValidationError:
-            shown = 'This' if self.secret else repr(printable(value))
+            shown = 'This' if self.secret else f"'{printable(value)}'"
             raise zope.schema.ValidationError(f'{shown} is not {self.wanted}') from None
         return converted
 
