@@ -1,0 +1,204 @@
+"""What goes over a data connection: uploads, downloads, listings (RFC 959 section 3)."""
+
+import io
+import logging
+
+from zeit.cds.errors import (
+    ConnectionLost,
+    DataConnectionRefused,
+    Error,
+    FTPOSError,
+    PermanentError,
+    RemoteProtocolError,
+    ReplyLost,
+)
+from zeit.cds.ftp import protocol, wire
+from zeit.cds.ftp.connection import Connection
+from zeit.cds.ftp.stream import CHUNK, Stream
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: Largest listing that is read, in bytes: some 300,000 names of 200 bytes.
+MAX_LISTING = 64 * 1024 * 1024
+
+#: The command is not implemented (RFC 959 section 4.2), not: it was refused in this case.
+UNKNOWN = (500, 501, 502, 504, 522)
+
+
+class TransferConnection(Connection):
+    """A `Connection` that can transfer data.
+
+    `epsv` says whether EPSV (RFC 2428) is to be tried before PASV, `mlsd` the same for MLSD
+    (RFC 3659) before NLST; both become False when the server does not know the command, and the
+    caller keeps them for the next connection.
+    """
+
+    def __init__(self, settings, *, epsv=True, mlsd=True):
+        super().__init__(settings)
+        self.epsv = epsv
+        self.mlsd = mlsd
+
+    def upload(self, name, source, *, began):
+        """STOR what `source.readinto` gives; return (bytes sent, final reply).
+
+        `began(name)` is called when the server has started to store: from then on there is
+        something under that name.
+
+        A local error, also one that `source` raises, resets the data connection so that the
+        server cannot take the part for the whole.  After any error the connection is dropped.
+        Raises `ReplyLost` when all was sent and only the final word is missing.
+        """
+        try:
+            data = self._open_data('STOR', name)
+            try:
+                began(name)
+                sent = self._pump(source, data, name)
+                data.close()
+            except BaseException:
+                data.abort()
+                raise
+            try:
+                return sent, self._final().reply
+            except (ConnectionLost, RemoteProtocolError) as error:
+                raise ReplyLost(sent=sent, cause=error) from error
+        except BaseException:
+            self.drop()
+            raise
+
+    def _pump(self, source, data, name):
+        sent = 0
+        buffer = memoryview(bytearray(CHUNK))
+        while count := source.readinto(buffer):
+            try:
+                data.send(buffer[:count], doing=f'sending {printable(name)}')
+            except ConnectionLost:
+                # The server may have said why before it hung up.
+                data.abort()
+                self._final()
+                raise
+            sent += count
+        return sent
+
+    def download(self, name, sink, *, limit=None):
+        """RETR into `sink.write`; return the number of bytes, or None if there is no such file.
+
+        With `limit` no more than so many bytes are read; the connection is dropped if there are
+        more, since there is no other way to stop a server for sure.
+        """
+        try:
+            try:
+                data = self._open_data('RETR', name)
+            except PermanentError as error:
+                if error.code != 550:
+                    raise
+                return None
+            total = 0
+            try:
+                while chunk := data.receive(doing=f'receiving {printable(name)}'):
+                    if limit is not None and total + len(chunk) > limit:
+                        sink.write(chunk[: limit - total])
+                        self.drop()
+                        return limit
+                    sink.write(chunk)
+                    total += len(chunk)
+            finally:
+                data.close()
+            self._final()
+            return total
+        except BaseException:
+            self.drop()
+            raise
+
+    def read(self, name, *, limit):
+        """See `ISession.read`."""
+        sink = io.BytesIO()
+        found = self.download(name, sink, limit=limit)
+        return None if found is None else sink.getvalue()
+
+    def list_names(self):
+        """Return the set of names in the directory: MLSD, or NLST where that is not known.
+
+        Never with an argument, which servers take for a pattern or an option.  After CWD has
+        succeeded, 450 and 550 say that the directory is empty.
+        """
+        if self.mlsd:
+            try:
+                lines = self._listing('MLSD')
+            except PermanentError as error:
+                if error.code not in UNKNOWN:
+                    raise
+                self.mlsd = False
+            else:
+                facts = (wire.mlsd_entry(line) for line in lines)
+                return {f.name for f in facts if f and f.type not in ('cdir', 'pdir')}
+        names = {line.rpartition('/')[2] for line in self._listing('NLST')}
+        return names - {'', '.', '..'}
+
+    def _listing(self, verb):
+        try:
+            data = self._open_data(verb)
+        except Error as error:
+            if getattr(error, 'code', None) in (450, 550):
+                return []
+            raise
+        try:
+            content = bytearray()
+            with data:
+                while chunk := data.receive(doing='reading the directory'):
+                    content += chunk
+                    if len(content) > MAX_LISTING:
+                        raise RemoteProtocolError('The directory listing has no end')
+            self._final()
+        except BaseException:
+            self.drop()
+            raise
+        return wire.listing(bytes(content), encoding=self._settings.encoding)
+
+    def _open_data(self, verb, argument=''):
+        """Make a data connection for a command and wait until the server starts the transfer."""
+        host, port = self._passive()
+        try:
+            data = Stream.connect(
+                host,
+                port,
+                connect_timeout=self._settings.connect_timeout,
+                timeout=self._settings.data_timeout,
+                doing=f'opening a data connection to port {port}',
+            )
+        except FTPOSError as error:
+            self.drop()
+            raise DataConnectionRefused(
+                error.errno,
+                f'No data connection: {error.strerror}',
+                hint='Check that a firewall lets passive FTP through.',
+            ) from error
+        try:
+            self._send(verb, argument)
+            answer = self._check(self._answer())
+            if answer.verdict != protocol.WAIT:
+                raise RemoteProtocolError(
+                    f'The server ended {verb} before the transfer: {answer.reply.text}'
+                )
+            return data
+        except BaseException:
+            data.abort()
+            raise
+
+    def _passive(self):
+        if self.epsv:
+            try:
+                return self._stream.peer, wire.epsv_port(self.command('EPSV').reply)
+            except PermanentError as error:
+                log.debug('No EPSV on this server: %s', printable(error.message))
+                self.epsv = False
+        # The address in the reply is the server's idea of itself behind a NAT, or an attempt to
+        # make us connect elsewhere; the peer of the control connection is the right one.
+        return self._stream.peer, wire.pasv_address(self.command('PASV').reply)[1]
+
+    def _final(self):
+        """Return the answer that ends the transfer, a success."""
+        while (answer := self._check(self._answer())).verdict == protocol.WAIT:
+            pass
+        return answer
