@@ -27,9 +27,19 @@ class _LogFile(logging.handlers.TimedRotatingFileHandler):
 
     def handleError(self, record):
         """Say it once on standard error: the delivery matters more than its log."""
+        self._complain(sys.exc_info()[1])
+
+    def close(self):
+        """Close the file, without an error for what was not written: that has been said."""
+        try:
+            super().close()
+        except OSError as error:
+            self._complain(error)
+
+    def _complain(self, error):
         if not self._complained:
             self._complained = True
-            _complain(self.baseFilename, sys.exc_info()[1])
+            _complain(self.baseFilename, error)
 
 
 def _complain(path, error):

@@ -1,5 +1,6 @@
 """The functions that buildout scripts and old deployments call."""
 
+import inspect
 import sys
 
 from zeit.cds import errors
@@ -33,9 +34,12 @@ def export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
     _export(store_dir, hostname, port, user, password, ftp_dir, logfile)
 
 
-def cds_export(*arguments):
-    """Export as `export` does, with the same arguments; return the exit code."""
-    return _script('cds-export', _export, arguments)
+def cds_export(*arguments, **named):
+    """Export as `export` does, with the same arguments; return the exit code.
+
+    Other arguments, or none: it says how it is used, and returns 64.
+    """
+    return _script('cds-export', _export, arguments, named)
 
 
 def _export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
@@ -46,8 +50,10 @@ def _export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
         return Exporter(Spool(store_dir), target).run_once().exit_code
 
 
-def _script(name, function, arguments):
-    if not 6 <= len(arguments) <= 7:
+def _script(name, function, arguments, named):
+    try:
+        inspect.signature(function).bind(*arguments, **named)
+    except TypeError:
         print(_USAGE.format(script=name), file=sys.stderr, end='')
         return errors.USAGE
-    return function(*arguments)
+    return function(*arguments, **named)

@@ -70,6 +70,9 @@ _FULL = (452, 552)
 
 _CLOSING = 421
 
+#: Commands whose argument nobody may see.
+SECRET = ('PASS', 'ACCT')
+
 
 class Command(NamedTuple):
     """A command that was sent: its verb, its argument (for messages) and its kind."""
@@ -87,7 +90,7 @@ class Command(NamedTuple):
     @property
     def shown(self):
         """The command as a log may show it: never with a password."""
-        if self.verb in ('PASS', 'ACCT'):
+        if self.verb in SECRET:
             return f'{self.verb} ***'
         return f'{self.verb} {self.argument}'.rstrip()
 
@@ -172,6 +175,8 @@ class ControlChannel:
         return answers
 
     def _answer(self, reply):
+        if self._waiting:
+            reply = _without_secret(self._waiting[0], reply)
         if reply.code == _CLOSING:
             # RFC 959 section 5.4: may be the answer to any command, or to none at all.
             self.broken = True
@@ -201,3 +206,12 @@ def _fits(command, reply):
     if command.verb in EXACT:
         return reply.code == EXACT[command.verb]
     return command.kind == 'transfer' or reply.code not in _TRANSFER_ONLY
+
+
+def _without_secret(command, reply):
+    """Return the reply as it may be shown: there are servers that repeat what they refuse."""
+    if command.verb not in SECRET or not command.argument:
+        return reply
+    return reply._replace(
+        lines=tuple(line.replace(command.argument, '***') for line in reply.lines)
+    )

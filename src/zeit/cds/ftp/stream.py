@@ -1,5 +1,6 @@
 """A TCP socket on which nothing waits for ever, and whose errors are ours."""
 
+import errno
 import socket
 import struct
 import time
@@ -12,6 +13,10 @@ CHUNK = 256 * 1024
 
 #: Close with a reset instead of an orderly end (SO_LINGER, socket(7)): the peer sees an error.
 _ABORT = struct.pack('ii', 1, 0)
+
+#: What the system says about an address that this machine has no network for, e.g. the `::1` of
+#: localhost where IPv6 is switched off.  It says nothing about the server.
+_NO_NETWORK = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
 
 
 class Stream:
@@ -43,10 +48,15 @@ class Stream:
         resolver's order.  `doing` says what this is for, in a message.  `keepalive` lets the
         system probe an idle peer (RFC 1122 section 4.2.3.6), which also keeps a NAT's entry.
 
-        Raises `FTPOSError` (the last address's error).
+        Raises `FTPOSError`: the error of the last address that this machine can reach, if there is
+        one.
         """
         try:
-            sock = socket.create_connection((host, port), timeout=connect_timeout)
+            sock = socket.create_connection((host, port), timeout=connect_timeout, all_errors=True)
+        except ExceptionGroup as group:
+            found = [e for e in group.exceptions if e.errno not in _NO_NETWORK]
+            error = (found or group.exceptions)[-1]
+            raise from_os(error, doing=doing, timeout=connect_timeout) from error
         except OSError as error:
             raise from_os(error, doing=doing, timeout=connect_timeout) from error
         try:

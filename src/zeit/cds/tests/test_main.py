@@ -1,0 +1,168 @@
+"""What buildout scripts and old deployments rely on: functions, log lines, exit codes."""
+
+import errno
+import inspect
+import os
+import unittest
+from unittest import mock
+
+from zeit.cds import main
+from zeit.cds.ftp.stream import Stream
+from zeit.cds.testing.layers import PYFTPD, QUIET, ServerTests
+from zeit.cds.tests.maincase import MainCase, closed_port, quiet
+
+
+class SignatureTest(unittest.TestCase):
+    def test_export(self):
+        self.assertEqual(
+            '(store_dir, hostname, port, user, password, ftp_dir, logfile=None)',
+            str(inspect.signature(main.export)),
+        )
+
+    def test_called_without_arguments_the_script_explains_itself(self):
+        for arguments in ((), ('spool',), ('a', 'b', 21, 'c', 'd', '/', 'log', 'one more')):
+            with self.subTest(arguments), quiet() as (out, err):
+                self.assertEqual(64, main.cds_export(*arguments))
+                self.assertEqual('', out.getvalue())
+                self.assertIn('store_dir, hostname, port, user, password, ftp_dir', err.getvalue())
+
+
+class ExportTest(MainCase, ServerTests, unittest.TestCase):
+    layer = PYFTPD
+
+    CONNECTING = 'Connecting to CDS FTP server (host {0.host}, port {0.port}, user test)'
+
+    def connecting(self):
+        return self.CONNECTING.format(self.server)
+
+    def test_a_delivery_and_its_log(self):
+        self.publish('b', 'a')
+        os.utime(self.spool / 'new' / 'b')  # the later change
+        with quiet() as (out, err):
+            self.assertIsNone(self.call(main.export))
+        self.assertEqual(['a', 'b'], self.names('cur'))
+        self.assertEqual([], self.names('new'))
+        self.assertEqual(['a', 'b'], sorted(os.listdir(self.server.root)))
+        self.assertEqual(b'<article/>', (self.server.root / 'a').read_bytes())
+        lines = self.log.lines()
+        self.assertEqual(
+            [
+                f'Accessed filestore {self.spool}',
+                self.connecting(),
+                'Creating lock file: write',
+                'Lock file successfully created: write',
+                'Uploading: a',
+                "Moved from 'new' to 'cur': a",
+                'Uploading: b',
+                "Moved from 'new' to 'cur': b",
+                'Removing lock file: write',
+                'Lock file successfully removed: write',
+                'Disconnected from CDS FTP server',
+                'Exiting with success.',
+            ],
+            lines,
+        )
+        self.assertEqual(('', ''), (out.getvalue(), err.getvalue()))
+
+    def test_nothing_to_deliver_and_its_log(self):
+        self.assertEqual(0, self.call(main.cds_export))
+        self.assertEqual(
+            [
+                f'Accessed filestore {self.spool}',
+                'No new files to export.',
+                'Exiting with success.',
+            ],
+            self.log.lines(),
+        )
+
+    def test_a_lock_and_its_log(self):
+        self.publish('a')
+        for name in ('write', 'read'):
+            with self.subTest(name):
+                self.log.records.clear()
+                (self.server.root / name).write_bytes(b'somebody')
+                self.assertEqual(75, self.call(main.cds_export))
+                self.assertEqual(
+                    [
+                        f'Accessed filestore {self.spool}',
+                        self.connecting(),
+                        f"Cannot access CDS FTP server as '{name}' lockfile exists.",
+                        'Exiting.',
+                    ],
+                    self.log.lines(),
+                )
+                self.assertEqual(b'somebody', (self.server.root / name).read_bytes())
+                (self.server.root / name).unlink()
+        self.assertEqual(['a'], self.names('new'))
+
+    def test_exit_codes(self):
+        self.publish('a')
+        for code, changes in (
+            (69, {'port': closed_port()}),
+            (77, {'password': 'wrong'}),
+            (78, {'ftp_dir': '/nonexistent'}),
+            (78, {'store_dir': str(self.directory / 'nonexistent')}),
+            (0, {}),
+        ):
+            with self.subTest(changes), quiet() as (out, err):
+                self.assertEqual(code, self.call(main.cds_export, **changes))
+                self.assertEqual(('', ''), (out.getvalue(), err.getvalue()))
+        self.assertEqual(['a'], self.names('cur'))
+
+    def test_a_refused_file_is_exit_code_1_and_the_others_go(self):
+        self.publish('a', 'write', 'z')
+        self.assertEqual(1, self.call(main.cds_export))
+        self.assertEqual(['write'], self.names('new'))
+        self.assertEqual(['a', 'z'], self.names('cur'))
+
+    def test_export_is_silent_and_returns_none_whatever_happens(self):
+        self.publish('a')
+        for changes in (
+            {'port': closed_port()},
+            {'password': 'wrong'},
+            {'ftp_dir': '/nonexistent'},
+            {'store_dir': str(self.directory / 'nonexistent')},
+            {'hostname': 'host.invalid'},
+        ):
+            with self.subTest(changes), quiet() as (out, err):
+                self.assertIsNone(self.call(main.export, **changes))
+                self.assertEqual(('', ''), (out.getvalue(), err.getvalue()))
+                self.assertEqual(['a'], self.names('new'))
+                self.assertEqual('Exiting with exception:', self.log.lines()[-1])
+                self.assertIsNotNone(self.log.records[-1].exc_info)
+
+    def test_the_port_may_be_a_text(self):
+        self.publish('a')
+        self.assertEqual(0, self.call(main.cds_export, port=str(self.server.port)))
+
+    def test_the_script_takes_the_names_of_the_arguments(self):
+        server = self.server
+        code = main.cds_export(
+            str(self.spool), server.host, server.port, 'test', password='testpw', ftp_dir='/',
+            logfile=str(self.directory / 'cds.log'),
+        )  # fmt: skip
+        self.assertEqual(0, code)
+        self.assertIn('Exiting with success.', (self.directory / 'cds.log').read_text())
+        with quiet() as (_, err):
+            self.assertEqual(64, main.cds_export(str(self.spool), nonsense=1))
+        self.assertIn('store_dir', err.getvalue())
+
+
+class NoNetworkTest(MainCase, unittest.TestCase):
+    layer = QUIET
+
+    def test_an_address_without_network_does_not_hide_what_the_server_said(self):
+        refused = ConnectionRefusedError(errno.ECONNREFUSED, 'Connection refused')
+        lacking = OSError(errno.EADDRNOTAVAIL, 'Cannot assign requested address')
+        for errors, expected in (
+            ([refused, lacking], refused),
+            ([lacking, refused], refused),
+            ([lacking], lacking),
+            ([TimeoutError('timed out'), lacking], None),
+        ):
+            group = ExceptionGroup('create_connection failed', errors)
+            with self.subTest(errors), mock.patch('socket.create_connection', side_effect=group):
+                with self.assertRaises(Exception) as caught:
+                    Stream.connect('h', 21, connect_timeout=3, timeout=3, doing='testing')
+                number = expected.errno if expected else errno.ETIMEDOUT
+                self.assertEqual(number, caught.exception.errno)
