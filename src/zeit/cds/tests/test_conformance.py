@@ -1,0 +1,101 @@
+"""Everything that claims one of our interfaces has what the interface says."""
+
+import ast
+import pathlib
+import tempfile
+import unittest
+
+import zope.component.testing
+from zope.interface import providedBy
+from zope.interface.verify import verifyObject
+
+import zeit.cds
+from zeit.cds import interfaces
+from zeit.cds.exporter import Exporter, Options
+from zeit.cds.ftp.connection import Settings
+from zeit.cds.interfaces import ISpool, ITarget
+from zeit.cds.plan import Job, Outcome, Plan
+from zeit.cds.report import ExchangeFinished, FileExported, Report, Result
+from zeit.cds.session import FTPSession
+from zeit.cds.spool import Spool
+from zeit.cds.target import FTPTarget
+from zeit.cds.testing import layers
+from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.zcml import ConfiguredExporter
+
+
+PACKAGE = pathlib.Path(zeit.cds.__file__).parent
+
+
+def claims():
+    """Return the names of all classes with the decorator `implementer`, of the public fixtures too.
+
+    They are found in the sources: some modules need what an extra installs.
+    """
+    for path in sorted(PACKAGE.rglob('*.py')):
+        name = '.'.join(path.relative_to(PACKAGE).with_suffix('').parts)
+        if name.startswith('tests.'):
+            continue
+        for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+            if isinstance(node, ast.ClassDef) and any(map(is_implementer, node.decorator_list)):
+                yield f'{name}.{node.name}'
+
+
+def is_implementer(decorator):
+    return isinstance(decorator, ast.Call) and 'implementer' in ast.dump(decorator.func)
+
+
+class ConformanceTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        zope.component.testing.setUp()
+        self.addCleanup(zope.component.testing.tearDown)
+        self.path = self.enterContext(tempfile.TemporaryDirectory())
+
+    def examples(self):
+        """Return one object of each class that claims an interface."""
+        spool, target = Spool(self.path), FTPTarget(Settings(host='ftp.example.com'))
+        memory = MemoryTarget()
+        zope.component.provideUtility(spool, ISpool, name='s')
+        zope.component.provideUtility(target, ITarget, name='t')
+        self.enterContext(spool.run())
+        spool.put('a.xml', b'<a />')
+        ((entry,), _) = spool.pending()
+        result, report = Result(name='a.xml', status='delivered'), Report()
+        job = Job(name='a.xml', size=5, open=lambda: spool.open(entry))
+        return [
+            spool,
+            spool.status(),
+            entry,
+            self.enterContext(spool.open(entry)),
+            target,
+            FTPSession(target.settings, target.delivery),
+            memory,
+            memory.open(),
+            Exporter(spool, target),
+            ConfiguredExporter(spool='s', target='t', options=Options()),
+            Plan([job]),
+            Outcome(job=job),
+            result,
+            report,
+            FileExported(spool=spool, target=target, result=result),
+            ExchangeFinished(spool=spool, target=target, report=report),
+        ]
+
+    def test_every_class_has_what_its_interfaces_say(self):
+        seen = set()
+        for example in self.examples():
+            name = f'{type(example).__module__}.{type(example).__name__}'
+            seen.add(name.removeprefix('zeit.cds.'))
+            with self.subTest(name):
+                ours = [i for i in providedBy(example) if i.__module__ == interfaces.__name__]
+                self.assertTrue(ours)
+                for interface in ours:
+                    verifyObject(interface, example)
+        self.assertEqual(set(), set(claims()) - seen, 'without an example above')
+
+    def test_every_interface_is_provided_by_something(self):
+        provided = {base for e in self.examples() for i in providedBy(e) for base in i.__iro__}
+        declared = {getattr(interfaces, name) for name in interfaces.__all__}
+        self.assertEqual(set(), declared - provided)
