@@ -165,7 +165,8 @@ class FTPSession:
         began = []
         try:
             sent, _ = self._call('upload', name, io.BytesIO(data), began=began.append)
-            self._compare(name, sent)
+            if self._delivery.size_check:
+                self._compare(name, sent)
         except BaseException:
             self._litter += began
             raise
@@ -267,7 +268,8 @@ class FTPSession:
             return
         except PermanentError as error:
             if self.size(name) is None:
-                error.add_note('For a server that cannot rename, set temporary="no".')
+                error.hint = 'For a server that cannot rename, set temporary="no".'
+                error.add_note(error.hint)
                 raise
             if self._delivery.exists == 'park':
                 raise TargetExists(
