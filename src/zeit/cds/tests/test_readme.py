@@ -1,0 +1,325 @@
+"""Executes README.txt: its doctest, and every other block and table in it."""
+
+import configparser
+import contextlib
+import grp
+import importlib.util
+import os
+import re
+import shlex
+import stat
+import subprocess
+import sys
+import unittest
+
+import click
+
+from zeit.cds import cli, directives, errors, logs, main, options
+from zeit.cds.ftp.connection import Settings
+from zeit.cds.spool import Spool
+from zeit.cds.testing.layers import QUIET
+from zeit.cds.testing.pyftpd import PyFTPServer
+from zeit.cds.tests import docs
+from zeit.cds.zcml import load
+
+
+README = 'README.txt'
+
+#: How each kind of literal block begins, and the test of `BlocksTest` that executes it.
+KINDS = {
+    'python3 bootstrap.py': 'test_the_two_commands',
+    '$ ': 'test_shell',
+    '# install': 'test_spool_for_a_group',
+    'machine ': 'test_password',
+    '<configure': 'test_zcml',
+    'PATH=': 'test_cron',
+    '[buildout]': 'test_buildout',
+}
+
+#: Seconds for a process that should need a few.
+TIMEOUT = 120
+
+
+def kind(block):
+    """Return how the blocks of this kind begin.  Raises AssertionError for an unknown one."""
+    for beginning in KINDS:
+        if block.text.startswith(beginning):
+            return beginning
+    raise AssertionError(f'{README}, line {block.line}: nothing executes this:\n{block.text}')
+
+
+def configuration(text):
+    """Return the parts of a buildout's configuration."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(text)
+    return parser
+
+
+class ReadmeTest(unittest.TestCase):
+    layer = QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.text = docs.require(self, README)
+        self.all_blocks = docs.literal_blocks(self.text)
+
+    def blocks(self, beginning):
+        """Return the texts of the blocks of a kind; there must be some."""
+        found = [block for block in self.all_blocks if kind(block) == beginning]
+        self.assertTrue(found, f'{README} has no block that begins with {beginning!r}')
+        return found
+
+    def block(self, beginning):
+        """Return the text of the only block of a kind."""
+        (block,) = self.blocks(beginning)
+        return block.text
+
+
+class StageTest(ReadmeTest):
+    def stage(self):
+        """Return a stage with a server, and a spool where two articles wait."""
+        server = self.enterContext(PyFTPServer(user=docs.USER, password=docs.PASSWORD))
+        (server.root / docs.DIRECTORY).mkdir()
+        stage = self.enterContext(docs.Stage(server))
+        self.spool = Spool(stage.path('/var/spool/cds'))
+        self.publish()
+        stage.write('etc/cds.zcml', stage.local(self.block('<configure')))
+        return stage
+
+    def publish(self):
+        for letter in 'AB':
+            self.spool.put(f'{letter.lower()}.xml', f'<article>{letter}</article>'.encode())
+
+    def assert_delivered(self, stage):
+        there = {path.name for path in (stage.server.root / docs.DIRECTORY).iterdir()}
+        self.assertEqual({'a.xml', 'b.xml'}, there)
+        self.assertEqual([], self.spool.status().waiting)
+
+
+class BlocksTest(StageTest):
+    def test_every_block_is_executed(self):
+        for beginning in {kind(block) for block in self.all_blocks}:
+            self.assertTrue(callable(getattr(self, KINDS[beginning])))
+        self.assertEqual(set(KINDS), {kind(block) for block in self.all_blocks})
+
+    def test_the_two_commands(self):
+        """`.ci/run` executes them; here they are exactly what it looks for, and can work."""
+        found = [block.text for block in self.blocks('python3 bootstrap.py')]
+        expected = ('python3 bootstrap.py && bin/zeit-cds demo', 'python3 bootstrap.py && bin/test')
+        self.assertEqual([f'{command}\n' for command in expected], found)
+        config = configuration((docs.TOP / 'buildout.cfg').read_text())
+        generated = ' '.join(part.get('scripts', '') for part in config.values())
+        self.assertTrue((docs.TOP / 'bootstrap.py').is_file())
+        self.assertIn('zeit-cds', generated)
+        self.assertIn('=test', generated)
+
+    def test_shell(self):
+        stage = self.stage()
+        for block in self.blocks('$ '):
+            for command, want in docs.commands(block):
+                with self.subTest(command):
+                    outcome = stage.call(command)
+                    self.assertEqual((0, ''), (outcome.code, outcome.err))
+                    want, got = map(docs.without_ages, (want, outcome.out))
+                    self.assertTrue(docs.matches(want, got), f'{want}\n---\n{got}')
+        self.assert_delivered(stage)
+
+    def test_password(self):
+        """Each of the three sources lets in, and the first one of them counts."""
+        stage = self.stage()
+        command = 'zeit-cds export --spool /var/spool/cds ftp://zeit@ftp.example.com/in'
+        self.assertIn(command.split()[-1], self.text)
+        self.assertEqual(errors.CONFIGURATION, stage.call(command).code)
+        stage.write('.netrc', self.block('machine '))
+        self.assertEqual((0, ''), stage.call(command)[::2])
+        os.environ[options.PASSWORD_VARIABLE] = 'wrong'
+        self.assertIn(f'``{options.PASSWORD_VARIABLE}``', self.text)
+        self.publish()
+        self.assertEqual(errors.LOGIN_REFUSED, stage.call(command).code)
+        file = ' --password-file /etc/zeit.cds/password'
+        self.assertEqual((0, ''), stage.call(command + file)[::2])
+
+    def test_zcml(self):
+        stage = self.stage()
+        load(stage.path('/etc/zeit.cds/cds.zcml'))
+        outcome = stage.call('zeit-cds --zcml /etc/zeit.cds/cds.zcml export')
+        self.assertEqual((0, '2 files delivered (40 B), 0 failed\n', ''), outcome)
+        self.assert_delivered(stage)
+
+    def test_cron(self):
+        stage = self.stage()
+        *_, line = self.block('PATH=').splitlines()
+        *schedule, user, command = line.split(None, 6)
+        self.assertEqual((['*/5', '*', '*', '*', '*'], 'cds'), (schedule, user))
+        # crontab(5): a percent sign ends the command.
+        self.assertNotIn('%', command)
+        self.assertEqual((0, '', ''), stage.call(command, terminal=False))
+        self.assert_delivered(stage)
+        log = stage.path('/var/log/zeit.cds/log').read_text()
+        self.assertIn('INFO Uploading: a.xml', log)
+        # What the text promises: no mail for a lock, but for an error.
+        self.publish()
+        lock = stage.server.root / docs.DIRECTORY / 'write'
+        lock.touch()
+        self.assertEqual((errors.COME_BACK_LATER, '', ''), stage.call(command, terminal=False))
+        lock.unlink()
+        stage.server.pause()
+        outcome = stage.call(command, terminal=False)
+        self.assertEqual((errors.UNAVAILABLE, 1), (outcome.code, len(outcome.err.splitlines())))
+
+    def test_buildout(self):
+        """Its arguments, evaluated as the generated script would do it."""
+        stage = self.stage()
+        part = configuration(self.block('[buildout]'))['cds-export']
+        self.assertEqual('zc.recipe.egg', part['recipe'])
+        values = {'main': main}
+        source = f'{part["initialization"]}\ncode = main.{main.cds_export.__name__}'
+        source += f'({part["arguments"]})'
+        exec(stage.local(source), values)
+        self.assertEqual(0, values['code'])
+        self.assert_delivered(stage)
+        self.assertTrue(stage.path('/var/log/zeit.cds/log').is_file())
+
+    def test_spool_for_a_group(self):
+        stage = self.stage()
+        (command,) = re.findall('^# (.*)', self.block('# install'))
+        group = grp.getgrgid(os.getgid()).gr_name
+        words = shlex.split(stage.local(command).replace('-g cds', f'-g {group}'))
+        words[-1] += '/group'
+        subprocess.run(words, check=True, timeout=TIMEOUT)
+        with Spool(words[-1]).run():
+            for section in ('', 'tmp', 'new', 'cur'):
+                found = os.stat(os.path.join(words[-1], section))
+                self.assertEqual((0o2770, os.getgid()), (stat.S_IMODE(found.st_mode), found.st_gid))
+
+
+class RealBuildoutTest(StageTest):
+    """The buildout of the README, really built, and its script really started."""
+
+    def test_buildout(self):
+        developed = docs.TOP / '.venv' / 'develop-eggs'
+        if not developed.is_dir() or not importlib.util.find_spec('zc.buildout'):
+            reason = 'buildout is tried in a checkout that bootstrap.py has set up'
+            if os.environ.get('CI') == 'true':
+                self.fail(reason)
+            self.skipTest(reason)
+        stage = self.stage()
+        server = stage.server
+        text = stage.local(self.block('[buildout]'))
+        text = text.replace(f"'{docs.HOST}', {docs.PORT}", f"'{server.host}', {server.port}")
+        folder = stage.folder / 'buildout'
+        folder.mkdir()
+        # Without network: what there is already is found in the environment of the tests.
+        text = text.replace(
+            '[buildout]\n', f'[buildout]\noffline = true\ndevelop-eggs-directory = {developed}\n'
+        )
+        (folder / 'buildout.cfg').write_text(text)
+        program = 'import zc.buildout.buildout as b; b.main()'
+        command = [sys.executable, '-c', program, '-U', '-o', '-c', str(folder / 'buildout.cfg')]
+        self.run_process(command, folder)
+        script = folder / 'bin' / 'cds-export'
+        self.assertNotIn(docs.PASSWORD, script.read_text())
+        self.run_process([sys.executable, str(script)], folder)
+        self.assert_delivered(stage)
+
+    def run_process(self, command, folder):
+        process = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT,
+        )
+        self.assertEqual(0, process.returncode, process.stdout)
+
+
+class FactsTest(ReadmeTest):
+    """What the tables and sentences state."""
+
+    def test_exit_codes(self):
+        rows = re.findall(r'^(\d+)  +\S', self.text, re.MULTILINE)
+        self.assertEqual(sorted({*errors.PRECEDENCE, 130, 143}), [int(row) for row in rows])
+        order = ', '.join(str(code) for code in errors.PRECEDENCE if code)
+        self.assertIn(f'the gravest one decides: {order}.', self.text)
+
+    def test_options(self):
+        known = {name for command in (cli.cli, *cli.cli.commands.values())
+                 for option in command.params if isinstance(option, click.Option)
+                 for name in (*option.opts, *option.secondary_opts)}  # fmt: skip
+        mentioned = set(re.findall(r'(?<![\w-])--[a-z][a-z-]*', self.text))
+        self.assertEqual(set(), mentioned - known)
+        # The options of an export are all there, in the one form that is not the default.
+        for option in (*options.RUN, *options.TARGET):
+            parameter = click.command()(option(lambda: None)).params[0]
+            names = {*parameter.opts, *parameter.secondary_opts}
+            self.assertTrue(names & mentioned, names)
+
+    def test_attributes(self):
+        schemas = (
+            directives.ISpoolDirective,
+            directives.ITargetDirective,
+            directives.IExporterDirective,
+        )
+        found = re.findall(r'``(\w+)="([^"`]+)"``', self.text)
+        self.assertTrue(found)
+        for name, value in found:
+            (field,) = [schema[name] for schema in schemas if name in schema]
+            field.bind(None).fromUnicode(value)
+
+    def test_values(self):
+        self.assertIn(f'each Monday, {logs.KEPT} old ones are kept', self.text)
+        for name in ('connect', 'reply', 'data'):
+            seconds = getattr(Settings, f'{name}_timeout')
+            self.assertRegex(self.text, rf'``--{name}-timeout SECONDS`` .*\({seconds}\)')
+
+    def test_documents(self):
+        for name in re.findall(r'``(?:docs/)?(\w+\.txt)``', self.text):
+            self.assertTrue((docs.TOP / 'docs' / name).is_file(), name)
+
+
+class CheckerTest(unittest.TestCase):
+    """The comparison that all documents rest on."""
+
+    layer = QUIET
+
+    def test_an_ellipsis_hides_no_line_but_alone_on_one(self):
+        for want, got, expected in (
+            ('a\nb\n', 'a\nb\n', True),
+            ('a\n', 'a\nb\n', False),
+            ('a ...\n', 'a b\n', True),
+            ('a ...\nc\n', 'a b\nx\nc\n', False),
+            ('a\n...\nc\n', 'a\nx\ny\nc\n', True),
+            ('a\n...\nc\n', 'a\nc\n', True),
+            ('a\n...\nc\n', 'a\nx\n', False),
+            ('a  b\n', 'a b\n', False),
+            ('', '', True),
+            ('', 'a\n', False),
+            ('a\n', '', False),
+        ):
+            with self.subTest(want=want, got=got):
+                self.assertEqual(expected, docs.matches(want, got))
+
+
+def in_zope(stack):
+    """Have the README's own ZCML read, as an application would, and its server running."""
+    text = docs.find(README)
+    (zcml,) = (block.text for block in docs.literal_blocks(text) if kind(block) == '<configure')
+    server = stack.enter_context(PyFTPServer(user=docs.USER, password=docs.PASSWORD))
+    (server.root / docs.DIRECTORY).mkdir()
+    stage = stack.enter_context(docs.Stage(server))
+    stage.write('etc/cds.zcml', stage.local(zcml))
+    with contextlib.chdir(stage.folder):
+        load('etc/cds.zcml')
+
+
+def test_suite():
+    """Return all tests of this module."""
+    load_tests = unittest.defaultTestLoader.loadTestsFromTestCase
+    return unittest.TestSuite(
+        [
+            docs.suite(README, set_up=in_zope),
+            *map(load_tests, (BlocksTest, RealBuildoutTest, FactsTest, CheckerTest)),
+        ]
+    )

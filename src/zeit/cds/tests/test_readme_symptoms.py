@@ -1,0 +1,187 @@
+"""Provokes each line of README.txt's troubleshooting, as the person who meets it would see it."""
+
+import ast
+import re
+import unittest
+
+from zeit.cds import errors
+from zeit.cds.spool import Spool
+from zeit.cds.testing import faults
+from zeit.cds.testing.layers import QUIET
+from zeit.cds.tests import docs
+
+
+README = 'README.txt'
+
+COMMAND = (
+    'zeit-cds export --spool /var/spool/cds --password-file /etc/zeit.cds/password {options} '
+    'ftp://zeit@ftp.example.com/{directory}'
+)
+
+_UNKNOWN = faults.Reply('502 Command not implemented.')
+
+
+def symptoms(text):
+    """Return the terms of the section, in their order."""
+    section = text.partition('\nTroubleshooting\n')[2].partition('\n\n\n')[0]
+    return re.findall(r'^``(.+)``\n  \S', section, re.MULTILINE)
+
+
+class SymptomsTest(unittest.TestCase):
+    """A server that does wrong what a test tells it to, and a spool with one article."""
+
+    layer = QUIET
+
+    def setUp(self):
+        super().setUp()
+        text = docs.require(self, README)
+        self.terms = symptoms(text)
+        server = faults.FaultServer(
+            user=docs.USER, password=docs.PASSWORD, directories=[f'/{docs.DIRECTORY}']
+        )
+        self.server = self.enterContext(server)
+        self.stage = self.enterContext(docs.Stage(server))
+        self.spool = Spool(self.stage.path('/var/spool/cds'))
+        self.spool.put('a.xml', b'<article/>')
+        self.advice = {
+            term: ' '.join(text.partition(f'\n``{term}``\n')[2].partition('\n``')[0].split())
+            for term in self.terms
+        }
+
+    def export(self, options='', *, directory=docs.DIRECTORY):
+        """Return the exit code and what is said on standard error."""
+        command = COMMAND.format(options=options, directory=directory)
+        outcome = self.stage.call(command, terminal=False)
+        self.assertEqual('', outcome.out)
+        return outcome.code, outcome.err
+
+    def assert_symptom(self, term, outcome, *, code, parked=False):
+        """It is in the README, was said with this exit code, and the file is still there."""
+        self.assertIn(term, self.terms)
+        self.assertIn(term, outcome[1])
+        self.assertEqual(code, outcome[0], outcome[1])
+        found = self.spool.status()
+        names = [name for name, _ in found.parked] if parked else [e.name for e in found.waiting]
+        self.assertIn('a.xml', names)
+
+    def assert_cured(self, term, option):
+        """What the README advises helps."""
+        self.assertIn(option, self.advice[term])
+        self.assertEqual((0, ''), self.export(option))
+
+    def test_each_has_a_test(self):
+        with open(__file__) as file:
+            constants = [n for n in ast.walk(ast.parse(file.read())) if isinstance(n, ast.Constant)]
+        tested = {node.value for node in constants}
+        self.assertEqual([], [term for term in self.terms if term not in tested])
+        self.assertTrue(self.terms)
+
+    def test_locked(self):
+        term = "Cannot access CDS FTP server as 'write' lockfile exists"
+        self.server.put('/in/write', b'zeit.cds, host archive, pid 4711')
+        self.assert_symptom(term, self.export(), code=errors.COME_BACK_LATER)
+        # What the README promises about `status --remote`.
+        url = 'ftp://zeit@ftp.example.com/in'
+        file = '--password-file /etc/zeit.cds/password'
+        shown = self.stage.call(f'zeit-cds status --remote --spool /var/spool/cds {file} {url}')
+        self.assertRegex(shown.out, 'pid 4711.*since 2')
+
+    def test_login(self):
+        self.stage.write('etc/password', 'guess')
+        self.assert_symptom('530', self.export(), code=errors.LOGIN_REFUSED)
+
+    def test_directory(self):
+        self.server.fault('CWD', faults.Reply('550 No such file or directory.'))
+        term = '550 No such file or directory. Check that the directory /out exists'
+        self.assert_symptom(term, self.export(directory='out'), code=errors.CONFIGURATION)
+
+    def test_refused(self):
+        self.server.stop()
+        self.assert_symptom('Connection refused', self.export(), code=errors.UNAVAILABLE)
+
+    def test_silence(self):
+        self.server.fault(faults.GREETING, faults.Silence())
+        outcome = self.export('--reply-timeout 0.1')
+        self.assert_symptom('No answer within', outcome, code=errors.UNAVAILABLE)
+
+    def test_no_data_connection(self):
+        self.server.fault('EPSV', faults.DataPort('refused'))
+        self.server.fault('PASV', faults.DataPort('refused'))
+        self.assert_symptom('No data connection', self.export(), code=errors.UNAVAILABLE)
+
+    def test_full(self):
+        self.server.fault('STOR', faults.Reply('552 Quota exceeded.'), path='*.part')
+        self.assert_symptom('The server has no room', self.export(), code=errors.UNAVAILABLE)
+
+    def test_read_only(self):
+        self.server.fault('STOR', faults.Reply('553 Permission denied.'))
+        code, text = self.export()
+        self.assert_symptom('Error accessing FTP server: 553', (code, text), code=code)
+        self.assertNotEqual(0, code)
+
+    def test_no_size(self):
+        self.server.fault('SIZE', _UNKNOWN)
+        term = 'The server does not tell the size of the file'
+        self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
+        self.assert_cured(term, '--no-size-check')
+        self.assertEqual({'/in/a.xml': b'<article/>'}, self.server.files)
+
+    def test_short(self):
+        self.server.fault('STOR', faults.Alter(keep=2), path='*.part')
+        term = 'bytes were sent, but the server has'
+        self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
+
+    def test_no_rename(self):
+        self.server.fault('RNFR', _UNKNOWN)
+        term = 'For a server that cannot rename, set temporary="no"'
+        self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
+        self.assert_cured(term, '--no-temporary')
+        self.assertEqual({'/in/a.xml': b'<article/>'}, self.server.files)
+
+    def test_exists(self):
+        self.server.put('/in/a.xml', b'<old/>')
+        self.server.fault('RNTO', faults.Reply('550 File exists.'), path='*/a.xml', times=1)
+        term = 'The server has a file of that name already'
+        outcome = self.export('--exists park')
+        self.assert_symptom(term, outcome, code=errors.FILES_FAILED, parked=True)
+        (self.spool.path / 'parked' / 'a.xml').rename(self.spool.path / 'new' / 'a.xml')
+        self.server.fault('RNTO', faults.Reply('550 File exists.'), path='*/a.xml', times=1)
+        self.assertIn('exists="replace"', self.advice[term])
+        self.assertEqual((0, ''), self.export('--exists replace'))
+        self.assertEqual({'/in/a.xml': b'<article/>'}, self.server.files)
+
+    def test_names(self):
+        self.spool.path.joinpath('new', 'a.xml').rename(self.spool.path / 'new' / 'Write')
+        code, text = self.export()
+        self.assertIn('Not delivered: Write: The name', self.terms)
+        self.assertIn('Not delivered: Write: The name', text)
+        self.assertEqual((errors.FILES_FAILED, {}), (code, self.server.files))
+
+    def test_left_behind(self):
+        self.server.fault('STOR', faults.Alter(keep=2), path='*.part')
+        self.server.fault('DELE', faults.Reply('550 No.'), path='*.part')
+        term = 'Left behind on the server, to be deleted by hand'
+        self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
+        self.assertRegex(' '.join(self.server.files), r'^/in/a\.xml\.cds\S+\.part')
+
+    def test_lock_left_behind(self):
+        self.server.fault('STOR', faults.Reply('553 No.'), path='*.part')
+        self.server.fault('DELE', faults.Reply('550 No.'), path='*/write')
+        term = "The lock file 'write' could not be removed"
+        self.assert_symptom(term, self.export(), code=errors.LOCK_LEFT_BEHIND)
+
+    def test_no_spool(self):
+        before = self.stage.path('/var/spool/cds')
+        before.rename(before.with_name('away'))
+        outcome = self.export()
+        before.with_name('away').rename(before)
+        self.assert_symptom('There is no spool at', outcome, code=errors.CONFIGURATION)
+
+    def test_unusable_spool(self):
+        cur = self.spool.path / 'cur'
+        cur.rmdir()
+        cur.touch()
+        outcome = self.export()
+        cur.unlink()
+        cur.mkdir()
+        self.assert_symptom('The spool cannot be used', outcome, code=errors.CONFIGURATION)
