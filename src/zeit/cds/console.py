@@ -8,7 +8,7 @@ import sys
 import click
 
 from zeit.cds import errors, logs, signals
-from zeit.cds.errors import Error, FTPOSError, Locked, RemoteProtocolError, ServerError
+from zeit.cds.errors import Error, FTPOSError, Locked, RemoteProtocolError, ServerError, UsageError
 from zeit.cds.text import file_size, plural, printable
 
 
@@ -92,11 +92,21 @@ class _NoFrame(logging.Filter):
 
 
 class _StandardError(logging.Handler):
-    """Writes to what standard error is at that moment; where nobody reads, nothing is missed."""
+    """Writes to what standard error is at that moment; where nobody reads, nothing is missed.
+
+    `shown` is what was written that has no traceback.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.shown = []
 
     def emit(self, record):
+        line = self.format(record)
+        if not record.exc_info and record.levelno >= logging.WARNING:
+            self.shown.append(line)
         with contextlib.suppress(OSError):
-            click.echo(self.format(record), err=True)
+            click.echo(line, err=True)
 
 
 class Console:
@@ -110,6 +120,10 @@ class Console:
         self.verbosity = max(-1, min(verbosity, 2))
         self._log_file = log_file
         self._about = ''
+        self._handler = _StandardError()
+        self._handler.setFormatter(Formatter(verbose=self.verbosity > 0, about=lambda: self._about))
+        if self.verbosity < 1:
+            self._handler.addFilter(_NoFrame())
 
     @property
     def quiet(self):
@@ -124,7 +138,7 @@ class Console:
         with (
             signals.ending() as ending,
             logs.log_to(self._log_file, level=level),
-            logs.handling(self._handler(), level=_LEVELS[self.verbosity]),
+            logs.handling(self._handler, level=_LEVELS[self.verbosity]),
         ):
             try:
                 return self.guarded(function)
@@ -132,13 +146,6 @@ class Console:
                 if ending.name:
                     log.warning('Ended by %s.', ending.name)
                 raise
-
-    def _handler(self):
-        handler = _StandardError()
-        handler.setFormatter(Formatter(verbose=self.verbosity > 0, about=lambda: self._about))
-        if self.verbosity < 1:
-            handler.addFilter(_NoFrame())
-        return handler
 
     def guarded(self, function, *, about=''):
         """Do the same with what is set up already; `about` is the name of one exporter of several.
@@ -149,7 +156,9 @@ class Console:
         try:
             return function()
         except Error as error:
-            log.error('%s', printable(error.message), exc_info=error)
+            # How a wrong call came about is no secret of the code.
+            cause = None if isinstance(error, UsageError) else error
+            log.error('%s', what_and_why(error), exc_info=cause)
             return error.exit_code
         except Exception as error:
             log.critical('This is a bug in zeit.cds%s', self._advice(), exc_info=error)
@@ -183,14 +192,12 @@ class Console:
 
     def tell_report(self, report):
         """Say what an `IReport` says and the log has not said yet."""
-        told = {reason for _, reason in report.failed}
         # A report made by somebody else may hold one error only.
         for error in getattr(report, 'errors', [report.error] if report.error else []):
-            line = what_and_why(error)
-            if any(printable(error.message) in reason for reason in told):
-                continue
-            told.add(line)
-            self.complain(line, warning=error.exit_code == errors.COME_BACK_LATER)
+            text = printable(error.message)
+            if not any(text in line for line in self._handler.shown):
+                warning = error.exit_code == errors.COME_BACK_LATER
+                self.complain(what_and_why(error), warning=warning)
         for result in report.results:
             if result.status == 'planned' and not self.quiet:
                 self.say(f'{self._about}{printable(result.name)} ({file_size(result.size)})')

@@ -131,6 +131,12 @@ class Lock:
             except Error as error:
                 failure = error
                 self._session.refresh()
+            except BaseException:
+                # A signal interrupted it, and ends the run when the lock is gone.
+                self._session.refresh()
+                self._remove()
+                self.touched = False
+                raise
         raise LockLeftBehind(
             f"The lock file '{self._name}' could not be removed: {printable(failure.message)}",
             hint='Nobody can work in the directory until it is deleted: please do that by hand.',

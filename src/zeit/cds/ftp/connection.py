@@ -191,7 +191,8 @@ class Connection:
                         hint='The next run tries again.',
                     )
                 self._answers.extend(self._channel.receive(data))
-        except Error:
+        except BaseException:
+            # Also for a signal: the answer, when it comes, must not be taken for another one.
             self.drop()
             raise
         answer = self._answers.popleft()

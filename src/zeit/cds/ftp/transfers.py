@@ -11,6 +11,7 @@ from zeit.cds.errors import (
     PermanentError,
     RemoteProtocolError,
     ReplyLost,
+    ServerError,
 )
 from zeit.cds.ftp import protocol, wire
 from zeit.cds.ftp.connection import Connection
@@ -43,15 +44,21 @@ class TransferConnection(Connection):
     def upload(self, name, source, *, began):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
 
-        `began(name)` is called when the server has started to store: from then on there is
-        something under that name.
+        `began(name)` is called when the server may have started to store: from then on there may
+        be something under that name.
 
         A local error, also one that `source` raises, resets the data connection so that the
         server cannot take the part for the whole.  After any error the connection is dropped.
         Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         try:
-            data = self._open_data('STOR', name)
+            try:
+                data = self._open_data('STOR', name)
+            except (DataConnectionRefused, ServerError):
+                raise
+            except BaseException:
+                began(name)  # the command may have gone out
+                raise
             try:
                 began(name)
                 sent = self._pump(source, data, name)

@@ -1,0 +1,284 @@
+"""The command line: what it says in each case, and its exit codes."""
+
+import contextlib
+import dataclasses
+import errno
+import io
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+import unittest.mock
+
+from zeit.cds import cli
+from zeit.cds.spool import Spool
+from zeit.cds.testing import layers
+
+
+PASSWORD = 'testpw'
+
+#: Seconds for a process that should need one.
+TIMEOUT = 60
+
+PROCESS = [sys.executable, '-c', 'import sys; from zeit.cds.cli import main; sys.exit(main())']
+
+
+@dataclasses.dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class CommandLine(unittest.TestCase):
+    """A spool with two files, and ways to call the command."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.folder = folder
+        self.path = folder / 'spool'
+        self.path.mkdir()
+        self.spool = Spool(self.path)
+        for name in ('a.xml', 'b.xml'):
+            self.spool.put(name, b'hello')
+        self.environ = {
+            'HOME': str(folder),
+            'PATH': os.environ['PATH'],
+            'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
+            'ZEIT_CDS_PASSWORD': PASSWORD,
+        }
+
+    def call(self, *arguments, terminal=False):
+        """Call `main` in this process; return an `Outcome`."""
+        out, err = (_Terminal if terminal else io.StringIO)(), io.StringIO()
+        with (
+            unittest.mock.patch.dict(os.environ, self.environ, clear=True),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = cli.main([str(argument) for argument in arguments])
+        self.assertNotIn(PASSWORD, out.getvalue() + err.getvalue())
+        return Outcome(code, out.getvalue(), err.getvalue())
+
+    def start(self, *arguments, program=PROCESS, **options):
+        """Start the command as a process of its own, with pipes."""
+        process = subprocess.Popen(
+            [*program, *map(str, arguments)],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def finish(self, process):
+        out, err = process.communicate(timeout=TIMEOUT)
+        self.assertNotIn(PASSWORD, out + err)
+        return Outcome(process.returncode, out, err)
+
+    def names(self, section):
+        return sorted(os.listdir(self.path / section))
+
+    def assert_line(self, outcome, code, pattern):
+        """One line on standard error, nothing on standard output."""
+        self.assertRegex(outcome.err, pattern)
+        self.assertEqual((code, ''), (outcome.code, outcome.out))
+        self.assertEqual(1, len(outcome.err.splitlines()), outcome.err)
+        self.assertTrue(outcome.err.startswith('zeit-cds: '), outcome.err)
+
+
+class Usage(CommandLine):
+    def test_help_fits_and_names_defaults(self):
+        for command in ([], ['export'], ['status'], ['demo']):
+            outcome = self.call(*command, '--help')
+            self.assertEqual((0, ''), (outcome.code, outcome.err))
+            self.assertLessEqual(max(map(len, outcome.out.splitlines())), 80)
+            found = [line.split()[0] for line in outcome.out.splitlines() if line[:3] == '  -']
+            defaults = ' '.join(outcome.out.split()).count('Default: ')
+            # --help and --version have none.
+            self.assertEqual(len(found), defaults + 1 + (command == []), outcome.out)
+
+    def test_version(self):
+        self.assertRegex(self.call('--version').out, r'^zeit-cds \d+\.\S+\n$')
+
+    def test_nothing_of_zope_is_imported_for_help(self):
+        code = 'import sys, zeit.cds.cli as c; c.main(["--help"]); print(sorted(sys.modules))'
+        modules = self.finish(self.start(program=[sys.executable, '-c', code])).out
+        self.assertIn('click', modules)
+        for name in ('zope.interface', 'zope.configuration', 'pyftpdlib'):
+            self.assertNotIn(repr(name), modules)
+
+    def test_without_a_command_the_help(self):
+        outcome = self.call()
+        self.assertEqual((64, ''), (outcome.code, outcome.out))
+        self.assertIn('Usage: zeit-cds', outcome.err)
+
+    def test_wrong_usage(self):
+        for arguments, pattern in (
+            (['exprot'], "No such command 'exprot'"),
+            (['export', '--bogus'], "No such option.*See 'zeit-cds export --help'"),
+            (['export', '--max-files', '0'], '--max-files'),
+            (['export', '--max-files', 'x'], '--max-files'),
+            (['export'], 'It was not said what to deliver. Name --zcml FILE, or --spool'),
+            (['export', '--spool', self.path], 'exactly one URL'),
+            (['export', '--spool', self.path, 'ftp://h', 'ftp://h'], 'exactly one URL'),
+            (['export', '--spool', self.path, 'http://h'], 'not the URL'),
+            (['export', '--spool', self.path, '--encoding', 'klingon', 'ftp://h'], 'klingon'),
+            (['--zcml', 'x', 'export', '--spool', 'y'], '--spool does not go with --zcml'),
+            (['--zcml', 'x', 'export', '--no-temporary'], '--temporary does not go with --zcml'),
+            (['--zcml', 'x', 'status', '--password-file', 'y'], '--password-file does not go'),
+            (['status'], 'which spool'),
+            (['status', '--remote', '--spool', self.path], 'URL, which --remote needs'),
+        ):
+            with self.subTest(arguments):
+                self.assert_line(self.call(*arguments), 64, pattern)
+
+    def test_a_password_in_a_url_is_refused_and_not_repeated(self):
+        for url in ('ftp://me:geheim@h/', 'me:geheim@h', 'ftp://me:1/geheim@h/', 'ftp:/u:geheim@h'):
+            for arguments in (
+                ['-vv', '--log-file', self.folder / 'log', 'export', '--spool', self.path, url],
+                ['status', '--remote', '--spool', self.path, url],
+                ['--zcml', 'x', 'export', url],
+            ):
+                outcome = self.call(*arguments)
+                self.assertEqual(64, outcome.code)
+                self.assertRegex(outcome.err, 'A password does not belong into a URL.*password-f')
+                self.assertNotIn('geheim', outcome.err + outcome.out)
+        self.assertNotIn('geheim', (self.folder / 'log').read_text())
+
+    def test_not_on_posix(self):
+        with unittest.mock.patch.dict(sys.modules, {'fcntl': None}):
+            self.assert_line(self.call('demo'), 78, 'POSIX')
+
+    def test_a_bug_of_ours(self):
+        arguments = ['export', '--spool', self.path, '--log-file', self.folder / 'log', 'ftp://h']
+        with unittest.mock.patch.object(Spool, 'pending', side_effect=KeyError('x\x1b[31m')):
+            self.assert_line(self.call(*arguments), 70, r"bug in zeit.cds .*-v .*KeyError: 'x\\x1b")
+            self.assertIn('Traceback', (self.folder / 'log').read_text())
+            self.assertIn('Traceback', self.call('-v', *arguments).err)
+
+
+class ServerCase(CommandLine):
+    """The same, with a server."""
+
+    layer = layers.PYFTPD
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.layer.require(self)
+        self.url = f'ftp://{self.server.user}@{self.server.host}:{self.server.port}'
+
+    def export(self, *arguments, url=None, **options):
+        return self.call('export', '--spool', self.path, *arguments, url or self.url, **options)
+
+
+class Failures(ServerCase):
+    """What goes wrong is one clear line, with the right exit code, and nothing is lost."""
+
+    def assert_failure(self, code, pattern, *arguments, **options):
+        self.assert_line(self.export(*arguments, **options), code, pattern)
+        self.assertEqual((['a.xml', 'b.xml'], []), (self.names('new'), self.names('cur')))
+        # The same with -v: a traceback, and the same line at the end.
+        verbose = self.export('-v', *arguments, **options)
+        self.assertEqual(code, verbose.code)
+        self.assertIn('Traceback (most recent call last)', verbose.err)
+        self.assertRegex(verbose.err.splitlines()[-1], pattern)
+
+    def test_a_port_without_server(self):
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            url = f'ftp://me@127.0.0.1:{listener.getsockname()[1]}/'
+        self.assert_failure(
+            69, 'Could not connect to CDS FTP server: Connection refused. Nothing listens', url=url
+        )
+
+    def test_a_wrong_password(self):
+        self.environ['ZEIT_CDS_PASSWORD'] = 'wrong'
+        self.assert_failure(77, 'Could not connect .*: 530 .* Check user and password')
+
+    def test_no_password_anywhere(self):
+        del self.environ['ZEIT_CDS_PASSWORD']
+        self.assert_failure(78, r'No password: ~/.netrc cannot be read.* Name a password file')
+
+    def test_a_missing_password_file(self):
+        path = self.folder / 'missing'
+        self.assert_failure(78, 'password file .*missing cannot be read', '--password-file', path)
+
+    def test_a_missing_directory(self):
+        self.assert_failure(78, '550 .*Check that the directory /in exists', url=self.url + '/in')
+
+    def test_a_missing_spool(self):
+        outcome = self.call('export', '--spool', self.folder / 'no', self.url)
+        self.assert_line(outcome, 78, 'There is no spool at .*/no. Create the directory')
+
+    def test_a_full_disk_before_anything_is_sent(self):
+        full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
+        with unittest.mock.patch('zeit.cds.files.draft', side_effect=full):
+            self.assert_failure(78, 'The spool cannot be used: .*/cur: No space left.*free space')
+        self.assertEqual([], os.listdir(self.server.root))
+
+    def test_a_full_disk_after_a_file_was_sent(self):
+        full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
+        with unittest.mock.patch('zeit.cds.files.move', side_effect=full):
+            outcome = self.export()
+        self.assertEqual(78, outcome.code)
+        first, second = outcome.err.splitlines()
+        self.assertRegex(first, 'Not delivered: a.xml: The spool cannot be used: .*No space left')
+        self.assertEqual('zeit-cds: 0 files delivered (0 B), 1 failed', second)
+        # It is on the server, and will be sent again.
+        self.assertEqual(['a.xml'], os.listdir(self.server.root))
+        self.assertEqual((0, ''), (self.export().code, self.export().err))
+        self.assertEqual(['a.xml', 'b.xml'], self.names('cur'))
+
+    def test_a_spool_without_permission(self):
+        """As a user who may do nothing: root may do everything."""
+        os.chmod(self.folder, 0o755)
+        os.chmod(self.path / 'new', 0o700 if os.geteuid() == 0 else 0)
+        code = (
+            'import os, sys\n'
+            # Before the user changes: afterwards Python's own files may be out of reach.
+            'from zeit.cds import choice, cli, console\n'
+            'if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n'
+            'sys.exit(cli.main())\n'
+        )
+        program = [sys.executable, '-c', code]
+        process = self.start('export', '--spool', self.path, self.url, program=program)
+        outcome = self.finish(process)
+        os.chmod(self.path / 'new', 0o755)
+        self.assert_line(outcome, 78, 'The spool cannot be used: .*ermission.*Check owner, mode')
+        self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+
+    def test_locked(self):
+        (self.server.root / 'write').write_text('me\x1b[31m')
+        pattern = r"warning: Cannot access .*'write' lockfile exists. It says: me\\x1b\[31m"
+        self.assert_line(self.export(), 75, pattern)
+        outcome = self.export('-q')
+        self.assertEqual((75, '', ''), (outcome.code, outcome.out, outcome.err))
+
+    def test_another_run_is_active(self):
+        with self.spool.run():
+            self.assert_line(self.export(), 75, 'Another run is active on this spool: process')
+
+    def test_a_refused_file(self):
+        (self.server.root / 'a.xml').mkdir()
+        outcome = self.export()
+        self.assertEqual((1, ''), (outcome.code, outcome.out))
+        first, second = outcome.err.splitlines()
+        self.assertRegex(first, 'zeit-cds: Not delivered: a.xml: 550 ')
+        self.assertEqual('zeit-cds: 1 file delivered (5 B), 1 failed', second)
+        self.assertEqual((['a.xml'], ['b.xml']), (self.names('new'), self.names('cur')))
+        self.assertEqual(1, len(self.export('-q').err.splitlines()))

@@ -1,0 +1,387 @@
+"""The command line at work: deliveries, ZCML, status, signals, closed pipes."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import threading
+import unittest.mock
+
+import zope.component
+import zope.component.globalregistry
+
+from zeit.cds import errors
+from zeit.cds.exporter import Exporter, Options
+from zeit.cds.report import Report, Result
+from zeit.cds.testing import faults, layers
+from zeit.cds.tests.test_cli import PASSWORD, PROCESS, TIMEOUT, CommandLine, ServerCase
+
+
+ZCML = """\
+<configure xmlns="http://namespaces.zeit.de/cds">
+  <spool name="articles" path="{path}" />
+  <spool name="images" path="{images}" />
+  <target name="partner" host="{server.host}" port="{server.port}" user="{server.user}"
+      password_env="ZEIT_CDS_PASSWORD" />
+  <target name="nobody" host="127.0.0.1" port="1" user="me" password_env="ZEIT_CDS_PASSWORD" />
+  <exporter name="articles" spool="articles" target="partner" max_files="1" />
+  <exporter name="images" spool="images" target="nobody" />
+</configure>
+"""
+
+
+class Deliveries(ServerCase):
+    def test_success_is_silent_where_nobody_looks(self):
+        outcome = self.export()
+        self.assertEqual((0, '', ''), (outcome.code, outcome.out, outcome.err))
+        self.assertEqual(['a.xml', 'b.xml'], sorted(os.listdir(self.server.root)))
+        self.assertEqual(['a.xml', 'b.xml'], self.names('cur'))
+
+    def test_a_terminal_gets_a_summary(self):
+        outcome = self.export(terminal=True)
+        self.assertEqual('2 files delivered (10 B), 0 failed\n', outcome.out)
+        self.assertEqual('Nothing to deliver.\n', self.export(terminal=True).out)
+        self.assertEqual('', self.export('-q', terminal=True).out)
+
+    def test_dry_run(self):
+        (self.path / 'new' / 'c\x1b[2J.xml').touch()
+        outcome = self.export('--dry-run', '--order', 'name', '--max-files', '2')
+        self.assertEqual(1, outcome.code)
+        self.assertIn(r'Not delivered: c\x1b[2J.xml: The name contains the control', outcome.err)
+        self.assertEqual(1, len(outcome.err.splitlines()))
+        self.assertEqual(
+            'a.xml (5 B)\nb.xml (5 B)\n2 files would be delivered (10 B), 1 failed\n', outcome.out
+        )
+        self.assertEqual([], os.listdir(self.server.root))
+        self.assertEqual([], self.names('cur'))
+
+    def test_options_reach_the_run_and_the_target(self):
+        seen = {}
+
+        def run_once(exporter, options=None):
+            seen.update(options=options, target=exporter.target)
+            return Report()
+
+        with unittest.mock.patch.object(Exporter, 'run_once', run_once):
+            self.export(
+                *('--order=name', '--strict', '--max-files=3', '--max-bytes=4', '--empty=skip'),
+                *('--dry-run', '--no-temporary', '--no-size-check', '--exists=park'),
+                *('--encoding=latin-1', '--connect-timeout=1.5', '--reply-timeout=2'),
+                *('--data-timeout=3',),
+                url=f'{self.url}/a%20b',
+            )
+        expected = Options(
+            order='name', strict=True, max_files=3, max_bytes=4, empty='skip', dry_run=True
+        )
+        self.assertEqual(expected, seen['options'])
+        delivery, settings = seen['target'].delivery, seen['target'].settings
+        self.assertEqual(
+            (False, False, 'park'), (delivery.temporary, delivery.size_check, delivery.exists)
+        )
+        self.assertEqual(('/a b', 'latin-1'), (settings.directory, settings.encoding))
+        timeouts = settings.connect_timeout, settings.reply_timeout, settings.data_timeout
+        self.assertEqual((1.5, 2, 3), timeouts)
+
+    def test_passwords_from_a_file_and_from_netrc(self):
+        del self.environ['ZEIT_CDS_PASSWORD']
+        path = self.folder / 'password'
+        path.write_text(f'{PASSWORD}\n')
+        path.chmod(0o644)
+        outcome = self.export('--max-files', '1', '--password-file', path)
+        self.assert_line(outcome, 0, 'warning: The password file .* can be read by everybody')
+        netrc = self.folder / '.netrc'
+        netrc.write_text(f'machine {self.server.host} login test password {PASSWORD}\n')
+        netrc.chmod(0o600)
+        self.assertEqual((0, ''), (self.export().code, self.export().err))
+        self.assertEqual(['a.xml', 'b.xml'], self.names('cur'))
+
+    def test_the_password_is_nowhere(self):
+        log = self.folder / 'log'
+        outcome = self.export('-vv', '--log-file', log)  # looks through both outputs
+        self.assertIn('> PASS ***', outcome.err)
+        self.assertIn('Exiting with success.', log.read_text())
+        self.assertNotIn(PASSWORD, log.read_text())
+        self.assertNotIn(PASSWORD, ' '.join(self.names('cur')))
+
+    def test_verbosity_before_and_behind_the_command(self):
+        log = 'INFO    Exiting with success.'
+        self.assertIn(log, self.export('-v').err)
+        outcome = self.call('-v', 'export', '--spool', self.path, self.url)
+        self.assertIn('INFO    No new files to export.', outcome.err)
+        self.assertEqual('', self.call('-q', 'export', '-v', '--spool', self.path, self.url).err)
+
+    def test_a_report_of_somebody_else(self):
+        """An `IReport` need not have the attribute `errors`."""
+
+        class Foreign:
+            error = errors.LockLeftBehind('The lock stays', hint='Delete it.')
+            exit_code, delivered, failed = 73, [], [('x', 'why')]
+            results = (Result(name='x', status='failed'),)
+
+        with unittest.mock.patch.object(Exporter, 'run_once', lambda self, options: Foreign()):
+            outcome = self.export()
+        self.assertEqual(73, outcome.code)
+        self.assertEqual(
+            'zeit-cds: The lock stays. Delete it.\nzeit-cds: 0 files delivered (0 B), 1 failed\n',
+            outcome.err,
+        )
+
+
+class Zcml(ServerCase):
+    def setUp(self):
+        super().setUp()
+        registry = zope.component.globalregistry.BaseGlobalComponents('test')
+        for name in ('base', 'globalSiteManager'):
+            self.enterContext(
+                unittest.mock.patch.object(zope.component.globalregistry, name, registry)
+            )
+        (self.folder / 'images').mkdir()
+        self.file = self.folder / 'cds.zcml'
+        images = self.folder / 'images'
+        self.file.write_text(ZCML.format(path=self.path, images=images, server=self.server))
+
+    def test_one_exporter_by_name(self):
+        self.spool.put('c.xml', b'')
+        outcome = self.call('--zcml', self.file, 'export', 'articles', terminal=True)
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        # max_files="1" of the exporter is not forgotten when another option is given.
+        outcome = self.call('export', '--order', 'name', 'articles', '--zcml', self.file)
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertEqual(['a.xml', 'b.xml'], self.names('cur'))
+
+    def test_several(self):
+        from zeit.cds.spool import Spool
+
+        Spool(self.folder / 'images').put('i.png', b'i')
+        outcome = self.call('--zcml', self.file, 'export', 'images', 'articles', terminal=True)
+        self.assertEqual(69, outcome.code)
+        self.assertEqual('articles: 1 file delivered (5 B), 0 failed\n', outcome.out)
+        self.assertRegex(outcome.err, '^zeit-cds: images: Could not connect .* refused.*\n$')
+
+    def test_an_unknown_name(self):
+        outcome = self.call('--zcml', self.file, 'export', 'x')
+        self.assert_line(outcome, 64, "no exporter 'x' in .* Known: articles, images.")
+        outcome = self.call('--zcml', self.file, 'export')
+        self.assert_line(outcome, 64, 'has 2 exporters, so name one. Known: articles, images.')
+        outcome = self.call('--zcml', self.file, 'status', 'x')
+        self.assert_line(outcome, 64, "no spool or exporter 'x' in .* Known: articles, images.")
+
+    def test_a_bad_file(self):
+        self.file.write_text('<configure xmlns="http://namespaces.zeit.de/cds"><nonsense/>')
+        self.assert_line(self.call('--zcml', self.file, 'export'), 78, 'cds.zcml.*line 1')
+        outcome = self.call('--zcml', self.folder / 'no', 'export')
+        self.assert_line(outcome, 78, 'No such file')
+
+    def test_a_password_in_a_bad_file(self):
+        for mistake in ('bogus="1"', 'connect_timeout="x"', 'password_env="Y"'):
+            self.file.write_text(
+                '<configure xmlns="http://namespaces.zeit.de/cds">\n'
+                f'<target name="t" host="h" password="{PASSWORD}" {mistake} />\n</configure>'
+            )
+            # `call` looks for it in the traceback as well.
+            self.assertEqual(78, self.call('-vv', '--zcml', self.file, 'export').code)
+
+    def test_status(self):
+        self.call('--zcml', self.file, 'export', 'articles')
+        outcome = self.call('--zcml', self.file, 'status', 'articles', '--remote')
+        self.assertEqual(0, outcome.code, outcome.err)
+        self.assertRegex(outcome.out, r'(?s)^Spool articles: .*1 file, 5 B.*b.xml.*not locked\n$')
+        Spool = self.spool.__class__
+        Spool(self.folder / 'images').put('i.png', b'i')
+        outcome = self.call('--zcml', self.file, 'status', '--remote')
+        self.assertEqual(69, outcome.code)
+        self.assertRegex(outcome.out, r'(?s)Spool images: .*i.png.*images: host.*refused.*listens')
+
+
+class Status(ServerCase):
+    def status(self, *arguments):
+        return self.call('status', '--spool', self.path, *arguments)
+
+    def test_everything(self):
+        self.export('--max-files', '1')
+        (self.path / 'new' / 'sub').mkdir()
+        for number in range(12):
+            (self.path / 'new' / f'{number:02}\x1b.xml').write_bytes(b'x' * 1024)
+        with self.spool.run():
+            entry = self.spool.pending()[0][0]
+            self.spool.park(entry, 'refused\nfor ever\x1b')
+            before = sorted(self.path.rglob('*'))
+            outcome = self.status()
+            found = json.loads(self.status('--json').out)
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertEqual(before, sorted(self.path.rglob('*')))
+        for line in (
+            r'waiting    12 files, 12.0 KiB, the oldest for \d s:',
+            r' +\d s +1.0 KiB  00\\x1b.xml',
+            r' +and 2 more',
+            r'delivered  1 file in cur, the newest for \d s:',
+            r'parked     1 file, not tried again:',
+            r' +b.xml: refused\\nfor ever\\x1b',
+            r'ignored    1 in new, never sent:',
+            r' +sub is a directory, not a regular file',
+            rf'run        active: process {os.getpid()} on .*',
+        ):
+            self.assertRegex(outcome.out, f'(?m)^  {line}$')
+        self.assertLessEqual(max(map(len, outcome.out.splitlines())), 80)
+        (found,) = found
+        self.assertEqual((12, 12 * 1024), (found['waiting']['files'], found['waiting']['bytes']))
+        self.assertRegex(found['waiting']['names'][0]['arrived'], r'T\d\d:\d\d:\d\d\+00:00$')
+        self.assertEqual('b.xml', found['parked'][0]['name'])
+        self.assertEqual('a.xml', found['delivered']['newest']['name'])
+
+    def test_nothing(self):
+        self.export()
+        for name in self.names('cur'):
+            (self.path / 'cur' / name).unlink()
+        outcome = self.status()
+        self.assertRegex(outcome.out, 'waiting    nothing\n  delivered  nothing in cur\n')
+        self.assertEqual({'files': 0, 'newest': None}, self.found()['delivered'])
+
+    def found(self, *arguments):
+        return json.loads(self.status('--json', *arguments).out)[0]
+
+    def test_who_holds_the_lock(self):
+        remote = '--remote', self.url
+        self.assertIn('\n             not locked\n', self.status(*remote).out)
+        self.assertIs(False, self.found(*remote)['servers'][0]['locked'])
+        (self.server.root / 'read').write_text('the partner\x1b')
+        outcome = self.status(*remote)
+        self.assertEqual(0, outcome.code)
+        self.assertRegex(outcome.out, r"locked by 'read'. It says: the partner\\x1b \(since 2")
+        self.assertEqual('read', self.found(*remote)['servers'][0]['lock']['name'])
+        self.assertEqual(['read'], os.listdir(self.server.root))
+
+    def test_what_cannot_be_asked(self):
+        self.environ['ZEIT_CDS_PASSWORD'] = 'wrong'
+        outcome = self.status('--remote', self.url)
+        self.assertEqual((77, ''), (outcome.code, outcome.err))
+        self.assertRegex(outcome.out, '(?s)a.xml.*530 .*Check user and password')
+        self.assertEqual(77, self.found('--remote', self.url)['servers'][0]['error']['exit_code'])
+        outcome = self.call('status', '--spool', self.folder / 'no')
+        self.assertEqual(78, outcome.code)
+        self.assertIn('error', outcome.out)
+
+
+class Signals(CommandLine):
+    """A signal ends a run, and the lock and half a file are gone from the server."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.process = None
+        self.sent = []
+        self.started = threading.Event()
+        self.moments = {}
+        self.server = self.enterContext(faults.FaultServer(hook=self.hook))
+
+    def hook(self, event):
+        """Send the signals that belong to this moment, and wait for none of them."""
+        for pattern, numbers in list(self.moments.items()):
+            verb, path, skip = pattern
+            if (event.moment, event.verb) == ('before', verb) and event.path.endswith(path):
+                del self.moments[pattern]
+                if skip:
+                    self.moments[verb, path, skip - 1] = numbers
+                    continue
+                self.started.wait(TIMEOUT)
+                for number in numbers:
+                    self.sent.append(number)
+                    self.process.send_signal(number)
+
+    def run_until(self, moments, *arguments, program=PROCESS):
+        self.moments = dict(moments)
+        url = f'ftp://test@{self.server.host}:{self.server.port}'
+        self.process = self.start('export', '--spool', self.path, *arguments, url, program=program)
+        self.started.set()
+        outcome = self.finish(self.process)
+        self.assertEqual({}, self.moments)
+        return outcome
+
+    def assert_clean(self):
+        left = [path for path in self.server.files if path not in ('/a.xml', '/b.xml')]
+        self.assertEqual([], left, self.server.transcript)
+        self.assertEqual('', self.spool.status().active)
+
+    def test_during_an_upload_that_hangs(self):
+        """It comes between STOR and its first reply, so whether a file was begun is not known."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            with self.subTest(number):
+                rule = self.server.fault('STOR', faults.StallData(0), path='*.part')
+                outcome = self.run_until({('STOR', '.part', 0): [number]})
+                self.server.remove_fault(rule)
+                self.assert_line(outcome, 128 + number, f'warning: Ended by {number.name}')
+                self.assert_clean()
+                self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+
+    def test_a_second_signal_does_not_break_the_clean_up(self):
+        outcome = self.run_until(
+            {
+                ('RETR', '/write', 1): [signal.SIGTERM],
+                ('RETR', '/write', 2): [signal.SIGTERM, signal.SIGINT],
+            }
+        )
+        self.assert_line(outcome, 143, 'Ended by SIGTERM')
+        self.assertEqual([signal.SIGTERM, signal.SIGTERM, signal.SIGINT], self.sent)
+        self.assert_clean()
+
+    def test_the_clean_up_has_a_connection_of_its_own(self):
+        """The answer that was waited for must not be taken for the answer to something else."""
+        self.server.fault('SIZE', faults.Silence(), path='*.part')
+        self.run_until({('SIZE', '.part', 0): [signal.SIGTERM]})
+        (number,) = (
+            number
+            for number, kind, text in self.server.dialogue
+            if text.startswith('SIZE') and text.endswith('.part')
+        )
+        self.assertRegex(self.server.commands(connection=number)[-1], r'SIZE .*\.part')
+        self.assert_clean()
+
+    def test_while_the_lock_is_made_and_removed(self):
+        moments = [('RNTO', '/write', 0), ('RETR', '/write', 0), ('RETR', '/write', 1)]
+        for moment in [*moments, ('DELE', '/write', 0), ('SIZE', '.part', 0)]:
+            with self.subTest(moment):
+                outcome = self.run_until({moment: [signal.SIGTERM]})
+                self.assert_line(outcome, 143, 'Ended by SIGTERM')
+                self.assert_clean()
+                for name in self.names('cur'):
+                    os.rename(self.path / 'cur' / name, self.path / 'new' / name)
+
+    def test_an_ignored_signal_stays_ignored(self):
+        code = (
+            'import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n'
+            'from zeit.cds.cli import main; sys.exit(main())'
+        )
+        outcome = self.run_until(
+            {('STOR', '.part', 0): [signal.SIGHUP]}, program=[PROCESS[0], '-c', code]
+        )
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+
+    def test_handlers_are_there_again(self):
+        before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        self.call('status', '--spool', self.path)
+        after = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        self.assertEqual(before, after)
+
+
+class Process(ServerCase):
+    def test_a_closed_pipe_is_no_error(self):
+        read, write = os.pipe()
+        os.close(read)
+        for arguments in (['status', '--spool', self.path], ['demo']):
+            result = subprocess.run(
+                [*PROCESS, *map(str, arguments)],
+                env=self.environ,
+                stdout=write,
+                stderr=subprocess.PIPE,
+                timeout=TIMEOUT,
+            )
+            self.assertEqual((0, b''), (result.returncode, result.stderr))
+        os.close(write)
+
+    def test_nobody_sees_the_password(self):
+        """Not among the arguments of the process, either: they hold what was typed."""
+        outcome = self.finish(self.start('export', '--spool', self.path, self.url))
+        self.assertEqual((0, '', ''), (outcome.code, outcome.out, outcome.err))
+        self.assertFalse(stat.S_IMODE(os.stat(self.path / '.cds').st_mode) & stat.S_IWOTH)
