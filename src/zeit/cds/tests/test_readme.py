@@ -13,6 +13,7 @@ import sys
 import unittest
 
 import click
+from gocept.filestore import filestore
 
 from zeit.cds import cli, directives, errors, logs, main, options
 from zeit.cds.ftp.connection import Settings
@@ -181,16 +182,24 @@ class BlocksTest(StageTest):
         self.assertTrue(stage.path('/var/log/zeit.cds/log').is_file())
 
     def test_spool_for_a_group(self):
+        """With the umask that the text names; the CMS comes first."""
         stage = self.stage()
-        (command,) = re.findall('^# (.*)', self.block('# install'))
+        path = stage.folder / 'group'
         group = grp.getgrgid(os.getgid()).gr_name
-        words = shlex.split(stage.local(command).replace('-g cds', f'-g {group}'))
-        words[-1] += '/group'
-        subprocess.run(words, check=True, timeout=TIMEOUT)
-        with Spool(words[-1]).run():
-            for section in ('', 'tmp', 'new', 'cur'):
-                found = os.stat(os.path.join(words[-1], section))
-                self.assertEqual((0o2770, os.getgid()), (stat.S_IMODE(found.st_mode), found.st_gid))
+        for command in re.findall('^# (.*)', self.block('# install'), re.MULTILINE):
+            local = command.replace('/var/spool/cds', str(path)).replace('-g cds', f'-g {group}')
+            subprocess.run(shlex.split(local), check=True, timeout=TIMEOUT)
+        (umask,) = re.findall(r'umask of (\d+)', self.text)
+        self.addCleanup(os.umask, os.umask(int(umask, 8)))
+        store = filestore.FileStore(str(path))
+        store.prepare()
+        store.create('a.xml').close()
+        self.assertTrue(os.stat(path / 'tmp' / 'a.xml').st_mode & stat.S_IRGRP)
+        with Spool(path).run():
+            for section in ('.', 'tmp', 'new', 'cur', '.cds'):
+                found = os.stat(path / section)
+                mode = stat.S_IMODE(found.st_mode)
+                self.assertEqual((0o2770, os.getgid()), (mode, found.st_gid), section)
 
 
 class RealBuildoutTest(StageTest):
