@@ -79,11 +79,10 @@ class Spool:
     @contextlib.contextmanager
     def run(self):
         """See `ISpool`."""
-        with self._translated():
-            self._make_directories(*self._sections, PRIVATE, FILING)
-            lock = RunLock(self._in(PRIVATE, 'lock'), like=self.path)
-        with lock:
+        with contextlib.ExitStack() as stack:
             with self._translated():
+                self._make_directories(*self._sections, PRIVATE, FILING)
+                stack.enter_context(RunLock(self._in(PRIVATE, 'lock'), like=self.path))
                 self._check()
                 self._put_back()
             yield self

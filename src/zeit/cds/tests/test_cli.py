@@ -231,6 +231,11 @@ class Failures(ServerCase):
             self.assert_failure(78, 'The spool cannot be used: .*/cur: No space left.*free space')
         self.assertEqual([], os.listdir(self.server.root))
 
+    def test_a_full_disk_before_the_run_is_noted(self):
+        full = OSError(errno.ENOSPC, 'No space left on device')
+        with unittest.mock.patch('zeit.cds.runlock.os.pwrite', side_effect=full):
+            self.assert_failure(78, 'The spool cannot be used: .*: No space left.*free space')
+
     def test_a_full_disk_after_a_file_was_sent(self):
         full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
         with unittest.mock.patch('zeit.cds.files.move', side_effect=full):
