@@ -1,6 +1,7 @@
 """What a command says on the terminal: few clear lines, and the log for those who ask for it."""
 
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -174,13 +175,13 @@ class Console:
         encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'
         try:
             click.echo(text.encode(encoding, 'backslashreplace').decode(encoding), nl=nl)
-        except BrokenPipeError:
+        except OSError as error:
             # What is still in its buffer must not fail again when the interpreter ends.
             devnull = os.open(os.devnull, os.O_WRONLY)
             os.dup2(devnull, sys.stdout.fileno())
             os.close(devnull)
-        except OSError as error:
-            self.complain(f'Cannot write to standard output: {error.strerror}')
+            if error.errno != errno.EPIPE:
+                self.complain(f'Cannot write to standard output: {error.strerror}')
 
     def complain(self, text, *, warning=False):
         """Write a line to standard error, unless it is a warning that nobody wants to see."""

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import time
 
-from zeit.cds.console import what_and_why
 from zeit.cds.errors import Error, Locked
 from zeit.cds.lock import Lock
 from zeit.cds.text import age, file_size, from_timestamp, plural, printable
@@ -82,12 +81,13 @@ def _paragraph(look):
     name = f'{printable(look.place.name)}: ' if look.place.name else ''
     yield f'Spool {name}{printable(str(look.place.spool.path))}'
     if look.error is not None:
-        yield _line('error', what_and_why(look.error))
+        yield _line('error', printable(look.error.message))
+        yield _line('', look.error.hint)
     else:
         yield from _spool(look.found, look.now)
     for server in look.servers:
         yield _line('server', _title(server))
-        yield _line('', _state(server))
+        yield from (_line('', text) for text in _state(server) if text)
 
 
 def _line(label, text):
@@ -135,10 +135,13 @@ def _title(server):
 
 def _state(server):
     if server.error is not None:
-        return what_and_why(server.error)
-    if server.lock is not None:
-        return f"locked by '{server.lock.name}'. {server.lock.holder}"
-    return 'not locked'
+        yield printable(server.error.message)
+        yield server.error.hint
+    elif server.lock is not None:
+        yield f"locked by '{server.lock.name}'"
+        yield server.lock.holder
+    else:
+        yield 'not locked'
 
 
 # JSON

@@ -1,0 +1,158 @@
+"""The command line as a process: signals, closed pipes, what ps(1) sees."""
+
+import os
+import signal
+import subprocess
+import threading
+
+from zeit.cds.testing import faults, layers
+from zeit.cds.tests.test_cli import PASSWORD, PROCESS, TIMEOUT, CommandLine, ServerCase
+
+
+class Signals(CommandLine):
+    """A signal ends a run, and the lock and half a file are gone from the server."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.process = None
+        self.sent = []
+        self.started = threading.Event()
+        self.moments = {}
+        self.server = self.enterContext(faults.FaultServer(hook=self.hook))
+
+    def hook(self, event):
+        """Send the signals that belong to this moment, and wait for none of them."""
+        for pattern, numbers in list(self.moments.items()):
+            verb, path, skip = pattern
+            if (event.moment, event.verb) == ('before', verb) and event.path.endswith(path):
+                del self.moments[pattern]
+                if skip:
+                    self.moments[verb, path, skip - 1] = numbers
+                    continue
+                self.started.wait(TIMEOUT)
+                for number in numbers:
+                    self.sent.append(number)
+                    self.process.send_signal(number)
+
+    def run_until(self, moments, *arguments, program=PROCESS):
+        self.moments = dict(moments)
+        url = f'ftp://test@{self.server.host}:{self.server.port}'
+        self.process = self.start('export', '--spool', self.path, *arguments, url, program=program)
+        self.started.set()
+        outcome = self.finish(self.process)
+        self.assertEqual({}, self.moments)
+        return outcome
+
+    def assert_clean(self):
+        left = [path for path in self.server.files if path not in ('/a.xml', '/b.xml')]
+        self.assertEqual([], left, self.server.transcript)
+        self.assertEqual('', self.spool.status().active)
+
+    def test_during_an_upload_that_hangs(self):
+        """It comes between STOR and its first reply, so whether a file was begun is not known."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            with self.subTest(number):
+                rule = self.server.fault('STOR', faults.StallData(0), path='*.part')
+                outcome = self.run_until({('STOR', '.part', 0): [number]})
+                self.server.remove_fault(rule)
+                self.assert_line(outcome, 128 + number, f'warning: Ended by {number.name}')
+                self.assert_clean()
+                self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+
+    def test_a_second_signal_does_not_break_the_clean_up(self):
+        outcome = self.run_until(
+            {
+                ('RETR', '/write', 1): [signal.SIGTERM],
+                ('RETR', '/write', 2): [signal.SIGTERM, signal.SIGINT],
+            }
+        )
+        self.assert_line(outcome, 143, 'Ended by SIGTERM')
+        self.assertEqual([signal.SIGTERM, signal.SIGTERM, signal.SIGINT], self.sent)
+        self.assert_clean()
+
+    def test_the_clean_up_has_a_connection_of_its_own(self):
+        """The answer that was waited for must not be taken for the answer to something else."""
+        self.server.fault('SIZE', faults.Silence(), path='*.part')
+        self.run_until({('SIZE', '.part', 0): [signal.SIGTERM]})
+        (number,) = (
+            number
+            for number, kind, text in self.server.dialogue
+            if text.startswith('SIZE') and text.endswith('.part')
+        )
+        self.assertRegex(self.server.commands(connection=number)[-1], r'SIZE .*\.part')
+        self.assert_clean()
+
+    def test_while_the_lock_is_made_and_removed(self):
+        moments = [('RNTO', '/write', 0), ('RETR', '/write', 0), ('RETR', '/write', 1)]
+        for moment in [*moments, ('DELE', '/write', 0), ('SIZE', '.part', 0)]:
+            with self.subTest(moment):
+                outcome = self.run_until({moment: [signal.SIGTERM]})
+                self.assert_line(outcome, 143, 'Ended by SIGTERM')
+                self.assert_clean()
+                for name in self.names('cur'):
+                    os.rename(self.path / 'cur' / name, self.path / 'new' / name)
+
+    def test_an_ignored_signal_stays_ignored(self):
+        code = (
+            'import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n'
+            'from zeit.cds.cli import main; sys.exit(main())'
+        )
+        outcome = self.run_until(
+            {('STOR', '.part', 0): [signal.SIGHUP]}, program=[PROCESS[0], '-c', code]
+        )
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+
+    def test_handlers_are_there_again(self):
+        before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        self.call('status', '--spool', self.path)
+        after = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        self.assertEqual(before, after)
+
+
+class Process(ServerCase):
+    def test_a_closed_pipe_is_no_error(self):
+        read, write = os.pipe()
+        os.close(read)
+        for arguments in (['status', '--spool', self.path], ['demo']):
+            result = subprocess.run(
+                [*PROCESS, *map(str, arguments)],
+                env=self.environ,
+                stdout=write,
+                stderr=subprocess.PIPE,
+                timeout=TIMEOUT,
+            )
+            self.assertEqual((0, b''), (result.returncode, result.stderr))
+        os.close(write)
+
+    def test_a_full_disk_behind_standard_output(self):
+        with open('/dev/full', 'w') as full:
+            result = subprocess.run(
+                [*PROCESS, 'demo'],
+                env=self.environ,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=TIMEOUT,
+            )
+        self.assertEqual(0, result.returncode)
+        self.assertRegex(result.stderr, b'^zeit-cds: Cannot write to standard output: .*\n$')
+
+    def test_nobody_sees_the_password(self):
+        """Not among the arguments of the process, which ps(1) shows, and in no output."""
+        seen = []
+
+        def look(event):
+            if event.verb == 'STOR':
+                for process in started:
+                    with open(f'/proc/{process.pid}/cmdline', 'rb') as file:
+                        seen.append(file.read())
+
+        started = []
+        with faults.FaultServer(hook=look) as server:
+            url = f'ftp://test@{server.host}:{server.port}'
+            started.append(self.start('export', '-vv', '--spool', self.path, url))
+            outcome = self.finish(started[0])
+        self.assertEqual(0, outcome.code)
+        self.assertTrue(seen)
+        self.assertNotIn(PASSWORD.encode(), b''.join(seen))
