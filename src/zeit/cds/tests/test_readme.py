@@ -1,4 +1,4 @@
-"""Executes README.txt: its doctest, and every other block and table in it."""
+"""Executes README.txt: its doctest and every other block in it."""
 
 import configparser
 import contextlib
@@ -12,11 +12,9 @@ import subprocess
 import sys
 import unittest
 
-import click
 from gocept.filestore import filestore
 
-from zeit.cds import cli, directives, errors, logs, main, options
-from zeit.cds.ftp.connection import Settings
+from zeit.cds import errors, main, options
 from zeit.cds.spool import Spool
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.testing.pyftpd import PyFTPServer
@@ -244,73 +242,6 @@ class RealBuildoutTest(StageTest):
         self.assertEqual(0, process.returncode, process.stdout)
 
 
-class FactsTest(ReadmeTest):
-    """What the tables and sentences state."""
-
-    def test_exit_codes(self):
-        rows = re.findall(r'^(\d+)  +\S', self.text, re.MULTILINE)
-        self.assertEqual(sorted({*errors.PRECEDENCE, 130, 143}), [int(row) for row in rows])
-        order = ', '.join(str(code) for code in errors.PRECEDENCE if code)
-        self.assertIn(f'the gravest one decides: {order}.', self.text)
-
-    def test_options(self):
-        known = {name for command in (cli.cli, *cli.cli.commands.values())
-                 for option in command.params if isinstance(option, click.Option)
-                 for name in (*option.opts, *option.secondary_opts)}  # fmt: skip
-        mentioned = set(re.findall(r'(?<![\w-])--[a-z][a-z-]*', self.text))
-        self.assertEqual(set(), mentioned - known)
-        # The options of an export are all there, in the one form that is not the default.
-        for option in (*options.RUN, *options.TARGET):
-            parameter = click.command()(option(lambda: None)).params[0]
-            names = {*parameter.opts, *parameter.secondary_opts}
-            self.assertTrue(names & mentioned, names)
-
-    def test_attributes(self):
-        schemas = (
-            directives.ISpoolDirective,
-            directives.ITargetDirective,
-            directives.IExporterDirective,
-        )
-        found = re.findall(r'``(\w+)="([^"`]+)"``', self.text)
-        self.assertTrue(found)
-        for name, value in found:
-            (field,) = [schema[name] for schema in schemas if name in schema]
-            field.bind(None).fromUnicode(value)
-
-    def test_values(self):
-        self.assertIn(f'each Monday, {logs.KEPT} old ones are kept', self.text)
-        for name in ('connect', 'reply', 'data'):
-            seconds = getattr(Settings, f'{name}_timeout')
-            self.assertRegex(self.text, rf'``--{name}-timeout SECONDS`` .*\({seconds}\)')
-
-    def test_documents(self):
-        for name in re.findall(r'``(?:docs/)?(\w+\.txt)``', self.text):
-            self.assertTrue((docs.TOP / 'docs' / name).is_file(), name)
-
-
-class CheckerTest(unittest.TestCase):
-    """The comparison that all documents rest on."""
-
-    layer = QUIET
-
-    def test_an_ellipsis_hides_no_line_but_alone_on_one(self):
-        for want, got, expected in (
-            ('a\nb\n', 'a\nb\n', True),
-            ('a\n', 'a\nb\n', False),
-            ('a ...\n', 'a b\n', True),
-            ('a ...\nc\n', 'a b\nx\nc\n', False),
-            ('a\n...\nc\n', 'a\nx\ny\nc\n', True),
-            ('a\n...\nc\n', 'a\nc\n', True),
-            ('a\n...\nc\n', 'a\nx\n', False),
-            ('a  b\n', 'a b\n', False),
-            ('', '', True),
-            ('', 'a\n', False),
-            ('a\n', '', False),
-        ):
-            with self.subTest(want=want, got=got):
-                self.assertEqual(expected, docs.matches(want, got))
-
-
 def in_zope(stack):
     """Have the README's own ZCML read, as an application would, and its server running."""
     text = docs.find(README)
@@ -329,6 +260,6 @@ def test_suite():
     return unittest.TestSuite(
         [
             docs.suite(README, set_up=in_zope),
-            *map(load_tests, (BlocksTest, RealBuildoutTest, FactsTest, CheckerTest)),
+            *map(load_tests, (BlocksTest, RealBuildoutTest)),
         ]
     )

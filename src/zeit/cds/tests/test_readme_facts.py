@@ -1,0 +1,84 @@
+"""Compares what README.txt states with the code, and tests how documents are compared."""
+
+import re
+import unittest
+
+import click
+
+from zeit.cds import cli, directives, errors, logs, options
+from zeit.cds.ftp.connection import Settings
+from zeit.cds.testing.layers import QUIET
+from zeit.cds.tests import docs
+
+
+class FactsTest(unittest.TestCase):
+    """What the tables and sentences state."""
+
+    layer = QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.text = docs.require(self, 'README.txt')
+
+    def test_exit_codes(self):
+        rows = re.findall(r'^(\d+)  +\S', self.text, re.MULTILINE)
+        self.assertEqual(sorted({*errors.PRECEDENCE, 130, 143}), [int(row) for row in rows])
+        order = ', '.join(str(code) for code in errors.PRECEDENCE if code)
+        self.assertIn(f'the gravest one decides: {order}.', self.text)
+
+    def test_options(self):
+        known = {name for command in (cli.cli, *cli.cli.commands.values())
+                 for option in command.params if isinstance(option, click.Option)
+                 for name in (*option.opts, *option.secondary_opts)}  # fmt: skip
+        mentioned = set(re.findall(r'(?<![\w-])--[a-z][a-z-]*', self.text))
+        self.assertEqual(set(), mentioned - known)
+        # The options of an export are all there, in the one form that is not the default.
+        for option in (*options.RUN, *options.TARGET):
+            parameter = click.command()(option(lambda: None)).params[0]
+            names = {*parameter.opts, *parameter.secondary_opts}
+            self.assertTrue(names & mentioned, names)
+
+    def test_attributes(self):
+        schemas = (
+            directives.ISpoolDirective,
+            directives.ITargetDirective,
+            directives.IExporterDirective,
+        )
+        found = re.findall(r'``(\w+)="([^"`]+)"``', self.text)
+        self.assertTrue(found)
+        for name, value in found:
+            (field,) = [schema[name] for schema in schemas if name in schema]
+            field.bind(None).fromUnicode(value)
+
+    def test_values(self):
+        self.assertIn(f'each Monday, {logs.KEPT} old ones are kept', self.text)
+        for name in ('connect', 'reply', 'data'):
+            seconds = getattr(Settings, f'{name}_timeout')
+            self.assertRegex(self.text, rf'``--{name}-timeout SECONDS`` .*\({seconds}\)')
+
+    def test_documents(self):
+        for name in re.findall(r'``(?:docs/)?(\w+\.txt)``', self.text):
+            self.assertTrue((docs.TOP / 'docs' / name).is_file(), name)
+
+
+class CheckerTest(unittest.TestCase):
+    """The comparison that all documents rest on."""
+
+    layer = QUIET
+
+    def test_an_ellipsis_hides_no_line_but_alone_on_one(self):
+        for want, got, expected in (
+            ('a\nb\n', 'a\nb\n', True),
+            ('a\n', 'a\nb\n', False),
+            ('a ...\n', 'a b\n', True),
+            ('a ...\nc\n', 'a b\nx\nc\n', False),
+            ('a\n...\nc\n', 'a\nx\ny\nc\n', True),
+            ('a\n...\nc\n', 'a\nc\n', True),
+            ('a\n...\nc\n', 'a\nx\n', False),
+            ('a  b\n', 'a b\n', False),
+            ('', '', True),
+            ('', 'a\n', False),
+            ('a\n', '', False),
+        ):
+            with self.subTest(want=want, got=got):
+                self.assertEqual(expected, docs.matches(want, got))
