@@ -5,10 +5,11 @@ import dataclasses
 import zope.interface
 
 from zeit.cds import names
+from zeit.cds.delivery import Delivery
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.ftp.connection import Settings
 from zeit.cds.interfaces import ITarget
-from zeit.cds.session import Delivery, FTPSession
+from zeit.cds.session import FTPSession
 from zeit.cds.text import printable
 
 
