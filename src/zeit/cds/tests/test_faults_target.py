@@ -1,0 +1,164 @@
+"""Data connections that fail, and what comes after an error."""
+
+import io
+import unittest
+import unittest.mock
+
+from zeit.cds import errors
+from zeit.cds.ftp import transfers
+from zeit.cds.testing import faults
+from zeit.cds.tests.scenario import SHORT, Scenario, target
+
+
+#: A file that does not fit into the buffers between client and server, in bytes.
+LARGE = 8 * 1024 * 1024
+
+
+class DataTests(Scenario, unittest.TestCase):
+    def put_large(self):
+        self.offered['large'] = bytes(LARGE)
+        self.spool.put('large', self.offered['large'])
+
+    def test_27_ports_that_are_never_served(self):
+        for kind in ('refused', 'black hole', 'silent'):
+            with self.subTest(kind):
+                self.prepare()
+                self.fault('EPSV PASV', faults.DataPort(kind))
+                self.assert_run(69, '', self.export('a', 'b', **SHORT))
+                self.assertEqual([], self.server.commands('STOR'))
+                self.heal()
+
+    def test_29_the_address_in_the_reply_is_ignored(self):
+        for host in ('10.0.0.1', '0.0.0.0', '127.0.0.2', '192.0.2.1', '255.255.255.255'):
+            with self.subTest(host):
+                self.prepare()
+                self.fault('EPSV', faults.Reply('500 What?'))
+                self.fault('PASV', faults.Announce(host))
+                self.assert_run(0, 'a', self.export('a', **SHORT))
+
+    def test_30_an_upload_that_stalls(self):
+        self.fault('STOR', faults.StallData(100_000), path='*.part')
+        self.put_large()
+        self.assert_run(1, '', self.export(**SHORT))
+        deleted = self.server.commands('DELE')
+        self.assertEqual([1, 2, 2], self.server.connections('DELE'))
+        self.assertEqual([1, 1], [line.endswith(f'-{n}.part') for n, line in
+                                  enumerate(deleted[:2], 1)])  # fmt: skip
+        self.heal()
+
+    def test_31_the_control_connection_is_cut_after_a_complete_upload(self):
+        self.fault('STOR', faults.Cut('executed', reset=True), path='*.part', times=1)
+        self.assert_run(0, 'a', self.export('a'))
+        self.assertEqual(1, self.log.count('Uploading: a'))
+        self.assertEqual([0, 0], self.server.connections('STOR'))
+
+    def test_the_reason_for_a_broken_pipe_is_in_the_pending_reply(self):
+        full = faults.Lie('452 Insufficient storage.')
+        for actions in ((faults.CutData(50_000), full),
+                        (faults.CutData(50_000, reset=False), full),
+                        (faults.ReplyEarly('452 No space.'), faults.StallData(50_000))):  # fmt: skip
+            with self.subTest(actions):
+                self.prepare()
+                self.fault('STOR', *actions, path='*.part')
+                self.put_large()
+                report = self.export('z', **SHORT)
+                self.assert_run(69, '', report)
+                self.assertIsInstance(report.error, errors.ServerFull)
+                self.heal()
+
+    def test_a_final_reply_that_comes_too_early(self):
+        self.fault('STOR', faults.ReplyEarly(), faults.Alter(keep=10), path='*.part')
+        self.put_large()
+        self.assert_run(1, '', self.export())
+
+
+class AfterAnErrorTests(Scenario, unittest.TestCase):
+    """R1: after an exception in a transfer the next command goes over a new connection."""
+
+    def test_39_a_new_connection_after_every_error_in_a_transfer(self):
+        for verb in ('STOR', 'RETR', 'MLSD'):
+            for actions in (
+                (faults.Lie('426 Aborted.'),),
+                (faults.Lie('451 Failure.'),),
+                (faults.Lie('550 No.'),),
+                (faults.Lie('552 Full.'),),
+                (faults.Lie('421 Closing.'),),
+                (faults.Lie('350 What now?'),),
+                (faults.Lie('garbage'),),
+                (faults.CutData(3),),
+                (faults.CutData(3, reset=False), faults.Lie('451 x')),
+                (faults.Silence('executed'),),
+                (faults.StallData(3),),
+                (faults.Cut('executed'),),
+            ):
+                with self.subTest(verb=verb, actions=actions):
+                    self.prepare()
+                    self.fault(verb, *actions, times=1)
+                    self.one(verb)
+
+    def one(self, verb):
+        self.server.put('/cds/there', b'12345')
+        session = target(self.server, **SHORT).open()
+        try:
+            try:
+                match verb:
+                    case 'STOR':
+                        session.store('new', b'12345')
+                    case 'RETR':
+                        session.fetch('there', io.BytesIO())
+                    case 'MLSD':
+                        session.names()
+            except errors.Error:
+                pass
+            session.size('there')
+        finally:
+            session.close()
+        self.assertEqual(verb, self.server.commands(connection=0)[-1].split()[0])
+        self.assertEqual({1}, set(self.server.connections('SIZE', 'DELE')))
+
+    def test_a_late_226_answers_no_later_command(self):
+        self.fault('STOR', faults.Silence('executed'), path='*.part')
+        self.assert_run(0, 'a', self.export('a', **SHORT))
+        (upload,) = self.server.connections('STOR')[1:]
+        self.assertTrue(self.server.commands(connection=upload)[-1].startswith('STOR'))
+
+
+class ListingTests(Scenario, unittest.TestCase):
+    def names(self, **options):
+        session = target(self.server, **SHORT, **options).open()
+        try:
+            return session.names()
+        finally:
+            session.close()
+
+    def test_mlsd_is_not_known(self):
+        for reply in ('500 What?', '502 No.'):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('MLSD', faults.Reply(reply))
+                self.assert_run(0, 'a', self.export('a'))
+                self.assertEqual(1, len(self.server.commands('MLSD')))
+                self.plant('read')
+                self.assert_run(75, '', self.export('b'))
+
+    def test_a_refused_listing_of_a_directory_is_an_empty_one(self):
+        for reply in ('450 No files found.', '550 No files found.'):
+            for verb in ('MLSD', 'NLST'):
+                with self.subTest(reply, verb=verb):
+                    self.prepare()
+                    if verb == 'NLST':
+                        self.fault('MLSD', faults.Reply('500 What?'))
+                    self.fault(verb, faults.Reply(reply))
+                    self.assertEqual(set(), self.names())
+                    self.assert_run(0, 'a', self.export('a'))
+
+    def test_a_cut_listing_hides_no_lock(self):
+        self.fault('MLSD', faults.Alter(keep=0))
+        self.plant('write', b'partner')
+        self.assert_run(75, '', self.export('a'))
+
+    def test_a_listing_without_end(self):
+        self.fault('MLSD', faults.Alter(extra=b'type=file; x\r\n' * 100_000))
+        with unittest.mock.patch.object(transfers, 'MAX_LISTING', 500_000):
+            with self.assertRaisesRegex(errors.RemoteProtocolError, 'no end'):
+                self.names()

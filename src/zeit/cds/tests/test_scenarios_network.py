@@ -1,0 +1,73 @@
+"""Servers that are slow, silent, or not there: connecting, logging in, waiting for replies."""
+
+import socket
+import unittest
+import unittest.mock
+
+from zeit.cds.testing import faults
+from zeit.cds.testing.ftpdata import Port
+from zeit.cds.tests.scenario import SHORT, Drip, Scenario
+
+
+class ControlTests(Scenario, unittest.TestCase):
+    def test_25_connecting_that_never_ends(self):
+        port = Port('127.0.0.1', kind='black hole')
+        self.addCleanup(port.close)
+        self.assert_run(69, '', self.export('a', 'b', 'c', **SHORT, port=port.number))
+        self.assertLess(self.took, 2 * SHORT['connect_timeout'])
+        self.assertIn('Could not connect', self.log)
+
+    def test_26_a_silent_greeting(self):
+        self.fault(faults.GREETING, faults.Silence())
+        self.assert_run(69, '', self.export('a', 'b', **SHORT))
+        self.assertLess(self.took, 3 * SHORT['reply_timeout'])
+        self.heal()
+
+    def test_a_server_that_sends_bytes_but_never_a_reply(self):
+        with Drip(b'220-Welcome to this server.\r\n') as drip:
+            self.assert_run(69, '', self.export('a', **SHORT, port=drip.number))
+        self.assertLess(self.took, 3 * SHORT['reply_timeout'])
+
+    def test_a_preliminary_reply_then_silence(self):
+        for verb in ('MLSD', 'STOR'):
+            with self.subTest(verb):
+                self.prepare()
+                self.fault(verb, faults.Reply('150 Here it comes.'))
+                self.assert_run(69, '', self.export('a', **SHORT))
+                self.heal()
+
+    def test_no_password_is_needed(self):
+        self.fault('USER', faults.Reply('230 Come in.'))
+        self.fault('TYPE', faults.Reply('530 Please log in.'))
+        self.export('a')
+        self.assertEqual([], self.server.commands('PASS'))
+
+    def test_34_no_more_logins_after_two_files(self):
+        self.fault('RNTO', faults.Cut('replied'), path='*[abc]')
+        self.fault(faults.GREETING, faults.Reply('421 Too many connections.'), nth=2, times=1)
+        self.assert_run(69, 'a b', self.export('a', 'b', 'c'))
+        self.assertEqual(['c'], self.section('new'))
+        self.heal()
+
+    def test_35_a_name_that_cannot_be_resolved(self):
+        failure = socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
+        with unittest.mock.patch('socket.getaddrinfo', side_effect=failure):
+            self.assert_run(69, '', self.export('a'))
+        self.assertIn('The name cannot be resolved', str(self.records[-1].exc_info[1]))
+
+    def test_35_the_second_address_works(self):
+        dead = Port('127.0.0.1', kind='refused')
+        self.addCleanup(dead.close)
+        resolve = socket.getaddrinfo
+
+        def two_addresses(host, port, *args, **kw):
+            ports = (dead.number, port) if host == 'cds.example' else (port,)
+            return [found for each in ports for found in resolve('127.0.0.1', each, *args, **kw)]
+
+        with unittest.mock.patch('socket.getaddrinfo', two_addresses):
+            self.assert_run(0, 'a', self.export('a', host='cds.example'))
+
+    def test_36_quit_is_never_answered(self):
+        self.fault('QUIT', faults.Silence())
+        self.assert_run(0, 'a', self.export('a'))
+        self.assertLess(self.took, 3)

@@ -1,0 +1,156 @@
+"""What the server says after an upload, and what follows from it."""
+
+import unittest
+
+from zeit.cds.testing import faults
+from zeit.cds.tests.scenario import SHORT, Scenario
+
+
+class FinalReplyTests(Scenario, unittest.TestCase):
+    def final(self, *actions, **when):
+        """Do this with the upload of a file (the lock file is one, too, but not meant)."""
+        self.fault('STOR', *actions, path='*.part', **when)
+
+    def test_10_a_250_is_as_good_as_a_226(self):
+        self.final(faults.Lie('250 Fine.'))
+        self.assert_run(0, 'a b', self.export('a', 'b'))
+
+    def test_11_426_each_time_is_no_delivery(self):
+        self.final(faults.Lie('426 Connection closed; transfer aborted.'))
+        self.assert_run(1, '', self.export('a'))
+        self.assertIn('426 Connection closed', self.log)
+        self.heal()
+
+    def test_12_450_and_451_are_no_delivery(self):
+        for reply in ('450 No.', '451 Failure writing to local file.'):
+            with self.subTest(reply):
+                self.prepare()
+                self.final(faults.Lie(reply), times=1)
+                self.assert_run(1, 'b', self.export('a', 'b'))
+                self.assertEqual(['a'], self.section('new'))
+                self.assertIn(f'Not delivered: a: {reply.rstrip(".")}', self.log)
+                self.heal()
+
+    def test_13_a_full_server_ends_the_run_at_once(self):
+        for reply in ('452 Insufficient storage.', '552 Quota exceeded.'):
+            for action in (faults.Lie(reply), faults.Reply(reply)):
+                with self.subTest(action):
+                    self.prepare()
+                    self.final(action)
+                    self.assert_run(69, '', self.export('a', 'b'))
+                    self.assertIn('The server has no room', str(self.report_notes()))
+                    self.assertEqual(1, self.log.count('Uploading'))
+                    self.heal()
+
+    def report_notes(self):
+        return [record.exc_info[1].__notes__ for record in self.records if record.exc_info]
+
+    def test_13_no_room_for_the_lock(self):
+        self.fault('STOR', faults.Reply('452 Insufficient storage.'))
+        self.assert_run(69, '', self.export('a'))
+        self.heal()
+
+    def test_16_after_no_reply_the_size_decides_over_a_new_connection(self):
+        self.final(faults.Silence('executed'), times=1)
+        self.assert_run(0, 'a', self.export('a', **SHORT))
+        self.assertEqual([0, 0], self.server.connections('STOR'))
+        self.assertEqual([1], self.server.connections('RNTO')[1:])
+
+    def test_16_after_no_reply_half_a_file_is_no_delivery(self):
+        self.final(faults.Alter(keep=7), faults.Silence('executed'))
+        self.assert_run(1, '', self.export('a', **SHORT))
+        self.assertIn('the server has 7 bytes', self.log)
+        self.heal()
+
+    def test_16_without_a_size_check_silence_is_no_delivery(self):
+        self.final(faults.Silence('executed'))
+        self.assert_run(1, '', self.export('a', **SHORT, size_check=False))
+        self.assertIn('No final reply to the upload', self.log)
+        self.heal()
+
+    def test_17_a_226_for_less_than_was_sent(self):
+        self.final(faults.Alter(keep=7))
+        self.assert_run(1, '', self.export('a'))
+        self.assertIn('550 bytes were sent, but the server has 7 bytes', self.log)
+        self.heal()
+
+    def test_18_a_226_for_more_than_was_sent(self):
+        self.final(faults.Alter(extra=b'?'))
+        self.assert_run(1, '', self.export('a'))
+        self.assertIn('550 bytes were sent, but the server has 551 bytes', self.log)
+        self.heal()
+
+    def test_19_a_server_that_tells_no_size(self):
+        for reply in ('500 What?', '502 No SIZE.', '550 Not allowed.'):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('SIZE', faults.Reply(reply), path='*.part')
+                self.assert_run(1, '', self.export('a'))
+                self.heal()
+
+    def test_19_without_a_size_check_size_is_not_needed(self):
+        for reply in ('500 What?', '550 Not allowed.'):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('SIZE', faults.Reply(reply))
+                self.assert_run(0, 'a b', self.export('a', 'b', size_check=False))
+
+    def test_19_nonsense_for_a_size_is_no_delivery(self):
+        for reply in ('213 many', '213', '213 -1', '213 550 bytes', '213 ٣', f'213 {"9" * 30}'):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('SIZE', faults.Reply(reply), path='*.part')
+                self.assertEqual([], self.export('a').delivered)
+                self.heal()
+
+    def test_20_binary_mode_comes_before_anything_that_depends_on_it(self):
+        self.final(faults.Cut('executed'), times=1)
+        self.assert_run(0, 'a', self.export('a'))
+        for number in range(self.server.connected):
+            verbs = [line.split()[0] for line in self.server.commands(connection=number)]
+            self.assertEqual(['USER', 'PASS', 'TYPE'], verbs[:3])
+
+    def test_21_replies_in_single_bytes(self):
+        self.fault(faults.GREETING, faults.Chop(pause=0.0001))
+        self.fault('*', faults.Chop(pause=0.0001))
+        self.assert_run(0, 'a', self.export('a'))
+
+    def test_21_lines_that_end_with_a_line_feed_only(self):
+        self.fault(faults.GREETING, faults.LineFeed())
+        self.fault('*', faults.LineFeed())
+        self.assert_run(0, 'a b', self.export('a', 'b'))
+
+    def test_21_several_lines_with_digits_inside(self):
+        self.fault('PASS', faults.Lie('230-Hello\n226 friends\n230-there\n 230 are\n230 all.'))
+        self.final(faults.Lie('226-150 blocks\n451 free\n226 Done.'))
+        self.assert_run(0, 'a b', self.export('a', 'b'))
+
+    def test_21_twenty_kilobytes_in_many_lines_are_a_reply(self):
+        text = '\n'.join(['230-' + 'x' * 196] * 100)
+        self.fault('PASS', faults.Lie(f'{text}\n230 Hello.'))
+        self.assert_run(0, 'a', self.export('a'))
+
+    def test_21_what_has_no_bounds_is_no_reply(self):
+        for text in (b'230 ' + b'x' * 20_000, b'230-x\r\n' * 100_000, b'\0' * 300_000):
+            with self.subTest(text[:8]):
+                self.prepare()
+                self.fault('PASS', faults.Reply(text))
+                self.assert_run(69, '', self.export('a', **SHORT))
+                self.assertLess(max(map(len, self.log.splitlines())), 1000)
+                self.heal()
+
+    def test_22_both_connections_end_before_all_was_stored(self):
+        for reset in (True, False):
+            for after in (0, 5):
+                with self.subTest(after, reset=reset):
+                    self.prepare()
+                    self.final(faults.CutData(after, control=True, reset=reset))
+                    report = self.export('a')
+                    self.assertEqual((1, []), (report.exit_code, report.delivered), self.log)
+                    self.heal()
+
+    def test_23_421_instead_of_226_is_no_delivery(self):
+        self.final(faults.Lie('421 Closing.'))
+        self.assert_run(1, '', self.export('a'))
+        self.assertEqual([0, 1], self.server.connections('STOR')[1:])
+        self.heal()
