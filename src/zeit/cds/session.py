@@ -47,6 +47,7 @@ class FTPSession:
         """Return a connection that is usable and in the directory."""
         if not self._connection.usable:
             log.debug('Connecting again')
+            self._connection.drop()
             self._connection = self._new_connection()
         if not self._inside:
             self._connection.enter_directory()
@@ -90,6 +91,9 @@ class FTPSession:
             return getattr(connection, method)(*args, **kw)
         except DataConnectionRefused:
             self._epsv = False  # a firewall that does not know EPSV may know PASV
+            raise
+        except LOST:
+            connection.drop()  # also where its replies were in order, and made no sense
             raise
         finally:
             self._epsv = self._epsv and connection.epsv

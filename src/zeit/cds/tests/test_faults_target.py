@@ -28,6 +28,16 @@ class DataTests(Scenario, unittest.TestCase):
                 self.assertEqual([], self.server.commands('STOR'))
                 self.heal()
 
+    def test_28_neither_epsv_nor_pasv(self):
+        for reply in ('500 What?', '227 garbage', '227 (1,2,3,4,5,600)', '227 (127,0,0,1,0,0)',
+                      '200 PORT ok', '425 No.', '421 No.', '150 Yes.'):  # fmt: skip
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('EPSV', faults.Reply('500 What?'))
+                self.fault('PASV', faults.Reply(reply))
+                self.assertEqual([], self.export('a').delivered)
+                self.heal()
+
     def test_29_the_address_in_the_reply_is_ignored(self):
         for host in ('10.0.0.1', '0.0.0.0', '127.0.0.2', '192.0.2.1', '255.255.255.255'):
             with self.subTest(host):
@@ -54,9 +64,11 @@ class DataTests(Scenario, unittest.TestCase):
 
     def test_the_reason_for_a_broken_pipe_is_in_the_pending_reply(self):
         full = faults.Lie('452 Insufficient storage.')
-        for actions in ((faults.CutData(50_000), full),
-                        (faults.CutData(50_000, reset=False), full),
-                        (faults.ReplyEarly('452 No space.'), faults.StallData(50_000))):  # fmt: skip
+        for actions in (
+            (faults.CutData(50_000), full),
+            (faults.CutData(50_000, reset=False), full),
+            (faults.ReplyEarly('452 No space.'), faults.StallData(50_000)),
+        ):
             with self.subTest(actions):
                 self.prepare()
                 self.fault('STOR', *actions, path='*.part')
@@ -70,6 +82,11 @@ class DataTests(Scenario, unittest.TestCase):
         self.fault('STOR', faults.ReplyEarly(), faults.Alter(keep=10), path='*.part')
         self.put_large()
         self.assert_run(1, '', self.export())
+
+    def test_a_second_226_answers_nothing(self):
+        self.fault('STOR RETR MLSD', faults.Twice())
+        self.assert_run(0, 'a b', self.export('a', 'b'))
+        self.heal()
 
 
 class AfterAnErrorTests(Scenario, unittest.TestCase):
