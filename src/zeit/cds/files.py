@@ -8,6 +8,7 @@ import ctypes
 import datetime
 import errno
 import functools
+import hashlib
 import itertools
 import os
 import secrets
@@ -46,6 +47,7 @@ class Source:
             os.close(descriptor)
             raise SourceUnreadable(f'{self._name} is not a regular file')
         self._file = open(descriptor, 'rb', buffering=0)
+        self._digest = hashlib.sha256()
         self.size = self._opened.st_size
 
     def __enter__(self):
@@ -66,9 +68,23 @@ class Source:
     def readinto(self, buffer):
         """See `ISource`."""
         try:
-            return self._file.readinto(buffer)
+            count = self._file.readinto(buffer)
         except OSError as error:
             raise self._unreadable(error) from error
+        self._digest.update(memoryview(buffer)[:count])
+        return count
+
+    @property
+    def sha256(self):
+        """See `ISource`."""
+        return self._digest.hexdigest()
+
+    def digest(self):
+        """Read to the end; return the SHA-256 of the whole file, in hexadecimal digits."""
+        buffer = bytearray(CHUNK)
+        while self.readinto(buffer):
+            pass
+        return self.sha256
 
     def verify(self):
         """See `ISource`."""

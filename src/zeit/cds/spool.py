@@ -11,14 +11,14 @@ import dataclasses
 import io
 import os
 import pathlib
-import stat
 
 import gocept.filestore.filestore
 import zope.interface
 
-from zeit.cds import files, names
-from zeit.cds.errors import SpoolError
-from zeit.cds.interfaces import IEntry, ISpool, ISpoolStatus
+from zeit.cds import entries, files, names
+from zeit.cds.errors import FileError, SpoolError
+from zeit.cds.interfaces import ISpool, ISpoolStatus
+from zeit.cds.journal import Journal
 from zeit.cds.runlock import RunLock
 from zeit.cds.text import printable
 
@@ -26,24 +26,6 @@ from zeit.cds.text import printable
 PRIVATE = '.cds'
 FILING = os.path.join(PRIVATE, 'filing')
 PARKED = 'parked'
-
-#: How each sort of thing that is never sent is called in a message.
-_KINDS = (
-    (stat.S_ISDIR, 'a directory'),
-    (stat.S_ISLNK, 'a symbolic link'),
-    (stat.S_ISFIFO, 'a FIFO'),
-    (stat.S_ISSOCK, 'a socket'),
-)
-
-
-@zope.interface.implementer(IEntry)
-@dataclasses.dataclass(frozen=True, slots=True)
-class Entry:
-    """See `IEntry`."""
-
-    name: str
-    size: int
-    arrived: float
 
 
 @zope.interface.implementer(ISpoolStatus)
@@ -66,6 +48,7 @@ class Spool:
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
+        self.journal = None
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
 
     def __repr__(self):
@@ -84,8 +67,13 @@ class Spool:
                 self._make_directories(*self._sections, PRIVATE, FILING)
                 stack.enter_context(RunLock(self._in(PRIVATE, 'lock'), like=self.path))
                 self._check()
+                self.journal = stack.enter_context(Journal(self._in(PRIVATE)))
+                stack.callback(self._forget_journal)
                 self._put_back()
             yield self
+
+    def _forget_journal(self):
+        self.journal = None
 
     @contextlib.contextmanager
     def _translated(self):
@@ -150,21 +138,10 @@ class Spool:
 
     def pending(self, *, order='arrival'):
         """See `ISpool`."""
-        entries, ignored = [], []
-        with self._translated(), os.scandir(self._in('new')) as scan:
-            for item in scan:
-                if item.name.startswith('.'):
-                    continue
-                try:
-                    found = item.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if stat.S_ISREG(found.st_mode):
-                    entries.append(_entry(item.name, found))
-                else:
-                    ignored.append((item.name, f'is {_kind(found.st_mode)}, not a regular file'))
-        entries.sort(key=_by_name if order == 'name' else by_arrival)
-        return entries, sorted(ignored)
+        with self._translated():
+            found, ignored = entries.scan(self._in('new'))
+        found.sort(key=entries.by_name if order == 'name' else entries.by_arrival)
+        return found, ignored
 
     def open(self, entry):
         """See `ISpool`."""
@@ -197,7 +174,7 @@ class Spool:
             os.unlink(private)  # an even newer version has replaced this one
         files.sync_directories(self._in('new'), self._in(FILING))
         try:
-            return filed, _entry(name, os.lstat(new))
+            return filed, entries.entry(name, os.lstat(new))
         except FileNotFoundError:
             return filed, None
 
@@ -205,17 +182,47 @@ class Spool:
         """Keep in `cur/` what was sent, read once more from the still open file."""
         return files.move(files.draft(self._in(FILING), source.rewound()), self._in('cur'), name)
 
+    def filed(self, name, *, sha256):
+        """See `ISpool`."""
+        with self._translated(), os.scandir(self._in('cur')) as scan:
+            for item in scan:
+                if item.name.startswith(name) and item.is_file(follow_symlinks=False):
+                    with files.Source(item.path) as source:
+                        if source.digest() == sha256:
+                            return item.name
+        return ''
+
     def park(self, entry, reason):
         """See `ISpool`."""
         with self._translated():
             self._park(self._in('new', entry.name), entry.name, reason)
 
     def _park(self, path, name, reason):
+        self.journal.parked(name=name, reason=reason)
         self._make_directories(PARKED)
         filed = files.move(path, self._in(PARKED), name)
         draft = files.draft(self._in(FILING), io.BytesIO(reason.encode('utf-8', 'replace')))
         os.replace(draft, self._in(PARKED, _reason_name(filed)))
         files.sync_directories(self._in(PARKED))
+
+    def retry(self, name):
+        """See `ISpool`."""
+        with self._translated():
+            try:
+                files.rename_exclusively(self._in(PARKED, name), self._in('new', name))
+            except FileNotFoundError:
+                raise FileError(
+                    f'{printable(name)} is not parked', hint='"zeit-cds status" shows what is.'
+                ) from None
+            except FileExistsError:
+                raise FileError(
+                    f'A newer {printable(name)} waits in new/ already',
+                    hint='Let it be delivered, then decide which one is right.',
+                ) from None
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._in(PARKED, _reason_name(name)))
+            files.sync_directories(self._in('new'), self._in(PARKED))
+            self.journal.retried(name=name)
 
     def put(self, name, data):
         """See `ISpool`."""
@@ -260,20 +267,3 @@ class Spool:
 
 def _reason_name(name):
     return names.with_suffix(f'.{name}', '.reason')
-
-
-def _entry(name, found):
-    return Entry(name, found.st_size, found.st_ctime)
-
-
-def by_arrival(entry):
-    """The key to sort entries by: what came first, and of the same moment by name."""
-    return entry.arrived, entry.name
-
-
-def _by_name(entry):
-    return entry.name
-
-
-def _kind(mode):
-    return next((words for test, words in _KINDS if test(mode)), 'a device')

@@ -16,8 +16,9 @@ import unittest.mock
 from zope.interface.verify import verifyObject
 
 from zeit.cds import errors, files, interfaces
+from zeit.cds.entries import Entry, by_arrival
 from zeit.cds.files import Source
-from zeit.cds.spool import Entry, Spool, by_arrival
+from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 
 

@@ -1,0 +1,70 @@
+"""What waits in a directory: which files will be sent, and what never will."""
+
+import dataclasses
+import os
+import stat
+
+import zope.interface
+
+from zeit.cds.interfaces import IEntry
+
+
+#: How each sort of thing that is never sent is called in a message.
+_KINDS = (
+    (stat.S_ISDIR, 'a directory'),
+    (stat.S_ISLNK, 'a symbolic link'),
+    (stat.S_ISFIFO, 'a FIFO'),
+    (stat.S_ISSOCK, 'a socket'),
+)
+
+
+@zope.interface.implementer(IEntry)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """See `IEntry`."""
+
+    name: str
+    size: int
+    arrived: float
+    version: tuple = ()
+
+
+def scan(directory):
+    """Return what is in `directory`: (list of `IEntry`, sorted list of (name, reason) that stays).
+
+    Only the inodes are looked at; dot files are left out.  Raises OSError.
+    """
+    found, ignored = [], []
+    with os.scandir(directory) as items:
+        for item in items:
+            if item.name.startswith('.'):
+                continue
+            try:
+                status = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # taken away since the directory was read
+            if stat.S_ISREG(status.st_mode):
+                found.append(entry(item.name, status))
+            else:
+                ignored.append((item.name, f'is {_kind(status.st_mode)}, not a regular file'))
+    return found, sorted(ignored)
+
+
+def entry(name, found):
+    """Return the `IEntry` of a file with the `os.stat_result` `found`."""
+    version = found.st_ino, found.st_size, found.st_mtime_ns
+    return Entry(name, found.st_size, found.st_ctime, version)
+
+
+def by_arrival(entry):
+    """The key to sort entries by: what came first, and of the same moment by name."""
+    return entry.arrived, entry.name
+
+
+def by_name(entry):
+    """The key to sort entries by name."""
+    return entry.name
+
+
+def _kind(mode):
+    return next((words for test, words in _KINDS if test(mode)), 'a device')

@@ -1,0 +1,219 @@
+"""What a spool remembers: a journal that is only ever appended to, and durable line by line.
+
+It answers three questions.  *Is this ours?*  Every token is written down before anything that
+carries it is made on a server; so the next run of the same spool, which holds the spool's lock and
+thereby knows that no other run lives, may clean up what it finds under a token that is in here.
+*Was it delivered?*  Each delivery leaves a receipt.  *How often has it failed?*
+
+One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
+
+    journal     the first line of a file: the inodes of the file and its directory
+    token       TOKEN is about to be used on TARGET
+    clean       nothing of TOKEN is left on TARGET
+    uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared
+    aside       what stood under NAME is about to be renamed to ASIDE
+    tidied      it does not stand there any more
+    delivered   NAME is complete on TARGET and filed: the receipt
+    abandoned   an upload of NAME whose end is not known any more, or does not matter
+    failed      the server refused NAME, in the version VERSION
+    parked, retried    NAME was put away, was brought back
+
+A file that was copied, with the spool around it, has other inodes than its first line says: its
+tokens belong to the original, and nothing is adopted from it.
+"""
+
+import logging
+
+from zeit.cds import jsonlog, names
+
+
+log = logging.getLogger(__name__)
+
+#: So many of the latest tokens are still known as ours after a file was put away.  Older ones could
+#: only be met again if a command of a long dead session arrived.
+TOKENS = 200
+
+
+class Journal:
+    """The journal in `directory`; a context manager.
+
+    Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
+    (`receipts`) needs no lock.  All methods that write return when the entry is on the disk, and
+    raise `SpoolError` if it does not get there.
+    """
+
+    def __init__(self, directory, *, limit=jsonlog.LIMIT):
+        self._log = jsonlog.JSONLog(directory, limit=limit)
+        #: Target by token, in the order of time, and the tokens that may have left something.
+        self._tokens = {}
+        self._open = {}
+        #: Entries by (target, name); (version, number) by name.
+        self._uploads = {}
+        self._asides = {}
+        self._failures = {}
+
+    def __repr__(self):
+        return f'<Journal in {self._log!r}>'
+
+    def __enter__(self):
+        try:
+            for entry in self._log.open():
+                self._learn(entry)
+            if self._log.is_full:
+                self._log.rotate(self._unfinished())
+        except BaseException:
+            self._log.close()
+            raise
+        return self
+
+    def __exit__(self, *exc_info):
+        self._log.close()
+
+    def _note(self, kind, **fields):
+        self._learn(self._log.append(kind, **fields))
+
+    def _learn(self, entry):
+        learn = getattr(self, f'_learn_{entry.get("kind")}', None)
+        if learn is not None:
+            try:
+                learn(entry)
+            except (KeyError, TypeError):
+                log.warning('An entry of the journal is damaged and left out: %s', entry)
+
+    def _unfinished(self):
+        tokens = [*self._tokens][-TOKENS:]
+        tokens += [token for token in self._open if token not in tokens]
+        for token in tokens:
+            target = self._tokens[token]
+            yield {'kind': 'token', 'token': token, 'target': target}
+            if token not in self._open:
+                yield {'kind': 'clean', 'token': token}
+        yield from self._uploads.values()
+        yield from self._asides.values()
+        for name, (version, number) in self._failures.items():
+            yield {'kind': 'failed', 'name': name, 'version': version, 'number': number}
+
+    # Tokens
+
+    def new_token(self, target):
+        """Return a token that is written down as ours on `target` (str, which one)."""
+        token = names.new_token()
+        self._note('token', token=token, target=target)
+        return token
+
+    def _learn_token(self, entry):
+        self._tokens[entry['token']] = self._open[entry['token']] = entry['target']
+
+    def clean(self, token):
+        """Remember that nothing of `token` is left."""
+        self._note('clean', token=token)
+
+    def _learn_clean(self, entry):
+        self._open.pop(entry['token'], None)
+
+    def tokens(self, target):
+        """Return the set of tokens that were ever ours on `target`, as far as is remembered."""
+        return {token for token, where in self._tokens.items() if where == target}
+
+    def open_tokens(self, target):
+        """Return those of them, in the order of time, that may have left something there."""
+        return [token for token, where in self._open.items() if where == target]
+
+    # Deliveries
+
+    def uploaded(self, *, target, name, temporary, size, sha256, reply):
+        """Remember that the server has all of a file; it gets its real name next.
+
+        `temporary` is its name until then, '' if it has none.  `size` in bytes, `sha256` in
+        hexadecimal digits ('' if it is not known), `reply` the server's final word.
+        """
+        self._note(
+            'uploaded',
+            target=target,
+            name=name,
+            temporary=temporary,
+            size=size,
+            sha256=sha256,
+            reply=reply,
+        )
+
+    def _learn_uploaded(self, entry):
+        self._uploads[entry['target'], entry['name']] = entry
+
+    def uploads(self, target):
+        """Return the entries of uploads to `target`, by name, whose end is not known."""
+        return {name: entry for (where, name), entry in self._uploads.items() if where == target}
+
+    def aside(self, *, target, name, aside):
+        """Remember that what stands under `name` on the server is renamed to `aside`."""
+        self._note('aside', target=target, name=name, aside=aside)
+
+    def _learn_aside(self, entry):
+        self._asides[entry['target'], entry['name']] = entry
+
+    def tidied(self, *, target, name):
+        """Remember that nothing stands aside for `name` any more."""
+        self._note('tidied', target=target, name=name)
+
+    def _learn_tidied(self, entry):
+        self._asides.pop((entry['target'], entry['name']), None)
+
+    def asides(self, target):
+        """Return the entries of files on `target` that may stand aside, by name."""
+        return {name: entry for (where, name), entry in self._asides.items() if where == target}
+
+    def delivered(self, *, target, name, size, sha256, reply, filed_as):
+        """Write the receipt of a file that is complete on `target` and filed as `filed_as`."""
+        self._note(
+            'delivered',
+            target=target,
+            name=name,
+            size=size,
+            sha256=sha256,
+            reply=reply,
+            filed_as=filed_as,
+        )
+
+    def _learn_delivered(self, entry):
+        self._learn_abandoned(entry)
+        self._failures.pop(entry['name'], None)
+
+    def abandoned(self, *, target, name):
+        """Remember that an upload's end is of no interest any more."""
+        self._note('abandoned', target=target, name=name)
+
+    def _learn_abandoned(self, entry):
+        self._uploads.pop((entry['target'], entry['name']), None)
+
+    # Failures
+
+    def failed(self, *, name, version, reason):
+        """Count a refusal of `name` in this `version` (list); return how many there are."""
+        self._note('failed', name=name, version=list(version), reason=reason)
+        return self._failures[name][1]
+
+    def _learn_failed(self, entry):
+        name, version = entry['name'], entry['version']
+        known, number = self._failures.get(name, (version, 0))
+        number = number + 1 if known == version else 1
+        self._failures[name] = (version, max(number, entry.get('number', 1)))
+
+    def parked(self, *, name, reason):
+        """Remember that a file was put away."""
+        self._note('parked', name=name, reason=reason)
+
+    def retried(self, *, name):
+        """Remember that a file was brought back: its failures do not count any more."""
+        self._note('retried', name=name)
+
+    def _learn_parked(self, entry):
+        self._failures.pop(entry['name'], None)
+
+    _learn_retried = _learn_parked
+
+
+def receipts(directory, name):
+    """Yield the receipts of all deliveries of `name`, oldest first: dictionaries, as written."""
+    for entry in jsonlog.entries(directory):
+        if entry.get('kind') == 'delivered' and entry.get('name') == name:
+            yield entry

@@ -1,0 +1,175 @@
+"""A file of JSON objects, one on each line, that is only appended to: durable, bounded, repairable.
+
+The first line tells the inodes of the file and of its directory.  A file that was copied, or
+restored from a backup, has other ones than it says, and is known as a copy by that.
+"""
+
+import datetime
+import json
+import logging
+import os
+
+from zeit.cds.errors import SpoolError
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: A file longer than this, in bytes, is put away when it is opened; so many old ones are kept.
+LIMIT = 4 * 1024 * 1024
+KEPT = 8
+
+
+class JSONLog:
+    """The file `name` in `directory`, to be opened by one process at a time.
+
+    Methods raise `SpoolError` when the file system refuses.
+    """
+
+    def __init__(self, directory, *, name='journal', limit=LIMIT):
+        self._directory = os.fspath(directory)
+        self._path = os.path.join(self._directory, name)
+        self._limit = limit
+        self._descriptor = None
+        self._length = 0
+
+    def __repr__(self):
+        return f'<JSONLog {self._path!r}, {self._length} bytes>'
+
+    @property
+    def is_full(self):
+        """True when it is time to `rotate`."""
+        return self._length > self._limit
+
+    def open(self):
+        """Open the file, or begin a new one; return its entries (a list of dictionaries).
+
+        Half a line at the end, from a write that was cut off, is removed.  A copy is put away and
+        a new file begun: then there are no entries.
+        """
+        try:
+            return self._open()
+        except OSError as error:
+            self.close()
+            raise self._unusable(error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self):
+        if not os.path.exists(self._path) and os.path.exists(f'{self._path}.1'):
+            os.rename(f'{self._path}.1', self._path)  # a rotation was killed half-way
+        if not os.path.exists(self._path):
+            self._begin([])
+            return []
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        with open(self._path, 'rb') as file:
+            content = file.read()
+        self._length = content.rfind(b'\n') + 1
+        if self._length < len(content):
+            log.warning('Half a line at the end of %s is cut off', printable(self._path))
+            os.ftruncate(self._descriptor, self._length)
+        found = list(_parse(content[: self._length], self._path))
+        if found and found[0].get('inodes') == self._inodes():
+            return found
+        log.warning(
+            'This spool was copied or restored: nothing on a server is taken for its own (%s)',
+            printable(self._path),
+        )
+        self._start_over([])
+        return []
+
+    def close(self):
+        """Close the file; may be called again."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def rotate(self, carried):
+        """Put the file away and begin a new one with the entries `carried`."""
+        try:
+            self._start_over(carried)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _start_over(self, carried):
+        self.close()
+        for number in range(KEPT, 0, -1):
+            older = self._path if number == 1 else f'{self._path}.{number - 1}'
+            if os.path.exists(older):
+                os.replace(older, f'{self._path}.{number}')
+        self._begin(carried)
+
+    def _begin(self, carried):
+        """Make a new file, which gets its name when it is complete."""
+        draft = f'{self._path}.draft'
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._descriptor = os.open(draft, flags, 0o600)
+        os.fchmod(self._descriptor, os.stat(self._directory).st_mode & 0o666)
+        self._length = 0
+        first = {'kind': 'journal', 'version': 1, 'inodes': self._inodes()}
+        self._write([first, *carried])
+        os.rename(draft, self._path)
+        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _inodes(self):
+        return [os.fstat(self._descriptor).st_ino, os.stat(self._directory).st_ino]
+
+    def append(self, kind, **fields):
+        """Add an entry, durable on return; return it."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds')
+        entry = {'kind': kind, 'at': now, **fields}
+        try:
+            self._write([entry])
+        except OSError as error:
+            raise self._unusable(error) from error
+        return entry
+
+    def _write(self, added):
+        data = memoryview(b''.join(json.dumps(entry).encode('ascii') + b'\n' for entry in added))
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(self._descriptor, data[written:])
+            os.fsync(self._descriptor)
+        except OSError:
+            os.ftruncate(self._descriptor, self._length)
+            raise
+        self._length += len(data)
+
+    def _unusable(self, error):
+        return SpoolError(
+            f'The journal {printable(self._path)} cannot be used: {error.strerror}',
+            hint='Without it nothing is sent: check owner, mode and free space.',
+        )
+
+
+def entries(directory, *, name='journal'):
+    """Yield the entries of the file `name` and of those put away before it, oldest first.
+
+    It reads only, and needs no lock: half a last line is somebody writing at this moment.
+    """
+    path = os.path.join(os.fspath(directory), name)
+    for where in (*(f'{path}.{number}' for number in range(KEPT, 0, -1)), path):
+        try:
+            with open(where, 'rb') as file:
+                content = file.read()
+        except FileNotFoundError:
+            continue
+        yield from _parse(content[: content.rfind(b'\n') + 1], where)
+
+
+def _parse(content, path):
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        if isinstance(entry, dict):
+            yield entry
+        else:
+            log.warning('Line %s of %s is damaged and left out', number, printable(path))
