@@ -1,32 +1,25 @@
-"""One file onto an FTP server, for sure: send, compare, rename.
-
-The file goes under a temporary name; it is complete when the server has confirmed the upload and
-tells the same size.  Only then it gets its real name.
-"""
+"""How one file gets onto a server: sent, compared, written down, given its name."""
 
 import dataclasses
 import logging
 
+import zope.interface
+
 from zeit.cds import names
 from zeit.cds.errors import (
-    ConnectionLost,
+    LOST,
     Error,
     PermanentError,
-    RemoteProtocolError,
     ReplyLost,
-    ServerError,
-    ServiceClosing,
     SizeMismatch,
     TargetExists,
 )
+from zeit.cds.interfaces import ILedger
 from zeit.cds.plan import Outcome
 from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
-
-#: After one of these the connection is gone, and nothing is known about the command's effect.
-LOST = (ConnectionLost, RemoteProtocolError, ServiceClosing)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,32 +36,38 @@ class Delivery:
     exists: str = 'replace'
 
 
-class Sender:
-    """Delivers files by means of a session; `options` is a `Delivery`."""
+@zope.interface.implementer(ILedger)
+class NoLedger:
+    """A ledger that remembers nothing: see `ILedger`."""
 
-    def __init__(self, session, options):
+    def uploaded(self, name, **details):
+        """See `ILedger`."""
+
+    def abandoned(self, name):
+        """See `ILedger`."""
+
+    def aside(self, name, aside):
+        """See `ILedger`."""
+
+    def tidied(self, name):
+        """See `ILedger`."""
+
+
+class Courier:
+    """Delivers over a session; `token` marks what it makes, `ledger` remembers what matters."""
+
+    def __init__(self, session, delivery, *, token, ledger):
         self._session = session
-        self._options = options
-        self._token = names.new_token()
+        self._delivery = delivery
+        self._token = token
+        self._ledger = ledger
         self._number = 0
 
     def __repr__(self):
-        return f'<Sender {self._token}, {self._number} so far>'
-
-    def store(self, name, content):
-        """Send the binary file `content` under exactly this name."""
-        began = []
-        try:
-            sent, _ = self._session.upload(name, content, began=began.append)
-            if self._options.size_check:
-                self._compare(name, sent)
-        except BaseException:
-            for each in began:
-                self._session.discard(each)
-            raise
+        return f'<Courier {self._token}, {self._number} sent>'
 
     def attempt(self, job, source):
-        """Deliver a job from its open source; return the `Outcome`."""
+        """Deliver the open `source` as `job.name`; return the `IOutcome`."""
         try:
             return Outcome(job=job, source=source, reply=self._deliver(job.name, source))
         except Error as error:
@@ -76,19 +75,26 @@ class Sender:
 
     def _deliver(self, name, source):
         """Send, compare, rename; return the server's final word on the upload."""
-        remote = name
-        if self._options.temporary:
+        temporary = ''
+        if self._delivery.temporary:
             self._number += 1
-            remote = names.temporary(name, token=self._token, number=self._number)
-        began = []
+            temporary = names.temporary(name, token=self._token, number=self._number)
+        began, noted = [], False
         try:
-            reply = self._send(remote, source, began=began.append)
+            reply = self._send(temporary or name, source, began=began.append)
             source.verify()
-            if remote != name:
-                self._publish(remote, name, source.size)
+            noted = True
+            self._ledger.uploaded(
+                name, temporary=temporary, size=source.size, sha256=source.sha256, reply=reply
+            )
+            if temporary:
+                self._publish(temporary, name, source.size)
         except BaseException:
-            for each in began:
-                self._session.discard(each)
+            if noted:
+                # Before the temporary is deleted: a run after a crash takes one that is gone for
+                # one that got its name.
+                self._ledger.abandoned(name)
+            self._session.litter += began
             raise
         return reply
 
@@ -97,7 +103,7 @@ class Sender:
             sent, reply = self._session.upload(name, source, began=began)
             reply = reply.text
         except ReplyLost as error:
-            if not self._options.size_check:
+            if not self._delivery.size_check:
                 raise
             log.debug('%s', printable(error.message))
             sent, reply = error.sent, ''
@@ -106,26 +112,9 @@ class Sender:
                 f'The file was announced with {source.size} bytes, but {sent} were read',
                 hint='It changed while it was sent; the next run sends it again.',
             )
-        if self._options.size_check:
-            self._compare(name, sent)
+        if self._delivery.size_check:
+            self._session.compare(name, sent)
         return reply
-
-    def _compare(self, name, sent):
-        try:
-            size = self._session.size(name)
-        except ServerError as error:
-            if isinstance(error, ServiceClosing):
-                raise
-            raise SizeMismatch(
-                f'The server does not tell the size of the file: {error.message}',
-                hint='If it never does, size_check="no" trusts its final reply alone.',
-            ) from error
-        if size != sent:
-            there = 'no file' if size is None else f'{size} bytes'
-            raise SizeMismatch(
-                f'{sent} bytes were sent, but the server has {there}',
-                hint='The incomplete file is not used; the next run sends it again.',
-            )
 
     def _publish(self, temporary, name, size):
         """Give a complete upload its real name."""
@@ -137,21 +126,38 @@ class Sender:
                 error.hint = 'For a server that cannot rename, set temporary="no".'
                 error.add_note(error.hint)
                 raise
-            if self._options.exists == 'park':
+            if self._delivery.exists == 'park':
                 raise TargetExists(
                     f'The server has a file of that name already: {error.message}',
                     hint='With exists="replace" it would be replaced.',
                 ) from error
         # The server does not overwrite: first the old file aside, then the new one in.
         old = names.aside(name, token=self._token)
+        self._ledger.aside(name, old)
         self._session.rename(name, old)
         try:
             self._rename_for_sure(temporary, name, size)
         except BaseException:
-            self._session.rename(old, name)
+            self._restore(old, name)
             raise
-        self._session.discard(old)
+        self._session.litter.append(old)
         self._session.sweep()
+        if old not in self._session.litter:
+            self._ledger.tidied(name)
+
+    def _restore(self, old, name):
+        """Give the older file its name back, if it is free."""
+        try:
+            if self._session.size(name) is None:
+                self._session.rename(old, name)
+            self._ledger.tidied(name)
+        except Error as error:
+            log.warning(
+                'The older %s stands on the server as %s; the next run puts it back: %s',
+                printable(name),
+                printable(old),
+                printable(error.message),
+            )
 
     def _rename_for_sure(self, temporary, name, size):
         """Rename; where the answer is lost, find out whether it happened."""

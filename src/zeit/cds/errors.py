@@ -130,16 +130,28 @@ class TargetExists(FileError):
     """There is a file of that name on the server, and it is not to be replaced."""
 
 
+class DeadlinePassed(Error):
+    """The run has used up its time."""
+
+    exit_code = UNAVAILABLE
+    transient = True
+
+
 class Locked(Error):
-    """Somebody else holds a lock file on the server."""
+    """Somebody else holds the lock `name` on the server; `holder` says who, and since when.
+
+    `lost` is True if it was ours when the run began.
+    """
 
     exit_code = COME_BACK_LATER
     transient = True
 
-    def __init__(self, name, *, holder='', hint=''):
-        super().__init__(f"'{name}' lockfile exists", hint=hint)
+    def __init__(self, name, *, holder='', lost=False, hint=''):
+        what = 'changed hands during the run' if lost else 'lockfile exists'
+        super().__init__(f"'{name}' {what}", hint=hint)
         self.name = name
         self.holder = holder
+        self.lost = lost
 
 
 class LockLeftBehind(Error):
@@ -183,6 +195,10 @@ class DataConnectionRefused(ConnectionLost):
     """The control connection works, but no data connection could be made."""
 
 
+class ServiceClosing(ConnectionLost):
+    """The server ends the connection: 421 (RFC 959 section 5.4), in place of any answer."""
+
+
 class ReplyLost(ConnectionLost):
     """All `sent` bytes of a file went out, but the server's final word did not come in."""
 
@@ -215,12 +231,6 @@ class TemporaryError(ServerError):
     transient = True
 
 
-class ServiceClosing(TemporaryError):
-    """The server ends the connection: 421 (RFC 959 section 5.4)."""
-
-    exit_code = UNAVAILABLE
-
-
 class ServerFull(ServerError):
     """The server has no room: 452 or 552 (RFC 959 section 4.2.2)."""
 
@@ -235,6 +245,10 @@ _CONNECT_HINTS = {
     errno.EHOSTUNREACH: 'There is no route to the host: check the network.',
     errno.ENETUNREACH: 'There is no route to the network: check the network.',
 }
+
+
+#: After one of these the connection is gone, and nothing is known about the command's effect.
+LOST = (ConnectionLost, RemoteProtocolError)
 
 
 def from_os(error, *, doing, cls=FTPOSError, timeout=None):

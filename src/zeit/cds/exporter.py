@@ -1,86 +1,97 @@
 """One export: what waits in a spool goes to a target, under the lock `write`."""
 
-import dataclasses
 import logging
+import time
 
 import zope.component
-import zope.event
+import zope.component.event  # connects zope.event with the registry's subscribers
 import zope.interface
 
 from zeit.cds import names
-from zeit.cds.errors import Error, Locked, SourceGone, SpoolBusy, SpoolError, TargetExists
+from zeit.cds.errors import (
+    DeadlinePassed,
+    Error,
+    FileError,
+    NameRefused,
+    ServerError,
+    ServerFull,
+    SizeMismatch,
+    SourceGone,
+    TargetExists,
+)
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
-from zeit.cds.lock import Lock
-from zeit.cds.plan import Job, Plan
-from zeit.cds.report import ExchangeFinished, FileExported, Report, Result
-from zeit.cds.text import plural, printable
+from zeit.cds.ledger import Ledger, was_delivered
+from zeit.cds.leftovers import Leftovers
+from zeit.cds.lock import HURRY, Lock
+from zeit.cds.plan import Job, Options, Plan
+from zeit.cds.record import Record
+from zeit.cds.report import FileExported
+from zeit.cds.text import printable
 
+
+__all__ = ['Exporter', 'Options']
 
 log = logging.getLogger(__name__)
 
-#: Errors that have nothing to do with the server.
-_LOCAL = (SpoolError, SpoolBusy)
+#: For cleaning up there are so many seconds, however many the run has left.
+CLEAN_UP = 60
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a run works.
-
-    `order`: 'arrival' or 'name'.  `strict`: stop at the first file that is not delivered.
-    `max_files`, `max_bytes`: bounds of one run, None for none.  `empty`: what becomes of files
-    without content: 'send', 'park' or 'skip'.  `dry_run`: look at everything, change nothing.
-    """
-
-    order: str = 'arrival'
-    strict: bool = False
-    max_files: int | None = None
-    max_bytes: int | None = None
-    empty: str = 'send'
-    dry_run: bool = False
+#: What speaks against the file.
+_AGAINST_THE_FILE = (ServerError, NameRefused, SizeMismatch)
 
 
 @zope.interface.implementer(IExporter)
 @zope.component.adapter(ISpool, ITarget)
 class Exporter:
-    """See `IExporter`."""
+    """See `IExporter`.
 
-    def __init__(self, spool, target):
+    `clock` tells monotonic seconds, `wait` waits for some; both are for tests.
+    """
+
+    def __init__(self, spool, target, *, clock=time.monotonic, wait=time.sleep):
         self.spool = spool
         self.target = target
+        self._clock = clock
+        self._wait = wait
 
     def __repr__(self):
         return f'<Exporter from {self.spool!r} to {self.target!r}>'
 
     def run_once(self, options=None):
         """See `IExporter`."""
-        run = _Run(self.spool, self.target, options or Options())
+        options = options or Options()
+        run = _Run(self.spool, self.target, options, clock=self._clock, wait=self._wait)
         run.make()
-        return run.report
+        return run.record.report
 
 
 class _Run:
-    """One run: its report, and the steps that fill it."""
+    """One run: the steps, in the order in which they happen."""
 
-    def __init__(self, spool, target, options):
+    def __init__(self, spool, target, options, *, clock, wait):
         self.spool = spool
         self.target = target
         self.options = options
-        self.report = Report()
+        self.clock = clock
+        self.wait = wait
+        self.end = clock() + options.deadline if options.deadline else None
+        self.record = Record(spool, target)
         self.plan = None
+        self.ledger = None
 
     def make(self):
         try:
             with self.spool.run():
                 log.info('Accessed filestore %s', printable(str(self.spool.path)))
+                self.ledger = Ledger(self.spool.journal, url=self.target.url)
                 jobs = self._jobs()
-                if jobs:
+                if jobs or self.spool.journal.open_tokens(self.target.url):
                     self._connect(jobs)
                 else:
                     log.info('No new files to export.')
         except Error as error:
-            self._give_up(error)
-        self._say_goodbye()
-        _notify(ExchangeFinished(spool=self.spool, target=self.target, report=self.report))
+            self.record.given_up(error)
+        self.record.finish()
 
     # What is to be done
 
@@ -88,23 +99,21 @@ class _Run:
         """Return the jobs of this run; what cannot be one is in the report already."""
         entries, ignored = self.spool.pending(order=self.options.order)
         for name, reason in ignored:
-            log.warning('Not sent: %s %s', printable(name), reason)
-            self._result(name, 'skipped', reason=reason)
+            self.record.skipped(name, reason)
         return [self._job(entry) for entry in entries if self._is_wanted(entry)]
 
     def _is_wanted(self, entry):
         try:
             self.target.check(entry.name)
         except Error as error:
-            self._failed(entry.name, error, size=entry.size)
+            self._failed(entry, error)
             return False
         if entry.size or self.options.empty == 'send':
             return True
         if self.options.empty == 'park' and not self.options.dry_run:
             self._park(entry, 'The file is empty.')
         else:
-            log.warning('Not sent: %s is empty', printable(entry.name))
-            self._result(entry.name, 'skipped', reason='it is empty')
+            self.record.skipped(entry.name, 'is empty')
         return False
 
     def _job(self, entry):
@@ -121,30 +130,59 @@ class _Run:
         log.info('Connecting to CDS FTP server (%s)', self.target.title)
         session = self.target.open()
         try:
-            lock = Lock(session, token=names.new_token())
-            lock.look()
+            if self.end is not None:
+                session.bound(self.end - self.clock())
             if self.options.dry_run:
-                self._pretend(jobs)
+                self._pretend(session, jobs)
             else:
-                self._under_lock(lock, session, jobs)
+                self._export(session, jobs)
+        except Error:
+            session.bound(CLEAN_UP)
+            raise
+        except BaseException:
+            session.bound(HURRY)
+            raise
         finally:
             session.close()
         log.info('Disconnected from CDS FTP server')
 
-    def _pretend(self, jobs):
+    def _pretend(self, session, jobs):
+        self._lock(session, token='').look()
         for job in jobs[: self.options.max_files]:
             log.info('Would upload: %s', printable(job.name))
-            self._result(job.name, 'planned', size=job.size)
+            self.record.result(job.name, 'planned', size=job.size)
 
-    def _under_lock(self, lock, session, jobs):
+    def _lock(self, session, *, token):
+        return Lock(session, token=token, wait=self.wait, clock=self.clock)
+
+    def _export(self, session, jobs):
+        journal, url = self.spool.journal, self.target.url
+        leftovers = Leftovers(
+            session, journal=journal, target=url, wait=self.wait, clock=self.clock
+        )
+        present = leftovers.remove()
+        if not jobs:
+            log.info('No new files to export.')
+            return
+        self._lock(session, token='').look(present=present)
+        token = journal.new_token(url)
+        self._under_lock(self._lock(session, token=token), session, jobs, token=token)
+        if not session.litter:
+            journal.clean(token)
+
+    def _under_lock(self, lock, session, jobs, *, token):
         try:
             log.info('Creating lock file: %s', names.WRITE)
             lock.create()
             log.info('Lock file successfully created: %s', names.WRITE)
-            self._deliver(session, jobs)
+            self._deliver(session, self._settle_uncertain(session, jobs), lock, token=token)
         except Error as error:
             # Noted before the lock is removed: that may fail for the same reason.
-            self._give_up(error)
+            self.record.given_up(error)
+            session.bound(CLEAN_UP)
+        except BaseException:
+            session.bound(HURRY)
+            raise
         finally:
             self._release(lock)
 
@@ -154,7 +192,29 @@ class _Run:
             if lock.release():
                 log.info('Lock file successfully removed: %s', names.WRITE)
 
-    def _deliver(self, session, jobs):
+    def _settle_uncertain(self, session, jobs):
+        """Return the jobs without those that an earlier run delivered, but did not file."""
+        uncertain = self.ledger.uncertain()
+        left = []
+        for job in jobs:
+            upload = uncertain.pop(job.name, None)
+            left += [job] if upload is None else self._once_more(session, job, upload)
+        self.ledger.settle(uncertain, spool=self.spool)
+        return left
+
+    def _once_more(self, session, job, upload):
+        """Return what is still to be done about `job`, which an earlier run may have delivered."""
+        try:
+            with job.open() as source:
+                if was_delivered(upload, source, name=job.name, session=session):
+                    log.info('Delivered by an earlier run: %s', printable(job.name))
+                    newer = self._file(job, source, upload=upload)
+                    return [newer] if newer else []
+        except (FileError, ServerError) as error:
+            log.debug('It is sent again: %s', printable(error.message))
+        return [job]
+
+    def _deliver(self, session, jobs, lock, *, token):
         options = self.options
         self.plan = Plan(
             jobs,
@@ -163,10 +223,14 @@ class _Run:
             max_bytes=options.max_bytes,
             started=self._started,
         )
-        outcomes = session.run(self.plan)
+        outcomes = session.run(self.plan, token=token, ledger=self.ledger)
         try:
             for outcome in outcomes:
                 self._settle(outcome)
+                if self.end is not None and self.clock() >= self.end:
+                    self.plan.stop(DeadlinePassed('The run has used up its time'))
+                if self.plan.stopped is None:
+                    lock.watch()
         finally:
             outcomes.close()
         if self.plan.limited:
@@ -184,82 +248,46 @@ class _Run:
         job, error = outcome.job, outcome.error
         again = self.plan.settle(outcome)
         if error is None:
-            self._file(job, outcome.source)
+            newer = self._file(job, outcome.source)
+            if newer is not None:
+                self.plan.insert(newer)
         elif again:
             log.info('Not yet delivered: %s: %s', printable(job.name), printable(error.message))
         elif isinstance(error, SourceGone):
-            log.info('It has disappeared from the spool: %s', printable(job.name))
-            self._result(job.name, 'gone', reason=error.message)
+            self.record.gone(job.name, error)
         elif isinstance(error, TargetExists):
             self._park(job.entry, error.message)
         else:
-            self._failed(job.name, error, size=job.size)
+            self._failed(job.entry, error)
 
-    def _file(self, job, source):
+    def _file(self, job, source, *, upload=None):
+        """File what was delivered; return the job for a newer version that came in, or None."""
         try:
             filed, newer = self.spool.done(job.entry, source)
+            self.ledger.delivered(job.name, filed_as=filed, upload=upload)
         except Error as error:
-            # It is on the server, but still in the spool: the next run sends it again.
-            self._failed(job.name, error, size=job.size)
-            self.plan.stop(error)
+            # It is on the server; the next run finds that out, or sends it again.
+            self.record.failed(job.name, error, size=job.size)
+            raise
+        as_what = '' if filed == job.name else f' (as {printable(filed)})'
+        log.info("Moved from 'new' to 'cur': %s%s", printable(job.name), as_what)
+        result = self.record.result(job.name, 'delivered', size=source.size, filed_as=filed)
+        self.record.notify(FileExported(spool=self.spool, target=self.target, result=result))
+        if newer is None:
+            return None
+        log.info('A newer version came in meanwhile: %s', printable(job.name))
+        return self._job(newer)
+
+    def _failed(self, entry, error):
+        self.record.failed(entry.name, error, size=entry.size)
+        against = isinstance(error, _AGAINST_THE_FILE) and not isinstance(error, ServerFull)
+        if not against or self.options.dry_run or not self.options.park_after:
             return
-        name = printable(job.name)
-        if filed == job.name:
-            log.info("Moved from 'new' to 'cur': %s", name)
-        else:
-            log.info("Moved from 'new' to 'cur': %s (as %s)", name, printable(filed))
-        result = self._result(job.name, 'delivered', size=source.size, filed_as=filed)
-        _notify(FileExported(spool=self.spool, target=self.target, result=result))
-        if newer is not None:
-            log.info('A newer version came in meanwhile: %s', name)
-            self.plan.insert(self._job(newer))
-
-    # What is said about it
-
-    def _result(self, name, status, **details):
-        result = Result(name=name, status=status, **details)
-        self.report.results.append(result)
-        return result
-
-    def _failed(self, name, error, *, size):
-        reason = printable(error.advice, limit=500)
-        log.error('Not delivered: %s: %s', printable(name), reason)
-        log.debug('The reason', exc_info=error)
-        self._result(name, 'failed', size=size, reason=reason)
+        journal = self.spool.journal
+        number = journal.failed(name=entry.name, version=entry.version, reason=error.message)
+        if number >= self.options.park_after:
+            self._park(entry, f'Refused in {number} runs, the last time: {error.message}')
 
     def _park(self, entry, reason):
         self.spool.park(entry, reason)
-        log.error('Parked: %s: %s', printable(entry.name), printable(reason))
-        self._result(entry.name, 'parked', size=entry.size, reason=printable(reason))
-
-    def _give_up(self, error):
-        self.report.errors.append(error)
-        if isinstance(error, Locked):
-            log.warning("Cannot access CDS FTP server as '%s' lockfile exists.", error.name)
-            log.debug('%s', error.holder)
-        elif isinstance(error, SpoolBusy):
-            log.warning('%s', error.message)
-        elif error.while_connecting:
-            log.error('Could not connect to CDS FTP server.')
-        elif not isinstance(error, _LOCAL):
-            log.error('Error accessing FTP server.')
-
-    def _say_goodbye(self):
-        report = self.report
-        if isinstance(report.error, (Locked, SpoolBusy)):
-            log.warning('Exiting.')
-        elif report.error is not None:
-            log.error('Exiting with exception:', exc_info=report.error)
-        elif report.failed:
-            done, failed = len(report.delivered), plural(len(report.failed), 'file')
-            log.error('Exiting with errors: %s not delivered, %s delivered.', failed, done)
-        else:
-            log.info('Exiting with success.')
-
-
-def _notify(event):
-    """Tell the subscribers; what they do with it is not allowed to change what has happened."""
-    try:
-        zope.event.notify(event)
-    except Exception:  # noqa: BLE001 a subscriber may raise anything
-        log.exception('A subscriber of %s failed.', type(event).__name__)
+        self.record.parked(entry.name, reason, size=entry.size)

@@ -24,13 +24,10 @@ it is still in the spool, unsent, or complete on the server; sent again in doubt
 
 Each part is a component: spools, targets and exporters are named utilities, an exporter adapts
 (`ISpool`, `ITarget`).  Another utility or adapter registered in place of one of them is used
-instead.  What a run may not do is written at the methods below; `zeit.cds.testing` has an in-memory
-target and FTP servers that pass the same contract tests as the real thing.
-
-Errors are those of `zeit.cds.errors`, unless a method says otherwise.
+instead.  `zeit.cds.testing` has a target in memory that passes the same tests as the real thing.
+Errors are those of `zeit.cds.errors`.
 """
 
-import zope.interface
 from zope.interface import Attribute, Interface
 
 
@@ -38,13 +35,13 @@ class ISpool(Interface):
     """A `gocept.filestore` on a local file system, seen by the one who takes files out of it."""
 
     path = Attribute('The directory (`pathlib.Path`) with `tmp/`, `new/` and `cur/`')
+    journal = Attribute('What it remembers (a `zeit.cds.journal.Journal`), during a run')
 
     def run():
         """Return a context manager: inside it, this process is the only run on this spool.
 
-        Entering creates missing sub-directories in an existing spool, checks that everything
-        later needed is allowed and on one file system, and puts back what a killed run left
-        between `new/` and `cur/`.
+        Entering creates missing sub-directories, checks that all that is needed later is allowed
+        and on one file system, and puts back what a killed run left on its way to `cur/`.
 
         Raises `SpoolBusy` at once if another run is active, `SpoolError` if the spool cannot be
         used as it is.  All methods below except `pending` and `status` need an active run.
@@ -74,8 +71,14 @@ class ISpool(Interface):
         `cur/`, too.  On return the move survives a loss of power.  Raises `SpoolError`.
         """
 
+    def filed(name, *, sha256):
+        """Return the name in `cur/` of a file `name` with this SHA-256, or '' if there is none."""
+
     def park(entry, reason):
         """Put an entry that is not to be tried again into `parked/`, the reason beside it."""
+
+    def retry(name):
+        """Bring a parked file back into `new/`.  Raises `FileError` if that is not possible."""
 
     def put(name, data):
         """Put a new file into `new/` under `name`: complete or not at all, durable on return.
@@ -100,12 +103,10 @@ class ISource(Interface):
     """An open file of the spool: a context manager that closes it."""
 
     size = Attribute('Its length in bytes when it was opened')
+    sha256 = Attribute('The SHA-256 of what was read so far, in hexadecimal digits')
 
     def readinto(buffer):
-        """Read into `buffer`; return the number of bytes, 0 at the end.
-
-        Raises `SourceUnreadable`.
-        """
+        """Read into `buffer`; return the number of bytes, 0 at the end; `SourceUnreadable`."""
 
     def verify():
         """Raise `SourceChanged` if the file is not what it was when it was opened."""
@@ -127,6 +128,7 @@ class ITarget(Interface):
     """One directory on one CDS server."""
 
     title = Attribute('The server in words, for the log: no secrets, nothing to escape')
+    url = Attribute('What tells this directory from all others, without secrets (str)')
 
     def check(name):
         """Raise `NameRefused` if a file of this name cannot or must not be sent there."""
@@ -146,13 +148,17 @@ class ISession(Interface):
     It opens, drops and replaces connections by itself: after an error in a transfer, and after any
     reply that cannot be trusted, the next method works on a fresh connection.  For all methods: a
     refused command raises `PermanentError` or `TemporaryError`, a broken or silent connection
-    `ConnectionLost`, anything else that is wrong with the connection another `FTPOSError` or
-    `RemoteProtocolError`.  Only `run` may be called again inside of `run`, namely not at all; the
-    other methods may.
+    another `FTPOSError` or `RemoteProtocolError`.
     """
 
-    def names():
-        """Return the names in the directory, a set of str; what is hidden may be missing."""
+    connections = Attribute('The number of connections made so far')
+    litter = Attribute('Names in the directory that are of no use and could not be deleted')
+
+    def names(*, inside=''):
+        """Return the names in the directory, a set of str; what is hidden may be missing.
+
+        With `inside`, those in the directory of that name.
+        """
 
     def size(name):
         """Return the length of the file in bytes, or None if there is no such file."""
@@ -181,14 +187,22 @@ class ISession(Interface):
     def remove_directory(name):
         """Remove an empty directory."""
 
-    def run(plan):
+    def run(plan, *, token=None, ledger=None):
         """Work on the jobs of `plan`; yield an `IOutcome` for each as it comes.
+
+        `token` is in the name of everything that is made on the way, a new one by default;
+        `ledger` is an `ILedger`, by default one that remembers nothing.
 
         A generator: it asks `plan.next()` for a job when it has a connection free for one, and
         the caller's thread alone touches the plan.  An outcome's source stays open until the
-        next one is asked for.  It ends when the plan has no more jobs; it must be closed when
-        it is left before.  Errors that concern the connection, not the file, are outcomes too:
-        the plan decides whether to go on.
+        next one is asked for.  It must be closed when it is left early.  Errors of the
+        connection are outcomes too: the plan decides whether to go on.
+        """
+
+    def bound(seconds):
+        """From now on everything must be done within so many seconds; replaces an older bound.
+
+        What takes longer raises `DeadlinePassed`.
         """
 
     def refresh():
@@ -196,6 +210,25 @@ class ISession(Interface):
 
     def close():
         """Say goodbye and release everything; never raises, bounded to a few seconds."""
+
+
+class ILedger(Interface):
+    """What must be remembered of a delivery, in case that its end is never seen.
+
+    Each method returns when the entry is durable, and raises `SpoolError` otherwise.
+    """
+
+    def uploaded(name, *, temporary, size, sha256, reply):
+        """The server has all of `name`, as `temporary` ('': as `name`), and gives it its name."""
+
+    def abandoned(name):
+        """It did not, as far as is known; its temporary is going to be deleted."""
+
+    def aside(name, aside):
+        """An older file `name` is going to be renamed to `aside`."""
+
+    def tidied(name):
+        """Nothing of `name` stands aside any more."""
 
 
 class IPlan(Interface):
@@ -215,11 +248,7 @@ class IOutcome(Interface):
 
 
 class IExporter(Interface):
-    """Carries what waits in a spool to a target; adapts (`ISpool`, `ITarget`).
-
-    *At least once*: a file is in `cur/` only after the server's final 2xx and a comparison of
-    sizes; a run that is killed in between sends it again under the same name.
-    """
+    """Carries what waits in a spool to a target; adapts (`ISpool`, `ITarget`)."""
 
     spool = Attribute('The `ISpool`')
     target = Attribute('The `ITarget`')
@@ -227,9 +256,7 @@ class IExporter(Interface):
     def run_once(options=None):
         """Export what waits now; return an `IReport`.
 
-        `options` is a `zeit.cds.exporter.Options`.  Never raises for what the report can say: an
-        unreachable server, a lock, a file that is refused.  It can be called at any time from
-        any process: of two runs on one spool the second one leaves at once.
+        `options` is a `zeit.cds.plan.Options`.  Never raises for what the report can say.
         """
 
 
@@ -237,7 +264,8 @@ class IReport(Interface):
     """What happened to every file of one run."""
 
     results = Attribute('A list of `IResult`, one for each file that was touched')
-    error = Attribute('What ended the run before its time (an `Error`), or None')
+    errors = Attribute('What ended the run before its time, or spoilt its end: a list of `Error`')
+    error = Attribute('The one of them that decides the exit code, or None')
     exit_code = Attribute('The exit code for a command that made this run')
     delivered = Attribute('The names that were delivered')
     failed = Attribute('The names that were not, as (name, reason)')
@@ -270,10 +298,3 @@ class IExchangeFinished(IExchangeEvent):
     """A run has ended, the lock is released."""
 
     report = Attribute('The `IReport`')
-
-
-__all__ = sorted(
-    name
-    for name, value in list(globals().items())
-    if isinstance(value, zope.interface.interface.InterfaceClass) and value is not Interface
-)

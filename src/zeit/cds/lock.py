@@ -2,21 +2,35 @@
 
 A directory is locked by a file `write` (somebody brings files) or `read` (somebody takes files
 away).  If either of them is there, everybody else stops.  Anything of that name counts: a file of
-ours or of somebody else, an empty one, a directory.
+ours or of somebody else, an empty one, a directory.  That is the convention with the partner.
 
-FTP has no way to create a file only if it does not exist.  So: look, create, look again; and never
-remove a lock that does not carry our own token.  The lock file is made under another name and
-renamed, so that it is never seen without its token.
+FTP has no way to create a file only if it does not exist: of eight clients that look and then
+store, most believe that they have the lock.  Between our own exporters there is therefore a
+*guard*, a directory `write.guard`, which is held only while a lock is being made:
+
+    MKD write.T.d, MKD write.T.d/T      T is our token, written into the journal before
+    RNFR write.T.d, RNTO write.guard    rename(2) refuses a target that is not empty: one wins
+    look again                          no `write`, no `read`, now that nobody of us can come
+    STOR write.T, RNFR, RNTO write      a lock is never seen without its token
+    look again                          ours is there, `read` is not
+    RMD write.guard/T, RMD write.guard  neither can hit another's: the first needs our token, the
+                                        second an empty directory, and a held guard is not empty
+
+Whatever this leaves behind when it is killed carries T, and is removed by the next run of the same
+spool, which finds T in its journal; first the staged things, so that no late rename can bring back
+what comes after them.  `docs/lock.txt` has the model that was checked.
 """
 
 import datetime
 import logging
 import os
 import socket
+import time
 
 from zeit.cds import names
-from zeit.cds.errors import Error, Locked, LockLeftBehind, ServerError, ServiceClosing
-from zeit.cds.text import local_time, printable
+from zeit.cds.errors import Error, LockLeftBehind, ServerError
+from zeit.cds.holder import described, is_file
+from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
@@ -24,135 +38,251 @@ log = logging.getLogger(__name__)
 #: Removing is tried so often; each time after the first on a new connection.
 ATTEMPTS = 2
 
+#: What a lock may leave on a server, in the order in which it must be removed.
+STAGED, STAGED_GUARD, GUARD, LOCK = EVERYTHING = ('staged', 'staged guard', 'guard', 'lock')
+
+#: Where directories cannot be renamed there is no guard; then so many seconds pass between making
+#: the lock and reading it back, in which a competitor's rename becomes visible.
+SETTLE = 5
+
+#: After an interruption there are so many seconds to clean up.
+HURRY = 8
+
+#: A lock that is held is read again after so many seconds, and over each new connection.
+WATCH = 30
+
 
 class Lock:
     """The lock `name` of the directory that `session` (an `ISession`) works in.
 
-    `token` makes it ours; it must be new for each lock.  `touched` is True while there may be
-    something of ours on the server.
+    `token` makes it ours; it is in the journal before anything is done.  `left` names what may be
+    on the server already: nothing for a new lock, `EVERYTHING` for the token of a run that was
+    killed.  `wait(seconds)` waits, `clock()` tells monotonic seconds.
     """
 
-    def __init__(self, session, *, token, name=names.WRITE):
+    def __init__(
+        self, session, *, token, name=names.WRITE, left=(), wait=time.sleep, clock=time.monotonic
+    ):
         self._session = session
+        self._token = token
         self._name = name
+        self._wait = wait
+        self._clock = clock
+        self._seen = None
         self._staged = names.staged(name, token=token)
+        self._staged_guard = names.staged_guard(token=token)
+        self._probe = f'{self._staged_guard}.probe'
         since = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
         self._content = (
             f'{token} zeit.cds, host {socket.gethostname()}, pid {os.getpid()}, since {since}\n'
         ).encode('ascii', 'replace')
-        self.touched = False
+        self._left = set(left)
+        self._held = False
 
     def __repr__(self):
-        return f'<Lock {self._name!r}, {"perhaps ours" if self.touched else "not ours"}>'
+        return f'<Lock {self._name!r}, {", ".join(sorted(self._left)) or "nothing"} of ours>'
 
-    def look(self):
-        """Raise `Locked` if there is a lock, whoever's it is."""
-        present = self._session.names()
-        for name in names.LOCKS:
+    @property
+    def touched(self):
+        """True while there may be something of ours on the server."""
+        return bool(self._left)
+
+    # Looking
+
+    def look(self, *, present=None):
+        """Raise `Locked` if there is a lock, or somebody is about to make one.
+
+        `present` is a listing that was just made.
+        """
+        present = self._session.names() if present is None else present
+        self._refuse(names.LOCKS, present)
+        if names.GUARD in present and GUARD not in self._left:
+            self._remove_empty_guard()
+
+    def _refuse(self, locks, present):
+        for name in locks:
             if name in present or self._is_file(name):
-                raise self._locked(name)
+                raise described(self._session, name)
+
+    def _remove_empty_guard(self):
+        try:
+            self._session.remove_directory(names.GUARD)
+        except ServerError as error:
+            log.debug('Somebody has the guard: %s', printable(error.message))
+            raise described(self._session, names.GUARD) from error
 
     def _is_file(self, name):
-        """Ask for the name itself: listings may be cut, and may leave files out."""
-        try:
-            return self._session.size(name) is not None
-        except ServiceClosing:
-            raise
-        except ServerError as error:
-            log.debug('SIZE tells nothing about %s: %s', name, printable(error.message))
-            return False
+        return is_file(self._session, name)
 
-    def _locked(self, name):
-        content, since = None, None
-        try:
-            content = self._session.read(name, limit=1000)
-            since = self._session.modified(name)
-        except Error as error:
-            log.debug('Nothing is known about the lock %s: %s', name, printable(error.message))
-        if content:
-            holder = f'It says: {printable(content)}'
-        else:
-            holder = 'It is empty.' if content == b'' else 'It cannot be read.'
-        if since is not None:
-            holder += f' (since {local_time(since)})'
-        return Locked(
-            name,
-            holder=holder,
-            hint='Whoever made it removes it, and the next run goes on; if nobody does, ask the '
-            'partner.',
-        )
+    # Making
 
     def create(self):
-        """Make the lock file and look again.
+        """Make the lock.
 
-        Raises `Locked` if somebody else was faster; then nothing of ours is left.  After any
-        other error, `release` must be called.
+        Raises `Locked` if somebody else was faster.  After any error, `release` must be called.
         """
+        guarded = self._take_guard()
+        self.look()
+        self._make()
+        if not guarded:
+            self._wait(SETTLE)
+        self._look_again()
+        self._held = True
+        self._seen = (self._session.connections, self._clock())
+        if guarded:
+            self._give_back_guard()
+
+    def _take_guard(self):
+        """Return True with the guard, False where there can be none."""
         session = self._session
+        self._left.add(STAGED_GUARD)
+        try:
+            session.make_directory(self._staged_guard)
+            session.make_directory(f'{self._staged_guard}/{self._token}')
+            self._left.add(GUARD)
+            session.rename(self._staged_guard, names.GUARD)
+        except ServerError as error:
+            self._left.discard(GUARD)
+            if self._can_rename_directories():
+                raise described(session, names.GUARD) from error
+            log.debug('There is no guard on this server: %s', printable(error.message))
+            self._remove_staged_guard()
+            return False
+        self._left.discard(STAGED_GUARD)
+        return True
+
+    def _can_rename_directories(self):
+        """Find out why the guard was refused: somebody has it, or there can be none.
+
+        Not by looking for the guard: its owner may have given it back since.
+        """
+        try:
+            self._session.rename(self._staged_guard, self._probe)
+            return True
+        except ServerError:
+            return False
+
+    def _give_back_guard(self):
+        self._session.remove_directory(f'{names.GUARD}/{self._token}')
+        self._left.discard(GUARD)
+        try:
+            self._session.remove_directory(names.GUARD)
+        except ServerError as error:
+            # It is empty, and somebody else's guard may have taken its place already.
+            log.debug('The guard has another owner: %s', printable(error.message))
+
+    def _make(self):
+        session = self._session
+        self._left.add(STAGED)
         session.store(self._staged, self._content)
-        self.touched = True
+        self._left.add(LOCK)
         try:
             session.rename(self._staged, self._name)
-        except ServiceClosing:
-            raise
         except ServerError as error:
-            session.delete(self._staged)
             if self._is_file(self._name) or self._name in session.names():
-                self.touched = False
-                raise self._locked(self._name) from error
+                raise described(session, self._name) from error
             log.debug('The lock cannot be renamed: %s', printable(error.message))
             session.store(self._name, self._content)
-        self._look_again()
+            session.delete(self._staged)
+        self._left.discard(STAGED)
 
     def _look_again(self):
         if self._session.read(self._name) != self._content:
-            self.touched = False
-            raise self._locked(self._name)
-        others = set(names.LOCKS) - {self._name}
-        present = self._session.names()
-        for name in sorted(others):
-            if name in present or self._is_file(name):
-                self.release()
-                raise self._locked(name)
+            raise described(self._session, self._name)
+        self._refuse(set(names.LOCKS) - {self._name}, self._session.names())
+
+    # Holding
+
+    def watch(self):
+        """Look at the lock again, if some time has passed or the connection is a new one.
+
+        Raises `Locked` if it is not ours any more.
+        """
+        seen, now = self._seen, self._clock()
+        if seen and seen[0] == self._session.connections and now - seen[1] < WATCH:
+            return
+        if self._session.read(self._name, limit=1000) != self._content:
+            raise described(self._session, self._name, lost=True)
+        self._seen = (self._session.connections, now)
+
+    # Removing
 
     def release(self):
-        """Remove the lock if it is ours; return True if it was there.
+        """Remove everything of ours; return True if the lock itself was among it.
 
         A lock that carries another token is not touched.  Raises `LockLeftBehind`.
         """
-        if not self.touched:
-            return False
-        failure = None
-        for _ in range(ATTEMPTS):
+        removed, failure = False, None
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._session.refresh()
             try:
-                removed = self._remove()
-                self.touched = False
+                removed = self._remove() or removed
                 return removed
             except Error as error:
                 failure = error
-                self._session.refresh()
             except BaseException:
                 # A signal interrupted it, and ends the run when the lock is gone.
+                self._session.bound(HURRY)
                 self._session.refresh()
                 self._remove()
-                self.touched = False
                 raise
         raise LockLeftBehind(
             f"The lock file '{self._name}' could not be removed: {printable(failure.message)}",
-            hint='Nobody can work in the directory until it is deleted: please do that by hand.',
+            hint='The next run of this spool tries again; until then nobody can work in the '
+            'directory.',
         ) from failure
 
     def _remove(self):
-        content = self._session.read(self._name)
-        if content == self._content:
+        if STAGED in self._left:
+            self._delete(self._staged)
+            self._left.discard(STAGED)
+        if STAGED_GUARD in self._left:
+            self._remove_staged_guard()
+        if GUARD in self._left:
+            if self._remove_directory(names.GUARD, self._token):
+                self._remove_directory('', names.GUARD)
+            self._left.discard(GUARD)
+        if LOCK not in self._left:
+            return False
+        content = self._session.read(self._name, limit=1000)
+        ours = content is not None and names.token_of(content.decode('latin-1')) == self._token
+        if ours:
             self._session.delete(self._name)
-            return True
-        if content is not None:
+        elif content is not None and self._held:
             log.warning(
-                "The lock '%s' was taken over by somebody else and is left alone: %s",
+                "The lock '%s' is somebody else's and is left alone: %s",
                 self._name,
                 printable(content),
             )
-        if self._is_file(self._staged):
-            self._session.delete(self._staged)
-        return False
+        self._left.discard(LOCK)
+        return ours
+
+    def _remove_staged_guard(self):
+        for name in (self._staged_guard, self._probe):
+            self._remove_directory(name, self._token)
+            self._remove_directory('', name)
+        self._left.discard(STAGED_GUARD)
+
+    def _delete(self, name):
+        """Delete a file, if it is there."""
+        try:
+            self._session.delete(name)
+        except ServerError:
+            if self._is_file(name) or name in self._session.names():
+                raise
+
+    def _remove_directory(self, parent, name):
+        """Remove a directory, if it is there and ours; return whether it was."""
+        try:
+            self._session.remove_directory(f'{parent}/{name}' if parent else name)
+            return True
+        except ServerError as error:
+            log.debug('Not removed: %s/%s: %s', parent, name, printable(error.message))
+            if name == names.GUARD:
+                return False  # it has another owner, or is gone
+            if (not parent or parent in self._session.names()) and name in self._session.names(
+                inside=parent
+            ):
+                raise
+            return False

@@ -9,6 +9,8 @@ told from everything else on the server:
     HASH.TOKEN-3.part   the same for a NAME so long that there is no room for the suffix
     NAME.TOKEN.aside    what stood under NAME while the new file takes its place
     write.TOKEN         a lock file before it gets its real name
+    write.TOKEN.d       a directory, with the directory TOKEN in it, before it becomes the guard
+    write.guard         the guard: who owns it may make a lock; the directory inside says who
 """
 
 import hashlib
@@ -19,6 +21,9 @@ from zeit.cds.errors import NameRefused
 
 
 WRITE, READ = LOCKS = ('write', 'read')
+
+#: One for both locks, so that exporters and importers exclude each other, too.
+GUARD = 'write.guard'
 
 #: Longest name that the common file systems take, in bytes (NAME_MAX of limits.h).
 NAME_MAX = 255
@@ -48,6 +53,17 @@ def aside(name, *, token):
 def staged(name, *, token):
     """Return the name under which the lock file `name` is made."""
     return f'{name}.{token}'
+
+
+def staged_guard(*, token):
+    """Return the name under which the guard is made."""
+    return f'{WRITE}.{token}.d'
+
+
+def token_of(text):
+    """Return the first token in `text`, a name or the content of a lock, or ''."""
+    match = re.search(_TOKEN, text)
+    return match[0] if match else ''
 
 
 def with_suffix(name, suffix):

@@ -6,13 +6,7 @@ from collections.abc import Callable
 
 import zope.interface
 
-from zeit.cds.errors import (
-    Error,
-    FTPOSError,
-    RemoteProtocolError,
-    ServerFull,
-    ServiceClosing,
-)
+from zeit.cds.errors import LOST, DeadlinePassed, Error, ServerFull, SpoolError
 from zeit.cds.interfaces import IOutcome, IPlan
 
 
@@ -23,8 +17,26 @@ ATTEMPTS = 2
 #: in turn would wait for each of them.
 LOSSES = 4
 
-#: Errors of the connection, which say nothing about the file.
-_CONNECTION = (FTPOSError, RemoteProtocolError, ServiceClosing)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run works.
+
+    `order`: 'arrival' or 'name'.  `strict`: stop at the first file that is not delivered.
+    `max_files`, `max_bytes`: bounds of one run, None for none.  `empty`: what becomes of files
+    without content: 'send', 'park' or 'skip'.  `park_after`: a file that the server refuses in so
+    many runs is parked, 0 for never.  `deadline`: seconds after which a run stops, 0 for never.
+    `dry_run`: look at everything, change nothing.
+    """
+
+    order: str = 'arrival'
+    strict: bool = False
+    max_files: int | None = None
+    max_bytes: int | None = None
+    empty: str = 'send'
+    park_after: int = 5
+    deadline: float = 3600
+    dry_run: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +123,10 @@ class Plan:
         if error is None:
             self._losses = 0
             return False
-        if error.while_connecting or isinstance(error, ServerFull):
+        if error.while_connecting or isinstance(error, (ServerFull, SpoolError, DeadlinePassed)):
             self.stop(error)
             return False
-        if isinstance(error, _CONNECTION):
+        if isinstance(error, LOST):
             self._losses += 1
             if self._losses >= LOSSES:
                 self.stop(error)

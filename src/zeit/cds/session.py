@@ -5,8 +5,16 @@ import logging
 
 import zope.interface
 
-from zeit.cds.delivery import LOST, Sender
-from zeit.cds.errors import DataConnectionRefused, Error, ServerError
+from zeit.cds import names
+from zeit.cds.delivery import Courier, NoLedger
+from zeit.cds.errors import (
+    LOST,
+    DataConnectionRefused,
+    Error,
+    ServerError,
+    SizeMismatch,
+)
+from zeit.cds.ftp.stream import Deadline
 from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.interfaces import ISession
 from zeit.cds.plan import Outcome
@@ -15,6 +23,9 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
+#: After an interruption there are so many seconds to clean up.
+HURRY = 8
+
 
 @zope.interface.implementer(ISession)
 class FTPSession:
@@ -22,14 +33,16 @@ class FTPSession:
 
     def __init__(self, settings, delivery):
         self._settings = settings
-        self._sender = Sender(self, delivery)
+        self._delivery = delivery
+        self._deadline = Deadline()
         self._epsv = self._mlsd = True
         self._connection = None
         self._inside = False
-        self._litter = []
+        self.connections = 0
+        self.litter = []
 
     def __repr__(self):
-        return f'<FTPSession {self._connection}>'
+        return f'<FTPSession {self._connection}, {len(self.litter)} to be deleted>'
 
     # Connections
 
@@ -38,8 +51,11 @@ class FTPSession:
         self._connection = self._new_connection()
 
     def _new_connection(self):
-        connection = TransferConnection(self._settings, epsv=self._epsv, mlsd=self._mlsd)
+        connection = TransferConnection(
+            self._settings, deadline=self._deadline, epsv=self._epsv, mlsd=self._mlsd
+        )
         connection.open()
+        self.connections += 1
         self._inside = False
         return connection
 
@@ -56,20 +72,20 @@ class FTPSession:
         return self._connection
 
     def _clean_up(self):
-        while self._litter:
-            name = self._litter[-1]
+        while self.litter:
+            name = self.litter[-1]
             try:
                 self._connection.command('DELE', name)
             except ServerError as error:
                 if not self._connection.usable or self._connection.size(name) is not None:
                     raise
                 log.debug('%s is not there any more: %s', printable(name), printable(error.message))
-            self._litter.pop()
+            self.litter.pop()
 
     def sweep(self):
         """Delete our litter if that is possible; a failure here changes no delivery."""
         try:
-            if self._litter:
+            if self.litter:
                 self._ready()
                 self._clean_up()
         except Error as error:
@@ -99,6 +115,10 @@ class FTPSession:
             self._epsv = self._epsv and connection.epsv
             self._mlsd = connection.mlsd
 
+    def bound(self, seconds):
+        """See `ISession`."""
+        self._deadline.restart(seconds)
+
     def refresh(self):
         """See `ISession`."""
         self._connection.drop()
@@ -106,25 +126,15 @@ class FTPSession:
     def close(self):
         """See `ISession`."""
         self.sweep()
-        for name in self._litter:
+        for name in self.litter:
             log.warning('Left behind on the server, to be deleted by hand: %s', printable(name))
         self._connection.quit()
 
-    # For deliveries
-
-    def upload(self, name, source, *, began):
-        """Send a file; see `TransferConnection.upload`."""
-        return self._call('upload', name, source, began=began)
-
-    def discard(self, name):
-        """Delete this file, which is ours and of no use any more, when that is possible."""
-        self._litter.append(name)
-
     # Single operations
 
-    def names(self):
+    def names(self, *, inside=''):
         """See `ISession`."""
-        return self._ask('list_names')
+        return self._ask('list_names', inside=inside)
 
     def size(self, name):
         """See `ISession`."""
@@ -144,7 +154,32 @@ class FTPSession:
 
     def store(self, name, data):
         """See `ISession`."""
-        self._sender.store(name, io.BytesIO(data))
+        sent, _ = self.upload(name, io.BytesIO(data))
+        if self._delivery.size_check:
+            self.compare(name, sent)
+
+    def upload(self, name, source, *, began=lambda name: None):
+        """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
+
+        `began(name)` is called when the server has started to store.
+        """
+        return self._call('upload', name, source, began=began)
+
+    def compare(self, name, sent):
+        """Raise `SizeMismatch` unless the server says that the file has `sent` bytes."""
+        try:
+            size = self.size(name)
+        except ServerError as error:
+            raise SizeMismatch(
+                f'The server does not tell the size of the file: {error.message}',
+                hint='If it never does, size_check="no" trusts its final reply alone.',
+            ) from error
+        if size != sent:
+            there = 'no file' if size is None else f'{size} bytes'
+            raise SizeMismatch(
+                f'{sent} bytes were sent, but the server has {there}',
+                hint='The incomplete file is not used; the next run sends it again.',
+            )
 
     def rename(self, old, new):
         """See `ISession`."""
@@ -164,8 +199,11 @@ class FTPSession:
 
     # Deliveries
 
-    def run(self, plan):
+    def run(self, plan, *, token=None, ledger=None):
         """See `ISession`."""
+        courier = Courier(
+            self, self._delivery, token=token or names.new_token(), ledger=ledger or NoLedger()
+        )
         try:
             while (job := plan.next()) is not None:
                 try:
@@ -174,6 +212,11 @@ class FTPSession:
                     yield Outcome(job=job, error=error)
                     continue
                 with source:
-                    yield self._sender.attempt(job, source)
+                    yield courier.attempt(job, source)
+        except (Error, GeneratorExit):
+            raise
+        except BaseException:
+            self.bound(HURRY)  # somebody waits for our end
+            raise
         finally:
             self.sweep()

@@ -1,6 +1,7 @@
 """A directory on an FTP server, as `ITarget` wants it."""
 
 import dataclasses
+from urllib.parse import quote
 
 import zope.interface
 
@@ -49,6 +50,14 @@ class FTPTarget:
         settings = self.settings
         host, user = printable(settings.host), printable(settings.user)
         return f'host {host}, port {settings.port}, user {user}'
+
+    @property
+    def url(self):
+        """See `ITarget`."""
+        settings = self.settings
+        user, path = quote(settings.user, safe=''), quote(settings.directory)
+        host = f'[{settings.host}]' if ':' in settings.host else settings.host
+        return f'ftp://{user}@{host}:{settings.port}/{path.lstrip("/")}'
 
     def check(self, name):
         """See `ITarget`."""

@@ -13,7 +13,7 @@ import time
 from zeit.cds import errors
 from zeit.cds.errors import ConnectionLost, Error, PermanentError
 from zeit.cds.ftp import protocol, wire
-from zeit.cds.ftp.stream import Stream
+from zeit.cds.ftp.stream import Deadline, Stream
 from zeit.cds.text import printable
 
 
@@ -49,8 +49,9 @@ class Connection:
     What goes over a data connection is in `zeit.cds.ftp.transfers`.
     """
 
-    def __init__(self, settings):
+    def __init__(self, settings, *, deadline=None):
         self._settings = settings
+        self._deadline = deadline or Deadline()
         self._channel = protocol.ControlChannel(encoding=settings.encoding)
         self._answers = collections.deque()
         self._stream = None
@@ -76,6 +77,7 @@ class Connection:
                 settings.port,
                 connect_timeout=settings.connect_timeout,
                 timeout=settings.reply_timeout,
+                deadline=self._deadline,
                 doing=f'connecting to {settings.host}, port {settings.port}',
                 keepalive=True,
             )
@@ -180,10 +182,10 @@ class Connection:
         timeout = timeout or self._settings.reply_timeout
         waiting = self._channel.waiting
         doing = f'waiting for the answer to {printable(waiting[0].shown)}' if waiting else 'waiting'
-        deadline = time.monotonic() + timeout
+        until = time.monotonic() + timeout
         try:
             while not self._answers:
-                data = self._stream.receive(doing=doing, deadline=deadline)
+                data = self._stream.receive(doing=doing, until=until)
                 if not data:
                     raise ConnectionLost(
                         errno.ECONNRESET,

@@ -1,11 +1,13 @@
 """A TCP socket on which nothing waits for ever, and whose errors are ours."""
 
 import errno
+import queue
 import socket
 import struct
+import threading
 import time
 
-from zeit.cds.errors import ConnectionLost, from_os
+from zeit.cds.errors import ConnectionLost, DeadlinePassed, from_os
 
 
 #: How much is read or sent at once, in bytes: large enough that Python's share does not count.
@@ -19,16 +21,47 @@ _ABORT = struct.pack('ii', 1, 0)
 _NO_NETWORK = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
 
 
+class Deadline:
+    """The moment by which everything must be done; without a bound until there is one."""
+
+    def __init__(self):
+        self._moment = None
+
+    def __repr__(self):
+        return f'<Deadline {self._moment}>'
+
+    def restart(self, seconds):
+        """Let it be in so many seconds from now."""
+        self._moment = time.monotonic() + seconds
+
+    def within(self, timeout):
+        """Return `timeout`, or what is left if that is less; both in seconds.
+
+        Raises `DeadlinePassed` when nothing is left.
+        """
+        if self._moment is None:
+            return timeout
+        left = self._moment - time.monotonic()
+        if left <= 0:
+            raise DeadlinePassed(
+                'The time of this run is used up',
+                hint='The next one goes on; a longer deadline= may be needed.',
+            )
+        return min(timeout, left)
+
+
 class Stream:
     """A connected socket.
 
     `timeout`, in seconds, holds for each wait: for a piece of data to be taken by the network, or
-    for some to arrive.  `peer` is the address at the other end.
+    for some to arrive; `deadline` for all of them together.  `peer` is the address at the other
+    end.
     """
 
-    def __init__(self, sock, *, timeout):
+    def __init__(self, sock, *, timeout, deadline):
         self._sock = sock
         self._timeout = timeout
+        self._deadline = deadline
         self.peer = sock.getpeername()[0]
 
     def __repr__(self):
@@ -41,23 +74,31 @@ class Stream:
         self.close()
 
     @classmethod
-    def connect(cls, host, port, *, connect_timeout, timeout, doing, keepalive=False):
+    def connect(
+        cls, host, port, *, connect_timeout, timeout, doing, deadline=None, keepalive=False
+    ):
         """Return a stream to `host` (name or address) and `port`.
 
-        `connect_timeout` (seconds) holds for each of the host's addresses; they are tried in the
-        resolver's order.  `doing` says what this is for, in a message.  `keepalive` lets the
-        system probe an idle peer (RFC 1122 section 4.2.3.6), which also keeps a NAT's entry.
+        `connect_timeout` (seconds) holds for finding the host's addresses, and for each of them;
+        they are tried in the resolver's order.  `doing` says what this is for, in a message.
+        `keepalive` lets the system probe an idle peer (RFC 1122 section 4.2.3.6), which also
+        keeps a NAT's entry.
 
         Raises `FTPOSError`: the error of the last address that this machine can reach, if there is
         one.
         """
-        try:
-            sock = socket.create_connection((host, port), timeout=connect_timeout, all_errors=True)
-        except ExceptionGroup as group:
-            found = [e for e in group.exceptions if e.errno not in _NO_NETWORK]
-            error = (found or group.exceptions)[-1]
-            raise from_os(error, doing=doing, timeout=connect_timeout) from error
-        except OSError as error:
+        deadline = deadline or Deadline()
+        failures = []
+        for address in _resolve(host, port, timeout=deadline.within(connect_timeout)):
+            try:
+                sock = _dial(address, timeout=deadline.within(connect_timeout))
+                break
+            except OSError as error:
+                failures.append(error)
+        else:
+            deadline.within(connect_timeout)
+            found = [e for e in failures if e.errno not in _NO_NETWORK]
+            error = (found or failures)[-1]
             raise from_os(error, doing=doing, timeout=connect_timeout) from error
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -66,7 +107,7 @@ class Stream:
                 if hasattr(socket, 'TCP_KEEPIDLE'):
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30)
-            return cls(sock, timeout=timeout)
+            return cls(sock, timeout=timeout, deadline=deadline)
         except OSError as error:
             sock.close()
             raise from_os(error, doing=doing) from error
@@ -79,25 +120,30 @@ class Stream:
         view = memoryview(data)
         try:
             for start in range(0, len(view), CHUNK):
-                self._sock.settimeout(self._timeout)
+                self._sock.settimeout(self._deadline.within(self._timeout))
                 self._sock.sendall(view[start : start + CHUNK])
         except OSError as error:
-            raise from_os(error, doing=doing, cls=ConnectionLost, timeout=self._timeout) from error
+            raise self._lost(error, doing) from error
 
-    def receive(self, *, doing, deadline=None):
+    def receive(self, *, doing, until=None):
         """Return the bytes that come next, b'' at the end of the connection.
 
-        `deadline` (of `time.monotonic`) bounds the wait in place of the time-out, for an answer
-        that must be there as a whole by then.  Raises `ConnectionLost`.
+        `until` (of `time.monotonic`) bounds the wait in place of the time-out, for an answer that
+        must be there as a whole by then.  Raises `ConnectionLost`.
         """
-        timeout = self._timeout if deadline is None else deadline - time.monotonic()
+        timeout = self._timeout if until is None else until - time.monotonic()
         try:
             if timeout <= 0:
                 raise TimeoutError
-            self._sock.settimeout(timeout)
+            self._sock.settimeout(self._deadline.within(timeout))
             return self._sock.recv(CHUNK)
         except OSError as error:
-            raise from_os(error, doing=doing, cls=ConnectionLost, timeout=self._timeout) from error
+            raise self._lost(error, doing) from error
+
+    def _lost(self, error, doing):
+        if isinstance(error, TimeoutError):
+            self._deadline.within(self._timeout)  # was it this one?
+        return from_os(error, doing=doing, cls=ConnectionLost, timeout=self._timeout)
 
     def close(self):
         """End the connection in an orderly way; may be called again."""
@@ -110,3 +156,42 @@ class Stream:
         except OSError:
             pass  # already closed, or reset by the other side: that is what was wanted
         self._sock.close()
+
+
+def _resolve(host, port, *, timeout):
+    """Return the addresses of `host`, as getaddrinfo gives them, within `timeout` seconds.
+
+    The system's resolver has no time-out that could be set: getaddrinfo(3).  So it works in a
+    thread of its own, which is left alone when it takes too long.
+    """
+    answer = queue.SimpleQueue()
+
+    def ask():
+        try:
+            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answer.put(error)
+
+    threading.Thread(target=ask, name=f'resolve {host}', daemon=True).start()
+    try:
+        found = answer.get(timeout=timeout)
+    except queue.Empty:
+        raise from_os(TimeoutError(), doing=f'resolving the name {host}', timeout=timeout) from None
+    if isinstance(found, UnicodeError):
+        found = socket.gaierror(socket.EAI_NONAME, 'it is not the name of a host')
+    if isinstance(found, OSError):
+        raise from_os(found, doing=f'resolving the name {host}') from found
+    return found
+
+
+def _dial(address, *, timeout):
+    """Return a socket that is connected to one of the addresses of `_resolve`."""
+    family, kind, protocol, _, where = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(where)
+        return sock
+    except BaseException:
+        sock.close()
+        raise

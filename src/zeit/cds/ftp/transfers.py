@@ -36,8 +36,8 @@ class TransferConnection(Connection):
     caller keeps them for the next connection.
     """
 
-    def __init__(self, settings, *, epsv=True, mlsd=True):
-        super().__init__(settings)
+    def __init__(self, settings, *, deadline=None, epsv=True, mlsd=True):
+        super().__init__(settings, deadline=deadline)
         self.epsv = epsv
         self.mlsd = mlsd
 
@@ -124,12 +124,24 @@ class TransferConnection(Connection):
         found = self.download(name, sink, limit=limit)
         return None if found is None else sink.getvalue()
 
-    def list_names(self):
-        """Return the set of names in the directory: MLSD, or NLST where that is not known.
+    def list_names(self, *, inside=''):
+        """Return the set of names in the directory, or in the one `inside` of it.
 
-        Never with an argument, which servers take for a pattern or an option.  After CWD has
-        succeeded, 450 and 550 say that the directory is empty.
+        MLSD, or NLST where that is not known; never with an argument, which servers take for a
+        pattern or an option.  After CWD has succeeded, 450 and 550 say that it is empty.
         """
+        if not inside:
+            return self._list_names()
+        self.command('CWD', inside)
+        try:
+            found = self._list_names()
+            self.command('CDUP')
+            return found
+        except BaseException:
+            self.drop()  # rather a new connection than one in the wrong directory
+            raise
+
+    def _list_names(self):
         if self.mlsd:
             try:
                 lines = self._listing('MLSD')
@@ -172,6 +184,7 @@ class TransferConnection(Connection):
                 port,
                 connect_timeout=self._settings.connect_timeout,
                 timeout=self._settings.data_timeout,
+                deadline=self._deadline,
                 doing=f'opening a data connection to port {port}',
             )
         except FTPOSError as error:

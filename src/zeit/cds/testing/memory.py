@@ -9,6 +9,7 @@ import itertools
 import zope.interface
 
 from zeit.cds import names
+from zeit.cds.delivery import NoLedger
 from zeit.cds.errors import Error, PermanentError, SizeMismatch, TargetExists
 from zeit.cds.interfaces import ISession, ITarget
 from zeit.cds.plan import Outcome
@@ -29,6 +30,8 @@ class MemoryTarget:
     may change files, or raise an `Error` in the server's place.  `opened` and `closed` count
     sessions.
     """
+
+    url = 'memory:'
 
     def __init__(self, *, title='a directory in memory', exists='replace', hook=None):
         self.title = title
@@ -68,11 +71,11 @@ class MemorySession:
 
     def __init__(self, target):
         self._target = target
-        self._token = names.new_token()
-        self._numbers = itertools.count(1)
+        self.connections = 1
+        self.litter = []
 
     def __repr__(self):
-        return f'<MemorySession {self._token}>'
+        return f'<MemorySession of {self._target!r}>'
 
     def _find(self, operation, name, *, places=('files',)):
         self._target.hook(operation, name)
@@ -81,8 +84,10 @@ class MemorySession:
                 return getattr(self._target, place)
         raise PermanentError(550, f'550 {_NO_FILE}')
 
-    def names(self):
+    def names(self, *, inside=''):
         """See `ISession`."""
+        if inside:
+            return set(self._find('names', inside, places=('directories',))[inside])
         self._target.hook('names', '')
         return {*self._target.files, *self._target.directories}
 
@@ -150,8 +155,10 @@ class MemorySession:
             raise PermanentError(550, '550 Directory not empty.')
         del self._target.directories[name]
 
-    def run(self, plan):
+    def run(self, plan, *, token=None, ledger=None):
         """See `ISession`."""
+        token, ledger = token or names.new_token(), ledger or NoLedger()
+        numbers = itertools.count(1)
         while (job := plan.next()) is not None:
             try:
                 source = job.open()
@@ -159,15 +166,15 @@ class MemorySession:
                 yield Outcome(job=job, error=error)
                 continue
             with source:
+                temporary = names.temporary(job.name, token=token, number=next(numbers))
                 try:
-                    self._deliver(job.name, source)
+                    self._deliver(job.name, source, temporary=temporary, ledger=ledger)
                 except Error as error:
                     yield Outcome(job=job, error=error)
                 else:
                     yield Outcome(job=job, source=source, reply='226 Stored.')
 
-    def _deliver(self, name, source):
-        temporary = names.temporary(name, token=self._token, number=next(self._numbers))
+    def _deliver(self, name, source, *, temporary, ledger):
         self._target.hook('upload', name)
         content = bytearray()
         buffer = bytearray(CHUNK)
@@ -178,16 +185,28 @@ class MemorySession:
         self._target.write(temporary, bytes(content))
         try:
             source.verify()
+            ledger.uploaded(
+                name,
+                temporary=temporary,
+                size=source.size,
+                sha256=source.sha256,
+                reply='226 Stored.',
+            )
             self._target.hook('publish', name)
             if name in self._target.files and self._target.exists == 'park':
                 raise TargetExists('There is a file of that name already')
             self.rename(temporary, name)
         except BaseException:
+            ledger.abandoned(name)
             self._target.files.pop(temporary, None)
             raise
 
+    def bound(self, seconds):
+        """See `ISession`."""
+
     def refresh(self):
         """See `ISession`."""
+        self.connections += 1
 
     def close(self):
         """See `ISession`."""

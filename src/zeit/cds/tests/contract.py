@@ -1,6 +1,7 @@
 """What every target must do, whatever server is behind it: a mixin of tests."""
 
 import datetime
+import hashlib
 import io
 import os
 import tempfile
@@ -40,6 +41,10 @@ class Source(io.BytesIO):
         self.size = len(content) if size is None else size
         self._fails_at = fails_at
         self._changed = changed
+
+    @property
+    def sha256(self):
+        return hashlib.sha256(self.getvalue()[: self.tell()]).hexdigest()
 
     def readinto(self, buffer):
         if self._fails_at is not None:

@@ -150,7 +150,7 @@ class Stage:
         self.server = server
         self.folder = None
         self._resources = contextlib.ExitStack()
-        self._connect = socket.create_connection
+        self._resolve = socket.getaddrinfo
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
@@ -161,7 +161,7 @@ class Stage:
             self.write('etc/password', f'{PASSWORD}\n')
             environ = {'HOME': str(self.folder), 'PATH': os.environ['PATH'], 'NO_COLOR': '1'}
             stack.enter_context(mock.patch.dict(os.environ, environ, clear=True))
-            stack.enter_context(mock.patch('socket.create_connection', self._create_connection))
+            stack.enter_context(mock.patch('socket.getaddrinfo', self._getaddrinfo))
             zope.component.testing.setUp()
             stack.callback(zope.component.testing.tearDown)
             self._resources = stack.pop_all()
@@ -170,12 +170,12 @@ class Stage:
     def __exit__(self, *exc_info):
         return self._resources.__exit__(*exc_info)
 
-    def _create_connection(self, address, *args, **kw):
-        if address == (HOST, PORT):
-            address = self.server.host, self.server.port
-        elif address[0] != self.server.host:
+    def _getaddrinfo(self, host, port, *args, **kw):
+        if (host, port) == (HOST, PORT):
+            host, port = self.server.host, self.server.port
+        elif host != self.server.host:
             raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
-        return self._connect(address, *args, **kw)
+        return self._resolve(host, port, *args, **kw)
 
     def path(self, place):
         """Return what a path of the documents is here."""

@@ -28,16 +28,24 @@ ALLOWED = {
     # the local side
     'files': 'errors interfaces names text',
     'runlock': 'errors text',
-    'spool': 'errors interfaces files names runlock text',
+    'entries': 'interfaces',
+    'jsonlog': 'errors text',
+    'journal': 'jsonlog names',
+    'spool': 'errors interfaces entries files journal names runlock text',
+    'ledger': 'interfaces',
     # the other side
     'ftp.stream': 'errors',
     'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.wire',
     'ftp.transfers': 'errors text ftp.protocol ftp.stream ftp.wire ftp.connection',
-    'session': 'errors interfaces names plan text ftp.connection ftp.transfers',
-    'target': 'errors interfaces names session text ftp.connection',
-    'lock': 'errors names text',
+    'delivery': 'errors interfaces names plan text',
+    'session': 'errors interfaces delivery names plan text ftp.stream ftp.transfers',
+    'target': 'errors interfaces delivery names session text ftp.connection',
+    'holder': 'errors names text',
+    'lock': 'errors holder names text',
+    'leftovers': 'errors holder lock names text',
     # one run
-    'exporter': 'errors interfaces lock names plan report text',
+    'record': 'errors report text',
+    'exporter': 'errors interfaces leftovers ledger lock names plan record report text',
 }
 
 #: The edge may import everything, and nothing imports it.

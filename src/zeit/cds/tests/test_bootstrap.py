@@ -146,10 +146,7 @@ class HindranceTest(Tree):
     def test_modules_unknown_to_python_2_7_are_imported_late(self):
         tree = ast.parse((ROOT / 'bootstrap.py').read_text('ascii'))
         names = {
-            alias.name
-            for node in tree.body
-            if isinstance(node, ast.Import)
-            for alias in node.names
+            alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names
         }
         known = {'hashlib', 'json', 'os', 'shutil', 'signal', 'subprocess', 'sys'}
         self.assertEqual(known, names)

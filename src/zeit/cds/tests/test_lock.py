@@ -24,7 +24,13 @@ class LockTests(unittest.TestCase):
             action()
 
     def lock(self, **kw):
-        return Lock(self.session, token=names.new_token(), **kw)
+        return Lock(
+            self.session,
+            token=names.new_token(),
+            wait=lambda seconds: self.calls.append(f'wait {seconds}'),
+            clock=lambda: 0,
+            **kw,
+        )
 
     def locked(self, function):
         with self.assertRaises(errors.Locked) as caught:
@@ -101,6 +107,7 @@ class LockTests(unittest.TestCase):
         lock.look()
         self.faults = {'read write': [lambda: self.target.write('read', b'partner')]}
         self.assertEqual('read', self.locked(lock.create).name)
+        lock.release()
         self.assertEqual({'read': b'partner'}, self.target.files)
 
     def test_75_a_server_that_cannot_rename(self):

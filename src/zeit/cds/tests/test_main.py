@@ -7,6 +7,7 @@ import unittest
 from unittest import mock
 
 from zeit.cds import main
+from zeit.cds.errors import FTPOSError
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.testing.layers import PYFTPD, QUIET, ServerTests
 from zeit.cds.tests.maincase import MainCase, closed_port, quiet
@@ -160,9 +161,12 @@ class NoNetworkTest(MainCase, unittest.TestCase):
             ([lacking], lacking),
             ([TimeoutError('timed out'), lacking], None),
         ):
-            group = ExceptionGroup('create_connection failed', errors)
-            with self.subTest(errors), mock.patch('socket.create_connection', side_effect=group):
-                with self.assertRaises(Exception) as caught:
-                    Stream.connect('h', 21, connect_timeout=3, timeout=3, doing='testing')
-                number = expected.errno if expected else errno.ETIMEDOUT
-                self.assertEqual(number, caught.exception.errno)
+            with (
+                self.subTest(errors),
+                mock.patch('zeit.cds.ftp.stream._resolve', return_value=errors),
+                mock.patch('zeit.cds.ftp.stream._dial', side_effect=errors),
+                self.assertRaises(FTPOSError) as caught,
+            ):
+                Stream.connect('h', 21, connect_timeout=3, timeout=3, doing='testing')
+            number = expected.errno if expected else errno.ETIMEDOUT
+            self.assertEqual(number, caught.exception.errno)

@@ -1,0 +1,47 @@
+"""Whether there is a lock on a server, whose it is, and since when, as far as can be seen."""
+
+import logging
+
+from zeit.cds import names
+from zeit.cds.errors import Error, Locked, ServerError
+from zeit.cds.text import local_time, printable
+
+
+log = logging.getLogger(__name__)
+
+
+def is_file(session, name):
+    """Return whether there is a file `name`, as far as SIZE can tell.
+
+    It asks for the name itself: listings may be cut, and may leave files out.
+    """
+    try:
+        return session.size(name) is not None
+    except ServerError as error:
+        log.debug('SIZE tells nothing about %s: %s', printable(name), printable(error.message))
+        return False
+
+
+def described(session, name, *, lost=False):
+    """Return the `Locked` for the lock or guard `name`: who holds it, since when."""
+    holder, since = 'It cannot be read.', None
+    try:
+        if name == names.GUARD:
+            inside = ', '.join(sorted(session.names(inside=name)))
+            holder = f'An exporter is about to lock: {printable(inside) or "unknown"}'
+        else:
+            content = session.read(name, limit=1000)
+            since = session.modified(name)
+            if content is not None:
+                holder = f'It says: {printable(content)}' if content else 'It is empty.'
+    except Error as error:
+        log.debug('Nothing is known about %s: %s', name, printable(error.message))
+    if since is not None:
+        holder += f' (since {local_time(since)})'
+    return Locked(
+        name,
+        lost=lost,
+        holder=holder,
+        hint='Whoever made it removes it, and the next run goes on. If nobody does: '
+        '"zeit-cds unlock" shows it, and removes it if you are sure.',
+    )

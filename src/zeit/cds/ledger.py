@@ -1,0 +1,69 @@
+"""The spool's journal, as the deliveries of one run to one target see it."""
+
+import zope.interface
+
+from zeit.cds.interfaces import ILedger
+
+
+@zope.interface.implementer(ILedger)
+class Ledger:
+    """The spool's journal, as the deliveries to one target see it: see `ILedger`."""
+
+    def __init__(self, journal, *, url):
+        self._journal = journal
+        self._url = url
+        #: The details of the latest upload of each name, until it is delivered.
+        self._latest = {}
+
+    def uploaded(self, name, **details):
+        """See `ILedger`."""
+        self._journal.uploaded(target=self._url, name=name, **details)
+        self._latest[name] = details
+
+    def abandoned(self, name):
+        """See `ILedger`."""
+        self._journal.abandoned(target=self._url, name=name)
+        self._latest.pop(name, None)
+
+    def aside(self, name, aside):
+        """See `ILedger`."""
+        self._journal.aside(target=self._url, name=name, aside=aside)
+
+    def tidied(self, name):
+        """See `ILedger`."""
+        self._journal.tidied(target=self._url, name=name)
+
+    def uncertain(self):
+        """Return the uploads of earlier runs, by name, whose end is not known."""
+        return self._journal.uploads(self._url)
+
+    def settle(self, uploads, *, spool):
+        """Find out about `uploads` (by name) of files that do not wait in `spool` any more.
+
+        What is in `cur/` was filed, and the run was killed before it wrote the receipt.
+        """
+        for name, upload in uploads.items():
+            filed = upload['sha256'] and spool.filed(name, sha256=upload['sha256'])
+            if filed:
+                self.delivered(name, filed_as=filed, upload=upload)
+            else:
+                self.abandoned(name)
+
+    def delivered(self, name, *, filed_as, upload=None):
+        """Write the receipt; `upload` is an entry of `uncertain`, by default this run's."""
+        upload = upload or self._latest.pop(name)
+        details = {key: upload[key] for key in ('size', 'sha256', 'reply')}
+        self._journal.delivered(target=self._url, name=name, filed_as=filed_as, **details)
+
+
+def was_delivered(upload, source, *, name, session):
+    """Return whether the open `source` is on the server as `name` since an earlier `upload`.
+
+    In doubt it is not, and is sent again: the journal must know the upload as complete, with this
+    very content; its temporary must have got another name; the size on the server must agree.
+    """
+    if source.size != upload['size'] or source.digest() != upload['sha256']:
+        return False
+    if upload['temporary'] and session.size(upload['temporary']) is not None:
+        return False
+    return session.size(name) == upload['size']

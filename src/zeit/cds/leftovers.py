@@ -1,0 +1,100 @@
+"""What a killed run of this spool left on a server: found by its tokens, and put in order.
+
+Whoever calls this holds the spool's lock, so every other run of the spool is dead, and what
+carries a token out of its journal is nobody else's.  No ages, clocks or process numbers.
+"""
+
+import logging
+
+from zeit.cds import names
+from zeit.cds.errors import ServerError
+from zeit.cds.holder import is_file
+from zeit.cds.lock import EVERYTHING, Lock
+from zeit.cds.text import plural, printable
+
+
+log = logging.getLogger(__name__)
+
+
+class Leftovers:
+    """The leftovers on `target` (str) that `journal` tells of, seen over `session`."""
+
+    def __init__(self, session, *, journal, target, wait, clock):
+        self._session = session
+        self._journal = journal
+        self._target = target
+        self._wait = wait
+        self._clock = clock
+        self._known = journal.tokens(target)
+
+    def remove(self):
+        """Put everything in order; return the names that are there afterwards, a set of str.
+
+        Temporaries are deleted, a file that stood aside gets its place back if nobody took it,
+        locks and guards are removed.  Raises `LockLeftBehind` if that is refused.
+        """
+        present = self._session.names()
+        tokens = self._tokens(present)
+        if not tokens:
+            return present
+        log.info('Cleaning up after %s that did not end', plural(len(tokens), 'run'))
+        self._forget_uploads(present)
+        for name in sorted(present):
+            if name.endswith('.part') and names.token_of(name) in tokens:
+                self._delete(name)
+        self._restore_asides(present)
+        for token in tokens:
+            for name in names.LOCKS:
+                self._lock(token, name).release()
+            self._journal.clean(token)
+        return self._session.names()
+
+    def _tokens(self, present):
+        """Return the tokens that may have left something, those of the journal first."""
+        found = dict.fromkeys(self._journal.open_tokens(self._target))
+        seen = [names.token_of(name) for name in sorted(present)]
+        if self._known:
+            if names.GUARD in present:
+                seen += sorted(self._session.names(inside=names.GUARD))
+            for name in present.intersection(names.LOCKS):
+                content = self._session.read(name, limit=1000) or b''
+                seen.append(names.token_of(content.decode('latin-1')))
+        found.update(dict.fromkeys(token for token in seen if token in self._known))
+        return list(found)
+
+    def _lock(self, token, name):
+        session, wait, clock = self._session, self._wait, self._clock
+        return Lock(session, token=token, name=name, wait=wait, clock=clock, left=EVERYTHING)
+
+    def _forget_uploads(self, present):
+        """Note which uploads never got their name, before their temporaries are deleted.
+
+        Afterwards a temporary that is gone would look as if it had been renamed.
+        """
+        for name, upload in self._journal.uploads(self._target).items():
+            temporary = upload['temporary']
+            if temporary and (temporary in present or is_file(self._session, temporary)):
+                self._journal.abandoned(target=self._target, name=name)
+                self._delete(temporary)
+
+    def _restore_asides(self, present):
+        for name, entry in self._journal.asides(self._target).items():
+            aside = entry['aside']
+            if aside in present or is_file(self._session, aside):
+                if name not in present and not is_file(self._session, name):
+                    log.debug('Back in its place: %s', printable(name))
+                    self._session.rename(aside, name)
+                else:
+                    self._delete(aside)
+            self._journal.tidied(target=self._target, name=name)
+
+    def _delete(self, name):
+        try:
+            self._session.delete(name)
+        except ServerError as error:
+            if is_file(self._session, name):
+                log.warning(
+                    'Left behind on the server, to be deleted by hand: %s: %s',
+                    printable(name),
+                    printable(error.message),
+                )
