@@ -44,23 +44,17 @@ class TransferConnection(Connection):
     def upload(self, name, source, *, began):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
 
-        `began(name)` is called when the server may have started to store: from then on there may
-        be something under that name.
+        `began(name)` is called when the server may have started to store, which is when STOR was
+        sent and not refused: from then on there may be something under that name, and what was
+        there before may be gone.
 
         A local error, also one that `source` raises, resets the data connection so that the
         server cannot take the part for the whole.  After any error the connection is dropped.
         Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         try:
+            data = self._open_data('STOR', name, began=began)
             try:
-                data = self._open_data('STOR', name)
-            except (DataConnectionRefused, ServerError):
-                raise
-            except BaseException:
-                began(name)  # the command may have gone out
-                raise
-            try:
-                began(name)
                 sent = self._pump(source, data, name)
                 data.close()
             except BaseException:
@@ -163,11 +157,20 @@ class TransferConnection(Connection):
             raise
         return wire.listing(bytes(content), encoding=self._settings.encoding)
 
-    def _open_data(self, verb, argument=''):
+    def _open_data(self, verb, argument='', *, began=None):
         """Make a data connection for a command and wait until the server starts the transfer."""
         host, port = self._passive()
+        data = self._connect_data(host, port)
         try:
-            data = Stream.connect(
+            self._start(verb, argument, began=began or (lambda name: None))
+            return data
+        except BaseException:
+            data.abort()
+            raise
+
+    def _connect_data(self, host, port):
+        try:
+            return Stream.connect(
                 host,
                 port,
                 connect_timeout=self._settings.connect_timeout,
@@ -181,6 +184,9 @@ class TransferConnection(Connection):
                 f'No data connection: {error.strerror}',
                 hint='Check that a firewall lets passive FTP through.',
             ) from error
+
+    def _start(self, verb, argument, *, began):
+        refused = False
         try:
             self._send(verb, argument)
             answer = self._check(self._answer())
@@ -188,10 +194,12 @@ class TransferConnection(Connection):
                 raise RemoteProtocolError(
                     f'The server ended {verb} before the transfer: {answer.reply.text}'
                 )
-            return data
-        except BaseException:
-            data.abort()
+        except ServerError:
+            refused = True
             raise
+        finally:
+            if not refused:
+                began(argument)
 
     def _passive(self):
         if self.epsv:

@@ -7,7 +7,7 @@ import unittest.mock
 from zeit.cds import errors
 from zeit.cds.ftp import transfers
 from zeit.cds.testing import faults
-from zeit.cds.tests.scenario import SHORT, Scenario, target
+from zeit.cds.tests.scenario import SHORT, Scenario, content, target
 
 
 #: A file that does not fit into the buffers between client and server, in bytes.
@@ -179,3 +179,48 @@ class ListingTests(Scenario, unittest.TestCase):
         with unittest.mock.patch.object(transfers, 'MAX_LISTING', 500_000):
             with self.assertRaisesRegex(errors.RemoteProtocolError, 'no end'):
                 self.names()
+
+
+class WithoutTemporaryTests(Scenario, unittest.TestCase):
+    """Under its real name a file is in danger as soon as STOR was sent, and not before."""
+
+    def export(self, *names, **options):
+        return super().export(*names, temporary=False, **options)
+
+    def plant_old(self):
+        self.plant('a', b'delivered before')
+
+    def test_what_was_there_stays_if_stor_was_not_sent(self):
+        for verb, action in (
+            ('EPSV', faults.Cut()),
+            ('EPSV', faults.DataPort('refused')),
+            ('STOR', faults.Reply('550 It exists.')),
+            ('STOR', faults.Reply('450 Not now.')),
+        ):
+            with self.subTest(verb=verb, action=action):
+                self.prepare()
+                self.plant_old()
+                session = target(self.server, temporary=False).open()
+                self.fault(verb, action)
+                try:
+                    with self.assertRaises(errors.Error):
+                        session.store('a', b'new')
+                finally:
+                    self.server.clear_faults()
+                    session.close()
+                self.assertEqual(self.theirs, self.remote)
+
+    def test_half_a_file_is_removed(self):
+        for action in (faults.Cut('executed'), faults.CutData(10)):
+            with self.subTest(action):
+                self.prepare()
+                self.fault('STOR', faults.Alter(keep=10), action, path='/cds/a')
+                self.assertEqual([], self.export('a').delivered)
+                self.assertEqual({}, self.remote)
+
+    def test_74_a_file_that_exists_and_is_not_replaced(self):
+        self.plant('a', content('a'))
+        self.fault('STOR', faults.Reply('550 a: File exists.'), path='/cds/a')
+        self.assert_run(1, 'b', self.export('a', 'b'))
+        self.assertEqual(1, self.server.commands('STOR').count('STOR a'))
+        self.assertEqual({'a', 'b'}, set(self.remote))

@@ -42,6 +42,15 @@ class ControlTests(Scenario, unittest.TestCase):
         self.export('a')
         self.assertEqual([], self.server.commands('PASS'))
 
+    def test_33_the_server_ends_the_session_after_each_file(self):
+        for end in (faults.Cut('replied'), faults.Cut('replied', reset=True),
+                    faults.Extra('421 Enough.')):  # fmt: skip
+            with self.subTest(end):
+                self.prepare()
+                self.fault('RNTO', end, path='*[abc]')
+                self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+                self.assertEqual([0, 0, 1, 2, 3], self.server.connections('RNTO', 'DELE'))
+
     def test_34_no_more_logins_after_two_files(self):
         self.fault('RNTO', faults.Cut('replied'), path='*[abc]')
         self.fault(faults.GREETING, faults.Reply('421 Too many connections.'), nth=2, times=1)
