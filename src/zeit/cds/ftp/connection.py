@@ -79,11 +79,13 @@ class Connection:
                 doing=f'connecting to {settings.host}, port {settings.port}',
                 keepalive=True,
             )
-            self._check(self._answer())
+            self._final()
             self._login()
             self.command('TYPE', 'I')
         except Error as error:
             error.while_connecting = True
+            if error.exit_code == errors.FILES_FAILED:  # a refusal before there was any file
+                error.exit_code = errors.UNAVAILABLE
             self.drop()
             raise
         except BaseException:
@@ -118,7 +120,7 @@ class Connection:
         if self.usable and not self._channel.waiting:
             try:
                 self._send('QUIT')
-                self._answer(timeout=QUIT_TIMEOUT)
+                self._answer(deadline=time.monotonic() + QUIT_TIMEOUT)
             except Error as error:
                 log.debug('No goodbye from the server: %s', printable(error.message))
         self.drop()
@@ -173,14 +175,25 @@ class Connection:
             self.drop()
             raise
 
-    def _answer(self, *, timeout=None):
-        """Return the next answer; its whole reply must be there within the time-out."""
-        if self._answers:
-            return self._answers.popleft()
-        timeout = timeout or self._settings.reply_timeout
+    def _final(self):
+        """Return the answer that ends a transfer or the greeting, a success.
+
+        The time-out holds for all of it: preliminary replies do not prolong it.
+        """
+        deadline = time.monotonic() + self._settings.reply_timeout
+        while (answer := self._check(self._answer(deadline=deadline))).verdict == protocol.WAIT:
+            pass
+        return answer
+
+    def _answer(self, *, deadline=None):
+        """Return the next answer, whose whole reply must be there within the time-out.
+
+        `deadline` (of `time.monotonic`) takes the place of the time-out.
+        """
+        if deadline is None:
+            deadline = time.monotonic() + self._settings.reply_timeout
         waiting = self._channel.waiting
         doing = f'waiting for the answer to {printable(waiting[0].shown)}' if waiting else 'waiting'
-        deadline = time.monotonic() + timeout
         try:
             while not self._answers:
                 data = self._stream.receive(doing=doing, deadline=deadline)

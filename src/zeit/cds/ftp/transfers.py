@@ -211,9 +211,3 @@ class TransferConnection(Connection):
         # The address in the reply is the server's idea of itself behind a NAT, or an attempt to
         # make us connect elsewhere; the peer of the control connection is the right one.
         return self._stream.peer, wire.pasv_address(self.command('PASV').reply)[1]
-
-    def _final(self):
-        """Return the answer that ends the transfer, a success."""
-        while (answer := self._check(self._answer())).verdict == protocol.WAIT:
-            pass
-        return answer
