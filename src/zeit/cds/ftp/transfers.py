@@ -202,12 +202,27 @@ class TransferConnection(Connection):
                 began(argument)
 
     def _passive(self):
-        if self.epsv:
-            try:
-                return self._stream.peer, wire.epsv_port(self.command('EPSV').reply)
-            except PermanentError as error:
-                log.debug('No EPSV on this server: %s', printable(error.message))
-                self.epsv = False
+        """Ask for a port; return its (host, port)."""
+        host = self._stream.peer
         # The address in the reply is the server's idea of itself behind a NAT, or an attempt to
         # make us connect elsewhere; the peer of the control connection is the right one.
-        return self._stream.peer, wire.pasv_address(self.command('PASV').reply)[1]
+        port = self._extended_passive()
+        if port is None:
+            port = wire.pasv_address(self.command('PASV').reply)[1]
+        return host, port
+
+    def _extended_passive(self):
+        if not (self.epsv or ':' in self._stream.peer):  # PASV is for IPv4 only
+            return None
+        try:
+            reply = self.command('EPSV').reply
+        except PermanentError as error:
+            log.debug('No EPSV on this server: %s', printable(error.message))
+            self.epsv = False
+            return None
+        try:
+            return wire.epsv_port(reply)
+        except RemoteProtocolError as error:
+            log.debug('No EPSV on this server: %s', printable(error.message))
+            self.epsv = False
+            return None

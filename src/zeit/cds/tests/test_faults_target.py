@@ -28,6 +28,16 @@ class DataTests(Scenario, unittest.TestCase):
                 self.assertEqual([], self.server.commands('STOR'))
                 self.heal()
 
+    def test_28_epsv_is_refused(self):
+        for reply in ('500 What?', '501 No.', '502 No.', '522 No IPv6.', '229 somewhere',
+                      '229 (|||0|)', '229 (|||70000|)'):  # fmt: skip
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('EPSV', faults.Reply(reply))
+                self.fault('STOR', faults.Cut(), path='*.part', times=1)
+                self.assert_run(0, 'a b', self.export('a', 'b'))
+                self.assertEqual(['EPSV'], self.server.commands('EPSV'))
+
     def test_28_neither_epsv_nor_pasv(self):
         for reply in ('500 What?', '227 garbage', '227 (1,2,3,4,5,600)', '227 (127,0,0,1,0,0)',
                       '200 PORT ok', '425 No.', '421 No.', '150 Yes.'):  # fmt: skip
