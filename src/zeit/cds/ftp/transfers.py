@@ -63,6 +63,8 @@ class TransferConnection(Connection):
             try:
                 return sent, self._final().reply
             except (ConnectionLost, RemoteProtocolError) as error:
+                if not self._channel.waiting:
+                    raise  # it did come: 426
                 raise ReplyLost(sent=sent, cause=error) from error
         except BaseException:
             self.drop()

@@ -28,6 +28,13 @@ class DataTests(Scenario, unittest.TestCase):
                 self.assertEqual([], self.server.commands('STOR'))
                 self.heal()
 
+    def test_27_no_data_connection_for_the_upload_only(self):
+        for action in (faults.Reply("425 Can't open data connection."), faults.CutData()):
+            with self.subTest(action):
+                self.prepare()
+                self.fault('STOR', action, path='*.part', times=1)
+                self.assert_run(0, 'a', self.export('a'))
+
     def test_28_epsv_is_refused(self):
         for reply in ('500 What?', '501 No.', '502 No.', '522 No IPv6.', '229 somewhere',
                       '229 (|||0|)', '229 (|||70000|)'):  # fmt: skip
@@ -71,6 +78,14 @@ class DataTests(Scenario, unittest.TestCase):
         self.assert_run(0, 'a', self.export('a'))
         self.assertEqual(1, self.log.count('Uploading: a'))
         self.assertEqual([0, 0], self.server.connections('STOR'))
+
+    def test_a_reset_in_mid_file_is_tried_again(self):
+        for reset in (True, False):
+            with self.subTest(reset=reset):
+                self.prepare()
+                self.fault('STOR', faults.CutData(50_000, reset=reset), path='*.part', times=1)
+                self.put_large()
+                self.assert_run(0, 'large', self.export())
 
     def test_the_reason_for_a_broken_pipe_is_in_the_pending_reply(self):
         full = faults.Lie('452 Insufficient storage.')

@@ -15,6 +15,11 @@ class FinalReplyTests(Scenario, unittest.TestCase):
         self.final(faults.Lie('250 Fine.'))
         self.assert_run(0, 'a b', self.export('a', 'b'))
 
+    def test_11_426_after_all_bytes_is_tried_again_and_nothing_else(self):
+        self.final(faults.Lie('426 Connection closed; transfer aborted.'), times=1)
+        self.assert_run(0, 'a b', self.export('a', 'b'))
+        self.assertEqual(3, len(self.server.commands('STOR')) - 1)
+
     def test_11_426_each_time_is_no_delivery(self):
         self.final(faults.Lie('426 Connection closed; transfer aborted.'))
         self.assert_run(1, '', self.export('a'))
