@@ -2,11 +2,11 @@
 
 import io
 import logging
+import time
 
 from zeit.cds.errors import (
     ConnectionLost,
     DataConnectionRefused,
-    Error,
     FTPOSError,
     PermanentError,
     RemoteProtocolError,
@@ -91,23 +91,18 @@ class TransferConnection(Connection):
         more, since there is no other way to stop a server for sure.
         """
         try:
-            try:
-                data = self._open_data('RETR', name)
-            except PermanentError as error:
-                if error.code != 550:
-                    raise
+            data = self._open_data('RETR', name, absent=(550,))
+            if data is None:
                 return None
             total = 0
-            try:
-                while chunk := data.receive(doing=f'receiving {printable(name)}'):
+            with data:
+                for chunk in self._pieces(data, doing=f'receiving {printable(name)}'):
                     if limit is not None and total + len(chunk) > limit:
                         sink.write(chunk[: limit - total])
                         self.drop()
                         return limit
                     sink.write(chunk)
                     total += len(chunk)
-            finally:
-                data.close()
             self._final()
             return total
         except BaseException:
@@ -140,16 +135,13 @@ class TransferConnection(Connection):
         return names - {'', '.', '..'}
 
     def _listing(self, verb):
+        data = self._open_data(verb, absent=(450, 550))
+        if data is None:
+            return []
+        content = bytearray()
         try:
-            data = self._open_data(verb)
-        except Error as error:
-            if getattr(error, 'code', None) in (450, 550):
-                return []
-            raise
-        try:
-            content = bytearray()
             with data:
-                while chunk := data.receive(doing='reading the directory'):
+                for chunk in self._pieces(data, doing='reading the directory'):
                     content += chunk
                     if len(content) > MAX_LISTING:
                         raise RemoteProtocolError('The directory listing has no end')
@@ -159,13 +151,40 @@ class TransferConnection(Connection):
             raise
         return wire.listing(bytes(content), encoding=self._settings.encoding)
 
-    def _open_data(self, verb, argument='', *, began=None):
-        """Make a data connection for a command and wait until the server starts the transfer."""
+    def _pieces(self, data, *, doing):
+        """Yield what comes until the end; each `CHUNK` of it must be there within the time-out."""
+        total = 0
+        while True:
+            deadline = time.monotonic() + self._settings.data_timeout
+            due = total + CHUNK
+            while total < due:
+                try:
+                    piece = data.receive(doing=doing, deadline=deadline)
+                except ConnectionLost:
+                    # Where nothing comes from the port of EPSV, that of PASV may be served.
+                    self.epsv = self.epsv and total > 0
+                    raise
+                if not piece:
+                    return
+                total += len(piece)
+                yield piece
+
+    def _open_data(self, verb, argument='', *, absent=(), began=None):
+        """Make a data connection for a command and wait until the server starts the transfer.
+
+        Returns the data connection; None if the server refuses the command, not what comes before
+        it, with one of the codes `absent`: there is nothing to transfer.
+        """
         host, port = self._passive()
         data = self._connect_data(host, port)
         try:
             self._start(verb, argument, began=began or (lambda name: None))
             return data
+        except ServerError as error:
+            data.abort()
+            if error.code not in absent:
+                raise
+            return None
         except BaseException:
             data.abort()
             raise

@@ -7,7 +7,7 @@ import unittest.mock
 from zeit.cds import errors
 from zeit.cds.ftp import transfers
 from zeit.cds.testing import faults
-from zeit.cds.tests.scenario import SHORT, Scenario, content, target
+from zeit.cds.tests.scenario import SHORT, Drip, Scenario, content, target
 
 
 #: A file that does not fit into the buffers between client and server, in bytes.
@@ -18,6 +18,14 @@ class DataTests(Scenario, unittest.TestCase):
     def put_large(self):
         self.offered['large'] = bytes(LARGE)
         self.spool.put('large', self.offered['large'])
+
+    def test_27_a_port_that_is_not_served_is_tried_the_other_way(self):
+        for kind in ('refused', 'black hole', 'silent'):
+            with self.subTest(kind):
+                self.prepare()
+                self.fault('EPSV', faults.DataPort(kind))
+                self.assert_run(0, 'a b', self.export('a', 'b', **SHORT))
+                self.assertEqual(['EPSV'], self.server.commands('EPSV'))
 
     def test_27_ports_that_are_never_served(self):
         for kind in ('refused', 'black hole', 'silent'):
@@ -194,6 +202,17 @@ class ListingTests(Scenario, unittest.TestCase):
                     self.assertEqual(set(), self.names())
                     self.assert_run(0, 'a', self.export('a'))
 
+    def test_a_refused_data_connection_is_no_empty_directory(self):
+        self.server.put('/cds/a', b'1')
+        self.fault('EPSV', faults.Reply('500 What?'))
+        self.fault('PASV', faults.Reply('550 Not for you.'))
+        with self.assertRaises(errors.PermanentError):
+            self.names()
+        session = target(self.server).open()
+        self.addCleanup(session.close)
+        with self.assertRaises(errors.PermanentError):
+            session.read('a')
+
     def test_a_cut_listing_hides_no_lock(self):
         self.fault('MLSD', faults.Alter(keep=0))
         self.plant('write', b'partner')
@@ -204,6 +223,12 @@ class ListingTests(Scenario, unittest.TestCase):
         with unittest.mock.patch.object(transfers, 'MAX_LISTING', 500_000):
             with self.assertRaisesRegex(errors.RemoteProtocolError, 'no end'):
                 self.names()
+
+    def test_a_listing_that_never_gets_on(self):
+        with Drip(b'type=file; name\r\n') as drip:
+            self.fault('EPSV PASV', faults.Announce('127.0.0.1', port=drip.number))
+            self.fault('MLSD', faults.Reply('150 Here it comes.'))
+            self.assert_run(69, '', self.export('a', **SHORT))
 
 
 class WithoutTemporaryTests(Scenario, unittest.TestCase):
