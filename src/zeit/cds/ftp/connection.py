@@ -65,6 +65,25 @@ class Connection:
         """True while the answers can be trusted."""
         return self._stream is not None and not self._failed and not self._channel.broken
 
+    def is_quiet(self):
+        """Return whether the connection is usable, and the server has said nothing unasked.
+
+        To be called when no answer is due.  What is seen here, the end of an idle session above
+        all, need not be found out by a command whose effect is then unknown.
+        """
+        if not self.usable:
+            return False
+        try:
+            data = self._stream.receive_now()
+            if data is None:
+                return True
+            said = ' / '.join(answer.reply.text for answer in self._channel.receive(data))
+            log.debug('The server ends the session: %s', printable(said))
+        except Error as error:
+            log.debug('The connection is of no use any more: %s', printable(error.message))
+        self.drop()
+        return False
+
     # Getting in and out
 
     def open(self):

@@ -99,6 +99,19 @@ class Stream:
         except OSError as error:
             raise from_os(error, doing=doing, cls=ConnectionLost, timeout=self._timeout) from error
 
+    def receive_now(self):
+        """Return the bytes that are there already, b'' at the end, None if there is nothing.
+
+        Raises `ConnectionLost`.
+        """
+        try:
+            self._sock.settimeout(0)
+            return self._sock.recv(CHUNK)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise from_os(error, doing='looking for data', cls=ConnectionLost) from error
+
     def close(self):
         """End the connection in an orderly way; may be called again."""
         self._sock.close()

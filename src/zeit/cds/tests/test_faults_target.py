@@ -172,6 +172,20 @@ class AfterAnErrorTests(Scenario, unittest.TestCase):
         (upload,) = self.server.connections('STOR')[1:]
         self.assertTrue(self.server.commands(connection=upload)[-1].startswith('STOR'))
 
+    def test_what_the_server_said_unasked_is_seen_before_the_next_command(self):
+        for action in (faults.Cut('replied'), faults.Extra('421 Bye.')):
+            self.prepare()
+            self.server.put('/cds/a', b'12345')
+            self.fault('SIZE', action, times=1)
+            session = target(self.server).open()
+            try:
+                self.assertEqual(5, session.size('a'))
+                self.server.wait_closed()
+                session.rename('a', 'b')
+            finally:
+                session.close()
+            self.assertEqual({'b': b'12345'}, self.remote)
+
 
 class ListingTests(Scenario, unittest.TestCase):
     def names(self, **options):
