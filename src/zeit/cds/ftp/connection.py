@@ -11,7 +11,7 @@ import logging
 import time
 
 from zeit.cds import errors
-from zeit.cds.errors import ConnectionLost, Error, PermanentError
+from zeit.cds.errors import ConnectionLost, Error, PermanentError, RemoteProtocolError
 from zeit.cds.ftp import protocol, wire
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.text import printable
@@ -186,6 +186,13 @@ class Connection:
     # Bytes
 
     def _send(self, verb, argument=''):
+        if self._channel.broken:
+            # The reply before this command was in order; what came in with it was not.
+            self.drop()
+            raise RemoteProtocolError(
+                f'The server has answered more than it was asked, before {verb}',
+                hint='The connection is out of step; the work goes on over a new one.',
+            )
         data = self._channel.send(verb, argument)
         log.debug('> %s', printable(protocol.Command(verb, argument).shown))
         try:

@@ -90,6 +90,16 @@ class ControlTests(Scenario, unittest.TestCase):
                 self.assertLessEqual(len(self.server.commands('PASS')), 2)
                 self.heal()
 
+    def test_one_reply_too_many_is_never_our_own_mistake(self):
+        for verb in ('USER', 'PASS', 'TYPE', 'CWD', 'EPSV', 'MLSD', 'STOR', 'SIZE', 'RNFR', 'RNTO',
+                     'RETR', 'DELE'):  # fmt: skip
+            for reply in ('250 x', '331 x', 'garbage'):
+                with self.subTest(verb=verb, reply=reply):
+                    self.prepare()
+                    self.fault(verb, faults.Extra(reply), times=1)
+                    self.assertIn(self.export('a').exit_code, (0, 69))
+                    self.heal()
+
     def test_no_password_is_needed(self):
         self.fault('USER', faults.Reply('230 Come in.'))
         self.fault('TYPE', faults.Reply('530 Please log in.'))
