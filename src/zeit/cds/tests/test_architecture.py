@@ -20,7 +20,7 @@ ALLOWED = {
     'settings': 'errors text',
     'logs': 'text',
     'ftp': '',
-    'ftp.wire': 'errors',
+    'ftp.wire': 'errors text',
     # decisions, without input and output
     'report': 'errors interfaces',
     'plan': 'errors interfaces',
@@ -33,8 +33,9 @@ ALLOWED = {
     'ftp.stream': 'errors',
     'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.wire',
     'ftp.transfers': 'errors text ftp.protocol ftp.stream ftp.wire ftp.connection',
-    'session': 'errors interfaces names plan text ftp.connection ftp.transfers',
-    'target': 'errors interfaces names session text ftp.connection',
+    'delivery': 'errors names plan text',
+    'session': 'delivery errors interfaces plan text ftp.transfers',
+    'target': 'delivery errors interfaces names session text ftp.connection',
     'lock': 'errors names text',
     # one run
     'exporter': 'errors interfaces lock names plan report text',
