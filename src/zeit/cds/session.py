@@ -61,7 +61,7 @@ class FTPSession:
 
     def _ready(self):
         """Return a connection that is usable and in the directory."""
-        if not self._connection.usable:
+        if not self._connection.is_quiet():
             log.debug('Connecting again')
             self._connection.drop()
             self._connection = self._new_connection()

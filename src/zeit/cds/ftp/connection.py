@@ -11,7 +11,7 @@ import logging
 import time
 
 from zeit.cds import errors
-from zeit.cds.errors import ConnectionLost, Error, PermanentError
+from zeit.cds.errors import ConnectionLost, Error, PermanentError, RemoteProtocolError
 from zeit.cds.ftp import protocol, wire
 from zeit.cds.ftp.stream import Deadline, Stream
 from zeit.cds.text import printable
@@ -66,6 +66,25 @@ class Connection:
         """True while the answers can be trusted."""
         return self._stream is not None and not self._failed and not self._channel.broken
 
+    def is_quiet(self):
+        """Return whether the connection is usable, and the server has said nothing unasked.
+
+        To be called when no answer is due.  What is seen here, the end of an idle session above
+        all, need not be found out by a command whose effect is then unknown.
+        """
+        if not self.usable:
+            return False
+        try:
+            data = self._stream.receive_now()
+            if data is None:
+                return True
+            said = ' / '.join(answer.reply.text for answer in self._channel.receive(data))
+            log.debug('The server ends the session: %s', printable(said))
+        except Error as error:
+            log.debug('The connection is of no use any more: %s', printable(error.message))
+        self.drop()
+        return False
+
     # Getting in and out
 
     def open(self):
@@ -81,11 +100,13 @@ class Connection:
                 doing=f'connecting to {settings.host}, port {settings.port}',
                 keepalive=True,
             )
-            self._check(self._answer())
+            self._final()
             self._login()
             self.command('TYPE', 'I')
         except Error as error:
             error.while_connecting = True
+            if error.exit_code == errors.FILES_FAILED:  # a refusal before there was any file
+                error.exit_code = errors.UNAVAILABLE
             self.drop()
             raise
         except BaseException:
@@ -120,7 +141,7 @@ class Connection:
         if self.usable and not self._channel.waiting:
             try:
                 self._send('QUIT')
-                self._answer(timeout=QUIT_TIMEOUT)
+                self._answer(deadline=time.monotonic() + QUIT_TIMEOUT)
             except Error as error:
                 log.debug('No goodbye from the server: %s', printable(error.message))
         self.drop()
@@ -167,6 +188,13 @@ class Connection:
     # Bytes
 
     def _send(self, verb, argument=''):
+        if self._channel.broken:
+            # The reply before this command was in order; what came in with it was not.
+            self.drop()
+            raise RemoteProtocolError(
+                f'The server has answered more than it was asked, before {verb}',
+                hint='The connection is out of step; the work goes on over a new one.',
+            )
         data = self._channel.send(verb, argument)
         log.debug('> %s', printable(protocol.Command(verb, argument).shown))
         try:
@@ -175,14 +203,25 @@ class Connection:
             self.drop()
             raise
 
-    def _answer(self, *, timeout=None):
-        """Return the next answer; its whole reply must be there within the time-out."""
-        if self._answers:
-            return self._answers.popleft()
-        timeout = timeout or self._settings.reply_timeout
+    def _final(self):
+        """Return the answer that ends a transfer or the greeting, a success.
+
+        The time-out holds for all of it: preliminary replies do not prolong it.
+        """
+        until = time.monotonic() + self._settings.reply_timeout
+        while (answer := self._check(self._answer(until=until))).verdict == protocol.WAIT:
+            pass
+        return answer
+
+    def _answer(self, *, until=None):
+        """Return the next answer, whose whole reply must be there within the time-out.
+
+        `until` (of `time.monotonic`) takes the place of the time-out.
+        """
+        if until is None:
+            until = time.monotonic() + self._settings.reply_timeout
         waiting = self._channel.waiting
         doing = f'waiting for the answer to {printable(waiting[0].shown)}' if waiting else 'waiting'
-        until = time.monotonic() + timeout
         try:
             while not self._answers:
                 data = self._stream.receive(doing=doing, until=until)

@@ -8,10 +8,13 @@ which answer answers what.
 """
 
 import collections
+import errno
 import types
 from typing import NamedTuple
 
 from zeit.cds.errors import (
+    ConnectionLost,
+    DataConnectionRefused,
     LocalProtocolError,
     PermanentError,
     RemoteProtocolError,
@@ -70,6 +73,10 @@ _FULL = (452, 552)
 
 _CLOSING = 421
 
+#: RFC 959 section 4.2.2: can't open data connection; connection closed, transfer aborted.  They
+#: say something about the network, not about the file.
+_DATA_LOST = types.MappingProxyType({425: DataConnectionRefused, 426: ConnectionLost})
+
 #: Commands whose argument nobody may see.
 SECRET = ('PASS', 'ACCT')
 
@@ -109,6 +116,9 @@ class Answer(NamedTuple):
             return None
         if code == _CLOSING:
             return ServiceClosing(code, text, hint=hint or 'The next run tries again.')
+        if code in _DATA_LOST:
+            hint = hint or 'Check that a firewall lets passive FTP through.'
+            return _DATA_LOST[code](errno.ECONNABORTED, text, hint=hint)
         if code in _FULL:
             hint = hint or 'The server has no room: ask its operator.'
             return ServerFull(code, text, hint=hint)

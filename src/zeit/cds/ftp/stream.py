@@ -145,6 +145,19 @@ class Stream:
             self._deadline.within(self._timeout)  # was it this one?
         return from_os(error, doing=doing, cls=ConnectionLost, timeout=self._timeout)
 
+    def receive_now(self):
+        """Return the bytes that are there already, b'' at the end, None if there is nothing.
+
+        Raises `ConnectionLost`.
+        """
+        try:
+            self._sock.settimeout(0)
+            return self._sock.recv(CHUNK)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise from_os(error, doing='looking for data', cls=ConnectionLost) from error
+
     def close(self):
         """End the connection in an orderly way; may be called again."""
         self._sock.close()
@@ -169,7 +182,7 @@ def _resolve(host, port, *, timeout):
     def ask():
         try:
             answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             answer.put(error)
 
     threading.Thread(target=ask, name=f'resolve {host}', daemon=True).start()
@@ -177,8 +190,9 @@ def _resolve(host, port, *, timeout):
         found = answer.get(timeout=timeout)
     except queue.Empty:
         raise from_os(TimeoutError(), doing=f'resolving the name {host}', timeout=timeout) from None
-    if isinstance(found, UnicodeError):
-        found = socket.gaierror(socket.EAI_NONAME, 'it is not the name of a host')
+    if isinstance(found, ValueError):
+        # It does not get as far as the resolver: IDNA, NUL.
+        found = socket.gaierror(socket.EAI_NONAME, str(found))
     if isinstance(found, OSError):
         raise from_os(found, doing=f'resolving the name {host}') from found
     return found

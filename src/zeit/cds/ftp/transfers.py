@@ -2,11 +2,11 @@
 
 import io
 import logging
+import time
 
 from zeit.cds.errors import (
     ConnectionLost,
     DataConnectionRefused,
-    Error,
     FTPOSError,
     PermanentError,
     RemoteProtocolError,
@@ -44,23 +44,17 @@ class TransferConnection(Connection):
     def upload(self, name, source, *, began):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
 
-        `began(name)` is called when the server may have started to store: from then on there may
-        be something under that name.
+        `began(name)` is called when the server may have started to store, which is when STOR was
+        sent and not refused: from then on there may be something under that name, and what was
+        there before may be gone.
 
         A local error, also one that `source` raises, resets the data connection so that the
         server cannot take the part for the whole.  After any error the connection is dropped.
         Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         try:
+            data = self._open_data('STOR', name, began=began)
             try:
-                data = self._open_data('STOR', name)
-            except (DataConnectionRefused, ServerError):
-                raise
-            except BaseException:
-                began(name)  # the command may have gone out
-                raise
-            try:
-                began(name)
                 sent = self._pump(source, data, name)
                 data.close()
             except BaseException:
@@ -69,6 +63,8 @@ class TransferConnection(Connection):
             try:
                 return sent, self._final().reply
             except (ConnectionLost, RemoteProtocolError) as error:
+                if not self._channel.waiting:
+                    raise  # it did come: 426
                 raise ReplyLost(sent=sent, cause=error) from error
         except BaseException:
             self.drop()
@@ -95,23 +91,18 @@ class TransferConnection(Connection):
         more, since there is no other way to stop a server for sure.
         """
         try:
-            try:
-                data = self._open_data('RETR', name)
-            except PermanentError as error:
-                if error.code != 550:
-                    raise
+            data = self._open_data('RETR', name, absent=(550,))
+            if data is None:
                 return None
             total = 0
-            try:
-                while chunk := data.receive(doing=f'receiving {printable(name)}'):
+            with data:
+                for chunk in self._pieces(data, doing=f'receiving {printable(name)}'):
                     if limit is not None and total + len(chunk) > limit:
                         sink.write(chunk[: limit - total])
                         self.drop()
                         return limit
                     sink.write(chunk)
                     total += len(chunk)
-            finally:
-                data.close()
             self._final()
             return total
         except BaseException:
@@ -156,16 +147,13 @@ class TransferConnection(Connection):
         return names - {'', '.', '..'}
 
     def _listing(self, verb):
+        data = self._open_data(verb, absent=(450, 550))
+        if data is None:
+            return []
+        content = bytearray()
         try:
-            data = self._open_data(verb)
-        except Error as error:
-            if getattr(error, 'code', None) in (450, 550):
-                return []
-            raise
-        try:
-            content = bytearray()
             with data:
-                while chunk := data.receive(doing='reading the directory'):
+                for chunk in self._pieces(data, doing='reading the directory'):
                     content += chunk
                     if len(content) > MAX_LISTING:
                         raise RemoteProtocolError('The directory listing has no end')
@@ -175,11 +163,47 @@ class TransferConnection(Connection):
             raise
         return wire.listing(bytes(content), encoding=self._settings.encoding)
 
-    def _open_data(self, verb, argument=''):
-        """Make a data connection for a command and wait until the server starts the transfer."""
+    def _pieces(self, data, *, doing):
+        """Yield what comes until the end; each `CHUNK` of it must be there within the time-out."""
+        total = 0
+        while True:
+            deadline = time.monotonic() + self._settings.data_timeout
+            due = total + CHUNK
+            while total < due:
+                try:
+                    piece = data.receive(doing=doing, deadline=deadline)
+                except ConnectionLost:
+                    # Where nothing comes from the port of EPSV, that of PASV may be served.
+                    self.epsv = self.epsv and total > 0
+                    raise
+                if not piece:
+                    return
+                total += len(piece)
+                yield piece
+
+    def _open_data(self, verb, argument='', *, absent=(), began=None):
+        """Make a data connection for a command and wait until the server starts the transfer.
+
+        Returns the data connection; None if the server refuses the command, not what comes before
+        it, with one of the codes `absent`: there is nothing to transfer.
+        """
         host, port = self._passive()
+        data = self._connect_data(host, port)
         try:
-            data = Stream.connect(
+            self._start(verb, argument, began=began or (lambda name: None))
+            return data
+        except ServerError as error:
+            data.abort()
+            if error.code not in absent:
+                raise
+            return None
+        except BaseException:
+            data.abort()
+            raise
+
+    def _connect_data(self, host, port):
+        try:
+            return Stream.connect(
                 host,
                 port,
                 connect_timeout=self._settings.connect_timeout,
@@ -194,6 +218,9 @@ class TransferConnection(Connection):
                 f'No data connection: {error.strerror}',
                 hint='Check that a firewall lets passive FTP through.',
             ) from error
+
+    def _start(self, verb, argument, *, began):
+        refused = False
         try:
             self._send(verb, argument)
             answer = self._check(self._answer())
@@ -201,24 +228,35 @@ class TransferConnection(Connection):
                 raise RemoteProtocolError(
                     f'The server ended {verb} before the transfer: {answer.reply.text}'
                 )
-            return data
-        except BaseException:
-            data.abort()
+        except ServerError:
+            refused = True
             raise
+        finally:
+            if not refused:
+                began(argument)
 
     def _passive(self):
-        if self.epsv:
-            try:
-                return self._stream.peer, wire.epsv_port(self.command('EPSV').reply)
-            except PermanentError as error:
-                log.debug('No EPSV on this server: %s', printable(error.message))
-                self.epsv = False
+        """Ask for a port; return its (host, port)."""
+        host = self._stream.peer
         # The address in the reply is the server's idea of itself behind a NAT, or an attempt to
         # make us connect elsewhere; the peer of the control connection is the right one.
-        return self._stream.peer, wire.pasv_address(self.command('PASV').reply)[1]
+        port = self._extended_passive()
+        if port is None:
+            port = wire.pasv_address(self.command('PASV').reply)[1]
+        return host, port
 
-    def _final(self):
-        """Return the answer that ends the transfer, a success."""
-        while (answer := self._check(self._answer())).verdict == protocol.WAIT:
-            pass
-        return answer
+    def _extended_passive(self):
+        if not (self.epsv or ':' in self._stream.peer):  # PASV is for IPv4 only
+            return None
+        try:
+            reply = self.command('EPSV').reply
+        except PermanentError as error:
+            log.debug('No EPSV on this server: %s', printable(error.message))
+            self.epsv = False
+            return None
+        try:
+            return wire.epsv_port(reply)
+        except RemoteProtocolError as error:
+            log.debug('No EPSV on this server: %s', printable(error.message))
+            self.epsv = False
+            return None

@@ -8,12 +8,16 @@ import re
 from typing import NamedTuple
 
 from zeit.cds.errors import LocalProtocolError, RemoteProtocolError
+from zeit.cds.text import printable
 
 
 #: Longest line and longest reply that a server may send, in bytes.  RFC 959 sets no limit; FEAT
 #: and banners of some kilobytes exist, a server that never ends a line must not fill the memory.
 MAX_LINE = 16 * 1024
 MAX_REPLY = 256 * 1024
+
+#: How much of a reply is shown to people, in characters.
+MAX_SHOWN = 500
 
 _CODE = re.compile(rb'([1-5][0-9][0-9])([ -]|$)')
 
@@ -26,9 +30,9 @@ class Reply(NamedTuple):
 
     @property
     def text(self):
-        """The reply as one line, as a log shows it: `550 No such file or directory.`"""
-        words = ' / '.join(line.strip() for line in self.lines if line.strip())
-        return f'{self.code} {words}'.rstrip()
+        """The reply as one harmless line for a log: `550 No such file or directory.`"""
+        words = ' / '.join(line.strip() for line in self.lines[:MAX_SHOWN] if line.strip())
+        return printable(f'{self.code} {words}'.rstrip(), limit=MAX_SHOWN)
 
     @property
     def digit(self):
@@ -83,7 +87,9 @@ class ReplyParser:
             if match is None:
                 if not line.strip():  # blank lines between replies, seen in the field
                     return None
-                raise RemoteProtocolError(f'The server sent something that is no reply: {line!r}')
+                raise RemoteProtocolError(
+                    f'The server sent something that is no reply: {printable(line)}'
+                )
             self._code = match[1]
             ends = match[2] != b'-'
             line = line[4:]
@@ -154,7 +160,7 @@ def time_value(text):
     except ValueError:
         moment = None
     if moment is None:
-        raise RemoteProtocolError(f'The server told no time: {text}')
+        raise RemoteProtocolError(f'The server told no time: {printable(text)}')
     return moment.replace(tzinfo=datetime.UTC)
 
 

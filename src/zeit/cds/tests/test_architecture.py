@@ -20,7 +20,7 @@ ALLOWED = {
     'settings': 'errors text',
     'logs': 'text',
     'ftp': '',
-    'ftp.wire': 'errors',
+    'ftp.wire': 'errors text',
     # decisions, without input and output
     'report': 'errors interfaces',
     'plan': 'errors interfaces',

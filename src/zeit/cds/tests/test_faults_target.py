@@ -7,7 +7,7 @@ import unittest.mock
 from zeit.cds import errors
 from zeit.cds.ftp import transfers
 from zeit.cds.testing import faults
-from zeit.cds.tests.scenario import SHORT, Scenario, target
+from zeit.cds.tests.scenario import SHORT, Drip, Scenario, content, target
 
 
 #: A file that does not fit into the buffers between client and server, in bytes.
@@ -19,6 +19,14 @@ class DataTests(Scenario, unittest.TestCase):
         self.offered['large'] = bytes(LARGE)
         self.spool.put('large', self.offered['large'])
 
+    def test_27_a_port_that_is_not_served_is_tried_the_other_way(self):
+        for kind in ('refused', 'black hole', 'silent'):
+            with self.subTest(kind):
+                self.prepare()
+                self.fault('EPSV', faults.DataPort(kind))
+                self.assert_run(0, 'a b', self.export('a', 'b', **SHORT))
+                self.assertEqual(['EPSV'], self.server.commands('EPSV'))
+
     def test_27_ports_that_are_never_served(self):
         for kind in ('refused', 'black hole', 'silent'):
             with self.subTest(kind):
@@ -27,6 +35,23 @@ class DataTests(Scenario, unittest.TestCase):
                 self.assert_run(69, '', self.export('a', 'b', **SHORT))
                 self.assertEqual([], self.server.commands('STOR'))
                 self.heal()
+
+    def test_27_no_data_connection_for_the_upload_only(self):
+        for action in (faults.Reply("425 Can't open data connection."), faults.CutData()):
+            with self.subTest(action):
+                self.prepare()
+                self.fault('STOR', action, path='*.part', times=1)
+                self.assert_run(0, 'a', self.export('a'))
+
+    def test_28_epsv_is_refused(self):
+        for reply in ('500 What?', '501 No.', '502 No.', '522 No IPv6.', '229 somewhere',
+                      '229 (|||0|)', '229 (|||70000|)'):  # fmt: skip
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('EPSV', faults.Reply(reply))
+                self.fault('STOR', faults.Cut(), path='*.part', times=1)
+                self.assert_run(0, 'a b', self.export('a', 'b'))
+                self.assertEqual(['EPSV'], self.server.commands('EPSV'))
 
     def test_28_neither_epsv_nor_pasv(self):
         for reply in ('500 What?', '227 garbage', '227 (1,2,3,4,5,600)', '227 (127,0,0,1,0,0)',
@@ -61,6 +86,14 @@ class DataTests(Scenario, unittest.TestCase):
         self.assert_run(0, 'a', self.export('a'))
         self.assertEqual(1, self.log.count('Uploading: a'))
         self.assertEqual([0, 0], self.server.connections('STOR'))
+
+    def test_a_reset_in_mid_file_is_tried_again(self):
+        for reset in (True, False):
+            with self.subTest(reset=reset):
+                self.prepare()
+                self.fault('STOR', faults.CutData(50_000, reset=reset), path='*.part', times=1)
+                self.put_large()
+                self.assert_run(0, 'large', self.export())
 
     def test_the_reason_for_a_broken_pipe_is_in_the_pending_reply(self):
         full = faults.Lie('452 Insufficient storage.')
@@ -139,6 +172,20 @@ class AfterAnErrorTests(Scenario, unittest.TestCase):
         (upload,) = self.server.connections('STOR')[1:]
         self.assertTrue(self.server.commands(connection=upload)[-1].startswith('STOR'))
 
+    def test_what_the_server_said_unasked_is_seen_before_the_next_command(self):
+        for action in (faults.Cut('replied'), faults.Extra('421 Bye.')):
+            self.prepare()
+            self.server.put('/cds/a', b'12345')
+            self.fault('SIZE', action, times=1)
+            session = target(self.server).open()
+            try:
+                self.assertEqual(5, session.size('a'))
+                self.server.wait_closed()
+                session.rename('a', 'b')
+            finally:
+                session.close()
+            self.assertEqual({'b': b'12345'}, self.remote)
+
 
 class ListingTests(Scenario, unittest.TestCase):
     def names(self, **options):
@@ -169,6 +216,17 @@ class ListingTests(Scenario, unittest.TestCase):
                     self.assertEqual(set(), self.names())
                     self.assert_run(0, 'a', self.export('a'))
 
+    def test_a_refused_data_connection_is_no_empty_directory(self):
+        self.server.put('/cds/a', b'1')
+        self.fault('EPSV', faults.Reply('500 What?'))
+        self.fault('PASV', faults.Reply('550 Not for you.'))
+        with self.assertRaises(errors.PermanentError):
+            self.names()
+        session = target(self.server).open()
+        self.addCleanup(session.close)
+        with self.assertRaises(errors.PermanentError):
+            session.read('a')
+
     def test_a_cut_listing_hides_no_lock(self):
         self.fault('MLSD', faults.Alter(keep=0))
         self.plant('write', b'partner')
@@ -179,3 +237,54 @@ class ListingTests(Scenario, unittest.TestCase):
         with unittest.mock.patch.object(transfers, 'MAX_LISTING', 500_000):
             with self.assertRaisesRegex(errors.RemoteProtocolError, 'no end'):
                 self.names()
+
+    def test_a_listing_that_never_gets_on(self):
+        with Drip(b'type=file; name\r\n') as drip:
+            self.fault('EPSV PASV', faults.Announce('127.0.0.1', port=drip.number))
+            self.fault('MLSD', faults.Reply('150 Here it comes.'))
+            self.assert_run(69, '', self.export('a', **SHORT))
+
+
+class WithoutTemporaryTests(Scenario, unittest.TestCase):
+    """Under its real name a file is in danger as soon as STOR was sent, and not before."""
+
+    def export(self, *names, **options):
+        return super().export(*names, temporary=False, **options)
+
+    def plant_old(self):
+        self.plant('a', b'delivered before')
+
+    def test_what_was_there_stays_if_stor_was_not_sent(self):
+        for verb, action in (
+            ('EPSV', faults.Cut()),
+            ('EPSV', faults.DataPort('refused')),
+            ('STOR', faults.Reply('550 It exists.')),
+            ('STOR', faults.Reply('450 Not now.')),
+        ):
+            with self.subTest(verb=verb, action=action):
+                self.prepare()
+                self.plant_old()
+                session = target(self.server, temporary=False).open()
+                self.fault(verb, action)
+                try:
+                    with self.assertRaises(errors.Error):
+                        session.store('a', b'new')
+                finally:
+                    self.server.clear_faults()
+                    session.close()
+                self.assertEqual(self.theirs, self.remote)
+
+    def test_half_a_file_is_removed(self):
+        for action in (faults.Cut('executed'), faults.CutData(10)):
+            with self.subTest(action):
+                self.prepare()
+                self.fault('STOR', faults.Alter(keep=10), action, path='/cds/a')
+                self.assertEqual([], self.export('a').delivered)
+                self.assertEqual({}, self.remote)
+
+    def test_74_a_file_that_exists_and_is_not_replaced(self):
+        self.plant('a', content('a'))
+        self.fault('STOR', faults.Reply('550 a: File exists.'), path='/cds/a')
+        self.assert_run(1, 'b', self.export('a', 'b'))
+        self.assertEqual(1, self.server.commands('STOR').count('STOR a'))
+        self.assertEqual({'a', 'b'}, set(self.remote))

@@ -23,10 +23,40 @@ class ControlTests(Scenario, unittest.TestCase):
         self.assertLess(self.took, 3 * SHORT['reply_timeout'])
         self.heal()
 
+    def test_26_greetings_that_turn_away(self):
+        for reply in ('421 Too many.', '530 Go away.', '450 Later.', 'HTTP/1.1 400 Bad Request',
+                      '', '331 Password?', b'\xff\xfe\0\r\n', b'999 x\r\n'):  # fmt: skip
+            with self.subTest(reply):
+                self.prepare()
+                self.fault(faults.GREETING, faults.Reply(reply))
+                self.assert_run(69, '', self.export('a', **SHORT))
+                self.assertIn('Could not connect', self.log)
+                self.heal()
+
+    def test_26_ready_in_a_moment(self):
+        self.fault(faults.GREETING, faults.Lie('120 Ready in 1 minute.\n220 Ready.'))
+        self.assert_run(0, 'a', self.export('a'))
+
+    def test_26_ready_in_a_minute_that_never_ends(self):
+        for action in (faults.Silence('executed'), faults.Cut('replied')):
+            self.prepare()
+            self.fault(faults.GREETING, faults.Lie('120 Ready in 1 minute.'), action)
+            self.assert_run(69, '', self.export('a', **SHORT))
+
     def test_a_server_that_sends_bytes_but_never_a_reply(self):
         with Drip(b'220-Welcome to this server.\r\n') as drip:
             self.assert_run(69, '', self.export('a', **SHORT, port=drip.number))
         self.assertLess(self.took, 3 * SHORT['reply_timeout'])
+
+    def test_preliminary_replies_without_end(self):
+        more = faults.Lie(b'150 More to come.\r\n' * 10_000)
+        for verb in (faults.GREETING, 'MLSD', 'STOR'):
+            with self.subTest(verb):
+                self.prepare()
+                self.fault(verb, more, faults.Chop(19, pause=0.02))
+                report = self.export('a', **SHORT)
+                self.assertEqual([], report.delivered)
+                self.heal()
 
     def test_a_preliminary_reply_then_silence(self):
         for verb in ('MLSD', 'STOR'):
@@ -36,11 +66,54 @@ class ControlTests(Scenario, unittest.TestCase):
                 self.assert_run(69, '', self.export('a', **SHORT))
                 self.heal()
 
+    def test_login_replies(self):
+        for verb, reply, code in (
+            ('USER', '331 Again.', 77),
+            ('PASS', '331 Again.', 77),
+            ('PASS', '332 Account?', 77),
+            ('PASS', '530 No.', 77),
+            ('USER', '530 No.', 77),
+            ('PASS', '421 Too many.', 69),
+            ('PASS', '430 Later.', 69),
+            ('PASS', '150 Wait.', 69),
+            ('PASS', '226 Done.', 69),
+            ('USER', '220 Hello.', 69),
+            ('TYPE', '500 What?', 69),
+            ('TYPE', '331 Password?', 69),
+            ('CWD', '550 No.', 78),
+            ('CWD', '226 Done.', 69),
+        ):
+            with self.subTest(verb=verb, reply=reply):
+                self.prepare()
+                self.fault(verb, faults.Reply(reply))
+                self.assert_run(code, '', self.export('a'))
+                self.assertLessEqual(len(self.server.commands('PASS')), 2)
+                self.heal()
+
+    def test_one_reply_too_many_is_never_our_own_mistake(self):
+        for verb in ('USER', 'PASS', 'TYPE', 'CWD', 'EPSV', 'MLSD', 'STOR', 'SIZE', 'RNFR', 'RNTO',
+                     'RETR', 'DELE'):  # fmt: skip
+            for reply in ('250 x', '331 x', 'garbage'):
+                with self.subTest(verb=verb, reply=reply):
+                    self.prepare()
+                    self.fault(verb, faults.Extra(reply), times=1)
+                    self.assertIn(self.export('a').exit_code, (0, 69))
+                    self.heal()
+
     def test_no_password_is_needed(self):
         self.fault('USER', faults.Reply('230 Come in.'))
         self.fault('TYPE', faults.Reply('530 Please log in.'))
         self.export('a')
         self.assertEqual([], self.server.commands('PASS'))
+
+    def test_33_the_server_ends_the_session_after_each_file(self):
+        for end in (faults.Cut('replied'), faults.Cut('replied', reset=True),
+                    faults.Extra('421 Enough.')):  # fmt: skip
+            with self.subTest(end):
+                self.prepare()
+                self.fault('RNTO', end, path='*[abc]')
+                self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+                self.assertEqual([0, 0, 1, 2, 3], self.server.connections('RNTO', 'DELE'))
 
     def test_34_no_more_logins_after_two_files(self):
         self.fault('RNTO', faults.Cut('replied'), path='*[abc]')

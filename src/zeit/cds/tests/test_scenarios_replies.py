@@ -15,6 +15,11 @@ class FinalReplyTests(Scenario, unittest.TestCase):
         self.final(faults.Lie('250 Fine.'))
         self.assert_run(0, 'a b', self.export('a', 'b'))
 
+    def test_11_426_after_all_bytes_is_tried_again_and_nothing_else(self):
+        self.final(faults.Lie('426 Connection closed; transfer aborted.'), times=1)
+        self.assert_run(0, 'a b', self.export('a', 'b'))
+        self.assertEqual(3, len(self.server.commands('STOR')) - 1)
+
     def test_11_426_each_time_is_no_delivery(self):
         self.final(faults.Lie('426 Connection closed; transfer aborted.'))
         self.assert_run(1, '', self.export('a'))
@@ -138,6 +143,24 @@ class FinalReplyTests(Scenario, unittest.TestCase):
                 self.assert_run(69, '', self.export('a', **SHORT))
                 self.assertLess(max(map(len, self.log.splitlines())), 1000)
                 self.heal()
+
+    def test_no_reply_can_forge_a_log_or_rule_a_terminal(self):
+        nasty = b'\x1b[31mred\rERROR forged\x07\x00\xff' + b'x' * 10_000 + b'\r\n'
+        for verb, path, code in (
+            ('STOR', '*.part', b'550 '),
+            ('STOR', '*.part', b'452 '),
+            ('STOR', '*.part', b'350 '),
+            ('STOR', '*.part', b'\xff'),
+            ('PASS', '*', b'530 '),
+            ('SIZE', '*.part', b'213 '),
+            ('CWD', '*', b'550 '),
+            ('QUIT', '*', b'221 '),
+        ):
+            with self.subTest(verb=verb, code=code):
+                self.prepare()
+                self.fault(verb, faults.Reply(code + nasty), path=path)
+                self.export('a')  # which looks at the log
+                self.assertIn('[31mred', self.log)
 
     def test_22_both_connections_end_before_all_was_stored(self):
         for reset in (True, False):
