@@ -141,7 +141,7 @@ class Connection:
         if self.usable and not self._channel.waiting:
             try:
                 self._send('QUIT')
-                self._answer(deadline=time.monotonic() + QUIT_TIMEOUT)
+                self._answer(until=time.monotonic() + QUIT_TIMEOUT)
             except Error as error:
                 log.debug('No goodbye from the server: %s', printable(error.message))
         self.drop()

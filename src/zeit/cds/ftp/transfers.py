@@ -167,11 +167,11 @@ class TransferConnection(Connection):
         """Yield what comes until the end; each `CHUNK` of it must be there within the time-out."""
         total = 0
         while True:
-            deadline = time.monotonic() + self._settings.data_timeout
+            until = time.monotonic() + self._settings.data_timeout
             due = total + CHUNK
             while total < due:
                 try:
-                    piece = data.receive(doing=doing, deadline=deadline)
+                    piece = data.receive(doing=doing, until=until)
                 except ConnectionLost:
                     # Where nothing comes from the port of EPSV, that of PASV may be served.
                     self.epsv = self.epsv and total > 0
