@@ -113,7 +113,7 @@ class ControlTests(Scenario, unittest.TestCase):
                 self.prepare()
                 self.fault('RNTO', end, path='*[abc]')
                 self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
-                self.assertEqual([0, 0, 1, 2, 3], self.server.connections('RNTO', 'DELE'))
+                self.assertEqual([0, 0, 0, 1, 2, 3], self.server.connections('RNTO', 'DELE'))
 
     def test_34_no_more_logins_after_two_files(self):
         self.fault('RNTO', faults.Cut('replied'), path='*[abc]')
