@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 
-from zeit.cds.errors import ConnectionLost, from_os
+from zeit.cds.errors import ConnectionLost, FTPOSError, from_os
 
 
 #: How much is read or sent at once, in bytes: large enough that Python's share does not count.
@@ -59,6 +59,13 @@ class Stream:
             raise from_os(error, doing=doing, timeout=connect_timeout) from error
         except OSError as error:
             raise from_os(error, doing=doing, timeout=connect_timeout) from error
+        except ValueError as error:
+            # What cannot be the name of a host does not get as far as the resolver (IDNA, NUL).
+            raise FTPOSError(
+                socket.EAI_NONAME,
+                f'The name cannot be resolved: {error}',
+                hint="Check the spelling of the server's name.",
+            ) from error
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if keepalive:
