@@ -128,6 +128,12 @@ class ControlTests(Scenario, unittest.TestCase):
             self.assert_run(69, '', self.export('a'))
         self.assertIn('The name cannot be resolved', str(self.records[-1].exc_info[1]))
 
+    def test_35_names_that_no_resolver_takes(self):
+        for host in ('a' * 70, 'a..b', 'nul\0nul', ''):
+            with self.subTest(host):
+                self.assert_run(69, '', self.export('a', host=host))
+                self.assertIn('Could not connect', self.log)
+
     def test_35_the_second_address_works(self):
         dead = Port('127.0.0.1', kind='refused')
         self.addCleanup(dead.close)

@@ -1,0 +1,238 @@
+#!/usr/bin/env python
+"""Break the heart of zeit.cds in one way after the other, and see the tests go red.
+
+    bin/python .ci/check-mutations.py [WORD ...]
+
+Every mutation of `mutations.py` (with words: those whose names contain one of them) is applied to a
+copy of src, and the tests of the heart run there, the original document among them.  The table
+shows what each mutation turned red.  The exit code is 1 if one survives, if it no longer fits the
+code, or if the tests are red without any.
+
+The original document needs fixed ports.  Where network namespaces can be made (`unshare -n`, as
+root), each run has one of its own and several run at a time; elsewhere one by one.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = HERE.parent / 'src'
+PACKAGE = pathlib.Path('zeit', 'cds')
+
+#: Quick tests of what is broken here.  Those that start daemons or need minutes stay away.
+MODULES = (
+    'test_contract',
+    'test_exporter',
+    'test_lock',
+    'test_main.*',
+    'test_original',
+    'test_plan',
+    'test_protocol',
+    'test_spool',
+    'test_values',
+    'test_wire',
+)
+LAYERS = '!(VSFTPD|PROFTPD|PUREFTPD)'
+ORIGINAL = 'test_original.test_passes_unmodified'
+
+# Seconds for one run of these tests; it takes about five.
+TIMEOUT = 90
+
+# Switches the loopback interface of a new namespace on (netdevice(7): SIOCSIFFLAGS, IFF_UP), then
+# becomes the command.
+LOOPBACK_UP = """
+import fcntl, os, socket, struct, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    fcntl.ioctl(sock, 0x8914, struct.pack('16sH14x', b'lo', 1))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+_RED = re.compile(r'^(?:Failure|Error) in test (\w+) \(([\w.]+)\.\w+\.\1\)', re.MULTILINE)
+_SUMMARY = re.compile(r'(?:Ran|Total:) (\d+) tests', re.MULTILINE)
+
+
+class Mutation(NamedTuple):
+    """One way to break the code; `contract`: the original document must notice."""
+
+    title: str
+    path: str
+    old: str
+    new: str
+    contract: bool
+
+    def apply(self, source):
+        """Change the copy; return what is wrong with this mutation, or ''."""
+        path = source / PACKAGE / self.path
+        if not path.exists():
+            return f'there is no {self.path}'
+        text = path.read_text('utf-8')
+        if text.count(self.old) != 1:
+            return f'its text is {text.count(self.old)} times in {self.path}, not once'
+        path.write_text(text.replace(self.old, self.new), 'utf-8')
+        return ''
+
+
+class Run(NamedTuple):
+    """What a run of the tests showed: the names of those that went red, and its output."""
+
+    red: list
+    output: str
+    green: bool
+
+
+def mutations(words):
+    """Return the list of `Mutation` whose titles contain one of `words`; without words all."""
+    table = runpy.run_path(str(HERE / 'mutations.py'))
+    found = [
+        Mutation(*row, contract=rows == 'CONTRACT')
+        for rows in ('CONTRACT', 'HEART')
+        for row in table[rows]
+    ]
+    return [m for m in found if not words or any(word in m.title for word in words)]
+
+
+def namespaces():
+    """Tell whether network namespaces can be made here."""
+    if os.geteuid() != 0 or shutil.which('unshare') is None:
+        return False
+    command = ['unshare', '-n', sys.executable, '-c', LOOPBACK_UP, '/bin/true']
+    return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
+
+
+def environment(source, document):
+    """Return the environment of a run: the copy comes before everything that we import from."""
+    paths = [str(source), *(p for p in sys.path if p and pathlib.Path(p).resolve() != SOURCE)]
+    return {
+        **os.environ,
+        'CI': 'true',
+        'PYTHONDONTWRITEBYTECODE': '1',
+        'PYTHONPATH': os.pathsep.join(paths),
+        'ZEIT_CDS_ORIGINAL_README': str(document),
+    }
+
+
+def run_tests(source, *, document, isolated):
+    """Run the tests of a copy."""
+    command = [sys.executable, '-m', 'zope.testrunner', '--test-path', str(source)]
+    command += ['-s', 'zeit.cds', '--layer', LAYERS]
+    for module in MODULES:
+        command += ['-m', rf'\.{module}$']
+    if isolated:
+        command = ['unshare', '-n', sys.executable, '-c', LOOPBACK_UP, *command]
+    try:
+        done = subprocess.run(
+            command,
+            env=environment(source, document),
+            cwd=source,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding='utf-8',
+            errors='backslashreplace',
+            timeout=TIMEOUT,
+        )
+    except subprocess.TimeoutExpired as error:
+        output = (error.stdout or b'').decode('utf-8', 'backslashreplace')
+        return Run([*names(output), f'(no end in {TIMEOUT} s)'], output, False)
+    return Run(names(done.stdout), done.stdout, done.returncode == 0)
+
+
+def names(output):
+    """Return the names of the tests that went red, as module.test, each once."""
+    found = (f'{module.rpartition(".")[2]}.{test}' for test, module in _RED.findall(output))
+    return list(dict.fromkeys(found))
+
+
+def check(mutation, source, *, document, isolated):
+    """Apply a mutation to a copy of `source` and run the tests there.
+
+    Returns (what is wrong or '', names of red tests).
+    """
+    with tempfile.TemporaryDirectory(prefix='zeit.cds-mutation-') as directory:
+        copied = copy(source, directory)
+        stale = mutation.apply(copied)
+        if stale:
+            return f'STALE: {stale}', []
+        run = run_tests(copied, document=document, isolated=isolated)
+    if not _SUMMARY.search(run.output) or 'import problems' in run.output:
+        return f'BROKEN: the tests did not run:\n{run.output[-2000:]}', run.red
+    if not run.red:
+        return 'SURVIVED', []
+    if mutation.contract and ORIGINAL not in run.red:
+        return 'SURVIVED the original document', run.red
+    return '', run.red
+
+
+def check_all(chosen, source, **options):
+    """Check mutations of `source`, which does not change meanwhile; return how many are wrong."""
+    failed = 0
+    # The original document mostly sleeps.
+    workers = (os.cpu_count() or 1) + 2 if options['isolated'] else 1
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        runs = [pool.submit(check, mutation, source, **options) for mutation in chosen]
+        for mutation, run in zip(chosen, runs, strict=True):
+            wrong, red = run.result()
+            failed += bool(wrong)
+            show(mutation, wrong, red)
+    return failed
+
+
+def copy(source, directory):
+    """Copy a folder of sources into a directory; return the path."""
+    return pathlib.Path(
+        shutil.copytree(
+            source, pathlib.Path(directory) / 'src', ignore=shutil.ignore_patterns('*.egg-info')
+        )
+    )
+
+
+def show(mutation, wrong, red):
+    mark = 'NOT ' if wrong else ''
+    print(f'{mark + "caught":10} {mutation.title}: {len(red)} red')
+    if wrong:
+        print(f'{"":10}   {wrong}')
+    for name in sorted(red, key=lambda name: name != ORIGINAL)[:5]:
+        print(f'{"":10}   {name}')
+    if len(red) > 5:
+        print(f'{"":10}   and {len(red) - 5} more')
+    sys.stdout.flush()
+
+
+def main(words):
+    from zeit.cds.tests import original
+
+    started = time.monotonic()
+    try:
+        document = original.find(os.environ).resolve()
+    except original.Unusable as error:
+        print(error)
+        return 1
+    chosen = mutations(words)
+    if not chosen:
+        print(f'No mutation is called {" or ".join(words)}.')
+        return 1
+    options = {'document': document, 'isolated': namespaces()}
+    with tempfile.TemporaryDirectory(prefix='zeit.cds-mutations-') as directory:
+        source = copy(SOURCE, directory)
+        run = run_tests(source, **options)
+        if not run.green:
+            print(f'{run.output}\nThe tests are red already, without any mutation.')
+            return 1
+        failed = check_all(chosen, source, **options)
+    seconds = time.monotonic() - started
+    print(f'{len(chosen) - failed} of {len(chosen)} mutations caught, in {seconds:.0f} s')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,334 @@
+"""What `check-mutations.py` breaks: (what, file, exact text, its replacement) each."""
+
+EXPORTER = 'exporter.py'
+LOCK = 'lock.py'
+DELIVERY = 'delivery.py'
+SPOOL = 'spool.py'
+PROTOCOL = 'ftp/protocol.py'
+TRANSFERS = 'ftp/transfers.py'
+
+#: What the original document must notice, whatever other tests do.
+CONTRACT = (
+    ('a log line changed', EXPORTER, "'Uploading: %s%s'", "'Sending: %s%s'"),
+    (
+        'a log line missing',
+        EXPORTER,
+        "        log.info('Disconnected from CDS FTP server')\n",
+        '',
+    ),
+    (
+        'an extra log line in a delivery',
+        EXPORTER,
+        "        log.info('Disconnected from CDS FTP server')\n",
+        "        log.info('Disconnected from CDS FTP server')\n        log.info('Goodbye.')\n",
+    ),
+    (
+        'an extra log line where nothing is to be done',
+        EXPORTER,
+        "                    log.info('No new files to export.')\n",
+        "                    log.info('No new files to export.')\n"
+        "                    log.info('Goodbye.')\n",
+    ),
+    (
+        'an extra log line at a lock',
+        EXPORTER,
+        "            log.debug('%s', error.holder)\n",
+        "            log.info('%s', error.holder)\n",
+    ),
+    (
+        'an extra log line after a traceback',
+        EXPORTER,
+        "            log.error('Exiting with exception:', exc_info=report.error)\n",
+        "            log.error('Exiting with exception:', exc_info=report.error)\n"
+        "            log.error('Goodbye.')\n",
+    ),
+    (
+        'the order of two log lines',
+        EXPORTER,
+        "            log.info('Removing lock file: %s', names.WRITE)\n"
+        '            if lock.release():\n'
+        "                log.info('Lock file successfully removed: %s', names.WRITE)\n",
+        '            if lock.release():\n'
+        "                log.info('Lock file successfully removed: %s', names.WRITE)\n"
+        "            log.info('Removing lock file: %s', names.WRITE)\n",
+    ),
+    (
+        'the order of deliveries',
+        SPOOL,
+        'return entries, sorted(ignored)',
+        'return entries[::-1], sorted(ignored)',
+    ),
+    (
+        'the removal of the lock left out',
+        LOCK,
+        '            self._session.delete(self._name)\n            return True\n',
+        '            return True\n',
+    ),
+    (
+        'the move from new/ to cur/ left out',
+        SPOOL,
+        '            return self._file(entry.name, source)\n',
+        '            return entry.name, None\n',
+    ),
+    (
+        'the rename to the real name left out',
+        DELIVERY,
+        '            if remote != name:\n',
+        '            if not remote:\n',
+    ),
+    ('the look for a lock left out', EXPORTER, '            lock.look()\n', ''),
+    (
+        'connecting without a file',
+        EXPORTER,
+        '                if jobs:\n',
+        '                if 1:\n',
+    ),
+    (
+        'the class PermanentError renamed',
+        'errors.py',
+        'class PermanentError(ServerError):\n',
+        "class PermanentError(ServerError):\n    __qualname__ = 'Refused'\n",
+    ),
+    (
+        'the class FTPOSError renamed',
+        'errors.py',
+        'class FTPOSError(Error):\n',
+        "class FTPOSError(Error):\n    __qualname__ = 'FTPOSFailure'\n",
+    ),
+    (
+        'another class for what the server refuses',
+        PROTOCOL,
+        'cls = PermanentError if self.verdict == REFUSED else TemporaryError',
+        'cls = TemporaryError',
+    ),
+    (
+        "another text of the server's refusal",
+        'errors.py',
+        '        super().__init__(text, hint=hint, exit_code=exit_code)\n',
+        '        super().__init__(code, text, hint=hint, exit_code=exit_code)\n',
+    ),
+    ('the note removed', 'errors.py', '            self.add_note(hint)\n', '            pass\n'),
+    (
+        'the traceback left out',
+        EXPORTER,
+        "'Exiting with exception:', exc_info=report.error)",
+        "'Exiting with exception:')",
+    ),
+)
+
+#: What any test must notice.
+HEART = (
+    ('SIZE not compared', DELIVERY, '        if size != sent:\n', '        if size is None:\n'),
+    (
+        'the final reply ignored',
+        TRANSFERS,
+        'return sent, self._final().reply',
+        'return sent, self._answer().reply',
+    ),
+    (
+        'an upload that fails here ends in order, as if it were complete',
+        TRANSFERS,
+        '            except BaseException:\n'
+        '                data.abort()\n'
+        '                raise\n'
+        '            try:\n'
+        '                return sent',
+        '            except BaseException:\n'
+        '                data.close()\n'
+        '                raise\n'
+        '            try:\n'
+        '                return sent',
+    ),
+    (
+        'RNTO without RNFR',
+        PROTOCOL,
+        "if verb == 'RNTO' and not self._renaming:",
+        "if verb == 'RNTO' and not self:",
+    ),
+    (
+        'RNTO after a refused RNFR',
+        PROTOCOL,
+        'self._renaming = verdict == MORE',
+        'self._renaming = True',
+    ),
+    (
+        'a late 226 taken for the answer to another command',
+        PROTOCOL,
+        'reply.code not in _TRANSFER_ONLY',
+        'reply.code',
+    ),
+    (
+        'a connection used again after an error',
+        TRANSFERS,
+        'raise ReplyLost(sent=sent, cause=error) from error\n'
+        '        except BaseException:\n'
+        '            self.drop()\n',
+        'raise ReplyLost(sent=sent, cause=error) from error\n        except BaseException:\n',
+    ),
+    (
+        'the address of PASV trusted',
+        TRANSFERS,
+        "            port = wire.pasv_address(self.command('PASV').reply)[1]\n",
+        "            host, port = wire.pasv_address(self.command('PASV').reply)\n",
+    ),
+    (
+        'the lock of somebody else deleted',
+        LOCK,
+        '        if content == self._content:\n',
+        '        if content is not None:\n',
+    ),
+    (
+        'the second look at the lock left out',
+        LOCK,
+        '        self._look_again()\n',
+        '        return\n',
+    ),
+    (
+        'the lock left after an error',
+        EXPORTER,
+        '        finally:\n            self._release(lock)\n',
+        '        else:\n            self._release(lock)\n',
+    ),
+    (
+        'a lock not seen that listings hide',
+        LOCK,
+        '            return self._session.size(name) is not None\n',
+        '            return False\n',
+    ),
+    (
+        'the temporary name left out',
+        DELIVERY,
+        '        if self._options.temporary:\n',
+        '        if self._options.temporary is None:\n',
+    ),  # fmt: skip
+    (
+        'a file that is refused stops the others',
+        'plan.py',
+        '        if self._strict:\n            self.stop(error)\n',
+        '        self.stop(error)\n',
+    ),
+    (
+        'a file that changed while it was sent',
+        DELIVERY,
+        '            source.verify()\n',
+        '',
+    ),
+    (
+        'a correction filed unsent: not compared',
+        SPOOL,
+        '        if source.is_file(private):\n',
+        '        if source:\n',
+    ),
+    (
+        'a correction filed unsent: compared before the rename',
+        SPOOL,
+        '            os.rename(new, private)\n'
+        '        except FileNotFoundError:\n'
+        '            return self._copy(source, name), None\n'
+        '        if source.is_file(private):\n',
+        '            same = source.is_file(new)\n'
+        '            os.rename(new, private)\n'
+        '        except FileNotFoundError:\n'
+        '            return self._copy(source, name), None\n'
+        '        if same:\n',
+    ),
+    ('overwriting in cur/', 'files.py', '_RENAME_NOREPLACE = 1 ', '_RENAME_NOREPLACE = 0 '),
+    (
+        'symbolic links sent',
+        SPOOL,
+        'found = item.stat(follow_symlinks=False)',
+        'found = item.stat()',
+    ),
+    (
+        'two runs on one spool',
+        'runlock.py',
+        'fcntl.LOCK_EX | fcntl.LOCK_NB',
+        'fcntl.LOCK_SH | fcntl.LOCK_NB',
+    ),
+    (
+        'exit codes swapped',
+        'errors.py',
+        'LOGIN_REFUSED = 77\nCONFIGURATION = 78\n',
+        'LOGIN_REFUSED = 78\nCONFIGURATION = 77\n',
+    ),
+    (
+        'another exit code decides',
+        'errors.py',
+        '    UNAVAILABLE,\n    COME_BACK_LATER,\n    FILES_FAILED,\n',
+        '    FILES_FAILED,\n    UNAVAILABLE,\n    COME_BACK_LATER,\n',
+    ),
+    (
+        'the password in a representation',
+        'settings.py',
+        "return f'<{type(self).__name__}>'",
+        "return f'<{type(self).__name__} {self._Secret__value}>'",
+    ),
+    (
+        'the password in the log',
+        PROTOCOL,
+        '        if self.verb in SECRET:\n',
+        '        if self.verb is None:\n',
+    ),
+    (
+        'the password repeated by the server in the log',
+        PROTOCOL,
+        '            reply = _without_secret(self._waiting[0], reply)\n',
+        '            pass\n',
+    ),
+    (
+        'CR and other control characters in names',
+        'names.py',
+        'controls = sorted({c for c in name if ord(c) < 32 or ord(c) == 127})',
+        'controls = []',
+    ),
+    (
+        'CR and LF in commands',
+        'ftp/wire.py',
+        r"if any(c in line for c in '\r\n\0'):",
+        r"if any(c in line for c in '\0'):",
+    ),
+    (
+        'a file called WRITE',
+        'names.py',
+        'if name.casefold() in LOCKS:',
+        'if name in LOCKS:',
+    ),
+    (
+        'what stands on the server replaced in spite of exists="park"',
+        DELIVERY,
+        "if self._options.exists == 'park':",
+        "if self._options.exists == 'never':",
+    ),
+    (
+        'temporaries left on the server',
+        'session.py',
+        '            name = self._litter[-1]\n',
+        '            return\n',
+    ),
+    (
+        'a dry run that delivers',
+        EXPORTER,
+        '            if self.options.dry_run:\n',
+        '            if self.options is None:\n',
+    ),
+    (
+        'a subscriber stops the run',
+        EXPORTER,
+        "        log.exception('A subscriber of %s failed.', type(event).__name__)\n",
+        '        raise\n',
+    ),
+    (
+        "the log file's handler stays",
+        'logs.py',
+        '        logger.removeHandler(handler)\n',
+        '',
+    ),
+    ('the log file does not rotate weekly', 'logs.py', "when='W0'", "when='W0', interval=9"),
+    ('six old log files kept', 'logs.py', 'KEPT = 5\n', 'KEPT = 6\n'),
+    (
+        'a log file that cannot be written stops the run',
+        'logs.py',
+        '        _complain(str(path), error)\n        yield\n        return\n',
+        '        raise\n',
+    ),
+)
