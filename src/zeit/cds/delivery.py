@@ -119,12 +119,19 @@ class Courier:
     def _publish(self, temporary, name, size):
         """Give a complete upload its real name."""
         try:
+            self._rename_or_replace(temporary, name, size)
+        except PermanentError as error:
+            error.hint = 'For a server that cannot rename, set temporary="no".'
+            error.add_note(error.hint)
+            raise
+
+    def _rename_or_replace(self, temporary, name, size):
+        try:
             self._rename_for_sure(temporary, name, size)
             return
         except PermanentError as error:
-            if self._session.size(name) is None:
-                error.hint = 'For a server that cannot rename, set temporary="no".'
-                error.add_note(error.hint)
+            old_size = self._session.size(name)
+            if old_size is None:
                 raise
             if self._delivery.exists == 'park':
                 raise TargetExists(
@@ -134,26 +141,33 @@ class Courier:
         # The server does not overwrite: first the old file aside, then the new one in.
         old = names.aside(name, token=self._token)
         self._ledger.aside(name, old)
-        self._session.rename(name, old)
         try:
+            self._rename_for_sure(name, old, old_size)
             self._rename_for_sure(temporary, name, size)
         except BaseException:
-            self._restore(old, name)
+            self._restore(old, name, old_size)
             raise
+        self._throw_away(old, name)
+
+    def _throw_away(self, old, name):
         self._session.litter.append(old)
         self._session.sweep()
         if old not in self._session.litter:
             self._ledger.tidied(name)
 
-    def _restore(self, old, name):
-        """Give the older file its name back, if it is free."""
+    def _restore(self, old, name, size):
+        """Give a file that may have been moved aside its name back."""
         try:
-            if self._session.size(name) is None:
-                self._session.rename(old, name)
-            self._ledger.tidied(name)
+            if self._session.size(old) is None:
+                self._ledger.tidied(name)
+            elif self._session.size(name) is None:
+                self._rename_for_sure(old, name, size)
+                self._ledger.tidied(name)
+            else:
+                self._throw_away(old, name)  # it is replaced, only the answer was lost
         except Error as error:
-            log.warning(
-                'The older %s stands on the server as %s; the next run puts it back: %s',
+            log.error(
+                'On the server %s is called %s now; the next run puts it back: %s',
                 printable(name),
                 printable(old),
                 printable(error.message),

@@ -91,14 +91,14 @@ class FaultTest(MainCase, unittest.TestCase):
         # TEST-NET-1 of RFC 5737: nobody's.
         self.server.fault('PASV', faults.Announce(host='192.0.2.1'))
         connected = []
-        create_connection = faults.threadserver.socket.create_connection
+        dial = stream._dial
 
-        def record(address, *args, **kw):
-            connected.append(address[0])
-            self.assertEqual('127.0.0.1', address[0])
-            return create_connection(address, *args, **kw)
+        def record(address, **kw):
+            connected.append(address[4][0])
+            self.assertEqual('127.0.0.1', address[4][0])
+            return dial(address, **kw)
 
-        with mock.patch('socket.create_connection', record):
+        with mock.patch.object(stream, '_dial', record):
             self.assertEqual(0, self.call(main.cds_export))
         self.assertEqual({'127.0.0.1'}, set(connected))
         self.assert_delivered()
