@@ -130,12 +130,19 @@ class Sender:
     def _publish(self, temporary, name, size):
         """Give a complete upload its real name."""
         try:
+            self._rename_or_replace(temporary, name, size)
+        except PermanentError as error:
+            error.hint = 'For a server that cannot rename, set temporary="no".'
+            error.add_note(error.hint)
+            raise
+
+    def _rename_or_replace(self, temporary, name, size):
+        try:
             self._rename_for_sure(temporary, name, size)
             return
         except PermanentError as error:
-            if self._session.size(name) is None:
-                error.hint = 'For a server that cannot rename, set temporary="no".'
-                error.add_note(error.hint)
+            old_size = self._session.size(name)
+            if old_size is None:
                 raise
             if self._options.exists == 'park':
                 raise TargetExists(
@@ -144,14 +151,31 @@ class Sender:
                 ) from error
         # The server does not overwrite: first the old file aside, then the new one in.
         old = names.aside(name, token=self._token)
-        self._session.rename(name, old)
         try:
+            self._rename_for_sure(name, old, old_size)
             self._rename_for_sure(temporary, name, size)
         except BaseException:
-            self._session.rename(old, name)
+            self._restore(old, name, old_size)
             raise
         self._session.discard(old)
         self._session.sweep()
+
+    def _restore(self, old, name, size):
+        """Give a file that may have been moved aside its name back."""
+        try:
+            if self._session.size(old) is None:
+                return
+            if self._session.size(name) is None:
+                self._rename_for_sure(old, name, size)
+            else:
+                self._session.discard(old)  # it is replaced, only the answer was lost
+        except Error as error:
+            log.error(
+                'On the server %s is now called %s, and cannot be renamed back: %s',
+                printable(name),
+                printable(old),
+                printable(error.message),
+            )
 
     def _rename_for_sure(self, temporary, name, size):
         """Rename; where the answer is lost, find out whether it happened."""
