@@ -6,9 +6,9 @@ from unittest import mock
 from zeit.cds import files, main
 from zeit.cds.errors import SourceUnreadable
 from zeit.cds.exporter import Exporter
+from zeit.cds.ftp import stream
 from zeit.cds.settings import Secret
 from zeit.cds.spool import Spool
-from zeit.cds.ftp import stream
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import faults
 from zeit.cds.testing.layers import QUIET

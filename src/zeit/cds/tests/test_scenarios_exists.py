@@ -1,0 +1,176 @@
+"""A name that is taken on the server, what one file is refused, and what is left to clean up."""
+
+import threading
+import unittest
+import unittest.mock
+
+from zeit.cds import errors
+from zeit.cds.plan import Plan
+from zeit.cds.testing import faults, layers
+from zeit.cds.tests.contract import job
+from zeit.cds.tests.scenario import Scenario, content, target
+
+
+class ExistsTests(Scenario, unittest.TestCase):
+    def hook(self, event):
+        """Be a server that does not overwrite."""
+        if event.verb == 'RNTO' and event.moment == 'before' and event.path in event.server.files:
+            event.server.fault('RNTO', faults.Reply('550 Rename: File exists.'), times=1)
+
+    def test_72_73_replaced_where_the_server_does_not_overwrite(self):
+        self.plant('a')
+        self.assert_run(0, 'a b', self.export('a', 'b'))
+        self.assertEqual({'a', 'b'}, set(self.remote))
+
+    def test_73_parked_if_so_wanted(self):
+        self.plant('a')
+        self.assert_run(1, 'b', self.export('a', 'b', exists='park'))
+        self.assertEqual((['a'], b'theirs'), (self.section('parked'), self.remote['a']))
+
+    def test_73_no_fault_while_replacing_loses_the_old_file(self):
+        for verb in ('RNFR', 'RNTO'):
+            for nth in range(4):
+                for action in (faults.Cut(), faults.Cut('executed'), faults.Reply('451 x'),
+                               faults.Reply('550 x'), faults.Lie('250 x'), faults.Lie('226 x'),
+                               faults.Reply('421 x')):  # fmt: skip
+                    with self.subTest(verb=verb, nth=nth, action=action):
+                        self.prepare()
+                        self.plant('a')
+                        self.fault(verb, action, nth=nth + 1, times=1)
+                        report = self.export('a')
+                        self.assertIn(self.remote.get('a'), (b'theirs', content('a')))
+                        self.assertIn(report.exit_code, (0, 1))
+                        self.heal()
+
+    def test_73_an_old_file_that_cannot_get_its_name_back_is_reported(self):
+        self.plant('a')
+        self.fault('RNFR', faults.Reply('451 x'), path='*.part', nth=1)
+        self.fault('RNFR', faults.Reply('451 x'), path='*.aside')
+        self.theirs = {}
+        self.assert_run(1, '', self.export('a', litter=1))
+        (aside,) = self.remote
+        self.assertIn(f'a is now called {aside}', self.log)
+        self.assertEqual(b'theirs', self.remote[aside])
+
+
+class RefusedTests(Scenario, unittest.TestCase):
+    def test_75_a_server_that_cannot_rename_is_named_with_the_first_file(self):
+        for verb in ('RNFR', 'RNTO'):
+            for exists in (True, False):
+                with self.subTest(verb=verb, exists=exists):
+                    self.prepare()
+                    if exists:
+                        self.plant('a')
+                    self.fault(verb, faults.Reply('502 Not here.'))
+                    self.assertEqual(1, self.export('a', 'b').exit_code)
+                    first = self.log.index('For a server that cannot rename, set temporary="no"')
+                    self.assertLess(first, self.log.index('Uploading: b'))
+                    self.assert_run(0, 'a b', self.export(temporary=False))
+
+    def test_77_no_rnto_after_a_refused_rnfr(self):
+        for reply in ('550 No.', '450 No.', '250 Fine.', '226 Done.', '150 Wait.'):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('RNFR', faults.Reply(reply))
+                self.assertEqual([], self.export('a').delivered)
+                self.assertEqual([], self.server.commands('RNTO'))
+
+    def test_78_temporaries_of_others_are_not_touched(self):
+        for name in ('a.part', 'a.cds0123456789abcdef-1.part', 'b.cds0123456789abcdef.aside',
+                     'write.cds0123456789abcdef', '.in.a.'):  # fmt: skip
+            self.plant(name)
+        self.fault('STOR', faults.Alter(keep=3), path='*.part', times=1)
+        self.assert_run(1, 'b', self.export('a', 'b'))
+
+    def test_79_what_one_file_is_refused_is_nothing_to_the_others(self):
+        for verb, reply in (
+            ('STOR', '550 .in.a.: File exists.'),
+            ('STOR', '553 Not allowed.'),
+            ('STOR', '500 What?'),
+            ('RNFR', '550 No.'),
+            ('RNTO', '553 Not allowed.'),
+            ('SIZE', '550 No.'),
+        ):
+            with self.subTest(verb=verb, reply=reply):
+                self.prepare()
+                path = '/cds/b' if verb == 'RNTO' else '/cds/b.*.part'
+                self.fault(verb, faults.Reply(reply), path=path)
+                self.assert_run(1, 'a c', self.export('a', 'b', 'c'))
+                self.assertIn('Not delivered: b: ', self.log)
+                self.heal()
+
+    def test_80_what_is_taken_away_at_once_was_delivered(self):
+        def take(event):
+            event.server.delete('/cds/a')
+
+        self.fault('RNTO', faults.Call(take, moment='executed'), path='/cds/a')
+        self.spool.put('a', b'taken')
+        report = self.export()
+        self.assertEqual((0, ['a'], {}), (report.exit_code, report.delivered, self.remote))
+        self.assertEqual(1, self.log.count('Uploading'))
+
+
+class Replace(layers.ServerTests):
+    def deliver(self, data, **options):
+        session = target(self.server, directory='/', **options).open()
+        try:
+            return [outcome.error for outcome in session.run(Plan([job('a', data)]))]
+        finally:
+            session.close()
+
+
+class AtomicTests(Replace):
+    """Whoever looks all the time sees the old file or the new one, never none or a part."""
+
+    def test_72_replaced_atomically(self):
+        versions = [bytes([number]) * 500_000 for number in range(8)]
+        self.deliver(versions[0])
+        seen, stop = set(), threading.Event()
+
+        def look():
+            while not stop.is_set():
+                try:
+                    seen.add((self.server.root / 'a').read_bytes())
+                except FileNotFoundError:
+                    seen.add(None)
+
+        reader = threading.Thread(target=look)
+        reader.start()
+        try:
+            for data in versions:
+                self.assertEqual([None], self.deliver(data))
+        finally:
+            stop.set()
+            reader.join(10)
+        self.assertEqual(set(), seen - set(versions))
+        self.assertGreater(len(seen), 1)
+
+
+class PyFTPTests(AtomicTests, unittest.TestCase):
+    layer = layers.PYFTPD
+
+
+class VsftpdTests(AtomicTests, unittest.TestCase):
+    layer = layers.VSFTPD
+
+
+class PureFTPDTests(AtomicTests, unittest.TestCase):
+    layer = layers.PUREFTPD
+
+
+class ProFTPDTests(Replace, unittest.TestCase):
+    layer = layers.PROFTPD
+
+    def test_73_parked_or_replaced(self):
+        self.deliver(b'old')
+        (error,) = self.deliver(b'new one', exists='park')
+        self.assertIsInstance(error, errors.TargetExists)
+        self.assertEqual(b'old', (self.server.root / 'a').read_bytes())
+        self.assertEqual([None], self.deliver(b'new one'))
+        self.assertEqual([b'new one'], [p.read_bytes() for p in self.server.root.iterdir()])
+
+    def test_74_without_temporary_names_what_exists_stays(self):
+        self.deliver(b'old')
+        (error,) = self.deliver(b'new one', temporary=False)
+        self.assertEqual(550, error.code)
+        self.assertEqual(b'old', (self.server.root / 'a').read_bytes())
