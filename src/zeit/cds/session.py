@@ -16,6 +16,7 @@ from zeit.cds.errors import (
 )
 from zeit.cds.ftp.stream import Deadline
 from zeit.cds.ftp.transfers import TransferConnection
+from zeit.cds.holder import is_file
 from zeit.cds.interfaces import ISession
 from zeit.cds.plan import Outcome
 from zeit.cds.text import printable
@@ -40,6 +41,7 @@ class FTPSession:
         self._inside = False
         self.connections = 0
         self.litter = []
+        self._tried = set()
 
     def __repr__(self):
         return f'<FTPSession {self._connection}, {len(self.litter)} to be deleted>'
@@ -72,20 +74,22 @@ class FTPSession:
         return self._connection
 
     def _clean_up(self):
-        while self.litter:
-            name = self.litter[-1]
+        """Try once to delete each name in `litter`: what stays must not stand in the way."""
+        for name in [name for name in self.litter if name not in self._tried]:
+            self._tried.add(name)
             try:
                 self._connection.command('DELE', name)
             except ServerError as error:
-                if not self._connection.usable or self._connection.size(name) is not None:
-                    raise
-                log.debug('%s is not there any more: %s', printable(name), printable(error.message))
-            self.litter.pop()
+                log.debug('Not deleted: %s: %s', printable(name), printable(error.message))
+                if is_file(self._connection, name):
+                    continue
+            self.litter.remove(name)
 
     def sweep(self):
         """Delete our litter if that is possible; a failure here changes no delivery."""
         try:
             if self.litter:
+                self._tried.clear()
                 self._ready()
                 self._clean_up()
         except Error as error:
@@ -125,6 +129,7 @@ class FTPSession:
 
     def close(self):
         """See `ISession`."""
+        self.bound(HURRY)
         self.sweep()
         for name in self.litter:
             log.warning('Left behind on the server, to be deleted by hand: %s', printable(name))

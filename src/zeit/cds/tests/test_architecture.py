@@ -38,9 +38,9 @@ ALLOWED = {
     'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.wire',
     'ftp.transfers': 'errors text ftp.protocol ftp.stream ftp.wire ftp.connection',
     'delivery': 'errors interfaces names plan text',
-    'session': 'errors interfaces delivery names plan text ftp.stream ftp.transfers',
-    'target': 'errors interfaces delivery names session text ftp.connection',
     'holder': 'errors names text',
+    'session': 'errors interfaces delivery holder names plan text ftp.stream ftp.transfers',
+    'target': 'errors interfaces delivery names session text ftp.connection',
     'lock': 'errors holder names text',
     'leftovers': 'errors holder lock names text',
     # one run
