@@ -162,6 +162,8 @@ class _Run:
         )
         present = leftovers.remove()
         if not jobs:
+            # What is filed was delivered: all that is missing is its receipt.
+            self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
             log.info('No new files to export.')
             return
         self._lock(session, token='').look(present=present)
