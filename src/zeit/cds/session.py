@@ -42,6 +42,7 @@ class FTPSession:
         self.connections = 0
         self.litter = []
         self._tried = set()
+        self._hurries = False
 
     def __repr__(self):
         return f'<FTPSession {self._connection}, {len(self.litter)} to be deleted>'
@@ -121,7 +122,13 @@ class FTPSession:
 
     def bound(self, seconds):
         """See `ISession`."""
-        self._deadline.restart(seconds)
+        if not self._hurries:
+            self._deadline.restart(seconds)
+
+    def hurry(self):
+        """See `ISession`."""
+        self.bound(HURRY)
+        self._hurries = True
 
     def refresh(self):
         """See `ISession`."""
@@ -221,7 +228,7 @@ class FTPSession:
         except (Error, GeneratorExit):
             raise
         except BaseException:
-            self.bound(HURRY)  # somebody waits for our end
+            self.hurry()
             raise
         finally:
             self.sweep()
