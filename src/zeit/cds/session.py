@@ -11,6 +11,7 @@ from zeit.cds.errors import (
     LOST,
     DataConnectionRefused,
     Error,
+    ReplyLost,
     ServerError,
     SizeMismatch,
 )
@@ -166,7 +167,12 @@ class FTPSession:
 
     def store(self, name, data):
         """See `ISession`."""
-        sent, _ = self.upload(name, io.BytesIO(data))
+        try:
+            sent, _ = self.upload(name, io.BytesIO(data))
+        except ReplyLost as error:
+            if not self._delivery.size_check:
+                raise
+            sent = error.sent
         if self._delivery.size_check:
             self.compare(name, sent)
 

@@ -123,6 +123,16 @@ class LitterTests(Scenario, unittest.TestCase):
                 self.assertIn('Left behind on the server, to be deleted by hand: a.cds', self.log)
                 self.assertLessEqual(len(self.server.commands('DELE')), 4)
 
+    def test_a_refused_upload_that_left_an_empty_file(self):
+        def create(event):
+            event.server.put(event.path, b'')
+
+        for reply in ('452 No space.', "425 Can't open data connection.", '450 No.', '553 No.'):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('STOR', faults.Call(create), faults.Reply(reply), path='*.part')
+                self.assertEqual([], self.export('a').delivered)
+
     def test_closing_takes_no_longer_than_a_few_seconds(self):
         session = target(self.server).open()
         session.litter.append('a')
