@@ -20,7 +20,7 @@ from zeit.cds.errors import (
     TargetExists,
 )
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
-from zeit.cds.ledger import Ledger, was_delivered
+from zeit.cds.ledger import Ledger, known, was_delivered
 from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
 from zeit.cds.plan import Job, Options, Plan
@@ -209,7 +209,7 @@ class _Run:
             with self.spool.open(entry) as source:
                 if was_delivered(upload, source, name=entry.name, session=session):
                     log.info('Delivered by an earlier run: %s', printable(entry.name))
-                    newer = self._file(entry, source, upload=upload)
+                    newer = self._file(entry, source, **known(upload))
                     return [newer] if newer else []
         except (FileError, ServerError) as error:
             log.debug('It is sent again: %s', printable(error.message))
@@ -249,7 +249,10 @@ class _Run:
         job, error = outcome.job, outcome.error
         again = self.plan.settle(outcome)
         if error is None:
-            newer = self._file(job.entry, outcome.source)
+            source = outcome.source
+            newer = self._file(
+                job.entry, source, size=source.size, sha256=source.sha256, reply=outcome.reply
+            )
             if newer is not None:
                 self.plan.insert(self._job(newer))
         elif again:
@@ -261,12 +264,12 @@ class _Run:
         else:
             self._failed(job.entry, error)
 
-    def _file(self, entry, source, *, upload=None):
+    def _file(self, entry, source, **receipt):
         """File what was delivered; return the entry of a newer version that came in, or None."""
         name = printable(entry.name)
         try:
             filed, newer = self.spool.done(entry, source)
-            self.ledger.delivered(entry.name, filed_as=filed, upload=upload)
+            self.ledger.delivered(entry.name, filed_as=filed, **receipt)
         except Error as error:
             # It is on the server; the next run finds that out, or sends it again.
             self.record.failed(entry.name, error, size=entry.size)
