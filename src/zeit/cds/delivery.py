@@ -11,6 +11,7 @@ from zeit.cds.errors import (
     Error,
     PermanentError,
     ReplyLost,
+    ServerError,
     SizeMismatch,
     TargetExists,
 )
@@ -89,12 +90,14 @@ class Courier:
             )
             if temporary:
                 self._publish(temporary, name, source.size)
-        except BaseException:
+        except BaseException as error:
+            if temporary and isinstance(error, ServerError):
+                began.append(temporary)  # some servers create it, and then refuse the command
             if noted:
                 # Before the temporary is deleted: a run after a crash takes one that is gone for
                 # one that got its name.
                 self._ledger.abandoned(name)
-            self._session.litter += began
+            self._session.litter += set(began)
             raise
         return reply
 

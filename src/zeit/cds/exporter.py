@@ -20,9 +20,9 @@ from zeit.cds.errors import (
     TargetExists,
 )
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
-from zeit.cds.ledger import Ledger, was_delivered
+from zeit.cds.ledger import Ledger, known, was_delivered
 from zeit.cds.leftovers import Leftovers
-from zeit.cds.lock import HURRY, Lock
+from zeit.cds.lock import Lock
 from zeit.cds.plan import Job, Options, Plan
 from zeit.cds.record import Record
 from zeit.cds.report import FileExported
@@ -84,9 +84,9 @@ class _Run:
             with self.spool.run():
                 log.info('Accessed filestore %s', printable(str(self.spool.path)))
                 self.ledger = Ledger(self.spool.journal, url=self.target.url)
-                jobs = self._jobs()
-                if jobs or self.spool.journal.open_tokens(self.target.url):
-                    self._connect(jobs)
+                entries = self._wanted()
+                if entries or self.spool.journal.open_tokens(self.target.url):
+                    self._connect(entries)
                 else:
                     log.info('No new files to export.')
         except Error as error:
@@ -95,12 +95,12 @@ class _Run:
 
     # What is to be done
 
-    def _jobs(self):
-        """Return the jobs of this run; what cannot be one is in the report already."""
+    def _wanted(self):
+        """Return the entries to deliver; what is not one of them is in the report already."""
         entries, ignored = self.spool.pending(order=self.options.order)
         for name, reason in ignored:
             self.record.skipped(name, reason)
-        return [self._job(entry) for entry in entries if self._is_wanted(entry)]
+        return [entry for entry in entries if self._is_wanted(entry)]
 
     def _is_wanted(self, entry):
         try:
@@ -126,66 +126,65 @@ class _Run:
 
     # On the server
 
-    def _connect(self, jobs):
+    def _connect(self, entries):
         log.info('Connecting to CDS FTP server (%s)', self.target.title)
         session = self.target.open()
         try:
             if self.end is not None:
                 session.bound(self.end - self.clock())
             if self.options.dry_run:
-                self._pretend(session, jobs)
+                self._pretend(session, entries)
             else:
-                self._export(session, jobs)
+                self._export(session, entries)
         except Error:
-            session.bound(CLEAN_UP)
             raise
         except BaseException:
-            session.bound(HURRY)
+            session.hurry()
             raise
         finally:
             session.close()
         log.info('Disconnected from CDS FTP server')
 
-    def _pretend(self, session, jobs):
+    def _pretend(self, session, entries):
         self._lock(session, token='').look()
-        for job in jobs[: self.options.max_files]:
-            log.info('Would upload: %s', printable(job.name))
-            self.record.result(job.name, 'planned', size=job.size)
+        for entry in entries[: self.options.max_files]:
+            log.info('Would upload: %s', printable(entry.name))
+            self.record.result(entry.name, 'planned', size=entry.size)
 
     def _lock(self, session, *, token):
         return Lock(session, token=token, wait=self.wait, clock=self.clock)
 
-    def _export(self, session, jobs):
+    def _export(self, session, entries):
         journal, url = self.spool.journal, self.target.url
         leftovers = Leftovers(
             session, journal=journal, target=url, wait=self.wait, clock=self.clock
         )
         present = leftovers.remove()
-        if not jobs:
+        if not entries:
             # What is filed was delivered: all that is missing is its receipt.
             self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
             log.info('No new files to export.')
             return
         self._lock(session, token='').look(present=present)
         token = journal.new_token(url)
-        self._under_lock(self._lock(session, token=token), session, jobs, token=token)
+        self._under_lock(self._lock(session, token=token), session, entries, token=token)
         if not session.litter:
             journal.clean(token)
 
-    def _under_lock(self, lock, session, jobs, *, token):
+    def _under_lock(self, lock, session, entries, *, token):
         try:
             log.info('Creating lock file: %s', names.WRITE)
             lock.create()
             log.info('Lock file successfully created: %s', names.WRITE)
-            self._deliver(session, self._settle_uncertain(session, jobs), lock, token=token)
+            self._deliver(session, self._settle_uncertain(session, entries), lock, token=token)
         except Error as error:
             # Noted before the lock is removed: that may fail for the same reason.
             self.record.given_up(error)
-            session.bound(CLEAN_UP)
         except BaseException:
-            session.bound(HURRY)
+            session.hurry()
             raise
         finally:
+            session.bound(CLEAN_UP)
             self._release(lock)
 
     def _release(self, lock):
@@ -194,32 +193,34 @@ class _Run:
             if lock.release():
                 log.info('Lock file successfully removed: %s', names.WRITE)
 
-    def _settle_uncertain(self, session, jobs):
-        """Return the jobs without those that an earlier run delivered, but did not file."""
+    def _settle_uncertain(self, session, entries):
+        """Return the entries without those that an earlier run delivered, but did not file."""
         uncertain = self.ledger.uncertain()
+        if not uncertain:
+            return entries
         left = []
-        for job in jobs:
-            upload = uncertain.pop(job.name, None)
-            left += [job] if upload is None else self._once_more(session, job, upload)
+        for entry in entries:
+            upload = uncertain.pop(entry.name, None)
+            left += [entry] if upload is None else self._once_more(session, entry, upload)
         self.ledger.settle(uncertain, spool=self.spool)
         return left
 
-    def _once_more(self, session, job, upload):
-        """Return what is still to be done about `job`, which an earlier run may have delivered."""
+    def _once_more(self, session, entry, upload):
+        """Return what is still to be done about `entry`, which may have been delivered."""
         try:
-            with job.open() as source:
-                if was_delivered(upload, source, name=job.name, session=session):
-                    log.info('Delivered by an earlier run: %s', printable(job.name))
-                    newer = self._file(job, source, upload=upload)
+            with self.spool.open(entry) as source:
+                if was_delivered(upload, source, name=entry.name, session=session):
+                    log.info('Delivered by an earlier run: %s', printable(entry.name))
+                    newer = self._file(entry, source, **known(upload))
                     return [newer] if newer else []
         except (FileError, ServerError) as error:
             log.debug('It is sent again: %s', printable(error.message))
-        return [job]
+        return [entry]
 
-    def _deliver(self, session, jobs, lock, *, token):
+    def _deliver(self, session, entries, lock, *, token):
         options = self.options
         self.plan = Plan(
-            jobs,
+            (self._job(entry) for entry in entries),
             strict=options.strict,
             max_files=options.max_files,
             max_bytes=options.max_bytes,
@@ -230,7 +231,7 @@ class _Run:
             for outcome in outcomes:
                 self._settle(outcome)
                 if self.end is not None and self.clock() >= self.end:
-                    self.plan.stop(DeadlinePassed('The run has used up its time'))
+                    self.plan.stop(DeadlinePassed('The time of this run is used up'))
                 if self.plan.stopped is None:
                     lock.watch()
         finally:
@@ -250,9 +251,12 @@ class _Run:
         job, error = outcome.job, outcome.error
         again = self.plan.settle(outcome)
         if error is None:
-            newer = self._file(job, outcome.source)
+            source = outcome.source
+            newer = self._file(
+                job.entry, source, size=source.size, sha256=source.sha256, reply=outcome.reply
+            )
             if newer is not None:
-                self.plan.insert(newer)
+                self.plan.insert(self._job(newer))
         elif again:
             log.info('Not yet delivered: %s: %s', printable(job.name), printable(error.message))
         elif isinstance(error, SourceGone):
@@ -262,23 +266,23 @@ class _Run:
         else:
             self._failed(job.entry, error)
 
-    def _file(self, job, source, *, upload=None):
-        """File what was delivered; return the job for a newer version that came in, or None."""
+    def _file(self, entry, source, **receipt):
+        """File what was delivered; return the entry of a newer version that came in, or None."""
+        name = printable(entry.name)
         try:
-            filed, newer = self.spool.done(job.entry, source)
-            self.ledger.delivered(job.name, filed_as=filed, upload=upload)
+            filed, newer = self.spool.done(entry, source)
+            self.ledger.delivered(entry.name, filed_as=filed, **receipt)
         except Error as error:
             # It is on the server; the next run finds that out, or sends it again.
-            self.record.failed(job.name, error, size=job.size)
+            self.record.failed(entry.name, error, size=entry.size)
             raise
-        as_what = '' if filed == job.name else f' (as {printable(filed)})'
-        log.info("Moved from 'new' to 'cur': %s%s", printable(job.name), as_what)
-        result = self.record.result(job.name, 'delivered', size=source.size, filed_as=filed)
+        as_what = '' if filed == entry.name else f' (as {printable(filed)})'
+        log.info("Moved from 'new' to 'cur': %s%s", name, as_what)
+        result = self.record.result(entry.name, 'delivered', size=source.size, filed_as=filed)
         self.record.notify(FileExported(spool=self.spool, target=self.target, result=result))
-        if newer is None:
-            return None
-        log.info('A newer version came in meanwhile: %s', printable(job.name))
-        return self._job(newer)
+        if newer is not None:
+            log.info('A newer version came in meanwhile: %s', name)
+        return newer
 
     def _failed(self, entry, error):
         self.record.failed(entry.name, error, size=entry.size)

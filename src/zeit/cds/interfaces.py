@@ -200,10 +200,10 @@ class ISession(Interface):
         """
 
     def bound(seconds):
-        """From now on everything must be done within so many seconds; replaces an older bound.
+        """From now on all must be done within so many seconds, or raises `DeadlinePassed`."""
 
-        What takes longer raises `DeadlinePassed`.
-        """
+    def hurry():
+        """Somebody waits for our end: what is left is done within a few seconds, or not at all."""
 
     def refresh():
         """Drop the connection: the next method works on a new one."""

@@ -12,18 +12,14 @@ class Ledger:
     def __init__(self, journal, *, url):
         self._journal = journal
         self._url = url
-        #: The details of the latest upload of each name, until it is delivered.
-        self._latest = {}
 
     def uploaded(self, name, **details):
         """See `ILedger`."""
         self._journal.uploaded(target=self._url, name=name, **details)
-        self._latest[name] = details
 
     def abandoned(self, name):
         """See `ILedger`."""
         self._journal.abandoned(target=self._url, name=name)
-        self._latest.pop(name, None)
 
     def aside(self, name, aside):
         """See `ILedger`."""
@@ -45,15 +41,20 @@ class Ledger:
         for name, upload in uploads.items():
             filed = upload['sha256'] and spool.filed(name, sha256=upload['sha256'])
             if filed:
-                self.delivered(name, filed_as=filed, upload=upload)
+                self.delivered(name, filed_as=filed, **known(upload))
             else:
                 self.abandoned(name)
 
-    def delivered(self, name, *, filed_as, upload=None):
-        """Write the receipt; `upload` is an entry of `uncertain`, by default this run's."""
-        upload = upload or self._latest.pop(name)
-        details = {key: upload[key] for key in ('size', 'sha256', 'reply')}
-        self._journal.delivered(target=self._url, name=name, filed_as=filed_as, **details)
+    def delivered(self, name, *, filed_as, size, sha256, reply):
+        """Write the receipt."""
+        self._journal.delivered(
+            target=self._url, name=name, filed_as=filed_as, size=size, sha256=sha256, reply=reply
+        )
+
+
+def known(upload):
+    """Return what a receipt tells about an upload of an earlier run."""
+    return {key: upload[key] for key in ('size', 'sha256', 'reply')}
 
 
 def was_delivered(upload, source, *, name, session):

@@ -45,9 +45,6 @@ STAGED, STAGED_GUARD, GUARD, LOCK = EVERYTHING = ('staged', 'staged guard', 'gua
 #: the lock and reading it back, in which a competitor's rename becomes visible.
 SETTLE = 5
 
-#: After an interruption there are so many seconds to clean up.
-HURRY = 8
-
 #: A lock that is held is read again after so many seconds, and over each new connection.
 WATCH = 30
 
@@ -223,7 +220,7 @@ class Lock:
                 failure = error
             except BaseException:
                 # A signal interrupted it, and ends the run when the lock is gone.
-                self._session.bound(HURRY)
+                self._session.hurry()
                 self._session.refresh()
                 self._remove()
                 raise

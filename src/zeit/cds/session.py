@@ -11,6 +11,7 @@ from zeit.cds.errors import (
     LOST,
     DataConnectionRefused,
     Error,
+    ReplyLost,
     ServerError,
     SizeMismatch,
 )
@@ -42,6 +43,7 @@ class FTPSession:
         self.connections = 0
         self.litter = []
         self._tried = set()
+        self._hurries = False
 
     def __repr__(self):
         return f'<FTPSession {self._connection}, {len(self.litter)} to be deleted>'
@@ -121,7 +123,13 @@ class FTPSession:
 
     def bound(self, seconds):
         """See `ISession`."""
-        self._deadline.restart(seconds)
+        if not self._hurries:
+            self._deadline.restart(seconds)
+
+    def hurry(self):
+        """See `ISession`."""
+        self.bound(HURRY)
+        self._hurries = True
 
     def refresh(self):
         """See `ISession`."""
@@ -159,7 +167,12 @@ class FTPSession:
 
     def store(self, name, data):
         """See `ISession`."""
-        sent, _ = self.upload(name, io.BytesIO(data))
+        try:
+            sent, _ = self.upload(name, io.BytesIO(data))
+        except ReplyLost as error:
+            if not self._delivery.size_check:
+                raise
+            sent = error.sent
         if self._delivery.size_check:
             self.compare(name, sent)
 
@@ -221,7 +234,7 @@ class FTPSession:
         except (Error, GeneratorExit):
             raise
         except BaseException:
-            self.bound(HURRY)  # somebody waits for our end
+            self.hurry()
             raise
         finally:
             self.sweep()

@@ -204,6 +204,9 @@ class MemorySession:
     def bound(self, seconds):
         """See `ISession`."""
 
+    def hurry(self):
+        """See `ISession`."""
+
     def refresh(self):
         """See `ISession`."""
         self.connections += 1

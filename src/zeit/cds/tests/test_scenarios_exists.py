@@ -1,6 +1,7 @@
 """A name that is taken on the server, what one file is refused, and what is left to clean up."""
 
 import threading
+import time
 import unittest
 import unittest.mock
 
@@ -36,7 +37,7 @@ class ExistsTests(Scenario, unittest.TestCase):
                     with self.subTest(verb=verb, nth=nth, action=action):
                         self.prepare()
                         self.plant('a')
-                        self.fault(verb, action, nth=nth + 1, times=1)
+                        self.fault(verb, action, path='/cds/a*', nth=nth, times=1)
                         report = self.export('a')
                         self.assertIn(self.remote.get('a'), (b'theirs', content('a')))
                         self.assertIn(report.exit_code, (0, 1))
@@ -49,7 +50,7 @@ class ExistsTests(Scenario, unittest.TestCase):
         self.theirs = {}
         self.assert_run(1, '', self.export('a', litter=1))
         (aside,) = self.remote
-        self.assertIn(f'a is now called {aside}', self.log)
+        self.assertIn(f'a is called {aside} now', self.log)
         self.assertEqual(b'theirs', self.remote[aside])
 
 
@@ -108,6 +109,41 @@ class RefusedTests(Scenario, unittest.TestCase):
         report = self.export()
         self.assertEqual((0, ['a'], {}), (report.exit_code, report.delivered, self.remote))
         self.assertEqual(1, self.log.count('Uploading'))
+
+
+class LitterTests(Scenario, unittest.TestCase):
+    def test_a_server_that_deletes_nothing_gets_the_other_files(self):
+        for action in (faults.Reply('550 No.'), faults.Cut(), faults.Reply('421 No.'),
+                       faults.Reply('226 x'), faults.Reply('450 No.')):  # fmt: skip
+            with self.subTest(action):
+                self.prepare()
+                self.fault('DELE', action, path='*.part')
+                self.fault('STOR', faults.Alter(keep=3), path='*.part', times=1)
+                self.assert_run(1, 'b c', self.export('a', 'b', 'c', litter=1))
+                self.assertIn('Left behind on the server, to be deleted by hand: a.cds', self.log)
+                self.assertLessEqual(len(self.server.commands('DELE')), 4)
+
+    def test_a_refused_upload_that_left_an_empty_file(self):
+        def create(event):
+            event.server.put(event.path, b'')
+
+        for reply in ('452 No space.', "425 Can't open data connection.", '450 No.', '553 No.'):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('STOR', faults.Call(create), faults.Reply(reply), path='*.part')
+                self.assertEqual([], self.export('a').delivered)
+
+    def test_closing_takes_no_longer_than_a_few_seconds(self):
+        session = target(self.server).open()
+        session.litter.append('a')
+        self.fault('*', faults.Silence())
+        self.fault(faults.GREETING, faults.Silence())
+        started = time.monotonic()
+        with unittest.mock.patch('zeit.cds.session.HURRY', 0.3):
+            with self.assertLogs('zeit.cds', 'WARNING') as logs:
+                session.close()
+        self.assertLess(time.monotonic() - started, 3)
+        self.assertIn('Left behind on the server, to be deleted by hand: a', logs.output[0])
 
 
 class Replace(layers.ServerTests):

@@ -61,6 +61,10 @@ class FinalReplyTests(Scenario, unittest.TestCase):
         self.assertEqual([0, 0], self.server.connections('STOR'))
         self.assertEqual([1], self.server.connections('RNTO')[2:])
 
+    def test_16_the_size_decides_for_a_lock_as_well(self):
+        self.fault('STOR', faults.Silence('executed'), path='*/write.*', times=1)
+        self.assert_run(0, 'a', self.export('a', **SHORT))
+
     def test_16_after_no_reply_half_a_file_is_no_delivery(self):
         self.final(faults.Alter(keep=7), faults.Silence('executed'))
         self.assert_run(1, '', self.export('a', **SHORT))
