@@ -295,5 +295,5 @@ class _Run:
             self._park(entry, f'Refused in {number} runs, the last time: {error.message}')
 
     def _park(self, entry, reason):
-        self.spool.park(entry, reason)
-        self.record.parked(entry.name, reason, size=entry.size)
+        if self.spool.park(entry, reason):
+            self.record.parked(entry.name, reason, size=entry.size)

@@ -163,20 +163,25 @@ class Spool:
         except FileNotFoundError:
             return self._copy(source, name), None
         if source.is_file(private):
+            source.sync()  # whoever wrote it may not have done that
             filed = files.move(private, self._in('cur'), name)
             files.sync_directories(self._in('new'))
             return filed, None
         # What was changed in place after it was sent cannot be kept as it was.
         filed = self._copy(source, name) if source.unchanged() else ''
-        try:
-            files.rename_exclusively(private, new)
-        except FileExistsError:
-            os.unlink(private)  # an even newer version has replaced this one
-        files.sync_directories(self._in('new'), self._in(FILING))
+        self._give_back(name)
         try:
             return filed, entries.entry(name, os.lstat(new))
         except FileNotFoundError:
             return filed, None
+
+    def _give_back(self, name):
+        """Return to `new/` the version that was taken out of it, and is not the one to be moved."""
+        try:
+            files.rename_exclusively(self._in(FILING, name), self._in('new', name))
+        except FileExistsError:
+            os.unlink(self._in(FILING, name))  # an even newer version has replaced this one
+        files.sync_directories(self._in('new'), self._in(FILING))
 
     def _copy(self, source, name):
         """Keep in `cur/` what was sent, read once more from the still open file."""
@@ -194,8 +199,18 @@ class Spool:
 
     def park(self, entry, reason):
         """See `ISpool`."""
+        private = self._in(FILING, entry.name)
         with self._translated():
-            self._park(self._in('new', entry.name), entry.name, reason)
+            try:
+                os.rename(self._in('new', entry.name), private)
+            except FileNotFoundError:
+                return False
+            if entries.entry(entry.name, os.lstat(private)).version != entry.version:
+                self._give_back(entry.name)
+                return False
+            self._park(private, entry.name, reason)
+            files.sync_directories(self._in('new'))
+            return True
 
     def _park(self, path, name, reason):
         self.journal.parked(name=name, reason=reason)
@@ -230,7 +245,12 @@ class Spool:
         with self._translated():
             self._make_directories(*self._sections)
             content = io.BytesIO(data) if isinstance(data, bytes) else data
-            os.replace(files.draft(self._in('tmp'), content), self._in('new', name))
+            draft = files.draft(self._in('tmp'), content)
+            try:
+                os.replace(draft, self._in('new', name))
+            except OSError:
+                os.unlink(draft)
+                raise
             files.sync_directories(self._in('new'), self._in('tmp'))
 
     # Looking only
