@@ -221,8 +221,8 @@ def unlock(console, zcml, **arguments):
     """Show who holds the lock on a server; remove it if you are sure.
 
     \b
-    With --zcml: on the servers of these exporters.  Otherwise of this URL; with
-    --spool it is told whether the lock is of that spool.
+    With --zcml: on the servers of these exporters.  Otherwise at this URL; the
+    spool, --spool, only helps to tell whose lock it is.
       zeit-cds --zcml cds.zcml unlock articles
       zeit-cds unlock --spool /var/spool/cds ftp://zeit@ftp.example.com/in
 
