@@ -166,12 +166,6 @@ class AllOccupiedTests(AllTests, unittest.TestCase):
     occupied = ('a.xml',)
 
 
-class AllDirectTests(AllTests, unittest.TestCase):
-    """Without temporary names."""
-
-    options = {'temporary': False}
-
-
 class AllLargeTests(AllTests, unittest.TestCase):
     """Files that are sent in several pieces."""
 
