@@ -183,6 +183,16 @@ class Console:
             if error.errno != errno.EPIPE:
                 self.complain(f'Cannot write to standard output: {error.strerror}')
 
+    @property
+    def can_ask(self):
+        """True if there is a person at both ends."""
+        return sys.stdin.isatty() and sys.stdout.isatty()
+
+    def ask(self, question):
+        """Return whether a person says yes; no answer is a no."""
+        self.say(question, nl=False)
+        return sys.stdin.readline().strip().lower() in ('y', 'yes')
+
     def complain(self, text, *, warning=False):
         """Write a line to standard error, unless it is a warning that nobody wants to see."""
         if warning and self.quiet:
@@ -190,6 +200,10 @@ class Console:
         with contextlib.suppress(OSError):
             severity = 'warning: ' if warning else ''
             click.echo(f'{PROGRAM}: {severity}{self._about}{text}', err=True)
+
+    def tell(self, error):
+        """Say what an `Error` says, and what to do about it."""
+        self.complain(what_and_why(error))
 
     def tell_report(self, report):
         """Say what an `IReport` says and the log has not said yet."""

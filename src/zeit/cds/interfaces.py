@@ -75,7 +75,7 @@ class ISpool(Interface):
         """Return the name in `cur/` of a file `name` with this SHA-256, or '' if there is none."""
 
     def park(entry, reason):
-        """Put an entry that is not to be tried again into `parked/`, the reason beside it."""
+        """Put an entry into `parked/`, the reason beside it; return whether it was in `new/`."""
 
     def retry(name):
         """Bring a parked file back into `new/`.  Raises `FileError` if that is not possible."""

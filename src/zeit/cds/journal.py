@@ -138,6 +138,8 @@ class Journal:
         )
 
     def _learn_uploaded(self, entry):
+        for key in ('temporary', 'size', 'sha256', 'reply'):
+            entry[key]  # what cannot be compared later is damaged now
         self._uploads[entry['target'], entry['name']] = entry
 
     def uploads(self, target):

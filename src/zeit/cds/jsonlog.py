@@ -4,6 +4,7 @@ The first line tells the inodes of the file and of its directory.  A file that w
 restored from a backup, has other ones than it says, and is known as a copy by that.
 """
 
+import contextlib
 import datetime
 import json
 import logging
@@ -94,10 +95,13 @@ class JSONLog:
 
     def _start_over(self, carried):
         self.close()
-        for number in range(KEPT, 0, -1):
-            older = self._path if number == 1 else f'{self._path}.{number - 1}'
-            if os.path.exists(older):
-                os.replace(older, f'{self._path}.{number}')
+        put_away = [f'{self._path}.{number}' for number in range(1, KEPT + 1)]
+        # Up to the first gap only: one that is killed and begun again pushes nothing out.
+        gap = next((n for n, path in enumerate(put_away) if not os.path.exists(path)), KEPT - 1)
+        for number in range(gap, 0, -1):
+            os.replace(put_away[number - 1], put_away[number])
+        os.replace(self._path, put_away[0])
+        self._sync_directory()
         self._begin(carried)
 
     def _begin(self, carried):
@@ -110,6 +114,9 @@ class JSONLog:
         first = {'kind': 'journal', 'version': 1, 'inodes': self._inodes()}
         self._write([first, *carried])
         os.rename(draft, self._path)
+        self._sync_directory()
+
+    def _sync_directory(self):
         directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
@@ -154,13 +161,17 @@ def entries(directory, *, name='journal'):
     It reads only, and needs no lock: half a last line is somebody writing at this moment.
     """
     path = os.path.join(os.fspath(directory), name)
-    for where in (*(f'{path}.{number}' for number in range(KEPT, 0, -1)), path):
-        try:
-            with open(where, 'rb') as file:
-                content = file.read()
-        except FileNotFoundError:
-            continue
-        yield from _parse(content[: content.rfind(b'\n') + 1], where)
+    with contextlib.ExitStack() as stack:
+        found = {}
+        # All are opened before one is read, the newest first: a rotation at this moment moves them
+        # the other way, so that one may be met twice, but none is missed.
+        for where in (path, *(f'{path}.{number}' for number in range(1, KEPT + 1))):
+            with contextlib.suppress(FileNotFoundError):
+                file = stack.enter_context(open(where, 'rb'))
+                found.setdefault(os.fstat(file.fileno()).st_ino, (where, file))
+        for where, file in reversed(found.values()):
+            content = file.read()
+            yield from _parse(content[: content.rfind(b'\n') + 1], where)
 
 
 def _parse(content, path):

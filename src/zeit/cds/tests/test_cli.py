@@ -104,7 +104,7 @@ class CommandLine(unittest.TestCase):
 
 class Usage(CommandLine):
     def test_help_fits_and_names_defaults(self):
-        for command in ([], ['export'], ['status'], ['demo']):
+        for command in ([], *([name] for name in cli.cli.commands)):
             outcome = self.call(*command, '--help')
             self.assertEqual((0, ''), (outcome.code, outcome.err))
             self.assertLessEqual(max(map(len, outcome.out.splitlines())), 80)
@@ -134,6 +134,9 @@ class Usage(CommandLine):
             (['export', '--bogus'], "No such option.*See 'zeit-cds export --help'"),
             (['export', '--max-files', '0'], '--max-files'),
             (['export', '--max-files', 'x'], '--max-files'),
+            (['export', '--park-after', '-1'], '--park-after'),
+            (['export', '--deadline', 'nan'], "--deadline.*'nan' is not a number of seconds"),
+            (['export', '--deadline', '-1'], '--deadline'),
             (['export'], 'It was not said what to deliver. Name --zcml FILE, or --spool'),
             (['export', '--spool', self.path], 'exactly one URL'),
             (['export', '--spool', self.path, 'ftp://h', 'ftp://h'], 'exactly one URL'),
