@@ -9,7 +9,7 @@ import unittest
 from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
-from zeit.cds.tests.killing import WIRE, Killing
+from zeit.cds.tests.killing import WIRE, Killing, is_data
 
 
 class ServerKillTests(Killing, layers.ServerTests):
@@ -48,8 +48,15 @@ class ServerKillTests(Killing, layers.ServerTests):
     def test_killed_after_it_has_sent(self):
         self.everywhere(self.kill_itself(WIRE, moment='after'), after=self.converge)
 
-    def test_killed_in_the_middle_of_what_it_sends(self):
-        self.everywhere(self.kill_itself(WIRE, moment='half'), after=self.converge)
+    def test_killed_in_the_middle_of_the_data(self):
+        """Not of a command: no kill divides what goes to the kernel in one small piece.
+
+        ProFTPD executes a command that ends with the connection, not with CRLF: `RNTO b` for
+        `RNTO b.xml`.  Where a network divides one there, no client can help it.
+        """
+        self.size = 600_000
+        for after in (self.converge, self.correct, self.empty):
+            self.everywhere(self.kill_itself(WIRE, moment='half', only=is_data), after=after)
 
     def test_killed_then_a_correction(self):
         self.everywhere(self.kill_itself(WIRE, moment='after'), after=self.correct)
