@@ -4,6 +4,7 @@ import ast
 import re
 import socket
 import unittest
+import unittest.mock
 
 from zeit.cds import errors
 from zeit.cds.spool import Spool
@@ -139,6 +140,8 @@ class SymptomsTest(unittest.TestCase):
 
     def test_no_rename(self):
         self.server.fault('RNFR', _UNKNOWN)
+        # There is no guard then; nobody else comes here while the lock is made.
+        self.enterContext(unittest.mock.patch('zeit.cds.lock.SETTLE', 0))
         term = 'For a server that cannot rename, set temporary="no"'
         self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
         self.assert_cured(term, '--no-temporary')
