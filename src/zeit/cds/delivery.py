@@ -124,7 +124,7 @@ class Courier:
         try:
             self._rename_or_replace(temporary, name, size)
         except PermanentError as error:
-            error.hint = 'For a server that cannot rename, set temporary="no".'
+            error.hint = 'For a server that cannot rename, set temporary="no" (--no-temporary).'
             error.add_note(error.hint)
             raise
 
@@ -139,7 +139,7 @@ class Courier:
             if self._delivery.exists == 'park':
                 raise TargetExists(
                     f'The server has a file of that name already: {error.message}',
-                    hint='With exists="replace" it would be replaced.',
+                    hint='With exists="replace" (--exists replace) it would be replaced.',
                 ) from error
         # The server does not overwrite: first the old file aside, then the new one in.
         old = names.aside(name, token=self._token)

@@ -89,12 +89,15 @@ class Spool:
                 'group: chgrp, then chmod 2770.',
             ) from error
 
-    def _make_directories(self, *sections):
+    def _require(self):
         if not self.path.is_dir():
             raise SpoolError(
                 f'There is no spool at {printable(str(self.path))}',
                 hint='Create the directory; tmp, new and cur inside it are created for you.',
             )
+
+    def _make_directories(self, *sections):
+        self._require()
         for section in sections:
             files.make_directory(self._in(section), like=self.path)
 
@@ -257,9 +260,12 @@ class Spool:
 
     def status(self):
         """See `ISpool`."""
-        waiting, ignored = self.pending()
+        self._require()
         with self._translated():
-            delivered, newest = files.newest(self._in('cur'))
+            # What a first run will create is as good as empty.
+            there = [os.path.isdir(self._in(section)) for section in ('new', 'cur')]
+            waiting, ignored = self.pending() if there[0] else ([], [])
+            delivered, newest = files.newest(self._in('cur')) if there[1] else (0, None)
             return SpoolStatus(
                 path=self.path,
                 waiting=waiting,

@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import tempfile
+import tracemalloc
 import unittest
 import unittest.mock
 
@@ -34,7 +35,7 @@ class JSONLogTests(unittest.TestCase):
         """Open the log; the entries found are in `self.found`."""
         log = JSONLog(self.directory, **kw)
         try:
-            self.found = log.open()
+            self.found = list(log.open())
             yield log
         finally:
             log.close()
@@ -94,6 +95,20 @@ class AppendTests(JSONLogTests):
                 log.append('x', name=name)
         with self.log():
             self.assertEqual(names, [entry['name'] for entry in self.found[1:]])
+
+    def test_a_long_file_takes_no_memory(self):
+        """Each delivery is some entries, and a run of many files does not rotate."""
+        self.fill(1)
+        with open(self.file, 'ab') as file:
+            file.write(b'{"kind": "x", "number": 2}\n' * 100_000 + b'{"kind"' + b' ' * 100_000)
+        log = JSONLog(self.directory)
+        with contextlib.closing(log), self.assertLogs('zeit.cds.jsonlog', 'WARNING'):
+            tracemalloc.start()
+            self.addCleanup(tracemalloc.stop)
+            self.assertEqual(200_001, sum(entry.get('number', 0) for entry in log.open()))
+            self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000)
+        self.assertEqual(100_002, sum(1 for entry in jsonlog.entries(self.directory)))
+        self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000)
 
     def test_the_mode_is_the_one_of_the_directory(self):
         self.directory.chmod(0o2770)
