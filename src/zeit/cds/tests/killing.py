@@ -255,7 +255,7 @@ class Killing:
         self.assertGreater(nth, 3)
 
     def kill_itself(self, seams, **kw):
-        """Return a `kill` for `everywhere`: the process does it, as `arm(seams, nth, **kw)` says."""
+        """Return a `kill` for `everywhere`: the process does it, by `arm(seams, nth, **kw)`."""
         return lambda nth: self.child(seams, nth, **kw).run()
 
     # What holds
