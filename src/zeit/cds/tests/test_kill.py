@@ -1,14 +1,17 @@
 """A killed exporter, on the fault server: at every command, every byte, every local step."""
 
 import os
+import signal
+import tempfile
 import unittest
 
 from zeit.cds import names
+from zeit.cds.exporter import Exporter
 from zeit.cds.lock import EVERYTHING, Lock
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import MemoryTarget
-from zeit.cds.tests.killing import LOCAL, WIRE, Killer, Killing
-from zeit.cds.tests.scenario import target
+from zeit.cds.tests.killing import LOCAL, WIRE, Killer, Killing, Process
+from zeit.cds.tests.scenario import Scenario, target
 
 
 #: How many of the places may lead to a file that is sent once more, though it was complete.
@@ -17,7 +20,6 @@ RESENT = 8
 
 class KillTests(Killing):
     layer = layers.QUIET
-    options = {}
 
     def setUp(self):
         super().setUp()
@@ -43,7 +45,7 @@ class KillTests(Killing):
             self.server.put(f'/cds/{name}', b'older')
 
     def target(self):
-        return target(self.server, **self.options)
+        return target(self.server, temporary=not self.direct)
 
     def remote(self):
         found = {**self.server.files, **dict.fromkeys(self.server.directories)}
@@ -109,6 +111,43 @@ class FoundTests(unittest.TestCase):
         self.assertEqual(['write.guard'], list(directory.directories))
 
 
+class DirectTests(Scenario, unittest.TestCase):
+    """Without temporary names: what is under the real name is ours to delete as long as it is part.
+
+    Both were found by the kills below.
+    """
+
+    def test_the_part_of_an_earlier_attempt_is_not_mistaken_for_the_file(self):
+        """What could not be deleted at once was deleted at the end, complete by then."""
+        for reply in ('450 Busy.', '550 No.'):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('STOR', faults.CutData(5), path='/cds/a', times=1)
+                self.fault('DELE', faults.Reply(reply), path='/cds/a', times=1)
+                self.assert_run(0, 'a b', self.export('a', 'b', temporary=False))
+                self.heal(temporary=False)
+
+    def test_a_part_is_removed_before_the_lock(self):
+        def kill(event):
+            self.process.kill()
+
+        self.put('a')
+        self.fault('STOR', faults.Alter(keep=5), faults.Call(kill, moment='executed'),
+                   path='/cds/a', times=1)  # fmt: skip
+        goal = target(self.server, temporary=False)
+        log = self.enterContext(tempfile.NamedTemporaryFile()).name
+        self.process = Process(lambda: Exporter(self.spool, goal).run_once().exit_code, log=log)
+        self.assertEqual(-signal.SIGKILL, self.process.run())
+        self.server.wait_closed()
+        self.assertEqual({'a', 'write'}, set(self.remote))
+        (self.path / 'new' / 'a').unlink()
+        del self.offered['a']
+        self.assert_run(0, '', self.export(temporary=False))
+        self.assertEqual({}, self.remote)
+        deleted = self.server.commands('DELE')
+        self.assertLess(deleted.index('DELE a'), deleted.index('DELE write'))
+
+
 class AllTests(KillTests):
     """All places, and all that may come after."""
 
@@ -167,9 +206,10 @@ class AllOccupiedTests(AllTests, unittest.TestCase):
 
 
 class AllDirectTests(AllTests, unittest.TestCase):
-    """Without temporary names."""
+    """Without temporary names: a part is there only under the lock."""
 
-    options = {'temporary': False}
+    direct = True
+    size = 600_000
 
 
 class AllLargeTests(AllTests, unittest.TestCase):
