@@ -3,10 +3,11 @@
 
     bin/python .ci/check-mutations.py [WORD ...]
 
-Every mutation of `mutations.py` (with words: those whose names contain one of them) is applied to a
-copy of src, and the tests of the heart run there, the original document among them.  The table
-shows what each mutation turned red.  The exit code is 1 if one survives, if it no longer fits the
-code, or if the tests are red without any.
+Every mutation of `mutations.py` and `mutations_reliability.py` (with words: those whose names
+contain one of them) is applied to a copy of src, and the quick tests of the heart run there, the
+original document among them; if it survives these, the slower ones.  The table shows what each
+mutation turned red.  The exit code is 1 if one survives, if it no longer fits the code, or if the
+tests are red without any.
 
 The original document needs fixed ports.  Where network namespaces can be made (`unshare -n`, as
 root), each run has one of its own and several run at a time; elsewhere one by one.
@@ -29,8 +30,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent / 'src'
 PACKAGE = pathlib.Path('zeit', 'cds')
 
-#: Quick tests of what is broken here.  Those that start daemons or need minutes stay away.
-MODULES = (
+#: Quick tests of what is broken here.
+QUICK = (
     'test_contract',
     'test_exporter',
     'test_lock',
@@ -42,11 +43,27 @@ MODULES = (
     'test_values',
     'test_wire',
 )
+
+#: Tests for what survives these.  Those that start daemons or need minutes stay away.
+THOROUGH = (
+    'test_journal.*',
+    'test_kill.*',
+    'test_leftovers.*',
+    'test_lock.*',
+    'test_power.*',
+    'test_scenarios.*',
+)
 LAYERS = '!(VSFTPD|PROFTPD|PUREFTPD)'
 ORIGINAL = 'test_original.test_passes_unmodified'
 
-# Seconds for one run of these tests; it takes about five.
-TIMEOUT = 90
+#: Tables of mutations, by file.
+TABLES = {
+    'mutations.py': ('CONTRACT', 'HEART'),
+    'mutations_reliability.py': ('RELIABILITY',),
+}
+
+#: Seconds for one run of these tests; the quick ones take about five, the others twenty.
+TIMEOUT = 120
 
 # Switches the loopback interface of a new namespace on (netdevice(7): SIOCSIFFLAGS, IFF_UP), then
 # becomes the command.
@@ -92,12 +109,10 @@ class Run(NamedTuple):
 
 def mutations(words):
     """Return the list of `Mutation` whose titles contain one of `words`; without words all."""
-    table = runpy.run_path(str(HERE / 'mutations.py'))
-    found = [
-        Mutation(*row, contract=rows == 'CONTRACT')
-        for rows in ('CONTRACT', 'HEART')
-        for row in table[rows]
-    ]
+    found = []
+    for file, tables in TABLES.items():
+        content = runpy.run_path(str(HERE / file))
+        found += [Mutation(*row, contract=t == 'CONTRACT') for t in tables for row in content[t]]
     return [m for m in found if not words or any(word in m.title for word in words)]
 
 
@@ -121,11 +136,11 @@ def environment(source, document):
     }
 
 
-def run_tests(source, *, document, isolated):
-    """Run the tests of a copy."""
+def run_tests(source, *, modules, document, isolated):
+    """Run the tests of a copy that are in `modules`, patterns of names."""
     command = [sys.executable, '-m', 'zope.testrunner', '--test-path', str(source)]
     command += ['-s', 'zeit.cds', '--layer', LAYERS]
-    for module in MODULES:
+    for module in modules:
         command += ['-m', rf'\.{module}$']
     if isolated:
         command = ['unshare', '-n', sys.executable, '-c', LOOPBACK_UP, *command]
@@ -163,7 +178,9 @@ def check(mutation, source, *, document, isolated):
         stale = mutation.apply(copied)
         if stale:
             return f'STALE: {stale}', []
-        run = run_tests(copied, document=document, isolated=isolated)
+        run = run_tests(copied, modules=QUICK, document=document, isolated=isolated)
+        if run.green and not mutation.contract:
+            run = run_tests(copied, modules=THOROUGH, document=document, isolated=isolated)
     if not _SUMMARY.search(run.output) or 'import problems' in run.output:
         return f'BROKEN: the tests did not run:\n{run.output[-2000:]}', run.red
     if not run.red:
@@ -224,7 +241,7 @@ def main(words):
     options = {'document': document, 'isolated': namespaces()}
     with tempfile.TemporaryDirectory(prefix='zeit.cds-mutations-') as directory:
         source = copy(SOURCE, directory)
-        run = run_tests(source, **options)
+        run = run_tests(source, modules=(*QUICK, *THOROUGH), **options)
         if not run.green:
             print(f'{run.output}\nThe tests are red already, without any mutation.')
             return 1

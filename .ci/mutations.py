@@ -3,6 +3,8 @@
 EXPORTER = 'exporter.py'
 LOCK = 'lock.py'
 DELIVERY = 'delivery.py'
+SESSION = 'session.py'
+RECORD = 'record.py'
 SPOOL = 'spool.py'
 PROTOCOL = 'ftp/protocol.py'
 TRANSFERS = 'ftp/transfers.py'
@@ -31,13 +33,13 @@ CONTRACT = (
     ),
     (
         'an extra log line at a lock',
-        EXPORTER,
+        RECORD,
         "            log.debug('%s', error.holder)\n",
         "            log.info('%s', error.holder)\n",
     ),
     (
         'an extra log line after a traceback',
-        EXPORTER,
+        RECORD,
         "            log.error('Exiting with exception:', exc_info=report.error)\n",
         "            log.error('Exiting with exception:', exc_info=report.error)\n"
         "            log.error('Goodbye.')\n",
@@ -54,15 +56,15 @@ CONTRACT = (
     ),
     (
         'the order of deliveries',
-        SPOOL,
-        'return entries, sorted(ignored)',
-        'return entries[::-1], sorted(ignored)',
+        'entries.py',
+        '    return entry.arrived, entry.name\n',
+        '    return -entry.arrived, entry.name\n',
     ),
     (
         'the removal of the lock left out',
         LOCK,
-        '            self._session.delete(self._name)\n            return True\n',
-        '            return True\n',
+        '        if ours:\n            self._session.delete(self._name)\n',
+        '        if ours:\n            pass\n',
     ),
     (
         'the move from new/ to cur/ left out',
@@ -73,15 +75,20 @@ CONTRACT = (
     (
         'the rename to the real name left out',
         DELIVERY,
-        '            if remote != name:\n',
-        '            if not remote:\n',
+        '            if temporary:\n                self._publish(',
+        '            if not temporary:\n                self._publish(',
     ),
-    ('the look for a lock left out', EXPORTER, '            lock.look()\n', ''),
+    (
+        'the look for a lock left out',
+        EXPORTER,
+        "        self._lock(session, token='').look(present=present)\n        token =",
+        '        token =',
+    ),
     (
         'connecting without a file',
         EXPORTER,
-        '                if jobs:\n',
-        '                if 1:\n',
+        '                if entries or self.spool',
+        '                if 1 or self.spool',
     ),
     (
         'the class PermanentError renamed',
@@ -110,7 +117,7 @@ CONTRACT = (
     ('the note removed', 'errors.py', '            self.add_note(hint)\n', '            pass\n'),
     (
         'the traceback left out',
-        EXPORTER,
+        RECORD,
         "'Exiting with exception:', exc_info=report.error)",
         "'Exiting with exception:')",
     ),
@@ -118,7 +125,7 @@ CONTRACT = (
 
 #: What any test must notice.
 HEART = (
-    ('SIZE not compared', DELIVERY, '        if size != sent:\n', '        if size is None:\n'),
+    ('SIZE not compared', SESSION, '        if size != sent:\n', '        if size is None:\n'),
     (
         'the final reply ignored',
         TRANSFERS,
@@ -174,8 +181,8 @@ HEART = (
     (
         'the lock of somebody else deleted',
         LOCK,
-        '        if content == self._content:\n',
-        '        if content is not None:\n',
+        "ours = content is not None and names.token_of(content.decode('latin-1')) == self._token",
+        'ours = content is not None',
     ),
     (
         'the second look at the lock left out',
@@ -191,16 +198,16 @@ HEART = (
     ),
     (
         'a lock not seen that listings hide',
-        LOCK,
-        '            return self._session.size(name) is not None\n',
-        '            return False\n',
+        'holder.py',
+        '        return session.size(name) is not None\n',
+        '        return False\n',
     ),
     (
         'the temporary name left out',
         DELIVERY,
-        '        if self._options.temporary:\n',
-        '        if self._options.temporary is None:\n',
-    ),  # fmt: skip
+        '        if self._delivery.temporary:\n',
+        '        if self._delivery.temporary is None:\n',
+    ),
     (
         'a file that is refused stops the others',
         'plan.py',
@@ -235,9 +242,9 @@ HEART = (
     ('overwriting in cur/', 'files.py', '_RENAME_NOREPLACE = 1 ', '_RENAME_NOREPLACE = 0 '),
     (
         'symbolic links sent',
-        SPOOL,
-        'found = item.stat(follow_symlinks=False)',
-        'found = item.stat()',
+        'entries.py',
+        'status = item.stat(follow_symlinks=False)',
+        'status = item.stat()',
     ),
     (
         'two runs on one spool',
@@ -296,14 +303,14 @@ HEART = (
     (
         'what stands on the server replaced in spite of exists="park"',
         DELIVERY,
-        "if self._options.exists == 'park':",
-        "if self._options.exists == 'never':",
+        "if self._delivery.exists == 'park':",
+        "if self._delivery.exists == 'never':",
     ),
     (
         'temporaries left on the server',
-        'session.py',
-        '            name = self._litter[-1]\n',
-        '            return\n',
+        SESSION,
+        '                self._tried.clear()\n',
+        '                return\n',
     ),
     (
         'a dry run that delivers',
@@ -313,9 +320,9 @@ HEART = (
     ),
     (
         'a subscriber stops the run',
-        EXPORTER,
-        "        log.exception('A subscriber of %s failed.', type(event).__name__)\n",
-        '        raise\n',
+        RECORD,
+        "            log.exception('A subscriber of %s failed.', type(event).__name__)\n",
+        '            raise\n',
     ),
     (
         "the log file's handler stays",

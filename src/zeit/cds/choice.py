@@ -17,6 +17,7 @@ from zeit.cds.text import printable
 
 
 _TWO_WAYS = 'Name --zcml FILE, or --spool DIR and ftp://user@host:port/directory.'
+_TWO_WAYS_TO_UNLOCK = 'Name --zcml FILE and an exporter, or ftp://user@host:port/directory.'
 
 
 class Place(NamedTuple):
@@ -25,6 +26,13 @@ class Place(NamedTuple):
     name: str
     spool: object
     targets: list
+
+
+class Door(NamedTuple):
+    """A target, and the spools that are known to be exported there."""
+
+    target: object
+    spools: list
 
 
 def exporters(*, zcml, names, spool, **target):
@@ -54,7 +62,7 @@ def places(*, zcml, names, spool, password_file, remote):
     """
     _refuse_passwords(names)
     if zcml is not None:
-        _only_zcml(spool, {'password_file': password_file} if password_file else {})
+        _only_zcml(spool, _given(password_file))
         return _places(zcml, names)
     if spool is None:
         raise UsageError(
@@ -67,6 +75,29 @@ def places(*, zcml, names, spool, password_file, remote):
         )
     targets = [('', _target(url, password_file=password_file)) for url in names]
     return [Place('', Spool(spool), targets)]
+
+
+def doors(*, zcml, names, spool, password_file):
+    """Return the `Door`s whose locks a person wants to see; the arguments are those of `places`.
+
+    Here the spool may be missing: it only helps to tell whose a lock is.
+    """
+    _refuse_passwords(names)
+    if zcml is not None:
+        chosen = exporters(zcml=zcml, names=names, spool=spool, **_given(password_file))
+        known = [exporter for _, exporter in zope.component.getUtilitiesFor(IExporter)]
+        return [
+            Door(target, [e.spool for e in known if e.target.url == target.url])
+            for target in {e.target.url: e.target for _, e in chosen}.values()
+        ]
+    if len(names) != 1:
+        raise UsageError('It was not said where to look', hint=_TWO_WAYS_TO_UNLOCK)
+    target = _target(names[0], password_file=password_file)
+    return [Door(target, [] if spool is None else [Spool(spool)])]
+
+
+def _given(password_file):
+    return {'password_file': password_file} if password_file else {}
 
 
 def _places(zcml, names):

@@ -54,6 +54,7 @@ def cli(context):
       zeit-cds demo                      see it work, on this machine only
       zeit-cds --zcml cds.zcml status    what waits, what was delivered
       zeit-cds --zcml cds.zcml export    deliver it
+      zeit-cds --zcml cds.zcml receipt a.xml
       zeit-cds export --spool /var/spool/cds ftp://user@ftp.example.com/in
 
     Each command has a --help of its own.
@@ -122,7 +123,7 @@ def export(console, zcml, **arguments):
 @click.option(
     '--remote', is_flag=True, help='Ask the server as well who holds the lock.  Default: no.'
 )
-@click.option('--json', 'as_json', is_flag=True, help='JSON, times in UTC.  Default: text.')
+@options.several(options.JSON)
 @_command
 def status(console, zcml, **arguments):
     """Show what waits, what was delivered, and who is at work.
@@ -145,6 +146,101 @@ def status(console, zcml, **arguments):
     looks = [look.look(place, remote=remote) for place in places]
     console.say(look.as_json(looks) if as_json else look.as_text(looks))
     return errors.decisive(code for each in looks for code in each.exit_codes)
+
+
+@cli.command()
+@click.argument('name')
+@click.argument('spools', nargs=-1, metavar='[SPOOL]...')
+@options.several(options.SPOOL, options.JSON)
+@_command
+def receipt(console, zcml, *, name, spools, spool=None, as_json):
+    """Print the receipts of a file: each delivery of this name.
+
+    \b
+    With --zcml: in all spools, or those with these names.  With --spool: in
+    this one.
+      zeit-cds --zcml cds.zcml receipt a.xml
+      zeit-cds receipt --spool /var/spool/cds a.xml
+
+    A receipt tells when it was, size and SHA-256 of what was sent, the server
+    and its final reply.  It never waits for a run.  The exit code is 1 if there
+    is none.
+    """
+    from zeit.cds import choice, receipts
+    from zeit.cds.errors import UsageError
+
+    if spool is not None and spools:
+        raise UsageError('A receipt is of one file', hint='Names of spools go with --zcml.')
+    places = choice.places(zcml=zcml, names=spools, spool=spool, password_file=None, remote=False)
+    found = [(place, each) for place in places for each in receipts.receipts(place.spool, name)]
+    if as_json:
+        console.say(receipts.as_json(found))
+    elif found:
+        console.say(receipts.as_text(name, found))
+    if not found:
+        raise receipts.none_of(name, places)
+    return errors.DONE
+
+
+@cli.command()
+@click.argument('names', nargs=-1, required=True, metavar='NAME...')
+@options.several(options.SPOOL)
+@_command
+def retry(console, zcml, *, names, spool=None):
+    """Bring parked files back, to be sent by the next run.
+
+    \b
+    With --zcml: from whichever of its spools they are parked in.  With --spool:
+    from this one.
+      zeit-cds --zcml cds.zcml retry a.xml b.xml
+      zeit-cds retry --spool /var/spool/cds a.xml
+
+    The exit code is 1 if one is not parked, or a newer one waits already; the
+    others are brought back.
+    """
+    from zeit.cds import choice, receipts
+    from zeit.cds.text import printable
+
+    places = choice.places(zcml=zcml, names=(), spool=spool, password_file=None, remote=False)
+    codes = []
+    for name, path, error in receipts.bring_back(names, places):
+        if error is not None:
+            console.tell(error)
+            codes.append(error.exit_code)
+        elif not console.quiet:
+            console.say(f'{printable(name)} waits in {printable(str(path))} again.')
+    return errors.decisive(codes)
+
+
+@cli.command()
+@click.argument('names', nargs=-1, metavar='[NAME]... | [URL]')
+@options.several(options.SPOOL, options.PASSWORD)
+@click.option('--yes', is_flag=True, help='Remove without asking.  Default: no.')
+@_command
+def unlock(console, zcml, **arguments):
+    """Show who holds the lock on a server; remove it if you are sure.
+
+    \b
+    With --zcml: on the servers of these exporters.  Otherwise at this URL; the
+    spool, --spool, only helps to tell whose lock it is.
+      zeit-cds --zcml cds.zcml unlock articles
+      zeit-cds unlock --spool /var/spool/cds ftp://zeit@ftp.example.com/in
+
+    What a killed run of the spool has left needs no unlocking: the next run
+    removes it.  The lock of somebody else is removed only after you say yes,
+    on a terminal or by --yes; one that came in meanwhile stays.
+
+    \b
+    Exit codes: 0 not locked, removed, or left to the next run; 64 nobody could
+    be asked; 73 the server refuses to remove it; 75 you said no, or there is
+    another lock now.
+    """
+    from zeit.cds import choice
+    from zeit.cds import unlock as unlocking
+
+    sure = arguments.pop('yes')
+    doors = choice.doors(zcml=zcml, **arguments)
+    return errors.decisive([unlocking.run(console, door, sure=sure) for door in doors])
 
 
 @cli.command(short_help='Show an export, on this machine only.')

@@ -147,3 +147,15 @@ class IExporterDirective(zope.interface.Interface):
         required=False,
         default=Options.empty,
     )
+    park_after = fields.Number(
+        title='Park a file that the server refused in so many runs, 0 for never',
+        wanted='a whole number, at least 0',
+        min=0,
+        required=False,
+        default=Options.park_after,
+    )
+    deadline = fields.Deadline(
+        title='Time for one run, in seconds, 0 for no end',
+        required=False,
+        default=Options.deadline,
+    )

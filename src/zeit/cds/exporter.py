@@ -161,6 +161,8 @@ class _Run:
         )
         present = leftovers.remove()
         if not entries:
+            # What is filed was delivered: all that is missing is its receipt.
+            self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
             log.info('No new files to export.')
             return
         self._lock(session, token='').look(present=present)
@@ -293,5 +295,5 @@ class _Run:
             self._park(entry, f'Refused in {number} runs, the last time: {error.message}')
 
     def _park(self, entry, reason):
-        self.spool.park(entry, reason)
-        self.record.parked(entry.name, reason, size=entry.size)
+        if self.spool.park(entry, reason):
+            self.record.parked(entry.name, reason, size=entry.size)

@@ -59,9 +59,9 @@ class Number(Explained, zope.schema.Int):
 class Seconds(Explained, zope.schema.Float):
     """A time-out in seconds."""
 
-    def __init__(self, *, default, **kw):
+    def __init__(self, *, default, wanted='', **kw):
         super().__init__(
-            wanted=f'a number of seconds from {SHORTEST} to {LONGEST}',
+            wanted=wanted or f'a number of seconds from {SHORTEST} to {LONGEST}',
             default=float(default),  # 30 is none, says zope.schema
             **kw,
         )
@@ -69,6 +69,17 @@ class Seconds(Explained, zope.schema.Float):
     def constraint(self, value):
         """Return whether `value` is in the range; NaN slips through `min` and `max`."""
         return SHORTEST <= value <= LONGEST
+
+
+class Deadline(Seconds):
+    """A time in seconds, or 0 for none."""
+
+    def __init__(self, **kw):
+        super().__init__(wanted=f'a number of seconds from 0 to {LONGEST}', **kw)
+
+    def constraint(self, value):
+        """Return whether `value` is in the range; NaN is not."""
+        return 0 <= value <= LONGEST
 
 
 class OneOf(Explained, zope.schema.Choice):

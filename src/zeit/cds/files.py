@@ -102,6 +102,10 @@ class Source:
         """Return whether `path` names this file, unchanged."""
         return _version(os.lstat(path)) == _version(self._opened)
 
+    def sync(self):
+        """Make the file's content survive a loss of power: fsync(2)."""
+        os.fsync(self._file.fileno())
+
     def rewound(self):
         """Return the binary file, positioned at its start."""
         self._file.seek(0)

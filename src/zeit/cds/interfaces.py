@@ -75,7 +75,7 @@ class ISpool(Interface):
         """Return the name in `cur/` of a file `name` with this SHA-256, or '' if there is none."""
 
     def park(entry, reason):
-        """Put an entry that is not to be tried again into `parked/`, the reason beside it."""
+        """Put an entry into `parked/`, the reason beside it; return whether it was in `new/`."""
 
     def retry(name):
         """Bring a parked file back into `new/`.  Raises `FileError` if that is not possible."""
@@ -225,7 +225,7 @@ class ILedger(Interface):
         """It did not, as far as is known; its temporary is going to be deleted."""
 
     def aside(name, aside):
-        """An older file `name` is going to be renamed to `aside`."""
+        """A file `name` is going to be renamed to `aside`; the same: overwritten, by parts."""
 
     def tidied(name):
         """Nothing of `name` stands aside any more."""

@@ -4,7 +4,9 @@ The first line tells the inodes of the file and of its directory.  A file that w
 restored from a backup, has other ones than it says, and is known as a copy by that.
 """
 
+import contextlib
 import datetime
+import itertools
 import json
 import logging
 import os
@@ -18,6 +20,9 @@ log = logging.getLogger(__name__)
 #: A file longer than this, in bytes, is put away when it is opened; so many old ones are kept.
 LIMIT = 4 * 1024 * 1024
 KEPT = 8
+
+#: The end of a file is looked for in blocks of so many bytes.
+BLOCK = 64 * 1024
 
 
 class JSONLog:
@@ -42,10 +47,11 @@ class JSONLog:
         return self._length > self._limit
 
     def open(self):
-        """Open the file, or begin a new one; return its entries (a list of dictionaries).
+        """Open the file, or begin a new one; return an iterable of its entries (dictionaries).
 
-        Half a line at the end, from a write that was cut off, is removed.  A copy is put away and
-        a new file begun: then there are no entries.
+        They are read one by one, once: a run of many files leaves a long file.  Half a line at the
+        end, from a write that was cut off, is removed.  A copy is put away and a new file begun:
+        then there are no entries.
         """
         try:
             return self._open()
@@ -63,21 +69,28 @@ class JSONLog:
             self._begin([])
             return []
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        with open(self._path, 'rb') as file:
-            content = file.read()
-        self._length = content.rfind(b'\n') + 1
-        if self._length < len(content):
+        self._length = _end_of_lines(self._descriptor)
+        if self._length < os.fstat(self._descriptor).st_size:
             log.warning('Half a line at the end of %s is cut off', printable(self._path))
             os.ftruncate(self._descriptor, self._length)
-        found = list(_parse(content[: self._length], self._path))
-        if found and found[0].get('inodes') == self._inodes():
-            return found
+        found = self._entries()
+        first = next(found, None)
+        if first and first.get('inodes') == self._inodes():
+            return itertools.chain([first], found)
+        found.close()
         log.warning(
             'This spool was copied or restored: nothing on a server is taken for its own (%s)',
             printable(self._path),
         )
         self._start_over([])
         return []
+
+    def _entries(self):
+        try:
+            with open(self._path, 'rb') as file:
+                yield from _parse(file, self._path)
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def close(self):
         """Close the file; may be called again."""
@@ -94,10 +107,13 @@ class JSONLog:
 
     def _start_over(self, carried):
         self.close()
-        for number in range(KEPT, 0, -1):
-            older = self._path if number == 1 else f'{self._path}.{number - 1}'
-            if os.path.exists(older):
-                os.replace(older, f'{self._path}.{number}')
+        put_away = [f'{self._path}.{number}' for number in range(1, KEPT + 1)]
+        # Up to the first gap only: one that is killed and begun again pushes nothing out.
+        gap = next((n for n, path in enumerate(put_away) if not os.path.exists(path)), KEPT - 1)
+        for number in range(gap, 0, -1):
+            os.replace(put_away[number - 1], put_away[number])
+        os.replace(self._path, put_away[0])
+        self._sync_directory()
         self._begin(carried)
 
     def _begin(self, carried):
@@ -110,6 +126,9 @@ class JSONLog:
         first = {'kind': 'journal', 'version': 1, 'inodes': self._inodes()}
         self._write([first, *carried])
         os.rename(draft, self._path)
+        self._sync_directory()
+
+    def _sync_directory(self):
         directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
@@ -154,17 +173,34 @@ def entries(directory, *, name='journal'):
     It reads only, and needs no lock: half a last line is somebody writing at this moment.
     """
     path = os.path.join(os.fspath(directory), name)
-    for where in (*(f'{path}.{number}' for number in range(KEPT, 0, -1)), path):
-        try:
-            with open(where, 'rb') as file:
-                content = file.read()
-        except FileNotFoundError:
-            continue
-        yield from _parse(content[: content.rfind(b'\n') + 1], where)
+    with contextlib.ExitStack() as stack:
+        found = {}
+        # All are opened before one is read, the newest first: a rotation at this moment moves them
+        # the other way, so that one may be met twice, but none is missed.
+        for where in (path, *(f'{path}.{number}' for number in range(1, KEPT + 1))):
+            with contextlib.suppress(FileNotFoundError):
+                file = stack.enter_context(open(where, 'rb'))
+                found.setdefault(os.fstat(file.fileno()).st_ino, (where, file))
+        for where, file in reversed(found.values()):
+            yield from _parse(file, where)
 
 
-def _parse(content, path):
-    for number, line in enumerate(content.splitlines(), start=1):
+def _end_of_lines(descriptor):
+    """Return how long the file is without half a line at its end, in bytes."""
+    end = os.fstat(descriptor).st_size
+    while end:
+        start = max(0, end - BLOCK)
+        found = os.pread(descriptor, end - start, start).rfind(b'\n')
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _parse(file, path):
+    for number, line in enumerate(file, start=1):
+        if not line.endswith(b'\n'):
+            return
         try:
             entry = json.loads(line)
         except ValueError:

@@ -46,6 +46,9 @@ class Leftovers:
         for token in tokens:
             for name in names.LOCKS:
                 self._lock(token, name).release()
+        if names.GUARD in present:
+            self._remove_empty_guard()
+        for token in tokens:
             self._journal.clean(token)
         return self._session.names()
 
@@ -54,13 +57,29 @@ class Leftovers:
         found = dict.fromkeys(self._journal.open_tokens(self._target))
         seen = [names.token_of(name) for name in sorted(present)]
         if self._known:
-            if names.GUARD in present:
-                seen += sorted(self._session.names(inside=names.GUARD))
+            seen += self._inside_guard(present)
             for name in present.intersection(names.LOCKS):
                 content = self._session.read(name, limit=1000) or b''
                 seen.append(names.token_of(content.decode('latin-1')))
         found.update(dict.fromkeys(token for token in seen if token in self._known))
         return list(found)
+
+    def _inside_guard(self, present):
+        if names.GUARD not in present:
+            return []
+        try:
+            return sorted(self._session.names(inside=names.GUARD))
+        except ServerError as error:
+            # Its owner gave it back since the directory was listed: then it is not ours.
+            log.debug('The guard cannot be listed: %s', printable(error.message))
+            return []
+
+    def _remove_empty_guard(self):
+        """Take the second step of giving a guard back; one that is held is not empty, and stays."""
+        try:
+            self._session.remove_directory(names.GUARD)
+        except ServerError as error:
+            log.debug('There is no empty guard: %s', printable(error.message))
 
     def _lock(self, token, name):
         session, wait, clock = self._session, self._wait, self._clock
@@ -81,12 +100,25 @@ class Leftovers:
         for name, entry in self._journal.asides(self._target).items():
             aside = entry['aside']
             if aside in present or is_file(self._session, aside):
-                if name not in present and not is_file(self._session, name):
-                    log.debug('Back in its place: %s', printable(name))
-                    self._session.rename(aside, name)
-                else:
+                if name in present or is_file(self._session, name):
                     self._delete(aside)
+                elif not self._put_back(aside, name):
+                    continue  # so that the next run tries again
             self._journal.tidied(target=self._target, name=name)
+
+    def _put_back(self, aside, name):
+        try:
+            self._session.rename(aside, name)
+        except ServerError as error:
+            log.error(
+                'On the server %s is called %s now, and cannot be renamed: %s',
+                printable(name),
+                printable(aside),
+                printable(error.message),
+            )
+            return False
+        log.debug('Back in its place: %s', printable(name))
+        return True
 
     def _delete(self, name):
         try:

@@ -33,6 +33,11 @@ _OURS = re.compile(
     rf'.*\.{_TOKEN}(-[0-9]+)?\.(part|aside)|(?:write|read)\.({_TOKEN}(\..*)?|guard(\..*)?)',
     re.IGNORECASE | re.DOTALL,
 )
+_CARRIES = re.compile(
+    rf'.*\.({_TOKEN})(?:-[0-9]+)?\.(?:part|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
+    rf'|({_TOKEN})(?:\s.*)?',
+    re.DOTALL,
+)
 
 
 def new_token():
@@ -61,9 +66,13 @@ def staged_guard(*, token):
 
 
 def token_of(text):
-    """Return the first token in `text`, a name or the content of a lock, or ''."""
-    match = re.search(_TOKEN, text)
-    return match[0] if match else ''
+    """Return the token of `text`, a name or the content of a lock, or '' if it carries none.
+
+    Only where this package puts it: an article may be named after a token, and a partner's lock may
+    mention one.
+    """
+    match = _CARRIES.fullmatch(text)
+    return next(filter(None, match.groups())) if match else ''
 
 
 def with_suffix(name, suffix):

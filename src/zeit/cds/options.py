@@ -8,6 +8,9 @@ import click
 #: The environment variable that a password is taken from.
 PASSWORD_VARIABLE = 'ZEIT_CDS_PASSWORD'
 
+#: The longest time that a run can be given, in seconds.
+LONGEST = 86400
+
 
 @dataclasses.dataclass
 class Common:
@@ -93,7 +96,26 @@ PASSWORD = click.option(
     metavar='FILE',
     help=f'The password is its first line.  Default: ${PASSWORD_VARIABLE}, else ~/.netrc.',
 )
+JSON = click.option(
+    '--json', 'as_json', is_flag=True, help='JSON, times in UTC.  Default: text.'
+)
 _SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+class _Deadline(click.ParamType):
+    """A number of seconds, 0 for no end; what no clock reaches is refused."""
+
+    name = 'seconds'
+
+    def convert(self, value, parameter, context):
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1
+        if not 0 <= seconds <= LONGEST:
+            self.fail(f'{value!r} is not a number of seconds from 0 to {LONGEST}.')
+        return seconds
+
 
 #: Options of a run: `zeit.cds.exporter.Options`.  None: as configured, or the default there.
 RUN = (
@@ -123,6 +145,18 @@ RUN = (
         '--empty',
         type=click.Choice(['send', 'park', 'skip']),
         help='What to do with files of 0 bytes.  Default: send.',
+    ),
+    click.option(
+        '--park-after',
+        type=click.IntRange(min=0),
+        metavar='N',
+        help='Park a file that the server refused in so many runs, 0: never.  Default: 5.',
+    ),
+    click.option(
+        '--deadline',
+        type=_Deadline(),
+        metavar='SECONDS',
+        help='Stop a run after this time, cleaning up; 0: never.  Default: 3600.',
     ),
     click.option(
         '--dry-run',

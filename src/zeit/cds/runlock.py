@@ -3,10 +3,12 @@
 import datetime
 import errno
 import fcntl
+import functools
 import json
 import os
 import socket
 import stat
+import weakref
 
 from zeit.cds import text
 from zeit.cds.errors import SpoolBusy
@@ -17,6 +19,9 @@ class RunLock:
 
     The lock's file tells who holds it since when, for people; what decides is the lock alone.
     `like` is the directory whose permissions decide who else may take the lock.
+
+    A child process that is forked inside it does not hold the lock: its copy of the descriptor is
+    closed, or the lock would last as long as the child.
 
     Entering raises `SpoolBusy`, without waiting, if it is held, and OSError if the file cannot be
     used.
@@ -52,14 +57,25 @@ class RunLock:
             os.close(descriptor)
             raise
         self._descriptor = descriptor
+        _held().add(self)
         return self
 
     def __exit__(self, *exc_info):
         descriptor, self._descriptor = self._descriptor, None
-        os.ftruncate(descriptor, 0)
-        # Closing is enough, and right in a forked child as well: an explicit unlock there would
-        # take the lock away from the parent.
-        os.close(descriptor)
+        if descriptor is not None:
+            os.ftruncate(descriptor, 0)
+            os.close(descriptor)
+        _held().discard(self)
+
+    def forget(self):
+        """Close this process's copy of a lock that its parent holds.
+
+        Closing does not unlock while the parent has the file open; unlocking (flock(2), LOCK_UN)
+        would, and emptying the file would hide who holds it.
+        """
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def holder(self):
         """Return who holds the lock since when, in words; '' if nobody does.
@@ -77,6 +93,22 @@ class RunLock:
         if host == socket.gethostname() and not _is_alive(pid):
             return ''
         return f'process {pid} on {text.printable(host)}, since {since}'
+
+
+@functools.cache
+def _held():
+    """Return the set of locks that a forked child must forget.
+
+    The child is told by a function that is registered once, with the first lock of a process.
+    """
+    locks = weakref.WeakSet()
+
+    def forget_all():
+        for lock in [*locks]:
+            lock.forget()
+
+    os.register_at_fork(after_in_child=forget_all)
+    return locks
 
 
 def _is_alive(pid):

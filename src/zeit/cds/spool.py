@@ -89,12 +89,15 @@ class Spool:
                 'group: chgrp, then chmod 2770.',
             ) from error
 
-    def _make_directories(self, *sections):
+    def _require(self):
         if not self.path.is_dir():
             raise SpoolError(
                 f'There is no spool at {printable(str(self.path))}',
                 hint='Create the directory; tmp, new and cur inside it are created for you.',
             )
+
+    def _make_directories(self, *sections):
+        self._require()
         for section in sections:
             files.make_directory(self._in(section), like=self.path)
 
@@ -163,20 +166,25 @@ class Spool:
         except FileNotFoundError:
             return self._copy(source, name), None
         if source.is_file(private):
+            source.sync()  # whoever wrote it may not have done that
             filed = files.move(private, self._in('cur'), name)
             files.sync_directories(self._in('new'))
             return filed, None
         # What was changed in place after it was sent cannot be kept as it was.
         filed = self._copy(source, name) if source.unchanged() else ''
-        try:
-            files.rename_exclusively(private, new)
-        except FileExistsError:
-            os.unlink(private)  # an even newer version has replaced this one
-        files.sync_directories(self._in('new'), self._in(FILING))
+        self._give_back(name)
         try:
             return filed, entries.entry(name, os.lstat(new))
         except FileNotFoundError:
             return filed, None
+
+    def _give_back(self, name):
+        """Return to `new/` the version that was taken out of it, and is not the one to be moved."""
+        try:
+            files.rename_exclusively(self._in(FILING, name), self._in('new', name))
+        except FileExistsError:
+            os.unlink(self._in(FILING, name))  # an even newer version has replaced this one
+        files.sync_directories(self._in('new'), self._in(FILING))
 
     def _copy(self, source, name):
         """Keep in `cur/` what was sent, read once more from the still open file."""
@@ -194,8 +202,18 @@ class Spool:
 
     def park(self, entry, reason):
         """See `ISpool`."""
+        private = self._in(FILING, entry.name)
         with self._translated():
-            self._park(self._in('new', entry.name), entry.name, reason)
+            try:
+                os.rename(self._in('new', entry.name), private)
+            except FileNotFoundError:
+                return False
+            if entries.entry(entry.name, os.lstat(private)).version != entry.version:
+                self._give_back(entry.name)
+                return False
+            self._park(private, entry.name, reason)
+            files.sync_directories(self._in('new'))
+            return True
 
     def _park(self, path, name, reason):
         self.journal.parked(name=name, reason=reason)
@@ -230,16 +248,24 @@ class Spool:
         with self._translated():
             self._make_directories(*self._sections)
             content = io.BytesIO(data) if isinstance(data, bytes) else data
-            os.replace(files.draft(self._in('tmp'), content), self._in('new', name))
+            draft = files.draft(self._in('tmp'), content)
+            try:
+                os.replace(draft, self._in('new', name))
+            except OSError:
+                os.unlink(draft)
+                raise
             files.sync_directories(self._in('new'), self._in('tmp'))
 
     # Looking only
 
     def status(self):
         """See `ISpool`."""
-        waiting, ignored = self.pending()
+        self._require()
         with self._translated():
-            delivered, newest = files.newest(self._in('cur'))
+            # What a first run will create is as good as empty.
+            there = [os.path.isdir(self._in(section)) for section in ('new', 'cur')]
+            waiting, ignored = self.pending() if there[0] else ([], [])
+            delivered, newest = files.newest(self._in('cur')) if there[1] else (0, None)
             return SpoolStatus(
                 path=self.path,
                 waiting=waiting,

@@ -74,6 +74,10 @@ class Connection:
         """
         if not self.usable:
             return False
+        if self._channel.waiting:
+            # A signal came in between a command and the wait for its answer.
+            self.drop()
+            return False
         try:
             data = self._stream.receive_now()
             if data is None:

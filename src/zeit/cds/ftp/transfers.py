@@ -12,6 +12,7 @@ from zeit.cds.errors import (
     RemoteProtocolError,
     ReplyLost,
     ServerError,
+    ServiceClosing,
 )
 from zeit.cds.ftp import protocol, wire
 from zeit.cds.ftp.connection import Connection
@@ -93,6 +94,7 @@ class TransferConnection(Connection):
         try:
             data = self._open_data('RETR', name, absent=(550,))
             if data is None:
+                self._confirm_absence(name)
                 return None
             total = 0
             with data:
@@ -108,6 +110,18 @@ class TransferConnection(Connection):
         except BaseException:
             self.drop()
             raise
+
+    def _confirm_absence(self, name):
+        """Raise `PermanentError` if there is such a file: 550 has many other reasons."""
+        try:
+            size = self.size(name)
+        except ServiceClosing:
+            raise
+        except ServerError as error:
+            log.debug('SIZE does not tell more: %s', printable(error.message))
+            return
+        if size is not None:
+            raise PermanentError(550, f'550 {printable(name)} is there, but may not be read')
 
     def read(self, name, *, limit):
         """See `ISession.read`."""

@@ -51,7 +51,7 @@ ALLOWED = {
 #: The edge may import everything, and nothing imports it.
 EDGE = {
     *('main', 'zcml', 'directives', 'fields'),
-    *('cli', 'choice', 'console', 'options', 'signals', 'status', 'demo'),
+    *('cli', 'choice', 'console', 'options', 'signals', 'status', 'demo', 'receipts', 'unlock'),
 }
 
 #: The only way from the edge to the test fixtures.

@@ -4,7 +4,10 @@ import os
 import signal
 import subprocess
 import threading
+import unittest.mock
 
+from zeit.cds.ftp.connection import Connection, Settings
+from zeit.cds.settings import Secret
 from zeit.cds.testing import faults, layers
 from zeit.cds.tests.test_cli import PASSWORD, PROCESS, TIMEOUT, CommandLine, ServerCase
 
@@ -83,6 +86,19 @@ class Signals(CommandLine):
         )
         self.assertRegex(self.server.commands(connection=number)[-1], r'SIZE .*\.part')
         self.assert_clean()
+
+    def test_a_signal_between_a_command_and_the_wait_for_its_answer(self):
+        place = {'host': self.server.host, 'port': self.server.port, 'user': 'test'}
+        connection = Connection(Settings(password=Secret(PASSWORD), **place))
+        connection.open()
+        self.addCleanup(connection.drop)
+        self.assertTrue(connection.is_quiet())
+        with (
+            unittest.mock.patch.object(connection, '_answer', side_effect=SystemExit(143)),
+            self.assertRaises(SystemExit),
+        ):
+            connection.size('a.xml')
+        self.assertFalse(connection.is_quiet())
 
     def test_while_the_lock_is_made_and_removed(self):
         moments = [('RNTO', '/write', 0), ('RETR', '/write', 0), ('RETR', '/write', 1)]

@@ -63,12 +63,13 @@ class Deliveries(ServerCase):
                 *('--order=name', '--strict', '--max-files=3', '--max-bytes=4', '--empty=skip'),
                 *('--dry-run', '--no-temporary', '--no-size-check', '--exists=park'),
                 *('--encoding=latin-1', '--connect-timeout=1.5', '--reply-timeout=2'),
-                *('--data-timeout=3',),
+                *('--data-timeout=3', '--park-after=2', '--deadline=0'),
                 url=f'{self.url}/a%20b',
             )
         expected = Options(
-            order='name', strict=True, max_files=3, max_bytes=4, empty='skip', dry_run=True
-        )
+            order='name', strict=True, max_files=3, max_bytes=4, empty='skip', dry_run=True,
+            park_after=2, deadline=0,
+        )  # fmt: skip
         self.assertEqual(expected, seen['options'])
         delivery, settings = seen['target'].delivery, seen['target'].settings
         self.assertEqual(
@@ -87,6 +88,10 @@ class Deliveries(ServerCase):
         self.assert_line(outcome, 0, 'warning: The password file .* can be read by everybody')
         netrc = self.folder / '.netrc'
         netrc.write_text(f'machine {self.server.host} login test password {PASSWORD}\n')
+        netrc.chmod(0o600)
+        netrc.chmod(0o644)
+        said = r'~/.netrc is too permissive, others may read the password: chmod 600$'
+        self.assert_line(self.export(), 78, said)
         netrc.chmod(0o600)
         self.assertEqual((0, ''), (self.export().code, self.export().err))
         self.assertEqual(['a.xml', 'b.xml'], self.names('cur'))
@@ -123,7 +128,9 @@ class Deliveries(ServerCase):
         )
 
 
-class Zcml(ServerCase):
+class ZcmlCase(ServerCase):
+    """A ZCML file with two spools and two exporters."""
+
     def setUp(self):
         super().setUp()
         registry = zope.component.globalregistry.BaseGlobalComponents('test')
@@ -136,6 +143,8 @@ class Zcml(ServerCase):
         images = self.folder / 'images'
         self.file.write_text(ZCML.format(path=self.path, images=images, server=self.server))
 
+
+class Zcml(ZcmlCase):
     def test_one_exporter_by_name(self):
         self.spool.put('c.xml', b'')
         outcome = self.call('--zcml', self.file, 'export', 'articles', terminal=True)
@@ -152,7 +161,7 @@ class Zcml(ServerCase):
         outcome = self.call('--zcml', self.file, 'export', 'images', 'articles', terminal=True)
         self.assertEqual(69, outcome.code)
         self.assertEqual('articles: 1 file delivered (5 B), 0 failed\n', outcome.out)
-        self.assertRegex(outcome.err, '^zeit-cds: images: Could not connect .* refused.*\n$')
+        self.assertRegex(outcome.err, '(?s)^zeit-cds: images: Could not .* refused.*runs.\n$')
 
     def test_an_unknown_name(self):
         outcome = self.call('--zcml', self.file, 'export', 'x')
@@ -235,6 +244,19 @@ class Status(ServerCase):
 
     def found(self, *arguments):
         return json.loads(self.status('--json', *arguments).out)[0]
+
+    def test_a_fresh_spool_is_empty(self):
+        fresh = self.folder / 'fresh'
+        fresh.mkdir()
+        outcome = self.call('status', '--spool', fresh)
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertRegex(outcome.out, 'waiting    nothing\n  delivered  nothing in cur\n')
+        self.assertEqual([], os.listdir(fresh))
+
+    def test_no_spool(self):
+        outcome = self.call('status', '--spool', self.folder / 'no')
+        self.assertEqual(78, outcome.code)
+        self.assertIn('error      There is no spool at ', outcome.out)
 
     def test_who_holds_the_lock(self):
         remote = '--remote', self.url

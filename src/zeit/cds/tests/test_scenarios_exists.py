@@ -133,6 +133,12 @@ class LitterTests(Scenario, unittest.TestCase):
                 self.fault('STOR', faults.Call(create), faults.Reply(reply), path='*.part')
                 self.assertEqual([], self.export('a').delivered)
 
+    def test_a_lock_that_cannot_be_read_any_more_has_not_gone(self):
+        self.fault('RETR', faults.Reply('550 Permission denied.'), path='/cds/write', nth=1)
+        self.assert_run(73, 'a', self.export('a', litter=1))
+        self.assertIn('write', self.remote)
+        self.heal()
+
     def test_closing_takes_no_longer_than_a_few_seconds(self):
         session = target(self.server).open()
         session.litter.append('a')

@@ -123,10 +123,19 @@ class DirectiveTests(ZCMLTests):
             SPOOL,
             TARGET,
             '<cds:exporter name="e" spool="s" target="t" order="name" strict="yes"',
-            '  max_files="10" max_bytes="1000000" empty="park" />',
+            '  max_files="10" max_bytes="1000000" empty="park"',
+            '  park_after="2" deadline="0" />',
         )
         self.assertEqual(
-            Options(order='name', strict=True, max_files=10, max_bytes=1_000_000, empty='park'),
+            Options(
+                order='name',
+                strict=True,
+                max_files=10,
+                max_bytes=1_000_000,
+                empty='park',
+                park_after=2,
+                deadline=0,
+            ),
             zope.component.getUtility(IExporter, name='e').options,
         )
 
@@ -313,6 +322,12 @@ class MistakeTests(ZCMLTests):
             ),
             '<cds:exporter name="e" spool="s" target="t" max_files="0" />': (
                 "'max_files': '0' is not a whole number, at least 1"
+            ),
+            '<cds:exporter name="e" spool="s" target="t" park_after="-1" />': (
+                "'park_after': '-1' is not a whole number, at least 0"
+            ),
+            '<cds:exporter name="e" spool="s" target="t" deadline="nan" />': (
+                "'deadline': 'nan' is not a number of seconds from 0 to 86400"
             ),
             '<cds:exporter name="e" spool="s" target="t" empty="" />': (
                 "'empty': '' is not one of: send, park, skip"

@@ -1,0 +1,130 @@
+"""What `zeit-cds receipt` and `zeit-cds retry` do: the evidence of a delivery, and parked files."""
+
+import datetime
+import json
+
+from zeit.cds import journal
+from zeit.cds.errors import FileError, SpoolError
+from zeit.cds.text import local_time, plural, printable
+
+
+#: Where a spool has its journal.
+_PRIVATE = '.cds'
+
+
+def receipts(spool, name):
+    """Return the receipts of all deliveries of `name`, oldest first: a list of dictionaries.
+
+    It only reads, and waits for no run.  Raises `SpoolError`.
+    """
+    if not spool.path.is_dir():
+        raise SpoolError(
+            f'There is no spool at {printable(str(spool.path))}',
+            hint='The path is wrong, or a disk is not mounted.',
+        )
+    try:
+        return list(journal.receipts(spool.path / _PRIVATE, name))
+    except OSError as error:
+        raise SpoolError(
+            f'The journal of {printable(str(spool.path))} cannot be read: {error.strerror}',
+            hint='Check owner and mode of .cds and of what is in it.',
+        ) from error
+
+
+def none_of(name, places):
+    """Return the `FileError` that says that there is no receipt of `name`, and what is known."""
+    hints = []
+    for place in places:
+        found = place.spool.status()
+        where = printable(str(place.spool.path))
+        if any(entry.name == name for entry in found.waiting):
+            hints.append(f'It waits in {where}.')
+        hints += [
+            f'It is parked in {where}: {printable(reason)}'
+            for parked, reason in found.parked
+            if parked == name
+        ]
+    return FileError(f'There is no receipt of {printable(name)}', hint=' '.join(hints))
+
+
+# Text
+
+
+def as_text(name, found):
+    """Return what people read; `found` are pairs of a `Place` and a receipt."""
+    lines = [f'{printable(name)}: delivered {plural(len(found), "time")}']
+    for place, receipt in found:
+        lines += ['', f'  {_moment(receipt.get("at"))}']
+        size = receipt.get('size')
+        lines += [
+            f'    {label:<9}{printable(str(text)) if text not in (None, "") else "not known"}'
+            for label, text in (
+                ('size', plural(size, 'byte') if isinstance(size, int) else size),
+                ('sha256', receipt.get('sha256')),
+                ('server', receipt.get('target')),
+                ('reply', receipt.get('reply')),
+                ('filed as', f'{place.spool.path}/cur/{receipt.get("filed_as")}'),
+            )
+        ]
+    return '\n'.join(lines)
+
+
+def _moment(text):
+    try:
+        return local_time(datetime.datetime.fromisoformat(text))
+    except (TypeError, ValueError):
+        return printable(str(text))
+
+
+# JSON
+
+
+def as_json(found):
+    """Return a JSON array with an object for each delivery; sizes in bytes, times in UTC."""
+    return json.dumps([_object(place, receipt) for place, receipt in found], indent=2)
+
+
+def _object(place, receipt):
+    return {
+        'spool': place.name or None,
+        'path': str(place.spool.path),
+        'name': receipt.get('name'),
+        'delivered': receipt.get('at'),
+        'size': receipt.get('size'),
+        'sha256': receipt.get('sha256') or None,
+        'server': receipt.get('target'),
+        'reply': receipt.get('reply'),
+        'filed_as': receipt.get('filed_as'),
+    }
+
+
+# Parked files
+
+
+def bring_back(names, places):
+    """Yield (name, spool's path, error) for each of `names` in each spool where it is parked.
+
+    `error` is None if it waits in `new/` again.  A name that is parked nowhere has the path None.
+    Raises `SpoolError`, `SpoolBusy`.
+    """
+    parked = [(place.spool, dict(place.spool.status().parked)) for place in places]
+    for name in dict.fromkeys(names):
+        spools = [spool for spool, known in parked if name in known]
+        if not spools:
+            yield name, None, _not_parked(name)
+        for spool in spools:
+            with spool.run():
+                error = _retry(spool, name)
+            yield name, spool.path, error
+
+
+def _retry(spool, name):
+    try:
+        spool.retry(name)
+    except FileError as error:
+        return error
+    return None
+
+
+def _not_parked(name):
+    return FileError(f'{printable(name)} is not parked', hint='"zeit-cds status" shows what is.')

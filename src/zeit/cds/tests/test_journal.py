@@ -1,0 +1,317 @@
+"""What a spool remembers: across runs, rotations, kills, copies and full disks."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+import unittest.mock
+
+from zeit.cds import errors, jsonlog
+from zeit.cds.exporter import Exporter
+from zeit.cds.journal import TOKENS, Journal, receipts
+from zeit.cds.spool import Spool
+from zeit.cds.testing import layers
+from zeit.cds.testing.memory import MemoryTarget
+
+
+UPLOAD = {
+    'target': 'ftp://one/',
+    'name': 'a',
+    'temporary': 'a.part',
+    'size': 1,
+    'sha256': 'f' * 64,
+    'reply': '226 Stored.',
+}
+RECEIPT = {key: UPLOAD[key] for key in ('target', 'name', 'size', 'sha256', 'reply')}
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class JournalTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.directory = self.path / 'journal'
+        self.directory.mkdir()
+
+    def journal(self, **kw):
+        return Journal(self.directory, **kw)
+
+    def fill(self):
+        """Write something of everything; return what must be known later."""
+        with self.journal() as journal:
+            journal.clean(journal.new_token('ftp://one/'))
+            journal.new_token('ftp://one/')
+            journal.new_token('ftp://two/')
+            journal.uploaded(**UPLOAD)
+            journal.uploaded(**{**UPLOAD, 'name': 'done'})
+            journal.delivered(**{**RECEIPT, 'name': 'done'}, filed_as='done')
+            journal.uploaded(**{**UPLOAD, 'name': 'broken'})
+            journal.abandoned(target='ftp://one/', name='broken')
+            journal.aside(target='ftp://one/', name='a', aside='a.aside')
+            journal.aside(target='ftp://one/', name='b', aside='b.aside')
+            journal.tidied(target='ftp://one/', name='b')
+            for _ in range(3):
+                journal.failed(name='poison', version=(1, 2, 3), reason='553 No.')
+            journal.failed(name='once', version=(1, 2, 3), reason='553 No.')
+            return self.known(journal)
+
+    def known(self, journal):
+        """Return all that a journal knows, without counting a failure in it."""
+        targets = 'ftp://one/', 'ftp://two/', 'ftp://three/'
+        return {
+            target: (
+                journal.tokens(target),
+                journal.open_tokens(target),
+                journal.uploads(target),
+                journal.asides(target),
+            )
+            for target in targets
+        } | {'failures': dict(journal._failures)}
+
+
+class MemoryTests(JournalTests):
+    def test_the_next_run_knows_the_same(self):
+        known = self.fill()
+        with self.journal() as journal:
+            self.assertEqual(known, self.known(journal))
+        tokens, open_tokens, uploads, asides = known['ftp://one/']
+        self.assertEqual((2, 1), (len(tokens), len(open_tokens)))
+        self.assertEqual((['a'], ['a']), ([*uploads], [*asides]))
+        self.assertEqual((set(), [], {}, {}), known['ftp://three/'])
+
+    def test_a_token_is_on_the_disk_before_it_is_known(self):
+        with self.journal() as journal:
+            token = journal.new_token('ftp://one/')
+            with self.journal() as reader:
+                self.assertEqual([token], reader.open_tokens('ftp://one/'))
+
+    def test_clean_tokens_are_still_ours(self):
+        with self.journal() as journal:
+            token = journal.new_token('ftp://one/')
+            journal.clean(token)
+            self.assertEqual(({token}, []), (journal.tokens('ftp://one/'), []))
+
+    def test_failures_count_for_one_version(self):
+        with self.journal() as journal:
+            for number in (1, 2):
+                count = journal.failed(name='a', version=(1, 2, 3), reason='553 No.')
+                self.assertEqual(number, count)
+            self.assertEqual(1, journal.failed(name='a', version=(1, 2, 4), reason='553 No.'))
+        with self.journal() as journal:
+            self.assertEqual(2, journal.failed(name='a', version=(1, 2, 4), reason='553 No.'))
+            journal.retried(name='a')
+            self.assertEqual(1, journal.failed(name='a', version=(1, 2, 4), reason='553 No.'))
+
+    def test_names_that_are_no_text(self):
+        name = os.fsdecode(b'caf\xe9\n')
+        with self.journal() as journal:
+            journal.uploaded(**{**UPLOAD, 'name': name})
+            journal.aside(target='ftp://one/', name=name, aside='x')
+        with self.journal() as journal:
+            self.assertEqual([name], [*journal.uploads('ftp://one/')])
+            journal.delivered(**{**RECEIPT, 'name': name}, filed_as=name)
+        ((receipt),) = receipts(self.directory, name)
+        self.assertEqual(name, receipt['filed_as'])
+
+    def test_entries_that_make_no_sense_are_left_out(self):
+        known = self.fill()
+        with open(self.directory / 'journal', 'ab') as file:
+            for line in (
+                b'{"kind": "token"}',
+                b'{"kind": "uploaded", "target": "ftp://one/", "name": "half"}',
+                b'{"kind": "uploaded", "target": [], "name": []}',
+                b'{"kind": "failed", "name": "once"}',
+                b'{"kind": "from the future", "name": "a"}',
+                b'{"kind": null}',
+                b'{}',
+            ):
+                file.write(line + b'\n')
+        with self.assertLogs('zeit.cds.journal', 'WARNING') as logs:
+            with self.journal() as journal:
+                self.assertEqual(known, self.known(journal))
+        self.assertEqual(4, len(logs.output))
+
+
+class RotationTests(JournalTests):
+    def test_nothing_that_matters_later_is_forgotten(self):
+        known = self.fill()
+        for _ in range(jsonlog.KEPT + 2):
+            with self.journal(limit=0) as journal:
+                self.assertEqual(known, self.known(journal))
+        with self.journal() as journal:
+            self.assertEqual(known, self.known(journal))
+        self.assertEqual(1 + jsonlog.KEPT, len(os.listdir(self.directory)))
+
+    def test_receipts_are_read_across_files(self):
+        for number in range(4):
+            with self.journal(limit=0) as journal:
+                for name in ('a', 'b'):
+                    journal.delivered(**{**RECEIPT, 'name': name}, filed_as=f'{name}{number}')
+        self.assertEqual(
+            ['a0', 'a1', 'a2', 'a3'], [r['filed_as'] for r in receipts(self.directory, 'a')]
+        )
+        self.assertEqual([], [*receipts(self.directory, 'c')])
+
+    def test_clean_tokens_are_carried_up_to_a_number_open_ones_all(self):
+        with self.journal() as journal:
+            with unittest.mock.patch('os.fsync'):
+                first = journal.new_token('ftp://one/')
+                for _ in range(TOKENS + 10):
+                    last = journal.new_token('ftp://one/')
+                    journal.clean(last)
+        with self.journal(limit=0):
+            pass
+        with self.journal() as journal:
+            tokens = journal.tokens('ftp://one/')
+            self.assertEqual([first], journal.open_tokens('ftp://one/'))
+            self.assertEqual(TOKENS + 1, len(tokens))
+            self.assertLessEqual({first, last}, tokens)
+
+    def test_killed_before_every_call_of_a_rotation(self):
+        for nth in range(40):
+            shutil.rmtree(self.directory)
+            self.directory.mkdir()
+            known, calls = self.fill(), []
+            with contextlib.ExitStack() as stack:
+                for name in ('rename', 'replace', 'fsync', 'write', 'open', 'fchmod'):
+                    real = getattr(os, name)
+
+                    def killed(*args, name=name, real=real, calls=calls, nth=nth, **kw):
+                        calls.append(name)
+                        if len(calls) > nth:
+                            raise Killed
+                        return real(*args, **kw)
+
+                    stack.enter_context(unittest.mock.patch.object(os, name, killed))
+                stack.enter_context(contextlib.suppress(Killed))
+                with self.journal(limit=0):
+                    pass
+            with self.journal() as journal:
+                self.assertEqual(known, self.known(journal), (nth, calls))
+            self.assertEqual(1, len([*receipts(self.directory, 'done')]), (nth, calls))
+            if len(calls) <= nth:
+                break
+        self.assertGreater(nth, 8)
+
+
+class SpoolTests(JournalTests):
+    """The journal in its spool."""
+
+    def setUp(self):
+        super().setUp()
+        self.spool_path = self.path / 'spool'
+        self.spool_path.mkdir()
+        self.spool = Spool(self.spool_path)
+        self.calls = []
+        self.target = MemoryTarget(hook=lambda *call: self.calls.append(call))
+
+    def export(self, spool=None):
+        with self.assertLogs('zeit.cds', 'INFO') as logs:
+            report = Exporter(spool or self.spool, self.target).run_once()
+        self.log = '\n'.join(record.getMessage() for record in logs.records)
+        return report
+
+    def orphan(self):
+        """Leave a lock on the server, as a killed run; return the token."""
+        with self.spool.run():
+            token = self.spool.journal.new_token(self.target.url)
+        self.target.write('write', f'{token} zeit.cds, host here'.encode())
+        return token
+
+    def test_a_copied_spool_adopts_nothing(self):
+        token = self.orphan()
+        copy = self.path / 'copy'
+        subprocess.run(['cp', '-a', self.spool_path, copy], check=True, timeout=30)
+        with self.assertLogs('zeit.cds.jsonlog', 'WARNING') as logs, Spool(copy).run() as spool:
+            self.assertEqual(set(), spool.journal.tokens(self.target.url))
+            self.assertEqual([], spool.journal.open_tokens(self.target.url))
+        self.assertIn('This spool was copied or restored', logs.output[0])
+        Spool(copy).put('a', b'1')
+        self.assertEqual(75, self.export(Spool(copy)).exit_code)
+        self.assertTrue(self.target.files['write'].startswith(token.encode()))
+        # The original still knows its own.
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({}, self.target.files)
+
+    def test_a_spool_that_was_moved_keeps_its_own(self):
+        token = self.orphan()
+        moved = self.path / 'moved'
+        subprocess.run(['mv', self.spool_path, moved], check=True, timeout=30)
+        with Spool(moved).run() as spool:
+            self.assertEqual([token], spool.journal.open_tokens(self.target.url))
+        self.assertEqual(0, self.export(Spool(moved)).exit_code)
+        self.assertEqual({}, self.target.files)
+
+    def test_a_spool_that_was_restored_adopts_nothing(self):
+        self.orphan()
+        backup = self.path / 'backup.tar'
+        subprocess.run(
+            ['tar', '-cf', backup, '-C', self.path, 'spool'], check=True, timeout=30
+        )
+        shutil.rmtree(self.spool_path)
+        (self.path / 'in between').mkdir()  # or the inode of the directory might be used again
+        subprocess.run(['tar', '-xf', backup, '-C', self.path], check=True, timeout=30)
+        self.spool.put('a', b'1')
+        self.assertEqual(75, self.export().exit_code)
+
+    def test_a_journal_that_cannot_be_written_sends_nothing(self):
+        """Whichever write it is: before the token is durable the server is only looked at."""
+        self.spool.put('a', b'1')
+        self.assertEqual(0, self.export().exit_code)  # the journal is there
+        for number in (errno.ENOSPC, errno.EIO):
+            for call in ('write', 'fsync'):
+                self.spool.put('a', b'2')
+                self.calls.clear()
+                refused = OSError(number, os.strerror(number))
+                with unittest.mock.patch.object(jsonlog.os, call, self.refuse(call, refused)):
+                    report = self.export()
+                self.assertEqual(78, report.exit_code)
+                self.assertIn(f'cannot be used: {refused.strerror}', str(report.error))
+                self.assertEqual(
+                    set(), {name for name, _ in self.calls} - {'open', 'names', 'size', 'read'}
+                )
+                self.assertEqual(b'1', self.target.files['a'])
+                self.assertEqual(['a'], os.listdir(self.spool_path / 'new'))
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({'a': b'2'}, self.target.files)
+
+    def refuse(self, call, error):
+        """Return a system call that fails for the journal only."""
+        real = getattr(os, call)
+
+        def refusing(descriptor, *args):
+            if os.readlink(f'/proc/self/fd/{descriptor}').endswith('/.cds/journal'):
+                raise error
+            return real(descriptor, *args)
+
+        return refusing
+
+    def test_an_entry_that_cannot_be_written_after_the_upload_is_no_delivery(self):
+        for nth in (2, 3):  # uploaded, delivered
+            self.spool.put('a', b'%d' % nth)
+            real, seen = jsonlog.JSONLog.append, []
+
+            def append(log, kind, *, seen=seen, real=real, nth=nth, **fields):
+                seen.append(kind)
+                if len(seen) >= nth:
+                    raise errors.SpoolError('The journal cannot be used: disk full')
+                return real(log, kind, **fields)
+
+            with unittest.mock.patch.object(jsonlog.JSONLog, 'append', append):
+                report = self.export()
+            self.assertEqual((78, []), (report.exit_code, report.delivered), seen)
+            self.assertNotIn('write', self.target.files)
+            report = self.export()
+            self.assertEqual(0, report.exit_code)
+            self.assertEqual({'a': b'%d' % nth}, self.target.files)
+            last = [*receipts(self.spool_path / '.cds', 'a')][-1]
+            filed = (self.spool_path / 'cur' / last['filed_as']).read_bytes()
+            self.assertEqual(b'%d' % nth, filed)

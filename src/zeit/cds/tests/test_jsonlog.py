@@ -1,0 +1,379 @@
+"""A file of JSON lines: durable, bounded, and readable whatever has happened to it."""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import shutil
+import signal
+import tempfile
+import tracemalloc
+import unittest
+import unittest.mock
+
+from zeit.cds import errors, jsonlog
+from zeit.cds.jsonlog import JSONLog
+from zeit.cds.testing import layers
+
+
+class Killed(BaseException):
+    """The process ends here: nothing that comes after it happens."""
+
+
+class JSONLogTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.directory = self.path / 'log'
+        self.directory.mkdir()
+        self.file = self.directory / 'journal'
+
+    @contextlib.contextmanager
+    def log(self, **kw):
+        """Open the log; the entries found are in `self.found`."""
+        log = JSONLog(self.directory, **kw)
+        try:
+            self.found = list(log.open())
+            yield log
+        finally:
+            log.close()
+
+    def fill(self, *numbers):
+        with self.log() as log:
+            for number in numbers:
+                log.append('x', number=number)
+
+    def numbers(self, entries):
+        return [entry['number'] for entry in entries if entry['kind'] == 'x']
+
+    def again(self):
+        """Open once more; return the numbers."""
+        with self.log():
+            return self.numbers(self.found)
+
+
+class AppendTests(JSONLogTests):
+    def test_what_was_written_is_read(self):
+        self.fill(1, 2)
+        self.assertEqual([1, 2], self.again())
+        self.assertEqual([1, 2], self.numbers(jsonlog.entries(self.directory)))
+
+    def test_an_entry_tells_kind_and_moment(self):
+        self.fill(1)
+        entry = json.loads(self.file.read_bytes().splitlines()[1])
+        self.assertRegex(entry.pop('at'), r'^20\d\d-\d\d-\d\dT[\d:.]+\+00:00$')
+        self.assertEqual({'kind': 'x', 'number': 1}, entry)
+
+    def test_each_entry_is_synchronised_before_append_returns(self):
+        calls = []
+        with self.log() as log, contextlib.ExitStack() as stack:
+            for name in ('write', 'fsync'):
+                real = getattr(os, name)
+
+                def watched(*args, name=name, real=real):
+                    calls.append(name)
+                    return real(*args)
+
+                stack.enter_context(unittest.mock.patch.object(os, name, watched))
+            log.append('x', number=1)
+            self.assertEqual(['write', 'fsync'], calls)
+            log.append('x', number=2)
+            self.assertEqual(['write', 'fsync'] * 2, calls)
+
+    def test_a_system_that_writes_byte_by_byte(self):
+        real = os.write
+        with unittest.mock.patch('os.write', lambda fd, data: real(fd, data[:1])):
+            self.fill(1, 2)
+        self.assertEqual([1, 2], self.again())
+
+    def test_names_of_any_bytes_survive(self):
+        names = [os.fsdecode(b'caf\xe9'), 'a\nb', 'a\r\x85\u2028b', 'ü', '\U0001f600', '{}"\\']
+        with self.log() as log:
+            for name in names:
+                log.append('x', name=name)
+        with self.log():
+            self.assertEqual(names, [entry['name'] for entry in self.found[1:]])
+
+    def test_a_long_file_takes_no_memory(self):
+        """Each delivery is some entries, and a run of many files does not rotate."""
+        self.fill(1)
+        with open(self.file, 'ab') as file:
+            file.write(b'{"kind": "x", "number": 2}\n' * 100_000 + b'{"kind"' + b' ' * 100_000)
+        log = JSONLog(self.directory)
+        with contextlib.closing(log), self.assertLogs('zeit.cds.jsonlog', 'WARNING'):
+            tracemalloc.start()
+            self.addCleanup(tracemalloc.stop)
+            self.assertEqual(200_001, sum(entry.get('number', 0) for entry in log.open()))
+            self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000)
+        self.assertEqual(100_002, sum(1 for entry in jsonlog.entries(self.directory)))
+        self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000)
+
+    def test_the_mode_is_the_one_of_the_directory(self):
+        self.directory.chmod(0o2770)
+        self.fill(1)
+        self.assertEqual(0o660, self.file.stat().st_mode & 0o777)
+
+
+class RefusedTests(JSONLogTests):
+    def test_what_cannot_be_written_is_an_error_and_leaves_no_half_line(self):
+        self.fill(1)
+        for call in ('write', 'fsync'):
+            for number in (errno.ENOSPC, errno.EIO):
+                before = self.file.read_bytes()
+                with self.log() as log:
+                    refused = OSError(number, os.strerror(number))
+                    with unittest.mock.patch.object(os, call, side_effect=refused):
+                        with self.assertRaisesRegex(errors.SpoolError, refused.strerror) as caught:
+                            log.append('x', number=2)
+                    self.assertEqual(78, caught.exception.exit_code)
+                    self.assertEqual(before, self.file.read_bytes())
+                    log.append('x', number=3)  # there is room again
+                self.assertEqual(3, self.again()[-1])
+        self.assertEqual([1, 3, 3, 3, 3], self.again())
+
+    def test_half_of_it_was_written_when_the_disk_was_full(self):
+        self.fill(1)
+        real, left = os.write, [10]
+
+        def write(descriptor, data):
+            if not left:
+                raise OSError(errno.ENOSPC, 'No space left on device')
+            return real(descriptor, data[: left.pop()])
+
+        with self.log() as log, unittest.mock.patch('os.write', write):
+            with self.assertRaises(errors.SpoolError):
+                log.append('x', number=2)
+        self.fill(3)
+        self.assertEqual([1, 3], self.again())
+
+    def test_nothing_stays_open_when_it_cannot_be_opened(self):
+        self.file.mkdir()  # the layer looks for descriptors
+        with self.assertRaises(errors.SpoolError):
+            JSONLog(self.directory).open()
+
+
+class DamageTests(JSONLogTests):
+    def test_101_half_a_last_line_whatever_half(self):
+        """Cut at every byte of the last line: the others are there, and the next one is fine."""
+        self.fill(1, 2)
+        whole = self.file.read_bytes()
+        start = whole.rindex(b'\n', 0, -1) + 1
+        for length in range(start, len(whole)):
+            with self.subTest(length=length):
+                with open(self.file, 'r+b') as file:
+                    file.truncate(length)
+                self.assertEqual([1], self.numbers(jsonlog.entries(self.directory)))
+                with contextlib.ExitStack() as stack:
+                    if length > start:
+                        logs = stack.enter_context(self.assertLogs('zeit.cds.jsonlog', 'WARNING'))
+                    self.assertEqual([1], self.again())
+                if length > start:
+                    self.assertIn('Half a line at the end of', logs.output[0])
+                self.fill(3)
+                self.assertEqual([1, 3], self.again())
+            with open(self.file, 'r+b') as file:
+                file.write(whole)
+                file.truncate()
+
+    def test_101_a_damaged_line_is_left_out(self):
+        for junk in (b'{"kind": "x", "num', b'\0' * 50, b'\xff\xfe', b'[1]', b'7', b'', b'{' * 9):
+            with self.subTest(junk=junk):
+                self.file.unlink(missing_ok=True)
+                self.fill(1, 2, 3)
+                lines = self.file.read_bytes().split(b'\n')
+                lines[2] = junk
+                self.file.write_bytes(b'\n'.join(lines))
+                with self.assertLogs('zeit.cds.jsonlog', 'WARNING') as logs:
+                    self.assertEqual([1, 3], self.again())
+                self.assertIn('Line 3 of', logs.output[0])
+                self.assertIn('is damaged and left out', logs.output[0])
+
+    def test_an_empty_file_is_begun_again(self):
+        self.file.touch()
+        with self.assertLogs('zeit.cds.jsonlog', 'WARNING'):
+            self.assertEqual([], self.again())
+        self.fill(1)
+        self.assertEqual([1], self.again())
+
+
+class CopyTests(JSONLogTests):
+    def test_a_copy_is_known_as_one_and_put_away(self):
+        self.fill(1)
+        original, copy = self.directory, self.path / 'copy'
+        shutil.copytree(original, copy)
+        self.directory = copy
+        with self.assertLogs('zeit.cds.jsonlog', 'WARNING') as logs:
+            self.assertEqual([], self.again())
+        self.assertIn('This spool was copied or restored', logs.output[0])
+        # ... and told once; what it says about the past can still be read.
+        with self.assertNoLogs('zeit.cds.jsonlog', 'WARNING'):
+            self.fill(2)
+            self.assertEqual([2], self.again())
+        self.assertEqual([1, 2], self.numbers(jsonlog.entries(copy)))
+        self.directory = original
+        self.assertEqual([1], self.again())
+
+    def test_so_is_one_in_the_place_of_the_original(self):
+        self.fill(1)
+        shutil.copy2(self.file, self.path / 'backup')
+        self.fill(2)
+        os.replace(self.path / 'backup', self.file)
+        with self.assertLogs('zeit.cds.jsonlog', 'WARNING'):
+            self.assertEqual([], self.again())
+
+    def test_what_was_moved_is_the_original(self):
+        self.fill(1)
+        os.rename(self.directory, self.path / 'moved')
+        self.directory = self.path / 'moved'
+        with self.assertNoLogs('zeit.cds.jsonlog', 'WARNING'):
+            self.assertEqual([1], self.again())
+
+
+class Rotated(JSONLogTests):
+    CARRIED = [{'kind': 'x', 'number': 'carried'}]
+
+    def rotate(self):
+        """Rotate, as the journal does: what is carried on is among what was found."""
+        with self.log(limit=0) as log:
+            self.assertTrue(log.is_full)
+            log.rotate(self.CARRIED)
+
+
+class RotationTests(Rotated):
+    def test_it_begins_with_what_is_carried_and_the_past_can_be_read(self):
+        self.fill(1)
+        self.rotate()
+        self.fill(2)
+        self.assertEqual(['carried', 2], self.again())
+        self.assertEqual([1, 'carried', 2], self.numbers(jsonlog.entries(self.directory)))
+
+    def test_it_is_full_when_it_is_longer_than_the_limit(self):
+        with self.log(limit=1000) as log:
+            self.assertFalse(log.is_full)
+            log.append('x', number='n' * 1000)
+            self.assertTrue(log.is_full)
+
+    def test_the_number_of_files_is_bounded_and_the_oldest_goes_first(self):
+        for number in range(jsonlog.KEPT + 3):
+            self.fill(number)
+            self.rotate()
+        files = sorted(os.listdir(self.directory))
+        numbers = range(1, jsonlog.KEPT + 1)
+        self.assertEqual(['journal', *(f'journal.{n}' for n in numbers)], files)
+        found = [n for n in self.numbers(jsonlog.entries(self.directory)) if n != 'carried']
+        self.assertEqual([*range(3, jsonlog.KEPT + 3)], found)
+
+    def test_the_past_is_read_whole_while_it_is_rotated(self):
+        """At whatever file the reader is when a rotation comes in, no entry is missed."""
+        real = open
+        for nth in range(5):
+            shutil.rmtree(self.directory)
+            self.directory.mkdir()
+            for number in range(3):
+                self.fill(number)
+                self.rotate()
+            self.fill(3)
+            opened = []
+
+            def rotating(path, *args, opened=opened, nth=nth, **kw):
+                opened.append(path)
+                if len(opened) == nth + 1:
+                    with unittest.mock.patch('builtins.open', real):
+                        self.rotate()
+                return real(path, *args, **kw)
+
+            with unittest.mock.patch('builtins.open', rotating):
+                found = self.numbers(jsonlog.entries(self.directory))
+            self.assertEqual([0, 1, 2, 3], [n for n in found if n != 'carried'], nth)
+
+
+class KilledRotationTests(Rotated):
+    """A rotation is interrupted before each of its system calls; then everything is still there."""
+
+    CALLS = ('rename', 'replace', 'fsync', 'open', 'write', 'fchmod')
+    KEPT = 3
+
+    def setUp(self):
+        super().setUp()
+        self.enterContext(unittest.mock.patch.object(jsonlog, 'KEPT', self.KEPT))
+
+    def prepare(self):
+        """Leave a log that is full, and as many old ones as are kept but one."""
+        shutil.rmtree(self.directory)
+        self.directory.mkdir()
+        for number in range(self.KEPT - 1):
+            self.fill(number)
+            self.rotate()
+        self.fill('last')
+        self.expected = [*range(self.KEPT - 1), 'last']
+
+    def interrupt(self, stack, nth, action):
+        """Do `action` in place of the nth system call; return the list of those that came."""
+        calls = []
+        for name in self.CALLS:
+            real = getattr(os, name)
+
+            def watched(*args, name=name, real=real, **kw):
+                calls.append(name)
+                if len(calls) == nth + 1:
+                    action()
+                return real(*args, **kw)
+
+            stack.enter_context(unittest.mock.patch.object(os, name, watched))
+        return calls
+
+    def check(self):
+        """Nothing is lost: neither now, nor after the next run, which rotates in its turn."""
+        for _ in range(2):
+            found = self.numbers(jsonlog.entries(self.directory))
+            self.assertEqual(self.expected, [n for n in found if n != 'carried'])
+            with self.assertNoLogs('zeit.cds.jsonlog', 'WARNING'):
+                with self.log(limit=0) as log:
+                    self.assertIn(self.found[-1]['number'], ('last', 'carried'))
+                    if self.found[-1]['number'] == 'last':
+                        log.rotate(self.CARRIED)
+
+    def test_interrupted_before_every_call(self):
+        for action in (self.kill, self.refuse):
+            for nth in range(30):
+                self.prepare()
+                with contextlib.ExitStack() as stack:
+                    calls = self.interrupt(stack, nth, action)
+                    stack.enter_context(contextlib.suppress(Killed, errors.SpoolError))
+                    self.rotate()
+                if len(calls) <= nth:
+                    break
+                with self.subTest(nth=nth, call=calls[nth], action=action.__name__):
+                    self.check()
+            self.assertGreater(nth, 8)
+
+    def kill(self):
+        raise Killed
+
+    def refuse(self):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    def test_one_that_is_killed_again_and_again_pushes_nothing_out(self):
+        for nth in range(3, 8):
+            self.prepare()
+            for _ in range(2 * self.KEPT):
+                with contextlib.ExitStack() as stack:
+                    self.interrupt(stack, nth, self.kill)
+                    stack.enter_context(contextlib.suppress(Killed))
+                    self.rotate()
+            self.check()
+
+    def test_killed_for_real(self):
+        for nth in range(2, 14, 2):
+            self.prepare()
+            child = os.fork()
+            if not child:
+                with contextlib.ExitStack() as stack:
+                    stack.callback(os._exit, 0)
+                    self.interrupt(stack, nth, lambda: os.kill(os.getpid(), signal.SIGKILL))
+                    self.rotate()
+            os.waitpid(child, 0)
+            with self.subTest(nth=nth):
+                self.check()

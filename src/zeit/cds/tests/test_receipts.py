@@ -1,0 +1,178 @@
+"""`zeit-cds receipt` and `zeit-cds retry`: evidence of deliveries, and parked files."""
+
+import hashlib
+import json
+import os
+
+from zeit.cds.spool import Spool
+from zeit.cds.tests.test_cli import CommandLine, ServerCase
+from zeit.cds.tests.test_cli_runs import ZcmlCase
+
+
+class Receipts(ServerCase):
+    def receipt(self, *arguments):
+        return self.call('receipt', '--spool', self.path, *arguments)
+
+    def test_each_delivery(self):
+        self.export()
+        self.spool.put('a.xml', b'corrected')
+        self.export()
+        outcome = self.receipt('a.xml')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        sums = [hashlib.sha256(data).hexdigest() for data in (b'hello', b'corrected')]
+        self.assertRegex(
+            outcome.out,
+            rf'\Aa.xml: delivered 2 times\n'
+            r'\n  20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\n'
+            rf'    size     5 bytes\n    sha256   {sums[0]}\n'
+            rf'    server   {self.url}/\n    reply    226 .*\n'
+            rf'    filed as {self.path}/cur/a.xml\n'
+            r'\n  20\d\d-.*\n'
+            rf'    size     9 bytes\n    sha256   {sums[1]}\n(.*\n){{2}}'
+            rf'    filed as {self.path}/cur/a.xml.20.*\n\Z',
+        )
+
+    def test_json(self):
+        self.export()
+        (found,) = json.loads(self.receipt('--json', 'b.xml').out)
+        self.assertRegex(found.pop('delivered'), r'T.*\+00:00$')
+        self.assertRegex(found.pop('reply'), '^226 ')
+        expected = {
+            'spool': None,
+            'path': str(self.path),
+            'name': 'b.xml',
+            'size': 5,
+            'sha256': hashlib.sha256(b'hello').hexdigest(),
+            'server': f'{self.url}/',
+            'filed_as': 'b.xml',
+        }
+        self.assertEqual(expected, found)
+
+    def test_none(self):
+        outcome = self.receipt('a.xml')
+        self.assert_line(outcome, 1, f'no receipt of a.xml. It waits in {self.path}.$')
+        self.assert_line(self.receipt('x\x1b[2J'), 1, r'There is no receipt of x\\x1b\[2J$')
+        self.assertEqual([], os.listdir(self.server.root))
+        outcome = self.receipt('--json', 'a.xml')
+        self.assertEqual((1, '[]\n', 1), (outcome.code, outcome.out, outcome.err.count('\n')))
+
+    def test_parked(self):
+        with self.spool.run():
+            self.spool.park(self.spool.pending()[0][0], 'No\x1b!')
+        self.assert_line(self.receipt('a.xml'), 1, r'It is parked in .*: No\\x1b!$')
+
+    def test_a_reply_and_a_name_that_rule_terminals(self):
+        with self.spool.run():
+            self.spool.journal.delivered(
+                target='ftp://h/', name='a\x1b', size=1, sha256='', reply='226 \x9b2J', filed_as='a'
+            )
+        outcome = self.receipt('a\x1b')
+        self.assertIn('a\\x1b: delivered 1 time\n', outcome.out)
+        self.assertIn('226 \\x9b2J\n', outcome.out)
+        self.assertIn('sha256   not known\n', outcome.out)
+
+    def test_half_an_entry(self):
+        self.export()
+        journal = self.path / '.cds' / 'journal'
+        with journal.open('ab') as file:
+            file.write(b'{"kind": "delivered", "name": "a.xml"}\n{"kind": "deliv')
+        outcome = self.receipt('a.xml')
+        self.assertIn('delivered 2 times', outcome.out)
+        self.assertIn('\n  None\n    size     not known\n', outcome.out)
+
+    def test_during_a_run(self):
+        self.export()
+        with self.spool.run():
+            before = (self.path / '.cds' / 'lock').read_bytes()
+            self.assertEqual(0, self.receipt('a.xml').code)
+            self.assertEqual(before, (self.path / '.cds' / 'lock').read_bytes())
+
+    def test_wrong_usage(self):
+        self.assert_line(self.call('receipt', 'a.xml'), 64, 'It was not said which spool')
+        self.assert_line(self.receipt('a.xml', 'b.xml'), 64, 'A receipt is of one file')
+        self.assert_line(self.receipt(), 64, "Missing argument 'NAME'")
+
+    def test_no_spool(self):
+        outcome = self.call('receipt', '--spool', self.folder / 'no', 'a.xml')
+        self.assert_line(outcome, 78, 'There is no spool at .*/no')
+
+    def test_an_unreadable_journal(self):
+        self.export()
+        (self.path / '.cds' / 'journal').unlink()
+        (self.path / '.cds' / 'journal').mkdir()
+        self.assert_line(self.receipt('a.xml'), 78, 'The journal of .* cannot be read: Is a dir')
+
+
+class Retries(CommandLine):
+    def retry(self, *arguments):
+        return self.call('retry', '--spool', self.path, *arguments)
+
+    def park(self, spool=None):
+        spool = spool or self.spool
+        with spool.run():
+            for entry in spool.pending()[0]:
+                spool.park(entry, 'refused')
+
+    def test_back_again(self):
+        self.park()
+        outcome = self.retry('a.xml')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertEqual(f'a.xml waits in {self.path} again.\n', outcome.out)
+        self.assertEqual(['a.xml'], self.names('new'))
+        self.assertEqual([('b.xml', 'refused')], self.spool.status().parked)
+
+    def test_what_is_not_parked(self):
+        self.park()
+        outcome = self.retry('../cur\x1b', 'b.xml')
+        self.assertEqual(1, outcome.code)
+        self.assertEqual(
+            'zeit-cds: ../cur\\x1b is not parked. "zeit-cds status" shows what is.\n', outcome.err
+        )
+        self.assertEqual(['b.xml'], self.names('new'))
+        self.assert_line(self.retry('b.xml'), 1, 'b.xml is not parked')
+
+    def test_the_way_out_of_the_directory_is_closed(self):
+        self.park()
+        (self.path / 'cur' / 'old').write_bytes(b'')
+        self.assert_line(self.retry('../cur/old'), 1, 'is not parked')
+        self.assertEqual((['old'], []), (self.names('cur'), self.names('new')))
+
+    def test_a_newer_one_waits(self):
+        self.park()
+        self.spool.put('a.xml', b'newer')
+        self.assert_line(self.retry('a.xml'), 1, 'A newer a.xml waits in new/ already')
+        self.assertEqual(b'newer', (self.path / 'new' / 'a.xml').read_bytes())
+
+    def test_a_run_is_active(self):
+        self.park()
+        with self.spool.run():
+            self.assert_line(self.retry('a.xml'), 75, 'Another run is active')
+        self.assertEqual([], self.names('new'))
+
+    def test_wrong_usage(self):
+        self.assert_line(self.retry(), 64, "Missing argument 'NAME...'")
+        self.assert_line(self.call('retry', 'a.xml'), 64, 'It was not said which spool')
+
+
+class ByZcml(ZcmlCase):
+    """Both, with the spools of a ZCML file."""
+
+    def test_receipt(self):
+        self.call('--zcml', self.file, 'export', 'articles')
+        outcome = self.call('--zcml', self.file, 'receipt', 'a.xml')
+        self.assertEqual(0, outcome.code, outcome.err)
+        self.assertIn('a.xml: delivered 1 time\n', outcome.out)
+        outcome = self.call('receipt', 'a.xml', 'images', '--zcml', self.file)
+        self.assert_line(outcome, 1, 'There is no receipt of a.xml$')
+        found = json.loads(self.call('--zcml', self.file, 'receipt', '--json', 'a.xml').out)
+        self.assertEqual(['articles'], [receipt['spool'] for receipt in found])
+
+    def test_retry(self):
+        images = Spool(self.folder / 'images')
+        images.put('i.png', b'')
+        for spool in (self.spool, images):
+            Retries.park(self, spool)
+        outcome = self.call('--zcml', self.file, 'retry', 'i.png', 'a.xml')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertEqual(['i.png'], os.listdir(images.path / 'new'))
+        self.assertEqual(['a.xml'], self.names('new'))

@@ -1,0 +1,247 @@
+"""One run on a spool at a time: also among processes, and with children."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+import unittest.mock
+
+from zeit.cds import errors
+from zeit.cds.exporter import Exporter
+from zeit.cds.runlock import RunLock
+from zeit.cds.spool import Spool
+from zeit.cds.testing import layers
+from zeit.cds.testing.memory import MemoryTarget
+
+
+TIMEOUT = 30
+
+#: Tries to get the lock argv[2] times when told to; says what happened, and leaves when told to.
+RACER = """
+import sys
+from zeit.cds.errors import SpoolBusy
+from zeit.cds.spool import Spool
+print('ready', flush=True)
+sys.stdin.readline()
+won = False
+for _ in range(int(sys.argv[2])):
+    try:
+        with Spool(sys.argv[1]).run():
+            print('won', flush=True)
+            won = True
+            sys.stdin.readline()
+            break
+    except SpoolBusy as error:
+        assert error.exit_code == 75, error
+if not won:
+    print('lost', flush=True)
+"""
+
+
+class RunLockTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.file = self.path / 'lock'
+
+    def lock(self):
+        return RunLock(self.file, like=self.path)
+
+    def assert_free(self):
+        with self.lock():
+            pass
+
+    def assert_held(self):
+        with self.assertRaises(errors.SpoolBusy):
+            with self.lock():
+                self.fail('entered')
+
+
+class LockTests(RunLockTests):
+    def test_one_at_a_time(self):
+        with self.lock():
+            self.assert_held()
+        self.assert_free()
+
+    def test_it_is_free_after_an_error(self):
+        with contextlib.suppress(ZeroDivisionError), self.lock():
+            raise ZeroDivisionError
+        self.assert_free()
+
+    def test_who_holds_it(self):
+        lock = self.lock()
+        self.assertEqual('', lock.holder())
+        with lock:
+            self.assertIn(f'process {os.getpid()} on', self.lock().holder())
+        self.assertEqual('', lock.holder())
+
+    def test_what_stands_in_the_file_decides_nothing(self):
+        for content in (b'', b'junk', b'{"pid": 1}', b'[' * 50, b'{"pid": "x", "host": 1}'):
+            self.file.write_bytes(content)
+            self.assertEqual('', self.lock().holder())
+            self.assert_free()
+
+    def test_an_error_after_it_was_taken_gives_it_back(self):
+        refused = OSError(28, 'No space left on device')
+        with unittest.mock.patch('os.pwrite', side_effect=refused):
+            with self.assertRaises(OSError):
+                with self.lock():
+                    self.fail('entered')
+        self.assert_free()
+
+
+class ForkTests(RunLockTests):
+    """The descriptor of a lock is shared with forked children, and so is the lock."""
+
+    @contextlib.contextmanager
+    def child(self, work=lambda: None):
+        """Fork a child that does `work` and then lives until it is no longer needed."""
+        readable, writable = os.pipe()
+        ready, done = os.pipe()
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                os.close(writable)
+                os.close(ready)
+                work()
+                os.write(done, b'.')
+                os.read(readable, 1)  # until the parent closes its end
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(readable)
+        os.close(done)
+        try:
+            self.assertEqual(b'.', os.read(ready, 1))
+            yield child
+        finally:
+            os.close(writable)
+            os.close(ready)
+            _, status = os.waitpid(child, 0)
+        self.assertEqual(0, status)
+
+    def test_a_child_that_outlives_the_run_does_not_keep_the_lock(self):
+        with contextlib.ExitStack() as stack:
+            with self.lock():
+                stack.enter_context(self.child())
+            self.assert_free()
+
+    def test_nor_when_the_parent_is_killed(self):
+        """The parent of the run's process stays; its child and grandchild hold the lock, or not."""
+        readable, writable = os.pipe()
+        alive, end = os.pipe()
+        run = os.fork()
+        if not run:
+            try:
+                lock = self.lock().__enter__()
+                if not os.fork():
+                    os.close(end)
+                    os.write(writable, b'.')
+                    os.read(alive, 1)
+                    os._exit(0)
+                signal.pause()
+                lock.__exit__()
+            finally:
+                os._exit(1)
+        os.close(writable)
+        os.close(alive)
+        try:
+            self.assertEqual(b'.', os.read(readable, 1))
+            self.assert_held()
+            os.kill(run, signal.SIGKILL)
+            os.waitpid(run, 0)
+            self.assert_free()
+        finally:
+            os.close(end)
+            os.read(readable, 1)  # the end of the file: the grandchild has gone
+            os.close(readable)
+
+    def test_a_child_that_ends_does_not_take_the_lock_away(self):
+        with self.lock():
+            with self.child():
+                self.assert_held()
+            self.assert_held()
+            self.assertIn(f'process {os.getpid()} on', self.lock().holder())
+        self.assert_free()
+
+    def test_a_child_that_leaves_the_run_as_well_does_not_end_it(self):
+        lock = self.lock()
+        with lock:
+            with self.child(lambda: lock.__exit__(None, None, None)):
+                self.assert_held()
+                self.assertIn(f'process {os.getpid()} on', self.lock().holder())
+            self.assert_held()
+
+    def test_a_child_may_make_a_run_of_its_own_later(self):
+        def work():
+            with contextlib.suppress(errors.SpoolBusy):
+                lock.__enter__()
+                os._exit(2)
+
+        lock = self.lock()
+        with lock, self.child(work):
+            pass
+        with self.child(self.assert_free):
+            pass
+        self.assert_free()
+
+    def test_a_forked_worker_of_a_run_of_the_spool(self):
+        with contextlib.ExitStack() as stack:
+            with Spool(self.path).run():
+                stack.enter_context(self.child())
+                with self.assertRaises(errors.SpoolBusy), Spool(self.path).run():
+                    self.fail('entered')
+            with Spool(self.path).run():
+                pass
+
+    def test_a_program_that_is_started_does_not_inherit_it(self):
+        with self.lock() as lock:
+            flags = fcntl.fcntl(lock._descriptor, fcntl.F_GETFD)
+        self.assertTrue(flags & fcntl.FD_CLOEXEC)
+
+
+class RaceTests(RunLockTests):
+    @contextlib.contextmanager
+    def racer(self, attempts):
+        environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)}
+        command = [sys.executable, '-c', RACER, self.path, str(attempts)]
+        pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'text': True}
+        process = subprocess.Popen(command, env=environment, **pipes)
+        try:
+            with process:
+                self.assertEqual('ready\n', process.stdout.readline())
+                yield process
+                process.stdin.close()
+                self.assertEqual(0, process.wait(TIMEOUT))
+        finally:
+            process.kill()
+
+    def test_92_of_two_processes_with_eight_attempts_one_wins(self):
+        with Spool(self.path).run():
+            pass
+        with self.racer(8) as one, self.racer(8) as two:
+            for process in (one, two):
+                process.stdin.write('\n')
+                process.stdin.flush()
+            said = [process.stdout.readline() for process in (one, two)]
+        self.assertEqual(['lost\n', 'won\n'], sorted(said))
+
+    def test_92_the_second_one_leaves_without_network_traffic(self):
+        Spool(self.path).put('a', b'1')
+        calls = []
+        target = MemoryTarget(hook=lambda *call: calls.append(call))
+        with self.racer(1) as process:
+            process.stdin.write('\n')
+            process.stdin.flush()
+            self.assertEqual('won\n', process.stdout.readline())
+            with self.assertLogs('zeit.cds', 'WARNING') as logs:
+                report = Exporter(Spool(self.path), target).run_once()
+            self.assertEqual((75, []), (report.exit_code, calls))
+            self.assertIn(f'process {process.pid} on', logs.output[0])

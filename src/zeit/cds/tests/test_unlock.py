@@ -1,0 +1,291 @@
+"""`zeit-cds unlock`: who holds a lock, and what a person may remove."""
+
+import contextlib
+import io
+import os
+import unittest
+import unittest.mock
+
+from zeit.cds import errors, names, unlock
+from zeit.cds.console import Console
+from zeit.cds.journal import Journal
+from zeit.cds.settings import Secret
+from zeit.cds.target import FTPTarget
+from zeit.cds.testing import faults
+from zeit.cds.testing.layers import QUIET
+from zeit.cds.tests.test_cli import ServerCase
+from zeit.cds.tests.test_cli_runs import ZcmlCase
+
+
+TOKEN = 'cds0123456789abcdef'
+FOREIGN = b'cdsfedcba9876543210 zeit.cds, host elsewhere, pid 4711\n'
+
+
+class _Keyboard(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Command(ServerCase):
+    """With a real server."""
+
+    def unlock(self, *arguments, answer=None, spool=True):
+        with contextlib.ExitStack() as stack:
+            if answer is not None:
+                stack.enter_context(unittest.mock.patch('sys.stdin', _Keyboard(answer)))
+            spool = ('--spool', self.path) if spool else ()
+            return self.call('unlock', *spool, *arguments, self.url, terminal=answer is not None)
+
+    def there(self):
+        return sorted(os.listdir(self.server.root))
+
+    def lock(self, name='write', content=FOREIGN):
+        (self.server.root / name).write_bytes(content)
+
+    def test_nothing(self):
+        outcome = self.unlock()
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertRegex(outcome.out, r'\AServer host .*\n  not locked\n\Z')
+
+    def test_a_program_must_be_sure(self):
+        self.lock()
+        outcome = self.unlock()
+        self.assertEqual(64, outcome.code)
+        self.assertRegex(outcome.out, r"  'write': it says: cdsfed.* pid 4711 \(since 20.*\)\n")
+        self.assertIn(f'    not of {self.path}\n', outcome.out)
+        self.assertRegex(outcome.err, "^zeit-cds: 'write' was not removed: .* say so with --yes.\n")
+        self.assertEqual(['write'], self.there())
+        outcome = self.unlock('--yes')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertIn("'write' is removed.\n", outcome.out)
+        self.assertEqual([], self.there())
+
+    def test_a_person_is_asked(self):
+        self.lock()
+        self.lock('read', b'me\x1b[31m')
+        outcome = self.unlock(answer='\ny\n')
+        self.assertEqual((75, ''), (outcome.code, outcome.err))
+        self.assertIn(r"'read': it says: me\x1b[31m (since", outcome.out)
+        self.assertRegex(outcome.out, r"Remove 'write'\? .*\[y/N\] 'write' stays.\n")
+        self.assertRegex(outcome.out, r"Remove 'read'\? .*\[y/N\] 'read' is removed.\n")
+        self.assertEqual(['write'], self.there())
+        self.assertEqual(75, self.unlock(answer='').code)
+        self.assertEqual(['write'], self.there())
+
+    def test_without_a_spool(self):
+        self.lock(content=b'')
+        outcome = self.unlock('--yes', spool=False)
+        self.assertRegex(outcome.out, r"'write': it is empty \(since .*\)\n'write' is removed")
+        self.assertEqual([], self.there())
+
+    def test_a_directory(self):
+        (self.server.root / 'write').mkdir()
+        self.assertEqual(0, self.unlock('--yes').code)
+        (self.server.root / 'read' / 'x').mkdir(parents=True)
+        outcome = self.unlock('--yes')
+        self.assertEqual(73, outcome.code)
+        self.assertIn("'read': a directory, in it: x", outcome.out)
+        self.assertRegex(outcome.err, "'read' could not be removed: 550")
+        self.assertEqual(['read'], self.there())
+
+    def test_a_guard(self):
+        (self.server.root / names.GUARD / TOKEN).mkdir(parents=True)
+        outcome = self.unlock('--yes')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertIn(f"'write.guard': a directory, in it: {TOKEN}", outcome.out)
+        self.assertEqual([], self.there())
+
+    def test_an_unlocking_that_was_killed(self):
+        self.lock(f'write.{TOKEN}.broken')
+        with self.assertRaises(errors.NameRefused):
+            names.check(f'write.{TOKEN}.broken')
+        self.assertEqual(0, self.unlock('--yes').code)
+        self.assertEqual([], self.there())
+
+    def own(self):
+        with self.spool.run():
+            return self.spool.journal.new_token(f'{self.url}/')
+
+    def test_its_own_is_left_to_the_next_run(self):
+        token = self.own()
+        self.lock(content=f'{token} zeit.cds, host here'.encode())
+        (self.server.root / names.GUARD / token).mkdir(parents=True)
+        outcome = self.unlock('--yes')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        said = f'of a run of {self.path}, which is over: the next one removes it\n'
+        self.assertEqual(2, outcome.out.count(said))
+        self.assertEqual(['write', 'write.guard'], self.there())
+        self.assertEqual(0, self.export().code)
+        self.assertEqual(['a.xml', 'b.xml'], self.there())
+
+    def test_its_own_while_a_run_is_active(self):
+        self.lock(content=self.own().encode())
+        with self.spool.run():
+            self.assertIn('which is active (process', self.unlock('--yes').out)
+        self.assertEqual(['write'], self.there())
+
+    def test_after_the_journal_was_put_away(self):
+        token = self.own()
+        with Journal(self.path / '.cds', limit=1):
+            pass
+        self.assertEqual({token}, unlock.own_tokens(self.spool, f'{self.url}/'))
+        self.assertEqual(set(), unlock.own_tokens(self.spool, 'ftp://other/'))
+
+    def test_a_copied_spool_has_no_lock(self):
+        self.lock(content=self.own().encode())
+        journal = self.path / '.cds' / 'journal'
+        copy = journal.read_bytes()
+        journal.with_name('copy').write_bytes(copy)
+        journal.with_name('copy').rename(journal)
+        self.assertIn(f'not of {self.path}', self.unlock().out)
+
+    def test_wrong_usage(self):
+        self.assert_line(self.call('unlock'), 64, 'It was not said where to look')
+        self.environ['ZEIT_CDS_PASSWORD'] = 'wrong'
+        self.assert_line(self.unlock(), 77, '530 ')
+
+
+class ByZcml(ZcmlCase):
+    def test_which_spool(self):
+        (self.server.root / 'write').write_bytes(FOREIGN)
+        outcome = self.call('--zcml', self.file, 'unlock', 'articles', '--yes')
+        self.assertEqual(0, outcome.code, outcome.err)
+        self.assertIn(f'    not of {self.path}\n', outcome.out)
+        self.assertEqual([], os.listdir(self.server.root))
+
+
+class Races(unittest.TestCase):
+    """With a server where things happen between the look and what follows."""
+
+    layer = QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.enterContext(faults.FaultServer({'/write': FOREIGN}))
+        target = FTPTarget.from_options(
+            host=self.server.host,
+            port=self.server.port,
+            user='test',
+            password=Secret('testpw'),
+            reply_timeout=5,
+        )
+        self.session = target.open()
+        self.addCleanup(self.session.close)
+
+    def shown(self, number=0):
+        return unlock.look(self.session)[number]
+
+    def remove(self, found):
+        with self.assertLogs('zeit.cds', 'DEBUG') as logged:
+            try:
+                unlock.Remover(self.session).remove(found)
+            finally:
+                self.errors = [r.getMessage() for r in logged.records if r.levelname == 'ERROR']
+
+    def test_the_order(self):
+        self.remove(self.shown())
+        rnfr, rnto, retr, dele = self.server.commands('RNFR', 'RNTO', 'RETR', 'DELE')[-4:]
+        self.assertEqual('RNFR write', rnfr)
+        apart = rnto.removeprefix('RNTO ')
+        self.assertRegex(apart, r'^write\.cds[0-9a-f]{16}\.broken$')
+        self.assertEqual([f'RETR {apart}', f'DELE {apart}'], [retr, dele])
+        self.assertEqual({}, self.server.files)
+
+    def assert_changed(self, found):
+        with self.assertRaises(errors.Locked) as caught:
+            self.remove(found)
+        self.assertEqual(75, caught.exception.exit_code)
+        self.assertIn('not the one that was shown', caught.exception.holder)
+
+    def test_another_one_gets_its_name_back(self):
+        found = self.shown()
+        self.server.put('/write', b'another one')
+        self.assert_changed(found)
+        self.assertEqual({'/write': b'another one'}, self.server.files)
+        self.assertEqual([], self.errors)
+
+    def test_another_one_with_the_same_content(self):
+        self.server.put('/write', b'Lock file', modified=1_700_000_000)
+        found = self.shown()
+        self.server.put('/write', b'Lock file', modified=1_700_000_100)
+        self.assert_changed(found)
+        self.assertEqual({'/write': b'Lock file'}, self.server.files)
+
+    def test_another_one_and_yet_another_one(self):
+        found = self.shown()
+        self.server.put('/write', b'second')
+
+        def third(event):
+            self.server.put('/write', b'third')
+
+        self.server.fault('RNTO', faults.Call(third, moment='executed'), times=1)
+        self.assert_changed(found)
+        self.assertEqual(b'third', self.server.files['/write'])
+        self.assertEqual({b'second', b'third'}, set(self.server.files.values()))
+        self.assertRegex(self.errors[0], r"Left on the server as 'write\.cds.*there is a new")
+
+    def test_its_owner_is_faster(self):
+        found = self.shown()
+        self.server.delete('/write')
+        self.remove(found)
+        self.assertEqual({}, self.server.files)
+
+    def test_a_server_that_does_not_rename(self):
+        self.server.fault('RNFR', faults.Reply('502 Not implemented.'))
+        with self.assertRaisesRegex(errors.LockLeftBehind, "'write' could not be removed: 502"):
+            self.remove(self.shown())
+        self.assertEqual({'/write': FOREIGN}, self.server.files)
+
+    def test_a_server_that_does_not_delete(self):
+        self.server.fault('DELE', faults.Reply('550 No.'))
+        with self.assertRaises(errors.LockLeftBehind) as caught:
+            self.remove(self.shown())
+        self.assertEqual(73, caught.exception.exit_code)
+        self.assertEqual({'/write': FOREIGN}, self.server.files)
+
+    def test_the_answer_to_the_renaming_is_lost(self):
+        self.server.fault('RNTO', faults.Cut(moment='executed'), times=1)
+        self.remove(self.shown())
+        self.assertEqual({}, self.server.files)
+
+    def test_interrupted_before_it_was_compared(self):
+        found = self.shown()
+        remover = unlock.Remover(self.session)
+        with (
+            unittest.mock.patch.object(remover, '_is_the_same', side_effect=SystemExit(143)),
+            self.assertRaises(SystemExit),
+        ):
+            remover.remove(found)
+        self.assertEqual({'/write': FOREIGN}, self.server.files)
+
+    def test_the_guard_has_another_owner_now(self):
+        self.server.make_directory('/write.guard')
+        self.server.make_directory(f'/write.guard/{TOKEN}')
+        found = self.shown(1)
+        self.server.remove_directory(f'/write.guard/{TOKEN}')
+        self.server.make_directory('/write.guard/cdsfedcba9876543210')
+        self.assert_changed(found)
+        self.assertIn('/write.guard/cdsfedcba9876543210', self.server.directories)
+
+    def test_the_guard_is_gone(self):
+        self.server.make_directory('/write.guard')
+        found = self.shown(1)
+        self.server.remove_directory('/write.guard')
+        self.remove(found)
+
+    def test_a_listing_that_shows_nothing(self):
+        self.server.fault('MLSD', faults.Reply('550 No.'))
+        self.server.fault('NLST', faults.Reply('550 No.'))
+        self.remove(self.shown())
+        self.assertEqual({}, self.server.files)
+
+
+class ConsoleTest(unittest.TestCase):
+    layer = QUIET
+
+    def test_nobody_to_ask(self):
+        with (
+            unittest.mock.patch('sys.stdin', _Keyboard()),
+            unittest.mock.patch('sys.stdout', io.StringIO()),
+        ):
+            self.assertFalse(Console().can_ask)

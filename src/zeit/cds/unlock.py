@@ -1,0 +1,286 @@
+"""What `zeit-cds unlock` does: a lock that nobody will remove any more, removed by a person.
+
+Between the look at a lock and its removal it may have been replaced by another one, which somebody
+relies on.  FTP cannot delete a file only if it has a certain content.  So the lock gets a name of
+its own first, is compared there with what was shown, and deleted under that name; another one gets
+its name back.  A guard (see `zeit.cds.lock`) needs no such care: its inner directory carries the
+token of its owner, and what is not empty cannot be removed.
+"""
+
+import dataclasses
+import datetime
+import logging
+import os
+
+from zeit.cds import errors, jsonlog, names
+from zeit.cds.errors import LOST, Error, Locked, LockLeftBehind, ServerError, UsageError
+from zeit.cds.text import local_time, printable
+
+
+log = logging.getLogger(__name__)
+
+#: So much of a lock is read and compared, in bytes.
+LIMIT = 4096
+
+#: How the name ends that a lock gets before it is deleted.
+_BROKEN = '.broken'
+
+#: After an interruption there are so many seconds to give a lock its name back.
+HURRY = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Found:
+    """A lock or guard as it was seen.
+
+    `content` is None for a directory, or what cannot be read; `inside` are names in a directory,
+    None in a file; `since` an aware datetime or None.
+    """
+
+    name: str
+    content: bytes | None = None
+    inside: tuple | None = None
+    since: datetime.datetime | None = None
+
+    @property
+    def tokens(self):
+        """The tokens in it, a set of str."""
+        texts = (*(self.inside or ()), (self.content or b'').decode('latin-1'))
+        return {names.token_of(text) for text in texts} - {''}
+
+    @property
+    def description(self):
+        """Whose it is and since when, as far as can be seen, one line."""
+        if self.inside is not None:
+            said = f'a directory, in it: {", ".join(self.inside) or "nothing"}'
+        elif self.content is None:
+            said = 'it cannot be read'
+        else:
+            said = f'it says: {self.content.decode("utf-8", "backslashreplace").strip()}'
+            said = said if self.content.strip() else 'it is empty'
+        since = f' (since {local_time(self.since)})' if self.since else ''
+        return printable(said) + since
+
+
+def look(session):
+    """Return what is there of locks, guards and interrupted unlockings: a list of `Found`."""
+    present = session.names()
+    wanted = [*names.LOCKS, *sorted(filter(_is_broken, present)), names.GUARD]
+    return [found for name in wanted if (found := look_at(session, name, present)) is not None]
+
+
+def _is_broken(name):
+    return name.startswith(tuple(f'{lock}.cds' for lock in names.LOCKS)) and name.endswith(_BROKEN)
+
+
+def look_at(session, name, present):
+    """Return the `Found` of one name, or None; `present` is a listing, which may be cut."""
+    try:
+        content = session.read(name, limit=LIMIT)
+    except ServerError as error:
+        log.debug('%s cannot be read: %s', printable(name), printable(error.message))
+        content = None
+    if content is None and name not in present:
+        return None
+    inside = None if content is not None else _inside(session, name)
+    return Found(name=name, content=content, inside=inside, since=_since(session, name))
+
+
+def _inside(session, name):
+    try:
+        return tuple(sorted(session.names(inside=name)))
+    except ServerError as error:
+        log.debug('No directory: %s: %s', printable(name), printable(error.message))
+        return None
+
+
+def _since(session, name):
+    try:
+        return session.modified(name)
+    except ServerError as error:
+        log.debug('No time of %s: %s', printable(name), printable(error.message))
+        return None
+
+
+def own_tokens(spool, target):
+    """Return the tokens in the journal of `spool` that its next run will know as ours on `target`.
+
+    It only reads, as somebody who may be another user than the one of the runs.  A copied journal
+    has none.
+    """
+    directory = spool.path / '.cds'
+    tokens, inodes = set(), None
+    try:
+        for entry in jsonlog.entries(directory):
+            if entry.get('kind') == 'journal':  # each file begins with what is carried over
+                tokens, inodes = set(), entry.get('inodes')
+            elif entry.get('kind') == 'token' and entry.get('target') == target:
+                tokens.add(entry.get('token'))
+        genuine = [os.stat(directory / 'journal').st_ino, os.stat(directory).st_ino]
+    except OSError as error:
+        log.debug('No journal: %s', error.strerror)
+        return set()
+    return tokens if inodes == genuine else set()
+
+
+class Remover:
+    """Removes over `session` what was shown; nothing else."""
+
+    def __init__(self, session):
+        self._session = session
+
+    def __repr__(self):
+        return f'<Remover over {self._session!r}>'
+
+    def remove(self, found):
+        """Remove `found`.
+
+        Raises `Locked` if another one is there now, `LockLeftBehind` if the server refuses.
+        """
+        try:
+            if found.name == names.GUARD:
+                self._remove_guard(found)
+            else:
+                self._remove_lock(found)
+        except ServerError as error:
+            raise LockLeftBehind(
+                f"'{printable(found.name)}' could not be removed: {printable(error.message)}",
+                hint='Ask the operator of the server.',
+            ) from error
+
+    def _remove_guard(self, found):
+        for inner in found.inside or ():
+            self._remove_directory(f'{names.GUARD}/{inner}')
+        self._remove_directory(names.GUARD)
+
+    def _remove_directory(self, name):
+        """Remove a directory; one that is gone is as good."""
+        try:
+            self._session.remove_directory(name)
+        except ServerError:
+            parent, _, last = name.rpartition('/')
+            if parent and parent not in self._session.names():
+                return
+            if last not in self._session.names(inside=parent):
+                return
+            if not parent and self._session.names(inside=name):
+                raise self._changed(name) from None
+            raise
+
+    def _remove_lock(self, found):
+        apart = names.staged(found.name.partition('.')[0], token=names.new_token()) + _BROKEN
+        if not self._take(found.name, apart):
+            return  # its owner has removed it
+        try:
+            same = self._is_the_same(found, apart)
+        except BaseException:
+            # What it is was not found out: it may be somebody's.
+            self._session.bound(HURRY)
+            self._give_back(found.name, apart)
+            raise
+        if not same:
+            self._give_back(found.name, apart)
+            raise self._changed(found.name)
+        try:
+            self._delete(found, apart)
+        except ServerError:
+            self._give_back(found.name, apart)
+            raise
+
+    def _take(self, name, apart):
+        """Give the lock the name `apart`; return False if it is not there any more."""
+        try:
+            self._session.rename(name, apart)
+            return True
+        except (ServerError, *LOST):
+            # An answer that was lost tells nothing; what is there does.
+            present = self._session.names()
+            if look_at(self._session, apart, present) is not None:
+                return True
+            if look_at(self._session, name, present) is None:
+                return False
+            raise
+
+    def _is_the_same(self, found, apart):
+        there = look_at(self._session, apart, {apart})
+        return there == dataclasses.replace(found, name=apart)
+
+    def _delete(self, found, apart):
+        if found.inside is None:
+            self._session.delete(apart)
+        else:
+            self._session.remove_directory(apart)
+
+    def _give_back(self, name, apart):
+        """Give a lock its name back, unless there is a new one already."""
+        try:
+            if look_at(self._session, name, self._session.names()) is None:
+                self._session.rename(apart, name)
+                return
+            reason = f"there is a new '{printable(name)}'"
+        except Error as error:
+            reason = error.message
+        log.error(
+            "Left on the server as '%s', without its name '%s': %s",
+            printable(apart),
+            printable(name),
+            printable(reason),
+        )
+
+    def _changed(self, name):
+        return Locked(
+            name,
+            holder='It is not the one that was shown any more, and was left in its place.',
+            hint='Call it again to see the new one.',
+        )
+
+
+def run(console, door, *, sure):
+    """Show the locks behind a `zeit.cds.choice.Door`, remove those that are to be; the exit code.
+
+    `sure` removes without asking.  What the next run of a known spool heals is left to it.
+    """
+    session = door.target.open()
+    try:
+        found = look(session)
+        console.say(f'Server {door.target.title}')
+        if not found:
+            console.say('  not locked')
+            return errors.DONE
+        own = {spool: own_tokens(spool, door.target.url) for spool in door.spools}
+        foreign = [each for each in found if not _shown(console, each, own)]
+        codes = [_remove(console, session, each, sure=sure) for each in foreign]
+        return errors.decisive(codes)
+    finally:
+        session.close()
+
+
+def _shown(console, found, own):
+    """Show a lock; return True if it belongs to one of our spools."""
+    console.say(f"  '{printable(found.name)}': {found.description}")
+    for spool, tokens in own.items():
+        if found.tokens & tokens:
+            path, active = printable(str(spool.path)), spool.status().active
+            does = f'is active ({active})' if active else 'is over: the next one removes it'
+            console.say(f'    of a run of {path}, which {does}')
+            return True
+    if own:
+        console.say('    not of ' + ', '.join(printable(str(spool.path)) for spool in own))
+    return False
+
+
+def _remove(console, session, found, *, sure):
+    name = f"'{printable(found.name)}'"
+    if not sure:
+        if not console.can_ask:
+            raise UsageError(
+                f'{name} was not removed: nobody could be asked',
+                hint='If you are sure that nobody works there, say so with --yes.',
+            )
+        question = f'Remove {name}? Whoever made it may be at work. [y/N] '
+        if not console.ask(question):
+            console.say(f'{name} stays.')
+            return errors.COME_BACK_LATER
+    Remover(session).remove(found)
+    console.say(f'{name} is removed.')
+    return errors.DONE
