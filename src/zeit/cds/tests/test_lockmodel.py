@@ -235,6 +235,7 @@ class Replay(layers.ServerTests):
                 self.server.clear()
                 self.recorder.dialogue.clear()
                 self.run_program(1, 1, at=at, then=functools.partial(self.run_program, 2, 1))
+                self.check('contended')
                 self.assertEqual([], [p.name for p in self.server.root.iterdir()])
 
 
