@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import zope.interface
 
-from zeit.cds.errors import LOST, DeadlinePassed, Error, ServerFull, SpoolError
+from zeit.cds.errors import (
+    CONFIGURATION,
+    LOST,
+    DeadlinePassed,
+    Error,
+    ServerFull,
+    SpoolError,
+)
 from zeit.cds.interfaces import IOutcome, IPlan
 
 
@@ -123,7 +130,7 @@ class Plan:
         if error is None:
             self._losses = 0
             return False
-        if error.while_connecting or isinstance(error, (ServerFull, SpoolError, DeadlinePassed)):
+        if _ends_all(error):
             self.stop(error)
             return False
         if isinstance(error, LOST):
@@ -148,3 +155,12 @@ class Plan:
         """Hand out no more jobs, because of `error`; the first one counts."""
         if self.stopped is None:
             self.stopped = error
+
+
+def _ends_all(error):
+    """Return whether every other file would end the same way."""
+    return (
+        error.while_connecting
+        or error.exit_code == CONFIGURATION  # the remote directory, for one, is gone
+        or isinstance(error, (ServerFull, SpoolError, DeadlinePassed))
+    )

@@ -72,6 +72,12 @@ class PlanTests(unittest.TestCase):
         plan = Plan(jobs(*'abc'))
         self.assertEqual('a1', self.run_plan(plan, a=errors.ServerFull(452, '452 Full')))
 
+    def test_a_directory_that_is_gone_ends_the_run(self):
+        gone = errors.PermanentError(550, '550 No such directory.', exit_code=78)
+        plan = Plan(jobs(*'abc'))
+        self.assertEqual('a1', self.run_plan(plan, a=gone))
+        self.assertIs(gone, plan.stopped)
+
     def test_a_limit_of_files(self):
         plan = Plan(jobs(*'abc'), max_files=2)
         self.assertEqual(('a1 b1', True), (self.run_plan(plan), plan.limited))
