@@ -106,9 +106,10 @@ class DataTests(Scenario, unittest.TestCase):
                 self.prepare()
                 self.fault('STOR', *actions, path='*.part')
                 self.put_large()
-                report = self.export('z', **SHORT)
+                report = self.export(**SHORT)
                 self.assert_run(69, '', report)
                 self.assertIsInstance(report.error, errors.ServerFull)
+                self.assertEqual(1, self.log.count('Uploading: large'))
                 self.heal()
 
     def test_a_final_reply_that_comes_too_early(self):
