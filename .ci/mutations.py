@@ -56,9 +56,9 @@ CONTRACT = (
     ),
     (
         'the order of deliveries',
-        'entries.py',
-        '    return entry.arrived, entry.name\n',
-        '    return -entry.arrived, entry.name\n',
+        SPOOL,
+        'found.sort(key=entries.by_name if order ==',
+        'found.sort(reverse=True, key=entries.by_name if order ==',
     ),
     (
         'the removal of the lock left out',
@@ -193,8 +193,8 @@ HEART = (
     (
         'the lock left after an error',
         EXPORTER,
-        '        finally:\n            self._release(lock)\n',
-        '        else:\n            self._release(lock)\n',
+        '        finally:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
+        '        else:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
     ),
     (
         'a lock not seen that listings hide',
@@ -330,7 +330,7 @@ HEART = (
         '        logger.removeHandler(handler)\n',
         '',
     ),
-    ('the log file does not rotate weekly', 'logs.py', "when='W0'", "when='W0', interval=9"),
+    ('the log file does not rotate weekly', 'logs.py', "when='W0'", "when='D', interval=99"),
     ('six old log files kept', 'logs.py', 'KEPT = 5\n', 'KEPT = 6\n'),
     (
         'a log file that cannot be written stops the run',

@@ -164,8 +164,8 @@ RELIABILITY = (
     (
         'a copied spool adopts what is of the original',
         JSONLOG,
-        "        if found and found[0].get('inodes') == self._inodes():\n",
-        '        if found:\n',
+        "        if first and first.get('inodes') == self._inodes():\n",
+        '        if first:\n',
     ),
     (
         'tokens forgotten with an old journal',
@@ -182,7 +182,7 @@ RELIABILITY = (
     (
         'the receipt left out',
         EXPORTER,
-        '            self.ledger.delivered(job.name, filed_as=filed, upload=upload)\n',
+        '            self.ledger.delivered(entry.name, filed_as=filed, **receipt)\n',
         '',
     ),
     (
