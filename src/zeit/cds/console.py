@@ -4,7 +4,9 @@ import contextlib
 import errno
 import logging
 import os
+import shutil
 import sys
+import textwrap
 
 import click
 
@@ -107,7 +109,25 @@ class _StandardError(logging.Handler):
         if not record.exc_info and record.levelno >= logging.WARNING:
             self.shown.append(line)
         with contextlib.suppress(OSError):
-            click.echo(line, err=True)
+            click.echo(folded(line), err=True)
+
+
+def folded(text):
+    """Return `text` with its lines broken between words, if standard error is a terminal."""
+    if not sys.stderr.isatty():
+        return text
+    width = max(40, shutil.get_terminal_size().columns)
+    return '\n'.join(
+        textwrap.fill(
+            line,
+            width,
+            subsequent_indent='  ',
+            replace_whitespace=False,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.splitlines()
+    )
 
 
 class Console:
@@ -199,7 +219,7 @@ class Console:
             return
         with contextlib.suppress(OSError):
             severity = 'warning: ' if warning else ''
-            click.echo(f'{PROGRAM}: {severity}{self._about}{text}', err=True)
+            click.echo(folded(f'{PROGRAM}: {severity}{self._about}{text}'), err=True)
 
     def tell(self, error):
         """Say what an `Error` says, and what to do about it."""
@@ -209,7 +229,8 @@ class Console:
         """Say what an `IReport` says and the log has not said yet."""
         # A report made by somebody else may hold one error only.
         for error in getattr(report, 'errors', [report.error] if report.error else []):
-            text = printable(error.message)
+            # The log has no line for the holder.
+            text = error.holder if isinstance(error, Locked) else printable(error.message)
             if not any(text in line for line in self._handler.shown):
                 warning = error.exit_code == errors.COME_BACK_LATER
                 self.complain(what_and_why(error), warning=warning)

@@ -80,6 +80,9 @@ class Courier:
         if self._delivery.temporary:
             self._number += 1
             temporary = names.temporary(name, token=self._token, number=self._number)
+        else:
+            # If this process is killed, the part must go before the lock does.
+            self._ledger.aside(name, name)
         began, noted = [], False
         try:
             reply = self._send(temporary or name, source, began=began.append)
@@ -90,6 +93,8 @@ class Courier:
             )
             if temporary:
                 self._publish(temporary, name, source.size)
+            else:
+                self._keep(name)
         except BaseException as error:
             if temporary and isinstance(error, ServerError):
                 began.append(temporary)  # some servers create it, and then refuse the command
@@ -97,9 +102,19 @@ class Courier:
                 # Before the temporary is deleted: a run after a crash takes one that is gone for
                 # one that got its name.
                 self._ledger.abandoned(name)
-            self._session.litter += set(began)
+            if temporary or began and not isinstance(error, Error):
+                self._session.litter += set(began)
+            elif began:
+                self._throw_away(name, name)
+            else:
+                self._ledger.tidied(name)
             raise
         return reply
+
+    def _keep(self, name):
+        """What is under the real name is complete; the part of an earlier attempt was not."""
+        self._session.litter = [other for other in self._session.litter if other != name]
+        self._ledger.tidied(name)
 
     def _send(self, name, source, *, began):
         try:
@@ -124,7 +139,7 @@ class Courier:
         try:
             self._rename_or_replace(temporary, name, size)
         except PermanentError as error:
-            error.hint = 'For a server that cannot rename, set temporary="no".'
+            error.hint = 'For a server that cannot rename, set temporary="no" (--no-temporary).'
             error.add_note(error.hint)
             raise
 
@@ -139,7 +154,7 @@ class Courier:
             if self._delivery.exists == 'park':
                 raise TargetExists(
                     f'The server has a file of that name already: {error.message}',
-                    hint='With exists="replace" it would be replaced.',
+                    hint='With exists="replace" (--exists replace) it would be replaced.',
                 ) from error
         # The server does not overwrite: first the old file aside, then the new one in.
         old = names.aside(name, token=self._token)

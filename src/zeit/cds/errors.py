@@ -216,9 +216,15 @@ class ServerError(Error):
 
     exit_code = FILES_FAILED
 
-    def __init__(self, code, text, *, hint='', exit_code=None):
+    def __init__(self, code, text, *, hint='', exit_code=None, command=''):
         super().__init__(text, hint=hint, exit_code=exit_code)
         self.code = code
+        self.command = command
+
+    @property
+    def message(self):
+        """The reply, and what it was the answer to, unless the hint makes that clear."""
+        return f'{self} ({self.command})' if self.command and not self.hint else str(self)
 
 
 class PermanentError(ServerError):
@@ -246,6 +252,12 @@ _CONNECT_HINTS = {
     errno.ENETUNREACH: 'There is no route to the network: check the network.',
 }
 
+#: The same when the server has accepted a connection.
+_CONNECTED_HINTS = {
+    errno.ETIMEDOUT: 'The connection stands, but the server, or a firewall in between, is silent; '
+    'the next run tries again. A slow server needs longer time-outs.',
+}
+
 
 #: After one of these the connection is gone, and nothing is known about the command's effect.
 LOST = (ConnectionLost, RemoteProtocolError)
@@ -258,9 +270,10 @@ def from_os(error, *, doing, cls=FTPOSError, timeout=None):
     time-out in seconds that applied, if one did.  Returns an instance of `cls`; the caller
     raises it `from error`.
     """
+    hints = _CONNECT_HINTS if cls is FTPOSError else _CONNECTED_HINTS
     if isinstance(error, TimeoutError) and error.errno is None:
         number, text = errno.ETIMEDOUT, f'No answer within {timeout:g} s while {doing}'
-        return cls(number, text, hint=_CONNECT_HINTS[number])
+        return cls(number, text, hint=hints[number])
     if isinstance(error, socket.gaierror):
         return cls(
             error.errno,
@@ -268,5 +281,5 @@ def from_os(error, *, doing, cls=FTPOSError, timeout=None):
             hint="Check the spelling of the server's name, and the name service of this machine.",
         )
     number = error.errno or 0
-    hint = _CONNECT_HINTS.get(number, f'It happened while {doing}; the next run tries again.')
+    hint = hints.get(number, f'It happened while {doing}; the next run tries again.')
     return cls(number, error.strerror or os.strerror(number), hint=hint)

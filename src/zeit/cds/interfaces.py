@@ -225,7 +225,7 @@ class ILedger(Interface):
         """It did not, as far as is known; its temporary is going to be deleted."""
 
     def aside(name, aside):
-        """An older file `name` is going to be renamed to `aside`."""
+        """A file `name` is going to be renamed to `aside`; the same: overwritten, by parts."""
 
     def tidied(name):
         """Nothing of `name` stands aside any more."""

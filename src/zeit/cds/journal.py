@@ -11,8 +11,9 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     token       TOKEN is about to be used on TARGET
     clean       nothing of TOKEN is left on TARGET
     uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared
-    aside       what stood under NAME is about to be renamed to ASIDE
-    tidied      it does not stand there any more
+    aside       what stood under NAME is about to be renamed to ASIDE; if both are the same name:
+                is about to be overwritten, and of no use until that is complete
+    tidied      it does not stand there any more, or is complete
     delivered   NAME is complete on TARGET and filed: the receipt
     abandoned   an upload of NAME whose end is not known any more, or does not matter
     failed      the server refused NAME, in the version VERSION

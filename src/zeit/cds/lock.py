@@ -237,8 +237,9 @@ class Lock:
         if STAGED_GUARD in self._left:
             self._remove_staged_guard()
         if GUARD in self._left:
-            if self._remove_directory(names.GUARD, self._token):
-                self._remove_directory('', names.GUARD)
+            self._remove_directory(names.GUARD, self._token)
+            # Also if that was not there: the kill may have come just after it was removed.
+            self._remove_directory('', names.GUARD)
             self._left.discard(GUARD)
         if LOCK not in self._left:
             return False

@@ -68,6 +68,21 @@ def log_to(path, *, level=logging.INFO):
 
 
 @contextlib.contextmanager
+def unheard():
+    """Let nothing be printed of what this package logs where no logging is set up.
+
+    Python's handler of last resort would write warnings to standard error.  Whoever has set up
+    logging gets everything as before.
+    """
+    logger, handler = logging.getLogger(PACKAGE), logging.NullHandler()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextlib.contextmanager
 def handling(handler, *, level):
     """Let `handler` get what this package logs from `level` on, as long as the context lasts."""
     logger = logging.getLogger(PACKAGE)

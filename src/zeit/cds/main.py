@@ -1,14 +1,21 @@
 """The functions that buildout scripts and old deployments call."""
 
+import contextlib
 import inspect
+import logging
 import sys
 
 from zeit.cds import errors
+from zeit.cds.errors import ConfigurationError
 from zeit.cds.exporter import Exporter
-from zeit.cds.logs import log_to
+from zeit.cds.logs import log_to, unheard
 from zeit.cds.settings import Secret
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
 
 
 _USAGE = """\
@@ -42,18 +49,62 @@ def cds_export(*arguments, **named):
     return _script('cds-export', _export, arguments, named)
 
 
-def _export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
-    target = FTPTarget.from_options(
-        host=hostname, port=int(port), user=user, password=Secret(password), directory=ftp_dir
+def cds_import(*arguments, **named):
+    """Say that imports come with a later release; return the exit code for a wrong call.
+
+    The name is there because buildouts refer to it.
+    """
+    print(
+        'cds-import: The import comes with a later release; nothing was done.', file=sys.stderr
     )
-    with log_to(logfile):
+    return errors.USAGE
+
+
+def _export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
+    with unheard(), log_to(logfile):
+        try:
+            target = FTPTarget.from_options(
+                host=_host(hostname),
+                port=_port(port),
+                user=user,
+                password=Secret(password),
+                directory=ftp_dir,
+            )
+        except ConfigurationError as error:
+            log.error('Exiting with exception:', exc_info=error)
+            return error.exit_code
         return Exporter(Spool(store_dir), target).run_once().exit_code
+
+
+def _host(value):
+    """Return a name or address that a resolver could be asked for."""
+    try:
+        if value and value.isprintable() and ' ' not in value and value.encode('idna'):
+            return value
+    except (AttributeError, UnicodeError):
+        pass
+    raise ConfigurationError(f'The host {printable(repr(value))} cannot be the name of a server')
+
+
+def _port(value):
+    """Return a port as a number; deployments may have it as digits."""
+    with contextlib.suppress(TypeError, ValueError):
+        if 0 < int(value) < 65536:
+            return int(value)
+    raise ConfigurationError(f'The port {printable(repr(value))} is no number from 1 to 65535')
 
 
 def _script(name, function, arguments, named):
     try:
-        inspect.signature(function).bind(*arguments, **named)
+        bound = inspect.signature(function).bind(*arguments, **named)
     except TypeError:
         print(_USAGE.format(script=name), file=sys.stderr, end='')
         return errors.USAGE
+    try:
+        values = bound.arguments
+        _host(values['hostname'])
+        _port(values['port'])
+    except ConfigurationError as error:
+        # Also for those without a log file: nothing of this is up to the server.
+        print(f'{name}: {error.message}', file=sys.stderr)
     return function(*arguments, **named)

@@ -190,7 +190,7 @@ class FTPSession:
         except ServerError as error:
             raise SizeMismatch(
                 f'The server does not tell the size of the file: {error.message}',
-                hint='If it never does, size_check="no" trusts its final reply alone.',
+                hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
             ) from error
         if size != sent:
             there = 'no file' if size is None else f'{size} bytes'

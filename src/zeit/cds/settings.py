@@ -88,16 +88,25 @@ class SecretNetrc(Secret):
                 hint='Name a password file, or an environment variable.',
             ) from None
         except netrc.NetrcParseError as error:
-            # Its message may quote the file.
-            raise ConfigurationError(
-                f'No password: {where} cannot be understood, line {error.lineno}'
-            ) from None
+            raise ConfigurationError(f'No password: {where} {_why(error)}') from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f'No password: {where} is not a text in UTF-8') from None
         if entry is None or entry[0] not in ('', None, self._user):
             raise ConfigurationError(
                 f'No password for {printable(self._user)} on {printable(self._host)} in {where}',
                 hint='Name a password file, or an environment variable.',
             )
         return entry[2]
+
+
+def _why(error):
+    """Return what is wrong with a netrc file.  The error's own text may quote the file."""
+    if error.lineno is not None:
+        return f'cannot be understood, line {error.lineno}'
+    # Only the check of owner and mode has no line.
+    if 'owner' in error.msg and 'permissive' not in error.msg:
+        return 'belongs to somebody else: chown it'
+    return 'is too permissive, others may read the password: chmod 600'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

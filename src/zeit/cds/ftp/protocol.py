@@ -123,7 +123,7 @@ class Answer(NamedTuple):
             hint = hint or 'The server has no room: ask its operator.'
             return ServerFull(code, text, hint=hint)
         cls = PermanentError if self.verdict == REFUSED else TemporaryError
-        return cls(code, text, hint=hint, exit_code=exit_code)
+        return cls(code, text, hint=hint, exit_code=exit_code, command=self.command.shown)
 
 
 class ControlChannel:

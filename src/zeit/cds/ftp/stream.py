@@ -45,7 +45,7 @@ class Deadline:
         if left <= 0:
             raise DeadlinePassed(
                 'The time of this run is used up',
-                hint='The next one goes on; a longer deadline= may be needed.',
+                hint='The next one goes on; it may need a longer deadline (--deadline).',
             )
         return min(timeout, left)
 

@@ -61,7 +61,8 @@ class CommandLine(unittest.TestCase):
 
     def call(self, *arguments, terminal=False):
         """Call `main` in this process; return an `Outcome`."""
-        out, err = (_Terminal if terminal else io.StringIO)(), io.StringIO()
+        kind = _Terminal if terminal else io.StringIO
+        out, err = kind(), kind()
         with (
             unittest.mock.patch.dict(os.environ, self.environ, clear=True),
             contextlib.redirect_stdout(out),
@@ -276,6 +277,27 @@ class Failures(ServerCase):
         self.assert_line(self.export(), 75, pattern)
         outcome = self.export('-q')
         self.assertEqual((75, '', ''), (outcome.code, outcome.out, outcome.err))
+
+    def test_locked_with_the_log(self):
+        """The log does not name the holder: the console does."""
+        (self.server.root / 'write').write_text('me')
+        for option in ('-v', '-vv'):
+            lines = self.export(option).err.splitlines()
+            self.assertRegex(lines[-1], "^zeit-cds: warning: .*'write' lockfile.* It says: me .*un")
+
+    def test_lines_are_broken_between_words_on_a_terminal(self):
+        (self.server.root / 'write').write_text('w' * 100)
+        environ = {**self.environ, 'COLUMNS': '60'}
+        with unittest.mock.patch.object(self, 'environ', environ):
+            outcome = self.export(terminal=True)
+        first, *others = outcome.err.splitlines()
+        self.assertEqual(
+            "zeit-cds: warning: Cannot access CDS FTP server as 'write'", first
+        )
+        self.assertIn('  ' + 'w' * 100, others)
+        self.assertLessEqual(max(len(line) for line in others if 'ww' not in line), 60)
+        joined = ' '.join(line.strip() for line in outcome.err.splitlines())
+        self.assertIn(joined, ' '.join(self.export().err.split()).replace('  ', ' '))
 
     def test_another_run_is_active(self):
         with self.spool.run():

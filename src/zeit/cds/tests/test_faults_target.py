@@ -2,12 +2,10 @@
 
 import io
 import unittest
-import unittest.mock
 
 from zeit.cds import errors
-from zeit.cds.ftp import transfers
 from zeit.cds.testing import faults
-from zeit.cds.tests.scenario import SHORT, Drip, Scenario, content, target
+from zeit.cds.tests.scenario import SHORT, Scenario, content, target
 
 
 #: A file that does not fit into the buffers between client and server, in bytes.
@@ -167,6 +165,16 @@ class AfterAnErrorTests(Scenario, unittest.TestCase):
         self.assertEqual(verb, self.server.commands(connection=0)[-1].split()[0])
         self.assertEqual({1}, set(self.server.connections('SIZE', 'DELE')))
 
+    def test_a_reply_that_makes_no_sense_ends_the_connection(self):
+        self.server.put('/cds/a', b'12345')
+        self.fault('SIZE', faults.Reply('213 many'), times=1)
+        session = target(self.server).open()
+        try:
+            self.assertEqual(5, session.size('a'))
+        finally:
+            session.close()
+        self.assertEqual([0, 1], self.server.connections('SIZE'))
+
     def test_a_late_226_answers_no_later_command(self):
         self.fault('STOR', faults.Silence('executed'), path='*.part')
         self.assert_run(0, 'a', self.export('a', **SHORT))
@@ -186,64 +194,6 @@ class AfterAnErrorTests(Scenario, unittest.TestCase):
             finally:
                 session.close()
             self.assertEqual({'b': b'12345'}, self.remote)
-
-
-class ListingTests(Scenario, unittest.TestCase):
-    def names(self, **options):
-        session = target(self.server, **SHORT, **options).open()
-        try:
-            return session.names()
-        finally:
-            session.close()
-
-    def test_mlsd_is_not_known(self):
-        for reply in ('500 What?', '502 No.'):
-            with self.subTest(reply):
-                self.prepare()
-                self.fault('MLSD', faults.Reply(reply))
-                self.assert_run(0, 'a', self.export('a'))
-                self.assertEqual(1, len(self.server.commands('MLSD')))
-                self.plant('read')
-                self.assert_run(75, '', self.export('b'))
-
-    def test_a_refused_listing_of_a_directory_is_an_empty_one(self):
-        for reply in ('450 No files found.', '550 No files found.'):
-            for verb in ('MLSD', 'NLST'):
-                with self.subTest(reply, verb=verb):
-                    self.prepare()
-                    if verb == 'NLST':
-                        self.fault('MLSD', faults.Reply('500 What?'))
-                    self.fault(verb, faults.Reply(reply))
-                    self.assertEqual(set(), self.names())
-                    self.assert_run(0, 'a', self.export('a'))
-
-    def test_a_refused_data_connection_is_no_empty_directory(self):
-        self.server.put('/cds/a', b'1')
-        self.fault('EPSV', faults.Reply('500 What?'))
-        self.fault('PASV', faults.Reply('550 Not for you.'))
-        with self.assertRaises(errors.PermanentError):
-            self.names()
-        session = target(self.server).open()
-        self.addCleanup(session.close)
-        with self.assertRaises(errors.PermanentError):
-            session.read('a')
-
-    def test_a_cut_listing_hides_no_lock(self):
-        self.fault('MLSD', faults.Alter(keep=0))
-        self.plant('write', b'partner')
-        self.assert_run(75, '', self.export('a'))
-
-    def test_a_listing_without_end(self):
-        self.fault('MLSD', faults.Alter(extra=b'type=file; x\r\n' * 100_000))
-        with unittest.mock.patch.object(transfers, 'MAX_LISTING', 500_000):
-            with self.assertRaisesRegex(errors.RemoteProtocolError, 'no end'):
-                self.names()
-
-    def test_a_listing_that_never_gets_on(self):
-        with Drip(b'type=file; name\r\n') as drip:
-            self.fault('EPSV PASV', faults.Announce('127.0.0.1', port=drip.number))
-            self.fault('MLSD', faults.Reply('150 Here it comes.'))
-            self.assert_run(69, '', self.export('a', **SHORT))
 
 
 class WithoutTemporaryTests(Scenario, unittest.TestCase):

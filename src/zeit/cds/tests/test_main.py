@@ -3,6 +3,8 @@
 import errno
 import inspect
 import os
+import subprocess
+import sys
 import unittest
 from unittest import mock
 
@@ -26,6 +28,38 @@ class SignatureTest(unittest.TestCase):
                 self.assertEqual(64, main.cds_export(*arguments))
                 self.assertEqual('', out.getvalue())
                 self.assertIn('store_dir, hostname, port, user, password, ftp_dir', err.getvalue())
+
+
+    def test_the_import_comes_later(self):
+        for arguments in ((), ('a', 'b', 21, 'c', 'd', '/')):
+            with self.subTest(arguments), quiet() as (out, err):
+                self.assertEqual(64, main.cds_import(*arguments))
+                self.assertEqual('', out.getvalue())
+                self.assertRegex(err.getvalue(), r'\Acds-import: .* a later release.*\n\Z')
+
+
+class WithoutLoggingTest(unittest.TestCase):
+    """A process of its own: nobody has set up logging."""
+
+    layer = QUIET
+
+    def test_nothing_is_printed(self):
+        for function, code in (('export', 0), ('cds_export', 78)):
+            program = (
+                f'import sys; from zeit.cds.main import {function} as f; '
+                f'sys.exit(f("/nonexistent", "127.0.0.1", 21, "me", "secret", "/"))'
+            )
+            with self.subTest(function):
+                process = subprocess.run(
+                    [sys.executable, '-c', program],
+                    env={'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                )
+                self.assertEqual(
+                    (code, '', ''), (process.returncode, process.stdout, process.stderr)
+                )
 
 
 class ExportTest(MainCase, ServerTests, unittest.TestCase):
@@ -135,6 +169,29 @@ class ExportTest(MainCase, ServerTests, unittest.TestCase):
     def test_the_port_may_be_a_text(self):
         self.publish('a')
         self.assertEqual(0, self.call(main.cds_export, port=str(self.server.port)))
+
+    def test_arguments_that_cannot_be_meant(self):
+        self.publish('a')
+        for changes, said in (
+            ({'port': 'abc'}, "cds-export: The port 'abc' is no number from 1 to 65535\n"),
+            ({'port': 65536}, 'cds-export: The port 65536 is no number from 1 to 65535\n'),
+            ({'port': None}, 'cds-export: The port None is no number from 1 to 65535\n'),
+            ({'hostname': ''}, "cds-export: The host '' cannot be the name of a server\n"),
+            ({'hostname': None}, 'cds-export: The host None cannot be the name of a server\n'),
+            ({'hostname': 'a..b'}, "cds-export: The host 'a..b' cannot be the name of a server\n"),
+            (
+                {'hostname': 'a\r\nb'},
+                "cds-export: The host 'a\\r\\nb' cannot be the name of a server\n",
+            ),
+        ):
+            with self.subTest(changes), quiet() as (out, err):
+                self.assertEqual(78, self.call(main.cds_export, **changes))
+                self.assertEqual(('', said), (out.getvalue(), err.getvalue()))
+                self.assertEqual('Exiting with exception:', self.log.lines()[-1])
+            with self.subTest(changes), quiet() as (out, err):
+                self.assertIsNone(self.call(main.export, **changes))
+                self.assertEqual(('', ''), (out.getvalue(), err.getvalue()))
+        self.assertEqual(['a'], self.names('new'))
 
     def test_the_script_takes_the_names_of_the_arguments(self):
         server = self.server

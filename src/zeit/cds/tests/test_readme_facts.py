@@ -7,6 +7,7 @@ import click
 
 from zeit.cds import cli, directives, errors, logs, options
 from zeit.cds.ftp.connection import Settings
+from zeit.cds.plan import Options
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.tests import docs
 
@@ -55,6 +56,13 @@ class FactsTest(unittest.TestCase):
         for name in ('connect', 'reply', 'data'):
             seconds = getattr(Settings, f'{name}_timeout')
             self.assertRegex(self.text, rf'``--{name}-timeout SECONDS`` .*\({seconds}\)')
+
+    def test_bounds_of_a_run(self):
+        for option, value in (('park-after N', 5), ('deadline SECONDS', 3600)):
+            default = getattr(Options, option.split()[0].replace('-', '_'))
+            self.assertEqual(value, default)
+            self.assertRegex(self.text, rf'``--{option}`` .*\({value}; 0: never\)')
+        self.assertIn(f'refused in {Options.park_after} runs', self.text)
 
     def test_documents(self):
         for name in re.findall(r'``(?:docs/)?(\w+\.txt)``', self.text):

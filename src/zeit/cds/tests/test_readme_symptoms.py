@@ -2,7 +2,9 @@
 
 import ast
 import re
+import socket
 import unittest
+import unittest.mock
 
 from zeit.cds import errors
 from zeit.cds.spool import Spool
@@ -34,7 +36,7 @@ class SymptomsTest(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        text = docs.require(self, README)
+        text = self.text = docs.require(self, README)
         self.terms = symptoms(text)
         server = faults.FaultServer(
             user=docs.USER, password=docs.PASSWORD, directories=[f'/{docs.DIRECTORY}']
@@ -97,7 +99,12 @@ class SymptomsTest(unittest.TestCase):
 
     def test_refused(self):
         self.server.stop()
-        self.assert_symptom('Connection refused', self.export(), code=errors.UNAVAILABLE)
+        with socket.socket() as nobody:
+            # Or another process could get the port.
+            nobody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            nobody.bind((self.server.host, self.server.port))
+            outcome = self.export()
+        self.assert_symptom('Connection refused', outcome, code=errors.UNAVAILABLE)
 
     def test_silence(self):
         self.server.fault(faults.GREETING, faults.Silence())
@@ -133,6 +140,8 @@ class SymptomsTest(unittest.TestCase):
 
     def test_no_rename(self):
         self.server.fault('RNFR', _UNKNOWN)
+        # There is no guard then; nobody else comes here while the lock is made.
+        self.enterContext(unittest.mock.patch('zeit.cds.lock.SETTLE', 0))
         term = 'For a server that cannot rename, set temporary="no"'
         self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
         self.assert_cured(term, '--no-temporary')
@@ -144,7 +153,8 @@ class SymptomsTest(unittest.TestCase):
         term = 'The server has a file of that name already'
         outcome = self.export('--exists park')
         self.assert_symptom(term, outcome, code=errors.FILES_FAILED, parked=True)
-        (self.spool.path / 'parked' / 'a.xml').rename(self.spool.path / 'new' / 'a.xml')
+        self.assertIn('``zeit-cds retry --spool /var/spool/cds a.xml``', self.text)
+        self.assertEqual(0, self.stage.call('zeit-cds retry --spool /var/spool/cds a.xml').code)
         self.server.fault('RNTO', faults.Reply('550 File exists.'), path='*/a.xml', times=1)
         self.assertIn('exists="replace"', self.advice[term])
         self.assertEqual((0, ''), self.export('--exists replace'))

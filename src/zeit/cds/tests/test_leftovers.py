@@ -1,0 +1,421 @@
+"""What killed runs left on a server: each thing alone, all together, ours and other people's."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+import unittest
+
+from zeit.cds import errors, names
+from zeit.cds.exporter import Exporter, Options
+from zeit.cds.spool import Spool
+from zeit.cds.testing import layers
+from zeit.cds.testing.memory import MemoryTarget
+
+
+#: The token of a run of somebody else's.
+FOREIGN = names.new_token()
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class LeftoverTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.spool = Spool(self.path)
+        self.target = MemoryTarget(hook=self.hook)
+        self.calls = []
+        self.faults = {}
+
+    def hook(self, operation, name):
+        self.calls.append(f'{operation} {name}'.strip())
+        action = self.faults.get(self.calls[-1], self.faults.get(len(self.calls)))
+        if isinstance(action, BaseException):
+            raise action
+        if action is not None:
+            action()
+
+    def token(self, *, clean=False):
+        """Return a token out of the spool's journal: of a run that was killed, or that ended."""
+        with self.spool.run():
+            token = self.spool.journal.new_token(self.target.url)
+            if clean:
+                self.spool.journal.clean(token)
+        return token
+
+    def export(self, **options):
+        with self.assertLogs('zeit.cds', 'INFO') as logs:
+            report = Exporter(self.spool, self.target, wait=lambda seconds: None).run_once(
+                Options(**options)
+            )
+        self.log = '\n'.join(record.getMessage() for record in logs.records)
+        return report
+
+    @property
+    def present(self):
+        return {*self.target.files, *self.target.directories}
+
+    def open_tokens(self):
+        with self.spool.run():
+            return self.spool.journal.open_tokens(self.target.url)
+
+    # What may be left
+
+    def leave_temporary(self, token):
+        self.target.write(names.temporary('a', token=token, number=1), b'half')
+
+    def leave_long_temporary(self, token):
+        self.target.write(names.temporary('n' * 255, token=token, number=12), b'half')
+
+    def leave_staged_lock(self, token):
+        self.target.write(names.staged('write', token=token), token.encode())
+
+    def leave_empty_staged_guard(self, token):
+        self.target.directories[names.staged_guard(token=token)] = set()
+
+    def leave_staged_guard(self, token):
+        self.target.directories[names.staged_guard(token=token)] = {token}
+
+    def leave_probe(self, token):
+        self.target.directories[f'{names.staged_guard(token=token)}.probe'] = {token}
+
+    def leave_guard(self, token):
+        self.target.directories[names.GUARD] = {token}
+
+    def leave_lock(self, token):
+        self.target.write('write', f'{token} zeit.cds, host here, pid 1, since 2026'.encode())
+
+    KINDS = (
+        leave_temporary,
+        leave_long_temporary,
+        leave_staged_lock,
+        leave_empty_staged_guard,
+        leave_staged_guard,
+        leave_probe,
+        leave_guard,
+        leave_lock,
+    )
+
+    def each(self):
+        """For each kind of leftover, and for all together: yield the functions that leave it."""
+        for kinds in (*((kind,) for kind in self.KINDS), self.KINDS):
+            with self.subTest(kinds[0].__name__ if len(kinds) == 1 else 'all'):
+                self.target.files.clear()
+                self.target.directories.clear()
+                yield kinds
+
+
+class OwnTests(LeftoverTests):
+    def test_78_of_a_killed_run_with_nothing_to_send(self):
+        for kinds in self.each():
+            token = self.token()
+            for leave in kinds:
+                leave(self, token)
+            self.assertEqual(0, self.export().exit_code)
+            self.assertEqual(set(), self.present)
+            self.assertIn('Cleaning up after 1 run that did not end', self.log)
+            self.assertEqual([], self.open_tokens())
+            # The third run has nothing to do, and does not even connect.
+            opened = self.target.opened
+            self.assertEqual(0, self.export().exit_code)
+            self.assertEqual(opened, self.target.opened)
+
+    def test_78_of_a_killed_run_with_something_to_send(self):
+        for kinds in self.each():
+            token = self.token()
+            for leave in kinds:
+                leave(self, token)
+            self.spool.put('a', b'1')
+            report = self.export()
+            self.assertEqual((0, ['a']), (report.exit_code, report.delivered))
+            self.assertEqual({'a'}, self.present)
+            self.assertEqual([], self.open_tokens())
+
+    def test_78_of_a_run_that_ended_and_whose_commands_came_late(self):
+        """A token is ours for long: also when the journal says that nothing of it is left."""
+        for kinds in self.each():
+            token = self.token(clean=True)
+            for leave in kinds:
+                leave(self, token)
+            self.spool.put('a', b'1')
+            report = self.export()
+            self.assertEqual((0, ['a']), (report.exit_code, report.delivered))
+            self.assertEqual({'a'}, self.present)
+
+    def test_of_several_runs(self):
+        first, second, third = self.token(), self.token(), self.token(clean=True)
+        self.leave_guard(first)
+        self.leave_staged_lock(second)
+        self.leave_temporary(third)
+        self.leave_lock(third)
+        self.spool.put('a', b'1')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({'a'}, self.present)
+
+    def test_an_empty_guard_is_nobodys(self):
+        """Its owner was killed between the two steps of giving it back."""
+        self.target.directories[names.GUARD] = set()
+        self.spool.put('a', b'1')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({'a'}, self.present)
+
+    def test_a_read_lock_of_ours(self):
+        token = self.token()
+        self.target.write('read', f'{token} zeit.cds'.encode())
+        self.target.write(names.staged('read', token=token), b'')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual(set(), self.present)
+
+    def test_the_order_staged_things_first(self):
+        token = self.token()
+        for leave in self.KINDS:
+            leave(self, token)
+        self.calls.clear()
+        self.export()
+        removed = [call for call in self.calls if call.split()[0].startswith(('delete', 'remove'))]
+        positions = [
+            min(n for n, call in enumerate(removed) if call.endswith(name))
+            for name in (
+                '.part',
+                f'write.{token}',
+                f'write.{token}.d',
+                'write.guard',
+                'delete write',
+            )
+        ]
+        self.assertEqual(sorted(positions), positions, removed)
+
+    def test_a_file_may_be_named_after_a_token(self):
+        mine, other = self.token(), f'{FOREIGN}.xml'
+        self.target.write(names.temporary(other, token=mine, number=1), b'half')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual(set(), self.present)
+
+
+class ForeignTests(LeftoverTests):
+    def test_88_of_somebody_else_nothing_is_touched(self):
+        for kinds in self.each():
+            self.token()
+            for leave in kinds:
+                leave(self, FOREIGN)
+            before = dict(self.target.files), dict(self.target.directories)
+            self.spool.put('a', b'1')
+            report = self.export()
+            locked = self.present & {'write', names.GUARD}
+            self.assertEqual(75 if locked else 0, report.exit_code)
+            self.target.files.pop('a', None)
+            self.assertEqual(before, (self.target.files, self.target.directories))
+
+    def test_88_nor_with_nothing_to_send(self):
+        for kinds in self.each():
+            self.token()
+            for leave in kinds:
+                leave(self, FOREIGN)
+            before = dict(self.target.files), dict(self.target.directories)
+            self.assertEqual(0, self.export().exit_code)
+            self.assertEqual(before, (self.target.files, self.target.directories))
+
+    def test_88_a_token_that_is_ours_on_another_target_is_foreign(self):
+        with self.spool.run():
+            token = self.spool.journal.new_token('ftp://elsewhere/')
+        self.leave_lock(token)
+        self.spool.put('a', b'1')
+        self.assertEqual(75, self.export().exit_code)
+        self.assertIn('write', self.target.files)
+
+    def test_88_own_leftovers_go_first_then_a_foreign_lock_stops(self):
+        for name in ('write', 'read'):
+            for files in ((), ('a',)):
+                with self.subTest(lock=name, files=files):
+                    token = self.token()
+                    for leave in self.KINDS:
+                        leave(self, token)
+                    self.target.write(name, b'partner')
+                    for file in files:
+                        self.spool.put(file, b'1')
+                    self.calls.clear()
+                    report = self.export()
+                    self.assertEqual(75 if files else 0, report.exit_code)
+                    self.assertEqual({name}, self.present)
+                    for file in files:
+                        os.unlink(self.path / 'new' / file)
+                    self.assertEqual(b'partner', self.target.files[name])
+                    self.assertEqual([], self.open_tokens())
+
+    def test_two_spools_do_not_wait_for_each_others_orphans(self):
+        """A's guard stands in B's way, and B's lock in A's: each removes its own, and goes on."""
+        other = Spool(pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())))
+        with other.run():
+            others = other.journal.new_token(self.target.url)
+        self.leave_guard(self.token())
+        self.leave_lock(others)
+        self.spool.put('a', b'1')
+        other.put('b', b'2')
+        self.assertEqual(75, self.export().exit_code)
+        self.spool, mine = other, self.spool
+        self.assertEqual(0, self.export().exit_code)
+        self.spool = mine
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({'a', 'b'}, self.present)
+
+    def test_a_lock_that_mentions_a_token_of_ours_is_not_ours(self):
+        token = self.token()
+        content = f'partner, waiting since {token} was here'.encode()
+        self.target.write('write', content)
+        self.spool.put('a', b'1')
+        self.assertEqual(75, self.export().exit_code)
+        self.assertEqual({'write': content}, self.target.files)
+
+    def test_a_foreign_temporary_of_a_file_named_after_our_token(self):
+        mine = self.token()
+        theirs = names.temporary(f'{mine}.xml', token=FOREIGN, number=1)
+        self.target.write(theirs, b'half')
+        self.target.write(f'a.{mine}.part.xml', b'an article')
+        before = dict(self.target.files)
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual(before, self.target.files)
+
+    def test_a_guard_that_is_given_back_while_it_is_looked_at(self):
+        self.token()
+        self.leave_guard(FOREIGN)
+        self.faults = {f'names {names.GUARD}': self.target.directories.clear}
+        self.spool.put('a', b'1')
+        report = self.export()
+        self.assertIn(report.exit_code, (0, 75))
+        self.assertEqual(set(), self.target.directories.keys())
+
+
+class AsideTests(LeftoverTests):
+    def leave_aside(self, name, *, clean=False):
+        """What stood under `name` stands aside, and the run was killed."""
+        token = self.token(clean=clean)
+        aside = names.aside(name, token=token)
+        with self.spool.run():
+            self.spool.journal.aside(target=self.target.url, name=name, aside=aside)
+        self.target.write(aside, b'old')
+        return aside
+
+    def asides(self):
+        with self.spool.run():
+            return self.spool.journal.asides(self.target.url)
+
+    def test_73_it_gets_its_name_back_if_nobody_took_it(self):
+        for clean in (False, True):
+            self.leave_aside('x', clean=clean)
+            self.spool.put('a', b'1')
+            self.assertEqual(0, self.export().exit_code)
+            self.assertEqual({'a': b'1', 'x': b'old'}, self.target.files)
+            self.assertEqual({}, self.asides())
+            self.target.files.clear()
+
+    def test_73_it_is_removed_if_the_new_one_is_there(self):
+        self.leave_aside('x')
+        self.target.write('x', b'new')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({'x': b'new'}, self.target.files)
+        self.assertEqual({}, self.asides())
+
+    def test_73_it_was_never_moved(self):
+        aside = self.leave_aside('x')
+        del self.target.files[aside]
+        self.target.write('x', b'old')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({'x': b'old'}, self.target.files)
+        self.assertEqual({}, self.asides())
+
+    def test_73_one_that_cannot_get_its_name_back_stops_nothing_and_is_tried_again(self):
+        aside = self.leave_aside('x')
+        self.faults = {f'rename {aside}': errors.PermanentError(550, '550 No.')}
+        self.spool.put('a', b'1')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertIn(f'x is called {aside} now, and cannot be renamed: 550 No.', self.log)
+        self.assertEqual({'a': b'1', aside: b'old'}, self.target.files)
+        self.faults = {}
+        self.spool.put('b', b'2')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({'a': b'1', 'b': b'2', 'x': b'old'}, self.target.files)
+
+    def test_of_somebody_else(self):
+        self.token()
+        self.target.write(names.aside('x', token=FOREIGN), b'theirs')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual([b'theirs'], [*self.target.files.values()])
+
+
+class InterruptedTests(LeftoverTests):
+    """Healing itself is killed, or refused, at each of its steps."""
+
+    def leave_all(self):
+        token = self.token()
+        for leave in self.KINDS:
+            leave(self, token)
+        aside = names.aside('x', token=token)
+        with self.spool.run():
+            self.spool.journal.aside(target=self.target.url, name='x', aside=aside)
+        self.target.write(aside, b'old')
+        return token
+
+    def test_87_killed_at_every_step_the_next_run_finishes_it(self):
+        for step in range(1, 100):
+            self.target.files.clear()
+            self.target.directories.clear()
+            self.calls.clear()
+            token = self.leave_all()
+            self.faults = {step: Killed()}
+            finished = True
+            with contextlib.suppress(Killed), self.kill_for_good():
+                finished = False
+                self.export()
+                finished = True
+            self.faults = {}
+            if finished:
+                break
+            if self.present - {'x'}:
+                self.assertEqual([token], self.open_tokens(), 'only clean when nothing is left')
+            self.assertEqual(0, self.export().exit_code)
+            self.assertEqual({'x': b'old'}, self.target.files)
+            self.assertEqual({}, self.target.directories)
+            self.assertEqual([], self.open_tokens())
+        self.assertGreater(step, 15)
+
+    @contextlib.contextmanager
+    def kill_for_good(self):
+        """After the kill nothing more happens, whatever the program tries."""
+
+        def dead(operation, name):
+            before(operation, name)
+            if len(self.calls) >= min(self.faults):
+                raise Killed
+
+        before = self.target.hook
+        self.target.hook = dead
+        try:
+            yield
+        finally:
+            self.target.hook = before
+
+    def test_91_what_cannot_be_removed_keeps_its_token_open(self):
+        for kind in ('lock', 'guard', 'staged lock', 'staged guard'):
+            with self.subTest(kind):
+                token = self.token()
+                leave = getattr(self, f'leave_{kind.replace(" ", "_")}')
+                leave(token)
+                refused = errors.PermanentError(550, '550 Permission denied.')
+                self.faults = {
+                    'delete write': refused,
+                    f'delete write.{token}': refused,
+                    'remove_directory write.guard': refused,
+                    f'remove_directory write.{token}.d': refused,
+                }
+                self.spool.put('a', b'1')
+                report = self.export()
+                self.faults = {}
+                self.assertEqual(73, report.exit_code)
+                self.assertEqual([token], self.open_tokens())
+                self.assertEqual(['a'], os.listdir(self.path / 'new'))
+                self.assertEqual(0, self.export().exit_code)
+                self.assertEqual({'a'}, self.present)

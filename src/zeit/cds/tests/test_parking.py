@@ -1,0 +1,337 @@
+"""What the server refuses again and again is put away, with the reason; nothing else is."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+import unittest
+import unittest.mock
+
+from zeit.cds import errors, plan
+from zeit.cds.exporter import Exporter, Options
+from zeit.cds.plan import Options as Defaults
+from zeit.cds.spool import Spool
+from zeit.cds.testing import layers
+from zeit.cds.testing.memory import MemoryTarget
+
+
+REFUSED = errors.PermanentError(553, '553 Not that one.')
+
+
+class ParkingTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.spool = Spool(self.path)
+        self.faults = {}
+        self.target = MemoryTarget(hook=self.hook)
+
+    def hook(self, operation, name):
+        action = self.faults.get(f'{operation} {name}', self.faults.get(operation))
+        if isinstance(action, BaseException):
+            raise action
+        if action is not None:
+            action()
+
+    def export(self, **options):
+        with self.assertLogs('zeit.cds', 'INFO') as logs:
+            exporter = Exporter(self.spool, self.target, wait=lambda seconds: None)
+            report = exporter.run_once(Options(**options))
+        self.log = '\n'.join(record.getMessage() for record in logs.records)
+        return report
+
+    def section(self, name):
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(n for n in os.listdir(self.path / name) if not n.startswith('.'))
+        return []
+
+    def runs(self, number, **options):
+        """Run so often; return after which of the runs something is parked."""
+        found = []
+        for run in range(1, number + 1):
+            self.export(**options)
+            found += [run] if self.section('parked') else []
+        return found
+
+    def statuses(self, report):
+        return [(result.name, result.status) for result in report.results]
+
+
+class CountTests(ParkingTests):
+    def setUp(self):
+        super().setUp()
+        self.faults = {'upload a': REFUSED}
+
+    def test_98_after_five_runs_with_the_reason_beside_it(self):
+        self.assertEqual(5, Defaults().park_after)
+        self.spool.put('a', b'poison')
+        for number in range(1, 5):
+            self.spool.put(f'b{number}', b'fine')
+            report = self.export()
+            self.assertEqual((1, [f'b{number}']), (report.exit_code, report.delivered))
+            self.assertEqual([], self.section('parked'))
+        report = self.export()
+        self.assertEqual(1, report.exit_code)
+        self.assertEqual([('a', 'failed'), ('a', 'parked')], self.statuses(report))
+        self.assertIn('Parked: a: Refused in 5 runs, the last time: 553 Not that one.', self.log)
+        self.assertEqual(([], ['a']), (self.section('new'), self.section('parked')))
+        self.assertEqual(b'poison', (self.path / 'parked' / 'a').read_bytes())
+        ((name, reason),) = self.spool.status().parked
+        self.assertEqual('a', name)
+        self.assertEqual('Refused in 5 runs, the last time: 553 Not that one.', reason)
+        self.assertEqual(0, self.export().exit_code)
+
+    def test_the_number_is_an_option(self):
+        self.spool.put('a', b'1')
+        self.assertEqual([2, 3], self.runs(3, park_after=2))
+
+    def test_never(self):
+        self.spool.put('a', b'1')
+        self.assertEqual([], self.runs(8, park_after=0))
+
+    def test_a_dry_run_does_not_count(self):
+        (self.path / 'new').mkdir()
+        (self.path / 'new' / 'write').write_bytes(b'1')
+        self.assertEqual([], self.runs(8, dry_run=True))
+        self.assertEqual([5], self.runs(5))
+
+    def test_a_correction_starts_anew(self):
+        self.spool.put('a', b'1')
+        self.assertEqual([], self.runs(4))
+        self.spool.put('a', b'2')
+        self.assertEqual([5], self.runs(5))
+
+    def test_so_does_a_change_in_place(self):
+        self.spool.put('a', b'1')
+        self.assertEqual([], self.runs(4))
+        os.utime(self.path / 'new' / 'a', ns=(0, 12345))
+        self.assertEqual([5], self.runs(5))
+
+    def test_a_delivery_ends_the_count(self):
+        self.spool.put('a', b'1')
+        self.assertEqual([], self.runs(4))
+        fault, self.faults = self.faults, {}
+        self.assertEqual(['a'], self.export().delivered)
+        self.faults = fault
+        os.rename(self.path / 'cur' / 'a', self.path / 'new' / 'a')  # the very same version
+        self.assertEqual([5], self.runs(5))
+
+    def test_each_file_counts_for_itself(self):
+        self.spool.put('a', b'1')
+        self.runs(3)
+        self.faults['upload b'] = REFUSED
+        self.spool.put('b', b'2')
+        self.assertEqual([2, 3, 4], self.runs(4))
+        self.assertEqual((['b'], ['a']), (self.section('new'), self.section('parked')))
+
+    def test_strict_stops_at_it_until_it_is_parked(self):
+        self.spool.put('a', b'1')
+        self.spool.put('b', b'2')
+        for _ in range(5):
+            self.assertEqual(([], ['b']), (self.export(strict=True).delivered, ['b']))
+            self.assertIn('b', self.section('new'))
+        self.assertEqual(['a'], self.section('parked'))
+        self.assertEqual(['b'], self.export(strict=True).delivered)
+
+    def test_names_that_must_not_go(self):
+        (self.path / 'new').mkdir()
+        for name in ('write', 'a\nb'):
+            (self.path / 'new' / name).write_bytes(b'1')
+        self.assertEqual([5], self.runs(5))
+        self.assertEqual(['a\nb', 'write'], self.section('parked'))
+        self.assertEqual(0, self.target.opened)
+        reasons = dict(self.spool.status().parked)
+        self.assertIn('is the one of a lock file', reasons['write'])
+
+    def test_what_the_server_stores_wrongly(self):
+        self.faults = {'upload a': errors.SizeMismatch('9 bytes were sent, but it has 3')}
+        self.spool.put('a', b'1')
+        self.assertEqual([5], self.runs(5))
+
+
+class NoFaultOfTheFileTests(ParkingTests):
+    """What may happen in any number of runs without a file being parked for it."""
+
+    ERRORS = (
+        errors.ConnectionLost(104, 'Connection reset by peer'),
+        errors.DataConnectionRefused(111, 'Connection refused'),
+        errors.ServiceClosing(0, '421 Service not available.'),
+        errors.ReplyLost(sent=1, cause=errors.ConnectionLost(104, 'reset')),
+        errors.RemoteProtocolError('Nonsense'),
+        errors.FTPOSError(113, 'No route to host'),
+        errors.ServerFull(452, '452 No space.'),
+        errors.ServerFull(552, '552 Quota exceeded.'),
+        errors.DeadlinePassed('The time of this run is used up'),
+    )
+
+    def test_on_the_way_to_the_server(self):
+        for error in self.ERRORS:
+            for where in ('open', 'store', 'upload a', 'publish a'):
+                with self.subTest(error=error, where=where):
+                    self.faults = {where: error}
+                    self.spool.put('a', b'1')
+                    self.assertEqual([], self.runs(3, park_after=2))
+
+    def test_somebody_elses_lock(self):
+        self.spool.put('a', b'1')
+        self.target.write('write', b'partner')
+        self.assertEqual([], self.runs(7))
+
+    def test_what_the_lock_is_refused(self):
+        self.spool.put('a', b'1')
+        self.target.hook = self.refuse_all_but_looking
+        self.assertEqual([], self.runs(7))
+
+    def refuse_all_but_looking(self, operation, name):
+        if operation in ('make_directory', 'store'):
+            raise errors.PermanentError(550, '550 Permission denied.')
+
+    def test_a_local_file_that_cannot_be_read(self):
+        self.spool.put('a', b'1')
+        for error in (
+            errors.SourceUnreadable('Permission denied'),
+            errors.SourceChanged('It changed'),
+            errors.SourceGone('It has disappeared'),
+        ):
+            with unittest.mock.patch.object(self.spool, 'open', side_effect=error):
+                self.assertEqual([], self.runs(7))
+        self.assertEqual(['a'], self.export().delivered)
+
+    def test_a_spool_that_cannot_file(self):
+        self.spool.put('a', b'1')
+        refused = errors.SpoolError('cur: Input/output error')
+        with unittest.mock.patch.object(self.spool, 'done', side_effect=refused):
+            self.assertEqual([], self.runs(7))
+
+    def test_the_losses_of_one_run_are_many_attempts_and_no_count(self):
+        self.assertGreater(plan.ATTEMPTS, 1)
+        self.spool.put('a', b'1')
+        self.faults = {'upload a': errors.ConnectionLost(104, 'reset')}
+        self.runs(7)
+        self.faults = {'upload a': REFUSED}
+        self.assertEqual([5], self.runs(5))
+
+
+class WhichVersionTests(ParkingTests):
+    """What is parked is the version that was refused, and no other."""
+
+    def setUp(self):
+        super().setUp()
+        self.spool.put('a', b'refused')
+        self.faults = {'upload a': REFUSED}
+        self.runs(4)
+
+    def with_each_moment(self):
+        """Yield patches of what happens between the refusal and the move, one by one."""
+        real = Spool.park
+        for change in (
+            lambda: self.spool.put('a', b'corrected'),
+            lambda: os.unlink(self.path / 'new' / 'a'),
+        ):
+
+            def park(spool, entry, reason, *, change=change):
+                change()
+                return real(spool, entry, reason)
+
+            yield unittest.mock.patch.object(Spool, 'park', park)
+
+    def test_a_correction_in_the_last_moment_is_sent(self):
+        corrected, _ = self.with_each_moment()
+        with corrected:
+            report = self.export()
+        self.assertEqual([('a', 'failed')], self.statuses(report))
+        self.assertEqual((['a'], []), (self.section('new'), self.section('parked')))
+        self.faults = {}
+        self.assertEqual(['a'], self.export().delivered)
+        self.assertEqual({'a': b'corrected'}, self.target.files)
+
+    def test_a_correction_while_it_is_moved(self):
+        real, once = os.rename, [True]
+
+        def rename(old, new, **kw):
+            real(old, new, **kw)
+            if os.fspath(new).endswith('/filing/a') and once:
+                once.clear()
+                self.spool.put('a', b'corrected')
+
+        with unittest.mock.patch('os.rename', rename):
+            self.export()
+        self.assertEqual(b'refused', (self.path / 'parked' / 'a').read_bytes())
+        self.assertEqual(b'corrected', (self.path / 'new' / 'a').read_bytes())
+
+    def test_67_what_has_vanished_meanwhile(self):
+        _, vanished = self.with_each_moment()
+        with vanished:
+            report = self.export()
+        self.assertEqual(1, report.exit_code)
+        self.assertEqual([('a', 'failed')], self.statuses(report))
+        self.assertEqual([], self.section('parked'))
+
+    def test_killed_while_it_is_parked(self):
+        """It is in new/ or in parked/ afterwards, whatever came last."""
+
+        class Killed(BaseException):
+            pass
+
+        for call in ('rename', 'fsync', 'replace'):
+            for nth in range(12):
+                seen, real = [], getattr(os, call)
+
+                def killed(*args, seen=seen, real=real, nth=nth, **kw):
+                    seen.append(args)
+                    if len(seen) > nth:
+                        raise Killed
+                    return real(*args, **kw)
+
+                (entry,) = self.spool.pending()[0]
+                with contextlib.suppress(Killed), unittest.mock.patch.object(os, call, killed):
+                    with self.spool.run():
+                        self.spool.park(entry, 'The reason')
+                with self.spool.run():
+                    where = self.section('new') + self.section('parked')
+                    self.assertEqual(['a'], where, (call, nth))
+                    if self.section('parked'):
+                        self.spool.retry('a')
+
+
+class RetryTests(ParkingTests):
+    def setUp(self):
+        super().setUp()
+        self.spool.put('a', b'1')
+        self.faults = {'upload a': REFUSED}
+        self.runs(5)
+        self.assertEqual(['a'], self.section('parked'))
+
+    def retry(self, name='a'):
+        with self.spool.run():
+            self.spool.retry(name)
+
+    def test_it_is_sent_as_if_nothing_had_been(self):
+        self.retry()
+        self.assertEqual((['a'], []), (self.section('new'), self.section('parked')))
+        self.assertEqual([], os.listdir(self.path / 'parked'))
+        self.faults = {}
+        self.assertEqual(['a'], self.export().delivered)
+
+    def test_counting_starts_again(self):
+        self.retry()
+        self.assertEqual([5], self.runs(5))
+
+    def test_what_is_not_parked(self):
+        with self.assertRaisesRegex(errors.FileError, 'b is not parked'):
+            self.retry('b')
+
+    def test_a_newer_version_waits(self):
+        self.spool.put('a', b'2')
+        with self.assertRaisesRegex(errors.FileError, 'A newer a waits'):
+            self.retry()
+        self.assertEqual(b'2', (self.path / 'new' / 'a').read_bytes())
+        self.assertEqual(b'1', (self.path / 'parked' / 'a').read_bytes())
+
+    def test_a_second_one_of_the_same_name_does_not_hide_the_first(self):
+        self.spool.put('a', b'2')
+        self.runs(5)
+        contents = {(self.path / 'parked' / name).read_bytes() for name in self.section('parked')}
+        self.assertEqual({b'1', b'2'}, contents)
+        self.assertEqual(2, len([reason for _, reason in self.spool.status().parked if reason]))
