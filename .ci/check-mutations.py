@@ -36,6 +36,8 @@ QUICK = (
     'test_exporter',
     'test_journal',
     'test_jsonlog',
+    'test_durability',
+    'test_ledger',
     'test_leftovers.*',
     'test_lock',
     'test_main.*',
@@ -50,7 +52,6 @@ QUICK = (
 
 #: Tests for what survives these.  Those that start daemons or need minutes stay away.
 THOROUGH = (
-    'test_durability.*',
     'test_kill.*',
     'test_lock.*',
     'test_power.*',

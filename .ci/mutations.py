@@ -55,12 +55,6 @@ CONTRACT = (
         "            log.info('Removing lock file: %s', names.WRITE)\n",
     ),
     (
-        'the order of deliveries',
-        SPOOL,
-        'found.sort(key=entries.by_name if order ==',
-        'found.sort(reverse=True, key=entries.by_name if order ==',
-    ),
-    (
         'the removal of the lock left out',
         LOCK,
         '        if ours:\n            self._session.delete(self._name)\n',
@@ -337,5 +331,11 @@ HEART = (
         'logs.py',
         '        _complain(str(path), error)\n        yield\n        return\n',
         '        raise\n',
+    ),
+    (
+        'the order of deliveries',
+        SPOOL,
+        'found.sort(key=entries.by_name if order ==',
+        'found.sort(reverse=True, key=entries.by_name if order ==',
     ),
 )
