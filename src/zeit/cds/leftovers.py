@@ -46,9 +46,6 @@ class Leftovers:
         for token in tokens:
             for name in names.LOCKS:
                 self._lock(token, name).release()
-        if names.GUARD in present:
-            self._remove_empty_guard()
-        for token in tokens:
             self._journal.clean(token)
         return self._session.names()
 
@@ -73,13 +70,6 @@ class Leftovers:
             # Its owner gave it back since the directory was listed: then it is not ours.
             log.debug('The guard cannot be listed: %s', printable(error.message))
             return []
-
-    def _remove_empty_guard(self):
-        """Take the second step of giving a guard back; one that is held is not empty, and stays."""
-        try:
-            self._session.remove_directory(names.GUARD)
-        except ServerError as error:
-            log.debug('There is no empty guard: %s', printable(error.message))
 
     def _lock(self, token, name):
         session, wait, clock = self._session, self._wait, self._clock

@@ -28,7 +28,7 @@ import socket
 import time
 
 from zeit.cds import names
-from zeit.cds.errors import Error, LockLeftBehind, ServerError
+from zeit.cds.errors import Error, LockLeftBehind, PermanentError, ServerError
 from zeit.cds.holder import described, is_file
 from zeit.cds.text import printable
 
@@ -130,23 +130,34 @@ class Lock:
             self._give_back_guard()
 
     def _take_guard(self):
-        """Return True with the guard, False where there can be none."""
+        """Return True with the guard, False where there can be none.
+
+        There is none where the server refuses for good to make or to rename directories.  What
+        it refuses for now (4xx, no room) ends the run: to lock without a guard then would let two
+        of us in.
+        """
         session = self._session
         self._left.add(STAGED_GUARD)
         try:
             session.make_directory(self._staged_guard)
             session.make_directory(f'{self._staged_guard}/{self._token}')
-            self._left.add(GUARD)
+        except PermanentError as error:
+            return self._do_without_guard(error)
+        self._left.add(GUARD)
+        try:
             session.rename(self._staged_guard, names.GUARD)
         except ServerError as error:
             self._left.discard(GUARD)
             if self._can_rename_directories():
                 raise described(session, names.GUARD) from error
-            log.debug('There is no guard on this server: %s', printable(error.message))
-            self._remove_staged_guard()
-            return False
+            return self._do_without_guard(error)
         self._left.discard(STAGED_GUARD)
         return True
+
+    def _do_without_guard(self, error):
+        log.debug('There is no guard on this server: %s', printable(error.message))
+        self._remove_staged_guard()
+        return False
 
     def _can_rename_directories(self):
         """Find out why the guard was refused: somebody has it, or there can be none.
@@ -156,7 +167,7 @@ class Lock:
         try:
             self._session.rename(self._staged_guard, self._probe)
             return True
-        except ServerError:
+        except PermanentError:
             return False
 
     def _give_back_guard(self):

@@ -97,7 +97,7 @@ class ReplyParser:
             ends = match is not None and match[1] == self._code and match[2] != b'-'
             if match is not None and match[1] == self._code:
                 line = line[4:]
-        self._length += len(line)
+        self._length += len(line) + 6  # with code and line end: empty lines have no end, too
         if self._length > MAX_REPLY:
             raise RemoteProtocolError(f'The server sent a reply of more than {MAX_REPLY} bytes')
         self._lines.append(line.decode(self._encoding, 'surrogateescape'))

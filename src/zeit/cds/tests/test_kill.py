@@ -14,10 +14,6 @@ from zeit.cds.tests.killing import LOCAL, WIRE, Killer, Killing, Process
 from zeit.cds.tests.scenario import Scenario, target
 
 
-#: How many of the places may lead to a file that is sent once more, though it was complete.
-RESENT = 8
-
-
 class KillTests(Killing):
     layer = layers.QUIET
 
@@ -42,7 +38,7 @@ class KillTests(Killing):
             self.server.remove_directory(path)
         self.server.make_directory('/cds')
         for name in self.occupied:
-            self.server.put(f'/cds/{name}', b'older')
+            self.server.put(f'/cds/{name}', self.older)
 
     def target(self):
         return target(self.server, temporary=not self.direct)

@@ -24,7 +24,7 @@ class ServerKillTests(Killing, layers.ServerTests):
         self.directory.mkdir()
         self.directory.chmod(0o777)
         for name in self.occupied:
-            (self.directory / name).write_bytes(b'older')
+            (self.directory / name).write_bytes(self.older)
             (self.directory / name).chmod(0o666)
 
     def target(self):

@@ -167,6 +167,14 @@ class RuleTests(LedgerTests):
         self.target.write('a.part', self.CONTENT)
         self.assert_sent()
 
+    def test_94_the_temporary_is_still_there_though_its_run_has_ended(self):
+        self.prepare()
+        with self.spool.run():
+            self.spool.journal.clean(*self.spool.journal.tokens(self.target.url))
+        self.target.write('a.part', self.CONTENT)
+        self.export()
+        self.assertEqual((['a'], 1), (self.sent(), len(self.receipts())))
+
     def test_94_the_size_on_the_server_is_another_one(self):
         self.prepare()
         self.target.write('a', self.CONTENT + b'!')

@@ -1,4 +1,5 @@
 import unittest
+import unittest.mock
 
 from zeit.cds import errors, names
 from zeit.cds.lock import Lock
@@ -117,6 +118,27 @@ class LockTests(unittest.TestCase):
         self.assertEqual(['write'], list(self.target.files))
         lock.release()
         self.assertEqual({}, self.target.files)
+
+    def test_81_a_guard_that_is_refused_for_now_is_not_done_without(self):
+        busy = errors.TemporaryError(450, '450 Busy.')
+        for step in ('make_directory {0.d}', 'make_directory {0.d}/{0.t}', 'rename {0.d}'):
+            for refusal in (busy, errors.ServerFull(552, '552 Quota.')):
+                self.setUp()
+                lock = self.lock()
+                names_ = unittest.mock.Mock(d=lock._staged_guard, t=lock._token)
+                self.faults = {step.format(names_): refusal}
+                with self.assertRaises(type(refusal)):
+                    lock.create()
+                lock.release()
+                self.assertEqual(({}, {}), (self.target.files, self.target.directories))
+
+    def test_where_there_can_be_no_directory_the_lock_settles(self):
+        lock = self.lock()
+        refused = errors.PermanentError(502, '502 No directories.')
+        self.faults = {f'make_directory {lock._staged_guard}': refused}
+        lock.create()
+        self.assertIn('wait 5', self.calls)
+        self.assertEqual(['write'], list(self.target.files))
 
     def test_a_lock_that_changed_hands_is_left_alone(self):
         lock = self.lock()

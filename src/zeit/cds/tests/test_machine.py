@@ -178,7 +178,7 @@ class Machine(stateful.RuleBasedStateMachine):
         self.world = self.world_factory(folder)
         self.versions = {name: [] for name in NAMES}
         self.foreign = set()
-        self.clean = True
+        self.clean = True  # no run was killed since the last one that ended
 
     def teardown(self):
         try:
@@ -340,7 +340,7 @@ class Silent(unittest.TestCase):
 
 class MachineTests(Silent):
     def test_in_memory(self):
-        check(MemoryMachine, examples=15)
+        check(MemoryMachine, examples=40)
 
 
 class AllMachineTests(Silent):

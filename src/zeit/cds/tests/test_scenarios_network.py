@@ -1,4 +1,4 @@
-"""Servers that are slow, silent, or not there: connecting, logging in, waiting for replies and listings."""
+"""Servers that are slow, silent, or not there: connecting, logging in, waiting for answers."""
 
 import socket
 import unittest

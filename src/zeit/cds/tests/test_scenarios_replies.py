@@ -2,6 +2,7 @@
 
 import unittest
 
+from zeit.cds import errors
 from zeit.cds.testing import faults
 from zeit.cds.tests.scenario import SHORT, Scenario
 
@@ -140,11 +141,13 @@ class FinalReplyTests(Scenario, unittest.TestCase):
         self.assert_run(0, 'a', self.export('a'))
 
     def test_21_what_has_no_bounds_is_no_reply(self):
-        for text in (b'230 ' + b'x' * 20_000, b'230-x\r\n' * 100_000, b'\0' * 300_000):
+        for text in (b'230 ' + b'x' * 20_000, b'230-\r\n' * 100_000, b'\0' * 300_000):
             with self.subTest(text[:8]):
                 self.prepare()
                 self.fault('PASS', faults.Reply(text))
-                self.assert_run(69, '', self.export('a', **SHORT))
+                report = self.export('a')
+                self.assert_run(69, '', report)
+                self.assertIsInstance(report.error, errors.RemoteProtocolError)
                 self.assertLess(max(map(len, self.log.splitlines())), 1000)
                 self.heal()
 

@@ -1,0 +1,288 @@
+import functools
+import logging
+import unittest
+import unittest.mock
+
+from zeit.cds import errors, names
+from zeit.cds.leftovers import Leftovers
+from zeit.cds.lock import Lock
+from zeit.cds.settings import Secret
+from zeit.cds.target import FTPTarget
+from zeit.cds.testing import layers
+from zeit.cds.tests import lockclient, modelserver
+from zeit.cds.tests.lockclient import exporter, partner, token
+from zeit.cds.tests.lockmodel import Model, Violation
+
+
+class Quietly:
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        logging.getLogger('zeit.cds').disabled = False
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+
+
+class QuickTests(Quietly, unittest.TestCase):
+    def test_a_lost_reply(self):
+        result = Model([exporter] * 2, cuts=1).explore()
+        self.assertGreater(result.states, 1000)
+
+
+class TwoTests(Quietly, unittest.TestCase):
+    level = 2
+
+    def test_two_runs_each(self):
+        result = Model([exporter] * 2, runs=2).explore()
+        self.assertGreater(result.states, 1000)
+
+    def test_killed_anywhere(self):
+        Model([exporter] * 2, crashes=2).explore()
+
+    def test_a_server_that_does_not_overwrite(self):
+        Model([exporter] * 2, cuts=1, replaces=False).explore()
+
+    def test_a_reader_of_the_partner(self):
+        """He may come in between, by the convention; but exporters still exclude each other."""
+        checked = Model([exporter] * 2 + [partner], check_ends=False)
+        checked.partners = {3}
+        checked.explore()
+
+
+class ManyTests(Quietly, unittest.TestCase):
+    level = 2
+
+    def test_killed_anywhere_and_healed(self):
+        Model([exporter] * 2, runs=(2, 1), crashes=1).explore()
+
+    def test_two_runs_each_killed(self):
+        Model([exporter] * 2, runs=2, crashes=1).explore()
+
+    def test_three(self):
+        Model([exporter] * 3).explore()
+
+
+class NoGuard(Lock):
+    def _take_guard(self):
+        return False
+
+
+class NoLook(Lock):
+    """Trusts the look before the guard was taken."""
+
+    def create(self):
+        with unittest.mock.patch.object(self, 'look'):
+            super().create()
+
+
+class AnybodysLock(Lock):
+    """Removes a lock without looking whose it is."""
+
+    def _remove(self):
+        held = 'lock' in self._left
+        self._left.discard('lock')
+        super()._remove()
+        if held:
+            self._delete(self._name)
+        return held
+
+
+class NotHealed(Leftovers):
+    def remove(self):
+        return self._session.names()
+
+
+def faulty(lock_class):
+    class Healing(Leftovers):
+        def _lock(self, name_of_token, name):
+            return lock_class(
+                self._session,
+                token=name_of_token,
+                name=name,
+                wait=self._wait,
+                clock=self._clock,
+                left=('staged', 'staged guard', 'guard', 'lock'),
+            )
+
+    return functools.partial(exporter, lock_class=lock_class, leftovers_class=Healing)
+
+
+class Recorder(logging.Handler):
+    """The dialogue, from the log: a list of (verb, argument, first digit of the reply)."""
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.dialogue = []
+
+    def emit(self, record):
+        line = record.getMessage()
+        if line.startswith('> '):
+            verb, _, argument = line[2:].partition(' ')
+            self.dialogue.append([verb, argument, ''])
+        elif line.startswith('< ') and self.dialogue and self.dialogue[-1][2] in ('', '1'):
+            self.dialogue[-1][2] = line[2]
+
+
+class Killed(BaseException):
+    pass
+
+
+class Steered:
+    """A session that is killed, or lets somebody else run, before its call number `at`."""
+
+    def __init__(self, session, *, at=None, then=None):
+        self._session = session
+        self._at = at
+        self._then = then
+        self.calls = 0
+
+    def __getattr__(self, name):
+        attribute = getattr(self._session, name)
+        if not callable(attribute) or name in ('refresh', 'hurry', 'close'):
+            return attribute
+
+        def call(*args, **kw):
+            self.calls += 1
+            if self._at is not None and self.calls >= self._at:
+                then, self._then = self._then, None
+                if then is None and self._at:
+                    raise Killed
+                then()
+                self._at = None
+            return attribute(*args, **kw)
+
+        return call
+
+    def work(self):
+        pass
+
+
+#: What the model knows of.
+KNOWN = ('MLSD', 'SIZE', 'RETR', 'STOR', 'RNFR', 'RNTO', 'DELE', 'MKD', 'RMD')
+
+
+class Replay(layers.ServerTests):
+    """What the real server says to the real program is what the model's server says."""
+
+    def setUp(self):
+        super().setUp()
+        self.recorder = Recorder()
+        logger = logging.getLogger('zeit.cds.ftp.connection')
+        level = logger.level
+        logger.addHandler(self.recorder)
+        logger.setLevel(logging.DEBUG)
+        self.addCleanup(logger.removeHandler, self.recorder)
+        self.addCleanup(logger.setLevel, level)
+        self.target = FTPTarget.from_options(
+            host=self.server.host, port=self.server.port, user='test', password=Secret('testpw')
+        )
+
+    def run_program(self, spool, run, left=(), **steering):
+        """Run for real; return (journal's tokens, number of calls)."""
+        session = self.target.open()
+        journal = lockclient.Journal(spool, run, left)
+        steered = Steered(session, **steering)
+        try:
+            exporter(steered, journal, token(spool, run))
+        except (errors.Error, Killed):
+            pass
+        finally:
+            session._connection.drop()
+        return journal.open, steered.calls
+
+    def check(self, where):
+        server = frozenset()
+        previous = None
+        inside = ''
+        for verb, argument, digit in self.recorder.dialogue:
+            if verb == 'CWD' and argument != '/':
+                inside = argument if digit == '2' else ''
+            elif verb in ('CDUP', 'USER'):
+                inside = ''
+            if verb not in KNOWN or not digit or (verb, digit) == ('MLSD', '5'):
+                continue  # a server without MLSD gets NLST, whose answers differ
+            command = (verb, argument)
+            if verb == 'MLSD':
+                command = (verb, inside)
+            elif verb == 'STOR':
+                command = (verb, argument, names.token_of(argument))
+            elif verb == 'RNTO':
+                command = (verb, previous, argument)
+            previous = argument
+            server, (verdict, value) = modelserver.execute(server, command)
+            fine = verdict == 'done' and not (verb in ('SIZE', 'RETR') and value is None)
+            self.assertEqual(fine, digit in '123', f'{where}: {command}: {digit}, model {verdict}')
+        there = {str(path.relative_to(self.server.root)) for path in self.server.root.rglob('*')}
+        self.assertEqual({path for path, _ in server}, there, where)
+
+    def test_undisturbed_killed_and_contended(self):
+        calls = self.run_program(1, 1)[1]
+        self.check('undisturbed')
+        self.assertGreater(calls, 15)
+        for at in range(1, calls + 1):
+            with self.subTest(killed=at):
+                self.server.clear()
+                self.recorder.dialogue.clear()
+                left, _ = self.run_program(1, 1, at=at)
+                self.check('killed')
+                self.run_program(2, 1)
+                self.check('another one, with the leftovers')
+                self.run_program(1, 2, left)
+                self.check('healed')
+                self.assertEqual([], [p.name for p in self.server.root.iterdir()])
+            with self.subTest(contended=at):
+                self.server.clear()
+                self.recorder.dialogue.clear()
+                self.run_program(1, 1, at=at, then=functools.partial(self.run_program, 2, 1))
+                self.check('contended')
+                self.assertEqual([], [p.name for p in self.server.root.iterdir()])
+
+
+class PyFTPReplay(Replay, unittest.TestCase):
+    layer = layers.PYFTPD
+
+
+class VsftpdReplay(Replay, unittest.TestCase):
+    layer = layers.VSFTPD
+    level = 2
+
+
+class ProFTPDReplay(Replay, unittest.TestCase):
+    layer = layers.PROFTPD
+    level = 2
+
+
+class PureFTPDReplay(Replay, unittest.TestCase):
+    layer = layers.PUREFTPD
+    level = 2
+
+
+class PlantedFaultTests(Quietly, unittest.TestCase):
+    """The model finds what is wrong: it would find it in lock.py, too."""
+
+    def violated(self, program, what, **options):
+        with self.assertRaises(Violation) as caught:
+            Model([program] * 2, **options).explore()
+        self.assertRegex(str(caught.exception), what)
+
+    def test_without_the_guard(self):
+        self.violated(faulty(NoGuard), r'\[1, 2\] are inside')
+
+    def test_without_the_second_look(self):
+        self.violated(faulty(NoLook), r'\[1, 2\] are inside')
+
+    def test_leftovers_not_healed(self):
+        program = functools.partial(exporter, leftovers_class=NotHealed)
+        self.violated(program, 'for ever|cannot lock', crashes=1)
+
+
+class MoreFaultsTests(PlantedFaultTests):
+    level = 2
+
+    def test_somebody_elses_lock_removed(self):
+        self.violated(faulty(AnybodysLock), r'\[1, 2\] are inside', runs=(2, 1), crashes=1)
+
+    def test_the_assumption_is_needed(self):
+        what = r'inside(.|\n)*late: DELE write'
+        self.violated(exporter, what, cuts=1, runs=(2, 1), late_removal=True)

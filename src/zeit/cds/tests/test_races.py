@@ -1,0 +1,188 @@
+"""Eight exporters, processes of their own, start at the same moment: one holds the lock at a time.
+
+`ZEIT_CDS_RACES` says how many rounds there are on each server (default 10).
+"""
+
+import collections
+import contextlib
+import json
+import logging
+import os
+import pathlib
+import select
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from zeit.cds import jsonlog
+from zeit.cds.exporter import Exporter
+from zeit.cds.lock import Lock
+from zeit.cds.settings import Secret
+from zeit.cds.spool import Spool
+from zeit.cds.target import FTPTarget
+from zeit.cds.testing import layers
+
+
+EXPORTERS = 8
+ROUNDS = int(os.environ.get('ZEIT_CDS_RACES', '10'))
+
+# Seconds until a process that says nothing is taken for a failure.
+PATIENCE = 60
+
+
+
+def race():
+    """Be an exporter in a process of its own: a run for each line of standard input, a path."""
+    host, port, diary, number = sys.argv[1:]
+    logging.disable(logging.CRITICAL)
+    _keep_diary(diary, number)
+    goal = _target(host, int(port))
+    for line in sys.stdin:
+        report = Exporter(Spool(line.rstrip('\n')), goal).run_once()
+        print(json.dumps([report.exit_code, [*report.delivered]]), flush=True)
+
+
+def _target(host, port):
+    return FTPTarget.from_options(host=host, port=port, user='test', password=Secret('testpw'))
+
+
+def _keep_diary(path, number):
+    """Let every lock of this process write down when it is held."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    create, release = Lock.create, Lock.release
+
+    def note(what):
+        os.write(descriptor, f'{time.monotonic_ns()} {number} {what}\n'.encode('ascii'))
+
+    def noted_create(lock):
+        create(lock)
+        note('begin')
+
+    def noted_release(lock):
+        if lock._held:
+            note('end')
+        return release(lock)
+
+    Lock.create, Lock.release = noted_create, noted_release
+
+
+class Races(layers.ServerTests):
+    level = 2
+
+    def race(self, spools):
+        """Let exporters run on `spools`, a list of a list for each; return who did what."""
+        self.diary = pathlib.Path(self.folder, 'diary')
+        found = []
+        with contextlib.ExitStack() as stack:
+            racers = [stack.enter_context(self.racer(number)) for number in range(len(spools))]
+            for turn in zip(*spools, strict=True):
+                for process, path in zip(racers, turn, strict=True):
+                    process.stdin.write(f'{path}\n')
+                for process in racers:
+                    process.stdin.flush()
+                for process in racers:
+                    ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+                    self.assertTrue(ready, 'A run has no end')
+                    found.append(json.loads(process.stdout.readline()))
+        return found
+
+    @contextlib.contextmanager
+    def racer(self, number):
+        """An exporter in a process of its own, which ends with its standard input."""
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                *('-c', 'from zeit.cds.tests.test_races import race; race()'),
+                *(self.server.host, str(self.server.port), str(self.diary), str(number)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
+        )
+        with process:
+            try:
+                yield process
+                process.stdin.close()
+                self.assertEqual(0, process.wait(PATIENCE))
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+    def setUp(self):
+        super().setUp()
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+
+    def spool(self, name, *files):
+        spool = Spool(os.path.join(self.folder, name))
+        spool.path.mkdir()
+        for file in files:
+            spool.put(file, f'This is {file}.'.encode('ascii'))
+        return spool
+
+    def check_diary(self):
+        """Never two inside; return how often somebody was."""
+        inside, number = None, 0
+        for line in sorted(self.diary.read_text().splitlines(), key=lambda li: int(li.split()[0])):
+            _, who, what = line.split()
+            self.assertEqual(inside, None if what == 'begin' else who, line)
+            inside, number = (who, number + 1) if what == 'begin' else (None, number)
+        self.assertIsNone(inside)
+        return number
+
+    def finish(self, spools):
+        """Run once more for each spool; then all must have gone out, each file once."""
+        goal = _target(self.server.host, self.server.port)
+        expected = {}
+        for spool in spools:
+            report = Exporter(spool, goal).run_once()
+            self.assertEqual(0, report.exit_code, report.errors)
+            self.assertEqual([], os.listdir(spool.path / 'new'))
+            for name in os.listdir(spool.path / 'cur'):
+                expected[name] = (spool.path / 'cur' / name).read_bytes()
+            sent = collections.Counter(
+                entry['name']
+                for entry in jsonlog.entries(spool.path / '.cds')
+                if entry['kind'] == 'uploaded'
+            )
+            self.assertEqual({1}, set(sent.values()), sent)
+        there = {p.name: p.read_bytes() for p in self.server.root.iterdir()}
+        self.assertEqual(expected, there)
+
+    def test_spools_of_their_own(self):
+        spools = [
+            [self.spool(f'{number}-{turn}', f'{number}-{turn}.xml') for turn in range(ROUNDS)]
+            for number in range(EXPORTERS)
+        ]
+        found = self.race([[str(spool.path) for spool in own] for own in spools])
+        self.assertLessEqual({code for code, _ in found}, {0, 75}, found)
+        self.assertEqual([code for code, _ in found].count(0), self.check_diary())
+        self.finish([spool for own in spools for spool in own])
+        self.assertEqual(EXPORTERS * ROUNDS, len(list(self.server.root.iterdir())))
+
+    def test_one_spool(self):
+        spools = [self.spool(str(turn), f'{turn}.xml') for turn in range(ROUNDS)]
+        found = self.race([[str(spool.path) for spool in spools]] * EXPORTERS)
+        self.assertLessEqual({code for code, _ in found}, {0, 75}, found)
+        delivered = collections.Counter(name for _, names in found for name in names)
+        self.assertEqual({f'{turn}.xml': 1 for turn in range(ROUNDS)}, delivered)
+        self.assertEqual(ROUNDS, self.check_diary())
+        self.finish(spools)
+
+
+class PyFTPRaces(Races, unittest.TestCase):
+    layer = layers.PYFTPD
+
+
+class VsftpdRaces(Races, unittest.TestCase):
+    layer = layers.VSFTPD
+
+
+class ProFTPDRaces(Races, unittest.TestCase):
+    layer = layers.PROFTPD
+
+
+class PureFTPDRaces(Races, unittest.TestCase):
+    layer = layers.PUREFTPD
