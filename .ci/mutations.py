@@ -321,8 +321,8 @@ HEART = (
     (
         "the log file's handler stays",
         'logs.py',
-        '        logger.removeHandler(handler)\n',
-        '',
+        '        logger.removeHandler(handler)\n        handler.close()\n',
+        '        handler.close()\n',
     ),
     ('the log file does not rotate weekly', 'logs.py', "when='W0'", "when='D', interval=99"),
     ('six old log files kept', 'logs.py', 'KEPT = 5\n', 'KEPT = 6\n'),
