@@ -34,11 +34,17 @@ PACKAGE = pathlib.Path('zeit', 'cds')
 QUICK = (
     'test_contract',
     'test_exporter',
+    'test_journal',
+    'test_jsonlog',
+    'test_durability',
+    'test_ledger',
+    'test_leftovers.*',
     'test_lock',
     'test_main.*',
     'test_original',
     'test_plan',
     'test_protocol',
+    'test_runlock',
     'test_spool',
     'test_values',
     'test_wire',
@@ -46,11 +52,10 @@ QUICK = (
 
 #: Tests for what survives these.  Those that start daemons or need minutes stay away.
 THOROUGH = (
-    'test_journal.*',
     'test_kill.*',
-    'test_leftovers.*',
     'test_lock.*',
     'test_power.*',
+    'test_receipts',
     'test_scenarios.*',
 )
 LAYERS = '!(VSFTPD|PROFTPD|PUREFTPD)'

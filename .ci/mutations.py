@@ -55,12 +55,6 @@ CONTRACT = (
         "            log.info('Removing lock file: %s', names.WRITE)\n",
     ),
     (
-        'the order of deliveries',
-        'entries.py',
-        '    return entry.arrived, entry.name\n',
-        '    return -entry.arrived, entry.name\n',
-    ),
-    (
         'the removal of the lock left out',
         LOCK,
         '        if ours:\n            self._session.delete(self._name)\n',
@@ -193,8 +187,8 @@ HEART = (
     (
         'the lock left after an error',
         EXPORTER,
-        '        finally:\n            self._release(lock)\n',
-        '        else:\n            self._release(lock)\n',
+        '        finally:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
+        '        else:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
     ),
     (
         'a lock not seen that listings hide',
@@ -327,15 +321,21 @@ HEART = (
     (
         "the log file's handler stays",
         'logs.py',
-        '        logger.removeHandler(handler)\n',
-        '',
+        '        logger.removeHandler(handler)\n        handler.close()\n',
+        '        handler.close()\n',
     ),
-    ('the log file does not rotate weekly', 'logs.py', "when='W0'", "when='W0', interval=9"),
+    ('the log file does not rotate weekly', 'logs.py', "when='W0'", "when='D', interval=99"),
     ('six old log files kept', 'logs.py', 'KEPT = 5\n', 'KEPT = 6\n'),
     (
         'a log file that cannot be written stops the run',
         'logs.py',
         '        _complain(str(path), error)\n        yield\n        return\n',
         '        raise\n',
+    ),
+    (
+        'the order of deliveries',
+        SPOOL,
+        'found.sort(key=entries.by_name if order ==',
+        'found.sort(reverse=True, key=entries.by_name if order ==',
     ),
 )
