@@ -35,16 +35,12 @@ QUICK = (
     'test_contract',
     'test_exporter',
     'test_journal',
-    'test_jsonlog',
-    'test_durability',
-    'test_ledger',
     'test_leftovers.*',
     'test_lock',
     'test_main.*',
     'test_original',
     'test_plan',
     'test_protocol',
-    'test_runlock',
     'test_spool',
     'test_values',
     'test_wire',
@@ -52,10 +48,14 @@ QUICK = (
 
 #: Tests for what survives these.  Those that start daemons or need minutes stay away.
 THOROUGH = (
+    'test_durability',
+    'test_jsonlog',
     'test_kill.*',
+    'test_ledger',
     'test_lock.*',
-    'test_power.*',
+    'test_parking',
     'test_receipts',
+    'test_runlock',
     'test_scenarios.*',
 )
 LAYERS = '!(VSFTPD|PROFTPD|PUREFTPD)'
