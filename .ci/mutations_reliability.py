@@ -133,8 +133,8 @@ RELIABILITY = (
     (
         'a new journal whose directory is not synchronised',
         JSONLOG,
-        '            os.fsync(directory)\n',
-        '            pass\n',
+        '        os.rename(draft, self._path)\n        sync_directories(self._directory)\n',
+        '        os.rename(draft, self._path)\n',
     ),
     # The spool
     ('what a killed run was filing left', SPOOL, '                self._put_back()\n', ''),

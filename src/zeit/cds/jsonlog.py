@@ -12,6 +12,7 @@ import logging
 import os
 
 from zeit.cds.errors import SpoolError
+from zeit.cds.files import sync_directories
 from zeit.cds.text import printable
 
 
@@ -113,7 +114,7 @@ class JSONLog:
         for number in range(gap, 0, -1):
             os.replace(put_away[number - 1], put_away[number])
         os.replace(self._path, put_away[0])
-        self._sync_directory()
+        sync_directories(self._directory)
         self._begin(carried)
 
     def _begin(self, carried):
@@ -126,14 +127,7 @@ class JSONLog:
         first = {'kind': 'journal', 'version': 1, 'inodes': self._inodes()}
         self._write([first, *carried])
         os.rename(draft, self._path)
-        self._sync_directory()
-
-    def _sync_directory(self):
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directories(self._directory)
 
     def _inodes(self):
         return [os.fstat(self._descriptor).st_ino, os.stat(self._directory).st_ino]

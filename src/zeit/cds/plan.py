@@ -12,7 +12,6 @@ from zeit.cds.errors import (
     DeadlinePassed,
     Error,
     ServerFull,
-    SpoolError,
 )
 from zeit.cds.interfaces import IOutcome, IPlan
 
@@ -161,6 +160,6 @@ def _ends_all(error):
     """Return whether every other file would end the same way."""
     return (
         error.while_connecting
-        or error.exit_code == CONFIGURATION  # the remote directory, for one, is gone
-        or isinstance(error, (ServerFull, SpoolError, DeadlinePassed))
+        or error.exit_code == CONFIGURATION  # the spool's fault, or the remote directory is gone
+        or isinstance(error, (ServerFull, DeadlinePassed))
     )

@@ -29,7 +29,7 @@ ALLOWED = {
     'files': 'errors interfaces names text',
     'runlock': 'errors text',
     'entries': 'interfaces',
-    'jsonlog': 'errors text',
+    'jsonlog': 'errors files text',
     'journal': 'jsonlog names',
     'spool': 'errors interfaces entries files journal names runlock text',
     'ledger': 'interfaces',
