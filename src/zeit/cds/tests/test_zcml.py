@@ -372,7 +372,7 @@ class MistakeTests(ZCMLTests):
     def test_the_same_name_twice(self):
         self.assertEqual(
             f'cds.zcml, line {FIRST + 1}: This is registered already, in cds.zcml, line {FIRST}: '
-            "('utility', <InterfaceClass zeit.cds.interfaces.ISpool>, 's')",
+            "('utility', <InterfaceClass zeit.cds.interfaces.spool.ISpool>, 's')",
             self.problem(SPOOL, SPOOL),
         )
 

@@ -1,0 +1,80 @@
+"""The sub-commands that put something right, and the demonstration."""
+
+import click
+
+from zeit.cds import errors, options
+from zeit.cds.commands import command
+
+
+@click.command()
+@click.argument('names', nargs=-1, required=True, metavar='NAME...')
+@options.several(options.SPOOL)
+@command
+def retry(console, zcml, *, names, spool=None):
+    """Bring parked files back, to be sent by the next run.
+
+    \b
+    With --zcml: from whichever of its spools they are parked in.  With --spool:
+    from this one.
+      zeit-cds --zcml cds.zcml retry a.xml b.xml
+      zeit-cds retry --spool /var/spool/cds a.xml
+
+    The exit code is 1 if one is not parked, or a newer one waits already; the
+    others are brought back.
+    """
+    from zeit.cds import choice, receipts
+    from zeit.cds.text import printable
+
+    places = choice.places(zcml=zcml, names=(), spool=spool, password_file=None, remote=False)
+    codes = []
+    for name, path, error in receipts.bring_back(names, places):
+        if error is not None:
+            console.tell(error)
+            codes.append(error.exit_code)
+        elif not console.quiet:
+            console.say(f'{printable(name)} waits in {printable(str(path))} again.')
+    return errors.decisive(codes)
+
+
+@click.command()
+@click.argument('names', nargs=-1, metavar='[NAME]... | [URL]')
+@options.several(options.SPOOL, options.PASSWORD)
+@click.option('--yes', is_flag=True, help='Remove without asking.  Default: no.')
+@command
+def unlock(console, zcml, **arguments):
+    """Show who holds the lock on a server; remove it if you are sure.
+
+    \b
+    With --zcml: on the servers of these exporters.  Otherwise at this URL; the
+    spool, --spool, only helps to tell whose lock it is.
+      zeit-cds --zcml cds.zcml unlock articles
+      zeit-cds unlock --spool /var/spool/cds ftp://zeit@ftp.example.com/in
+
+    What a killed run of the spool has left needs no unlocking: the next run
+    removes it.  The lock of somebody else is removed only after you say yes,
+    on a terminal or by --yes; one that came in meanwhile stays.
+
+    \b
+    Exit codes: 0 not locked, removed, or left to the next run; 64 nobody could
+    be asked; 73 the server refuses to remove it; 75 you said no, or there is
+    another lock now.
+    """
+    from zeit.cds import choice
+    from zeit.cds import unlock as unlocking
+
+    sure = arguments.pop('yes')
+    doors = choice.doors(zcml=zcml, **arguments)
+    return errors.decisive([unlocking.run(console, door, sure=sure) for door in doors])
+
+
+@click.command(short_help='Show an export, on this machine only.')
+@command
+def demo(console, zcml):
+    """Show an export to an FTP server that runs for a moment on this machine.
+
+    It fills a spool in a temporary folder, starts an FTP server on 127.0.0.1,
+    delivers, and shows both sides before and after.  Nothing is left behind.
+    """
+    from zeit.cds.demo import run
+
+    return run(console)

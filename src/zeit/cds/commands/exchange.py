@@ -1,0 +1,51 @@
+"""The sub-commands that make runs."""
+
+import dataclasses
+
+import click
+
+from zeit.cds import errors, options
+from zeit.cds.commands import command
+
+
+@click.command()
+@click.argument('names', nargs=-1, metavar='[NAME]... | URL')
+@options.several(options.SPOOL, options.PASSWORD, *options.RUN, *options.TARGET)
+@command
+def export(console, zcml, **arguments):
+    """Deliver what waits in a spool.
+
+    \b
+    With --zcml: the exporters of these names, one after the other; without a
+    name the only one that there is.
+      zeit-cds --zcml cds.zcml export articles
+
+    \b
+    With --spool: to ftp://user@host:port/directory; the path is absolute, the
+    port 21 if there is none.  A password does not belong into the URL.
+      zeit-cds export --spool /var/spool/cds --password-file /etc/cds.pw \\
+          ftp://zeit@ftp.example.com/in
+
+    A run that succeeds says what it did if standard output is a terminal, and
+    nothing otherwise, so that cron sends mail only when there is something to do.
+    """
+    from zeit.cds import choice
+    from zeit.cds.exporter import Options
+
+    given = {name: value for name, value in arguments.items() if value is not None}
+    target = {name: given.pop(name) for name in options.TARGET_NAMES if name in given}
+    names, spool = given.pop('names'), given.pop('spool', None)
+    exporters = choice.exporters(zcml=zcml, names=names, spool=spool, **target)
+    codes = []
+    for name, exporter in exporters:
+        about = name if len(exporters) > 1 else ''
+
+        def run(exporter=exporter):
+            # None lets an exporter from ZCML use its own options.
+            own = getattr(exporter, 'options', None) or Options()
+            report = exporter.run_once(dataclasses.replace(own, **given) if given else None)
+            console.tell_report(report)
+            return report.exit_code
+
+        codes.append(console.guarded(run, about=about))
+    return errors.decisive(codes)

@@ -1,0 +1,71 @@
+"""The sub-commands that only look."""
+
+import click
+
+from zeit.cds import errors, options
+from zeit.cds.commands import command
+
+
+@click.command()
+@click.argument('names', nargs=-1, metavar='[NAME]... | [URL]')
+@options.several(options.SPOOL, options.PASSWORD)
+@click.option(
+    '--remote', is_flag=True, help='Ask the server as well who holds the lock.  Default: no.'
+)
+@options.several(options.JSON)
+@command
+def status(console, zcml, **arguments):
+    """Show what waits, what was delivered, and who is at work.
+
+    \b
+    With --zcml: all spools, or those with these names, or of exporters with
+    these names.  With --spool: this one; --remote needs the URL of its server.
+      zeit-cds --zcml cds.zcml status --remote
+      zeit-cds status --spool /var/spool/cds
+
+    It never waits for a run, and changes nothing.  The exit code is 0 also when
+    files wait or the server is locked, and the one of the failure if a spool or
+    server cannot be asked.
+    """
+    from zeit.cds import choice
+    from zeit.cds import status as look
+
+    remote, as_json = arguments.pop('remote'), arguments.pop('as_json')
+    places = choice.places(zcml=zcml, remote=remote, **arguments)
+    looks = [look.look(place, remote=remote) for place in places]
+    console.say(look.as_json(looks) if as_json else look.as_text(looks))
+    return errors.decisive(code for each in looks for code in each.exit_codes)
+
+
+@click.command()
+@click.argument('name')
+@click.argument('spools', nargs=-1, metavar='[SPOOL]...')
+@options.several(options.SPOOL, options.JSON)
+@command
+def receipt(console, zcml, *, name, spools, spool=None, as_json):
+    """Print the receipts of a file: each delivery of this name.
+
+    \b
+    With --zcml: in all spools, or those with these names.  With --spool: in
+    this one.
+      zeit-cds --zcml cds.zcml receipt a.xml
+      zeit-cds receipt --spool /var/spool/cds a.xml
+
+    A receipt tells when it was, size and SHA-256 of what was sent, the server
+    and its final reply.  It never waits for a run.  The exit code is 1 if there
+    is none.
+    """
+    from zeit.cds import choice, receipts
+    from zeit.cds.errors import UsageError
+
+    if spool is not None and spools:
+        raise UsageError('A receipt is of one file', hint='Names of spools go with --zcml.')
+    places = choice.places(zcml=zcml, names=spools, spool=spool, password_file=None, remote=False)
+    found = [(place, each) for place in places for each in receipts.receipts(place.spool, name)]
+    if as_json:
+        console.say(receipts.as_json(found))
+    elif found:
+        console.say(receipts.as_text(name, found))
+    if not found:
+        raise receipts.none_of(name, places)
+    return errors.DONE

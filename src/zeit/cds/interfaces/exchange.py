@@ -1,0 +1,56 @@
+"""One run: who makes it, what it reports, which events it sends."""
+
+from zope.interface import Attribute, Interface
+
+
+class IExporter(Interface):
+    """Carries what waits in a spool to a target; adapts (`ISpool`, `ITarget`)."""
+
+    spool = Attribute('The `ISpool`')
+    target = Attribute('The `ITarget`')
+
+    def run_once(options=None):
+        """Export what waits now; return an `IReport`.
+
+        `options` is a `zeit.cds.plan.Options`.  Never raises for what the report can say.
+        """
+
+
+class IReport(Interface):
+    """What happened to every file of one run."""
+
+    results = Attribute('A list of `IResult`, one for each file that was touched')
+    errors = Attribute('What ended the run before its time, or spoilt its end: a list of `Error`')
+    error = Attribute('The one of them that decides the exit code, or None')
+    exit_code = Attribute('The exit code for a command that made this run')
+    delivered = Attribute('The names that were delivered')
+    failed = Attribute('The names that were not, as (name, reason)')
+
+
+class IResult(Interface):
+    """What happened to one file."""
+
+    name = Attribute('Its name')
+    size = Attribute('Its length in bytes')
+    status = Attribute("'delivered', 'failed', 'parked', 'skipped', 'gone', 'planned'")
+    reason = Attribute('Why, if it was not delivered; one line')
+    filed_as = Attribute('Its name in `cur/`, if delivered')
+
+
+class IExchangeEvent(Interface):
+    """Something happened in a run.  A subscriber that raises is logged and changes nothing."""
+
+    spool = Attribute('The `ISpool`')
+    target = Attribute('The `ITarget`')
+
+
+class IFileExported(IExchangeEvent):
+    """A file is complete on the server and filed in `cur/`."""
+
+    result = Attribute('The `IResult`')
+
+
+class IExchangeFinished(IExchangeEvent):
+    """A run has ended, the lock is released."""
+
+    report = Attribute('The `IReport`')

@@ -1,0 +1,96 @@
+"""The local side: a spool and what is in it."""
+
+from zope.interface import Attribute, Interface
+
+
+class ISpool(Interface):
+    """A `gocept.filestore` on a local file system, seen by the one who takes files out of it."""
+
+    path = Attribute('The directory (`pathlib.Path`) with `tmp/`, `new/` and `cur/`')
+    journal = Attribute('What it remembers (a `zeit.cds.journal.Journal`), during a run')
+
+    def run():
+        """Return a context manager: inside it, this process is the only run on this spool.
+
+        Entering creates missing sub-directories, checks that all that is needed later is allowed
+        and on one file system, and puts back what a killed run left on its way to `cur/`.
+
+        Raises `SpoolBusy` at once if another run is active, `SpoolError` if the spool cannot be
+        used as it is.  All methods below except `pending` and `status` need an active run.
+        """
+
+    def pending(*, order='arrival'):
+        """Return what is in `new/`: (list of `IEntry`, list of (name, reason) that never goes).
+
+        Regular files only: directories, FIFOs, devices, sockets and symbolic links are never
+        opened, dot files are somebody else's business.  `order` is 'arrival' (by change of the
+        inode, so by the move into `new/`, then name) or 'name'.  Raises `SpoolError`.
+        """
+
+    def open(entry):
+        """Return the `ISource` of an entry.
+
+        Raises `SourceGone` if it has disappeared, `SourceUnreadable` if it cannot be opened.
+        """
+
+    def done(entry, source):
+        """File the delivered `entry`, sent from the open `source`, to `cur/`.
+
+        Returns (name in `cur/`, newer entry or None).  If the name now belongs to another
+        version than the one that was sent, this version stays, to be delivered next: it is
+        the newer entry; `cur/` gets a copy of what was sent.  A name that is in `cur/` already
+        is kept: the file gets a unique one.  A file that has disappeared meanwhile is copied to
+        `cur/`, too.  On return the move survives a loss of power.  Raises `SpoolError`.
+        """
+
+    def filed(name, *, sha256):
+        """Return the name in `cur/` of a file `name` with this SHA-256, or '' if there is none."""
+
+    def park(entry, reason):
+        """Put an entry into `parked/`, the reason beside it; return whether it was in `new/`."""
+
+    def retry(name):
+        """Bring a parked file back into `new/`.  Raises `FileError` if that is not possible."""
+
+    def put(name, data):
+        """Put a new file into `new/` under `name`: complete or not at all, durable on return.
+
+        `data` is bytes or a binary file, read to its end.  A file of the same name that still
+        waits is replaced (a correction).  Needs no active run.  Raises `NameRefused`.
+        """
+
+    def status():
+        """Return a `ISpoolStatus`, reading only and never waiting for a run."""
+
+
+class IEntry(Interface):
+    """One file that waits in a spool; a value, compared by what the file system said."""
+
+    name = Attribute('Its name: one path segment (str, undecodable bytes as surrogates)')
+    size = Attribute('Its length in bytes')
+    arrived = Attribute('When it came into `new/`: seconds since the epoch (float)')
+
+
+class ISource(Interface):
+    """An open file of the spool: a context manager that closes it."""
+
+    size = Attribute('Its length in bytes when it was opened')
+    sha256 = Attribute('The SHA-256 of what was read so far, in hexadecimal digits')
+
+    def readinto(buffer):
+        """Read into `buffer`; return the number of bytes, 0 at the end; `SourceUnreadable`."""
+
+    def verify():
+        """Raise `SourceChanged` if the file is not what it was when it was opened."""
+
+
+class ISpoolStatus(Interface):
+    """What a look into a spool shows; counts, bytes, seconds since the epoch."""
+
+    path = Attribute('The directory')
+    waiting = Attribute('The entries in `new/`, in the order of arrival')
+    ignored = Attribute('What in `new/` will never be sent: (name, reason)')
+    delivered = Attribute('The number of files in `cur/`')
+    last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
+    parked = Attribute('(name, reason) of each file in `parked/`')
+    active = Attribute('Which run is active, in words; empty if none is')

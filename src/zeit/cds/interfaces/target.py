@@ -1,0 +1,126 @@
+"""The other side: a directory on a CDS server, and the work in it during one run."""
+
+from zope.interface import Attribute, Interface
+
+
+class ITarget(Interface):
+    """One directory on one CDS server."""
+
+    title = Attribute('The server in words, for the log: no secrets, nothing to escape')
+    url = Attribute('What tells this directory from all others, without secrets (str)')
+
+    def check(name):
+        """Raise `NameRefused` if a file of this name cannot or must not be sent there."""
+
+    def open():
+        """Connect and log in; return an `ISession`.
+
+        Raises `FTPOSError` if there is no server, `PermanentError` with exit code 77 if it refuses
+        the login, `TemporaryError` or `RemoteProtocolError` if it does not serve now; all of them
+        have `while_connecting` set.
+        """
+
+
+class ISession(Interface):
+    """The work in the target's directory during one run.
+
+    It opens, drops and replaces connections by itself: after an error in a transfer, and after any
+    reply that cannot be trusted, the next method works on a fresh connection.  For all methods: a
+    refused command raises `PermanentError` or `TemporaryError`, a broken or silent connection
+    another `FTPOSError` or `RemoteProtocolError`.
+    """
+
+    connections = Attribute('The number of connections made so far')
+    litter = Attribute('Names in the directory that are of no use and could not be deleted')
+
+    def names(*, inside=''):
+        """Return the names in the directory, a set of str; what is hidden may be missing.
+
+        With `inside`, those in the directory of that name.
+        """
+
+    def size(name):
+        """Return the length of the file in bytes, or None if there is no such file."""
+
+    def modified(name):
+        """Return when the file was changed (aware datetime, UTC), or None if not known."""
+
+    def read(name, *, limit=4096):
+        """Return the file's first `limit` bytes, or None if there is no such file."""
+
+    def store(name, data):
+        """Make a file of `data` (bytes) under exactly this name, checked by size."""
+
+    def fetch(name, file):
+        """Write the content of the file to the binary `file`; return the number of bytes."""
+
+    def rename(old, new):
+        """Give a file or directory another name; what happens to a file `new` is the server's."""
+
+    def delete(name):
+        """Delete a file."""
+
+    def make_directory(name):
+        """Make a directory."""
+
+    def remove_directory(name):
+        """Remove an empty directory."""
+
+    def run(plan, *, token=None, ledger=None):
+        """Work on the jobs of `plan`; yield an `IOutcome` for each as it comes.
+
+        `token` is in the name of everything that is made on the way, a new one by default;
+        `ledger` is an `ILedger`, by default one that remembers nothing.
+
+        A generator: it asks `plan.next()` for a job when it has a connection free for one, and
+        the caller's thread alone touches the plan.  An outcome's source stays open until the
+        next one is asked for.  It must be closed when it is left early.  Errors of the
+        connection are outcomes too: the plan decides whether to go on.
+        """
+
+    def bound(seconds):
+        """From now on all must be done within so many seconds, or raises `DeadlinePassed`."""
+
+    def hurry():
+        """Somebody waits for our end: what is left is done within a few seconds, or not at all."""
+
+    def refresh():
+        """Drop the connection: the next method works on a new one."""
+
+    def close():
+        """Say goodbye and release everything; never raises, bounded to a few seconds."""
+
+
+class ILedger(Interface):
+    """What must be remembered of a delivery, in case that its end is never seen.
+
+    Each method returns when the entry is durable, and raises `SpoolError` otherwise.
+    """
+
+    def uploaded(name, *, temporary, size, sha256, reply):
+        """The server has all of `name`, as `temporary` ('': as `name`), and gives it its name."""
+
+    def abandoned(name):
+        """It did not, as far as is known; its temporary is going to be deleted."""
+
+    def aside(name, aside):
+        """A file `name` is going to be renamed to `aside`; the same: overwritten, by parts."""
+
+    def tidied(name):
+        """Nothing of `name` stands aside any more."""
+
+
+class IPlan(Interface):
+    """Which job comes next, and when to give up."""
+
+    def next():
+        """Return the next job, or None when there is none (left) to do."""
+
+
+class IOutcome(Interface):
+    """How one attempt to deliver one job ended."""
+
+    job = Attribute('The job')
+    source = Attribute('The `ISource` that was sent, open, if it was delivered; else None')
+    reply = Attribute("The server's final word on the upload, if there was one")
+    error = Attribute('Why it was not delivered: an `Error`, or None')
