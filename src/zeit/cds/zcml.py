@@ -29,7 +29,7 @@ from zope.configuration.exceptions import ConfigurationError as ZCMLError
 import zeit.cds
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.exporter import Options
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
 from zeit.cds.report import Report
 from zeit.cds.settings import Secret, SecretFile, SecretNetrc, SecretVariable
