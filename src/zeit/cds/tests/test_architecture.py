@@ -18,7 +18,8 @@ ALLOWED = {
     'interfaces.spool': '',
     'interfaces.target': '',
     'interfaces.exchange': '',
-    'interfaces': 'interfaces.exchange interfaces.spool interfaces.target',
+    'interfaces.application': '',
+    'interfaces': ('interfaces.application interfaces.exchange interfaces.spool interfaces.target'),
     'names': 'errors',
     'settings': 'errors text',
     'logs': 'text',
@@ -53,7 +54,7 @@ ALLOWED = {
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'fields'),
+    *('main', 'zcml', 'directives', 'fields', 'product'),
     *(
         'cli',
         'commands',
