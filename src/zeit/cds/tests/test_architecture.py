@@ -18,7 +18,8 @@ ALLOWED = {
     'interfaces.spool': '',
     'interfaces.target': '',
     'interfaces.exchange': '',
-    'interfaces': 'interfaces.exchange interfaces.spool interfaces.target',
+    'interfaces.application': '',
+    'interfaces': ('interfaces.application interfaces.exchange interfaces.spool interfaces.target'),
     'names': 'errors',
     'settings': 'errors text',
     'logs': 'text',
@@ -34,7 +35,8 @@ ALLOWED = {
     'entries': 'interfaces',
     'jsonlog': 'errors files text',
     'journal': 'jsonlog names',
-    'spool': 'errors interfaces entries files journal names runlock text',
+    'parking': 'errors files names text',
+    'spool': 'errors interfaces entries files journal names parking runlock text',
     'ledger': 'interfaces',
     # the other side
     'ftp.stream': 'errors',
@@ -51,12 +53,13 @@ ALLOWED = {
     'leftovers': 'errors holder lock names text',
     # one run
     'record': 'errors report text',
-    'exporter': 'errors interfaces leftovers ledger lock names plan record report text',
+    'exchange': 'errors leftovers lock record text',
+    'exporter': 'errors exchange interfaces ledger names plan report text',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'fields'),
+    *('main', 'zcml', 'directives', 'fields', 'product'),
     *(
         'cli',
         'commands',
