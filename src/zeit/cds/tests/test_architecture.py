@@ -40,12 +40,15 @@ ALLOWED = {
     'ledger': 'interfaces',
     # the other side
     'ftp.stream': 'errors',
-    'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.wire',
+    'ftp.tls': 'errors text',
+    'ftp.secure': 'errors ftp.stream ftp.tls',
+    'ftp.settings': 'ftp.tls',
+    'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.secure ftp.settings ftp.wire',
     'ftp.transfers': 'errors text ftp.protocol ftp.stream ftp.wire ftp.connection',
     'delivery': 'errors interfaces names plan text',
     'holder': 'errors names text',
     'session': 'errors interfaces delivery holder names plan text ftp.stream ftp.transfers',
-    'target': 'errors interfaces delivery names session text ftp.connection',
+    'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors holder lock names text',
     # one run

@@ -14,7 +14,7 @@ import zeit.cds
 from zeit.cds import interfaces
 from zeit.cds.delivery import NoLedger
 from zeit.cds.exporter import Exporter, Options
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.ledger import Ledger
 from zeit.cds.plan import Job, Outcome, Plan
