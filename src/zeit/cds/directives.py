@@ -9,7 +9,7 @@ import zope.interface
 
 from zeit.cds import fields
 from zeit.cds.exporter import Options
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.target import Delivery
 
 
@@ -63,7 +63,6 @@ class ITargetDirective(zope.interface.Interface):
         min=1,
         max=65535,
         required=False,
-        default=Settings.port,
     )
     user = fields.Line(title='The account', wanted=_WORD, required=False, default=Settings.user)
     password = fields.Line(

@@ -30,7 +30,7 @@ import zeit.cds
 from zeit.cds.directives import IExporterDirective, ISpoolDirective, ITargetDirective
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.exporter import Options
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
 from zeit.cds.product import Late, required
 from zeit.cds.report import Report
