@@ -1,5 +1,6 @@
 """What `check-mutations.py` breaks: (what, file, exact text, its replacement) each."""
 
+EXCHANGE = 'exchange.py'
 EXPORTER = 'exporter.py'
 LOCK = 'lock.py'
 DELIVERY = 'delivery.py'
@@ -14,22 +15,21 @@ CONTRACT = (
     ('a log line changed', EXPORTER, "'Uploading: %s%s'", "'Sending: %s%s'"),
     (
         'a log line missing',
-        EXPORTER,
+        EXCHANGE,
         "        log.info('Disconnected from CDS FTP server')\n",
         '',
     ),
     (
         'an extra log line in a delivery',
-        EXPORTER,
+        EXCHANGE,
         "        log.info('Disconnected from CDS FTP server')\n",
         "        log.info('Disconnected from CDS FTP server')\n        log.info('Goodbye.')\n",
     ),
     (
         'an extra log line where nothing is to be done',
         EXPORTER,
-        "                    log.info('No new files to export.')\n",
-        "                    log.info('No new files to export.')\n"
-        "                    log.info('Goodbye.')\n",
+        "        log.info('No new files to export.')\n",
+        "        log.info('No new files to export.')\n        log.info('Goodbye.')\n",
     ),
     (
         'an extra log line at a lock',
@@ -46,13 +46,13 @@ CONTRACT = (
     ),
     (
         'the order of two log lines',
-        EXPORTER,
-        "            log.info('Removing lock file: %s', names.WRITE)\n"
+        EXCHANGE,
+        "            log.info('Removing lock file: %s', self._name)\n"
         '            if lock.release():\n'
-        "                log.info('Lock file successfully removed: %s', names.WRITE)\n",
+        "                log.info('Lock file successfully removed: %s', self._name)\n",
         '            if lock.release():\n'
-        "                log.info('Lock file successfully removed: %s', names.WRITE)\n"
-        "            log.info('Removing lock file: %s', names.WRITE)\n",
+        "                log.info('Lock file successfully removed: %s', self._name)\n"
+        "            log.info('Removing lock file: %s', self._name)\n",
     ),
     (
         'the removal of the lock left out',
@@ -74,14 +74,14 @@ CONTRACT = (
     ),
     (
         'the look for a lock left out',
-        EXPORTER,
+        EXCHANGE,
         "        self._lock(session, token='').look(present=present)\n        token =",
         '        token =',
     ),
     (
         'connecting without a file',
-        EXPORTER,
-        '                if entries or self.spool',
+        EXCHANGE,
+        '                if wanted or self.spool',
         '                if 1 or self.spool',
     ),
     (
@@ -186,7 +186,7 @@ HEART = (
     ),
     (
         'the lock left after an error',
-        EXPORTER,
+        EXCHANGE,
         '        finally:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
         '        else:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
     ),
@@ -308,7 +308,7 @@ HEART = (
     ),
     (
         'a dry run that delivers',
-        EXPORTER,
+        EXCHANGE,
         '            if self.options.dry_run:\n',
         '            if self.options is None:\n',
     ),

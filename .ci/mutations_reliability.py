@@ -1,5 +1,6 @@
 """What `check-mutations.py` breaks of lock, journal and healing; rows as in `mutations.py`."""
 
+EXCHANGE = 'exchange.py'
 EXPORTER = 'exporter.py'
 LOCK = 'lock.py'
 DELIVERY = 'delivery.py'
@@ -58,15 +59,15 @@ RELIABILITY = (
     # What a killed run left
     (
         'nothing healed',
-        EXPORTER,
+        EXCHANGE,
         '        present = leftovers.remove()\n',
         '        present = session.names()\n',
     ),
     (
         'nothing healed without a new file',
-        EXPORTER,
-        '                if entries or self.spool.journal.open_tokens(self.target.url):\n',
-        '                if entries:\n',
+        EXCHANGE,
+        '                if wanted or self.spool.journal.open_tokens(self.target.url):\n',
+        '                if wanted:\n',
     ),
     (
         'a token that is not in the journal taken for ours',
@@ -113,9 +114,10 @@ RELIABILITY = (
     # The journal
     (
         'the token journalled after the lock was made',
-        EXPORTER,
+        EXCHANGE,
         '        token = journal.new_token(url)\n'
         '        self._under_lock(self._lock(session, token=token), session,',
+        '        from zeit.cds import names\n'
         '        token = names.new_token()\n'
         '        lock = self._lock(session, token=token)\n'
         '        create = lock.create\n'
@@ -273,15 +275,15 @@ UNPROVEN = (
     # When to stop
     (
         'the deadline does not bound the waits',
-        EXPORTER,
-        '                session.bound(self.end - self.clock())\n',
+        EXCHANGE,
+        '                session.bound(self._end - self._clock())\n',
         '                pass\n',
     ),
     (
         'the deadline does not end the run',
-        EXPORTER,
-        'if self.end is not None and self.clock() >= self.end:',
-        'if self.end is None and self.clock() >= self.end:',
+        EXCHANGE,
+        'return self._end is not None and self._clock() >= self._end',
+        'return self._end is None and self._clock() >= self._end',
     ),
     (
         'the deadline passes unseen',

@@ -39,7 +39,7 @@ class FTPSession:
         self._delivery = delivery
         self._deadline = Deadline()
         self._ways = Ways()
-        self._connection = None
+        self._connection = self._context = None
         self._inside = False
         self.connections = 0
         self.litter = []
@@ -53,10 +53,13 @@ class FTPSession:
 
     def connect(self):
         """Make the first connection; the directory is entered by the first command."""
+        self._context = self._settings.tls.context() if self._settings.tls else None
         self._connection = self._new_connection()
 
     def _new_connection(self):
-        connection = TransferConnection(self._settings, deadline=self._deadline, ways=self._ways)
+        connection = TransferConnection(
+            self._settings, deadline=self._deadline, context=self._context, ways=self._ways
+        )
         connection.open()
         self.connections += 1
         self._inside = False

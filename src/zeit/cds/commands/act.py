@@ -19,6 +19,9 @@ def retry(console, zcml, *, names, spool=None):
       zeit-cds --zcml cds.zcml retry a.xml b.xml
       zeit-cds retry --spool /var/spool/cds a.xml
 
+    With the id of content that could not be put into a spool when it was
+    published, that is tried again; the ZCML file must have the application.
+
     The exit code is 1 if one is not parked, or a newer one waits already; the
     others are brought back.
     """

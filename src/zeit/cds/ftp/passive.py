@@ -58,8 +58,8 @@ class Ways:
 class PassiveConnection(Connection):
     """A `Connection` that can make data connections, and works ahead; `ways` are the server's."""
 
-    def __init__(self, settings, *, deadline=None, ways=None):
-        super().__init__(settings, deadline=deadline)
+    def __init__(self, settings, *, deadline=None, context=None, ways=None):
+        super().__init__(settings, deadline=deadline, context=context)
         self.ways = ways or Ways()
         #: Data connections can be made: a command need not wait for the next one.
         self.proven = False

@@ -31,8 +31,11 @@ class Stream:
 
     `timeout`, in seconds, holds for each wait: for a piece of data to be taken by the network, or
     for some to arrive; `deadline` for all of them together.  `peer` is the address at the other
-    end.
+    end.  `truncated` tells, where that can be known, that the connection was cut: what came may be
+    a part only.
     """
+
+    truncated = False
 
     def __init__(self, sock, *, timeout, deadline, peer=''):
         self._sock = sock
@@ -165,7 +168,7 @@ class Stream:
         """
         until = time.monotonic() + self._timeout if until is None else until
         try:
-            return self._within(until, self._sock.recv, size)
+            return self._within(until, self._read, size)
         except OSError as error:
             raise self._lost(error, doing) from error
 
@@ -181,11 +184,21 @@ class Stream:
         """
         try:
             self._sock.settimeout(0)
-            return self._sock.recv(REPLY)
+            return self._read(REPLY)
         except BlockingIOError:
             return None
         except OSError as error:
-            raise from_os(error, doing='looking for data', cls=ConnectionLost) from error
+            raise self._lost(error, 'looking for data') from error
+
+    def _read(self, size):
+        return self._sock.recv(size)
+
+    def finish(self, *, doing):
+        """Tell the other side that nothing follows; only `close` is of use then.
+
+        Raises `ConnectionLost`.
+        """
+        self._sock.close()
 
     def close(self):
         """End the connection in an orderly way; may be called again."""

@@ -64,12 +64,12 @@ class TransferConnection(PassiveConnection):
                 except DataConnectionRefused:
                     start.wait(within=REASON)  # it may have refused, and closed the port
                     raise
+                data = self._protected(data, start)
                 sent = self._pump(source, data, name, start=start)
             except BaseException:
                 data.abort()
                 raise
             with data:
-                start.wait()
                 return sent, self._last_word(sent)
         except BaseException as error:
             self.drop()
@@ -82,13 +82,16 @@ class TransferConnection(PassiveConnection):
         """Send what `source.readinto` gives, and that this was all; return the number of bytes."""
         sent = 0
         buffer = memoryview(bytearray(CHUNK))
+        doing = f'sending {printable(name)}'
         while count := source.readinto(buffer if start.accepted else buffer[:EARLY]):
             with self._reason_first(data, start):
-                data.send(buffer[:count], doing=f'sending {printable(name)}')
+                data.send(buffer[:count], doing=doing)
             sent += count
             if count == EARLY:
                 start.wait()  # more will follow, and somebody should be reading
-        data.close()
+        with self._reason_first(data, start):
+            data.finish(doing=doing)
+        start.wait()
         return sent
 
     @contextlib.contextmanager
@@ -232,7 +235,7 @@ class TransferConnection(PassiveConnection):
             start = Start(self, verb, argument)
             start.ask()
             start.wait()
-            return data
+            return self._protected(data, start)
         except ServerError as error:
             data.abort()
             if error.code not in absent:
@@ -241,3 +244,14 @@ class TransferConnection(PassiveConnection):
         except BaseException:
             data.abort()
             raise
+
+    def _protected(self, data, start):
+        """Return a data connection with TLS over `data`, if that is wanted.
+
+        Not before the server has said that it starts: ProFTPD and Pure-FTPd are not ready then.
+        """
+        if self.protection is None:
+            return data
+        start.wait()
+        with self._reason_first(data, start):
+            return self.protection.secure(data)

@@ -28,6 +28,15 @@ instead.  `zeit.cds.testing` has a target in memory that passes the same tests a
 Errors are those of `zeit.cds.errors`.
 """
 
+from zeit.cds.interfaces.application import (
+    IContentFinder,
+    IDeliverable,
+    IFailure,
+    IFilePut,
+    IProductConfiguration,
+    IPublisher,
+    IUnpublished,
+)
 from zeit.cds.interfaces.exchange import (
     IExchangeEvent,
     IExchangeFinished,
@@ -67,4 +76,11 @@ __all__ = [
     'IExchangeEvent',
     'IFileExported',
     'IExchangeFinished',
+    'IProductConfiguration',
+    'IContentFinder',
+    'IDeliverable',
+    'IPublisher',
+    'IUnpublished',
+    'IFailure',
+    'IFilePut',
 ]

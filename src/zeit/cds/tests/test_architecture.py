@@ -18,7 +18,8 @@ ALLOWED = {
     'interfaces.spool': '',
     'interfaces.target': '',
     'interfaces.exchange': '',
-    'interfaces': 'interfaces.exchange interfaces.spool interfaces.target',
+    'interfaces.application': '',
+    'interfaces': ('interfaces.application interfaces.exchange interfaces.spool interfaces.target'),
     'names': 'errors',
     'settings': 'errors text',
     'logs': 'text',
@@ -34,30 +35,38 @@ ALLOWED = {
     'entries': 'interfaces',
     'jsonlog': 'errors files text',
     'journal': 'jsonlog names',
-    'spool': 'errors interfaces entries files journal names runlock text',
+    'parking': 'errors files names text',
+    'unpublished': 'files interfaces text',
+    'spool': 'errors interfaces entries files journal names parking runlock text unpublished',
     'ledger': 'interfaces',
     # the other side
     'ftp.deadline': 'errors',
     'ftp.resolver': 'errors ftp.deadline',
     'ftp.stream': 'errors ftp.deadline ftp.resolver',
-    'ftp.connection': 'errors text ftp.deadline ftp.protocol ftp.stream ftp.wire',
+    'ftp.tls': 'errors text',
+    'ftp.secure': 'errors ftp.deadline ftp.stream ftp.tls',
+    'ftp.settings': 'ftp.tls',
+    'ftp.connection': 'errors text ftp.deadline ftp.protocol ftp.stream ftp.secure ftp.settings '
+    'ftp.wire',
     'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
     'delivery': 'errors interfaces names plan text',
     'holder': 'errors names text',
     'session': 'errors interfaces delivery holder names plan text '
     'ftp.deadline ftp.passive ftp.transfers',
-    'target': 'errors interfaces delivery names session text ftp.connection',
+    'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors holder lock names text',
     # one run
     'record': 'errors report text',
-    'exporter': 'errors interfaces leftovers ledger lock names plan record report text',
+    'exchange': 'errors leftovers lock record text',
+    'publish': 'errors interfaces report text',
+    'exporter': 'errors exchange interfaces ledger names plan report text',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'fields'),
+    *('main', 'zcml', 'directives', 'fields', 'product'),
     *(
         'cli',
         'commands',

@@ -1,0 +1,1 @@
+"""How content gets published."""

@@ -1,0 +1,30 @@
+"""The events of the workflow."""
+
+import zope.interface
+from zope.interface.interfaces import IObjectEvent, ObjectEvent
+
+
+class IWithMasterObjectEvent(IObjectEvent):
+    """Something happened to `object`, because it was to happen to `master`."""
+
+    master = zope.interface.Attribute('The content that somebody wanted to publish')
+
+
+class IPublishedEvent(IWithMasterObjectEvent):
+    """`object` is published; an exception of a subscriber would fail the publication."""
+
+
+@zope.interface.implementer(IPublishedEvent)
+class PublishedEvent(ObjectEvent):
+    """See `IPublishedEvent`."""
+
+    def __init__(self, obj, master):
+        super().__init__(obj)
+        self.master = master
+
+
+class IPublish(zope.interface.Interface):
+    """Publishes the content that it adapts."""
+
+    def publish():
+        """Publish it, and what depends on it."""
