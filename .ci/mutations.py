@@ -132,13 +132,11 @@ HEART = (
         '            except BaseException:\n'
         '                data.abort()\n'
         '                raise\n'
-        '            try:\n'
-        '                return sent',
+        '            with data:\n',
         '            except BaseException:\n'
         '                data.close()\n'
         '                raise\n'
-        '            try:\n'
-        '                return sent',
+        '            with data:\n',
     ),
     (
         'RNTO without RNFR',

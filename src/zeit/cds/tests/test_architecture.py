@@ -66,13 +66,14 @@ ALLOWED = {
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'fields', 'product'),
+    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'product'),
     *(
         'cli',
         'commands',
         'choice',
         'console',
         'options',
+        'options_target',
         'signals',
         'status',
         'demo',
