@@ -42,6 +42,7 @@ from zeit.cds.interfaces.exchange import (
     IExchangeFinished,
     IExporter,
     IFileExported,
+    IProgress,
     IReport,
     IResult,
 )
@@ -71,6 +72,7 @@ __all__ = [
     'IPlan',
     'IOutcome',
     'IExporter',
+    'IProgress',
     'IReport',
     'IResult',
     'IExchangeEvent',

@@ -26,6 +26,7 @@ ALLOWED = {
     'ftp': '',
     'ftp.wire': 'errors text',
     # decisions, without input and output
+    'progress': 'interfaces',
     'report': 'errors interfaces',
     'plan': 'errors interfaces',
     'ftp.protocol': 'errors ftp.wire',
@@ -56,12 +57,12 @@ ALLOWED = {
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
     'publish': 'errors interfaces report text',
-    'exporter': 'errors exchange interfaces ledger names plan report text',
+    'exporter': 'errors exchange interfaces ledger names plan progress report text',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'fields', 'product'),
+    *('main', 'zcml', 'directives', 'fields', 'bar', 'product'),
     *(
         'cli',
         'commands',
