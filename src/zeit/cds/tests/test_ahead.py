@@ -10,8 +10,8 @@ from zeit.cds.testing import faults
 from zeit.cds.tests.scenario import SHORT, Scenario, content
 
 
-#: Which EPSV is the first one that is sent along with another command: before come two listings, the
-#: lock, reading it, looking again, and the first file.
+#: Which EPSV is the first one that is sent along with another command: before it come a listing,
+#: another one with the guard, the lock, reading it, looking again, and the first file.
 ALONG = 6
 
 
