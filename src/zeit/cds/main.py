@@ -54,9 +54,7 @@ def cds_import(*arguments, **named):
 
     The name is there because buildouts refer to it.
     """
-    print(
-        'cds-import: The import comes with a later release; nothing was done.', file=sys.stderr
-    )
+    print('cds-import: The import comes with a later release; nothing was done.', file=sys.stderr)
     return errors.USAGE
 
 
@@ -73,6 +71,8 @@ def _export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
         except ConfigurationError as error:
             log.error('Exiting with exception:', exc_info=error)
             return error.exit_code
+        # The lines of a run are fixed from INFO on.
+        target.warn_of_clear_text(level=logging.DEBUG)
         return Exporter(Spool(store_dir), target).run_once().exit_code
 
 

@@ -45,6 +45,7 @@ from zeit.cds.interfaces.exchange import (
     IProgress,
     IReport,
     IResult,
+    IWakeUp,
 )
 from zeit.cds.interfaces.spool import (
     IEntry,
@@ -78,6 +79,7 @@ __all__ = [
     'IExchangeEvent',
     'IFileExported',
     'IExchangeFinished',
+    'IWakeUp',
     'IProductConfiguration',
     'IContentFinder',
     'IDeliverable',
