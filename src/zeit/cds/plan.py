@@ -32,7 +32,8 @@ class Options:
     `max_files`, `max_bytes`: bounds of one run, None for none.  `empty`: what becomes of files
     without content: 'send', 'park' or 'skip'.  `park_after`: a file that the server refuses in so
     many runs is parked, 0 for never.  `deadline`: seconds after which a run stops, 0 for never.
-    `dry_run`: look at everything, change nothing.
+    `dry_run`: look at everything, change nothing.  `interrupted()` is asked between two files: true
+    ends the run.
     """
 
     order: str = 'arrival'
@@ -43,6 +44,7 @@ class Options:
     park_after: int = 5
     deadline: float = 3600
     dry_run: bool = False
+    interrupted: Callable = bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,10 @@ ALLOWED = {
     'journal': 'jsonlog names',
     'parking': 'errors files names text',
     'unpublished': 'files interfaces text',
-    'spool': 'errors interfaces entries files journal names parking runlock text unpublished',
+    'wake': 'interfaces report text',
+    'spool': (
+        'errors interfaces entries files journal names parking runlock text unpublished wake'
+    ),
     'ledger': 'interfaces',
     # the other side
     'ftp.deadline': 'errors',
@@ -60,8 +63,11 @@ ALLOWED = {
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
-    'publish': 'errors interfaces report text',
+    'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan report text',
+    # what calls it again and again
+    'pace': 'errors',
+    'thread': 'errors interfaces pace plan text',
 }
 
 #: The edge may import everything, and nothing imports it.
