@@ -1,6 +1,7 @@
 """An application with zeit.cms and zeit.cds, for the drivers: its ZCML, and how it publishes."""
 
-import zope.component
+import zope.component.testing
+import zope.interface
 
 from zeit.cds import zcml
 from zeit.cds.tests import cms
@@ -51,7 +52,8 @@ class Deliverable:
 
 def write(folder, server, *, more='', options=''):
     """Write the ZCML and what it needs into `folder` (Path); return the path of the ZCML file."""
-    (folder / 'spool').mkdir()
+    for section in ('tmp', 'new', 'cur'):
+        (folder / 'spool' / section).mkdir(parents=True)
     (folder / 'password').write_text(server.password)
     (folder / 'password').chmod(0o600)
     path = folder / 'site.zcml'
@@ -72,6 +74,8 @@ def publish(name):
     from zeit.cms.content import Article
     from zeit.cms.workflow.interfaces import IPublish
 
-    article = Article(name, uuid=f'{{urn:uuid:{name}}}', body=b'<article>%s</article>' % name.encode())
+    article = Article(
+        name, uuid=f'{{urn:uuid:{name}}}', body=b'<article>%s</article>' % name.encode()
+    )
     IPublish(article).publish()
     return f'{article.uuid}.xml'

@@ -10,6 +10,7 @@ import celery.signals
 
 import zeit.cds.tasks  # noqa: F401 its task
 import zeit.cds.zcml
+from zeit.cds.tests import diary
 
 
 app = celery.Celery('zeit.cds.tests', broker=os.environ['ZEIT_CDS_TEST_BROKER'])
@@ -23,4 +24,5 @@ app.conf.update(
 @celery.signals.worker_init.connect
 def configure(**kw):
     """Before the processes are forked, as with an application that is loaded in advance."""
+    diary.keep()
     zeit.cds.zcml.load(os.environ['ZEIT_CDS_TEST_ZCML'])
