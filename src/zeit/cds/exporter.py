@@ -159,7 +159,7 @@ class _Run:
         leftovers = Leftovers(
             session, journal=journal, target=url, wait=self.wait, clock=self.clock
         )
-        present = leftovers.remove()
+        present = leftovers.remove(waiting={entry.name for entry in entries})
         if not entries:
             # What is filed was delivered: all that is missing is its receipt.
             self.ledger.settle(self.ledger.uncertain(), spool=self.spool)

@@ -149,6 +149,10 @@ class FTPSession:
         """See `ISession`."""
         return self._ask('list_names', inside=inside)
 
+    def facts(self):
+        """See `ISession`."""
+        return self._ask('list_facts')
+
     def size(self, name):
         """See `ISession`."""
         return self._ask('size', name)

@@ -146,7 +146,15 @@ class TransferConnection(Connection):
             self.drop()  # rather a new connection than one in the wrong directory
             raise
 
+    def list_facts(self):
+        """See `ISession.facts`."""
+        return {fact.name: (fact.size, fact.modified) for fact in self._list()}
+
     def _list_names(self):
+        return {fact.name for fact in self._list()}
+
+    def _list(self):
+        """Return what is in the directory: a list of `wire.Fact`."""
         if self.mlsd:
             try:
                 lines = self._listing('MLSD')
@@ -156,9 +164,9 @@ class TransferConnection(Connection):
                 self.mlsd = False
             else:
                 facts = (wire.mlsd_entry(line) for line in lines)
-                return {f.name for f in facts if f and f.type not in ('cdir', 'pdir')}
+                return [fact for fact in facts if fact and fact.type not in ('cdir', 'pdir')]
         names = {line.rpartition('/')[2] for line in self._listing('NLST')}
-        return names - {'', '.', '..'}
+        return [wire.Fact(name, 'file') for name in names - {'', '.', '..'}]
 
     def _listing(self, verb):
         data = self._open_data(verb, absent=(450, 550))

@@ -165,10 +165,15 @@ def time_value(text):
 
 
 class Fact(NamedTuple):
-    """One entry of a machine-readable listing: its name and type (`file`, `dir`, ...)."""
+    """One entry of a machine-readable listing: its name and type (`file`, `dir`, ...).
+
+    `size` in bytes and `modified` (aware datetime, UTC) are None where the server does not tell.
+    """
 
     name: str
     type: str
+    size: int | None = None
+    modified: datetime.datetime | None = None
 
 
 def mlsd_entry(line):
@@ -180,7 +185,13 @@ def mlsd_entry(line):
     if not space or not name:
         return None
     values = dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact)
-    return Fact(name, values.get('type', 'file'))
+    digits = values.get('size', '')
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
+    try:
+        modified = time_value(values.get('modify', ''))
+    except RemoteProtocolError:
+        modified = None
+    return Fact(name, values.get('type', 'file'), number, modified)
 
 
 def listing(data, *, encoding='utf-8'):

@@ -208,6 +208,26 @@ class AllDirectTests(AllTests, unittest.TestCase):
     size = 600_000
 
 
+class AllDirectOccupiedTests(AllDirectTests):
+    """And with an older file of the same length under that name, which is not ours to delete."""
+
+    occupied = ('a.xml',)
+
+
+class AllDirectShorterTests(AllDirectTests):
+    """A shorter one."""
+
+    occupied = ('a.xml', 'b.xml')
+    older_size = 300_000
+
+
+class AllDirectLongerTests(AllDirectTests):
+    """A longer one."""
+
+    occupied = ('b.xml',)
+    older_size = 900_000
+
+
 class AllLargeTests(AllTests, unittest.TestCase):
     """Files that are sent in several pieces."""
 
