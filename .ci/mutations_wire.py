@@ -1,0 +1,103 @@
+"""What `check-mutations.py` breaks of the work over the wire."""
+
+SESSION = 'session.py'
+PROTOCOL = 'ftp/protocol.py'
+TRANSFERS = 'ftp/transfers.py'
+
+WIRE = (
+    ('SIZE not compared', SESSION, '        if size != sent:\n', '        if size is None:\n'),
+    (
+        'the final reply ignored',
+        TRANSFERS,
+        'return sent, self._final().reply',
+        'return sent, self._answer().reply',
+    ),
+    (
+        'an upload that fails here ends in order, as if it were complete',
+        TRANSFERS,
+        '            except BaseException:\n'
+        '                data.abort()\n'
+        '                raise\n'
+        '            try:\n'
+        '                return sent',
+        '            except BaseException:\n'
+        '                data.close()\n'
+        '                raise\n'
+        '            try:\n'
+        '                return sent',
+    ),
+    (
+        'RNTO without RNFR',
+        PROTOCOL,
+        "if verb == 'RNTO' and not self._renaming:",
+        "if verb == 'RNTO' and not self:",
+    ),
+    (
+        'RNTO after a refused RNFR',
+        PROTOCOL,
+        'self._renaming = verdict == MORE',
+        'self._renaming = True',
+    ),
+    (
+        'a late 226 taken for the answer to another command',
+        PROTOCOL,
+        'reply.code not in _TRANSFER_ONLY',
+        'reply.code',
+    ),
+    (
+        'a connection used again after an error',
+        TRANSFERS,
+        'raise ReplyLost(sent=sent, cause=error) from error\n'
+        '        except BaseException:\n'
+        '            self.drop()\n',
+        'raise ReplyLost(sent=sent, cause=error) from error\n        except BaseException:\n',
+    ),
+    (
+        'the address of PASV trusted',
+        TRANSFERS,
+        "            port = wire.pasv_address(self.command('PASV').reply)[1]\n",
+        "            host, port = wire.pasv_address(self.command('PASV').reply)\n",
+    ),
+    (
+        'the password in the log',
+        PROTOCOL,
+        '        if self.verb in SECRET:\n',
+        '        if self.verb is None:\n',
+    ),
+    (
+        'the password repeated by the server in the log',
+        PROTOCOL,
+        '            reply = _without_secret(self._waiting[0], reply)\n',
+        '            pass\n',
+    ),
+    (
+        'CR and LF in commands',
+        'ftp/wire.py',
+        r"if any(c in line for c in '\r\n\0'):",
+        r"if any(c in line for c in '\0'):",
+    ),
+    (
+        'temporaries left on the server',
+        SESSION,
+        '                self._tried.clear()\n',
+        '                return\n',
+    ),
+    (
+        '421 taken for a refusal',
+        PROTOCOL,
+        "            return ServiceClosing(code, text, hint=hint or 'The next run tries again.')\n",
+        '            return TemporaryError(code, text, hint=hint)\n',
+    ),
+    (
+        'a lost data connection taken for a refusal',
+        PROTOCOL,
+        '        if code in _DATA_LOST:\n',
+        '        if code is _DATA_LOST:\n',
+    ),
+    (
+        'the deadline passes unseen',
+        'ftp/stream.py',
+        '        if left <= 0:\n',
+        '        if left is None:\n',
+    ),
+)
