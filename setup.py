@@ -53,7 +53,14 @@ setup(
         'celery': ['celery'],
         'demo': ['pyftpdlib >= 2'],
         'metrics': ['prometheus_client'],
-        'test': ['hypothesis', 'pyftpdlib >= 2', 'zope.security', 'zope.testrunner'],
+        'test': [
+            'hypothesis',
+            'pyftpdlib >= 2',
+            'PyOpenSSL',
+            'trustme',
+            'zope.security',
+            'zope.testrunner',
+        ],
         'transaction': ['transaction'],
         # zeit.cds.watch needs nothing but the core; the name is kept for deployments.
         'watch': [],

@@ -1,5 +1,6 @@
 """What the original document must notice, whatever other tests do; rows as said in `check-mutations.py`."""
 
+EXCHANGE = 'exchange.py'
 EXPORTER = 'exporter.py'
 LOCK = 'lock.py'
 DELIVERY = 'delivery.py'
@@ -11,22 +12,21 @@ CONTRACT = (
     ('a log line changed', EXPORTER, "'Uploading: %s%s'", "'Sending: %s%s'"),
     (
         'a log line missing',
-        EXPORTER,
+        EXCHANGE,
         "        log.info('Disconnected from CDS FTP server')\n",
         '',
     ),
     (
         'an extra log line in a delivery',
-        EXPORTER,
+        EXCHANGE,
         "        log.info('Disconnected from CDS FTP server')\n",
         "        log.info('Disconnected from CDS FTP server')\n        log.info('Goodbye.')\n",
     ),
     (
         'an extra log line where nothing is to be done',
         EXPORTER,
-        "                    log.info('No new files to export.')\n",
-        "                    log.info('No new files to export.')\n"
-        "                    log.info('Goodbye.')\n",
+        "        log.info('No new files to export.')\n",
+        "        log.info('No new files to export.')\n        log.info('Goodbye.')\n",
     ),
     (
         'an extra log line at a lock',
@@ -43,13 +43,13 @@ CONTRACT = (
     ),
     (
         'the order of two log lines',
-        EXPORTER,
-        "            log.info('Removing lock file: %s', names.WRITE)\n"
+        EXCHANGE,
+        "            log.info('Removing lock file: %s', self._name)\n"
         '            if lock.release():\n'
-        "                log.info('Lock file successfully removed: %s', names.WRITE)\n",
+        "                log.info('Lock file successfully removed: %s', self._name)\n",
         '            if lock.release():\n'
-        "                log.info('Lock file successfully removed: %s', names.WRITE)\n"
-        "            log.info('Removing lock file: %s', names.WRITE)\n",
+        "                log.info('Lock file successfully removed: %s', self._name)\n"
+        "            log.info('Removing lock file: %s', self._name)\n",
     ),
     (
         'the removal of the lock left out',
@@ -71,14 +71,14 @@ CONTRACT = (
     ),
     (
         'the look for a lock left out',
-        EXPORTER,
+        EXCHANGE,
         "        self._lock(session, token='').look(present=present)\n        token =",
         '        token =',
     ),
     (
         'connecting without a file',
-        EXPORTER,
-        '                if entries or self.spool',
+        EXCHANGE,
+        '                if wanted or self.spool',
         '                if 1 or self.spool',
     ),
     (

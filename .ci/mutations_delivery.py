@@ -1,5 +1,6 @@
 """What `check-mutations.py` breaks of deliveries, and of when to stop."""
 
+EXCHANGE = 'exchange.py'
 EXPORTER = 'exporter.py'
 DELIVERY = 'delivery.py'
 
@@ -30,7 +31,7 @@ DELIVERIES = (
     ),
     (
         'a dry run that delivers',
-        EXPORTER,
+        EXCHANGE,
         '            if self.options.dry_run:\n',
         '            if self.options is None:\n',
     ),
@@ -58,15 +59,15 @@ DELIVERIES = (
     ),
     (
         'the deadline does not bound the waits',
-        EXPORTER,
-        '                session.bound(self.end - self.clock())\n',
+        EXCHANGE,
+        '                session.bound(self._end - self._clock())\n',
         '                pass\n',
     ),
     (
         'the deadline does not end the run',
-        EXPORTER,
-        'if self.end is not None and self.clock() >= self.end:',
-        'if self.end is None and self.clock() >= self.end:',
+        EXCHANGE,
+        'return self._end is not None and self._clock() >= self._end',
+        'return self._end is None and self._clock() >= self._end',
     ),
     (
         'nothing parked that is refused again and again',
@@ -95,7 +96,7 @@ DELIVERIES = (
     (
         'the part of a killed run left under the real name',
         'leftovers.py',
-        '        self._remove_parts(waiting)\n',
+        '        self._remove_parts(waits)\n',
         '',
     ),
     (

@@ -1,5 +1,6 @@
 """What `check-mutations.py` breaks of the lock, and of healing what a killed run left."""
 
+EXCHANGE = 'exchange.py'
 EXPORTER = 'exporter.py'
 LOCK = 'lock.py'
 LEFTOVERS = 'leftovers.py'
@@ -19,7 +20,7 @@ LOCKING = (
     ),
     (
         'the lock left after an error',
-        EXPORTER,
+        EXCHANGE,
         '        finally:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
         '        else:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
     ),
@@ -74,15 +75,15 @@ LOCKING = (
     ),
     (
         'nothing healed',
-        EXPORTER,
-        '        present = leftovers.remove(waiting={entry.name for entry in entries})\n',
+        EXCHANGE,
+        '        present = leftovers.remove(waits=self._waits)\n',
         '        present = session.names()\n',
     ),
     (
         'nothing healed without a new file',
-        EXPORTER,
-        '                if entries or self.spool.journal.open_tokens(self.target.url):\n',
-        '                if entries:\n',
+        EXCHANGE,
+        '                if wanted or self.spool.journal.open_tokens(self.target.url):\n',
+        '                if wanted:\n',
     ),
     (
         'a token that is not in the journal taken for ours',
@@ -128,9 +129,10 @@ LOCKING = (
     ),
     (
         'the token journalled after the lock was made',
-        EXPORTER,
+        EXCHANGE,
         '        token = journal.new_token(url)\n'
         '        self._under_lock(self._lock(session, token=token), session,',
+        '        from zeit.cds import names\n'
         '        token = names.new_token()\n'
         '        lock = self._lock(session, token=token)\n'
         '        create = lock.create\n'

@@ -15,16 +15,8 @@ WIRE = (
     (
         'an upload that fails here ends in order, as if it were complete',
         TRANSFERS,
-        '            except BaseException:\n'
-        '                data.abort()\n'
-        '                raise\n'
-        '            try:\n'
-        '                return sent',
-        '            except BaseException:\n'
-        '                data.close()\n'
-        '                raise\n'
-        '            try:\n'
-        '                return sent',
+        '                data.abort()\n                raise\n            with data:\n',
+        '                data.close()\n                raise\n            with data:\n',
     ),
     (
         'RNTO without RNFR',

@@ -9,8 +9,19 @@ import zope.interface
 
 from zeit.cds import fields
 from zeit.cds.exporter import Options
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.target import Delivery
+
+
+def _product_config(*, example):
+    """Return the field that says where in the product configuration further values are."""
+    return fields.Line(
+        title=f'Section and key of the product configuration, such as zeit.cds/{example}',
+        description='What it says goes before the other attributes; see `zeit.cds.product`.',
+        wanted='a section of the product configuration and a key: section/key',
+        constraint=re.compile(r'[^/\s]+/[^/\s]+\Z').match,
+        required=False,
+    )
 
 
 _NAME = 'a name: some characters on one line'
@@ -18,27 +29,40 @@ _WORD = 'a text on one line, not empty'
 
 
 class ISpoolDirective(zope.interface.Interface):
-    """A spool: registers an `ISpool` utility."""
+    """A spool: registers an `ISpool` utility.
+
+    `path` must be there, here or in the product configuration, where it is the value of the key.
+    """
+
+    zope.interface.taggedValue('needs', ('path',))
+    zope.interface.taggedValue('value', 'path')
 
     name = fields.Line(title='The name by which exporters refer to it', wanted=_NAME)
     path = fields.Path(
         title='The directory with tmp, new and cur',
         description='Must exist when a run begins; tmp, new and cur are created if missing.',
+        required=False,
     )
+    product_config = _product_config(example='cds-export')
 
 
 class ITargetDirective(zope.interface.Interface):
-    """A directory on an FTP server: registers an `ITarget` utility."""
+    """A directory on an FTP server: registers an `ITarget` utility.
+
+    `host` must be there, here or in the product configuration.
+    """
+
+    zope.interface.taggedValue('needs', ('host',))
 
     name = fields.Line(title='The name by which exporters refer to it', wanted=_NAME)
-    host = fields.Line(title='Name or address of the server', wanted=_WORD)
+    product_config = _product_config(example='agency')
+    host = fields.Line(title='Name or address of the server', wanted=_WORD, required=False)
     port = fields.Number(
         title='Its port',
         wanted='a port: a number from 1 to 65535',
         min=1,
         max=65535,
         required=False,
-        default=Settings.port,
     )
     user = fields.Line(title='The account', wanted=_WORD, required=False, default=Settings.user)
     password = fields.Line(
@@ -113,11 +137,17 @@ class ITargetDirective(zope.interface.Interface):
 
 
 class IExporterDirective(zope.interface.Interface):
-    """An exporter: registers an `IExporter` utility."""
+    """An exporter: registers an `IExporter` utility.
+
+    `spool` and `target` must be there, here or in the product configuration.
+    """
+
+    zope.interface.taggedValue('needs', ('spool', 'target'))
 
     name = fields.Line(title='The name that getUtility and the command line use', wanted=_NAME)
-    spool = fields.Line(title='The name of a spool', wanted=_NAME)
-    target = fields.Line(title='The name of a target', wanted=_NAME)
+    product_config = _product_config(example='articles')
+    spool = fields.Line(title='The name of a spool', wanted=_NAME, required=False)
+    target = fields.Line(title='The name of a target', wanted=_NAME, required=False)
     order = fields.OneOf(
         title='Which file goes first: by arrival in the spool, or by name',
         values=('arrival', 'name'),

@@ -195,6 +195,16 @@ class DataConnectionRefused(ConnectionLost):
     """The control connection works, but no data connection could be made."""
 
 
+class HandshakeFailed(ConnectionLost):
+    """There is a connection, but no TLS over it: client and server do not agree."""
+
+
+class CertificateRefused(HandshakeFailed):
+    """The server's certificate is not trusted, or another host's (RFC 9325 section 6)."""
+
+    transient = False
+
+
 class ServiceClosing(ConnectionLost):
     """The server ends the connection: 421 (RFC 959 section 5.4), in place of any answer."""
 

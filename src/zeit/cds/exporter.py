@@ -19,12 +19,10 @@ from zeit.cds.errors import (
     SourceGone,
     TargetExists,
 )
+from zeit.cds.exchange import Exchange
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
 from zeit.cds.ledger import Ledger, known, was_delivered
-from zeit.cds.leftovers import Leftovers
-from zeit.cds.lock import Lock
 from zeit.cds.plan import Job, Options, Plan
-from zeit.cds.record import Record
 from zeit.cds.report import FileExported
 from zeit.cds.text import printable
 
@@ -32,9 +30,6 @@ from zeit.cds.text import printable
 __all__ = ['Exporter', 'Options']
 
 log = logging.getLogger(__name__)
-
-#: For cleaning up there are so many seconds, however many the run has left.
-CLEAN_UP = 60
 
 #: What speaks against the file.
 _AGAINST_THE_FILE = (ServerError, NameRefused, SizeMismatch)
@@ -59,48 +54,40 @@ class Exporter:
 
     def run_once(self, options=None):
         """See `IExporter`."""
-        options = options or Options()
-        run = _Run(self.spool, self.target, options, clock=self._clock, wait=self._wait)
-        run.make()
-        return run.record.report
+        exchange = Exchange(
+            self.spool,
+            self.target,
+            options or Options(),
+            name=names.WRITE,
+            clock=self._clock,
+            wait=self._wait,
+        )
+        return exchange.make(_Export(exchange))
 
 
-class _Run:
-    """One run: the steps, in the order in which they happen."""
+class _Export:
+    """What an export does with the files: the work of an `Exchange`."""
 
-    def __init__(self, spool, target, options, *, clock, wait):
-        self.spool = spool
-        self.target = target
-        self.options = options
-        self.clock = clock
-        self.wait = wait
-        self.end = clock() + options.deadline if options.deadline else None
-        self.record = Record(spool, target)
-        self.plan = None
+    def __init__(self, exchange):
+        self.exchange = exchange
+        self.spool = exchange.spool
+        self.target = exchange.target
+        self.options = exchange.options
+        self.record = exchange.record
         self.ledger = None
-
-    def make(self):
-        try:
-            with self.spool.run():
-                log.info('Accessed filestore %s', printable(str(self.spool.path)))
-                self.ledger = Ledger(self.spool.journal, url=self.target.url)
-                entries = self._wanted()
-                if entries or self.spool.journal.open_tokens(self.target.url):
-                    self._connect(entries)
-                else:
-                    log.info('No new files to export.')
-        except Error as error:
-            self.record.given_up(error)
-        self.record.finish()
+        self.entries = []
+        self.plan = None
 
     # What is to be done
 
-    def _wanted(self):
-        """Return the entries to deliver; what is not one of them is in the report already."""
+    def prepare(self):
+        """Return whether there is an entry to deliver; what is none is in the report already."""
+        self.ledger = Ledger(self.spool.journal, url=self.target.url)
         entries, ignored = self.spool.pending(order=self.options.order)
         for name, reason in ignored:
             self.record.skipped(name, reason)
-        return [entry for entry in entries if self._is_wanted(entry)]
+        self.entries = [entry for entry in entries if self._is_wanted(entry)]
+        return bool(self.entries)
 
     def _is_wanted(self, entry):
         try:
@@ -124,74 +111,22 @@ class _Run:
             open=lambda: self.spool.open(entry),
         )
 
-    # On the server
+    # Doing it
 
-    def _connect(self, entries):
-        log.info('Connecting to CDS FTP server (%s)', self.target.title)
-        session = self.target.open()
-        try:
-            if self.end is not None:
-                session.bound(self.end - self.clock())
-            if self.options.dry_run:
-                self._pretend(session, entries)
-            else:
-                self._export(session, entries)
-        except Error:
-            raise
-        except BaseException:
-            session.hurry()
-            raise
-        finally:
-            session.close()
-        log.info('Disconnected from CDS FTP server')
+    def nothing(self):
+        """What is filed was delivered: all that can be missing is its receipt."""
+        self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
+        log.info('No new files to export.')
 
-    def _pretend(self, session, entries):
-        self._lock(session, token='').look()
-        for entry in entries[: self.options.max_files]:
+    def pretend(self, session):
+        """Say what would be sent."""
+        for entry in self.entries[: self.options.max_files]:
             log.info('Would upload: %s', printable(entry.name))
             self.record.result(entry.name, 'planned', size=entry.size)
 
-    def _lock(self, session, *, token):
-        return Lock(session, token=token, wait=self.wait, clock=self.clock)
-
-    def _export(self, session, entries):
-        journal, url = self.spool.journal, self.target.url
-        leftovers = Leftovers(
-            session, journal=journal, target=url, wait=self.wait, clock=self.clock
-        )
-        present = leftovers.remove(waiting={entry.name for entry in entries})
-        if not entries:
-            # What is filed was delivered: all that is missing is its receipt.
-            self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
-            log.info('No new files to export.')
-            return
-        self._lock(session, token='').look(present=present)
-        token = journal.new_token(url)
-        self._under_lock(self._lock(session, token=token), session, entries, token=token)
-        if not session.litter:
-            journal.clean(token)
-
-    def _under_lock(self, lock, session, entries, *, token):
-        try:
-            log.info('Creating lock file: %s', names.WRITE)
-            lock.create()
-            log.info('Lock file successfully created: %s', names.WRITE)
-            self._deliver(session, self._settle_uncertain(session, entries), lock, token=token)
-        except Error as error:
-            # Noted before the lock is removed: that may fail for the same reason.
-            self.record.given_up(error)
-        except BaseException:
-            session.hurry()
-            raise
-        finally:
-            session.bound(CLEAN_UP)
-            self._release(lock)
-
-    def _release(self, lock):
-        if lock.touched:
-            log.info('Removing lock file: %s', names.WRITE)
-            if lock.release():
-                log.info('Lock file successfully removed: %s', names.WRITE)
+    def carry(self, session, lock, *, token):
+        """Send, and file what was delivered."""
+        self._deliver(session, self._settle_uncertain(session, self.entries), lock, token=token)
 
     def _settle_uncertain(self, session, entries):
         """Return the entries without those that an earlier run delivered, but did not file."""
@@ -230,7 +165,7 @@ class _Run:
         try:
             for outcome in outcomes:
                 self._settle(outcome)
-                if self.end is not None and self.clock() >= self.end:
+                if self.exchange.is_late():
                     self.plan.stop(DeadlinePassed('The time of this run is used up'))
                 if self.plan.stopped is None:
                     lock.watch()

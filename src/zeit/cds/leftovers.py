@@ -28,13 +28,12 @@ class Leftovers:
         self._clock = clock
         self._known = journal.tokens(target)
 
-    def remove(self, *, waiting=()):
+    def remove(self, *, waits=lambda name: False):
         """Put everything in order; return the names that are there afterwards, a set of str.
 
         Temporaries are deleted, a file that stood aside gets its place back if nobody took it,
-        locks and guards are removed.  `waiting` are the names of files that will be sent, so that
-        those which were sent without confirmation need not stay.  Raises `LockLeftBehind` if a
-        lock cannot be removed.
+        locks and guards are removed.  `waits(name)` tells whether a file of that name is going to
+        be sent again.  Raises `LockLeftBehind` if a lock or guard cannot be removed.
         """
         present = self._session.names()
         tokens = self._tokens(present)
@@ -46,7 +45,7 @@ class Leftovers:
             if name.endswith('.part') and names.token_of(name) in tokens:
                 self._delete(name)
         self._restore_asides(present)
-        self._remove_parts(waiting)
+        self._remove_parts(waits)
         for token in tokens:
             for name in names.LOCKS:
                 self._lock(token, name).release()
@@ -100,12 +99,12 @@ class Leftovers:
                     continue  # so that the next run tries again
             self._journal.tidied(target=self._target, name=name)
 
-    def _remove_parts(self, waiting):
+    def _remove_parts(self, waits):
         """Delete what was sent under its real name, and not confirmed to be complete."""
         standing = Standing(self._session)
         for name, entry in self._journal.exposures(self._target).items():
             size, before = entry['size'], entry['before']
-            if standing.is_part(name, size=size, before=before, waits=name in waiting):
+            if standing.is_part(name, size=size, before=before, waits=waits(name)):
                 self._delete(name)
             self._journal.tidied(target=self._target, name=name)
 

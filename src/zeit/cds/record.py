@@ -10,7 +10,7 @@ from zeit.cds.text import plural, printable
 
 
 #: The lines of a run all come from one logger, whoever of us says them.
-log = logging.getLogger('zeit.cds.exporter')
+log = logging.getLogger('zeit.cds.exchange')
 
 #: Errors that have nothing to do with the server.
 _LOCAL = (SpoolError, SpoolBusy)

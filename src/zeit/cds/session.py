@@ -38,7 +38,7 @@ class FTPSession:
         self._delivery = delivery
         self._deadline = Deadline()
         self._epsv = self._mlsd = True
-        self._connection = None
+        self._connection = self._context = None
         self._inside = False
         self.connections = 0
         self.litter = []
@@ -52,11 +52,16 @@ class FTPSession:
 
     def connect(self):
         """Make the first connection; the directory is entered by the first command."""
+        self._context = self._settings.tls.context() if self._settings.tls else None
         self._connection = self._new_connection()
 
     def _new_connection(self):
         connection = TransferConnection(
-            self._settings, deadline=self._deadline, epsv=self._epsv, mlsd=self._mlsd
+            self._settings,
+            deadline=self._deadline,
+            context=self._context,
+            epsv=self._epsv,
+            mlsd=self._mlsd,
         )
         connection.open()
         self.connections += 1

@@ -16,16 +16,16 @@ import gocept.filestore.filestore
 import zope.interface
 
 from zeit.cds import entries, files, names
-from zeit.cds.errors import FileError, SpoolError
+from zeit.cds.errors import SpoolError
 from zeit.cds.interfaces import ISpool, ISpoolStatus
 from zeit.cds.journal import Journal
+from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
 from zeit.cds.text import printable
 
 
 PRIVATE = '.cds'
 FILING = os.path.join(PRIVATE, 'filing')
-PARKED = 'parked'
 
 
 @zope.interface.implementer(ISpoolStatus)
@@ -49,6 +49,7 @@ class Spool:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self.journal = None
+        self._parking = Parking(self.path, drafts=FILING)
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
 
     def __repr__(self):
@@ -217,29 +218,12 @@ class Spool:
 
     def _park(self, path, name, reason):
         self.journal.parked(name=name, reason=reason)
-        self._make_directories(PARKED)
-        filed = files.move(path, self._in(PARKED), name)
-        draft = files.draft(self._in(FILING), io.BytesIO(reason.encode('utf-8', 'replace')))
-        os.replace(draft, self._in(PARKED, _reason_name(filed)))
-        files.sync_directories(self._in(PARKED))
+        self._parking.add(path, name, reason)
 
     def retry(self, name):
         """See `ISpool`."""
         with self._translated():
-            try:
-                files.rename_exclusively(self._in(PARKED, name), self._in('new', name))
-            except FileNotFoundError:
-                raise FileError(
-                    f'{printable(name)} is not parked', hint='"zeit-cds status" shows what is.'
-                ) from None
-            except FileExistsError:
-                raise FileError(
-                    f'A newer {printable(name)} waits in new/ already',
-                    hint='Let it be delivered, then decide which one is right.',
-                ) from None
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._in(PARKED, _reason_name(name)))
-            files.sync_directories(self._in('new'), self._in(PARKED))
+            self._parking.bring_back(name)
             self.journal.retried(name=name)
 
     def put(self, name, data):
@@ -272,24 +256,6 @@ class Spool:
                 ignored=ignored,
                 delivered=delivered,
                 last_delivered=newest,
-                parked=self._parked(),
+                parked=self._parking.content(),
                 active=RunLock(self._in(PRIVATE, 'lock'), like=self.path).holder(),
             )
-
-    def _parked(self):
-        try:
-            present = sorted(os.listdir(self._in(PARKED)))
-        except FileNotFoundError:
-            return []
-        return [(name, self._reason(name)) for name in present if not name.startswith('.')]
-
-    def _reason(self, name):
-        try:
-            with open(self._in(PARKED, _reason_name(name)), encoding='utf-8') as file:
-                return file.read(4096)
-        except FileNotFoundError:
-            return ''
-
-
-def _reason_name(name):
-    return names.with_suffix(f'.{name}', '.reason')

@@ -8,20 +8,33 @@ import zope.interface
 from zeit.cds import names
 from zeit.cds.delivery import Delivery
 from zeit.cds.errors import ConfigurationError
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
+from zeit.cds.ftp.tls import TLS
 from zeit.cds.interfaces import ITarget
 from zeit.cds.session import FTPSession
 from zeit.cds.text import printable
 
 
-__all__ = ['Delivery', 'FTPTarget', 'Settings']
+__all__ = ['TLS', 'Delivery', 'FTPTarget', 'Settings']
+
+#: The fields of `TLS` by the names that they have beside those of `Settings`.
+TLS_OPTIONS = {
+    'tls': 'mode',
+    'tls_verify': 'verify',
+    'tls_minimum': 'minimum',
+    'tls_maximum': 'maximum',
+    'tls_curve': 'curve',
+    'ca_file': 'ca_file',
+    'certificate': 'certificate',
+    'key': 'key',
+}
 
 
 @zope.interface.implementer(ITarget)
 class FTPTarget:
     """See `ITarget`.
 
-    `settings` is a `zeit.cds.ftp.connection.Settings`, `delivery` a `Delivery`.
+    `settings` is a `zeit.cds.ftp.settings.Settings`, `delivery` a `Delivery`.
     """
 
     def __init__(self, settings, *, delivery=None):
@@ -35,12 +48,15 @@ class FTPTarget:
     def from_options(cls, **options):
         """Return a target from the fields of `Settings` and `Delivery`, by name.
 
+        Those of `TLS` are called as in `TLS_OPTIONS`.
         Raises `ConfigurationError` for an option that neither of them has.
         """
         fields = {field.name for field in dataclasses.fields(Delivery)}
         delivery = Delivery(**{k: v for k, v in options.items() if k in fields})
+        tls = TLS(**{TLS_OPTIONS[k]: v for k, v in options.items() if k in TLS_OPTIONS})
+        fields.update(TLS_OPTIONS)
         try:
-            settings = Settings(**{k: v for k, v in options.items() if k not in fields})
+            settings = Settings(tls=tls, **{k: v for k, v in options.items() if k not in fields})
         except TypeError as error:
             raise ConfigurationError(f'An option of the target is not known: {error}') from None
         return cls(settings, delivery=delivery)
@@ -49,11 +65,16 @@ class FTPTarget:
     def title(self):
         settings = self.settings
         host, user = printable(settings.host), printable(settings.user)
-        return f'host {host}, port {settings.port}, user {user}'
+        tls = f', {settings.tls.mode} TLS' if settings.tls else ''
+        return f'host {host}, port {settings.port}, user {user}{tls}'
 
     @property
     def url(self):
-        """See `ITarget`."""
+        """See `ITarget`.
+
+        It begins with `ftp://` also where TLS is used: what a run left in a directory is its own
+        also after TLS was switched on.
+        """
         settings = self.settings
         user, path = quote(settings.user, safe=''), quote(settings.directory)
         host = f'[{settings.host}]' if ':' in settings.host else settings.host

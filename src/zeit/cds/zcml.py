@@ -27,10 +27,12 @@ from zope.configuration.config import (
 from zope.configuration.exceptions import ConfigurationError as ZCMLError
 
 import zeit.cds
+from zeit.cds.directives import IExporterDirective, ISpoolDirective, ITargetDirective
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.exporter import Options
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
+from zeit.cds.product import Late, required
 from zeit.cds.report import Report
 from zeit.cds.settings import Secret, SecretFile, SecretNetrc, SecretVariable
 from zeit.cds.spool import Spool
@@ -70,21 +72,38 @@ def _without_text(context):
     return GroupingContextDecorator(context, info=place)
 
 
-def spool(_context, *, name, path):
-    """Register a spool; see `zeit.cds.directives`."""
-    utility(_without_text(_context), provides=ISpool, component=Spool(path), name=name)
+def spool(_context, **given):
+    """Register a spool; see `zeit.cds.directives`.  Raises ZCML's `ConfigurationError`."""
+    _register(_without_text(_context), ISpool, Spool, schema=ISpoolDirective, **given)
 
 
-def target(_context, *, name, host, user=Settings.user, **options):
+def target(_context, **given):
     """Register a target; see `zeit.cds.directives`.  Raises ZCML's `ConfigurationError`."""
+    _register(_without_text(_context), ITarget, _target, schema=ITargetDirective, **given)
+
+
+def _register(context, interface, make, *, schema, name, product_config=None, **given):
+    """Register what `make` makes of the attributes `given`; return a function that returns it.
+
+    What needs the product configuration is made later, when the ZCML is executed.
+    """
+    if product_config is not None:
+        late = Late(make, schema=schema, place=product_config, given=given)
+        utility(context, provides=interface, factory=late, name=name)
+        return lambda: late.component
+    component = make(**required(schema, given))
+    utility(context, provides=interface, component=component, name=name)
+    return lambda: component
+
+
+def _target(*, host, user=Settings.user, **options):
     given = [(attribute, options.pop(attribute)) for attribute in PASSWORDS if attribute in options]
     if len(given) > 1:
         both = ' and '.join(attribute for attribute, value in given)
         raise ZCMLError(f'Say once where the password is, not by {both}')
     for attribute, value in given:
         options['password'] = _secret(attribute, value, host=host, user=user)
-    component = FTPTarget.from_options(host=host, user=user, **options)
-    utility(_without_text(_context), provides=ITarget, component=component, name=name)
+    return FTPTarget.from_options(host=host, user=user, **options)
 
 
 def _secret(attribute, value, *, host, user):
@@ -94,15 +113,19 @@ def _secret(attribute, value, *, host, user):
     return kinds[attribute](value)
 
 
-def exporter(_context, *, name, spool, target, **options):
+def exporter(_context, *, name, **given):
     """Register an exporter, and check later what it refers to; see `zeit.cds.directives`."""
     context = _without_text(_context)
-    component = ConfiguredExporter(spool=spool, target=target, options=Options(**options))
-    utility(context, provides=IExporter, component=component, name=name)
-    context.action(discriminator=None, callable=_check, args=(name, component), order=LATE)
+    made = _register(context, IExporter, _exporter, schema=IExporterDirective, name=name, **given)
+    context.action(discriminator=None, callable=_check, args=(name, made), order=LATE)
 
 
-def _check(name, component):
+def _exporter(*, spool, target, **options):
+    return ConfiguredExporter(spool=spool, target=target, options=Options(**options))
+
+
+def _check(name, made):
+    component = made()
     # One that was overridden is not used, whatever it refers to.
     if zope.component.queryUtility(IExporter, name=name) is component:
         try:

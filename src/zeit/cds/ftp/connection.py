@@ -5,14 +5,20 @@ to which command it is dropped (`usable` is False) and whoever uses it opens ano
 """
 
 import collections
-import dataclasses
 import errno
 import logging
 import time
 
 from zeit.cds import errors
-from zeit.cds.errors import ConnectionLost, Error, PermanentError, RemoteProtocolError
+from zeit.cds.errors import (
+    ConnectionLost,
+    Error,
+    PermanentError,
+    RemoteProtocolError,
+    TemporaryError,
+)
 from zeit.cds.ftp import protocol, wire
+from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.stream import Deadline, Stream
 from zeit.cds.text import printable
 
@@ -23,35 +29,27 @@ log = logging.getLogger(__name__)
 QUIT_TIMEOUT = 2
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How to reach a server.  Time-outs in seconds.
-
-    `connect_timeout` is for a TCP connection, `reply_timeout` for a whole reply, `data_timeout`
-    for each piece of a transfer (256 KiB): with the default of 60 s slower than about 4 KiB/s is
-    a stall.
-    """
-
-    host: str
-    port: int = 21
-    user: str = 'anonymous'
-    password: object = dataclasses.field(default=None, repr=False)
-    directory: str = '/'
-    encoding: str = 'utf-8'
-    connect_timeout: float = 30
-    reply_timeout: float = 60
-    data_timeout: float = 60
+#: What to do when a server has no TLS, or none for data connections.
+NO_TLS = (
+    'The server does not offer TLS, so neither password nor files were sent. Ask its operator; '
+    'tls="no" (--tls no) would send both in clear.'
+)
+NO_PRIVACY = 'The server does not encrypt data connections, so no file was sent. Ask its operator.'
 
 
 class Connection:
     """A control connection, logged in, in binary mode, in the directory.
 
-    What goes over a data connection is in `zeit.cds.ftp.transfers`.
+    What goes over a data connection is in `zeit.cds.ftp.transfers`.  `context` is what
+    `settings.tls.context()` made, if TLS is wanted.  `protection` is the `Protection` of its data
+    connections, None without TLS.
     """
 
-    def __init__(self, settings, *, deadline=None):
+    def __init__(self, settings, *, deadline=None, context=None):
         self._settings = settings
         self._deadline = deadline or Deadline()
+        self._context = context
+        self.protection = None
         self._channel = protocol.ControlChannel(encoding=settings.encoding)
         self._answers = collections.deque()
         self._stream = None
@@ -104,8 +102,14 @@ class Connection:
                 doing=f'connecting to {settings.host}, port {settings.port}',
                 keepalive=True,
             )
+            if settings.tls.mode == 'implicit':
+                self._secure()
             self._final()
+            if settings.tls.mode == 'explicit':
+                self._switch_to_tls()
             self._login()
+            if settings.tls:
+                self._protect_data()
             self.command('TYPE', 'I')
         except Error as error:
             error.while_connecting = True
@@ -116,6 +120,37 @@ class Connection:
         except BaseException:
             self.drop()
             raise
+
+    def _switch_to_tls(self):
+        """AUTH TLS (RFC 4217 section 4), before anything that nobody else may know."""
+        self.command('AUTH', 'TLS', hint=NO_TLS, refused=errors.UNAVAILABLE)
+        if self._channel.broken or self._channel.pending or self._answers:
+            # It would be taken for the answer to a command that is sent in TLS.
+            raise RemoteProtocolError(
+                'Unencrypted replies came behind the one to AUTH TLS: somebody in between may '
+                'have put them there',
+                hint='Neither password nor files were sent.',
+            )
+        self._secure()
+
+    def _secure(self):
+        settings = self._settings
+        options = {
+            'context': self._context,
+            'host': settings.host,
+            'timeout': settings.connect_timeout,
+        }
+        self._stream = SecureStream.over(self._stream, **options)
+        self.protection = Protection(self._stream, **options)
+
+    def _protect_data(self):
+        """PBSZ and PROT (RFC 4217 section 9): data connections in TLS, too."""
+        try:
+            self.command('PBSZ', '0')
+        except (PermanentError, TemporaryError) as error:
+            # A formality for TLS; what counts is the answer to PROT.
+            log.debug('No PBSZ on this server: %s', printable(error.message))
+        self.command('PROT', 'P', hint=NO_PRIVACY, refused=errors.UNAVAILABLE)
 
     def _login(self):
         settings = self._settings
@@ -146,6 +181,7 @@ class Connection:
             try:
                 self._send('QUIT')
                 self._answer(until=time.monotonic() + QUIT_TIMEOUT)
+                self._stream.finish(doing='saying goodbye')
             except Error as error:
                 log.debug('No goodbye from the server: %s', printable(error.message))
         self.drop()

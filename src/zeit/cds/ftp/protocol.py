@@ -62,7 +62,8 @@ KINDS = types.MappingProxyType(
 )
 
 #: Commands whose success has exactly one code, because the text of that reply is what we want.
-EXACT = types.MappingProxyType({'SIZE': 213, 'MDTM': 213, 'EPSV': 229, 'PASV': 227})
+#: AUTH's says that TLS begins right behind it (RFC 4217 section 4).
+EXACT = types.MappingProxyType({'SIZE': 213, 'MDTM': 213, 'EPSV': 229, 'PASV': 227, 'AUTH': 234})
 
 #: 'Data connection open' and 'Closing data connection': the end of a transfer.  As an answer to
 #: anything else it is the late reply of a transfer that was given up.
@@ -148,6 +149,11 @@ class ControlChannel:
     def waiting(self):
         """The commands, oldest first, whose final reply is still due."""
         return tuple(self._waiting)
+
+    @property
+    def pending(self):
+        """True when part of a reply has come in."""
+        return self._parser.pending
 
     def send(self, verb, argument=''):
         """Return the bytes of a command whose answer is expected from now on.

@@ -55,8 +55,11 @@ class Stream:
 
     `timeout`, in seconds, holds for each wait: for a piece of data to be taken by the network, or
     for some to arrive; `deadline` for all of them together.  `peer` is the address at the other
-    end.
+    end.  `truncated` tells, where that can be known, that the connection was cut: what came may be
+    a part only.
     """
+
+    truncated = False
 
     def __init__(self, sock, *, timeout, deadline):
         self._sock = sock
@@ -136,7 +139,7 @@ class Stream:
             if timeout <= 0:
                 raise TimeoutError
             self._sock.settimeout(self._deadline.within(timeout))
-            return self._sock.recv(CHUNK)
+            return self._read()
         except OSError as error:
             raise self._lost(error, doing) from error
 
@@ -152,11 +155,21 @@ class Stream:
         """
         try:
             self._sock.settimeout(0)
-            return self._sock.recv(CHUNK)
+            return self._read()
         except BlockingIOError:
             return None
         except OSError as error:
-            raise from_os(error, doing='looking for data', cls=ConnectionLost) from error
+            raise self._lost(error, 'looking for data') from error
+
+    def _read(self):
+        return self._sock.recv(CHUNK)
+
+    def finish(self, *, doing):
+        """Tell the other side that nothing follows; only `close` is of use then.
+
+        Raises `ConnectionLost`.
+        """
+        self._sock.close()
 
     def close(self):
         """End the connection in an orderly way; may be called again."""

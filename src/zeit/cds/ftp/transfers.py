@@ -1,5 +1,6 @@
 """What goes over a data connection: uploads, downloads, listings (RFC 959 section 3)."""
 
+import contextlib
 import io
 import logging
 import time
@@ -37,8 +38,8 @@ class TransferConnection(Connection):
     caller keeps them for the next connection.
     """
 
-    def __init__(self, settings, *, deadline=None, epsv=True, mlsd=True):
-        super().__init__(settings, deadline=deadline)
+    def __init__(self, settings, *, deadline=None, context=None, epsv=True, mlsd=True):
+        super().__init__(settings, deadline=deadline, context=context)
         self.epsv = epsv
         self.mlsd = mlsd
 
@@ -57,33 +58,42 @@ class TransferConnection(Connection):
             data = self._open_data('STOR', name, began=began)
             try:
                 sent = self._pump(source, data, name)
-                data.close()
             except BaseException:
                 data.abort()
                 raise
-            try:
-                return sent, self._final().reply
-            except (ConnectionLost, RemoteProtocolError) as error:
-                if not self._channel.waiting:
-                    raise  # it did come: 426
-                raise ReplyLost(sent=sent, cause=error) from error
+            with data:
+                try:
+                    return sent, self._final().reply
+                except (ConnectionLost, RemoteProtocolError) as error:
+                    if not self._channel.waiting:
+                        raise  # it did come: 426
+                    raise ReplyLost(sent=sent, cause=error) from error
         except BaseException:
             self.drop()
             raise
 
     def _pump(self, source, data, name):
+        """Send what `source.readinto` gives, and that this was all; return the number of bytes."""
         sent = 0
         buffer = memoryview(bytearray(CHUNK))
+        doing = f'sending {printable(name)}'
         while count := source.readinto(buffer):
-            try:
-                data.send(buffer[:count], doing=f'sending {printable(name)}')
-            except ConnectionLost:
-                # The server may have said why before it hung up.
-                data.abort()
-                self._final()
-                raise
+            with self._reason_first(data):
+                data.send(buffer[:count], doing=doing)
             sent += count
+        with self._reason_first(data):
+            data.finish(doing=doing)
         return sent
+
+    @contextlib.contextmanager
+    def _reason_first(self, data):
+        """Raise what the server says in place of the loss of `data`, if it says something."""
+        try:
+            yield
+        except ConnectionLost:
+            data.abort()
+            self._final()
+            raise
 
     def download(self, name, sink, *, limit=None):
         """RETR into `sink.write`; return the number of bytes, or None if there is no such file.
@@ -213,7 +223,7 @@ class TransferConnection(Connection):
         data = self._connect_data(host, port)
         try:
             self._start(verb, argument, began=began or (lambda name: None))
-            return data
+            return self._protected(data)
         except ServerError as error:
             data.abort()
             if error.code not in absent:
@@ -222,6 +232,16 @@ class TransferConnection(Connection):
         except BaseException:
             data.abort()
             raise
+
+    def _protected(self, data):
+        """Return a data connection with TLS over `data`, if that is wanted.
+
+        Not before the server has said that it starts: ProFTPD and Pure-FTPd are not ready then.
+        """
+        if self.protection is None:
+            return data
+        with self._reason_first(data):
+            return self.protection.secure(data)
 
     def _connect_data(self, host, port):
         try:

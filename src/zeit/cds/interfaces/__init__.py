@@ -28,6 +28,7 @@ instead.  `zeit.cds.testing` has a target in memory that passes the same tests a
 Errors are those of `zeit.cds.errors`.
 """
 
+from zeit.cds.interfaces.application import IProductConfiguration
 from zeit.cds.interfaces.exchange import (
     IExchangeEvent,
     IExchangeFinished,
@@ -67,4 +68,5 @@ __all__ = [
     'IExchangeEvent',
     'IFileExported',
     'IExchangeFinished',
+    'IProductConfiguration',
 ]

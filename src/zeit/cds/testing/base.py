@@ -6,6 +6,9 @@ import pathlib
 import shutil
 import tempfile
 
+from zeit.cds.testing import ports
+from zeit.cds.testing.process import ServerError
+
 
 HOST = '127.0.0.1'
 
@@ -18,7 +21,8 @@ class Server:
     - root: the directory on disk that the account sees as `/`; it must exist.  Without it the
       server makes one when it starts and removes it when it stops;
     - user, password: the only account.  A wrong password is answered with 530;
-    - port: 0 (the default) takes a free one.
+    - port: 0 (the default) takes a free one.  Either is reserved while the server lives, see
+      `zeit.cds.testing.ports`.
 
     Attributes: `host`, `port` (0 until started, then kept for good), `user`, `password`, `root` (a
     `pathlib.Path`; None before the first start if the server makes its own).
@@ -36,6 +40,7 @@ class Server:
         self.root = None if root is None else pathlib.Path(root)
         self._given_root = self.root
         self._resources = None
+        self._reservation = None
         self._temporary = []
 
     def __repr__(self):
@@ -68,7 +73,11 @@ class Server:
             if self.root is None:
                 self.root = pathlib.Path(self._temporary_directory()) / 'root'
                 self.root.mkdir()
+            if self._reservation is None:
+                self._resources.callback(self._release_port)
+                self._reserve_port()
             self._launch()
+            self.port = self._reservation.port
             stack.pop_all()
         return self
 
@@ -111,7 +120,20 @@ class Server:
 
     def held(self):
         """Return what the running server holds in this process: (threads, descriptors), sets."""
-        return set(), set()
+        return set(), self._reservation.descriptors if self._reservation else set()
+
+    def _reserve_port(self):
+        """Reserve the port, or another one in place of the one reserved before."""
+        self._release_port()
+        try:
+            self._reservation = ports.Reservation(host=self.host, port=self.port)
+        except ports.NoFreePort as error:
+            raise ServerError(f'{self!r} did not start: {error}') from error
+
+    def _release_port(self):
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None:
+            reservation.close()
 
     def _temporary_directory(self):
         """Return the path of a new directory that is removed by `stop`; others may traverse it."""
@@ -124,6 +146,7 @@ class Server:
         return path
 
     def _launch(self):
+        """Serve at the port of `self._reservation`."""
         raise NotImplementedError
 
     def _halt(self):

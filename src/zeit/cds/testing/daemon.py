@@ -8,12 +8,12 @@ import secrets
 import shutil
 
 from zeit.cds.testing.base import Server
-from zeit.cds.testing.process import Daemon, ServerError, free_port
+from zeit.cds.testing.process import Daemon, ServerError
 
 
 # The user that a session runs as: not root, so that permissions mean something.
 ACCOUNT = 'nobody'
-# Another process may take the free port before the daemon does.
+# A process that knows nothing of reservations may take the port before the daemon does.
 PORT_ATTEMPTS = 3
 SBIN = ('/usr/local/sbin', '/usr/sbin', '/sbin')
 
@@ -100,7 +100,8 @@ class DaemonServer(Server):
 
     def held(self):
         """See `Server`."""
-        return set(), self._daemon.descriptors if self._daemon else set()
+        threads, descriptors = super().held()
+        return threads, descriptors | (self._daemon.descriptors if self._daemon else set())
 
     def own(self):
         """See `Server`."""
@@ -120,7 +121,7 @@ class DaemonServer(Server):
             self._halt()
         attempts = 1 if self.port else PORT_ATTEMPTS
         for attempt in range(1, attempts + 1):
-            port = self.port or free_port(self.host)
+            port = self._reservation.port
             if self._work is None:
                 self._work = pathlib.Path(self._temporary_directory())
             command = self._configure(program, port=port, work=self._work, account=account)
@@ -133,8 +134,8 @@ class DaemonServer(Server):
                 self._halt()
                 if not ended or attempt == attempts:
                     raise
+                self._reserve_port()
             else:
-                self.port = port
                 return
 
     def stop(self):

@@ -139,12 +139,3 @@ class Daemon:
                 return greeting
         except OSError:
             return b''
-
-
-def free_port(host='127.0.0.1'):
-    """Return a port of *host* on which nobody listens at this moment.
-
-    Somebody may take it before the server does; whoever uses it tries again with another one.
-    """
-    with socket.create_server((host, 0)) as listener:
-        return listener.getsockname()[1]

@@ -58,16 +58,18 @@ class PyFTPServer(Server):
 
     def held(self):
         """See `Server`."""
-        return ({self._thread}, self._loop.descriptors()) if self.running else (set(), set())
+        threads, descriptors = super().held()
+        if self.running:
+            return threads | {self._thread}, descriptors | self._loop.descriptors()
+        return threads, descriptors
 
     def _launch(self):
         from pyftpdlib.authorizers import DummyAuthorizer
         from pyftpdlib.servers import FTPServer
 
         with contextlib.ExitStack() as stack:
-            listener = socket.create_server((self.host, self.port), backlog=100)
+            listener = socket.create_server((self.host, self._reservation.port), backlog=100)
             stack.callback(listener.close)
-            self.port = listener.getsockname()[1]
             loop = _Loop()
             stack.callback(loop.close)
             authorizer = DummyAuthorizer()

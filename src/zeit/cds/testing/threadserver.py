@@ -5,6 +5,8 @@ import select
 import socket
 import threading
 
+from zeit.cds.testing import ports
+
 
 class ThreadServer:
     """Listens on a loopback address and a free port; `make_session` makes what `run`s then.
@@ -22,6 +24,7 @@ class ThreadServer:
         self.stopping = threading.Event()
         self.stop_signal = None
         self._stop_signal_sender = None
+        self._reservation = None
         self._listener = None
         self._acceptor = None
         self._sessions = {}  # thread -> was it let in, of those that run
@@ -56,8 +59,13 @@ class ThreadServer:
         if self._listener:
             raise RuntimeError(f'{self!r} was started before.')
         family = socket.AF_INET6 if ':' in self.host else socket.AF_INET
-        self._listener = socket.create_server((self.host, self.port), family=family)
-        self.port = self._listener.getsockname()[1]
+        with contextlib.ExitStack() as stack:
+            self._reservation = stack.enter_context(
+                ports.Reservation(host=self.host, port=self.port)
+            )
+            self.port = self._reservation.port
+            self._listener = socket.create_server((self.host, self.port), family=family)
+            stack.pop_all()
         self.stop_signal, self._stop_signal_sender = socket.socketpair()
         self.stopping.clear()
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
@@ -82,6 +90,7 @@ class ThreadServer:
             if thread.is_alive():
                 self._errors.append(RuntimeError(f'{thread.name} does not end'))
         self._listener.close()
+        self._reservation.close()
         self.stop_signal.close()
         self._listener = None
         errors, self._errors = self._errors, []

@@ -18,7 +18,8 @@ ALLOWED = {
     'interfaces.spool': '',
     'interfaces.target': '',
     'interfaces.exchange': '',
-    'interfaces': 'interfaces.exchange interfaces.spool interfaces.target',
+    'interfaces.application': '',
+    'interfaces': ('interfaces.application interfaces.exchange interfaces.spool interfaces.target'),
     'names': 'errors',
     'settings': 'errors text',
     'logs': 'text',
@@ -34,27 +35,32 @@ ALLOWED = {
     'entries': 'interfaces',
     'jsonlog': 'errors files text',
     'journal': 'jsonlog names',
-    'spool': 'errors interfaces entries files journal names runlock text',
+    'parking': 'errors files names text',
+    'spool': 'errors interfaces entries files journal names parking runlock text',
     'ledger': 'interfaces',
     # the other side
     'ftp.stream': 'errors',
-    'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.wire',
+    'ftp.tls': 'errors text',
+    'ftp.secure': 'errors ftp.stream ftp.tls',
+    'ftp.settings': 'ftp.tls',
+    'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.secure ftp.settings ftp.wire',
     'ftp.transfers': 'errors text ftp.protocol ftp.stream ftp.wire ftp.connection',
     'exposed': 'errors names text',
     'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
     'session': 'errors interfaces delivery holder names plan text ftp.stream ftp.transfers',
-    'target': 'errors interfaces delivery names session text ftp.connection',
+    'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',
     # one run
     'record': 'errors report text',
-    'exporter': 'errors interfaces leftovers ledger lock names plan record report text',
+    'exchange': 'errors leftovers lock record text',
+    'exporter': 'errors exchange interfaces ledger names plan report text',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'fields'),
+    *('main', 'zcml', 'directives', 'fields', 'product'),
     *(
         'cli',
         'commands',

@@ -6,7 +6,8 @@ import subprocess
 import threading
 import unittest.mock
 
-from zeit.cds.ftp.connection import Connection, Settings
+from zeit.cds.ftp.connection import Connection
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.settings import Secret
 from zeit.cds.testing import faults, layers
 from zeit.cds.tests.test_cli import PASSWORD, PROCESS, TIMEOUT, CommandLine, ServerCase

@@ -14,10 +14,11 @@ import zeit.cds
 from zeit.cds import interfaces
 from zeit.cds.delivery import NoLedger
 from zeit.cds.exporter import Exporter, Options
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.ledger import Ledger
 from zeit.cds.plan import Job, Outcome, Plan
+from zeit.cds.product import AppSetup
 from zeit.cds.report import ExchangeFinished, FileExported, Report, Result
 from zeit.cds.session import FTPSession
 from zeit.cds.spool import Spool
@@ -80,6 +81,7 @@ class ConformanceTests(unittest.TestCase):
             Ledger(spool.journal, url='memory:'),
             NoLedger(),
             ConfiguredExporter(spool='s', target='t', options=Options()),
+            AppSetup(),
             Plan([job]),
             Outcome(job=job),
             result,

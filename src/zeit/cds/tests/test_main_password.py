@@ -5,7 +5,7 @@ import traceback
 import unittest
 
 from zeit.cds import main
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import faults

@@ -6,7 +6,7 @@ import unittest
 import click
 
 from zeit.cds import cli, directives, errors, logs, options
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.plan import Options
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.tests import docs

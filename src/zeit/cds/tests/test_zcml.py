@@ -19,7 +19,7 @@ from zope.configuration.exceptions import ConfigurationError as ZCMLError
 
 from zeit.cds import directives, errors, zcml
 from zeit.cds.exporter import Exporter, Options
-from zeit.cds.ftp.connection import Settings
+from zeit.cds.ftp.settings import Settings
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
 from zeit.cds.report import Report
 from zeit.cds.spool import Spool

@@ -1,0 +1,130 @@
+"""The frame of a run, whichever way the files go: one run per spool, the server, the lock, the end.
+
+What is done with the files is the *work*, an object with four methods, called in this order:
+
+    prepare()                  look what there is to do; return whether it takes the server
+    pretend(session)           of a dry run: say what would be done
+    nothing()                  there is nothing to do
+    carry(session, lock, token=...)    do it; the lock is ours
+"""
+
+import logging
+
+from zeit.cds.errors import Error
+from zeit.cds.leftovers import Leftovers
+from zeit.cds.lock import Lock
+from zeit.cds.record import Record
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: For cleaning up there are so many seconds, however many the run has left.
+CLEAN_UP = 60
+
+
+class Exchange:
+    """One run between `spool` and `target`, under the lock `name`.
+
+    `options` is a `zeit.cds.plan.Options`; `clock` tells monotonic seconds, `wait` waits for some.
+    """
+
+    def __init__(self, spool, target, options, *, name, clock, wait):
+        self.spool = spool
+        self.target = target
+        self.options = options
+        self.record = Record(spool, target)
+        self._name = name
+        self._clock = clock
+        self._wait = wait
+        self._end = clock() + options.deadline if options.deadline else None
+
+    def __repr__(self):
+        return f'<Exchange between {self.spool!r} and {self.target!r}, lock {self._name!r}>'
+
+    def make(self, work):
+        """Make the run: the steps, in the order in which they happen; return its report.
+
+        Never raises for what a report can say.
+        """
+        try:
+            with self.spool.run():
+                log.info('Accessed filestore %s', printable(str(self.spool.path)))
+                wanted = work.prepare()
+                if wanted or self.spool.journal.open_tokens(self.target.url):
+                    self._connect(work, wanted=wanted)
+                else:
+                    work.nothing()
+        except Error as error:
+            self.record.given_up(error)
+        self.record.finish()
+        return self.record.report
+
+    def is_late(self):
+        """Return whether the time of this run is used up."""
+        return self._end is not None and self._clock() >= self._end
+
+    # On the server
+
+    def _connect(self, work, *, wanted):
+        log.info('Connecting to CDS FTP server (%s)', self.target.title)
+        session = self.target.open()
+        try:
+            if self._end is not None:
+                session.bound(self._end - self._clock())
+            if self.options.dry_run:
+                self._lock(session, token='').look()
+                work.pretend(session)
+            else:
+                self._exchange(session, work, wanted=wanted)
+        except Error:
+            raise
+        except BaseException:
+            session.hurry()
+            raise
+        finally:
+            session.close()
+        log.info('Disconnected from CDS FTP server')
+
+    def _lock(self, session, *, token):
+        return Lock(session, token=token, name=self._name, wait=self._wait, clock=self._clock)
+
+    def _exchange(self, session, work, *, wanted):
+        journal, url = self.spool.journal, self.target.url
+        leftovers = Leftovers(
+            session, journal=journal, target=url, wait=self._wait, clock=self._clock
+        )
+        present = leftovers.remove(waits=self._waits)
+        if not wanted:
+            work.nothing()
+            return
+        self._lock(session, token='').look(present=present)
+        token = journal.new_token(url)
+        self._under_lock(self._lock(session, token=token), session, work, token=token)
+        if not session.litter:
+            journal.clean(token)
+
+    def _waits(self, name):
+        return any(entry.name == name for entry in self.spool.pending()[0])
+
+    def _under_lock(self, lock, session, work, *, token):
+        try:
+            log.info('Creating lock file: %s', self._name)
+            lock.create()
+            log.info('Lock file successfully created: %s', self._name)
+            work.carry(session, lock, token=token)
+        except Error as error:
+            # Noted before the lock is removed: that may fail for the same reason.
+            self.record.given_up(error)
+        except BaseException:
+            session.hurry()
+            raise
+        finally:
+            session.bound(CLEAN_UP)
+            self._release(lock)
+
+    def _release(self, lock):
+        if lock.touched:
+            log.info('Removing lock file: %s', self._name)
+            if lock.release():
+                log.info('Lock file successfully removed: %s', self._name)
