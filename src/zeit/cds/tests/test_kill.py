@@ -214,14 +214,29 @@ class AllDirectOccupiedTests(AllDirectTests):
     occupied = ('a.xml',)
 
 
-class AllDirectShorterTests(AllDirectTests):
+class DirectLengthTests(KillTests):
+    """An older file of another length; it shows where what waited has been taken away."""
+
+    level = 2
+    direct = True
+    size = 600_000
+
+    def test_killed_at_a_command_then_the_files_are_taken_away(self):
+        self.commands('lost', 'late', 'executed', after=self.empty)
+
+    def test_killed_in_the_middle_of_what_it_sends(self):
+        for moment in ('before', 'half', 'after'):
+            self.everywhere(self.kill_itself(WIRE, moment=moment), after=self.empty)
+
+
+class DirectShorterTests(DirectLengthTests, unittest.TestCase):
     """A shorter one."""
 
     occupied = ('a.xml', 'b.xml')
     older_size = 300_000
 
 
-class AllDirectLongerTests(AllDirectTests):
+class DirectLongerTests(DirectLengthTests, unittest.TestCase):
     """A longer one."""
 
     occupied = ('b.xml',)
