@@ -73,6 +73,8 @@ def _export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
         except ConfigurationError as error:
             log.error('Exiting with exception:', exc_info=error)
             return error.exit_code
+        # The lines of a run are fixed from INFO on.
+        target.warn_of_clear_text(level=logging.DEBUG)
         return Exporter(Spool(store_dir), target).run_once().exit_code
 
 

@@ -4,13 +4,13 @@ import dataclasses
 
 import click
 
-from zeit.cds import errors, options
+from zeit.cds import errors, options, options_target
 from zeit.cds.commands import command
 
 
 @click.command()
 @click.argument('names', nargs=-1, metavar='[NAME]... | URL')
-@options.several(options.SPOOL, options.PASSWORD, *options.RUN, *options.TARGET)
+@options.several(options.SPOOL, options.PASSWORD, *options.RUN, *options_target.TARGET)
 @command
 def export(console, zcml, **arguments):
     """Deliver what waits in a spool.
@@ -21,10 +21,11 @@ def export(console, zcml, **arguments):
       zeit-cds --zcml cds.zcml export articles
 
     \b
-    With --spool: to ftp://user@host:port/directory; the path is absolute, the
-    port 21 if there is none.  A password does not belong into the URL.
+    With --spool: to ftp://user@host:port/directory, or ftpes:// with explicit
+    and ftps:// with implicit TLS.  The path is absolute, the port 21, or 990
+    for ftps, if there is none.  A password does not belong into the URL.
       zeit-cds export --spool /var/spool/cds --password-file /etc/cds.pw \\
-          ftp://zeit@ftp.example.com/in
+          ftpes://zeit@ftp.example.com/in
 
     A run that succeeds says what it did if standard output is a terminal, and
     nothing otherwise, so that cron sends mail only when there is something to do.
@@ -32,8 +33,8 @@ def export(console, zcml, **arguments):
     from zeit.cds import choice
     from zeit.cds.exporter import Options
 
+    target = options_target.take(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
-    target = {name: given.pop(name) for name in options.TARGET_NAMES if name in given}
     names, spool = given.pop('names'), given.pop('spool', None)
     exporters = choice.exporters(zcml=zcml, names=names, spool=spool, **target)
     codes = []

@@ -28,7 +28,15 @@ instead.  `zeit.cds.testing` has a target in memory that passes the same tests a
 Errors are those of `zeit.cds.errors`.
 """
 
-from zeit.cds.interfaces.application import IProductConfiguration
+from zeit.cds.interfaces.application import (
+    IContentFinder,
+    IDeliverable,
+    IFailure,
+    IFilePut,
+    IProductConfiguration,
+    IPublisher,
+    IUnpublished,
+)
 from zeit.cds.interfaces.exchange import (
     IExchangeEvent,
     IExchangeFinished,
@@ -69,4 +77,10 @@ __all__ = [
     'IFileExported',
     'IExchangeFinished',
     'IProductConfiguration',
+    'IContentFinder',
+    'IDeliverable',
+    'IPublisher',
+    'IUnpublished',
+    'IFailure',
+    'IFilePut',
 ]

@@ -8,6 +8,7 @@ class ISpool(Interface):
 
     path = Attribute('The directory (`pathlib.Path`) with `tmp/`, `new/` and `cur/`')
     journal = Attribute('What it remembers (a `zeit.cds.journal.Journal`), during a run')
+    unpublished = Attribute('What the application failed to put into it: an `IUnpublished`')
 
     def run():
         """Return a context manager: inside it, this process is the only run on this spool.
@@ -93,4 +94,5 @@ class ISpoolStatus(Interface):
     delivered = Attribute('The number of files in `cur/`')
     last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
     parked = Attribute('(name, reason) of each file in `parked/`')
+    unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
     active = Attribute('Which run is active, in words; empty if none is')

@@ -36,7 +36,8 @@ ALLOWED = {
     'jsonlog': 'errors files text',
     'journal': 'jsonlog names',
     'parking': 'errors files names text',
-    'spool': 'errors interfaces entries files journal names parking runlock text',
+    'unpublished': 'files interfaces text',
+    'spool': 'errors interfaces entries files journal names parking runlock text unpublished',
     'ledger': 'interfaces',
     # the other side
     'ftp.stream': 'errors',
@@ -55,18 +56,20 @@ ALLOWED = {
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
+    'publish': 'errors interfaces report text',
     'exporter': 'errors exchange interfaces ledger names plan report text',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'fields', 'product'),
+    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'product'),
     *(
         'cli',
         'commands',
         'choice',
         'console',
         'options',
+        'options_target',
         'signals',
         'status',
         'demo',
