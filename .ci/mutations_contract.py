@@ -1,4 +1,4 @@
-"""What the original document must notice, whatever other tests do; rows as said in `check-mutations.py`."""
+"""What the original document must notice; rows as said in `check-mutations.py`."""
 
 EXCHANGE = 'exchange.py'
 EXPORTER = 'exporter.py'
