@@ -15,8 +15,8 @@ from zeit.cds.errors import (
     ServerError,
     SizeMismatch,
 )
+from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.stream import Deadline
-from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.holder import is_file
 from zeit.cds.interfaces import ISession
 from zeit.cds.plan import Outcome
@@ -56,7 +56,7 @@ class FTPSession:
         self._connection = self._new_connection()
 
     def _new_connection(self):
-        connection = TransferConnection(
+        connection = ListingConnection(
             self._settings,
             deadline=self._deadline,
             context=self._context,

@@ -1,4 +1,4 @@
-"""What goes over a data connection: uploads, downloads, listings (RFC 959 section 3)."""
+"""What goes over a data connection: uploads and downloads (RFC 959 section 3)."""
 
 import contextlib
 import io
@@ -23,25 +23,17 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: Largest listing that is read, in bytes: some 300,000 names of 200 bytes.
-MAX_LISTING = 64 * 1024 * 1024
-
-#: The command is not implemented (RFC 959 section 4.2), not: it was refused in this case.
-UNKNOWN = (500, 501, 502, 504, 522)
-
 
 class TransferConnection(Connection):
     """A `Connection` that can transfer data.
 
-    `epsv` says whether EPSV (RFC 2428) is to be tried before PASV, `mlsd` the same for MLSD
-    (RFC 3659) before NLST; both become False when the server does not know the command, and the
-    caller keeps them for the next connection.
+    `epsv` says whether EPSV (RFC 2428) is to be tried before PASV; it becomes False when the server
+    does not know the command, and the caller keeps that for the next connection.
     """
 
-    def __init__(self, settings, *, deadline=None, context=None, epsv=True, mlsd=True):
+    def __init__(self, settings, *, deadline=None, context=None, epsv=True):
         super().__init__(settings, deadline=deadline, context=context)
         self.epsv = epsv
-        self.mlsd = mlsd
 
     def upload(self, name, source, *, began):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
@@ -138,62 +130,6 @@ class TransferConnection(Connection):
         sink = io.BytesIO()
         found = self.download(name, sink, limit=limit)
         return None if found is None else sink.getvalue()
-
-    def list_names(self, *, inside=''):
-        """Return the set of names in the directory, or in the one `inside` of it.
-
-        MLSD, or NLST where that is not known; never with an argument, which servers take for a
-        pattern or an option.  After CWD has succeeded, 450 and 550 say that it is empty.
-        """
-        if not inside:
-            return self._list_names()
-        self.command('CWD', inside)
-        try:
-            found = self._list_names()
-            self.command('CDUP')
-            return found
-        except BaseException:
-            self.drop()  # rather a new connection than one in the wrong directory
-            raise
-
-    def list_facts(self):
-        """See `ISession.facts`."""
-        return {fact.name: (fact.size, fact.modified) for fact in self._list()}
-
-    def _list_names(self):
-        return {fact.name for fact in self._list()}
-
-    def _list(self):
-        """Return what is in the directory: a list of `wire.Fact`."""
-        if self.mlsd:
-            try:
-                lines = self._listing('MLSD')
-            except PermanentError as error:
-                if error.code not in UNKNOWN:
-                    raise
-                self.mlsd = False
-            else:
-                facts = (wire.mlsd_entry(line) for line in lines)
-                return [fact for fact in facts if fact and fact.type not in ('cdir', 'pdir')]
-        names = {line.rpartition('/')[2] for line in self._listing('NLST')}
-        return [wire.Fact(name, 'file') for name in names - {'', '.', '..'}]
-
-    def _listing(self, verb):
-        data = self._open_data(verb, absent=(450, 550))
-        if data is None:
-            return []
-        content = bytearray()
-        try:
-            with data:
-                for chunk in self._pieces(data, doing='reading the directory'):
-                    content += chunk
-                    if len(content) > MAX_LISTING:
-                        raise RemoteProtocolError('The directory listing has no end')
-            self._final()
-        except BaseException:
-            self.drop()
-            raise
-        return wire.listing(bytes(content), encoding=self._settings.encoding)
 
     def _pieces(self, data, *, doing):
         """Yield what comes until the end; each `CHUNK` of it must be there within the time-out."""

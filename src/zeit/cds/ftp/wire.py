@@ -165,15 +165,29 @@ def time_value(text):
 
 
 class Fact(NamedTuple):
-    """One entry of a machine-readable listing: its name and type (`file`, `dir`, ...).
-
-    `size` in bytes and `modified` (aware datetime, UTC) are None where the server does not tell.
-    """
+    """One entry of a machine-readable listing: its name, and what the server tells about it."""
 
     name: str
-    type: str
-    size: int | None = None
-    modified: datetime.datetime | None = None
+    values: dict
+
+    @property
+    def type(self):
+        """`file`, `dir`, `cdir`, ..."""
+        return self.values.get('type', 'file')
+
+    @property
+    def size(self):
+        """Its length in bytes, or None."""
+        digits = self.values.get('size', '')
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
+
+    @property
+    def modified(self):
+        """When it was changed, as an aware datetime, UTC, or None."""
+        try:
+            return time_value(self.values.get('modify', ''))
+        except RemoteProtocolError:
+            return None
 
 
 def mlsd_entry(line):
@@ -184,14 +198,7 @@ def mlsd_entry(line):
     facts, space, name = line.partition(' ')
     if not space or not name:
         return None
-    values = dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact)
-    digits = values.get('size', '')
-    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
-    try:
-        modified = time_value(values.get('modify', ''))
-    except RemoteProtocolError:
-        modified = None
-    return Fact(name, values.get('type', 'file'), number, modified)
+    return Fact(name, dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact))
 
 
 def listing(data, *, encoding='utf-8'):
