@@ -9,8 +9,8 @@ WIRE = (
     (
         'the final reply ignored',
         TRANSFERS,
-        'return sent, self._final().reply',
-        'return sent, self._answer().reply',
+        '            return self._final().reply\n',
+        '            return self._answer().reply\n',
     ),
     (
         'an upload that fails here ends in order, as if it were complete',
@@ -27,8 +27,8 @@ WIRE = (
     (
         'RNTO after a refused RNFR',
         PROTOCOL,
-        'self._renaming = verdict == MORE',
-        'self._renaming = True',
+        "command.argument if verdict == MORE else ''",
+        'command.argument',
     ),
     (
         'a late 226 taken for the answer to another command',
@@ -39,16 +39,8 @@ WIRE = (
     (
         'a connection used again after an error',
         TRANSFERS,
-        'raise ReplyLost(sent=sent, cause=error) from error\n'
-        '        except BaseException:\n'
-        '            self.drop()\n',
-        'raise ReplyLost(sent=sent, cause=error) from error\n        except BaseException:\n',
-    ),
-    (
-        'the address of PASV trusted',
-        TRANSFERS,
-        "            port = wire.pasv_address(self.command('PASV').reply)[1]\n",
-        "            host, port = wire.pasv_address(self.command('PASV').reply)\n",
+        '            self.drop()\n            start.failed(error)\n',
+        '            start.failed(error)\n',
     ),
     (
         'the password in the log',

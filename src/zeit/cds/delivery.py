@@ -9,11 +9,11 @@ from zeit.cds import names
 from zeit.cds.errors import (
     LOST,
     Error,
-    FileError,
     PermanentError,
     ReplyLost,
     ServerError,
     SizeMismatch,
+    SourceChanged,
     TargetExists,
 )
 from zeit.cds.exposed import Standing
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 #: An upload that has begun can end so only when the server is storing; with all other errors it may
 #: not have come to STOR.
-_AFTER_THE_START = (ServerError, FileError)
+_AFTER_THE_START = (ServerError, SizeMismatch, SourceChanged)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,12 +73,17 @@ class Courier:
         self._ledger = ledger
         self._number = 0
         self._standing = Standing(session)
+        self._more = False
 
     def __repr__(self):
         return f'<Courier {self._token}, {self._number} sent>'
 
-    def attempt(self, job, source):
-        """Deliver the open `source` as `job.name`; return the `IOutcome`."""
+    def attempt(self, job, source, *, more=False):
+        """Deliver the open `source` as `job.name`; return the `IOutcome`.
+
+        `more` says that another file follows.
+        """
+        self._more = more
         try:
             return Outcome(job=job, source=source, reply=self._deliver(job.name, source))
         except Error as error:
@@ -170,8 +175,13 @@ class Courier:
                 hint='It changed while it was sent; the next run sends it again.',
             )
         if self._delivery.size_check:
-            self._session.compare(name, sent)
+            self._session.compare(name, sent, ask=self._question())
         return reply
+
+    def _question(self):
+        if self._delivery.temporary:
+            return 'size_before_rename'
+        return 'size_before_transfer' if self._more else 'size'
 
     def _publish(self, temporary, name, size):
         """Give a complete upload its real name."""
@@ -234,7 +244,7 @@ class Courier:
     def _rename_for_sure(self, temporary, name, size):
         """Rename; where the answer is lost, find out whether it happened."""
         try:
-            self._session.rename(temporary, name)
+            self._session.rename(temporary, name, more=self._more)
         except LOST as error:
             if error.while_connecting:
                 raise

@@ -12,6 +12,7 @@ from zeit.cds.errors import (
     DeadlinePassed,
     Error,
     FileError,
+    Interrupted,
     NameRefused,
     ServerError,
     ServerFull,
@@ -167,6 +168,8 @@ class _Export:
                 self._settle(outcome)
                 if self.exchange.is_late():
                     self.plan.stop(DeadlinePassed('The time of this run is used up'))
+                if options.interrupted():
+                    self.plan.stop(Interrupted('The run was asked to end; the next one goes on'))
                 if self.plan.stopped is None:
                     lock.watch()
         finally:

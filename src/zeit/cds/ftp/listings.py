@@ -13,15 +13,7 @@ UNKNOWN = (500, 501, 502, 504, 522)
 
 
 class ListingConnection(TransferConnection):
-    """A `TransferConnection` that can look into directories.
-
-    `mlsd` says whether MLSD is to be tried before NLST; it becomes False when the server does not
-    know the command, and the caller keeps that for the next connection.
-    """
-
-    def __init__(self, settings, *, mlsd=True, **options):
-        super().__init__(settings, **options)
-        self.mlsd = mlsd
+    """A `TransferConnection` that can look into directories."""
 
     def list_names(self, *, inside=''):
         """Return the set of names in the directory, or in the one `inside` of it.
@@ -49,13 +41,13 @@ class ListingConnection(TransferConnection):
 
     def _list(self):
         """Return what is in the directory: a list of `wire.Fact`."""
-        if self.mlsd:
+        if self.ways.mlsd:
             try:
                 lines = self._listing('MLSD')
             except PermanentError as error:
                 if error.code not in UNKNOWN:
                     raise
-                self.mlsd = False
+                self.ways.mlsd = False
             else:
                 facts = (wire.mlsd_entry(line) for line in lines)
                 return [fact for fact in facts if fact and fact.type not in ('cdir', 'pdir')]

@@ -72,9 +72,9 @@ class SecureStream(Stream):
         """The newest session that the server offered to resume, so far."""
         return self._sock.session or self._session
 
-    def _read(self):
+    def _read(self, size):
         try:
-            return self._sock.recv(RECORD)
+            return self._sock.recv(size)
         except ssl.SSLWantReadError:
             # Also after what is no data: in TLS 1.3 tickets come when they like.
             raise BlockingIOError from None
@@ -96,7 +96,7 @@ class SecureStream(Stream):
         try:
             self._sock.settimeout(0)
             with contextlib.suppress(BlockingIOError):
-                self._read()  # what has come are tickets, the newest of which is of use later
+                self._read(RECORD)  # what has come are tickets, the newest of which is of use later
             self._session = self._sock.session
             while not self._say_goodbye():
                 self._wait_for_room(until)

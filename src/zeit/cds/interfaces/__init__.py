@@ -44,6 +44,7 @@ from zeit.cds.interfaces.exchange import (
     IFileExported,
     IReport,
     IResult,
+    IWakeUp,
 )
 from zeit.cds.interfaces.spool import (
     IEntry,
@@ -76,6 +77,7 @@ __all__ = [
     'IExchangeEvent',
     'IFileExported',
     'IExchangeFinished',
+    'IWakeUp',
     'IProductConfiguration',
     'IContentFinder',
     'IDeliverable',

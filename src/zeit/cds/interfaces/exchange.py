@@ -16,6 +16,19 @@ class IExporter(Interface):
         """
 
 
+class IWakeUp(Interface):
+    """Lets exporters run soon: a utility with the name of an exporter, or without one for all.
+
+    It is asked for each file that is put into an exporter's spool.
+    """
+
+    def wake(name):
+        """Let the exporter `name` run; return at once, without waiting for it.
+
+        To wake it twice is as good as once.  What it raises is logged.
+        """
+
+
 class IReport(Interface):
     """What happened to every file of one run."""
 

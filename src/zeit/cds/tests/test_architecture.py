@@ -37,28 +37,39 @@ ALLOWED = {
     'journal': 'jsonlog names',
     'parking': 'errors files names text',
     'unpublished': 'files interfaces text',
-    'spool': 'errors interfaces entries files journal names parking runlock text unpublished',
+    'wake': 'interfaces report text',
+    'spool': (
+        'errors interfaces entries files journal names parking runlock text unpublished wake'
+    ),
     'ledger': 'interfaces',
     # the other side
-    'ftp.stream': 'errors',
+    'ftp.deadline': 'errors',
+    'ftp.resolver': 'errors ftp.deadline',
+    'ftp.stream': 'errors ftp.deadline ftp.resolver',
     'ftp.tls': 'errors text',
-    'ftp.secure': 'errors ftp.stream ftp.tls',
+    'ftp.secure': 'errors ftp.deadline ftp.stream ftp.tls',
     'ftp.settings': 'ftp.tls',
-    'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.secure ftp.settings ftp.wire',
-    'ftp.transfers': 'errors text ftp.protocol ftp.stream ftp.wire ftp.connection',
+    'ftp.connection': 'errors text ftp.deadline ftp.protocol ftp.stream ftp.secure ftp.settings '
+    'ftp.wire',
+    'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
+    'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
     'ftp.listings': 'errors ftp.transfers ftp.wire',
     'exposed': 'errors names text',
     'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
-    'session': 'errors interfaces delivery holder names plan text ftp.stream ftp.listings',
+    'session': 'errors interfaces delivery holder names plan text '
+    'ftp.deadline ftp.listings ftp.passive',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
-    'publish': 'errors interfaces report text',
+    'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan report text',
+    # what calls it again and again
+    'pace': 'errors',
+    'thread': 'errors interfaces pace plan text',
 }
 
 #: The edge may import everything, and nothing imports it.

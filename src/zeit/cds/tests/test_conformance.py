@@ -28,6 +28,7 @@ from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.thread import ExporterThread
 from zeit.cds.zcml import ConfiguredExporter
 
 
@@ -109,6 +110,7 @@ class ConformanceTests(unittest.TestCase):
             spool.unpublished.content()[0],
             FilePut(spool=spool, name='a.xml'),
             OfAnIntegrator(),
+            ExporterThread('articles'),
             FileExported(spool=spool, target=target, result=result),
             ExchangeFinished(spool=spool, target=target, report=report),
         ]
