@@ -54,9 +54,7 @@ def cds_import(*arguments, **named):
 
     The name is there because buildouts refer to it.
     """
-    print(
-        'cds-import: The import comes with a later release; nothing was done.', file=sys.stderr
-    )
+    print('cds-import: The import comes with a later release; nothing was done.', file=sys.stderr)
     return errors.USAGE
 
 

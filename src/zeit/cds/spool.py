@@ -23,6 +23,7 @@ from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
+from zeit.cds.wake import announce
 
 
 PRIVATE = '.cds'
@@ -243,6 +244,7 @@ class Spool:
                 os.unlink(draft)
                 raise
             files.sync_directories(self._in('new'), self._in('tmp'))
+        announce(self, name=name)
 
     # Looking only
 

@@ -57,7 +57,8 @@ class ISpool(Interface):
         """Put a new file into `new/` under `name`: complete or not at all, durable on return.
 
         `data` is bytes or a binary file, read to its end.  A file of the same name that still
-        waits is replaced (a correction).  Needs no active run.  Raises `NameRefused`.
+        waits is replaced (a correction).  Needs no active run.  Sends `IFilePut`, raises
+        `NameRefused`.
         """
 
     def status():

@@ -300,9 +300,7 @@ class Failures(ServerCase):
         with unittest.mock.patch.object(self, 'environ', environ):
             outcome = self.export(terminal=True)
         first, *others = outcome.err.splitlines()
-        self.assertEqual(
-            "zeit-cds: warning: Cannot access CDS FTP server as 'write'", first
-        )
+        self.assertEqual("zeit-cds: warning: Cannot access CDS FTP server as 'write'", first)
         self.assertIn('  ' + 'w' * 100, others)
         self.assertLessEqual(max(len(line) for line in others if 'ww' not in line), 60)
         joined = ' '.join(line.strip() for line in outcome.err.splitlines())
