@@ -179,9 +179,9 @@ class Courier:
         return reply
 
     def _question(self):
-        if self._delivery.temporary:
-            return 'size_before_rename'
-        return 'size_before_transfer' if self._more else 'size'
+        if not self._delivery.temporary:
+            return 'size_before_transfer' if self._more else 'size'
+        return 'size_before_rename'
 
     def _publish(self, temporary, name, size):
         """Give a complete upload its real name."""

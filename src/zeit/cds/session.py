@@ -173,7 +173,7 @@ class FTPSession:
     def store(self, name, data):
         """See `ISession`."""
         try:
-            sent, _ = self.upload(name, io.BytesIO(data))
+            sent, _ = self.upload(name, io.BytesIO(data), early=False)
         except ReplyLost as error:
             if not self._delivery.size_check:
                 raise
@@ -181,12 +181,12 @@ class FTPSession:
         if self._delivery.size_check:
             self.compare(name, sent)
 
-    def upload(self, name, source, *, began=lambda name: None):
+    def upload(self, name, source, *, began=lambda name: None, early=True):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
 
-        `began(name)` is called when the server has started to store.
+        `began(name)` is called when the server has started to store.  `early`: see there.
         """
-        return self._call('upload', name, source, began=began)
+        return self._call('upload', name, source, began=began, early=early)
 
     def compare(self, name, sent, *, ask='size'):
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.

@@ -27,8 +27,10 @@ class SecureStream(Stream):
     `resumed` tells whether the handshake resumed a session.
     """
 
-    def __init__(self, sock, *, timeout, deadline):
-        super().__init__(sock, timeout=timeout, deadline=deadline)
+    def __init__(self, stream, sock):
+        # Not asked of the socket, which may have been reset since.
+        self.peer = stream.peer
+        self._sock, self._timeout, self._deadline = sock, stream._timeout, stream._deadline
         self.resumed = sock.session_reused
         self._session = None
         self._finished = False
@@ -52,7 +54,7 @@ class SecureStream(Stream):
         try:
             sock.settimeout(deadline.within(timeout))
             sock.do_handshake()
-            made = cls(sock, timeout=stream._timeout, deadline=deadline)
+            made = cls(stream, sock)
         except OSError as error:
             sock.close()
             if isinstance(error, ssl.SSLError):

@@ -33,19 +33,19 @@ REASON = 5
 class TransferConnection(PassiveConnection):
     """A `Connection` that can transfer data."""
 
-    def upload(self, name, source, *, began):
+    def upload(self, name, source, *, began, early=True):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
 
         `began(name)` is called when the server may have started to store, which is when STOR was
         sent and not refused: from then on there may be something under that name, and what was
-        there before may be gone.
+        there before may be gone.  `early` allows to send STOR while the data connection is made.
 
         A local error, also one that `source` raises, resets the data connection so that the
         server cannot take the part for the whole.  After any error the connection is dropped.
         Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         start = Start(self, 'STOR', name, began=began)
-        early = self.proven and self.ways.early
+        early = early and self.proven and self.ways.early
         try:
             data = self._dial(wait=not early)
             try:
