@@ -8,8 +8,8 @@ DELIVERIES = (
     (
         'the temporary name left out',
         DELIVERY,
-        '        if not self._delivery.temporary:\n',
-        '        if self._delivery.temporary:\n',
+        '        if not self._delivery.temporary:\n            return self._deliver_exposed',
+        '        if self._delivery.temporary:\n            return self._deliver_exposed',
     ),
     (
         'a file that is refused stops the others',
