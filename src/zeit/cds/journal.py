@@ -19,6 +19,7 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     abandoned   an upload of NAME whose end is not known any more, or does not matter
     failed      the server refused NAME, in the version VERSION
     parked, retried    NAME was put away, was brought back
+    totals      how much there was before this file began: see `zeit.cds.totals`
 
 A file that was copied, with the spool around it, has other inodes than its first line says: its
 tokens belong to the original, and nothing is adopted from it.
@@ -27,6 +28,7 @@ tokens belong to the original, and nothing is adopted from it.
 import logging
 
 from zeit.cds import jsonlog, names
+from zeit.cds.totals import Totals
 
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class Journal:
         self._asides = {}
         self._exposed = {}
         self._failures = {}
+        self._totals = Totals()
 
     def __repr__(self):
         return f'<Journal in {self._log!r}>'
@@ -76,6 +79,7 @@ class Journal:
         self._learn(self._log.append(kind, **fields))
 
     def _learn(self, entry):
+        self._totals.learn(entry)
         learn = getattr(self, f'_learn_{entry.get("kind")}', None)
         if learn is not None:
             try:
@@ -84,6 +88,7 @@ class Journal:
                 log.warning('An entry of the journal is damaged and left out: %s', entry)
 
     def _unfinished(self):
+        yield self._totals.entry
         tokens = [*self._tokens][-TOKENS:]
         tokens += [token for token in self._open if token not in tokens]
         for token in tokens:
@@ -235,6 +240,18 @@ class Journal:
         self._failures.pop(entry['name'], None)
 
     _learn_retried = _learn_parked
+
+
+def totals(directory):
+    """Return the `Totals` of the journal in `directory`; needs no lock.  Raises OSError."""
+    # Without its file, a new journal begins at this moment: then the one before has the totals.
+    for kept in (0, 1):
+        found = Totals()
+        for entry in jsonlog.entries(directory, kept=kept):
+            found.learn(entry)
+        if found != Totals():
+            break
+    return found
 
 
 def receipts(directory, name):

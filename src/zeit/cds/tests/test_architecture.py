@@ -35,13 +35,16 @@ ALLOWED = {
     'runlock': 'errors text',
     'entries': 'interfaces',
     'jsonlog': 'errors files text',
-    'journal': 'jsonlog names',
+    'totals': '',
+    'runs': 'errors',
+    'journal': 'jsonlog names totals',
     'parking': 'errors files names text',
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
     'spool': (
         'errors interfaces entries files journal names parking runlock text unpublished wake'
     ),
+    'statistics': 'errors journal runlock runs text totals',
     'ledger': 'interfaces',
     # the other side
     'ftp.deadline': 'errors',
@@ -65,13 +68,15 @@ ALLOWED = {
     'leftovers': 'errors exposed holder lock names text',
     # one run
     'record': 'errors report text',
-    'exchange': 'errors leftovers lock record text',
+    'exchange': 'errors leftovers lock record statistics text',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
     'tasks': 'errors interfaces pace text',
+    'undelivered': 'text',
+    'metrics': 'errors interfaces statistics undelivered',
 }
 
 #: The edge may import everything, and nothing imports it.
