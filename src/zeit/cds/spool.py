@@ -130,7 +130,8 @@ class Spool:
         """Return to `new/` what a killed run took out of it and did not file.
 
         Whether this version was sent is not known; in doubt it is sent again.  Where there is a
-        newer one under its name, that one has replaced it, as it would have in `new/`.
+        newer one under its name, that one has replaced it, as it would have in `new/`; it is filed
+        if the journal knows that it was delivered, and parked otherwise.
         """
         for name in sorted(os.listdir(self._in(FILING))):
             private = self._in(FILING, name)
@@ -140,8 +141,22 @@ class Spool:
             try:
                 files.rename_exclusively(private, self._in('new', name))
             except FileExistsError:
-                self._park(private, name, 'Replaced by a newer version while a run was killed.')
+                if not self._file_delivered(private, name):
+                    self._park(private, name, 'Replaced by a newer version while a run was killed.')
             files.sync_directories(self._in('new'), self._in(FILING))
+
+    def _file_delivered(self, private, name):
+        """File what was delivered, as far as the journal knows; return whether it was."""
+        # Only what has got its name on the server is taken out of new/ with its upload still noted.
+        known = self.journal.digests(name)
+        if not known:
+            return False
+        with files.Source(private) as source:
+            if source.digest() not in known:
+                return False
+            source.sync()
+        files.move(private, self._in('cur'), name)
+        return True
 
     # What waits
 
