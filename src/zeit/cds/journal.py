@@ -16,6 +16,10 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     tidied      it does not stand there any more, or is complete
     delivered   NAME is complete on TARGET and filed: the receipt
     abandoned   an upload of NAME whose end is not known any more, or does not matter
+    fetched     NAME of TARGET is complete in tmp/ as TEMPORARY, and gets the name FILED_AS in new/
+    dropped     it does not get there; its temporary is going to be deleted
+    received    it is there: the receipt; REMOVED tells whether it is gone from TARGET, too
+    removed     what was fetched as NAME is not on TARGET any more
     failed      the server refused NAME, in the version VERSION
     parked, retried    NAME was put away, was brought back
 
@@ -51,6 +55,7 @@ class Journal:
         #: Entries by (target, name); (version, number) by name.
         self._uploads = {}
         self._asides = {}
+        self._arrivals = {}
         self._failures = {}
 
     def __repr__(self):
@@ -91,6 +96,7 @@ class Journal:
                 yield {'kind': 'clean', 'token': token}
         yield from self._uploads.values()
         yield from self._asides.values()
+        yield from self._arrivals.values()
         for name, (version, number) in self._failures.items():
             yield {'kind': 'failed', 'name': name, 'version': version, 'number': number}
 
@@ -115,6 +121,10 @@ class Journal:
     def tokens(self, target):
         """Return the set of tokens that were ever ours on `target`, as far as is remembered."""
         return {token for token, where in self._tokens.items() if where == target}
+
+    def knows(self, token):
+        """Return whether `token` was ever ours, on whichever target."""
+        return token in self._tokens
 
     def open_tokens(self, target):
         """Return those of them, in the order of time, that may have left something there."""
@@ -188,6 +198,63 @@ class Journal:
     def _learn_abandoned(self, entry):
         self._uploads.pop((entry['target'], entry['name']), None)
 
+    # Imports
+
+    def fetched(self, *, target, name, temporary, size, sha256, modified, filed_as):
+        """Remember that all of a file of `target` is in `tmp/`, and gets into `new/` next.
+
+        `modified` is the time of the server's file, in its words, '' if it is not known.
+        """
+        self._note(
+            'fetched',
+            target=target,
+            name=name,
+            temporary=temporary,
+            size=size,
+            sha256=sha256,
+            modified=modified,
+            filed_as=filed_as,
+        )
+
+    def _learn_fetched(self, entry):
+        for key in ('temporary', 'size', 'sha256', 'modified', 'filed_as'):
+            entry[key]
+        self._arrivals[entry['target'], entry['name']] = entry
+
+    def received(self, *, target, name, removed):
+        """Write the receipt of what was `fetched`; `removed`: it is gone from `target` already."""
+        entry = self._arrivals[target, name]
+        known = {key: entry[key] for key in ('size', 'sha256', 'filed_as')}
+        self._note('received', target=target, name=name, removed=removed, **known)
+
+    def _learn_received(self, entry):
+        key = entry['target'], entry['name']
+        if entry['removed']:
+            self._arrivals.pop(key, None)
+        elif key in self._arrivals:
+            self._arrivals[key] = {**self._arrivals[key], 'moved': True}
+
+    def removed(self, *, target, name):
+        """Remember that a file that was imported is not on `target` any more."""
+        self._note('removed', target=target, name=name)
+
+    def dropped(self, *, target, name):
+        """Remember that a file that was fetched does not get into `new/`."""
+        self._note('dropped', target=target, name=name)
+
+    def _learn_removed(self, entry):
+        self._arrivals.pop((entry['target'], entry['name']), None)
+
+    _learn_dropped = _learn_removed
+
+    def arrivals(self):
+        """Return the open entries of imports from all targets, a list.
+
+        What was fetched may be in `tmp/` or in `new/`; it is in `new/` where 'moved' is in the
+        entry.  In both cases it may still be on the server.
+        """
+        return list(self._arrivals.values())
+
     # Failures
 
     def failed(self, *, name, version, reason):
@@ -216,7 +283,10 @@ class Journal:
 
 
 def receipts(directory, name):
-    """Yield the receipts of all deliveries of `name`, oldest first: dictionaries, as written."""
+    """Yield the receipts of `name`, oldest first: dictionaries, as written.
+
+    Their kind is 'delivered', of a file that was sent, or 'received', of one that came in.
+    """
     for entry in jsonlog.entries(directory):
-        if entry.get('kind') == 'delivered' and entry.get('name') == name:
+        if entry.get('kind') in ('delivered', 'received') and entry.get('name') == name:
             yield entry

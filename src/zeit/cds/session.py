@@ -15,6 +15,7 @@ from zeit.cds.errors import (
     ServerError,
     SizeMismatch,
 )
+from zeit.cds.ftp import wire
 from zeit.cds.ftp.stream import Deadline
 from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.holder import is_file
@@ -153,6 +154,10 @@ class FTPSession:
     def names(self, *, inside=''):
         """See `ISession`."""
         return self._ask('list_names', inside=inside)
+
+    def files(self):
+        """See `ISession`."""
+        return wire.files(self._ask('list_facts'), directory=self._settings.directory)
 
     def size(self, name):
         """See `ISession`."""

@@ -157,18 +157,20 @@ class TransferConnection(Connection):
             raise
 
     def _list_names(self):
+        facts = [fact for fact in self.list_facts() if fact.type not in ('cdir', 'pdir')]
+        names = {f.name if f.type else f.name.rpartition('/')[2] for f in facts}
+        return names - {'', '.', '..'}
+
+    def list_facts(self):
+        """Return what is in the directory, a list of `wire.Fact`, names as the server sent them."""
         if self.mlsd:
             try:
-                lines = self._listing('MLSD')
+                return [fact for fact in map(wire.mlsd_entry, self._listing('MLSD')) if fact]
             except PermanentError as error:
                 if error.code not in UNKNOWN:
                     raise
                 self.mlsd = False
-            else:
-                facts = (wire.mlsd_entry(line) for line in lines)
-                return {f.name for f in facts if f and f.type not in ('cdir', 'pdir')}
-        names = {line.rpartition('/')[2] for line in self._listing('NLST')}
-        return names - {'', '.', '..'}
+        return [wire.Fact(line, '') for line in self._listing('NLST')]
 
     def _listing(self, verb):
         data = self._open_data(verb, absent=(450, 550))

@@ -165,7 +165,7 @@ def time_value(text):
 
 
 class Fact(NamedTuple):
-    """One entry of a machine-readable listing: its name and type (`file`, `dir`, ...)."""
+    """One entry of a listing: its name and type (`file`, `dir`, ...; '' where it is not known)."""
 
     name: str
     type: str
@@ -181,6 +181,21 @@ def mlsd_entry(line):
         return None
     values = dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact)
     return Fact(name, values.get('type', 'file'))
+
+
+def files(facts, *, directory='/'):
+    """Return the names of what may be files, a sorted list of str, exactly as the server has them.
+
+    What it calls a directory is left out.  Before the names of NLST there may be the path of the
+    listed `directory`, or `./`; any other path is left for the caller to refuse.
+    """
+    found = {fact.name for fact in facts if fact.type and not fact.type.endswith('dir')}
+    prefixes = './', directory.rstrip('/') + '/'
+    for fact in facts:
+        if not fact.type:
+            prefix = next((each for each in prefixes if fact.name.startswith(each)), '')
+            found.add(fact.name[len(prefix) :])
+    return sorted(found - {'', '.', '..'})
 
 
 def listing(data, *, encoding='utf-8'):

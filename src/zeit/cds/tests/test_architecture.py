@@ -36,8 +36,10 @@ ALLOWED = {
     'jsonlog': 'errors files text',
     'journal': 'jsonlog names',
     'parking': 'errors files names text',
-    'spool': 'errors interfaces entries files journal names parking runlock text',
+    'incoming': 'errors files interfaces text',
+    'spool': 'errors interfaces entries files incoming journal names parking runlock text',
     'ledger': 'interfaces',
+    'arrivals': 'files',
     # the other side
     'ftp.stream': 'errors',
     'ftp.tls': 'errors text',
@@ -47,14 +49,20 @@ ALLOWED = {
     'ftp.transfers': 'errors text ftp.protocol ftp.stream ftp.wire ftp.connection',
     'delivery': 'errors interfaces names plan text',
     'holder': 'errors names text',
-    'session': 'errors interfaces delivery holder names plan text ftp.stream ftp.transfers',
+    'session': 'errors interfaces delivery holder names plan text '
+    'ftp.wire ftp.stream ftp.transfers',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors holder lock names text',
+    'offered': 'names',
+    'fetching': 'errors text',
+    'clearance': 'arrivals errors text',
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
     'exporter': 'errors exchange interfaces ledger names plan report text',
+    'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
+    'report text',
 }
 
 #: The edge may import everything, and nothing imports it.
