@@ -54,16 +54,22 @@ setup(
         'demo': ['pyftpdlib >= 2'],
         'metrics': ['prometheus_client'],
         'test': [
+            'celery',
+            'gunicorn',
             'hypothesis',
+            'inotify_simple >= 2',
+            'opentelemetry-api',
+            'prometheus_client',
             'pyftpdlib >= 2',
             'PyOpenSSL',
+            'redis',
             'trustme',
             'zope.security',
             'zope.testrunner',
         ],
         'transaction': ['transaction'],
-        # zeit.cds.watch needs nothing but the core; the name is kept for deployments.
-        'watch': [],
+        # Where it is missing, `zeit-cds watch` looks into the spool at intervals.
+        'watch': ['inotify_simple >= 2'],
     },
     entry_points={
         'console_scripts': [

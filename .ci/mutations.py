@@ -123,8 +123,8 @@ HEART = (
     (
         'the final reply ignored',
         TRANSFERS,
-        'return sent, self._final().reply',
-        'return sent, self._answer().reply',
+        'return self._final().reply',
+        'return self._answer().reply',
     ),
     (
         'an upload that fails here ends in order, as if it were complete',
@@ -132,13 +132,11 @@ HEART = (
         '            except BaseException:\n'
         '                data.abort()\n'
         '                raise\n'
-        '            try:\n'
-        '                return sent',
+        '            with data:\n',
         '            except BaseException:\n'
         '                data.close()\n'
         '                raise\n'
-        '            try:\n'
-        '                return sent',
+        '            with data:\n',
     ),
     (
         'RNTO without RNFR',
@@ -149,8 +147,8 @@ HEART = (
     (
         'RNTO after a refused RNFR',
         PROTOCOL,
-        'self._renaming = verdict == MORE',
-        'self._renaming = True',
+        "self._renaming = command.argument if verdict == MORE else ''",
+        'self._renaming = command.argument',
     ),
     (
         'a late 226 taken for the answer to another command',
@@ -161,16 +159,8 @@ HEART = (
     (
         'a connection used again after an error',
         TRANSFERS,
-        'raise ReplyLost(sent=sent, cause=error) from error\n'
-        '        except BaseException:\n'
-        '            self.drop()\n',
-        'raise ReplyLost(sent=sent, cause=error) from error\n        except BaseException:\n',
-    ),
-    (
-        'the address of PASV trusted',
-        TRANSFERS,
-        "            port = wire.pasv_address(self.command('PASV').reply)[1]\n",
-        "            host, port = wire.pasv_address(self.command('PASV').reply)\n",
+        '        except BaseException as error:\n            self.drop()\n',
+        '        except BaseException as error:\n',
     ),
     (
         'the lock of somebody else deleted',

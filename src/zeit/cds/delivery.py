@@ -63,12 +63,17 @@ class Courier:
         self._token = token
         self._ledger = ledger
         self._number = 0
+        self._more = False
 
     def __repr__(self):
         return f'<Courier {self._token}, {self._number} sent>'
 
-    def attempt(self, job, source):
-        """Deliver the open `source` as `job.name`; return the `IOutcome`."""
+    def attempt(self, job, source, *, more=False):
+        """Deliver the open `source` as `job.name`; return the `IOutcome`.
+
+        `more` says that another file follows.
+        """
+        self._more = more
         try:
             return Outcome(job=job, source=source, reply=self._deliver(job.name, source))
         except Error as error:
@@ -131,8 +136,13 @@ class Courier:
                 hint='It changed while it was sent; the next run sends it again.',
             )
         if self._delivery.size_check:
-            self._session.compare(name, sent)
+            self._session.compare(name, sent, ask=self._question())
         return reply
+
+    def _question(self):
+        if not self._delivery.temporary:
+            return 'size_before_transfer' if self._more else 'size'
+        return 'size_before_rename'
 
     def _publish(self, temporary, name, size):
         """Give a complete upload its real name."""
@@ -194,7 +204,7 @@ class Courier:
     def _rename_for_sure(self, temporary, name, size):
         """Rename; where the answer is lost, find out whether it happened."""
         try:
-            self._session.rename(temporary, name)
+            self._session.rename(temporary, name, more=self._more)
         except LOST as error:
             if error.while_connecting:
                 raise

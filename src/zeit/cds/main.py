@@ -87,6 +87,8 @@ def _run(factory, store_dir, hostname, port, user, password, ftp_dir, logfile):
         except ConfigurationError as error:
             log.error('Exiting with exception:', exc_info=error)
             return error.exit_code
+        # The lines of a run are fixed from INFO on.
+        target.warn_of_clear_text(level=logging.DEBUG)
         return factory(Spool(store_dir), target).run_once().exit_code
 
 

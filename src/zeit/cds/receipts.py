@@ -3,8 +3,11 @@
 import datetime
 import json
 
+import zope.component
+
 from zeit.cds import journal
 from zeit.cds.errors import FileError, SpoolError
+from zeit.cds.interfaces import IPublisher
 from zeit.cds.text import local_time, plural, printable
 
 
@@ -98,20 +101,28 @@ def _object(place, receipt):
     }
 
 
-# Parked files
+# What was put away, or never got in
 
 
 def bring_back(names, places):
     """Yield (name, spool's path, error) for each of `names` in each spool where it is parked.
 
-    `error` is None if it waits in `new/` again.  A name that is parked nowhere has the path None.
-    Raises `SpoolError`, `SpoolBusy`.
+    A name may also be the id of content that the application failed to put into a spool; that is
+    tried again.  `error` is None if it waits in `new/`.  A name that is known nowhere has the path
+    None.  Raises `SpoolError`, `SpoolBusy`.
     """
-    parked = [(place.spool, dict(place.spool.status().parked)) for place in places]
+    found = [(place, place.spool.status()) for place in places]
     for name in dict.fromkeys(names):
-        spools = [spool for spool, known in parked if name in known]
-        if not spools:
+        spools = [place.spool for place, status in found if name in dict(status.parked)]
+        failed = [
+            place.spool.path
+            for place, status in found
+            if name in [failure.unique_id for failure in status.unpublished]
+        ]
+        if not spools and not failed:
             yield name, None, _not_parked(name)
+        if failed:
+            yield name, failed[0], _publish_again(name)
         for spool in spools:
             with spool.run():
                 error = _retry(spool, name)
@@ -124,6 +135,21 @@ def _retry(spool, name):
     except FileError as error:
         return error
     return None
+
+
+def _publish_again(unique_id):
+    publisher = zope.component.queryUtility(IPublisher)
+    if publisher is None:
+        return _unpublished(unique_id, 'the application that knows it is not there')
+    errors = [error for _, _, error in publisher.retry(unique_id) if error is not None]
+    return _unpublished(unique_id, str(errors[0])) if errors else None
+
+
+def _unpublished(unique_id, reason):
+    return FileError(
+        f'{printable(unique_id)} could not be put into new/: {printable(reason, limit=500)}',
+        hint='Name a ZCML file with the application around it, or let that try again.',
+    )
 
 
 def _not_parked(name):

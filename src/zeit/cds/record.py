@@ -4,7 +4,7 @@ import logging
 
 import zope.event
 
-from zeit.cds.errors import Locked, SpoolBusy, SpoolError
+from zeit.cds.errors import Interrupted, Locked, SpoolBusy, SpoolError
 from zeit.cds.report import ExchangeFinished, Report, Result
 from zeit.cds.text import plural, printable
 
@@ -83,7 +83,7 @@ class Record:
             log.debug('%s', error.holder)
         elif isinstance(error, Locked):
             log.warning("The lock '%s' was taken over. %s", error.name, error.holder)
-        elif isinstance(error, SpoolBusy):
+        elif isinstance(error, (SpoolBusy, Interrupted)):
             log.warning('%s', error.message)
         elif error.while_connecting:
             log.error('Could not connect to CDS FTP server.')
@@ -93,7 +93,7 @@ class Record:
     def finish(self):
         """Say how it ended, to the log and to the subscribers."""
         report = self.report
-        if isinstance(report.error, (Locked, SpoolBusy)):
+        if isinstance(report.error, (Interrupted, Locked, SpoolBusy)):
             log.warning('Exiting.')
         elif report.error is not None:
             log.error('Exiting with exception:', exc_info=report.error)

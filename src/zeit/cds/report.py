@@ -6,7 +6,14 @@ import types
 import zope.interface
 
 from zeit.cds import errors
-from zeit.cds.interfaces import IExchangeFinished, IFileExported, IFileImported, IReport, IResult
+from zeit.cds.interfaces import (
+    IExchangeFinished,
+    IFileExported,
+    IFileImported,
+    IFilePut,
+    IReport,
+    IResult,
+)
 
 
 #: A file's exit code by its status.
@@ -100,3 +107,12 @@ class ExchangeFinished(_ExchangeEvent):
     """See `IExchangeFinished`."""
 
     report: Report
+
+
+@zope.interface.implementer(IFilePut)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FilePut:
+    """See `IFilePut`."""
+
+    spool: object
+    name: str

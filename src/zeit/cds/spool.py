@@ -22,10 +22,13 @@ from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
 from zeit.cds.text import printable
+from zeit.cds.unpublished import Unpublished
+from zeit.cds.wake import announce
 
 
 PRIVATE = '.cds'
 FILING = os.path.join(PRIVATE, 'filing')
+UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
 
 
 @zope.interface.implementer(ISpoolStatus)
@@ -39,6 +42,7 @@ class SpoolStatus:
     delivered: int
     last_delivered: tuple | None
     parked: list
+    unpublished: list
     active: str
 
 
@@ -49,6 +53,7 @@ class Spool:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self.journal = None
+        self.unpublished = Unpublished(self._in(UNPUBLISHED), like=self.path)
         self._parking = Parking(self.path, drafts=FILING)
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
 
@@ -264,6 +269,7 @@ class Spool:
                 os.unlink(draft)
                 raise
             files.sync_directories(self._in('new'), self._in('tmp'))
+        announce(self, name=name)
 
     # Looking only
 
@@ -282,5 +288,6 @@ class Spool:
                 delivered=delivered,
                 last_delivered=newest,
                 parked=self._parking.content(),
+                unpublished=self.unpublished.content(),
                 active=RunLock(self._in(PRIVATE, 'lock'), like=self.path).holder(),
             )

@@ -109,6 +109,13 @@ def _spool(found, now):
             _line('', f'{printable(name)}: {printable(reason) or "no reason is known"}')
             for name, reason in found.parked
         )
+    if found.unpublished:
+        number = plural(len(found.unpublished), 'publication')
+        yield _line('failed', f'{number} that could not be put into new, tried again:')
+        for each in found.unpublished:
+            since, times = age(now - each.since), plural(each.attempts, 'time')
+            yield _line('', f'{printable(each.unique_id)} for {since}, {times}:')
+            yield _line('', f'  {printable(each.reason, limit=500)}')
     if found.ignored:
         yield _line('ignored', f'{len(found.ignored)} in new, never sent:')
         yield from (_line('', f'{printable(name)} {reason}') for name, reason in found.ignored)
@@ -179,6 +186,15 @@ def _spool_object(found, now):
             'newest': newest and {'name': newest[0], 'filed': _utc(newest[1])},
         },
         'parked': [{'name': name, 'reason': reason} for name, reason in found.parked],
+        'unpublished': [
+            {
+                'id': each.unique_id,
+                'reason': each.reason,
+                'attempts': each.attempts,
+                'since': _utc(each.since),
+            }
+            for each in found.unpublished
+        ],
         'ignored': [{'name': name, 'reason': reason} for name, reason in found.ignored],
         'active': found.active or None,
     }

@@ -32,7 +32,15 @@ used instead.  `zeit.cds.testing` has a target in memory that passes the same te
 thing.  Errors are those of `zeit.cds.errors`.
 """
 
-from zeit.cds.interfaces.application import IProductConfiguration
+from zeit.cds.interfaces.application import (
+    IContentFinder,
+    IDeliverable,
+    IFailure,
+    IFilePut,
+    IProductConfiguration,
+    IPublisher,
+    IUnpublished,
+)
 from zeit.cds.interfaces.exchange import (
     IExchangeEvent,
     IExchangeFinished,
@@ -40,8 +48,10 @@ from zeit.cds.interfaces.exchange import (
     IFileExported,
     IFileImported,
     IImporter,
+    IProgress,
     IReport,
     IResult,
+    IWakeUp,
 )
 from zeit.cds.interfaces.spool import (
     IEntry,
@@ -72,11 +82,19 @@ __all__ = [
     'IOutcome',
     'IExporter',
     'IImporter',
+    'IProgress',
     'IReport',
     'IResult',
     'IExchangeEvent',
     'IFileExported',
     'IFileImported',
     'IExchangeFinished',
+    'IWakeUp',
     'IProductConfiguration',
+    'IContentFinder',
+    'IDeliverable',
+    'IPublisher',
+    'IUnpublished',
+    'IFailure',
+    'IFilePut',
 ]

@@ -1,6 +1,6 @@
 """What connects us with the application around us: its settings, its publications."""
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 
 class IProductConfiguration(Interface):
@@ -12,3 +12,76 @@ class IProductConfiguration(Interface):
 
     def __call__(package, key):
         """Return the value (str), or None if there is none."""
+
+
+class IDeliverable(Interface):
+    """Content as a file; the one adapter that an integrator writes for each type of content.
+
+    It is registered with the name of the spool that the file goes into: for two partners there are
+    two adapters.  It may also return None in place of itself, which means: it shall not go.
+    """
+
+    name = Attribute('The name of the file')
+    wanted = Attribute('Whether it shall go (bool); the rest is used only if it shall')
+
+    def open():
+        """Return its content: a binary file, which is read to its end and closed."""
+
+
+class IPublisher(Interface):
+    """Puts content that was published into spools, as the adapters to `IDeliverable` want it."""
+
+    def publish(content):
+        """Put `content` into the spool of each of its adapters; return the names of the files.
+
+        Raises nothing: what fails is logged with the id of the content, `uniqueId`, and kept with
+        the spool until it works.
+        """
+
+    def retry(unique_id=None):
+        """Try again what was kept; return a list of (id, name of the spool, error or None).
+
+        With `unique_id` only this content.  The content is found by `IContentFinder`, so it has to
+        happen inside of the application.  Raises nothing.
+        """
+
+
+class IContentFinder(Interface):
+    """Finds content of the application; the utility without a name is used."""
+
+    def __call__(unique_id):
+        """Return the content with this id.  Raises TypeError or LookupError, if there is none."""
+
+
+class IUnpublished(Interface):
+    """What should have been put into a spool, and was not."""
+
+    def add(unique_id, reason):
+        """Remember one more failure of the content with this id; return how many there were."""
+
+    def forget(unique_id):
+        """Forget about it; return whether it was known."""
+
+    def content():
+        """Return a list of `IFailure`, the oldest first."""
+
+
+class IFailure(Interface):
+    """One content that should have been put into a spool."""
+
+    unique_id = Attribute('Its id in the application')
+    reason = Attribute('Why it failed the last time, one line')
+    attempts = Attribute('How often it has failed')
+    since = Attribute('When it failed first: seconds since the epoch (float)')
+
+
+class IFilePut(Interface):
+    """An event: a file was put into a spool, where it waits now.
+
+    Who wants to deliver at once subscribes to it, or registers an `IWakeUp`.  Sent by `ISpool.put`
+    and by what puts files in transactions; not by a program that moves a file into `new/` by
+    itself.  A subscriber that raises is logged and changes nothing.
+    """
+
+    spool = Attribute('The `ISpool`')
+    name = Attribute('The name of the file')

@@ -8,6 +8,7 @@ class ISpool(Interface):
 
     path = Attribute('The directory (`pathlib.Path`) with `tmp/`, `new/` and `cur/`')
     journal = Attribute('What it remembers (a `zeit.cds.journal.Journal`), during a run')
+    unpublished = Attribute('What the application failed to put into it: an `IUnpublished`')
 
     def run():
         """Return a context manager: inside it, this process is the only run on this spool.
@@ -56,7 +57,8 @@ class ISpool(Interface):
         """Put a new file into `new/` under `name`: complete or not at all, durable on return.
 
         `data` is bytes or a binary file, read to its end.  A file of the same name that still
-        waits is replaced (a correction).  Needs no active run.  Raises `NameRefused`.
+        waits is replaced (a correction).  Needs no active run.  Sends `IFilePut`, raises
+        `NameRefused`.
         """
 
     def receive(name, *, temporary):
@@ -135,4 +137,5 @@ class ISpoolStatus(Interface):
     delivered = Attribute('The number of files in `cur/`')
     last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
     parked = Attribute('(name, reason) of each file in `parked/`')
+    unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
     active = Attribute('Which run is active, in words; empty if none is')

@@ -125,6 +125,9 @@ class IPlan(Interface):
     def next():
         """Return the next job, or None when there is none (left) to do."""
 
+    def waiting(most):
+        """Return how many jobs there are to come; more than `most` are not counted."""
+
 
 class IOutcome(Interface):
     """How one attempt to deliver one job ended."""

@@ -26,6 +26,7 @@ ALLOWED = {
     'ftp': '',
     'ftp.wire': 'errors text',
     # decisions, without input and output
+    'progress': 'interfaces',
     'report': 'errors interfaces',
     'plan': 'errors interfaces',
     'ftp.protocol': 'errors ftp.wire',
@@ -37,20 +38,27 @@ ALLOWED = {
     'journal': 'jsonlog names',
     'parking': 'errors files names text',
     'incoming': 'errors files interfaces text',
-    'spool': 'errors interfaces entries files incoming journal names parking runlock text',
+    'unpublished': 'files interfaces text',
+    'wake': 'interfaces report text',
+    'spool': 'errors interfaces entries files incoming journal names parking runlock text '
+    'unpublished wake',
     'ledger': 'interfaces',
     'arrivals': 'files',
     # the other side
-    'ftp.stream': 'errors',
+    'ftp.deadline': 'errors',
+    'ftp.resolver': 'errors ftp.deadline',
+    'ftp.stream': 'errors ftp.deadline ftp.resolver',
     'ftp.tls': 'errors text',
-    'ftp.secure': 'errors ftp.stream ftp.tls',
+    'ftp.secure': 'errors ftp.deadline ftp.stream ftp.tls',
     'ftp.settings': 'ftp.tls',
-    'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.secure ftp.settings ftp.wire',
-    'ftp.transfers': 'errors text ftp.protocol ftp.stream ftp.wire ftp.connection',
+    'ftp.connection': 'errors text ftp.deadline ftp.protocol ftp.stream ftp.secure ftp.settings '
+    'ftp.wire',
+    'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
+    'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
     'delivery': 'errors interfaces names plan text',
     'holder': 'errors names text',
     'session': 'errors interfaces delivery holder names plan text '
-    'ftp.wire ftp.stream ftp.transfers',
+    'ftp.wire ftp.deadline ftp.passive ftp.transfers',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors holder lock names text',
@@ -60,20 +68,25 @@ ALLOWED = {
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
-    'exporter': 'errors exchange interfaces ledger names plan report text',
+    'publish': 'errors interfaces text',
+    'exporter': 'errors exchange interfaces ledger names plan progress report text',
     'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
     'report text',
+    # what calls it again and again
+    'pace': 'errors',
+    'thread': 'errors interfaces pace plan text',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'fields', 'product'),
+    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'bar', 'product'),
     *(
         'cli',
         'commands',
         'choice',
         'console',
         'options',
+        'options_target',
         'signals',
         'status',
         'demo',

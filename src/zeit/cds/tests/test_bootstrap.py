@@ -359,4 +359,4 @@ class PinsTest(unittest.TestCase):
         versions = module.pins(str(ROOT))
         self.assertLessEqual({'ruff', 'zc.buildout', *module.BUILDERS}, set(versions))
         for name, version in versions.items():
-            self.assertRegex(version, r'^[0-9]+(\.[0-9]+)+$', name)
+            self.assertRegex(version, r'^[0-9]+(\.[0-9]+)+(\.post[0-9]+)?$', name)

@@ -1,17 +1,20 @@
 """Everything that claims one of our interfaces has what the interface says."""
 
 import ast
+import io
 import pathlib
 import tempfile
 import unittest
 
 import zope.component.testing
+import zope.interface
 from zope.interface import providedBy
 from zope.interface.interface import InterfaceClass
 from zope.interface.verify import verifyObject
 
 import zeit.cds
 from zeit.cds import interfaces
+from zeit.cds.bar import Bar
 from zeit.cds.delivery import NoLedger
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.settings import Settings
@@ -20,12 +23,15 @@ from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.ledger import Ledger
 from zeit.cds.plan import Job, Outcome, Plan
 from zeit.cds.product import AppSetup
-from zeit.cds.report import ExchangeFinished, FileExported, FileImported, Report, Result
+from zeit.cds.progress import NoProgress, WatchedSource
+from zeit.cds.publish import Publisher
+from zeit.cds.report import ExchangeFinished, FileExported, FileImported, FilePut, Report, Result
 from zeit.cds.session import FTPSession
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.thread import ExporterThread
 from zeit.cds.zcml import ConfiguredExporter
 
 
@@ -50,6 +56,20 @@ def is_implementer(decorator):
     return isinstance(decorator, ast.Call) and 'implementer' in ast.dump(decorator.func)
 
 
+@zope.interface.implementer(interfaces.IContentFinder, interfaces.IDeliverable)
+class OfAnIntegrator:
+    """What only others provide, so that the interfaces can be fulfilled."""
+
+    name = 'a.xml'
+    wanted = True
+
+    def __call__(self, unique_id):
+        raise LookupError(unique_id)
+
+    def open(self):
+        return io.BytesIO()
+
+
 class ConformanceTests(unittest.TestCase):
     layer = layers.QUIET
 
@@ -66,6 +86,7 @@ class ConformanceTests(unittest.TestCase):
         zope.component.provideUtility(target, ITarget, name='t')
         self.enterContext(spool.run())
         spool.put('a.xml', b'<a />')
+        spool.unpublished.add('http://xml.zeit.de/a', 'The disk is full.')
         ((entry,), _) = spool.pending()
         result, report = Result(name='a.xml', status='delivered'), Report()
         job = Job(name='a.xml', size=5, open=lambda: spool.open(entry))
@@ -87,8 +108,19 @@ class ConformanceTests(unittest.TestCase):
             AppSetup(),
             Plan([job]),
             Outcome(job=job),
+            NoProgress(),
+            Bar(io.StringIO()),
+            WatchedSource(
+                self.enterContext(spool.open(entry)), name=entry.name, progress=NoProgress()
+            ),
             result,
             report,
+            Publisher(),
+            spool.unpublished,
+            spool.unpublished.content()[0],
+            FilePut(spool=spool, name='a.xml'),
+            OfAnIntegrator(),
+            ExporterThread('articles'),
             FileExported(spool=spool, target=target, result=result),
             FileImported(spool=spool, target=target, result=result),
             ExchangeFinished(spool=spool, target=target, report=report),

@@ -212,7 +212,7 @@ class NoNetworkTest(MainCase, unittest.TestCase):
         ):
             with (
                 self.subTest(errors),
-                mock.patch('zeit.cds.ftp.stream._resolve', return_value=errors),
+                mock.patch('zeit.cds.ftp.stream.resolve', return_value=errors),
                 mock.patch('zeit.cds.ftp.stream._dial', side_effect=errors),
                 self.assertRaises(FTPOSError) as caught,
             ):

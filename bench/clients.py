@@ -1,0 +1,273 @@
+"""Who takes part: how each client is called to send the files of one directory."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+#: The command that people use, with its start and its imports.
+ZEIT_CDS = HERE.parent / 'bin' / 'zeit-cds'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a client is to do: all files of `source` go to the server's `/`.
+
+    For zeit.cds `source` is the directory `new` of a spool.  `work` is an empty directory that the
+    client may use, `certificate` the file of the server's authority, None without TLS.
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str
+    source: pathlib.Path
+    work: pathlib.Path
+    connections: int = 1
+    certificate: pathlib.Path | None = None
+    max_files: int | None = None
+
+
+class Client:
+    """One client.
+
+    `name` is what the table calls it, `parallel` says whether it can use several connections,
+    `secure` whether it can do TLS here.
+    """
+
+    name = None
+    parallel = False
+    secure = False
+    ours = False
+
+    def version(self):
+        """Return the version in one word, or '' if the program is not here."""
+        raise NotImplementedError
+
+    def command(self, job):
+        """Return the words to execute; may write files into `job.work`."""
+        raise NotImplementedError
+
+    def environment(self, job):
+        """Return the whole environment: none of this machine's settings."""
+        return {'PATH': os.environ['PATH'], 'HOME': str(job.work), 'LC_ALL': 'C.UTF-8'}
+
+    def takes(self, job):
+        """Tell whether it can do this job."""
+        enough = self.parallel or job.connections == 1
+        return enough and (self.secure or job.certificate is None)
+
+
+class ZeitCDS(Client):
+    """This package: the command of a person, with the given options of `export`."""
+
+    parallel = secure = ours = True
+
+    def __init__(self, name, *options):
+        self.name = name
+        self._options = options
+
+    def version(self):
+        done = subprocess.run([ZEIT_CDS, '--version'], capture_output=True, text=True, timeout=60)
+        return done.stdout.split()[-1] if done.returncode == 0 else ''
+
+    def takes(self, job):
+        """See `Client`."""
+        options = _options()
+        return ('--connections' in options or job.connections == 1) and (
+            '--tls' in options or job.certificate is None
+        )
+
+    def command(self, job):
+        """See `Client`."""
+        options = [*self._options, '--deadline=0', f'--spool={job.source.parent}']
+        if '--connections' in _options():
+            options.append(f'--connections={job.connections}')
+        if job.max_files:
+            options.append(f'--max-files={job.max_files}')
+        if job.certificate:
+            options += ['--tls=explicit', f'--ca-file={job.certificate}']
+        return [ZEIT_CDS, 'export', *options, f'ftp://{job.user}@{job.host}:{job.port}/']
+
+    def environment(self, job):
+        """See `Client`."""
+        return {**super().environment(job), 'ZEIT_CDS_PASSWORD': job.password}
+
+
+class Lftp(Client):
+    """lftp's `mirror -R`, as it comes; `settings` are words of its `set`."""
+
+    parallel = secure = True
+
+    def __init__(self, name, *settings):
+        self.name = name
+        self._settings = settings
+
+    def version(self):
+        """See `Client`."""
+        return _first_version('lftp', '--version')
+
+    def command(self, job):
+        """See `Client`."""
+        settings = [
+            'net:max-retries 2',
+            'net:timeout 20',
+            f'ftp:ssl-allow {"yes" if job.certificate else "no"}',
+            *self._settings,
+        ]
+        if job.certificate:
+            settings += [
+                'ftp:ssl-force yes',
+                'ftp:ssl-protect-data yes',
+                f'ssl:ca-file {job.certificate}',
+            ]
+        script = job.work / 'lftp.script'
+        script.write_text(
+            ''.join(f'set {setting}\n' for setting in settings)
+            + f'open -u {job.user},{job.password} -p {job.port} {job.host}\n'
+            + f'mirror -R --parallel={job.connections} {job.source} /\n'
+        )
+        return ['lftp', '-f', script]
+
+
+class Rclone(Client):
+    """rclone's `copy`."""
+
+    name = 'rclone'
+    parallel = True
+
+    def version(self):
+        """See `Client`."""
+        return _first_version('rclone', 'version')
+
+    def command(self, job):
+        """See `Client`."""
+        return [
+            'rclone',
+            'copy',
+            '--config=',
+            f'--transfers={job.connections}',
+            job.source,
+            ':ftp:/',
+        ]
+
+    def environment(self, job):
+        """See `Client`."""
+        return {
+            **super().environment(job),
+            'RCLONE_FTP_HOST': job.host,
+            'RCLONE_FTP_PORT': str(job.port),
+            'RCLONE_FTP_USER': job.user,
+            'RCLONE_FTP_PASS': _obscured(job.password),
+        }
+
+
+class NcFTPPut(Client):
+    """ncftpput of a whole directory."""
+
+    name = 'ncftpput'
+
+    def version(self):
+        """See `Client`."""
+        return _first_version('ncftpput')
+
+    def command(self, job):
+        """See `Client`."""
+        login = job.work / 'ncftpput.login'
+        login.write_text(f'host {job.host}\nuser {job.user}\npass {job.password}\n')
+        words = ['-f', login, '-P', str(job.port), '-V', '-R', '/', f'{job.source}/']
+        return ['ncftpput', *words]
+
+
+class Curl(Client):
+    """curl with one `-T` for each file."""
+
+    name = 'curl'
+    parallel = True
+
+    def version(self):
+        """See `Client`."""
+        return _first_version('curl', '--version')
+
+    def command(self, job):
+        """See `Client`."""
+        lines = [f'user = "{job.user}:{job.password}"', 'globoff', 'silent', 'show-error']
+        if job.connections > 1:
+            lines += ['parallel', 'parallel-immediate', f'parallel-max = {job.connections}']
+        for name in sorted(os.listdir(job.source)):
+            lines.append(f'upload-file = "{job.source}/{name}"')
+            lines.append(f'url = "ftp://{job.host}:{job.port}/{name}"')
+        config = job.work / 'curl.config'
+        config.write_text('\n'.join(lines) + '\n')
+        return ['curl', '--disable', '--config', config]
+
+
+class Ftplib(Client):
+    """The loop that everybody writes first, with Python's ftplib."""
+
+    name = 'ftplib'
+
+    def version(self):
+        """See `Client`."""
+        return '{}.{}.{}'.format(*sys.version_info)
+
+    def command(self, job):
+        """See `Client`."""
+        return [
+            sys.executable, '-I', '-S', HERE / 'ftplib_loop.py', job.host, str(job.port), job.user,
+            job.source,
+        ]  # fmt: skip
+
+    def environment(self, job):
+        """See `Client`."""
+        return {**super().environment(job), 'PASSWORD': job.password}
+
+
+#: All of them, in the order of the tables.
+CLIENTS = {
+    client.name: client
+    for client in (
+        ZeitCDS('zeit.cds'),
+        ZeitCDS('zeit.cds, temporary="no"', '--no-temporary'),
+        Lftp('lftp'),
+        Lftp('lftp, temporary files', 'xfer:use-temp-file yes'),
+        Rclone(),
+        NcFTPPut(),
+        Curl(),
+        Ftplib(),
+    )
+}
+
+
+@functools.cache
+def _options():
+    """Return the options that this checkout's `zeit-cds export` has."""
+    done = subprocess.run(
+        [ZEIT_CDS, 'export', '--help'], capture_output=True, text=True, timeout=60
+    )
+    return frozenset(re.findall(r'--[a-z-]+', done.stdout))
+
+
+@functools.cache
+def _obscured(password):
+    done = subprocess.run(
+        ['rclone', 'obscure', '-'], input=password, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+@functools.cache
+def _first_version(program, *words):
+    """Return the first number with dots that `program` says, '' if it is not installed."""
+    if shutil.which(program) is None:
+        return ''
+    done = subprocess.run([program, *words], capture_output=True, text=True, timeout=60)
+    found = re.search(r'\d+(\.\d+)+', done.stdout + done.stderr)
+    return found[0] if found else 'unknown'

@@ -1,0 +1,89 @@
+"""Results, and what follows from several of them."""
+
+import dataclasses
+import json
+import random
+import statistics
+
+
+#: Samples with replacement that the interval comes from.
+RESAMPLES = 2000
+
+#: Fewer rounds than this say nothing about their own spread.
+ENOUGH = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """One run of one client, or why it failed (`error`).
+
+    `round_trips` and `fsyncs` are per file; `until_first`: seconds from the start of the program
+    to the STOR of the first article.
+    """
+
+    row: str
+    server: str
+    client: str
+    turn: int
+    seconds: float = 0
+    cpu: float = 0
+    peak: int = 0
+    round_trips: float | None = None
+    commands: float | None = None
+    per_file: float | None = None
+    fsyncs: float | None = None
+    until_first: float | None = None
+    error: str = ''
+
+
+def dump(result):
+    """Return a result as a line of JSON."""
+    return json.dumps(dataclasses.asdict(result))
+
+
+def load(lines):
+    """Return the results of such lines; of a row that was measured again all count."""
+    return [Result(**json.loads(line)) for line in lines if line.startswith('{"row"')]
+
+
+def select(results, row, server, client=None):
+    """Return the good results of a row on a server, for one client if it is named."""
+    return [
+        r
+        for r in results
+        if (r.row, r.server) == (row, server) and client in (None, r.client) and not r.error
+    ]
+
+
+def median(results, name):
+    """Return the median of what the results have as `name`, None if that is nothing."""
+    values = [value for r in results if (value := getattr(r, name)) is not None]
+    return statistics.median(values) if values else None
+
+
+def ratios(results, row, server, *, ours, peer):
+    """Return peer's seconds / our seconds for each round in which both arrived."""
+    mine = {r.turn: r.seconds for r in select(results, row, server, ours)}
+    theirs = {r.turn: r.seconds for r in select(results, row, server, peer)}
+    return [theirs[turn] / mine[turn] for turn in sorted(mine.keys() & theirs.keys())]
+
+
+def interval(values):
+    """Return the bootstrap interval (95 %) of the median of `values`; None for too few."""
+    if len(values) < ENOUGH:
+        return None
+    chance = random.Random(0)  # the same figures give the same interval
+    medians = sorted(
+        statistics.median(chance.choices(values, k=len(values))) for _ in range(RESAMPLES)
+    )
+    return medians[int(RESAMPLES * 0.025)], medians[int(RESAMPLES * 0.975) - 1]
+
+
+def fastest(results, row, server, *, except_for):
+    """Return the name of the client with the least median of seconds, '' if there is none."""
+    names = {r.client for r in select(results, row, server)} - set(except_for)
+    return min(
+        sorted(names),
+        key=lambda name: median(select(results, row, server, name), 'seconds'),
+        default='',
+    )

@@ -1,0 +1,178 @@
+"""The command `bin/bench`."""
+
+import argparse
+import contextlib
+import pathlib
+import signal
+import sys
+import time
+
+from bench import figures, measure, table, trace
+from bench.clients import CLIENTS
+from bench.figures import Result
+from bench.network import NoNetwork
+from bench.rows import QUICK, ROWS, SERVERS
+from bench.stage import stage
+from zeit.cds.testing.servers import ServerError, ServerUnavailable
+
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+#: Files at both ends of a trace that do not count.
+ENDS = 10
+
+
+def main(arguments=None):
+    """Measure, print, perhaps write; return the exit code: 1 if zeit.cds failed somewhere."""
+    options = _options(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    known = QUICK if options.quick else ROWS
+    rows = [row for row in known if _chosen(row, options)]
+    if options.list:
+        for row in known:
+            print(f'{row.name:15} {row.title}')
+        return 0
+    results = [
+        result for path in options.earlier for result in figures.load(path.read_text().splitlines())
+    ]
+    try:
+        if options.rows or not options.earlier:
+            clients = _present(CLIENTS)
+            _measure(rows, clients, options, results)
+    except KeyboardInterrupt:
+        print('Interrupted.', file=sys.stderr)
+        return 130
+    if options.write:
+        from bench import report
+
+        report.write(results, ROOT / 'docs')
+    return 1 if any(r.error and r.client.startswith('zeit.cds') for r in results) else 0
+
+
+def _options(arguments):
+    parser = argparse.ArgumentParser(
+        prog='bin/bench',
+        description='Measure zeit.cds and the tools that people would take instead, in turn, on'
+        ' the same servers.  As root on Linux.  Without options everything: about two hours.',
+    )
+    parser.add_argument('--quick', action='store_true', help='a minute: only whether it works')
+    parser.add_argument('--list', action='store_true', help='show the rows, measure nothing')
+    parser.add_argument(
+        '--rows', action='append', default=[], metavar='WORD',
+        help='rows whose names begin with this',
+    )  # fmt: skip
+    parser.add_argument('--server', action='append', choices=SERVERS, help='default: both')
+    parser.add_argument('--rounds', type=int, metavar='N', help='default: as in the rows')
+    parser.add_argument(
+        '--disk', type=pathlib.Path, default=pathlib.Path('/var/tmp'), metavar='DIR',
+        help='where the row on a disk has its spool; default: %(default)s',
+    )  # fmt: skip
+    parser.add_argument(
+        '--results', type=pathlib.Path, metavar='FILE', help='append each result as JSON'
+    )
+    parser.add_argument(
+        '--from', dest='earlier', type=pathlib.Path, action='append', default=[], metavar='FILE',
+        help='take results of earlier calls as well; measure only what --rows names',
+    )  # fmt: skip
+    parser.add_argument(
+        '--write', action='store_true', help='write the tables and plots to docs/performance.*'
+    )
+    return parser.parse_args(arguments)
+
+
+def _chosen(row, options):
+    return not options.rows or any(row.name.startswith(word) for word in options.rows)
+
+
+def _terminated(number, frame):
+    raise SystemExit(128 + number)
+
+
+def _present(clients):
+    """Return the clients that are installed; say which ones are not."""
+    found = {}
+    for name, client in clients.items():
+        version = client.version()
+        if version:
+            found[name] = client
+        elif client.ours:
+            raise SystemExit('bin/zeit-cds does not start: run `python3 bootstrap.py` first.')
+        else:
+            print(f'{name} is not installed and does not take part (.ci/peers installs it).')
+    return found
+
+
+def _measure(rows, clients, options, results):
+    """Measure the rows; append to `results` as they come."""
+    for row in rows:
+        for server in row.servers:
+            if options.server and server not in options.server:
+                continue
+            started = time.monotonic()
+            try:
+                for result in measured(row, server, clients, options):
+                    results.append(result)
+                    if options.results:
+                        with options.results.open('a') as file:
+                            print(figures.dump(result), file=file)
+            except (NoNetwork, ServerUnavailable, ServerError) as error:
+                print(f'{row.name} on {server}: {error}\n', flush=True)
+                continue
+            print('\n'.join(table.row_table(row, server, results)), flush=True)
+            print(f'({row.name}: {time.monotonic() - started:.0f} s)\n', flush=True)
+
+
+def measured(row, server, clients, options):
+    """Yield a `Result` for each run of a row on a server."""
+    made = stage(
+        server,
+        number=row.files,
+        size=row.size,
+        rtt=row.rtt,
+        tls=row.tls,
+        spools=options.disk if row.disk else None,
+    )
+    with made as place:
+        able = [
+            clients[name]
+            for name in row.clients
+            if name in clients and place.takes(clients[name], connections=row.connections)
+        ]
+        for turn in range(options.rounds or row.rounds) if able else ():
+            # Each time somebody else is first.
+            for client in able[turn % len(able) :] + able[: turn % len(able)]:
+                told = {'row': row.name, 'server': server, 'client': client.name, 'turn': turn}
+                try:
+                    yield Result(**told, **_one(row, place, client))
+                except measure.Failed as error:
+                    yield Result(**told, error=str(error))
+
+
+def _one(row, place, client):
+    """Let a client run; return the fields of its `Result`."""
+    details = {}
+    if row.traced:
+        run, packets = place.trace(client, connections=row.connections, max_files=row.max_files)
+        first = trace.first_time(packets, b'STOR article')
+        if row.max_files and first:
+            details['until_first'] = first - run.began
+        elif row.rtt:
+            with contextlib.suppress(ValueError):
+                found = trace.steady(
+                    packets, port=place.server.port, rtt=row.rtt,
+                    first=ENDS, last=row.files - ENDS,
+                )  # fmt: skip
+                details.update(
+                    round_trips=found.round_trips,
+                    commands=found.commands,
+                    per_file=found.seconds,
+                )
+    else:
+        run = place.run(client, connections=row.connections, max_files=row.max_files)
+    if row.disk:
+        details['fsyncs'] = place.fsyncs(client, connections=row.connections) / row.files
+    return {'seconds': run.seconds, 'cpu': run.cpu, 'peak': run.peak, **details}
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""What is measured, and what must be reached."""
+
+import dataclasses
+
+
+KIB, MIB = 1024, 1024 * 1024
+
+SAFE = 'zeit.cds'
+DIRECT = 'zeit.cds, temporary="no"'
+OURS = (SAFE, DIRECT)
+PEERS = ('lftp', 'lftp, temporary files', 'rclone', 'ncftpput', 'curl', 'ftplib')
+SERVERS = ('vsftpd', 'Pure-FTPd')
+
+#: Round trip time of the rows with a delay, in seconds.
+RTT = 0.02
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Goal:
+    """`peer` must need at least `ratio` times as long as `ours`; '' is the fastest of them."""
+
+    ours: str
+    peer: str
+    ratio: float
+    servers: tuple = SERVERS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measurement on each of `servers`: `rounds` times all `clients` in turn.
+
+    `group` are rows that belong together, in a table or a curve; `x` is a point on the curve.
+    `rtt` in seconds, `size` in bytes; `disk`: spool and journal are on a disk, not in memory, and
+    the fsyncs are counted; `traced`: round trips are counted as well; `max_files`: only so many are
+    sent.
+    """
+
+    name: str
+    group: str
+    files: int
+    size: int = 4 * KIB
+    connections: int = 1
+    rtt: float = 0
+    tls: bool = False
+    disk: bool = False
+    traced: bool = False
+    rounds: int = 3
+    max_files: int | None = None
+    clients: tuple = OURS + PEERS
+    servers: tuple = SERVERS
+    goals: tuple = ()
+    x: float = 0
+
+    @property
+    def title(self):
+        """Say in words what is measured."""
+        unit = (
+            f'{self.size // MIB} MiB' if self.size >= MIB
+            else f'{self.size // KIB} KiB' if self.size >= KIB
+            else f'{self.size} bytes'
+        )  # fmt: skip
+        parts = [
+            f'{self.files:,} file{"s" * (self.files > 1)} of {unit}',
+            f'{self.connections} connection{"s" * (self.connections > 1)}',
+            f'{self.rtt * 1000:g} ms' if self.rtt else 'no delay',
+        ]
+        if self.max_files:
+            parts.insert(1, f'{self.max_files} of them sent')
+        parts += ['TLS'] * self.tls + ['spool on a disk'] * self.disk
+        return ', '.join(parts)
+
+
+def _delay(connections, *, rounds):
+    return Row(
+        name=f'delay-{connections}',
+        group='delay',
+        files=500,
+        connections=connections,
+        rtt=RTT,
+        rounds=rounds,
+        goals=(
+            Goal(ours=SAFE, peer='lftp', ratio=1.25),
+            Goal(ours=SAFE, peer='rclone', ratio=2),
+            Goal(ours=DIRECT, peer='lftp', ratio=1.5, servers=('vsftpd',)),
+            Goal(ours=DIRECT, peer='lftp', ratio=2, servers=('Pure-FTPd',)),
+        ),
+    )
+
+
+def _large(connections):
+    return Row(
+        name=f'large-{connections}',
+        group='large',
+        files=4,
+        size=512 * MIB,
+        connections=connections,
+        rounds=5,
+        goals=(Goal(ours=SAFE, peer='', ratio=0.95),),
+    )
+
+
+ROWS = (
+    Row(
+        name='trips', group='trips', files=60, rtt=RTT, traced=True, rounds=1,
+        clients=OURS + PEERS,
+    ),
+    _delay(1, rounds=1),
+    _delay(4, rounds=3),
+    _delay(8, rounds=3),
+    Row(
+        name='small-4', group='small', files=5000, connections=4, rounds=10,
+        clients=(*OURS, 'lftp', 'lftp, temporary files'),
+        goals=(
+            Goal(ours=DIRECT, peer='lftp', ratio=1),
+            Goal(ours=SAFE, peer='lftp, temporary files', ratio=1),
+        ),
+    ),
+    Row(
+        name='small-1', group='small', files=5000, rounds=10, clients=(*OURS, 'ftplib'),
+        goals=(
+            Goal(ours=DIRECT, peer='ftplib', ratio=1.4, servers=('Pure-FTPd',)),
+            Goal(ours=DIRECT, peer='ftplib', ratio=0.95, servers=('vsftpd',)),
+        ),
+    ),
+    _large(1),
+    _large(4),
+    Row(name='disk', group='disk', files=500, connections=4, rounds=3, disk=True, clients=OURS),
+    Row(
+        name='tls', group='tls', files=500, connections=8, rtt=RTT, tls=True, rounds=3,
+        clients=(*OURS, 'lftp'), goals=(Goal(ours=SAFE, peer='lftp', ratio=1.2),),
+    ),
+    Row(name='1GiB', group='memory', files=1, size=1024 * MIB, rounds=1, clients=(SAFE, 'lftp')),
+    Row(
+        name='waiting', group='memory', files=100_000, size=100, max_files=1, traced=True, rounds=1,
+        clients=(SAFE,),
+    ),
+    *(
+        Row(
+            name=f'count-{number}', group='count', files=number, size=100, connections=4,
+            rounds=1, clients=OURS, servers=('Pure-FTPd',), x=number,
+        )
+        for number in (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+    ),
+    *(
+        Row(
+            name=f'latency-{ms}', group='latency', files=100, connections=4, rtt=ms / 1000,
+            rounds=1, clients=(*OURS, 'lftp', 'rclone', 'curl'), servers=('Pure-FTPd',), x=ms,
+        )
+        for ms in (1, 5, 10, 20, 50, 100)
+    ),
+)  # fmt: skip
+
+#: The same in little: whether all of it works, not how fast anything is.
+QUICK = tuple(
+    dataclasses.replace(row, rounds=1, goals=(), **changes)
+    for row in ROWS
+    for changes in [
+        {
+            'trips': {'files': 30, 'clients': (*OURS, 'lftp')},
+            'delay-4': {'files': 40},
+            'small-4': {'files': 200},
+            'large-4': {'size': 16 * MIB},
+            'disk': {'files': 50, 'servers': ('vsftpd',)},
+            'waiting': {'files': 2000, 'servers': ('vsftpd',)},
+            'count-100': {},
+            'count-300': {},
+            'latency-5': {'files': 20},
+            'latency-10': {'files': 20},
+        }.get(row.name)
+    ]
+    if changes is not None
+)

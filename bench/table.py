@@ -1,0 +1,115 @@
+"""The figures as text."""
+
+import statistics
+
+from bench import figures
+from bench.rows import DIRECT, OURS, SAFE
+
+
+MIB = 1024 * 1024
+
+
+def row_table(row, server, results):
+    """Return the lines for one row on one server, '' at the end; none if nothing was measured."""
+    if not any((r.row, r.server) == (row.name, server) for r in results):
+        return []
+    rounds = len({r.turn for r in figures.select(results, row.name, server)})
+    title = f'{server}: {row.title}; {rounds} round{"s" * (rounds != 1)}'
+    columns = [column for column in _columns(row) if column.wanted(row, server, results)]
+    lines = [title, '-' * len(title)]
+    lines.append(f'{"":26}' + ''.join(f'{c.title:>{c.width}}' for c in columns))
+    for client in row.clients:
+        found = figures.select(results, row.name, server, client)
+        errors = [
+            r.error
+            for r in results
+            if (r.row, r.server, r.client) == (row.name, server, client) and r.error
+        ]
+        if found:
+            cells = (c.cell(row, server, results, client) for c in columns)
+            lines.append(
+                f'{client:26}'
+                + ''.join(f'{cell:>{c.width}}' for c, cell in zip(columns, cells, strict=True))
+            )
+        lines += [f'{client:26}  {error}' for error in dict.fromkeys(errors)]
+    lines += goals(row, server, results)
+    return [line.rstrip() for line in lines] + ['']
+
+
+def goals(row, server, results):
+    """Return a line for each goal of the row: whether it is reached."""
+    lines = []
+    for goal in row.goals:
+        if server not in goal.servers:
+            continue
+        peer = goal.peer or figures.fastest(results, row.name, server, except_for=OURS)
+        found = figures.ratios(results, row.name, server, ours=goal.ours, peer=peer)
+        if not found:
+            continue
+        value = statistics.median(found)
+        word = 'reached' if value >= goal.ratio else 'NOT reached'
+        lines.append(
+            f'{word}: {goal.ours} is {value:.2f} times as fast as {peer}; {goal.ratio:g} wanted'
+        )
+    return lines
+
+
+class _Column:
+    """The median of one figure."""
+
+    def __init__(self, title, name, form, *, factor=1, width=9):
+        self.title = title
+        self.width = width
+        self._name = name
+        self._form = form
+        self._factor = factor
+
+    def wanted(self, row, server, results):
+        """Tell whether there is anything to show."""
+        return figures.median(figures.select(results, row.name, server), self._name) is not None
+
+    def cell(self, row, server, results, client):
+        """Return the text for one client."""
+        found = figures.median(figures.select(results, row.name, server, client), self._name)
+        return '' if found is None else format(found * self._factor, self._form)
+
+
+class _Ratio:
+    """How many times as long as one of ours a client needs, with the interval."""
+
+    width = 22
+
+    def __init__(self, ours, title):
+        self.title = title
+        self._ours = ours
+
+    def wanted(self, row, server, results):
+        """Tell whether there is anything to compare."""
+        clients = {r.client for r in figures.select(results, row.name, server)}
+        return self._ours in clients and len(clients) > 1
+
+    def cell(self, row, server, results, client):
+        """Return the text for one client."""
+        if client == self._ours:
+            return '1'
+        found = figures.ratios(results, row.name, server, ours=self._ours, peer=client)
+        if not found:
+            return ''
+        spread = figures.interval(found)
+        around = f' [{spread[0]:.2f}, {spread[1]:.2f}]' if spread else ''
+        return f'{statistics.median(found):.2f}{around}'
+
+
+def _columns(row):
+    return [
+        _Column('seconds', 'seconds', '.2f'),
+        _Ratio(SAFE, '/ zeit.cds'),
+        _Ratio(DIRECT, '/ temporary="no"'),
+        _Column('CPU s', 'cpu', '.2f'),
+        _Column('peak MiB', 'peak', '.1f', factor=1 / MIB, width=10),
+        _Column('trips', 'round_trips', '.1f', width=7),
+        _Column('commands', 'commands', '.1f', width=10),
+        _Column('ms/file', 'per_file', '.0f', factor=1000),
+        _Column('fsyncs', 'fsyncs', '.2f'),
+        _Column('first STOR after', 'until_first', '.2f', width=18),
+    ]

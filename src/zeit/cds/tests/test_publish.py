@@ -1,0 +1,386 @@
+"""What is published in zeit.cms goes into a spool, whatever happens never fails the publication."""
+
+import io
+import json
+import os
+import pathlib
+import shutil
+import unittest.mock
+
+import zope.component
+import zope.interface
+from zope.configuration import xmlconfig
+
+from zeit.cds import cli, errors
+from zeit.cds.interfaces import IContentFinder, IDeliverable, IFilePut, IPublisher, ISpool
+from zeit.cds.publish import Publisher
+from zeit.cds.spool import Spool
+from zeit.cds.tests import cms
+from zeit.cds.tests.test_zcml import SPOOL, ZCMLTests
+
+
+UUID = '{urn:uuid:347b85e0-0740-4e52-8f62-3192430b0417}'
+
+
+@zope.interface.implementer(IDeliverable)
+class Deliverable:
+    """What an integrator writes: the adapter for his article."""
+
+    def __init__(self, article):
+        self.article = article
+
+    @property
+    def name(self):
+        return f'{self.article.uuid}.xml'
+
+    @property
+    def wanted(self):
+        return self.article.export_cds
+
+    def open(self):
+        return self.article.open()
+
+
+class PublishTests(ZCMLTests):
+    """zeit.cms and zeit.cds in one application, with a spool `s` and an adapter for it."""
+
+    def setUp(self):
+        super().setUp()
+        self.enterContext(cms.importable(cms.CMS))
+        (self.folder / 'spool').mkdir()
+        self.read('<include package="zeit.cms" />', SPOOL)
+        from zeit.cms.content import Article
+
+        self.adapt(Deliverable, name='s')
+        self.spool = zope.component.getUtility(ISpool, name='s')
+        self.article = Article('politik/a', uuid=UUID)
+
+    def adapt(self, factory, *, name):
+        from zeit.cms.content import Article
+
+        zope.component.provideAdapter(factory, (Article,), IDeliverable, name=name)
+
+    def publish(self, article=None):
+        from zeit.cms.workflow.interfaces import IPublish
+
+        IPublish(article or self.article).publish()
+
+    def fail_once(self):
+        """Publish once, in vain; return the record of the log."""
+        with self.assertLogs('zeit.cds.publish', 'ERROR') as logs:
+            self.publish()
+        return logs.records[-1]
+
+    def waiting(self, folder='spool'):
+        return {p.name: p.read_bytes() for p in (self.folder / folder / 'new').glob('*')}
+
+    @property
+    def unpublished(self):
+        return self.spool.status().unpublished
+
+    def retry(self):
+        return zope.component.getUtility(IPublisher).retry()
+
+
+class SubscriberTests(PublishTests):
+    def test_published_content_waits_in_the_spool_at_once(self):
+        self.publish()
+        self.assertEqual({f'{UUID}.xml': b'<article/>'}, self.waiting())
+        self.assertEqual([], self.unpublished)
+
+    def test_a_correction_replaces_what_waits(self):
+        self.publish()
+        self.article.body = b'<corrected/>'
+        self.publish()
+        self.assertEqual({f'{UUID}.xml': b'<corrected/>'}, self.waiting())
+
+    def test_only_what_somebody_wanted_to_publish(self):
+        from zeit.cms.content import Article
+
+        self.article.dependencies = [Article('b', uuid='{urn:uuid:other}')]
+        self.publish()
+        self.assertEqual([f'{UUID}.xml'], list(self.waiting()))
+
+    def test_not_what_the_adapter_does_not_want(self):
+        self.article.export_cds = False
+        self.publish()
+        self.assertEqual({}, self.waiting())
+
+    def test_not_what_the_adapter_is_none_for(self):
+        self.adapt(lambda article: None, name='s')
+        self.publish()
+        self.assertEqual(({}, []), (self.waiting(), self.unpublished))
+
+    def test_not_what_has_no_adapter(self):
+        from zeit.cms.interfaces import ICMSContent
+
+        other = type('Other', (), {'uniqueId': 'http://xml.zeit.de/other'})()
+        zope.interface.alsoProvides(other, ICMSContent)
+        self.publish(other)
+        self.assertEqual(({}, []), (self.waiting(), self.unpublished))
+
+    def test_each_adapter_has_the_name_of_a_spool(self):
+        (self.folder / 'other').mkdir()
+        zope.component.provideUtility(Spool(self.folder / 'other'), ISpool, name='o')
+        self.adapt(Deliverable, name='o')
+        self.publish()
+        self.assertEqual(self.waiting(), self.waiting('other'))
+        self.assertEqual(1, len(self.waiting('other')))
+
+    def test_an_event_tells_who_wants_to_deliver_at_once(self):
+        told = []
+        zope.component.provideHandler(told.append, (IFilePut,))
+        self.publish()
+        (event,) = told
+        self.assertIs(self.spool, event.spool)
+        self.assertEqual(f'{UUID}.xml', event.name)
+
+    def test_a_subscriber_of_that_which_fails_changes_nothing(self):
+        zope.component.provideHandler(lambda event: 1 / 0, (IFilePut,))
+        with self.assertLogs('zeit.cds.wake', 'ERROR'):
+            self.publish()
+        self.assertEqual((1, []), (len(self.waiting()), self.unpublished))
+
+    def test_the_stream_is_closed(self):
+        stream = io.BytesIO(b'<article/>')
+        with unittest.mock.patch.object(self.article, 'open', lambda: stream):
+            self.publish()
+        self.assertTrue(stream.closed)
+
+    def test_large_content_is_a_stream(self):
+        class Endless(io.RawIOBase):
+            left, largest = 64, 0
+
+            def readable(self):
+                return True
+
+            def readinto(self, buffer):
+                self.largest = max(self.largest, len(buffer))
+                self.left -= 1
+                return len(buffer) if self.left >= 0 else 0
+
+        stream = Endless()
+        with unittest.mock.patch.object(self.article, 'open', lambda: stream):
+            self.publish()
+        self.assertLessEqual(stream.largest, 1024 * 1024)
+        self.assertEqual(64 * stream.largest, len(self.waiting()[f'{UUID}.xml']))
+
+
+class FailureTests(PublishTests):
+    def test_an_adapter_that_raises_does_not_fail_the_publication(self):
+        self.adapt(lambda article: 1 / 0, name='s')
+        record = self.fail_once()
+        self.assertIn('http://xml.zeit.de/politik/a', record.getMessage())
+        self.assertIs(ZeroDivisionError, record.exc_info[0])
+        (failure,) = self.unpublished
+        self.assertEqual('http://xml.zeit.de/politik/a', failure.unique_id)
+        self.assertEqual('ZeroDivisionError: division by zero', failure.reason)
+        self.assertEqual(1, failure.attempts)
+
+    def test_a_broken_stream_leaves_nothing_in_the_spool(self):
+        with unittest.mock.patch.object(self.article, 'open', Broken):
+            self.fail_once()
+        self.assertEqual({}, self.waiting())
+        self.assertEqual([], list((self.folder / 'spool' / 'tmp').iterdir()))
+        (failure,) = self.unpublished
+        self.assertEqual('The content cannot be read: the connector is gone', failure.reason)
+
+    def test_a_name_that_must_not_go_over_the_wire(self):
+        self.article.uuid = '../evil'
+        self.fail_once()
+        self.assertIn('is not the name of a file', self.unpublished[0].reason)
+
+    def test_one_spool_that_fails_does_not_stop_the_other(self):
+        self.adapt(Deliverable, name='a spool that does not exist')
+        self.assertIn('http://xml.zeit.de/politik/a', self.fail_once().getMessage())
+        self.assertEqual(1, len(self.waiting()))
+
+    def test_it_is_counted(self):
+        self.article.uuid = '/'
+        since = None
+        for attempts in (1, 2, 3):
+            self.fail_once()
+            (failure,) = self.unpublished
+            self.assertEqual(attempts, failure.attempts)
+            self.assertEqual(since or failure.since, failure.since)
+            since = failure.since
+
+    def test_the_next_publication_that_works_settles_it(self):
+        self.article.uuid = '/'
+        self.fail_once()
+        self.article.uuid = UUID
+        self.publish()
+        self.assertEqual([], self.unpublished)
+        self.assertEqual([], self.retry())
+
+    def test_what_shall_not_go_any_more_is_settled_as_well(self):
+        self.article.uuid = '/'
+        self.fail_once()
+        self.article.export_cds = False
+        self.publish()
+        self.assertEqual([], self.unpublished)
+
+    def test_a_damaged_record_is_left_out(self):
+        self.article.uuid = '/'
+        self.fail_once()
+        (path,) = (self.folder / 'spool' / '.cds' / 'unpublished').iterdir()
+        path.write_text('{')
+        with self.assertLogs('zeit.cds.unpublished', 'WARNING'):
+            self.assertEqual([], self.unpublished)
+
+
+class Broken(io.RawIOBase):
+    """A stream that ends in the middle."""
+
+    def __init__(self):
+        self.pieces = [b'<art']
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        if not self.pieces:
+            raise OSError('the connector is gone')
+        piece = self.pieces.pop()
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+class RetryTests(PublishTests):
+    def setUp(self):
+        super().setUp()
+        self.article.uuid = '/'
+        self.fail_once()
+
+    def test_it_is_found_by_its_id_and_put_into_its_spool(self):
+        self.article.uuid = UUID
+        self.assertEqual([('http://xml.zeit.de/politik/a', 's', None)], self.retry())
+        self.assertEqual([f'{UUID}.xml'], list(self.waiting()))
+        self.assertEqual([], self.unpublished)
+
+    def test_what_fails_again_is_kept_and_counted(self):
+        with self.assertLogs('zeit.cds.publish', 'WARNING') as logs:
+            ((_, _, error),) = self.retry()
+        self.assertIsInstance(error, errors.NameRefused)
+        self.assertEqual(2, self.unpublished[0].attempts)
+        self.assertIn('Still not exported: http://xml.zeit.de/politik/a', logs.output[0])
+
+    def test_content_that_does_not_exist_any_more_is_kept(self):
+        self.article.delete()
+        with self.assertLogs('zeit.cds.publish', 'WARNING'):
+            ((_, _, error),) = self.retry()
+        self.assertIsInstance(error, TypeError)
+        self.assertEqual(1, len(self.unpublished))
+
+    def test_without_the_application_it_is_kept(self):
+        zope.component.getSiteManager().unregisterUtility(provided=IContentFinder)
+        with self.assertLogs('zeit.cds.publish', 'WARNING'):
+            ((_, _, error),) = self.retry()
+        self.assertIn('Content cannot be found here', str(error))
+        self.assertEqual(1, len(self.unpublished))
+
+    def test_another_process_knows_as_well(self):
+        self.article.uuid = UUID
+        self.assertEqual(1, len(Publisher().retry()))
+        self.assertEqual([], self.retry())
+
+    def test_only_the_one_that_is_meant(self):
+        publisher = zope.component.getUtility(IPublisher)
+        self.assertEqual([], publisher.retry('http://xml.zeit.de/other'))
+        self.article.uuid = UUID
+        self.assertEqual(1, len(publisher.retry('http://xml.zeit.de/politik/a')))
+
+
+class HomelessTests(PublishTests):
+    """The spool itself cannot be used."""
+
+    def setUp(self):
+        super().setUp()
+        shutil.rmtree(self.folder / 'spool')
+
+    def test_it_is_kept_in_memory_until_it_works(self):
+        with self.assertLogs('zeit.cds.publish', 'CRITICAL') as logs:
+            self.publish()
+        self.assertIn('http://xml.zeit.de/politik/a', logs.output[-1])
+        with self.assertLogs('zeit.cds.publish', 'WARNING'):
+            self.assertEqual(1, len(self.retry()))
+        (self.folder / 'spool').mkdir()
+        self.assertEqual([('http://xml.zeit.de/politik/a', 's', None)], self.retry())
+        self.assertEqual([f'{UUID}.xml'], list(self.waiting()))
+        self.assertEqual([], self.retry())
+
+
+class CommandTests(PublishTests):
+    """What the operator sees, and does."""
+
+    def setUp(self):
+        super().setUp()
+        self.article.uuid = '/'
+        self.fail_once()
+        self.zcml = str(self.folder / 'cds.zcml')
+
+    def call(self, *arguments):
+        with (
+            unittest.mock.patch('sys.stdout', new_callable=io.StringIO) as out,
+            unittest.mock.patch('sys.stderr', new_callable=io.StringIO) as err,
+        ):
+            code = cli.main([*arguments])
+        return code, out.getvalue(), err.getvalue()
+
+    def test_status_shows_it(self):
+        code, out, _ = self.call('status', '--spool', str(self.folder / 'spool'))
+        self.assertEqual(0, code)
+        self.assertIn('1 publication that could not be put into new', out)
+        self.assertIn('http://xml.zeit.de/politik/a for 0 s, 1 time:', out)
+        self.assertIn('The name is not the name of a file', out)
+        _, out, _ = self.call('status', '--json', '--spool', str(self.folder / 'spool'))
+        ((failure,),) = [each['unpublished'] for each in json.loads(out)]
+        self.assertEqual(('http://xml.zeit.de/politik/a', 1), (failure['id'], failure['attempts']))
+
+    def test_retry_puts_it_into_the_spool(self):
+        self.article.uuid = UUID
+        code, out, err = self.call('--zcml', self.zcml, 'retry', 'http://xml.zeit.de/politik/a')
+        self.assertEqual((0, ''), (code, err))
+        self.assertIn('waits in', out)
+        self.assertEqual([f'{UUID}.xml'], list(self.waiting()))
+
+    def test_retry_says_why_it_failed_again(self):
+        with self.assertLogs('zeit.cds.publish', 'WARNING'):
+            code, _, err = self.call('--zcml', self.zcml, 'retry', 'http://xml.zeit.de/politik/a')
+        self.assertEqual(1, code)
+        self.assertIn('http://xml.zeit.de/politik/a could not be put into new/', err)
+
+    def test_retry_without_the_application_says_so(self):
+        zope.component.testing.setUp()
+        code, _, err = self.call(
+            'retry', '--spool', str(self.folder / 'spool'), 'http://xml.zeit.de/politik/a'
+        )
+        self.assertEqual(1, code)
+        self.assertIn('the application that knows it is not there', err)
+        self.assertEqual(1, len(self.unpublished))
+
+
+class PermissionTests(PublishTests):
+    def test_what_is_kept_may_be_read_by_whoever_may_read_the_spool(self):
+        os.chmod(self.folder / 'spool', 0o770)
+        self.article.uuid = '/'
+        self.fail_once()
+        for path in (self.folder / 'spool' / '.cds', self.folder / 'spool' / '.cds/unpublished'):
+            self.assertEqual(0o770, pathlib.Path(path).stat().st_mode & 0o777)
+
+
+class WithoutTests(ZCMLTests):
+    def test_nothing_subscribes_without_zeit_cms(self):
+        self.read(SPOOL)
+        handlers = zope.component.getSiteManager().registeredHandlers()
+        self.assertNotIn('zeit.cds.publish', {handler.factory.__module__ for handler in handlers})
+        self.assertIsNone(zope.component.queryUtility(IContentFinder))
+
+    def test_the_include_registers_components_only(self):
+        """Utilities, adapters, subscribers, permissions: no views, and nothing starts."""
+        with cms.importable(cms.CMS):
+            context = xmlconfig.file(self.write(), execute=False)
+            discriminators = [a['discriminator'] for a in context.actions if a['discriminator']]
+        kinds = {each[0] for each in discriminators if isinstance(each, tuple)}
+        known = {'utility', 'adapter', 'protectName', 'permission'}
+        self.assertEqual(set(), {kind for kind in kinds if isinstance(kind, str)} - known)
