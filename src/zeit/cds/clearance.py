@@ -71,7 +71,7 @@ class Clearance:
                 raise
             self._lock.watch()
             # If it was deleted, and only the answer lost, there may be another one by now.
-            if self._fetcher.look(name) == look:
+            if self._fetcher.look(name).agrees(look):
                 self._session.delete(name)
 
     def _is_there(self, name):

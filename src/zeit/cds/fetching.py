@@ -33,11 +33,27 @@ class Look(NamedTuple):
     """What a server says about a file: its length in bytes, its time in ISO 8601, '' if not known.
 
     Without a size there is no such file, or the server does not tell sizes: see `exists`.
+    `listed`: it was in a listing, in which a server's times may be others than in its answers.
     """
 
     size: int | None
     modified: str
     exists: bool = True
+    listed: bool = False
+
+    @classmethod
+    def at(cls, size, modified):
+        """Return the `Look` at what a listing tells; None if that is not enough.
+
+        `modified` is an aware datetime.
+        """
+        if size is None or modified is None:
+            return None
+        return cls(size, modified.isoformat(), listed=True)
+
+    def agrees(self, other):
+        """Return whether `other`, another `Look` at the file, tells the same."""
+        return self[:3] == other[:3]
 
     def age(self, now):
         """Return the file's age in seconds, `now` in seconds since the epoch; None if not known."""
@@ -108,7 +124,7 @@ class Fetcher:
         after = self.look(name)
         if not after.exists:
             raise SourceGone(f'{printable(name)} has disappeared from the server')
-        if after != before:
+        if not after.agrees(before):
             raise StillGrowing('It is being written: it changed while it was fetched')
         if after.size not in (None, incoming.size):
             raise SizeMismatch(

@@ -1,5 +1,6 @@
 """One import: what a partner has left on a target goes into a spool, under the lock `read`."""
 
+import dataclasses
 import logging
 import time
 
@@ -20,7 +21,7 @@ from zeit.cds.errors import (
     SourceGone,
 )
 from zeit.cds.exchange import Exchange
-from zeit.cds.fetching import Fetcher, StillGrowing
+from zeit.cds.fetching import Fetcher, Look, StillGrowing
 from zeit.cds.holder import described, is_file
 from zeit.cds.interfaces import IImporter, ISpool, ITarget
 from zeit.cds.offered import Offered
@@ -112,12 +113,12 @@ class _Import:
         self.fetcher = Fetcher(session, size_check=self.target.size_check)
 
     def _jobs(self, found):
-        """Yield a job for each of the names `found` that is taken, as the work proceeds."""
-        for name in found:
+        """Yield a job for each of the files `found` that is taken, as the work proceeds."""
+        for name, facts in sorted(found.items()):
             if self.offered.is_ignored(name) or self.arrivals.is_settled(name):
                 continue
             try:
-                job = self._job(name)
+                job = self._job(name, Look.at(*facts))
             except (FileError, ServerError) as error:
                 unless_fatal(error)
                 self.record.failed(name, error, size=0)
@@ -125,9 +126,9 @@ class _Import:
             if job is not None:
                 yield job
 
-    def _job(self, name):
+    def _job(self, name, look):
         self._check(name)
-        look = self.fetcher.look(name)
+        look = look or self.fetcher.look(name)
         if not look.exists:
             log.debug('It is no file, or gone: %s', printable(name))
             return None
@@ -232,12 +233,20 @@ class _Import:
             self._take(job, outcome.source)
         elif again:
             log.info('Not yet imported: %s: %s', printable(job.name), printable(error.message))
+        elif isinstance(error, StillGrowing) and job.entry.listed:
+            self._look_again(job)
         elif isinstance(error, StillGrowing):
             self.record.left(job.name, error.message)
         elif isinstance(error, SourceGone):
             self.record.gone(job.name, error)
         else:
             self.record.failed(job.name, error, size=job.size)
+
+    def _look_again(self, job):
+        """Try once more: some servers list times that are not those of their answers to MDTM."""
+        look = self.fetcher.look(job.name)
+        if look.exists:
+            self.plan.insert(dataclasses.replace(job, entry=look, attempt=job.attempt + 1))
 
     def _take(self, job, incoming):
         """Hand over what is complete in `tmp/`, then delete it on the server."""

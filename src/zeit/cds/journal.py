@@ -11,17 +11,16 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     token       TOKEN is about to be used on TARGET
     clean       nothing of TOKEN is left on TARGET
     uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared
-    aside       what stood under NAME is about to be renamed to ASIDE; if both are the same name:
-                is about to be overwritten, and of no use until that is complete
-    tidied      it does not stand there any more, or is complete
+    aside       what stood under NAME is about to be renamed to ASIDE
+    exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands; ends with
+                'uploaded' or 'tidied'
+    tidied      nothing stands aside any more, and no part under its own name
     delivered   NAME is complete on TARGET and filed: the receipt
     abandoned   an upload of NAME whose end is not known any more, or does not matter
-    fetched     NAME of TARGET is complete in tmp/ as TEMPORARY, and gets the name FILED_AS in new/
-    dropped     it does not get there; its temporary is going to be deleted
-    received    it is there: the receipt; REMOVED tells whether it is gone from TARGET, too
-    removed     what was fetched as NAME is not on TARGET any more
     failed      the server refused NAME, in the version VERSION
     parked, retried    NAME was put away, was brought back
+
+What imports write is in `zeit.cds.importlog`.
 
 A file that was copied, with the spool around it, has other inodes than its first line says: its
 tokens belong to the original, and nothing is adopted from it.
@@ -30,6 +29,7 @@ tokens belong to the original, and nothing is adopted from it.
 import logging
 
 from zeit.cds import jsonlog, names
+from zeit.cds.importlog import ImportLog
 
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 TOKENS = 200
 
 
-class Journal:
+class Journal(ImportLog):
     """The journal in `directory`; a context manager.
 
     Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
@@ -48,6 +48,7 @@ class Journal:
     """
 
     def __init__(self, directory, *, limit=jsonlog.LIMIT):
+        super().__init__()
         self._log = jsonlog.JSONLog(directory, limit=limit)
         #: Target by token, in the order of time, and the tokens that may have left something.
         self._tokens = {}
@@ -55,7 +56,7 @@ class Journal:
         #: Entries by (target, name); (version, number) by name.
         self._uploads = {}
         self._asides = {}
-        self._arrivals = {}
+        self._exposed = {}
         self._failures = {}
 
     def __repr__(self):
@@ -96,7 +97,8 @@ class Journal:
                 yield {'kind': 'clean', 'token': token}
         yield from self._uploads.values()
         yield from self._asides.values()
-        yield from self._arrivals.values()
+        yield from self.arrivals()
+        yield from self._exposed.values()
         for name, (version, number) in self._failures.items():
             yield {'kind': 'failed', 'name': name, 'version': version, 'number': number}
 
@@ -152,6 +154,8 @@ class Journal:
         for key in ('temporary', 'size', 'sha256', 'reply'):
             entry[key]  # what cannot be compared later is damaged now
         self._uploads[entry['target'], entry['name']] = entry
+        if not entry['temporary']:
+            self._exposed.pop((entry['target'], entry['name']), None)
 
     def uploads(self, target):
         """Return the entries of uploads to `target`, by name, whose end is not known."""
@@ -164,12 +168,29 @@ class Journal:
     def _learn_aside(self, entry):
         self._asides[entry['target'], entry['name']] = entry
 
+    def exposed(self, *, target, name, size, before):
+        """Remember that `size` bytes are sent as `name` itself, where `before` stands.
+
+        `before` is a value of `zeit.cds.exposed.Standing.look`.
+        """
+        self._note('exposed', target=target, name=name, size=size, before=before)
+
+    def _learn_exposed(self, entry):
+        for key in ('size', 'before'):
+            entry[key]
+        self._exposed[entry['target'], entry['name']] = entry
+
+    def exposures(self, target):
+        """Return the entries of files on `target`, by name, that may be parts."""
+        return {name: entry for (where, name), entry in self._exposed.items() if where == target}
+
     def tidied(self, *, target, name):
-        """Remember that nothing stands aside for `name` any more."""
+        """Remember that nothing stands aside for `name` any more, and it is no part."""
         self._note('tidied', target=target, name=name)
 
     def _learn_tidied(self, entry):
         self._asides.pop((entry['target'], entry['name']), None)
+        self._exposed.pop((entry['target'], entry['name']), None)
 
     def asides(self, target):
         """Return the entries of files on `target` that may stand aside, by name."""
@@ -197,63 +218,6 @@ class Journal:
 
     def _learn_abandoned(self, entry):
         self._uploads.pop((entry['target'], entry['name']), None)
-
-    # Imports
-
-    def fetched(self, *, target, name, temporary, size, sha256, modified, filed_as):
-        """Remember that all of a file of `target` is in `tmp/`, and gets into `new/` next.
-
-        `modified` is the time of the server's file, in its words, '' if it is not known.
-        """
-        self._note(
-            'fetched',
-            target=target,
-            name=name,
-            temporary=temporary,
-            size=size,
-            sha256=sha256,
-            modified=modified,
-            filed_as=filed_as,
-        )
-
-    def _learn_fetched(self, entry):
-        for key in ('temporary', 'size', 'sha256', 'modified', 'filed_as'):
-            entry[key]
-        self._arrivals[entry['target'], entry['name']] = entry
-
-    def received(self, *, target, name, removed):
-        """Write the receipt of what was `fetched`; `removed`: it is gone from `target` already."""
-        entry = self._arrivals[target, name]
-        known = {key: entry[key] for key in ('size', 'sha256', 'filed_as')}
-        self._note('received', target=target, name=name, removed=removed, **known)
-
-    def _learn_received(self, entry):
-        key = entry['target'], entry['name']
-        if entry['removed']:
-            self._arrivals.pop(key, None)
-        elif key in self._arrivals:
-            self._arrivals[key] = {**self._arrivals[key], 'moved': True}
-
-    def removed(self, *, target, name):
-        """Remember that a file that was imported is not on `target` any more."""
-        self._note('removed', target=target, name=name)
-
-    def dropped(self, *, target, name):
-        """Remember that a file that was fetched does not get into `new/`."""
-        self._note('dropped', target=target, name=name)
-
-    def _learn_removed(self, entry):
-        self._arrivals.pop((entry['target'], entry['name']), None)
-
-    _learn_dropped = _learn_removed
-
-    def arrivals(self):
-        """Return the open entries of imports from all targets, a list.
-
-        What was fetched may be in `tmp/` or in `new/`; it is in `new/` where 'moved' is in the
-        entry.  In both cases it may still be on the server.
-        """
-        return list(self._arrivals.values())
 
     # Failures
 

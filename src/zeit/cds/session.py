@@ -15,10 +15,9 @@ from zeit.cds.errors import (
     ServerError,
     SizeMismatch,
 )
-from zeit.cds.ftp import wire
 from zeit.cds.ftp.deadline import Deadline
+from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.passive import Ways
-from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.holder import is_file
 from zeit.cds.interfaces import ISession
 from zeit.cds.plan import Outcome
@@ -58,7 +57,7 @@ class FTPSession:
         self._connection = self._new_connection()
 
     def _new_connection(self):
-        connection = TransferConnection(
+        connection = ListingConnection(
             self._settings, deadline=self._deadline, context=self._context, ways=self._ways
         )
         connection.open()
@@ -153,7 +152,11 @@ class FTPSession:
 
     def files(self):
         """See `ISession`."""
-        return wire.files(self._ask('list_facts'), directory=self._settings.directory)
+        return self._ask('list_files')
+
+    def facts(self):
+        """See `ISession`."""
+        return self._ask('list_facts')
 
     def size(self, name):
         """See `ISession`."""

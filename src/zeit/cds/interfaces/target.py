@@ -42,10 +42,16 @@ class ISession(Interface):
         """
 
     def files():
-        """Return the names of what may be files in the directory, a sorted list of str.
+        """Return what may be files in the directory: (size, modified) by name, as in `facts`.
 
-        They are as the server gave them, and may be anything, `../x` included: whoever uses one
-        for something else than asking this session about it must check it.
+        The names are as the server gave them, and may be anything, `../x` included: whoever uses
+        one for something else than asking this session about it must check it.
+        """
+
+    def facts():
+        """Return what a listing tells: (size, modified) by name, None each where it does not.
+
+        `size` in bytes, `modified` an aware datetime, UTC.
         """
 
     def size(name):
@@ -113,10 +119,17 @@ class ILedger(Interface):
         """It did not, as far as is known; its temporary is going to be deleted."""
 
     def aside(name, aside):
-        """A file `name` is going to be renamed to `aside`; the same: overwritten, by parts."""
+        """A file `name` is going to be renamed to `aside`."""
+
+    def exposed(name, *, size, before):
+        """A file of `size` bytes is going to be sent as `name` itself, a part until it is whole.
+
+        `before` is what stands there, as `zeit.cds.exposed` tells it.  Until `uploaded` or
+        `tidied`, what is found under `name` is of no use, unless it is that.
+        """
 
     def tidied(name):
-        """Nothing of `name` stands aside any more."""
+        """Nothing of `name` stands aside any more, and no part of it under its own name."""
 
 
 class IPlan(Interface):

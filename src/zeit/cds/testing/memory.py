@@ -95,7 +95,14 @@ class MemorySession:
     def files(self):
         """See `ISession`."""
         self._target.hook('files', '')
-        return sorted(self._target.files)
+        return {name: fact for name, fact in self.facts().items() if name in self._target.files}
+
+    def facts(self):
+        """See `ISession`."""
+        self._target.hook('facts', '')
+        files = self._target.files.items()
+        found = {name: (len(data), self._target.modified.get(name)) for name, data in files}
+        return {**dict.fromkeys(self._target.directories, (None, None)), **found}
 
     def size(self, name):
         """See `ISession`."""
