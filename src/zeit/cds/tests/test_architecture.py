@@ -78,6 +78,7 @@ ALLOWED = {
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
+    'tasks': 'errors interfaces pace text',
 }
 
 #: The edge may import everything, and nothing imports it.
