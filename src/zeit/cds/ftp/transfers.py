@@ -1,6 +1,7 @@
 """What goes over a data connection: uploads, downloads, listings (RFC 959 section 3)."""
 
 import contextlib
+import errno
 import io
 import logging
 import time
@@ -134,10 +135,25 @@ class TransferConnection(PassiveConnection):
                     sink.write(chunk)
                     total += len(chunk)
             self._final()
+            if data.truncated:
+                self._confirm_end(name, total)
             return total
         except BaseException:
             self.drop()
             raise
+
+    def _confirm_end(self, name, total):
+        """Raise `ConnectionLost` unless `total` bytes are the whole file.
+
+        TLS was not ended by the server: some never do that, or somebody cut the connection.
+        """
+        size = self.size(name)
+        if size != total:
+            raise ConnectionLost(
+                errno.ECONNRESET,
+                f'The data connection was cut after {total} of {size} bytes',
+                hint='The next run tries again.',
+            )
 
     def _confirm_absence(self, name):
         """Raise `PermanentError` if there is such a file: 550 has many other reasons."""
@@ -200,6 +216,9 @@ class TransferConnection(PassiveConnection):
                     if len(content) > MAX_LISTING:
                         raise RemoteProtocolError('The directory listing has no end')
             self._final()
+            if data.truncated:
+                # There is no size to compare; locks are looked for by their names as well.
+                log.debug('The server did not end TLS behind the listing')
         except BaseException:
             self.drop()
             raise
