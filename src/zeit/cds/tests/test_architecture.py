@@ -26,6 +26,7 @@ ALLOWED = {
     'ftp': '',
     'ftp.wire': 'errors text',
     # decisions, without input and output
+    'progress': 'interfaces',
     'report': 'errors interfaces',
     'plan': 'errors interfaces',
     'ftp.protocol': 'errors ftp.wire',
@@ -64,7 +65,7 @@ ALLOWED = {
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
     'publish': 'errors interfaces text',
-    'exporter': 'errors exchange interfaces ledger names plan report text',
+    'exporter': 'errors exchange interfaces ledger names plan progress report text',
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
@@ -72,7 +73,7 @@ ALLOWED = {
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'product'),
+    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'bar', 'product'),
     *(
         'cli',
         'commands',

@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 import zeit.cds
 from zeit.cds import interfaces
+from zeit.cds.bar import Bar
 from zeit.cds.delivery import NoLedger
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.settings import Settings
@@ -21,6 +22,7 @@ from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.ledger import Ledger
 from zeit.cds.plan import Job, Outcome, Plan
 from zeit.cds.product import AppSetup
+from zeit.cds.progress import NoProgress, WatchedSource
 from zeit.cds.publish import Publisher
 from zeit.cds.report import ExchangeFinished, FileExported, FilePut, Report, Result
 from zeit.cds.session import FTPSession
@@ -103,6 +105,11 @@ class ConformanceTests(unittest.TestCase):
             AppSetup(),
             Plan([job]),
             Outcome(job=job),
+            NoProgress(),
+            Bar(io.StringIO()),
+            WatchedSource(
+                self.enterContext(spool.open(entry)), name=entry.name, progress=NoProgress()
+            ),
             result,
             report,
             Publisher(),
