@@ -54,13 +54,15 @@ ALLOWED = {
     'ftp.wire',
     'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
-    'delivery': 'errors interfaces names plan text',
+    'ftp.listings': 'errors ftp.transfers ftp.wire',
+    'exposed': 'errors names text',
+    'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
     'session': 'errors interfaces delivery holder names plan text '
-    'ftp.deadline ftp.passive ftp.transfers',
+    'ftp.deadline ftp.listings ftp.passive',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
-    'leftovers': 'errors holder lock names text',
+    'leftovers': 'errors exposed holder lock names text',
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
@@ -69,6 +71,7 @@ ALLOWED = {
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
+    'tasks': 'errors interfaces pace text',
 }
 
 #: The edge may import everything, and nothing imports it.

@@ -28,6 +28,7 @@ from zeit.cds.report import ExchangeFinished, FileExported, FilePut, Report, Res
 from zeit.cds.session import FTPSession
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
+from zeit.cds.tasks import WakeUp
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.thread import ExporterThread
@@ -118,6 +119,7 @@ class ConformanceTests(unittest.TestCase):
             FilePut(spool=spool, name='a.xml'),
             OfAnIntegrator(),
             ExporterThread('articles'),
+            WakeUp(),
             FileExported(spool=spool, target=target, result=result),
             ExchangeFinished(spool=spool, target=target, report=report),
         ]
