@@ -20,6 +20,8 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     failed      the server refused NAME, in the version VERSION
     parked, retried    NAME was put away, was brought back
 
+What imports write is in `zeit.cds.importlog`.
+
 A file that was copied, with the spool around it, has other inodes than its first line says: its
 tokens belong to the original, and nothing is adopted from it.
 """
@@ -27,6 +29,7 @@ tokens belong to the original, and nothing is adopted from it.
 import logging
 
 from zeit.cds import jsonlog, names
+from zeit.cds.importlog import ImportLog
 
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,7 @@ log = logging.getLogger(__name__)
 TOKENS = 200
 
 
-class Journal:
+class Journal(ImportLog):
     """The journal in `directory`; a context manager.
 
     Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
@@ -45,6 +48,7 @@ class Journal:
     """
 
     def __init__(self, directory, *, limit=jsonlog.LIMIT):
+        super().__init__()
         self._log = jsonlog.JSONLog(directory, limit=limit)
         #: Target by token, in the order of time, and the tokens that may have left something.
         self._tokens = {}
@@ -93,6 +97,7 @@ class Journal:
                 yield {'kind': 'clean', 'token': token}
         yield from self._uploads.values()
         yield from self._asides.values()
+        yield from self.arrivals()
         yield from self._exposed.values()
         for name, (version, number) in self._failures.items():
             yield {'kind': 'failed', 'name': name, 'version': version, 'number': number}
@@ -118,6 +123,10 @@ class Journal:
     def tokens(self, target):
         """Return the set of tokens that were ever ours on `target`, as far as is remembered."""
         return {token for token, where in self._tokens.items() if where == target}
+
+    def knows(self, token):
+        """Return whether `token` was ever ours, on whichever target."""
+        return token in self._tokens
 
     def open_tokens(self, target):
         """Return those of them, in the order of time, that may have left something there."""
@@ -238,7 +247,10 @@ class Journal:
 
 
 def receipts(directory, name):
-    """Yield the receipts of all deliveries of `name`, oldest first: dictionaries, as written."""
+    """Yield the receipts of `name`, oldest first: dictionaries, as written.
+
+    Their kind is 'delivered', of a file that was sent, or 'received', of one that came in.
+    """
     for entry in jsonlog.entries(directory):
-        if entry.get('kind') == 'delivered' and entry.get('name') == name:
+        if entry.get('kind') in ('delivered', 'received') and entry.get('name') == name:
             yield entry
