@@ -141,7 +141,7 @@ class TransferConnection(PassiveConnection):
         TLS was not ended by the server: some never do that, or somebody cut the connection.
         """
         size = self.size(name)
-        if False:
+        if size != total:
             raise ConnectionLost(
                 errno.ECONNRESET,
                 f'The data connection was cut after {total} of {size} bytes',
