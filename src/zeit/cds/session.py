@@ -16,8 +16,8 @@ from zeit.cds.errors import (
     SizeMismatch,
 )
 from zeit.cds.ftp.deadline import Deadline
+from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.passive import Ways
-from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.holder import is_file
 from zeit.cds.interfaces import ISession
 from zeit.cds.plan import Outcome
@@ -57,7 +57,7 @@ class FTPSession:
         self._connection = self._new_connection()
 
     def _new_connection(self):
-        connection = TransferConnection(
+        connection = ListingConnection(
             self._settings, deadline=self._deadline, context=self._context, ways=self._ways
         )
         connection.open()
@@ -149,6 +149,14 @@ class FTPSession:
     def names(self, *, inside=''):
         """See `ISession`."""
         return self._ask('list_names', inside=inside)
+
+    def files(self):
+        """See `ISession`."""
+        return self._ask('list_files')
+
+    def facts(self):
+        """See `ISession`."""
+        return self._ask('list_facts')
 
     def size(self, name):
         """See `ISession`."""

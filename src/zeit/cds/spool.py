@@ -15,7 +15,7 @@ import pathlib
 import gocept.filestore.filestore
 import zope.interface
 
-from zeit.cds import entries, files, names
+from zeit.cds import entries, files, incoming, names
 from zeit.cds.errors import SpoolError
 from zeit.cds.interfaces import ISpool, ISpoolStatus
 from zeit.cds.journal import Journal
@@ -230,6 +230,31 @@ class Spool:
         with self._translated():
             self._parking.bring_back(name)
             self.journal.retried(name=name)
+
+    # What comes in
+
+    def receive(self, name, *, temporary):
+        """See `ISpool`."""
+        names.check(name)
+        return incoming.Incoming(self.path, temporary=temporary)
+
+    def recover(self, name, *, temporary, size, sha256):
+        """See `ISpool`."""
+        found = incoming.left(self.path, temporary)
+        if found is None:
+            return True
+        return found == (size, sha256) and incoming.move(self.path, temporary, name)
+
+    def has(self, name):
+        """See `ISpool`."""
+        return os.path.lexists(self._in('new', name))
+
+    def sweep(self):
+        """See `ISpool`."""
+        with self._translated():
+            for name in os.listdir(self._in('tmp')):
+                if self.journal.knows(names.token_of(name)):
+                    os.unlink(self._in('tmp', name))
 
     def put(self, name, data):
         """See `ISpool`."""

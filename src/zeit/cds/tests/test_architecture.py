@@ -35,14 +35,16 @@ ALLOWED = {
     'runlock': 'errors text',
     'entries': 'interfaces',
     'jsonlog': 'errors files text',
-    'journal': 'jsonlog names',
+    'importlog': '',
+    'journal': 'importlog jsonlog names',
     'parking': 'errors files names text',
+    'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
-    'spool': (
-        'errors interfaces entries files journal names parking runlock text unpublished wake'
-    ),
+    'spool': 'errors interfaces entries files incoming journal names parking runlock text '
+    'unpublished wake',
     'ledger': 'interfaces',
+    'arrivals': 'files',
     # the other side
     'ftp.deadline': 'errors',
     'ftp.resolver': 'errors ftp.deadline',
@@ -54,21 +56,29 @@ ALLOWED = {
     'ftp.wire',
     'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
-    'delivery': 'errors interfaces names plan text',
+    'ftp.listings': 'errors ftp.transfers ftp.wire',
+    'exposed': 'errors names text',
+    'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
     'session': 'errors interfaces delivery holder names plan text '
-    'ftp.deadline ftp.passive ftp.transfers',
+    'ftp.deadline ftp.listings ftp.passive',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
-    'leftovers': 'errors holder lock names text',
+    'leftovers': 'errors exposed holder lock names text',
+    'offered': 'names',
+    'fetching': 'errors text',
+    'clearance': 'arrivals errors text',
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
+    'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
+    'report text',
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
+    'tasks': 'errors interfaces pace text',
 }
 
 #: The edge may import everything, and nothing imports it.
