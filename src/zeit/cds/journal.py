@@ -21,6 +21,8 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     parked, retried    NAME was put away, was brought back
     totals      how much there was before this file began: see `zeit.cds.totals`
 
+What imports write is in `zeit.cds.importlog`.
+
 A file that was copied, with the spool around it, has other inodes than its first line says: its
 tokens belong to the original, and nothing is adopted from it.
 """
@@ -28,6 +30,7 @@ tokens belong to the original, and nothing is adopted from it.
 import logging
 
 from zeit.cds import jsonlog, names
+from zeit.cds.importlog import ImportLog
 from zeit.cds.totals import Totals
 
 
@@ -38,7 +41,7 @@ log = logging.getLogger(__name__)
 TOKENS = 200
 
 
-class Journal:
+class Journal(ImportLog):
     """The journal in `directory`; a context manager.
 
     Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
@@ -47,6 +50,7 @@ class Journal:
     """
 
     def __init__(self, directory, *, limit=jsonlog.LIMIT):
+        super().__init__()
         self._log = jsonlog.JSONLog(directory, limit=limit)
         #: Target by token, in the order of time, and the tokens that may have left something.
         self._tokens = {}
@@ -98,6 +102,7 @@ class Journal:
                 yield {'kind': 'clean', 'token': token}
         yield from self._uploads.values()
         yield from self._asides.values()
+        yield from self.arrivals()
         yield from self._exposed.values()
         for name, (version, number) in self._failures.items():
             yield {'kind': 'failed', 'name': name, 'version': version, 'number': number}
@@ -123,6 +128,10 @@ class Journal:
     def tokens(self, target):
         """Return the set of tokens that were ever ours on `target`, as far as is remembered."""
         return {token for token, where in self._tokens.items() if where == target}
+
+    def knows(self, token):
+        """Return whether `token` was ever ours, on whichever target."""
+        return token in self._tokens
 
     def open_tokens(self, target):
         """Return those of them, in the order of time, that may have left something there."""
@@ -156,6 +165,10 @@ class Journal:
     def uploads(self, target):
         """Return the entries of uploads to `target`, by name, whose end is not known."""
         return {name: entry for (where, name), entry in self._uploads.items() if where == target}
+
+    def digests(self, name):
+        """Return the SHA-256 of each of those uploads of `name`, whichever the target: a set."""
+        return {entry['sha256'] for (_, other), entry in self._uploads.items() if other == name}
 
     def aside(self, *, target, name, aside):
         """Remember that what stands under `name` on the server is renamed to `aside`."""
@@ -255,7 +268,10 @@ def totals(directory):
 
 
 def receipts(directory, name):
-    """Yield the receipts of all deliveries of `name`, oldest first: dictionaries, as written."""
+    """Yield the receipts of `name`, oldest first: dictionaries, as written.
+
+    Their kind is 'delivered', of a file that was sent, or 'received', of one that came in.
+    """
     for entry in jsonlog.entries(directory):
-        if entry.get('kind') == 'delivered' and entry.get('name') == name:
+        if entry.get('kind') in ('delivered', 'received') and entry.get('name') == name:
             yield entry

@@ -37,15 +37,18 @@ ALLOWED = {
     'jsonlog': 'errors files text',
     'totals': '',
     'runs': 'errors',
-    'journal': 'jsonlog names totals',
+    'importlog': '',
+    'journal': 'importlog jsonlog names totals',
     'parking': 'errors files names text',
+    'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
-    'spool': (
-        'errors interfaces entries files journal names parking runlock text unpublished wake'
-    ),
+    'filing': 'entries files',
+    'spool': 'errors interfaces entries files filing incoming journal names parking runlock text '
+    'unpublished wake',
     'statistics': 'errors journal runlock runs text totals',
     'ledger': 'interfaces',
+    'arrivals': 'files',
     # the other side
     'ftp.deadline': 'errors',
     'ftp.resolver': 'errors ftp.deadline',
@@ -66,11 +69,16 @@ ALLOWED = {
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',
+    'offered': 'names',
+    'fetching': 'errors text',
+    'clearance': 'arrivals errors text',
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record statistics text',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
+    'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
+    'report text',
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',

@@ -18,13 +18,14 @@ from zeit.cds.bar import Bar
 from zeit.cds.delivery import NoLedger
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.settings import Settings
+from zeit.cds.importer import Importer
 from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.ledger import Ledger
 from zeit.cds.plan import Job, Outcome, Plan
 from zeit.cds.product import AppSetup
 from zeit.cds.progress import NoProgress, WatchedSource
 from zeit.cds.publish import Publisher
-from zeit.cds.report import ExchangeFinished, FileExported, FilePut, Report, Result
+from zeit.cds.report import ExchangeFinished, FileExported, FileImported, FilePut, Report, Result
 from zeit.cds.session import FTPSession
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -100,6 +101,8 @@ class ConformanceTests(unittest.TestCase):
             memory,
             memory.open(),
             Exporter(spool, target),
+            Importer(spool, target),
+            self.incoming(spool),
             Ledger(spool.journal, url='memory:'),
             NoLedger(),
             ConfiguredExporter(spool='s', target='t', options=Options()),
@@ -121,8 +124,14 @@ class ConformanceTests(unittest.TestCase):
             ExporterThread('articles'),
             WakeUp(),
             FileExported(spool=spool, target=target, result=result),
+            FileImported(spool=spool, target=target, result=result),
             ExchangeFinished(spool=spool, target=target, report=report),
         ]
+
+    def incoming(self, spool):
+        incoming = spool.receive('b.xml', temporary='b.part')
+        self.addCleanup(incoming.discard)
+        return incoming
 
     def test_every_class_has_what_its_interfaces_say(self):
         seen = set()
