@@ -15,7 +15,8 @@ import pathlib
 import gocept.filestore.filestore
 import zope.interface
 
-from zeit.cds import entries, files, names
+from zeit.cds import entries, files, indoubt, names
+from zeit.cds.batch import Batch
 from zeit.cds.errors import SpoolError
 from zeit.cds.interfaces import ISpool, ISpoolStatus
 from zeit.cds.journal import Journal
@@ -27,6 +28,7 @@ from zeit.cds.unpublished import Unpublished
 
 PRIVATE = '.cds'
 FILING = os.path.join(PRIVATE, 'filing')
+OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
 
 
@@ -42,6 +44,7 @@ class SpoolStatus:
     last_delivered: tuple | None
     parked: list
     unpublished: list
+    in_doubt: list
     active: str
 
 
@@ -75,6 +78,9 @@ class Spool:
                 self.journal = stack.enter_context(Journal(self._in(PRIVATE)))
                 stack.callback(self._forget_journal)
                 self._put_back()
+                indoubt.settle(
+                    self, self._in(OUTBOX), new=self._in('new'), superseded=self._superseded
+                )
             yield self
 
     def _forget_journal(self):
@@ -141,6 +147,9 @@ class Spool:
             except FileExistsError:
                 self._park(private, name, 'Replaced by a newer version while a run was killed.')
             files.sync_directories(self._in('new'), self._in(FILING))
+
+    def _superseded(self, path, name):
+        self._park(path, name, 'Replaced by a newer version after its transaction was killed.')
 
     # What waits
 
@@ -244,6 +253,14 @@ class Spool:
                 raise
             files.sync_directories(self._in('new'), self._in('tmp'))
 
+    def batch(self):
+        """See `ISpool`."""
+        with self._translated():
+            self._make_directories(*self._sections)
+            return Batch.begin(
+                self._in(OUTBOX), like=self.path, new=self._in('new'), translated=self._translated
+            )
+
     # Looking only
 
     def status(self):
@@ -262,5 +279,6 @@ class Spool:
                 last_delivered=newest,
                 parked=self._parking.content(),
                 unpublished=self.unpublished.content(),
+                in_doubt=indoubt.left(self._in(OUTBOX)),
                 active=RunLock(self._in(PRIVATE, 'lock'), like=self.path).holder(),
             )

@@ -29,12 +29,16 @@ Errors are those of `zeit.cds.errors`.
 """
 
 from zeit.cds.interfaces.application import (
+    IBatch,
     IContentFinder,
     IDeliverable,
     IFailure,
     IFilePut,
+    IInDoubt,
+    IOutbox,
     IProductConfiguration,
     IPublisher,
+    ITransactionOutcome,
     IUnpublished,
 )
 from zeit.cds.interfaces.exchange import (
@@ -83,4 +87,8 @@ __all__ = [
     'IUnpublished',
     'IFailure',
     'IFilePut',
+    'IOutbox',
+    'IBatch',
+    'IInDoubt',
+    'ITransactionOutcome',
 ]

@@ -60,6 +60,9 @@ class ISpool(Interface):
         waits is replaced (a correction).  Needs no active run.  Raises `NameRefused`.
         """
 
+    def batch():
+        """Return an `IBatch`: files that are put together or not at all.  Raises `SpoolError`."""
+
     def status():
         """Return a `ISpoolStatus`, reading only and never waiting for a run."""
 
@@ -95,4 +98,5 @@ class ISpoolStatus(Interface):
     last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
     parked = Attribute('(name, reason) of each file in `parked/`')
     unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
+    in_doubt = Attribute('Files of transactions whose end is not known: a list of `IInDoubt`')
     active = Attribute('Which run is active, in words; empty if none is')

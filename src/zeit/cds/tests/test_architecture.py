@@ -37,7 +37,12 @@ ALLOWED = {
     'journal': 'jsonlog names',
     'parking': 'errors files names text',
     'unpublished': 'files interfaces text',
-    'spool': 'errors interfaces entries files journal names parking runlock text unpublished',
+    'batch': 'errors interfaces files names runlock',
+    'indoubt': 'interfaces batch text',
+    'spool': (
+        'errors interfaces batch entries files indoubt journal names parking runlock text '
+        'unpublished'
+    ),
     'ledger': 'interfaces',
     # the other side
     'ftp.stream': 'errors',
@@ -55,6 +60,7 @@ ALLOWED = {
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
+    'outbox': 'errors interfaces',
     'publish': 'errors interfaces report text',
     'exporter': 'errors exchange interfaces ledger names plan report text',
 }
