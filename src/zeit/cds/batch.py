@@ -105,6 +105,11 @@ class Batch:
             files.draft(self._path, content, name=draft)
             self._contents[name] = draft
 
+    @property
+    def names(self):
+        """See `IBatch`."""
+        return [*self._contents]
+
     def mark(self):
         """See `IBatch`."""
         return dict(self._contents)

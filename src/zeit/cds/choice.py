@@ -7,7 +7,7 @@ from typing import NamedTuple
 import zope.component
 
 from zeit.cds import settings
-from zeit.cds.errors import UsageError
+from zeit.cds.errors import ConfigurationError, UsageError
 from zeit.cds.exporter import Exporter
 from zeit.cds.interfaces import IExporter, ISpool
 from zeit.cds.options import PASSWORD_VARIABLE
@@ -55,14 +55,14 @@ def exporters(*, zcml, names, spool, **target):
     return [('', Exporter(Spool(spool), _target(names[0], **target)))]
 
 
-def places(*, zcml, names, spool, password_file, remote):
+def places(*, zcml, names, spool, remote, **target):
     """Return the chosen `Place`s.
 
     The arguments are those of `exporters`; `remote` says that a target is needed for each.
     """
     _refuse_passwords(names)
     if zcml is not None:
-        _only_zcml(spool, _given(password_file))
+        _only_zcml(spool, target)
         return _places(zcml, names)
     if spool is None:
         raise UsageError(
@@ -73,18 +73,18 @@ def places(*, zcml, names, spool, password_file, remote):
             '--spool goes with one URL, which --remote needs',
             hint='Write ftp://user@host:port/directory',
         )
-    targets = [('', _target(url, password_file=password_file)) for url in names]
+    targets = [('', _target(url, **target)) for url in names]
     return [Place('', Spool(spool), targets)]
 
 
-def doors(*, zcml, names, spool, password_file):
+def doors(*, zcml, names, spool, **target):
     """Return the `Door`s whose locks a person wants to see; the arguments are those of `places`.
 
     Here the spool may be missing: it only helps to tell whose a lock is.
     """
     _refuse_passwords(names)
     if zcml is not None:
-        chosen = exporters(zcml=zcml, names=names, spool=spool, **_given(password_file))
+        chosen = exporters(zcml=zcml, names=names, spool=spool, **target)
         known = [exporter for _, exporter in zope.component.getUtilitiesFor(IExporter)]
         return [
             Door(target, [e.spool for e in known if e.target.url == target.url])
@@ -92,12 +92,8 @@ def doors(*, zcml, names, spool, password_file):
         ]
     if len(names) != 1:
         raise UsageError('It was not said where to look', hint=_TWO_WAYS_TO_UNLOCK)
-    target = _target(names[0], password_file=password_file)
+    target = _target(names[0], **target)
     return [Door(target, [] if spool is None else [Spool(spool)])]
-
-
-def _given(password_file):
-    return {'password_file': password_file} if password_file else {}
 
 
 def _places(zcml, names):
@@ -166,7 +162,7 @@ def _refuse_passwords(names):
             settings.location(name)
 
 
-def _target(url, *, password_file=None, encoding='utf-8', **options):
+def _target(url, *, password_file=None, encoding='utf-8', tls=None, **options):
     try:
         codecs.lookup(encoding)
     except LookupError:
@@ -174,15 +170,26 @@ def _target(url, *, password_file=None, encoding='utf-8', **options):
             f'There is no encoding {printable(encoding)!r}', hint='Usual are utf-8 and latin-1.'
         ) from None
     place = settings.location(url)
-    return FTPTarget.from_options(
-        host=place.host,
-        port=place.port,
-        user=place.user,
-        directory=place.directory,
-        password=_password(place, password_file),
-        encoding=encoding,
-        **options,
-    )
+    if place.tls and tls not in (None, place.tls):
+        raise UsageError(
+            f'The URL asks for {place.tls} TLS, and --tls for {tls}',
+            hint='ftpes:// is explicit, ftps:// implicit; with ftp:// the option says it.',
+        )
+    try:
+        target = FTPTarget.from_options(
+            host=place.host,
+            port=place.port,
+            user=place.user,
+            directory=place.directory,
+            password=_password(place, password_file),
+            encoding=encoding,
+            tls=place.tls or tls or 'no',
+            **options,
+        )
+    except ConfigurationError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+    target.warn_of_clear_text()
+    return target
 
 
 def _password(place, password_file):

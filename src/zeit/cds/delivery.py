@@ -13,14 +13,20 @@ from zeit.cds.errors import (
     ReplyLost,
     ServerError,
     SizeMismatch,
+    SourceChanged,
     TargetExists,
 )
+from zeit.cds.exposed import Standing
 from zeit.cds.interfaces import ILedger
 from zeit.cds.plan import Outcome
 from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
+
+#: An upload that has begun can end so only when the server is storing; with all other errors it may
+#: not have come to STOR.
+_AFTER_THE_START = (ServerError, SizeMismatch, SourceChanged)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,9 @@ class NoLedger:
     def aside(self, name, aside):
         """See `ILedger`."""
 
+    def exposed(self, name, **details):
+        """See `ILedger`."""
+
     def tidied(self, name):
         """See `ILedger`."""
 
@@ -63,12 +72,18 @@ class Courier:
         self._token = token
         self._ledger = ledger
         self._number = 0
+        self._standing = Standing(session)
+        self._more = False
 
     def __repr__(self):
         return f'<Courier {self._token}, {self._number} sent>'
 
-    def attempt(self, job, source):
-        """Deliver the open `source` as `job.name`; return the `IOutcome`."""
+    def attempt(self, job, source, *, more=False):
+        """Deliver the open `source` as `job.name`; return the `IOutcome`.
+
+        `more` says that another file follows.
+        """
+        self._more = more
         try:
             return Outcome(job=job, source=source, reply=self._deliver(job.name, source))
         except Error as error:
@@ -76,45 +91,74 @@ class Courier:
 
     def _deliver(self, name, source):
         """Send, compare, rename; return the server's final word on the upload."""
-        temporary = ''
-        if self._delivery.temporary:
-            self._number += 1
-            temporary = names.temporary(name, token=self._token, number=self._number)
-        else:
-            # If this process is killed, the part must go before the lock does.
-            self._ledger.aside(name, name)
+        if not self._delivery.temporary:
+            return self._deliver_exposed(name, source)
+        self._number += 1
+        temporary = names.temporary(name, token=self._token, number=self._number)
         began, noted = [], False
         try:
-            reply = self._send(temporary or name, source, began=began.append)
+            reply = self._send(temporary, source, began=began.append)
             source.verify()
             noted = True
-            self._ledger.uploaded(
-                name, temporary=temporary, size=source.size, sha256=source.sha256, reply=reply
-            )
-            if temporary:
-                self._publish(temporary, name, source.size)
-            else:
-                self._keep(name)
+            self._note(name, temporary, source, reply)
+            self._publish(temporary, name, source.size)
         except BaseException as error:
-            if temporary and isinstance(error, ServerError):
+            if isinstance(error, ServerError):
                 began.append(temporary)  # some servers create it, and then refuse the command
             if noted:
                 # Before the temporary is deleted: a run after a crash takes one that is gone for
                 # one that got its name.
                 self._ledger.abandoned(name)
-            if temporary or began and not isinstance(error, Error):
-                self._session.litter += set(began)
-            elif began:
-                self._throw_away(name, name)
-            else:
-                self._ledger.tidied(name)
+            self._session.litter += set(began)
             raise
         return reply
 
-    def _keep(self, name):
-        """What is under the real name is complete; the part of an earlier attempt was not."""
+    def _deliver_exposed(self, name, source):
+        """The same under the real name: what stands there is written down before."""
+        before, size = self._standing.look(name), source.size
+        self._ledger.exposed(name, size=size, before=before)
+        began = []
+        try:
+            reply = self._send(name, source, began=began.append)
+            source.verify()
+        except BaseException as error:
+            if began:
+                self._discard(name, size=size, before=before, error=error)
+            else:
+                self._ledger.tidied(name)
+            raise
+        # What is under the real name is complete; the part of an earlier attempt was not.
         self._session.litter = [other for other in self._session.litter if other != name]
-        self._ledger.tidied(name)
+        self._standing.sent(name, size=size)
+        self._note(name, '', source, reply)
+        return reply
+
+    def _discard(self, name, *, size, before, error):
+        """Delete the part under the real name, after `error`."""
+        if not isinstance(error, Error):
+            self._session.hurry()
+        part = True
+        try:
+            part = isinstance(error, _AFTER_THE_START) or Standing(self._session).is_part(
+                name, size=size, before=before, waits=True
+            )
+        except Error as unknown:
+            # Rather no file than half of one: it still waits in the spool.
+            log.debug('Taken for a part: %s: %s', printable(name), printable(unknown.message))
+        finally:
+            # Not before: whatever is litter is deleted over the next connection.
+            if part:
+                self._session.litter.append(name)
+        if not part:
+            self._ledger.tidied(name)
+            return
+        self._standing.spoilt(name)
+        self._throw_away(name, name)
+
+    def _note(self, name, temporary, source, reply):
+        self._ledger.uploaded(
+            name, temporary=temporary, size=source.size, sha256=source.sha256, reply=reply
+        )
 
     def _send(self, name, source, *, began):
         try:
@@ -131,8 +175,13 @@ class Courier:
                 hint='It changed while it was sent; the next run sends it again.',
             )
         if self._delivery.size_check:
-            self._session.compare(name, sent)
+            self._session.compare(name, sent, ask=self._question())
         return reply
+
+    def _question(self):
+        if not self._delivery.temporary:
+            return 'size_before_transfer' if self._more else 'size'
+        return 'size_before_rename'
 
     def _publish(self, temporary, name, size):
         """Give a complete upload its real name."""
@@ -168,7 +217,8 @@ class Courier:
         self._throw_away(old, name)
 
     def _throw_away(self, old, name):
-        self._session.litter.append(old)
+        if old not in self._session.litter:
+            self._session.litter.append(old)
         self._session.sweep()
         if old not in self._session.litter:
             self._ledger.tidied(name)
@@ -194,7 +244,7 @@ class Courier:
     def _rename_for_sure(self, temporary, name, size):
         """Rename; where the answer is lost, find out whether it happened."""
         try:
-            self._session.rename(temporary, name)
+            self._session.rename(temporary, name, more=self._more)
         except LOST as error:
             if error.while_connecting:
                 raise

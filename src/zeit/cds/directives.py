@@ -8,6 +8,7 @@ import re
 import zope.interface
 
 from zeit.cds import fields
+from zeit.cds.directives_network import INetwork
 from zeit.cds.exporter import Options
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.target import Delivery
@@ -46,7 +47,7 @@ class ISpoolDirective(zope.interface.Interface):
     product_config = _product_config(example='cds-export')
 
 
-class ITargetDirective(zope.interface.Interface):
+class ITargetDirective(INetwork):
     """A directory on an FTP server: registers an `ITarget` utility.
 
     `host` must be there, here or in the product configuration.
@@ -113,26 +114,6 @@ class ITargetDirective(zope.interface.Interface):
         values=('replace', 'park'),
         required=False,
         default=Delivery.exists,
-    )
-    encoding = fields.Encoding(
-        title='The encoding of file names on the server',
-        required=False,
-        default=Settings.encoding,
-    )
-    connect_timeout = fields.Seconds(
-        title='Time for a connection to be made, in seconds',
-        required=False,
-        default=Settings.connect_timeout,
-    )
-    reply_timeout = fields.Seconds(
-        title='Time for a reply to be complete, in seconds',
-        required=False,
-        default=Settings.reply_timeout,
-    )
-    data_timeout = fields.Seconds(
-        title='Time for a piece of 256 KiB to be transferred, in seconds',
-        required=False,
-        default=Settings.data_timeout,
     )
 
 

@@ -137,6 +137,10 @@ class DeadlinePassed(Error):
     transient = True
 
 
+class Interrupted(DeadlinePassed):
+    """The run was asked to end, because its process is about to."""
+
+
 class Locked(Error):
     """Somebody else holds the lock `name` on the server; `holder` says who, and since when.
 

@@ -26,14 +26,15 @@ CLEAN_UP = 60
 class Exchange:
     """One run between `spool` and `target`, under the lock `name`.
 
-    `options` is a `zeit.cds.plan.Options`; `clock` tells monotonic seconds, `wait` waits for some.
+    `options` is a `zeit.cds.plan.Options` or `ImportOptions`; `clock` tells monotonic seconds,
+    `wait` waits for some; `words` are those of a `Record`.
     """
 
-    def __init__(self, spool, target, options, *, name, clock, wait):
+    def __init__(self, spool, target, options, *, name, clock, wait, **words):
         self.spool = spool
         self.target = target
         self.options = options
-        self.record = Record(spool, target)
+        self.record = Record(spool, target, **words)
         self._name = name
         self._clock = clock
         self._wait = wait
@@ -94,7 +95,7 @@ class Exchange:
         leftovers = Leftovers(
             session, journal=journal, target=url, wait=self._wait, clock=self._clock
         )
-        present = leftovers.remove()
+        present = leftovers.remove(waits=self._waits)
         if not wanted:
             work.nothing()
             return
@@ -103,6 +104,9 @@ class Exchange:
         self._under_lock(self._lock(session, token=token), session, work, token=token)
         if not session.litter:
             journal.clean(token)
+
+    def _waits(self, name):
+        return any(entry.name == name for entry in self.spool.pending()[0])
 
     def _under_lock(self, lock, session, work, *, token):
         try:

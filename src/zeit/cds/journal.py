@@ -11,13 +11,16 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     token       TOKEN is about to be used on TARGET
     clean       nothing of TOKEN is left on TARGET
     uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared
-    aside       what stood under NAME is about to be renamed to ASIDE; if both are the same name:
-                is about to be overwritten, and of no use until that is complete
-    tidied      it does not stand there any more, or is complete
+    aside       what stood under NAME is about to be renamed to ASIDE
+    exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands; ends with
+                'uploaded' or 'tidied'
+    tidied      nothing stands aside any more, and no part under its own name
     delivered   NAME is complete on TARGET and filed: the receipt
     abandoned   an upload of NAME whose end is not known any more, or does not matter
     failed      the server refused NAME, in the version VERSION
     parked, retried    NAME was put away, was brought back
+
+What imports write is in `zeit.cds.importlog`.
 
 A file that was copied, with the spool around it, has other inodes than its first line says: its
 tokens belong to the original, and nothing is adopted from it.
@@ -26,6 +29,7 @@ tokens belong to the original, and nothing is adopted from it.
 import logging
 
 from zeit.cds import jsonlog, names
+from zeit.cds.importlog import ImportLog
 
 
 log = logging.getLogger(__name__)
@@ -35,7 +39,7 @@ log = logging.getLogger(__name__)
 TOKENS = 200
 
 
-class Journal:
+class Journal(ImportLog):
     """The journal in `directory`; a context manager.
 
     Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
@@ -44,6 +48,7 @@ class Journal:
     """
 
     def __init__(self, directory, *, limit=jsonlog.LIMIT):
+        super().__init__()
         self._log = jsonlog.JSONLog(directory, limit=limit)
         #: Target by token, in the order of time, and the tokens that may have left something.
         self._tokens = {}
@@ -51,6 +56,7 @@ class Journal:
         #: Entries by (target, name); (version, number) by name.
         self._uploads = {}
         self._asides = {}
+        self._exposed = {}
         self._failures = {}
 
     def __repr__(self):
@@ -91,6 +97,8 @@ class Journal:
                 yield {'kind': 'clean', 'token': token}
         yield from self._uploads.values()
         yield from self._asides.values()
+        yield from self.arrivals()
+        yield from self._exposed.values()
         for name, (version, number) in self._failures.items():
             yield {'kind': 'failed', 'name': name, 'version': version, 'number': number}
 
@@ -115,6 +123,10 @@ class Journal:
     def tokens(self, target):
         """Return the set of tokens that were ever ours on `target`, as far as is remembered."""
         return {token for token, where in self._tokens.items() if where == target}
+
+    def knows(self, token):
+        """Return whether `token` was ever ours, on whichever target."""
+        return token in self._tokens
 
     def open_tokens(self, target):
         """Return those of them, in the order of time, that may have left something there."""
@@ -142,6 +154,8 @@ class Journal:
         for key in ('temporary', 'size', 'sha256', 'reply'):
             entry[key]  # what cannot be compared later is damaged now
         self._uploads[entry['target'], entry['name']] = entry
+        if not entry['temporary']:
+            self._exposed.pop((entry['target'], entry['name']), None)
 
     def uploads(self, target):
         """Return the entries of uploads to `target`, by name, whose end is not known."""
@@ -154,12 +168,29 @@ class Journal:
     def _learn_aside(self, entry):
         self._asides[entry['target'], entry['name']] = entry
 
+    def exposed(self, *, target, name, size, before):
+        """Remember that `size` bytes are sent as `name` itself, where `before` stands.
+
+        `before` is a value of `zeit.cds.exposed.Standing.look`.
+        """
+        self._note('exposed', target=target, name=name, size=size, before=before)
+
+    def _learn_exposed(self, entry):
+        for key in ('size', 'before'):
+            entry[key]
+        self._exposed[entry['target'], entry['name']] = entry
+
+    def exposures(self, target):
+        """Return the entries of files on `target`, by name, that may be parts."""
+        return {name: entry for (where, name), entry in self._exposed.items() if where == target}
+
     def tidied(self, *, target, name):
-        """Remember that nothing stands aside for `name` any more."""
+        """Remember that nothing stands aside for `name` any more, and it is no part."""
         self._note('tidied', target=target, name=name)
 
     def _learn_tidied(self, entry):
         self._asides.pop((entry['target'], entry['name']), None)
+        self._exposed.pop((entry['target'], entry['name']), None)
 
     def asides(self, target):
         """Return the entries of files on `target` that may stand aside, by name."""
@@ -216,7 +247,10 @@ class Journal:
 
 
 def receipts(directory, name):
-    """Yield the receipts of all deliveries of `name`, oldest first: dictionaries, as written."""
+    """Yield the receipts of `name`, oldest first: dictionaries, as written.
+
+    Their kind is 'delivered', of a file that was sent, or 'received', of one that came in.
+    """
     for entry in jsonlog.entries(directory):
-        if entry.get('kind') == 'delivered' and entry.get('name') == name:
+        if entry.get('kind') in ('delivered', 'received') and entry.get('name') == name:
             yield entry

@@ -75,6 +75,11 @@ def token_of(text):
     return next(filter(None, match.groups())) if match else ''
 
 
+def is_ours(name):
+    """Return whether `name` is one that this package gives itself, or a lock's, on a server."""
+    return name.casefold() in LOCKS or _OURS.fullmatch(name) is not None
+
+
 def with_suffix(name, suffix):
     """Return `name` and `suffix`; a hash in place of a name that leaves no room for it."""
     if len(name.encode('utf-8', 'surrogateescape')) + len(suffix) > NAME_MAX:
@@ -111,6 +116,6 @@ def _reason(name, encoding):
         return f'has {len(encoded)} bytes, more than {NAME_MAX}'
     if name.casefold() in LOCKS:
         return 'is the one of a lock file'
-    if _OURS.fullmatch(name):
+    if is_ours(name):
         return 'looks like a temporary or a lock of this package'
     return ''

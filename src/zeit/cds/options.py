@@ -99,7 +99,6 @@ PASSWORD = click.option(
 JSON = click.option(
     '--json', 'as_json', is_flag=True, help='JSON, times in UTC.  Default: text.'
 )
-_SECONDS = click.FloatRange(min=0, min_open=True)
 
 
 class _Deadline(click.ParamType):
@@ -165,46 +164,3 @@ RUN = (
         help='Look at everything, print what would be sent, change nothing.  Default: no.',
     ),
 )
-
-#: Options of a target: `zeit.cds.target.Delivery` and `zeit.cds.ftp.connection.Settings`.
-TARGET = (
-    click.option(
-        '--temporary/--no-temporary',
-        default=None,
-        help='Send under a temporary name, then rename.  Default: yes.',
-    ),
-    click.option(
-        '--size-check/--no-size-check',
-        default=None,
-        help="Compare with the server's answer to SIZE.  Default: yes.",
-    ),
-    click.option(
-        '--exists',
-        type=click.Choice(['replace', 'park']),
-        help='When the server has a file of that name and keeps it.  Default: replace.',
-    ),
-    click.option(
-        '--encoding', metavar='NAME', help='Encoding of names on the server.  Default: utf-8.'
-    ),
-    click.option(
-        '--connect-timeout',
-        type=_SECONDS,
-        metavar='SECONDS',
-        help='For making a connection.  Default: 30.',
-    ),
-    click.option(
-        '--reply-timeout',
-        type=_SECONDS,
-        metavar='SECONDS',
-        help='For a reply of the server.  Default: 60.',
-    ),
-    click.option(
-        '--data-timeout',
-        type=_SECONDS,
-        metavar='SECONDS',
-        help='For each 256 KiB of a transfer.  Default: 60.',
-    ),
-)
-TARGET_NAMES = (
-    'temporary size_check exists encoding connect_timeout reply_timeout data_timeout password_file'
-).split()

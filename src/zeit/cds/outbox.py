@@ -12,6 +12,7 @@ import zope.interface
 
 from zeit.cds.errors import Error
 from zeit.cds.interfaces import IOutbox, ISpool, ITransactionOutcome
+from zeit.cds.wake import announce
 
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,9 @@ class SpoolDataManager:
         except Error as error:
             log.critical('The next run files what this transaction could not: %s', error.message)
             log.debug('The reason', exc_info=error)
+        else:
+            for name in self._batch.names:
+                announce(self._spool, name=name)
 
     def tpc_abort(self, current):
         """Forget them."""

@@ -32,7 +32,8 @@ class Options:
     `max_files`, `max_bytes`: bounds of one run, None for none.  `empty`: what becomes of files
     without content: 'send', 'park' or 'skip'.  `park_after`: a file that the server refuses in so
     many runs is parked, 0 for never.  `deadline`: seconds after which a run stops, 0 for never.
-    `dry_run`: look at everything, change nothing.
+    `dry_run`: look at everything, change nothing.  `interrupted()` is asked between two files: true
+    ends the run.  `progress`: the `IProgress` of who watches.
     """
 
     order: str = 'arrival'
@@ -43,11 +44,34 @@ class Options:
     park_after: int = 5
     deadline: float = 3600
     dry_run: bool = False
+    interrupted: Callable = bool
+    progress: object = dataclasses.field(default=None, compare=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """How a run that imports works.
+
+    `ignore`: patterns of names that are never taken, as in a shell, separated by spaces.
+    `min_age`: seconds that have passed since a file was changed, by the clock of this machine and
+    the server's time; 0: not asked.  `occupied`: what becomes of a file when one of its name is in
+    `new/` still: 'wait', on the server, or 'unique', it gets another name.  `empty`: what becomes
+    of files without content: 'take' or 'skip'.  The others as in `Options`.
+    """
+
+    ignore: str = '*.part *.partial *.filepart *.tmp *.temp *~'
+    min_age: float = 0
+    occupied: str = 'wait'
+    max_files: int | None = None
+    max_bytes: int | None = None
+    empty: str = 'take'
+    deadline: float = 3600
+    dry_run: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One file to deliver.  `open()` returns its `ISource`; `attempt` counts from 1."""
+    """One file to carry.  `open()` returns its `ISource`; `attempt` counts from 1."""
 
     name: str
     size: int
@@ -81,6 +105,7 @@ class Plan:
 
     def __init__(self, jobs, *, strict=False, max_files=None, max_bytes=None, started=None):
         self._jobs = iter(jobs)
+        self._read = collections.deque()
         self._again = collections.deque()
         self._strict = strict
         self._files_left = max_files
@@ -101,7 +126,7 @@ class Plan:
     def _new(self):
         if self.stopped is not None or self.limited:
             return None
-        job = next(self._jobs, None)
+        job = self._read.popleft() if self._read else next(self._jobs, None)
         if job is None:
             return None
         if not self._first and self._exceeds(job):
@@ -118,6 +143,17 @@ class Plan:
         if self._files_left is not None and self._files_left < 1:
             return True
         return self._bytes_left is not None and self._bytes_left < job.size
+
+    def waiting(self, most):
+        """See `IPlan`."""
+        if self.stopped is not None:
+            return 0
+        while len(self._read) < most and (job := next(self._jobs, None)) is not None:
+            self._read.append(job)
+        found = min(len(self._again) + (0 if self.limited else len(self._read)), most)
+        return (
+            found if self._files_left is None else min(found, len(self._again) + self._files_left)
+        )
 
     def settle(self, outcome):
         """Take an outcome into account; return True if its job will be tried again.

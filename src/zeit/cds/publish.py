@@ -9,12 +9,10 @@ import contextlib
 import logging
 
 import zope.component
-import zope.event
 import zope.interface
 
 from zeit.cds.errors import ConfigurationError, Error, SourceUnreadable
 from zeit.cds.interfaces import IContentFinder, IDeliverable, IPublisher, ISpool
-from zeit.cds.report import FilePut
 from zeit.cds.text import printable
 
 
@@ -110,16 +108,7 @@ class Publisher:
                 spool.put(deliverable.name, _Content(data))
         self._homeless.pop((name, unique_id), None)
         spool.unpublished.forget(unique_id)
-        if not wanted:
-            return []
-        self._tell(FilePut(spool=spool, name=deliverable.name))
-        return [deliverable.name]
-
-    def _tell(self, event):
-        try:
-            zope.event.notify(event)
-        except Exception:  # noqa: BLE001 a subscriber may raise anything
-            log.exception('A subscriber of %s failed.', type(event).__name__)
+        return [deliverable.name] if wanted else []
 
     def _keep(self, unique_id, name, error):
         try:

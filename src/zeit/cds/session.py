@@ -15,8 +15,9 @@ from zeit.cds.errors import (
     ServerError,
     SizeMismatch,
 )
-from zeit.cds.ftp.stream import Deadline
-from zeit.cds.ftp.transfers import TransferConnection
+from zeit.cds.ftp.deadline import Deadline
+from zeit.cds.ftp.listings import ListingConnection
+from zeit.cds.ftp.passive import Ways
 from zeit.cds.holder import is_file
 from zeit.cds.interfaces import ISession
 from zeit.cds.plan import Outcome
@@ -37,7 +38,7 @@ class FTPSession:
         self._settings = settings
         self._delivery = delivery
         self._deadline = Deadline()
-        self._epsv = self._mlsd = True
+        self._ways = Ways()
         self._connection = self._context = None
         self._inside = False
         self.connections = 0
@@ -56,21 +57,18 @@ class FTPSession:
         self._connection = self._new_connection()
 
     def _new_connection(self):
-        connection = TransferConnection(
-            self._settings,
-            deadline=self._deadline,
-            context=self._context,
-            epsv=self._epsv,
-            mlsd=self._mlsd,
+        connection = ListingConnection(
+            self._settings, deadline=self._deadline, context=self._context, ways=self._ways
         )
         connection.open()
         self.connections += 1
         self._inside = False
         return connection
 
-    def _ready(self):
+    def _ready(self, *, method=''):
         """Return a connection that is usable and in the directory."""
-        if not self._connection.is_quiet():
+        connection = self._connection
+        if connection.announced and method != 'rename' or not connection.is_quiet():
             log.debug('Connecting again')
             self._connection.drop()
             self._connection = self._new_connection()
@@ -113,18 +111,16 @@ class FTPSession:
             return self._call(method, *args, **kw)
 
     def _call(self, method, *args, **kw):
-        connection = self._ready()
+        connection = self._ready(method=method)
         try:
             return getattr(connection, method)(*args, **kw)
-        except DataConnectionRefused:
-            self._epsv = False  # a firewall that does not know EPSV may know PASV
+        except DataConnectionRefused as error:
+            # A firewall that does not know EPSV may know PASV.
+            self._ways.give_up('epsv', error=error)
             raise
         except LOST:
             connection.drop()  # also where its replies were in order, and made no sense
             raise
-        finally:
-            self._epsv = self._epsv and connection.epsv
-            self._mlsd = connection.mlsd
 
     def bound(self, seconds):
         """See `ISession`."""
@@ -154,6 +150,14 @@ class FTPSession:
         """See `ISession`."""
         return self._ask('list_names', inside=inside)
 
+    def files(self):
+        """See `ISession`."""
+        return self._ask('list_files')
+
+    def facts(self):
+        """See `ISession`."""
+        return self._ask('list_facts')
+
     def size(self, name):
         """See `ISession`."""
         return self._ask('size', name)
@@ -173,7 +177,7 @@ class FTPSession:
     def store(self, name, data):
         """See `ISession`."""
         try:
-            sent, _ = self.upload(name, io.BytesIO(data))
+            sent, _ = self.upload(name, io.BytesIO(data), early=False)
         except ReplyLost as error:
             if not self._delivery.size_check:
                 raise
@@ -181,17 +185,21 @@ class FTPSession:
         if self._delivery.size_check:
             self.compare(name, sent)
 
-    def upload(self, name, source, *, began=lambda name: None):
+    def upload(self, name, source, *, began=lambda name: None, early=True):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
 
-        `began(name)` is called when the server has started to store.
+        `began(name)` is called when the server has started to store.  `early`: see there.
         """
-        return self._call('upload', name, source, began=began)
+        return self._call('upload', name, source, began=began, early=early)
 
-    def compare(self, name, sent):
-        """Raise `SizeMismatch` unless the server says that the file has `sent` bytes."""
+    def compare(self, name, sent, *, ask='size'):
+        """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
+
+        `ask` is the method of the connection: 'size', 'size_before_rename' when the file is going
+        to be renamed, 'size_before_transfer' when another transfer follows.
+        """
         try:
-            size = self.size(name)
+            size = self._ask(ask, name)
         except ServerError as error:
             raise SizeMismatch(
                 f'The server does not tell the size of the file: {error.message}',
@@ -204,9 +212,9 @@ class FTPSession:
                 hint='The incomplete file is not used; the next run sends it again.',
             )
 
-    def rename(self, old, new):
-        """See `ISession`."""
-        self._call('rename', old, new)
+    def rename(self, old, new, *, more=False):
+        """See `ISession`; `more` says that another transfer follows."""
+        self._call('rename', old, new, more=more)
 
     def delete(self, name):
         """See `ISession`."""
@@ -235,7 +243,7 @@ class FTPSession:
                     yield Outcome(job=job, error=error)
                     continue
                 with source:
-                    yield courier.attempt(job, source)
+                    yield courier.attempt(job, source, more=plan.waiting(1) > 0)
         except (Error, GeneratorExit):
             raise
         except BaseException:

@@ -111,21 +111,28 @@ def _why(error):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Location:
-    """What a URL says."""
+    """What a URL says; `port` and `tls` are None if it does not say it."""
 
     host: str
-    port: int
+    port: int | None
     user: str
     directory: str
+    tls: str | None = None
+
+
+#: What the scheme of a URL says about TLS.  `ftp` says nothing: an option may.
+SCHEMES = {'ftp': None, 'ftpes': 'explicit', 'ftps': 'implicit'}
 
 
 def location(url):
     """Return the `Location` that a URL `ftp://user@host:port/directory` names.
 
+    `ftpes://` is FTP with explicit TLS, `ftps://` with implicit TLS.
     The path is absolute, and percent-encoded as in RFC 1738 section 3.2.2; without one it is `/`.
     Raises `UsageError`, which never repeats the URL: there may be a password in it.
     """
-    if ':' in url.removeprefix('ftp://').rpartition('@')[0]:
+    scheme, _, rest = url.partition('://')
+    if ':' in (rest if scheme in SCHEMES else url).rpartition('@')[0]:
         # Wherever it is in what may not even be a URL, nothing of it is repeated.
         raise UsageError(
             'A password does not belong into a URL, where everybody can see it',
@@ -136,16 +143,17 @@ def location(url):
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = parts = None
-    if not host or parts.scheme != 'ftp' or parts.query or parts.fragment:
+    if not host or parts.scheme not in SCHEMES or parts.query or parts.fragment:
         raise UsageError(
             'This is not the URL of a directory on an FTP server',
-            hint='Write ftp://user@host:port/directory',
+            hint='Write ftp://user@host:port/directory, or ftpes:// or ftps:// with TLS',
         )
     if port == 0:
         raise UsageError('Port 0 cannot be connected to')
     return Location(
         host=host,
-        port=port or 21,
+        port=port,
         user=urllib.parse.unquote(parts.username or 'anonymous'),
         directory=urllib.parse.unquote(parts.path) or '/',
+        tls=SCHEMES[parts.scheme],
     )

@@ -7,7 +7,6 @@ rename, and after each rename the directories are synchronised, so that it survi
 """
 
 import contextlib
-import dataclasses
 import io
 import os
 import pathlib
@@ -15,37 +14,23 @@ import pathlib
 import gocept.filestore.filestore
 import zope.interface
 
-from zeit.cds import entries, files, indoubt, names
+from zeit.cds import entries, files, incoming, indoubt, names
 from zeit.cds.batch import Batch
 from zeit.cds.errors import SpoolError
-from zeit.cds.interfaces import ISpool, ISpoolStatus
+from zeit.cds.interfaces import ISpool
 from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
+from zeit.cds.spoolstatus import SpoolStatus
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
+from zeit.cds.wake import announce
 
 
 PRIVATE = '.cds'
 FILING = os.path.join(PRIVATE, 'filing')
 OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
-
-
-@zope.interface.implementer(ISpoolStatus)
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolStatus:
-    """See `ISpoolStatus`."""
-
-    path: pathlib.Path
-    waiting: list
-    ignored: list
-    delivered: int
-    last_delivered: tuple | None
-    parked: list
-    unpublished: list
-    in_doubt: list
-    active: str
 
 
 @zope.interface.implementer(ISpool)
@@ -239,6 +224,31 @@ class Spool:
             self._parking.bring_back(name)
             self.journal.retried(name=name)
 
+    # What comes in
+
+    def receive(self, name, *, temporary):
+        """See `ISpool`."""
+        names.check(name)
+        return incoming.Incoming(self.path, temporary=temporary)
+
+    def recover(self, name, *, temporary, size, sha256):
+        """See `ISpool`."""
+        found = incoming.left(self.path, temporary)
+        if found is None:
+            return True
+        return found == (size, sha256) and incoming.move(self.path, temporary, name)
+
+    def has(self, name):
+        """See `ISpool`."""
+        return os.path.lexists(self._in('new', name))
+
+    def sweep(self):
+        """See `ISpool`."""
+        with self._translated():
+            for name in os.listdir(self._in('tmp')):
+                if self.journal.knows(names.token_of(name)):
+                    os.unlink(self._in('tmp', name))
+
     def put(self, name, data):
         """See `ISpool`."""
         names.check(name)
@@ -252,6 +262,7 @@ class Spool:
                 os.unlink(draft)
                 raise
             files.sync_directories(self._in('new'), self._in('tmp'))
+        announce(self, name=name)
 
     def batch(self):
         """See `ISpool`."""

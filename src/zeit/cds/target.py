@@ -1,6 +1,8 @@
 """A directory on an FTP server, as `ITarget` wants it."""
 
 import dataclasses
+import ipaddress
+import logging
 from urllib.parse import quote
 
 import zope.interface
@@ -17,6 +19,8 @@ from zeit.cds.text import printable
 
 __all__ = ['TLS', 'Delivery', 'FTPTarget', 'Settings']
 
+log = logging.getLogger(__name__)
+
 #: The fields of `TLS` by the names that they have beside those of `Settings`.
 TLS_OPTIONS = {
     'tls': 'mode',
@@ -28,6 +32,14 @@ TLS_OPTIONS = {
     'certificate': 'certificate',
     'key': 'key',
 }
+
+
+def is_loopback(host):
+    """Return whether `host` is this machine, as far as can be seen without asking a resolver."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip('.').lower() == 'localhost'
 
 
 @zope.interface.implementer(ITarget)
@@ -61,6 +73,16 @@ class FTPTarget:
             raise ConfigurationError(f'An option of the target is not known: {error}') from None
         return cls(settings, delivery=delivery)
 
+    def warn_of_clear_text(self, *, level=logging.WARNING):
+        """Log, if it is so, that password and files can be read by others on the way."""
+        if not self.settings.tls and not is_loopback(self.settings.host):
+            log.log(
+                level,
+                'Without TLS the password and all files can be read on the way to %s: see whether '
+                'the server can do tls="explicit" (--tls explicit)',
+                printable(self.settings.host),
+            )
+
     @property
     def title(self):
         settings = self.settings
@@ -79,6 +101,11 @@ class FTPTarget:
         user, path = quote(settings.user, safe=''), quote(settings.directory)
         host = f'[{settings.host}]' if ':' in settings.host else settings.host
         return f'ftp://{user}@{host}:{settings.port}/{path.lstrip("/")}'
+
+    @property
+    def size_check(self):
+        """See `ITarget`."""
+        return self.delivery.size_check
 
     def check(self, name):
         """See `ITarget`."""

@@ -77,9 +77,11 @@ def spool(_context, **given):
     _register(_without_text(_context), ISpool, Spool, schema=ISpoolDirective, **given)
 
 
-def target(_context, **given):
+def target(_context, *, name, **given):
     """Register a target; see `zeit.cds.directives`.  Raises ZCML's `ConfigurationError`."""
-    _register(_without_text(_context), ITarget, _target, schema=ITargetDirective, **given)
+    context = _without_text(_context)
+    made = _register(context, ITarget, _target, schema=ITargetDirective, name=name, **given)
+    context.action(discriminator=None, callable=_warn, args=(name, made), order=LATE)
 
 
 def _register(context, interface, make, *, schema, name, product_config=None, **given):
@@ -103,7 +105,17 @@ def _target(*, host, user=Settings.user, **options):
         raise ZCMLError(f'Say once where the password is, not by {both}')
     for attribute, value in given:
         options['password'] = _secret(attribute, value, host=host, user=user)
-    return FTPTarget.from_options(host=host, user=user, **options)
+    try:
+        return FTPTarget.from_options(host=host, user=user, **options)
+    except ConfigurationError as error:
+        raise ZCMLError(error.message) from None
+
+
+def _warn(name, made):
+    component = made()
+    # One that was overridden sends no password.
+    if zope.component.queryUtility(ITarget, name=name) is component:
+        component.warn_of_clear_text()
 
 
 def _secret(attribute, value, *, host, user):

@@ -2,7 +2,7 @@
 
 import click
 
-from zeit.cds import errors, options
+from zeit.cds import errors, options, options_target
 from zeit.cds.commands import command
 
 
@@ -28,7 +28,7 @@ def retry(console, zcml, *, names, spool=None):
     from zeit.cds import choice, receipts
     from zeit.cds.text import printable
 
-    places = choice.places(zcml=zcml, names=(), spool=spool, password_file=None, remote=False)
+    places = choice.places(zcml=zcml, names=(), spool=spool, remote=False)
     codes = []
     for name, path, error in receipts.bring_back(names, places):
         if error is not None:
@@ -43,6 +43,7 @@ def retry(console, zcml, *, names, spool=None):
 @click.argument('names', nargs=-1, metavar='[NAME]... | [URL]')
 @options.several(options.SPOOL, options.PASSWORD)
 @click.option('--yes', is_flag=True, help='Remove without asking.  Default: no.')
+@options.several(*options_target.REACH)
 @command
 def unlock(console, zcml, **arguments):
     """Show who holds the lock on a server; remove it if you are sure.
@@ -66,7 +67,8 @@ def unlock(console, zcml, **arguments):
     from zeit.cds import unlock as unlocking
 
     sure = arguments.pop('yes')
-    doors = choice.doors(zcml=zcml, **arguments)
+    target = options_target.take(arguments)
+    doors = choice.doors(zcml=zcml, **arguments, **target)
     return errors.decisive([unlocking.run(console, door, sure=sure) for door in doors])
 
 

@@ -4,13 +4,13 @@ import dataclasses
 
 import click
 
-from zeit.cds import errors, options
+from zeit.cds import errors, options, options_target
 from zeit.cds.commands import command
 
 
 @click.command()
 @click.argument('names', nargs=-1, metavar='[NAME]... | URL')
-@options.several(options.SPOOL, options.PASSWORD, *options.RUN, *options.TARGET)
+@options.several(options.SPOOL, options.PASSWORD, *options.RUN, *options_target.TARGET)
 @command
 def export(console, zcml, **arguments):
     """Deliver what waits in a spool.
@@ -21,19 +21,20 @@ def export(console, zcml, **arguments):
       zeit-cds --zcml cds.zcml export articles
 
     \b
-    With --spool: to ftp://user@host:port/directory; the path is absolute, the
-    port 21 if there is none.  A password does not belong into the URL.
+    With --spool: to ftp://user@host:port/directory, or ftpes:// with explicit
+    and ftps:// with implicit TLS.  The path is absolute, the port 21, or 990
+    for ftps, if there is none.  A password does not belong into the URL.
       zeit-cds export --spool /var/spool/cds --password-file /etc/cds.pw \\
-          ftp://zeit@ftp.example.com/in
+          ftpes://zeit@ftp.example.com/in
 
     A run that succeeds says what it did if standard output is a terminal, and
     nothing otherwise, so that cron sends mail only when there is something to do.
     """
     from zeit.cds import choice
-    from zeit.cds.exporter import Options
+    from zeit.cds.exporter import Exporter, Options
 
+    target = options_target.take(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
-    target = {name: given.pop(name) for name in options.TARGET_NAMES if name in given}
     names, spool = given.pop('names'), given.pop('spool', None)
     exporters = choice.exporters(zcml=zcml, names=names, spool=spool, **target)
     codes = []
@@ -41,9 +42,12 @@ def export(console, zcml, **arguments):
         about = name if len(exporters) > 1 else ''
 
         def run(exporter=exporter):
-            # None lets an exporter from ZCML use its own options.
-            own = getattr(exporter, 'options', None) or Options()
-            report = exporter.run_once(dataclasses.replace(own, **given) if given else None)
+            # None lets an exporter that somebody else made use its own options.
+            own = getattr(exporter, 'options', None)
+            with console.progress() as progress:
+                if given or own or isinstance(exporter, Exporter):
+                    own = dataclasses.replace(own or Options(), progress=progress, **given)
+                report = exporter.run_once(own)
             console.tell_report(report)
             return report.exit_code
 

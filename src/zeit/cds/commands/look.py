@@ -2,7 +2,7 @@
 
 import click
 
-from zeit.cds import errors, options
+from zeit.cds import errors, options, options_target
 from zeit.cds.commands import command
 
 
@@ -12,7 +12,7 @@ from zeit.cds.commands import command
 @click.option(
     '--remote', is_flag=True, help='Ask the server as well who holds the lock.  Default: no.'
 )
-@options.several(options.JSON)
+@options.several(options.JSON, *options_target.REACH)
 @command
 def status(console, zcml, **arguments):
     """Show what waits, what was delivered, and who is at work.
@@ -31,7 +31,8 @@ def status(console, zcml, **arguments):
     from zeit.cds import status as look
 
     remote, as_json = arguments.pop('remote'), arguments.pop('as_json')
-    places = choice.places(zcml=zcml, remote=remote, **arguments)
+    target = options_target.take(arguments)
+    places = choice.places(zcml=zcml, remote=remote, **arguments, **target)
     looks = [look.look(place, remote=remote) for place in places]
     console.say(look.as_json(looks) if as_json else look.as_text(looks))
     return errors.decisive(code for each in looks for code in each.exit_codes)
@@ -60,7 +61,7 @@ def receipt(console, zcml, *, name, spools, spool=None, as_json):
 
     if spool is not None and spools:
         raise UsageError('A receipt is of one file', hint='Names of spools go with --zcml.')
-    places = choice.places(zcml=zcml, names=spools, spool=spool, password_file=None, remote=False)
+    places = choice.places(zcml=zcml, names=spools, spool=spool, remote=False)
     found = [(place, each) for place in places for each in receipts.receipts(place.spool, name)]
     if as_json:
         console.say(receipts.as_json(found))

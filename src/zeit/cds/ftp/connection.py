@@ -18,8 +18,9 @@ from zeit.cds.errors import (
     TemporaryError,
 )
 from zeit.cds.ftp import protocol, wire
+from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.secure import Protection, SecureStream
-from zeit.cds.ftp.stream import Deadline, Stream
+from zeit.cds.ftp.stream import REPLY, Stream
 from zeit.cds.text import printable
 
 
@@ -27,7 +28,6 @@ log = logging.getLogger(__name__)
 
 #: How long the reply to QUIT is waited for, in seconds: there is nothing to be learned from it.
 QUIT_TIMEOUT = 2
-
 
 #: What to do when a server has no TLS, or none for data connections.
 NO_TLS = (
@@ -179,7 +179,7 @@ class Connection:
         """Say goodbye, if that makes sense, and close; never raises."""
         if self.usable and not self._channel.waiting:
             try:
-                self._send('QUIT')
+                self._send(('QUIT', ''))
                 self._answer(until=time.monotonic() + QUIT_TIMEOUT)
                 self._stream.finish(doing='saying goodbye')
             except Error as error:
@@ -199,49 +199,51 @@ class Connection:
 
         `hint` and `refused`, an exit code, are for the error if the server says 5xx.
         """
-        self._send(verb, argument)
+        self._send((verb, argument))
         return self._check(self._answer(), hint=hint, refused=refused)
-
-    def rename(self, old, new):
-        """RNFR and RNTO (RFC 959 section 4.1.3); the second only if the first was accepted."""
-        self.command('RNFR', old)
-        self.command('RNTO', new)
 
     def size(self, name):
         """See `ISession.size`; RFC 3659 section 4."""
-        answer = self._query('SIZE', name)
-        return None if answer is None else wire.size(answer.reply)
+        self._send(('SIZE', name))
+        return self._size(self._answer())
+
+    def _size(self, answer):
+        if _is_absent(answer):
+            return None
+        return wire.size(self._check(answer).reply)
 
     def modified(self, name):
         """See `ISession.modified`; RFC 3659 section 3."""
-        answer = self._query('MDTM', name)
-        return None if answer is None else wire.time_value(answer.reply.lines[-1])
-
-    def _query(self, verb, name):
-        try:
-            return self.command(verb, name)
-        except PermanentError as error:
-            if error.code != 550:
-                raise
+        self._send(('MDTM', name))
+        answer = self._answer()
+        if _is_absent(answer):
             return None
+        return wire.time_value(self._check(answer).reply.lines[-1])
 
     # Bytes
 
-    def _send(self, verb, argument=''):
+    def _send(self, *commands):
+        """Send commands (verb, argument) in one packet; their answers come in this order."""
+        verbs = ' and '.join(verb for verb, _ in commands)
         if self._channel.broken:
-            # The reply before this command was in order; what came in with it was not.
+            # The reply before these commands was in order; what came in with it was not.
             self.drop()
-            raise RemoteProtocolError(
-                f'The server has answered more than it was asked, before {verb}',
-                hint='The connection is out of step; the work goes on over a new one.',
-            )
-        data = self._channel.send(verb, argument)
-        log.debug('> %s', printable(protocol.Command(verb, argument).shown))
+            raise self._out_of_step(f'before {verbs}')
+        data = b''.join([self._channel.send(*command) for command in commands])
+        if log.isEnabledFor(logging.DEBUG):
+            for command in commands:
+                log.debug('> %s', printable(protocol.Command(*command).shown))
         try:
-            self._stream.send(data, doing=f'sending {verb}')
+            self._stream.send(data, doing=f'sending {verbs}')
         except ConnectionLost:
             self.drop()
             raise
+
+    def _out_of_step(self, when):
+        return RemoteProtocolError(
+            f'The server has answered more than it was asked, {when}',
+            hint='The connection is out of step; the work goes on over a new one.',
+        )
 
     def _final(self):
         """Return the answer that ends a transfer or the greeting, a success.
@@ -260,28 +262,39 @@ class Connection:
         """
         if until is None:
             until = time.monotonic() + self._settings.reply_timeout
-        waiting = self._channel.waiting
-        doing = f'waiting for the answer to {printable(waiting[0].shown)}' if waiting else 'waiting'
         try:
-            while not self._answers:
-                data = self._stream.receive(doing=doing, until=until)
-                if not data:
-                    raise ConnectionLost(
-                        errno.ECONNRESET,
-                        f'The server closed the connection, {doing}',
-                        hint='The next run tries again.',
-                    )
-                self._answers.extend(self._channel.receive(data))
+            if not self._answers:
+                self._await_answer(until)
         except BaseException:
             # Also for a signal: the answer, when it comes, must not be taken for another one.
             self.drop()
             raise
         answer = self._answers.popleft()
-        log.debug('< %s', printable(answer.reply.text))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug('< %s', printable(answer.reply.text))
         return answer
+
+    def _await_answer(self, until):
+        waiting = self._channel.waiting
+        doing = f'waiting for the answer to {printable(waiting[0].shown)}' if waiting else 'waiting'
+        while not self._answers:
+            if self._channel.broken:  # behind an answer that was in order
+                raise self._out_of_step(doing)
+            data = self._stream.receive(doing=doing, until=until, size=REPLY)
+            if not data:
+                raise ConnectionLost(
+                    errno.ECONNRESET,
+                    f'The server closed the connection, {doing}',
+                    hint='The next run tries again.',
+                )
+            self._answers.extend(self._channel.receive(data))
 
     def _check(self, answer, *, hint='', refused=None):
         error = answer.error(hint=hint, exit_code=refused if answer.reply.digit == 5 else None)
         if error is None:
             return answer
         raise error
+
+
+def _is_absent(answer):
+    return answer.verdict == protocol.REFUSED and answer.reply.code == 550

@@ -138,7 +138,7 @@ class ControlChannel:
         self._encoding = encoding
         self._parser = wire.ReplyParser(encoding=encoding)
         self._waiting = collections.deque([Command('greeting')])
-        self._renaming = False
+        self._renaming = ''
         self.broken = False
 
     def __repr__(self):
@@ -155,6 +155,11 @@ class ControlChannel:
         """True when part of a reply has come in."""
         return self._parser.pending
 
+    @property
+    def renaming(self):
+        """The name that an RNTO would rename now: the last command was its RNFR, and accepted."""
+        return self._renaming
+
     def send(self, verb, argument=''):
         """Return the bytes of a command whose answer is expected from now on.
 
@@ -170,7 +175,7 @@ class ControlChannel:
             # Servers keep an earlier RNFR: this RNTO would rename whatever that one named.
             raise LocalProtocolError('RNTO without an accepted RNFR')
         data = wire.command(verb, argument, encoding=self._encoding)
-        self._renaming = False
+        self._renaming = ''
         self._waiting.append(Command(verb, argument))
         return data
 
@@ -213,8 +218,8 @@ class ControlChannel:
             )
         if verdict != WAIT:
             self._waiting.popleft()
-        if command.verb == 'RNFR':
-            self._renaming = verdict == MORE
+        if command.verb == 'RNFR' and not self._waiting:  # else another command came after it
+            self._renaming = command.argument if verdict == MORE else ''
         return Answer(command, reply, verdict)
 
 

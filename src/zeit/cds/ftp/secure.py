@@ -27,8 +27,10 @@ class SecureStream(Stream):
     `resumed` tells whether the handshake resumed a session.
     """
 
-    def __init__(self, sock, *, timeout, deadline):
-        super().__init__(sock, timeout=timeout, deadline=deadline)
+    def __init__(self, stream, sock):
+        # Not asked of the socket, which may have been reset since.
+        self.peer = stream.peer
+        self._sock, self._timeout, self._deadline = sock, stream._timeout, stream._deadline
         self.resumed = sock.session_reused
         self._session = None
         self._finished = False
@@ -52,7 +54,7 @@ class SecureStream(Stream):
         try:
             sock.settimeout(deadline.within(timeout))
             sock.do_handshake()
-            made = cls(sock, timeout=stream._timeout, deadline=deadline)
+            made = cls(stream, sock)
         except OSError as error:
             sock.close()
             if isinstance(error, ssl.SSLError):
@@ -72,9 +74,9 @@ class SecureStream(Stream):
         """The newest session that the server offered to resume, so far."""
         return self._sock.session or self._session
 
-    def _read(self):
+    def _read(self, size):
         try:
-            return self._sock.recv(RECORD)
+            return self._sock.recv(size)
         except ssl.SSLWantReadError:
             # Also after what is no data: in TLS 1.3 tickets come when they like.
             raise BlockingIOError from None
@@ -96,7 +98,7 @@ class SecureStream(Stream):
         try:
             self._sock.settimeout(0)
             with contextlib.suppress(BlockingIOError):
-                self._read()  # what has come are tickets, the newest of which is of use later
+                self._read(RECORD)  # what has come are tickets, the newest of which is of use later
             self._session = self._sock.session
             while not self._say_goodbye():
                 self._wait_for_room(until)

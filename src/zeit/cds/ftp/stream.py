@@ -1,17 +1,22 @@
 """A TCP socket on which nothing waits for ever, and whose errors are ours."""
 
 import errno
-import queue
+import os
+import select
 import socket
 import struct
-import threading
 import time
 
-from zeit.cds.errors import ConnectionLost, DeadlinePassed, from_os
+from zeit.cds.errors import ConnectionLost, from_os
+from zeit.cds.ftp.deadline import LOOK, Deadline
+from zeit.cds.ftp.resolver import resolve
 
 
 #: How much is read or sent at once, in bytes: large enough that Python's share does not count.
 CHUNK = 256 * 1024
+
+#: How much is read at once where only replies come, in bytes.
+REPLY = 8 * 1024
 
 #: Close with a reset instead of an orderly end (SO_LINGER, socket(7)): the peer sees an error.
 _ABORT = struct.pack('ii', 1, 0)
@@ -19,35 +24,6 @@ _ABORT = struct.pack('ii', 1, 0)
 #: What the system says about an address that this machine has no network for, e.g. the `::1` of
 #: localhost where IPv6 is switched off.  It says nothing about the server.
 _NO_NETWORK = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
-
-
-class Deadline:
-    """The moment by which everything must be done; without a bound until there is one."""
-
-    def __init__(self):
-        self._moment = None
-
-    def __repr__(self):
-        return f'<Deadline {self._moment}>'
-
-    def restart(self, seconds):
-        """Let it be in so many seconds from now."""
-        self._moment = time.monotonic() + seconds
-
-    def within(self, timeout):
-        """Return `timeout`, or what is left if that is less; both in seconds.
-
-        Raises `DeadlinePassed` when nothing is left.
-        """
-        if self._moment is None:
-            return timeout
-        left = self._moment - time.monotonic()
-        if left <= 0:
-            raise DeadlinePassed(
-                'The time of this run is used up',
-                hint='The next one goes on; it may need a longer deadline (--deadline).',
-            )
-        return min(timeout, left)
 
 
 class Stream:
@@ -61,11 +37,11 @@ class Stream:
 
     truncated = False
 
-    def __init__(self, sock, *, timeout, deadline):
+    def __init__(self, sock, *, timeout, deadline, peer=''):
         self._sock = sock
         self._timeout = timeout
         self._deadline = deadline
-        self.peer = sock.getpeername()[0]
+        self.peer = peer or sock.getpeername()[0]
 
     def __repr__(self):
         return f'<Stream to {self.peer}{"" if self._sock.fileno() >= 0 else ", closed"}>'
@@ -92,9 +68,9 @@ class Stream:
         """
         deadline = deadline or Deadline()
         failures = []
-        for address in _resolve(host, port, timeout=deadline.within(connect_timeout)):
+        for address in resolve(host, port, timeout=connect_timeout, deadline=deadline):
             try:
-                sock = _dial(address, timeout=deadline.within(connect_timeout))
+                sock = _dial(address, timeout=connect_timeout, deadline=deadline)
                 break
             except OSError as error:
                 failures.append(error)
@@ -104,7 +80,7 @@ class Stream:
             error = (found or failures)[-1]
             raise from_os(error, doing=doing, timeout=connect_timeout) from error
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _without_delay(sock)
             if keepalive:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 if hasattr(socket, 'TCP_KEEPIDLE'):
@@ -118,28 +94,81 @@ class Stream:
             sock.close()
             raise
 
+    def beside(self, port, *, timeout):
+        """Begin a connection to another port of the same peer; return its stream.
+
+        `connected` must be called before it is used.  `timeout` (seconds) is for its later waits.
+        Raises `FTPOSError`.
+        """
+        doing = f'opening a data connection to port {port}'
+        try:
+            host, _, *more = self._sock.getpeername()
+            sock = socket.socket(self._sock.family, socket.SOCK_STREAM)
+        except OSError as error:
+            raise from_os(error, doing=doing) from error
+        try:
+            _begin(sock, (host, port, *more))
+            _without_delay(sock)
+            return Stream(sock, timeout=timeout, deadline=self._deadline, peer=self.peer)
+        except OSError as error:
+            sock.close()
+            raise from_os(error, doing=doing) from error
+        except BaseException:
+            sock.close()
+            raise
+
+    def connected(self, *, timeout):
+        """Wait for the end of what `beside` began, at most `timeout` seconds.
+
+        Raises `FTPOSError`.
+        """
+        try:
+            _wait_connected(self._sock, timeout=timeout, deadline=self._deadline)
+        except OSError as error:
+            doing = 'opening a data connection'
+            raise from_os(error, doing=doing, timeout=timeout) from error
+
     def send(self, data, *, doing):
         """Send all of `data`; each `CHUNK` within the time-out.  Raises `ConnectionLost`."""
         view = memoryview(data)
         try:
-            for start in range(0, len(view), CHUNK):
-                self._sock.settimeout(self._deadline.within(self._timeout))
-                self._sock.sendall(view[start : start + CHUNK])
+            while view:
+                view = self._send_piece(view)
         except OSError as error:
             raise self._lost(error, doing) from error
 
-    def receive(self, *, doing, until=None):
-        """Return the bytes that come next, b'' at the end of the connection.
+    def _send_piece(self, view):
+        """Send a `CHUNK` of `view`; return the rest."""
+        left = min(CHUNK, len(view))
+        until = time.monotonic() + self._timeout
+        while left:
+            sent = self._within(until, self._sock.send, view[:left])
+            left -= sent
+            view = view[sent:]
+        return view
+
+    def _within(self, until, function, argument):
+        """Call a function of the socket, which must be done by `until` (of `time.monotonic`)."""
+        while True:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._sock.settimeout(self._deadline.within(min(left, LOOK)))
+            try:
+                return function(argument)
+            except TimeoutError as error:
+                if error.errno is not None:
+                    raise  # the system has given up, not we
+
+    def receive(self, *, doing, until=None, size=CHUNK):
+        """Return the bytes that come next, at most `size`; b'' at the end of the connection.
 
         `until` (of `time.monotonic`) bounds the wait in place of the time-out, for an answer that
         must be there as a whole by then.  Raises `ConnectionLost`.
         """
-        timeout = self._timeout if until is None else until - time.monotonic()
+        until = time.monotonic() + self._timeout if until is None else until
         try:
-            if timeout <= 0:
-                raise TimeoutError
-            self._sock.settimeout(self._deadline.within(timeout))
-            return self._read()
+            return self._within(until, self._read, size)
         except OSError as error:
             raise self._lost(error, doing) from error
 
@@ -155,14 +184,14 @@ class Stream:
         """
         try:
             self._sock.settimeout(0)
-            return self._read()
+            return self._read(REPLY)
         except BlockingIOError:
             return None
         except OSError as error:
             raise self._lost(error, 'looking for data') from error
 
-    def _read(self):
-        return self._sock.recv(CHUNK)
+    def _read(self, size):
+        return self._sock.recv(size)
 
     def finish(self, *, doing):
         """Tell the other side that nothing follows; only `close` is of use then.
@@ -184,41 +213,40 @@ class Stream:
         self._sock.close()
 
 
-def _resolve(host, port, *, timeout):
-    """Return the addresses of `host`, as getaddrinfo gives them, within `timeout` seconds.
-
-    The system's resolver has no time-out that could be set: getaddrinfo(3).  So it works in a
-    thread of its own, which is left alone when it takes too long.
-    """
-    answer = queue.SimpleQueue()
-
-    def ask():
-        try:
-            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, ValueError) as error:
-            answer.put(error)
-
-    threading.Thread(target=ask, name=f'resolve {host}', daemon=True).start()
-    try:
-        found = answer.get(timeout=timeout)
-    except queue.Empty:
-        raise from_os(TimeoutError(), doing=f'resolving the name {host}', timeout=timeout) from None
-    if isinstance(found, ValueError):
-        # It does not get as far as the resolver: IDNA, NUL.
-        found = socket.gaierror(socket.EAI_NONAME, str(found))
-    if isinstance(found, OSError):
-        raise from_os(found, doing=f'resolving the name {host}') from found
-    return found
-
-
-def _dial(address, *, timeout):
-    """Return a socket that is connected to one of the addresses of `_resolve`."""
+def _dial(address, *, timeout, deadline):
+    """Return a socket that is connected to one of the addresses of `resolve`."""
     family, kind, protocol, _, where = address
     sock = socket.socket(family, kind, protocol)
     try:
-        sock.settimeout(timeout)
-        sock.connect(where)
+        _begin(sock, where)
+        _wait_connected(sock, timeout=timeout, deadline=deadline)
         return sock
     except BaseException:
         sock.close()
         raise
+
+
+def _begin(sock, where):
+    """Begin to connect: connect(2) of a socket that does not block."""
+    sock.setblocking(False)
+    try:
+        sock.connect(where)
+    except BlockingIOError:
+        pass  # it goes on
+
+
+def _wait_connected(sock, *, timeout, deadline):
+    """Wait until the socket is connected.  Raises OSError."""
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    until = time.monotonic() + timeout
+    while not poll.poll(deadline.within(max(0, min(until - time.monotonic(), LOOK))) * 1000):
+        if time.monotonic() >= until:
+            raise TimeoutError
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
+def _without_delay(sock):
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -136,9 +136,9 @@ class TLS:
 def _unusable(what, path, error):
     if isinstance(error, ssl.SSLError):
         hint = 'It must be PEM; a key belongs to its certificate, and has no passphrase.'
-        return ConfigurationError(f'{what} {printable(path)} cannot be used', hint=hint)
+        return ConfigurationError(f'{what} {printable(str(path))} cannot be used', hint=hint)
     reason = getattr(error, 'strerror', None) or error
-    return ConfigurationError(f'{what} {printable(path)} cannot be read: {reason}')
+    return ConfigurationError(f'{what} {printable(str(path))} cannot be read: {reason}')
 
 
 def handshake_failed(error, *, host):

@@ -76,9 +76,11 @@ class IFailure(Interface):
 
 
 class IFilePut(Interface):
-    """An event: the application has put a file into a spool, where it waits now.
+    """An event: a file was put into a spool, where it waits now.
 
-    Who wants to deliver at once subscribes to it.
+    Who wants to deliver at once subscribes to it, or registers an `IWakeUp`.  Sent by `ISpool.put`
+    and by what puts files in transactions; not by a program that moves a file into `new/` by
+    itself.  A subscriber that raises is logged and changes nothing.
     """
 
     spool = Attribute('The `ISpool`')
@@ -101,6 +103,8 @@ class IBatch(Interface):
 
     Its methods raise `SpoolError`; after `commit` or `abort` it is of no further use.
     """
+
+    names = Attribute('The names of the files')
 
     def put(name, data):
         """Add a file, replacing one of the same name; see `ISpool.put`."""

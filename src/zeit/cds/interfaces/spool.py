@@ -57,11 +57,31 @@ class ISpool(Interface):
         """Put a new file into `new/` under `name`: complete or not at all, durable on return.
 
         `data` is bytes or a binary file, read to its end.  A file of the same name that still
-        waits is replaced (a correction).  Needs no active run.  Raises `NameRefused`.
+        waits is replaced (a correction).  Needs no active run.  Sends `IFilePut`, raises
+        `NameRefused`.
         """
 
     def batch():
         """Return an `IBatch`: files that are put together or not at all.  Raises `SpoolError`."""
+
+    def receive(name, *, temporary):
+        """Return the `IIncoming` for a file that will be `name`, now `temporary` in `tmp/`.
+
+        Raises `NameRefused` for a name that no file of a spool may have, `SpoolError`.
+        """
+
+    def recover(name, *, temporary, size, sha256):
+        """Bring an `IIncoming` of a run that was killed to its end.
+
+        Returns True if it is in `new/` as `name`, or was there: it is not in `tmp/` any more, or
+        was moved just now, being complete: of this `size` (bytes) and `sha256`.  Otherwise False.
+        """
+
+    def has(name):
+        """Return whether there is something called `name` in `new/`."""
+
+    def sweep():
+        """Delete from `tmp/` what killed runs of this spool have left there."""
 
     def status():
         """Return a `ISpoolStatus`, reading only and never waiting for a run."""
@@ -86,6 +106,29 @@ class ISource(Interface):
 
     def verify():
         """Raise `SourceChanged` if the file is not what it was when it was opened."""
+
+
+class IIncoming(Interface):
+    """A file that comes into a spool, in `tmp/`.  All methods raise `SpoolError`."""
+
+    temporary = Attribute('Its name in `tmp/`')
+    size = Attribute('The number of bytes written so far')
+    sha256 = Attribute('The SHA-256 of what was written so far, in hexadecimal digits')
+
+    def write(data):
+        """Add bytes."""
+
+    def complete():
+        """There will be no more: on return it survives a loss of power, in `tmp/`."""
+
+    def move(name):
+        """Move it to `new/`; on return that survives a loss of power.
+
+        Returns False if something of that name is there, which is left alone.
+        """
+
+    def discard():
+        """Delete it from `tmp/`; may be called again."""
 
 
 class ISpoolStatus(Interface):

@@ -9,6 +9,8 @@ class ITarget(Interface):
     title = Attribute('The server in words, for the log: no secrets, nothing to escape')
     url = Attribute('What tells this directory from all others, without secrets (str)')
 
+    size_check = Attribute('Whether a file counts only if the server tells its size')
+
     def check(name):
         """Raise `NameRefused` if a file of this name cannot or must not be sent there."""
 
@@ -39,6 +41,19 @@ class ISession(Interface):
         With `inside`, those in the directory of that name.
         """
 
+    def files():
+        """Return what may be files in the directory: (size, modified) by name, as in `facts`.
+
+        The names are as the server gave them, and may be anything, `../x` included: whoever uses
+        one for something else than asking this session about it must check it.
+        """
+
+    def facts():
+        """Return what a listing tells: (size, modified) by name, None each where it does not.
+
+        `size` in bytes, `modified` an aware datetime, UTC.
+        """
+
     def size(name):
         """Return the length of the file in bytes, or None if there is no such file."""
 
@@ -52,7 +67,7 @@ class ISession(Interface):
         """Make a file of `data` (bytes) under exactly this name, checked by size."""
 
     def fetch(name, file):
-        """Write the content of the file to the binary `file`; return the number of bytes."""
+        """Write the file to `file`; return the number of bytes, None if there is no such file."""
 
     def rename(old, new):
         """Give a file or directory another name; what happens to a file `new` is the server's."""
@@ -104,10 +119,17 @@ class ILedger(Interface):
         """It did not, as far as is known; its temporary is going to be deleted."""
 
     def aside(name, aside):
-        """A file `name` is going to be renamed to `aside`; the same: overwritten, by parts."""
+        """A file `name` is going to be renamed to `aside`."""
+
+    def exposed(name, *, size, before):
+        """A file of `size` bytes is going to be sent as `name` itself, a part until it is whole.
+
+        `before` is what stands there, as `zeit.cds.exposed` tells it.  Until `uploaded` or
+        `tidied`, what is found under `name` is of no use, unless it is that.
+        """
 
     def tidied(name):
-        """Nothing of `name` stands aside any more."""
+        """Nothing of `name` stands aside any more, and no part of it under its own name."""
 
 
 class IPlan(Interface):
@@ -115,6 +137,9 @@ class IPlan(Interface):
 
     def next():
         """Return the next job, or None when there is none (left) to do."""
+
+    def waiting(most):
+        """Return how many jobs there are to come; more than `most` are not counted."""
 
 
 class IOutcome(Interface):

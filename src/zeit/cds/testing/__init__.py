@@ -15,9 +15,13 @@ the directory `root` on disk:
         ftp.connect(server.host, server.port)
         ftp.login(server.user, server.password)
 
+With `tls=TLS(certificate=...)` (`zeit.cds.testing.tls`, `zeit.cds.testing.certificates`) they speak
+TLS and demand it.
+
 Layers, in `zeit.cds.testing.layers`: `QUIET` fails a test for what it leaves behind (threads, open
 files and sockets, ResourceWarnings, exceptions in threads); `PYFTPD`, `VSFTPD`, `PROFTPD` and
-`PUREFTPD` stand on it and run one server each, emptied before every test:
+`PUREFTPD` stand on it and run one server each, emptied before every test; `PYFTPD_TLS12`,
+`PYFTPD_TLS13`, `PYFTPD_IMPLICIT` and so on are the same servers with TLS:
 
     class ExportTest(ServerTests, unittest.TestCase):
         layer = PYFTPD
@@ -25,5 +29,5 @@ files and sockets, ResourceWarnings, exceptions in threads); `PYFTPD`, `VSFTPD`,
         def test_something(self):
             self.server.root ...
 
-This module imports nothing, so pyftpdlib (extra `test`) is needed by those who use it only.
+This module imports nothing, so what is in the extra `test` is needed by those who use it only.
 """

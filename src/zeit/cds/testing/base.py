@@ -22,7 +22,8 @@ class Server:
       server makes one when it starts and removes it when it stops;
     - user, password: the only account.  A wrong password is answered with 530;
     - port: 0 (the default) takes a free one.  Either is reserved while the server lives, see
-      `zeit.cds.testing.ports`.
+      `zeit.cds.testing.ports`;
+    - tls: a `zeit.cds.testing.tls.TLS`; None is plain FTP.
 
     Attributes: `host`, `port` (0 until started, then kept for good), `user`, `password`, `root` (a
     `pathlib.Path`; None before the first start if the server makes its own).
@@ -32,11 +33,12 @@ class Server:
 
     name = None
 
-    def __init__(self, *, root=None, user='test', password='testpw', port=0):
+    def __init__(self, *, root=None, user='test', password='testpw', port=0, tls=None):
         self.host = HOST
         self.port = port
         self.user = user
         self.password = password
+        self.tls = tls
         self.root = None if root is None else pathlib.Path(root)
         self._given_root = self.root
         self._resources = None

@@ -15,6 +15,8 @@ from zeit.cds.testing.process import Daemon, ServerError
 ACCOUNT = 'nobody'
 # A process that knows nothing of reservations may take the port before the daemon does.
 PORT_ATTEMPTS = 3
+# The name of the daemon's log file, where it has one.
+LOG = 'log'
 SBIN = ('/usr/local/sbin', '/usr/sbin', '/sbin')
 
 
@@ -91,6 +93,20 @@ class DaemonServer(Server):
         """What the daemon said on its console, of diagnostic use only."""
         return self._daemon.output if self._daemon else ''
 
+    @property
+    def log(self):
+        """What the daemon wrote to its log file so far, empty if it has none.
+
+        A session may write its last lines after its client has gone.
+        """
+        path = self._work and self._work / LOG
+        return path.read_text(errors='replace') if path and path.exists() else ''
+
+    @property
+    def resumptions(self):
+        """How many TLS sessions were resumed so far; None if this server does not tell."""
+        return None
+
     @classmethod
     def find(cls):
         """Return the path of the daemon; raises ServerUnavailable, also when not run by root."""
@@ -125,10 +141,15 @@ class DaemonServer(Server):
             if self._work is None:
                 self._work = pathlib.Path(self._temporary_directory())
             command = self._configure(program, port=port, work=self._work, account=account)
+            if self.tls:
+                settings = write_private(self._work / 'openssl.cnf', *self.tls.openssl())
+                command = ['env', f'OPENSSL_CONF={settings}', *command]
             self._daemon = Daemon(command, log=self._work / 'output', directories=self._temporary)
             self._daemon.start()
             try:
-                self._daemon.wait_for_greeting((self.host, port))
+                self._daemon.wait_for_greeting(
+                    (self.host, port), implicit_tls=self.tls is not None and self.tls.implicit
+                )
             except ServerError:
                 ended = not self._daemon.alive
                 self._halt()
@@ -153,6 +174,13 @@ class DaemonServer(Server):
     def _configure(self, program, *, port, work, account):
         """Write the configuration into the directory *work*; return the command."""
         raise NotImplementedError
+
+
+def write_private(path, *lines):
+    """Write a configuration file that only root can read; return its path."""
+    path.touch(mode=0o600)
+    path.write_text('\n'.join(lines) + '\n')
+    return path
 
 
 def _check_reachable(root):

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.pyftpd import PyFTPServer
 from zeit.cds.testing.quiet import QuietLayer
 from zeit.cds.testing.servers import (
@@ -11,6 +12,7 @@ from zeit.cds.testing.servers import (
     ServerUnavailable,
     VsftpdServer,
 )
+from zeit.cds.testing.tls import TLS
 
 
 # Seconds until the server in a thread has noticed that the test's connections are closed.
@@ -73,6 +75,46 @@ class ServerLayer:
         return self.server
 
 
+class TLSServerLayer(ServerLayer):
+    """A layer whose server speaks TLS, and shows a good certificate out of `certificates`.
+
+    version: the only one that the server speaks, '1.2' or '1.3'; implicit: the handshake first.
+    """
+
+    def __init__(self, name, *, factory, base, module, version, implicit=False):
+        super().__init__(name, factory=self._make, base=base, module=module)
+        self._class = factory
+        self.version = version
+        self.implicit = implicit
+        self.certificates = None
+
+    def _make(self):
+        return self._class(
+            tls=TLS(
+                certificate=self.certificates.server,
+                implicit=self.implicit,
+                minimum=self.version,
+                maximum=self.version,
+            )
+        )
+
+    def setUp(self):
+        """Make the certificates, start the server; raises what `ServerLayer.setUp` raises."""
+        self.certificates = Certificates()
+        try:
+            super().setUp()
+        except BaseException:
+            self.certificates.close()
+            raise
+
+    def tearDown(self):
+        """Stop the server, remove the certificates."""
+        try:
+            super().tearDown()
+        finally:
+            self.certificates.close()
+
+
 class ServerTests:
     """Mixin for a TestCase whose `layer` is a ServerLayer: `self.server`."""
 
@@ -87,3 +129,30 @@ PYFTPD = ServerLayer('PYFTPD', factory=PyFTPServer, base=QUIET, module=__name__)
 VSFTPD = ServerLayer('VSFTPD', factory=VsftpdServer, base=QUIET, module=__name__)
 PROFTPD = ServerLayer('PROFTPD', factory=ProFTPDServer, base=QUIET, module=__name__)
 PUREFTPD = ServerLayer('PUREFTPD', factory=PureFTPDServer, base=QUIET, module=__name__)
+
+
+def _tls(name, factory, version, *, implicit=False):
+    return TLSServerLayer(
+        name, factory=factory, version=version, implicit=implicit, base=QUIET, module=__name__
+    )
+
+
+PYFTPD_TLS12 = _tls('PYFTPD_TLS12', PyFTPServer, '1.2')
+PYFTPD_TLS13 = _tls('PYFTPD_TLS13', PyFTPServer, '1.3')
+PYFTPD_IMPLICIT = _tls('PYFTPD_IMPLICIT', PyFTPServer, '1.3', implicit=True)
+VSFTPD_TLS12 = _tls('VSFTPD_TLS12', VsftpdServer, '1.2')
+VSFTPD_TLS13 = _tls('VSFTPD_TLS13', VsftpdServer, '1.3')
+VSFTPD_IMPLICIT = _tls('VSFTPD_IMPLICIT', VsftpdServer, '1.3', implicit=True)
+PROFTPD_TLS12 = _tls('PROFTPD_TLS12', ProFTPDServer, '1.2')
+PROFTPD_TLS13 = _tls('PROFTPD_TLS13', ProFTPDServer, '1.3')
+PROFTPD_IMPLICIT = _tls('PROFTPD_IMPLICIT', ProFTPDServer, '1.3', implicit=True)
+PUREFTPD_TLS12 = _tls('PUREFTPD_TLS12', PureFTPDServer, '1.2')
+PUREFTPD_TLS13 = _tls('PUREFTPD_TLS13', PureFTPDServer, '1.3')
+
+#: All of them, for matrices.
+TLS_LAYERS = (
+    *(PYFTPD_TLS12, PYFTPD_TLS13, PYFTPD_IMPLICIT),
+    *(VSFTPD_TLS12, VSFTPD_TLS13, VSFTPD_IMPLICIT),
+    *(PROFTPD_TLS12, PROFTPD_TLS13, PROFTPD_IMPLICIT),
+    *(PUREFTPD_TLS12, PUREFTPD_TLS13),
+)

@@ -32,6 +32,7 @@ class MemoryTarget:
     """
 
     url = 'memory:'
+    size_check = True
 
     def __init__(self, *, title='a directory in memory', exists='replace', hook=None):
         self.title = title
@@ -91,6 +92,18 @@ class MemorySession:
         self._target.hook('names', '')
         return {*self._target.files, *self._target.directories}
 
+    def files(self):
+        """See `ISession`."""
+        self._target.hook('files', '')
+        return {name: fact for name, fact in self.facts().items() if name in self._target.files}
+
+    def facts(self):
+        """See `ISession`."""
+        self._target.hook('facts', '')
+        files = self._target.files.items()
+        found = {name: (len(data), self._target.modified.get(name)) for name, data in files}
+        return {**dict.fromkeys(self._target.directories, (None, None)), **found}
+
     def size(self, name):
         """See `ISession`."""
         self._target.hook('size', name)
@@ -115,7 +128,12 @@ class MemorySession:
 
     def fetch(self, name, file):
         """See `ISession`."""
-        return file.write(self._find('fetch', name)[name])
+        self._target.hook('fetch', name)
+        content = self._target.files.get(name)
+        if content is None:
+            return None
+        file.write(content)
+        return len(content)
 
     def rename(self, old, new):
         """See `ISession`: a file replaces a file, a directory an empty directory."""

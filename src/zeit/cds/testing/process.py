@@ -5,6 +5,7 @@ import os
 import pathlib
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -80,15 +81,15 @@ class Daemon:
                 start_new_session=True,
             )
 
-    def wait_for_greeting(self, address, *, timeout=START_TIMEOUT):
+    def wait_for_greeting(self, address, *, timeout=START_TIMEOUT, implicit_tls=False):
         """Return once an FTP server greets with 220 at *address*, a pair (host, port).
 
-        timeout: seconds.  Raises ServerError, with the daemon's output, if the daemon dies or the
-        time is over.
+        timeout: seconds; implicit_tls: the greeting comes after a handshake.  Raises ServerError,
+        with the daemon's output, if the daemon dies or the time is over.
         """
         deadline = time.monotonic() + timeout
         while True:
-            greeting = self._greeting(address, deadline=deadline)
+            greeting = self._greeting(address, deadline=deadline, implicit_tls=implicit_tls)
             if self._ended(0 if greeting else RETRY):
                 raise ServerError(f'{self.command[0]} ended at once: {self.output or greeting!r}')
             if greeting.startswith(b'220'):
@@ -126,16 +127,29 @@ class Daemon:
         poll.register(self._process.stdout, select.POLLIN)
         return bool(poll.poll(milliseconds))
 
-    def _greeting(self, address, *, deadline):
+    def _greeting(self, address, *, deadline, implicit_tls):
         """Return what the server says first, empty if nobody answers; leave politely."""
         remaining = max(deadline - time.monotonic(), 0.1)
-        try:
-            with socket.create_connection(address, timeout=remaining) as connection:
+        with contextlib.ExitStack() as stack:
+            try:
+                connection = stack.enter_context(
+                    socket.create_connection(address, timeout=remaining)
+                )
+                if implicit_tls:
+                    connection = stack.enter_context(_any_server().wrap_socket(connection))
                 greeting = connection.recv(1024)
                 connection.sendall(b'QUIT\r\n')
                 # Until the server closes: its limits count this session no longer.
                 while connection.recv(1024):
                     pass
                 return greeting
-        except OSError:
-            return b''
+            except OSError:
+                return b''
+
+
+def _any_server():
+    """Return a TLS context for a look whether the server is there, whoever it is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import socket
 import threading
+import traceback
 
 from zeit.cds.testing.base import Server
 from zeit.cds.testing.process import ServerError
@@ -25,6 +26,8 @@ class PyFTPServer(Server):
 
     - settings: a mapping of pyftpdlib's FTPHandler attributes, e.g. `{'timeout': 5}` for the
       seconds until an idle session is closed, or `{'proto_cmds': ...}`.
+
+    With `tls` it needs PyOpenSSL, of the extra `test`.
 
     Further attribute: `errors`, the tracebacks of exceptions inside the server; anything in there
     is a bug of the server or of its settings.  Nothing goes to the console: without this class's
@@ -65,8 +68,14 @@ class PyFTPServer(Server):
 
     def _launch(self):
         from pyftpdlib.authorizers import DummyAuthorizer
+        from pyftpdlib.handlers import FTPHandler
         from pyftpdlib.servers import FTPServer
 
+        base, settings = FTPHandler, {}
+        if self.tls:
+            from zeit.cds.testing import pyftptls
+
+            base, settings = pyftptls.handler(self.tls)
         with contextlib.ExitStack() as stack:
             listener = socket.create_server((self.host, self._reservation.port), backlog=100)
             stack.callback(listener.close)
@@ -76,8 +85,8 @@ class PyFTPServer(Server):
             authorizer.add_user(self.user, self.password, str(self.root), perm='elradfmwMT')
             handler = type(
                 'Handler',
-                (_quiet_handler(self.errors),),
-                {'authorizer': authorizer, 'auth_failed_timeout': 0} | self.settings,
+                (_quiet_handler(base, self.errors),),
+                {'authorizer': authorizer, 'auth_failed_timeout': 0} | settings | self.settings,
             )
             FTPServer(listener, handler, ioloop=loop.ioloop)
             stack.pop_all()
@@ -176,13 +185,10 @@ class _Loop:
         self._ended = True
 
 
-def _quiet_handler(errors):
-    """Return a FTPHandler class that logs nothing and appends what went wrong to *errors*."""
-    import traceback
+def _quiet_handler(base, errors):
+    """Return a subclass of FTPHandler that logs nothing and appends what went wrong to *errors*."""
 
-    from pyftpdlib.handlers import FTPHandler
-
-    class QuietHandler(FTPHandler):
+    class QuietHandler(base):
         def log(self, msg, logfun=None):
             pass
 

@@ -6,7 +6,7 @@ sessions run as the user `nobody`.  The programs are looked for in
 conflict with one another; without the variable `${XDG_CACHE_HOME:-~/.cache}/zeit.cds/servers`),
 then on PATH and in the usual sbin directories.
 
-What differs between them (Debian 12, plain FTP):
+What differs between them (Debian 12; for TLS see `zeit.cds.testing.tls`):
 
 =========  ====================  ====================  ===================
 server     STOR onto a file      RNTO onto a file      RNTO onto a non-
@@ -27,7 +27,14 @@ import subprocess
 import sys
 
 from zeit.cds.testing import inetd
-from zeit.cds.testing.daemon import DaemonServer, ServerUnavailable, find_program, hash_password
+from zeit.cds.testing.daemon import (
+    LOG,
+    DaemonServer,
+    ServerUnavailable,
+    find_program,
+    hash_password,
+    write_private,
+)
 from zeit.cds.testing.process import ServerError
 
 
@@ -40,7 +47,7 @@ TOOL_TIMEOUT = 30
 
 
 class VsftpdServer(DaemonServer):
-    """vsftpd with a local user in a chroot, as partners run it; plain FTP.
+    """vsftpd with a local user in a chroot, as partners run it.
 
     vsftpd knows passwords only by PAM, and PAM only by /etc.  So the daemon gets a mount namespace
     of its own (unshare(1)), in which /etc/pam.d, /etc/passwd and /etc/shadow are replaced by
@@ -58,10 +65,15 @@ class VsftpdServer(DaemonServer):
     package = 'vsftpd'
     program = 'usr/sbin/vsftpd'
 
+    @property
+    def resumptions(self):
+        """See `DaemonServer`."""
+        return self.log.count(', reused, ')
+
     def _configure(self, program, *, port, work, account):
         pam = work / 'pam.d'
         pam.mkdir(exist_ok=True)
-        _write(
+        write_private(
             pam / 'vsftpd',
             # Without nodelay a wrong password costs two seconds.
             'auth required pam_unix.so nodelay',
@@ -71,12 +83,14 @@ class VsftpdServer(DaemonServer):
         ids = f'{account.pw_uid}:{account.pw_gid}'
         known = pathlib.Path('/etc/passwd').read_text().splitlines()
         others = [line for line in known if line.partition(':')[0] != self.user]
-        _write(work / 'passwd', *others, f'{self.user}:x:{ids}::{self.root}:/bin/sh')
+        write_private(work / 'passwd', *others, f'{self.user}:x:{ids}::{self.root}:/bin/sh')
         os.chmod(work / 'passwd', 0o644)
-        _write(work / 'shadow', f'{self.user}:{hash_password(self.password)}:19000:0:99999:7:::')
+        write_private(
+            work / 'shadow', f'{self.user}:{hash_password(self.password)}:19000:0:99999:7:::'
+        )
         empty = work / 'empty'
         empty.mkdir(exist_ok=True)
-        configuration = _write(
+        configuration = write_private(
             work / 'vsftpd.conf',
             'listen=YES',
             'listen_ipv6=NO',
@@ -91,7 +105,6 @@ class VsftpdServer(DaemonServer):
             'allow_writeable_chroot=YES',
             'pam_service_name=vsftpd',
             f'secure_chroot_dir={empty}',
-            'xferlog_enable=NO',
             'delay_failed_login=0',
             'delay_successful_login=0',
             f'max_clients={SESSIONS}',
@@ -99,6 +112,7 @@ class VsftpdServer(DaemonServer):
             'seccomp_sandbox=NO',
             # A network namespace per session costs tens of milliseconds.
             'isolate_network=NO',
+            *(self.tls.vsftpd(work / LOG) if self.tls else ['xferlog_enable=NO']),
             *self.extra,
         )
         mounts = (f'{pam}:/etc/pam.d', f'{work}/passwd:/etc/passwd', f'{work}/shadow:/etc/shadow')
@@ -110,7 +124,7 @@ class VsftpdServer(DaemonServer):
 
 
 class ProFTPDServer(DaemonServer):
-    """ProFTPD with a user file of its own; plain FTP.
+    """ProFTPD with a user file of its own.
 
     Further argument: `allow_overwrite`, as shipped False: STOR and RNTO onto an existing file are
     refused with 550.  mod_delay is off (it makes every login as slow as the slowest ones), and each
@@ -127,14 +141,19 @@ class ProFTPDServer(DaemonServer):
         self.allow_overwrite = allow_overwrite
         self.standalone = standalone
 
+    @property
+    def resumptions(self):
+        """See `DaemonServer`."""
+        return self.log.count('client reused TLS session for data connection')
+
     def _configure(self, program, *, port, work, account):
-        users = _write(
+        users = write_private(
             work / 'users',
             f'{self.user}:{hash_password(self.password)}:{account.pw_uid}:{account.pw_gid}::'
             f'{self.root}:/bin/sh',
         )
         modules = program.parents[1] / 'lib' / 'proftpd'
-        configuration = _write(
+        configuration = write_private(
             work / 'proftpd.conf',
             # Where LoadModule in `extra` finds its modules.
             *([f'ModulePath {modules}'] if modules.is_dir() else []),
@@ -164,6 +183,7 @@ class ProFTPDServer(DaemonServer):
             'DefaultRoot ~',
             f'MaxInstances {SESSIONS}',
             f'AllowOverwrite {"on" if self.allow_overwrite else "off"}',
+            *(self.tls.proftpd(work / LOG) if self.tls else ()),
             *self.extra,
         )
         command = [str(program), '--nodaemon', '--config', str(configuration)]
@@ -179,7 +199,7 @@ class ProFTPDServer(DaemonServer):
 
 
 class PureFTPDServer(DaemonServer):
-    """Pure-FTPd with a user database of its own; plain FTP.
+    """Pure-FTPd with a user database of its own.
 
     The hash in it is a cheap one: the default of pure-pw costs two to three seconds per login.
     `extra` are words for the command line, as there is no configuration file.
@@ -190,7 +210,7 @@ class PureFTPDServer(DaemonServer):
     program = 'usr/sbin/pure-ftpd'
 
     def _configure(self, program, *, port, work, account):
-        users = _write(
+        users = write_private(
             work / 'users',
             # pure-pw(8): name, hash, uid, gid, gecos, home, and empty limits.
             f'{self.user}:{hash_password(self.password)}:{account.pw_uid}:{account.pw_gid}::'
@@ -218,12 +238,6 @@ class PureFTPDServer(DaemonServer):
             *('--umask', '133:022'),
             *('--syslogfacility', 'none'),
             *('--pidfile', str(work / 'pid')),
+            *(self.tls.pureftpd() if self.tls else ()),
             *self.extra,
         ]
-
-
-def _write(path, *lines):
-    """Write a configuration file that only root can read; return its path."""
-    path.touch(mode=0o600)
-    path.write_text('\n'.join(lines) + '\n')
-    return path

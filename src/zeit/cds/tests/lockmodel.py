@@ -65,9 +65,7 @@ class Model:
         self._runs = (runs,) * len(programs) if isinstance(runs, int) else runs
         self._late_removal = late_removal
         self._check_ends = check_ends
-        self._execute = functools.cache(
-            functools.partial(modelserver.execute, replaces=replaces)
-        )
+        self._execute = functools.cache(functools.partial(modelserver.execute, replaces=replaces))
         self._first = (
             frozenset(present),
             tuple((1, (), client.start(1, ())) for client in self.clients),

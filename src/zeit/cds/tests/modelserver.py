@@ -4,7 +4,6 @@ The directory is a frozenset of (path, content); a directory in it has None for 
 command is atomic, as rename(2), mkdir(2), rmdir(2), unlink(2) and open(2) are.
 """
 
-
 #: The commands that change something.
 CHANGING = ('STOR', 'RNTO', 'DELE', 'MKD', 'RMD')
 

@@ -26,6 +26,7 @@ ALLOWED = {
     'ftp': '',
     'ftp.wire': 'errors text',
     # decisions, without input and output
+    'progress': 'interfaces',
     'report': 'errors interfaces',
     'plan': 'errors interfaces',
     'ftp.protocol': 'errors ftp.wire',
@@ -34,46 +35,66 @@ ALLOWED = {
     'runlock': 'errors text',
     'entries': 'interfaces',
     'jsonlog': 'errors files text',
-    'journal': 'jsonlog names',
+    'importlog': '',
+    'journal': 'importlog jsonlog names',
     'parking': 'errors files names text',
+    'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
+    'wake': 'interfaces report text',
+    'spoolstatus': 'interfaces',
     'batch': 'errors interfaces files names runlock',
     'indoubt': 'interfaces batch text',
-    'spool': (
-        'errors interfaces batch entries files indoubt journal names parking runlock text '
-        'unpublished'
-    ),
+    'spool': 'errors interfaces batch entries files incoming indoubt journal names parking runlock '
+    'spoolstatus text unpublished wake',
     'ledger': 'interfaces',
+    'arrivals': 'files',
     # the other side
-    'ftp.stream': 'errors',
+    'ftp.deadline': 'errors',
+    'ftp.resolver': 'errors ftp.deadline',
+    'ftp.stream': 'errors ftp.deadline ftp.resolver',
     'ftp.tls': 'errors text',
-    'ftp.secure': 'errors ftp.stream ftp.tls',
+    'ftp.secure': 'errors ftp.deadline ftp.stream ftp.tls',
     'ftp.settings': 'ftp.tls',
-    'ftp.connection': 'errors text ftp.protocol ftp.stream ftp.secure ftp.settings ftp.wire',
-    'ftp.transfers': 'errors text ftp.protocol ftp.stream ftp.wire ftp.connection',
-    'delivery': 'errors interfaces names plan text',
+    'ftp.connection': 'errors text ftp.deadline ftp.protocol ftp.stream ftp.secure ftp.settings '
+    'ftp.wire',
+    'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
+    'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
+    'ftp.listings': 'errors ftp.transfers ftp.wire',
+    'exposed': 'errors names text',
+    'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
-    'session': 'errors interfaces delivery holder names plan text ftp.stream ftp.transfers',
+    'session': 'errors interfaces delivery holder names plan text '
+    'ftp.deadline ftp.listings ftp.passive',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
-    'leftovers': 'errors holder lock names text',
+    'leftovers': 'errors exposed holder lock names text',
+    'offered': 'names',
+    'fetching': 'errors text',
+    'clearance': 'arrivals errors text',
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
-    'outbox': 'errors interfaces',
-    'publish': 'errors interfaces report text',
-    'exporter': 'errors exchange interfaces ledger names plan report text',
+    'outbox': 'errors interfaces wake',
+    'publish': 'errors interfaces text',
+    'exporter': 'errors exchange interfaces ledger names plan progress report text',
+    'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
+    'report text',
+    # what calls it again and again
+    'pace': 'errors',
+    'thread': 'errors interfaces pace plan text',
+    'tasks': 'errors interfaces pace text',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'fields', 'product'),
+    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'bar', 'product'),
     *(
         'cli',
         'commands',
         'choice',
         'console',
         'options',
+        'options_target',
         'signals',
         'status',
         'demo',

@@ -143,6 +143,15 @@ class Usage(CommandLine):
             (['export', '--spool', self.path, 'ftp://h', 'ftp://h'], 'exactly one URL'),
             (['export', '--spool', self.path, 'http://h'], 'not the URL'),
             (['export', '--spool', self.path, '--encoding', 'klingon', 'ftp://h'], 'klingon'),
+            (['export', '--spool', self.path, '--tls', 'no', 'ftpes://h'], 'explicit TLS.*for no'),
+            (['export', '--spool', self.path, '--tls', 'explicit', 'ftps://h'], 'implicit TLS'),
+            (['export', '--spool', self.path, '--key', 'x', 'ftps://h'], 'without its certificate'),
+            (
+                ['export', '--spool', self.path, '--tls-minimum=1.3', '--tls-maximum=1.2', 'ftps://h'],
+                'below the minimum',
+            ),
+            (['--zcml', 'x', 'export', '--ca-file', 'y'], '--ca-file does not go with --zcml'),
+            (['--zcml', 'x', 'status', '--tls', 'no'], '--tls does not go with --zcml'),
             (['--zcml', 'x', 'export', '--spool', 'y'], '--spool does not go with --zcml'),
             (['--zcml', 'x', 'export', '--no-temporary'], '--temporary does not go with --zcml'),
             (['--zcml', 'x', 'status', '--password-file', 'y'], '--password-file does not go'),
@@ -170,7 +179,7 @@ class Usage(CommandLine):
             self.assert_line(self.call('demo'), 78, 'POSIX')
 
     def test_a_bug_of_ours(self):
-        arguments = ['export', '--spool', self.path, '--log-file', self.folder / 'log', 'ftp://h']
+        arguments = ['export', '--spool', self.path, '--log-file', self.folder / 'log', 'ftp://localhost']
         with unittest.mock.patch.object(Spool, 'pending', side_effect=KeyError('x\x1b[31m')):
             self.assert_line(self.call(*arguments), 70, r"bug in zeit.cds .*-v .*KeyError: 'x\\x1b")
             self.assertIn('Traceback', (self.folder / 'log').read_text())
@@ -291,9 +300,7 @@ class Failures(ServerCase):
         with unittest.mock.patch.object(self, 'environ', environ):
             outcome = self.export(terminal=True)
         first, *others = outcome.err.splitlines()
-        self.assertEqual(
-            "zeit-cds: warning: Cannot access CDS FTP server as 'write'", first
-        )
+        self.assertEqual("zeit-cds: warning: Cannot access CDS FTP server as 'write'", first)
         self.assertIn('  ' + 'w' * 100, others)
         self.assertLessEqual(max(len(line) for line in others if 'ww' not in line), 60)
         joined = ' '.join(line.strip() for line in outcome.err.splitlines())

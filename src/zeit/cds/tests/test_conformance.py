@@ -15,20 +15,25 @@ from zope.interface.verify import verifyObject
 
 import zeit.cds
 from zeit.cds import interfaces
+from zeit.cds.bar import Bar
 from zeit.cds.delivery import NoLedger
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.settings import Settings
+from zeit.cds.importer import Importer
 from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.ledger import Ledger
 from zeit.cds.plan import Job, Outcome, Plan
 from zeit.cds.product import AppSetup
+from zeit.cds.progress import NoProgress, WatchedSource
 from zeit.cds.publish import Publisher
-from zeit.cds.report import ExchangeFinished, FileExported, FilePut, Report, Result
+from zeit.cds.report import ExchangeFinished, FileExported, FileImported, FilePut, Report, Result
 from zeit.cds.session import FTPSession
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
+from zeit.cds.tasks import WakeUp
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.thread import ExporterThread
 from zeit.cds.zcml import ConfiguredExporter
 
 
@@ -105,12 +110,19 @@ class ConformanceTests(unittest.TestCase):
             memory,
             memory.open(),
             Exporter(spool, target),
+            Importer(spool, target),
+            self.incoming(spool),
             Ledger(spool.journal, url='memory:'),
             NoLedger(),
             ConfiguredExporter(spool='s', target='t', options=Options()),
             AppSetup(),
             Plan([job]),
             Outcome(job=job),
+            NoProgress(),
+            Bar(io.StringIO()),
+            WatchedSource(
+                self.enterContext(spool.open(entry)), name=entry.name, progress=NoProgress()
+            ),
             result,
             report,
             *self.with_transactions(spool),
@@ -119,7 +131,10 @@ class ConformanceTests(unittest.TestCase):
             spool.unpublished.content()[0],
             FilePut(spool=spool, name='a.xml'),
             OfAnIntegrator(),
+            ExporterThread('articles'),
+            WakeUp(),
             FileExported(spool=spool, target=target, result=result),
+            FileImported(spool=spool, target=target, result=result),
             ExchangeFinished(spool=spool, target=target, report=report),
         ]
 
@@ -134,6 +149,11 @@ class ConformanceTests(unittest.TestCase):
 
             examples.append(Outbox(spool))
         return examples
+
+    def incoming(self, spool):
+        incoming = spool.receive('b.xml', temporary='b.part')
+        self.addCleanup(incoming.discard)
+        return incoming
 
     def test_every_class_has_what_its_interfaces_say(self):
         seen = set()

@@ -89,5 +89,5 @@ class PassiveTests(PyFTPTests):
 class _OldTarget(FTPTarget):
     def open(self):
         session = super().open()
-        session._connection.epsv = session._connection.mlsd = False
+        session._ways.epsv = session._ways.mlsd = False
         return session

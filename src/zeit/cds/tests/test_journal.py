@@ -253,9 +253,7 @@ class SpoolTests(JournalTests):
     def test_a_spool_that_was_restored_adopts_nothing(self):
         self.orphan()
         backup = self.path / 'backup.tar'
-        subprocess.run(
-            ['tar', '-cf', backup, '-C', self.path, 'spool'], check=True, timeout=30
-        )
+        subprocess.run(['tar', '-cf', backup, '-C', self.path, 'spool'], check=True, timeout=30)
         shutil.rmtree(self.spool_path)
         (self.path / 'in between').mkdir()  # or the inode of the directory might be used again
         subprocess.run(['tar', '-xf', backup, '-C', self.path], check=True, timeout=30)

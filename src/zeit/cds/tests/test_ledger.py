@@ -115,9 +115,7 @@ class RuleTests(LedgerTests):
         with self.spool.run():
             self.spool.journal.new_token(self.target.url)
             if noted:
-                Ledger(self.spool.journal, url=self.target.url).uploaded(
-                    'a', **{**known, **upload}
-                )
+                Ledger(self.spool.journal, url=self.target.url).uploaded('a', **{**known, **upload})
         self.target.write('a', self.CONTENT)
         self.spool.put('a', content)
 
@@ -317,6 +315,4 @@ class CorrectionTests(LedgerTests):
 class InterfaceTests(LedgerTests):
     def test_interface(self):
         with self.spool.run():
-            verifyObject(
-                interfaces.ILedger, Ledger(self.spool.journal, url=self.target.url)
-            )
+            verifyObject(interfaces.ILedger, Ledger(self.spool.journal, url=self.target.url))

@@ -15,7 +15,7 @@ from transaction.interfaces import ISavepointDataManager, TransientError
 from zope.interface.verify import verifyObject
 
 from zeit.cds import errors
-from zeit.cds.interfaces import ISpool, ITransactionOutcome
+from zeit.cds.interfaces import IFilePut, ISpool, ITransactionOutcome
 from zeit.cds.outbox import Outbox, SpoolDataManager
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
@@ -54,6 +54,19 @@ class TransactionTests(OutboxTests):
         self.manager.commit()
         self.assertEqual({'a.xml': b'<a/>'}, self.waiting())
         self.assertEqual([], self.left())
+
+    def test_who_wants_to_deliver_at_once_is_told_then(self):
+        told = []
+        zope.component.provideHandler(told.append, (IFilePut,))
+        zope.component.provideHandler(lambda event: 1 / 0, (IFilePut,))
+        self.outbox.put('a.xml', b'<a/>')
+        self.assertEqual([], told)
+        with self.assertLogs('zeit.cds.wake', 'ERROR'):
+            self.manager.commit()
+        self.assertEqual([(self.spool, 'a.xml')], [(e.spool, e.name) for e in told])
+        self.outbox.put('b.xml', b'<b/>')
+        self.manager.abort()
+        self.assertEqual(1, len(told))
 
     def test_nothing_is_left_after_an_abort(self):
         self.outbox.put('a.xml', b'<a/>')

@@ -69,6 +69,28 @@ class ControlChannelTests(unittest.TestCase):
             [(answer.command.verb, answer.verdict) for answer in answers],
         )
 
+    def test_rnfr_may_come_with_the_command_before_it(self):
+        self.channel.send('SIZE', 'a')
+        self.channel.send('RNFR', 'a')
+        answers = self.channel.receive(b'213 5\r\n')
+        self.assertEqual('', self.channel.renaming)
+        with self.assertRaises(errors.LocalProtocolError):
+            self.channel.send('RNTO', 'b')
+        answers += self.channel.receive(b'350 x\r\n')
+        self.assertEqual(['DONE', 'MORE'], [answer.verdict for answer in answers])
+        self.assertEqual('a', self.channel.renaming)
+        self.channel.send('RNTO', 'b')
+        self.channel.send('EPSV')
+        answers = self.channel.receive(b'250 x\r\n229 (|||7|)\r\n')
+        self.assertEqual(['RNTO', 'EPSV'], [answer.command.verb for answer in answers])
+
+    def test_rnfr_does_not_count_with_a_command_behind_it(self):
+        self.channel.send('RNFR', 'a')
+        self.channel.send('NOOP')
+        self.channel.receive(b'350 x\r\n200 y\r\n')
+        with self.assertRaises(errors.LocalProtocolError):
+            self.channel.send('RNTO', 'b')
+
     def test_an_answer_without_a_question(self):
         with self.assertRaises(errors.RemoteProtocolError):
             self.channel.receive(b'226 late\r\n')

@@ -137,7 +137,7 @@ class SubscriberTests(PublishTests):
 
     def test_a_subscriber_of_that_which_fails_changes_nothing(self):
         zope.component.provideHandler(lambda event: 1 / 0, (IFilePut,))
-        with self.assertLogs('zeit.cds.publish', 'ERROR'):
+        with self.assertLogs('zeit.cds.wake', 'ERROR'):
             self.publish()
         self.assertEqual((1, []), (len(self.waiting()), self.unpublished))
 

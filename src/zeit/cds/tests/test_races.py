@@ -32,7 +32,6 @@ ROUNDS = int(os.environ.get('ZEIT_CDS_RACES', '10'))
 PATIENCE = 60
 
 
-
 def race():
     """Be an exporter in a process of its own: a run for each line of standard input, a path."""
     host, port, diary, number = sys.argv[1:]

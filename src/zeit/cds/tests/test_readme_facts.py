@@ -5,7 +5,7 @@ import unittest
 
 import click
 
-from zeit.cds import cli, directives, errors, logs, options
+from zeit.cds import cli, directives, errors, logs, options, options_target
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.plan import Options
 from zeit.cds.testing.layers import QUIET
@@ -34,7 +34,7 @@ class FactsTest(unittest.TestCase):
         mentioned = set(re.findall(r'(?<![\w-])--[a-z][a-z-]*', self.text))
         self.assertEqual(set(), mentioned - known)
         # The options of an export are all there, in the one form that is not the default.
-        for option in (*options.RUN, *options.TARGET):
+        for option in (*options.RUN, *options_target.TARGET):
             parameter = click.command()(option(lambda: None)).params[0]
             names = {*parameter.opts, *parameter.secondary_opts}
             self.assertTrue(names & mentioned, names)

@@ -1,6 +1,5 @@
 """Who may do what with components in security proxies, where zope.security is installed."""
 
-
 import zope.component
 import zope.interface
 import zope.security.checker

@@ -214,13 +214,19 @@ class LocationTests(unittest.TestCase):
 
     def test_what_may_be_left_out(self):
         self.assertEqual(
-            settings.Location(host='::1', port=21, user='anonymous', directory='/'),
+            settings.Location(host='::1', port=None, user='anonymous', directory='/'),
             settings.location('ftp://[::1]'),
         )
+
+    def test_the_scheme_says_how_it_is_encrypted(self):
+        for scheme, tls in (('ftp', None), ('ftpes', 'explicit'), ('ftps', 'implicit')):
+            self.assertEqual(tls, settings.location(f'{scheme}://me@h/in').tls)
 
     def test_a_password_is_refused_and_not_repeated(self):
         for url in (
             'ftp://me:testpw@h/',
+            'ftpes://me:testpw@h/',
+            'ftps://me:testpw@h/',
             'ftp://me:@h/',
             'ftp://me:testpw@h:x/',
             'ftp://a:testpw@b@h/',

@@ -20,6 +20,7 @@ from zope.configuration.exceptions import ConfigurationError as ZCMLError
 from zeit.cds import directives, errors, zcml
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.settings import Settings
+from zeit.cds.ftp.tls import TLS
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
 from zeit.cds.report import Report
 from zeit.cds.spool import Spool
@@ -138,6 +139,44 @@ class DirectiveTests(ZCMLTests):
             ),
             zope.component.getUtility(IExporter, name='e').options,
         )
+
+    def test_tls(self):
+        self.read(
+            '<cds:target name="t" host="h" tls="implicit" tls_verify="no" tls_minimum="1.3"',
+            '  tls_maximum="1.3" tls_curve="any" ca_file="ca.pem"',
+            '  certificate="our.pem" key="our.key" />',
+        )
+        settings = zope.component.getUtility(ITarget, name='t').settings
+        self.assertEqual(
+            TLS(
+                mode='implicit',
+                verify=False,
+                minimum='1.3',
+                maximum='1.3',
+                curve='any',
+                ca_file=str(self.folder / 'ca.pem'),
+                certificate=str(self.folder / 'our.pem'),
+                key=str(self.folder / 'our.key'),
+            ),
+            settings.tls,
+        )
+        self.assertEqual(990, settings.port)
+
+    def test_one_warning_for_a_target_without_tls(self):
+        with self.assertLogs('zeit.cds', 'WARNING') as caught:
+            self.read(
+                TARGET,
+                '<cds:target name="a" host="127.0.0.1" />',
+                '<cds:target name="b" host="h" tls="explicit" />',
+            )
+        (record,) = caught.records
+        self.assertRegex(record.getMessage(), 'Without TLS .* on the way to h:')
+
+    def test_no_warning_for_one_that_was_overridden(self):
+        self.write(TARGET, name='base.zcml')
+        self.write('<cds:target name="t" host="h" tls="explicit" />', name='overrides.zcml')
+        with self.assertNoLogs('zeit.cds', 'WARNING'):
+            self.read('<include file="base.zcml" />', '<includeOverrides file="overrides.zcml" />')
 
     def test_every_attribute_says_what_it_is_for(self):
         for schema in (

@@ -1,0 +1,43 @@
+"""Names to addresses, within a time-out."""
+
+import queue
+import socket
+import threading
+import time
+
+from zeit.cds.errors import from_os
+from zeit.cds.ftp.deadline import LOOK
+
+
+def resolve(host, port, *, timeout, deadline):
+    """Return the addresses of `host`, as getaddrinfo gives them, within `timeout` seconds.
+
+    The system's resolver has no time-out that could be set: getaddrinfo(3).  So it works in a
+    thread of its own, which is left alone when it takes too long.
+    """
+    answer = queue.SimpleQueue()
+
+    def ask():
+        try:
+            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, ValueError) as error:
+            answer.put(error)
+
+    threading.Thread(target=ask, name=f'resolve {host}', daemon=True).start()
+    until = time.monotonic() + timeout
+    while True:
+        left = until - time.monotonic()
+        if left <= 0:
+            doing = f'resolving the name {host}'
+            raise from_os(TimeoutError(), doing=doing, timeout=timeout)
+        try:
+            found = answer.get(timeout=deadline.within(min(left, LOOK)))
+            break
+        except queue.Empty:
+            continue
+    if isinstance(found, ValueError):
+        # It does not get as far as the resolver: IDNA, NUL.
+        found = socket.gaierror(socket.EAI_NONAME, str(found))
+    if isinstance(found, OSError):
+        raise from_os(found, doing=f'resolving the name {host}') from found
+    return found

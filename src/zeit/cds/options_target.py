@@ -1,0 +1,113 @@
+"""The options of `zeit-cds` about a server: how it is reached, and how files get there."""
+
+import click
+
+
+_FILE = click.Path(dir_okay=False)
+_SECONDS = click.FloatRange(min=0, min_open=True)
+_VERSION = click.Choice(['1.2', '1.3'])
+
+#: `zeit.cds.ftp.tls.TLS`.  None: as configured, or the default there.
+TLS = (
+    click.option(
+        '--tls',
+        type=click.Choice(['no', 'explicit', 'implicit']),
+        help='Encrypt by AUTH TLS, or from the first byte on.  '
+        'Default: as the URL says; ftp: no, ftpes: explicit, ftps: implicit.',
+    ),
+    click.option(
+        '--tls-verify/--no-tls-verify',
+        default=None,
+        help='Refuse a server whose certificate is not trusted.  Default: yes.',
+    ),
+    click.option(
+        '--ca-file',
+        type=_FILE,
+        metavar='FILE',
+        help="Authorities to trust, PEM.  Default: the system's.",
+    ),
+    click.option(
+        '--certificate',
+        type=_FILE,
+        metavar='FILE',
+        help='For a server that wants to see one of ours, PEM.  Default: none.',
+    ),
+    click.option(
+        '--key',
+        type=_FILE,
+        metavar='FILE',
+        help='Its key, PEM, without passphrase.  Default: in the same file.',
+    ),
+    click.option('--tls-minimum', type=_VERSION, help='Oldest version of TLS.  Default: 1.2.'),
+    click.option('--tls-maximum', type=_VERSION, help='Newest version of TLS.  Default: 1.3.'),
+    click.option(
+        '--tls-curve',
+        metavar='NAME',
+        help='The curve for the key exchange; any: OpenSSL chooses.  Default: '
+        'prime256v1, with others many servers need a round trip more.',
+    ),
+)
+
+#: `zeit.cds.ftp.settings.Settings`.
+NETWORK = (
+    click.option(
+        '--encoding', metavar='NAME', help='Encoding of names on the server.  Default: utf-8.'
+    ),
+    click.option(
+        '--connect-timeout',
+        type=_SECONDS,
+        metavar='SECONDS',
+        help='For making a connection.  Default: 30.',
+    ),
+    click.option(
+        '--reply-timeout',
+        type=_SECONDS,
+        metavar='SECONDS',
+        help='For a reply of the server.  Default: 60.',
+    ),
+    click.option(
+        '--data-timeout',
+        type=_SECONDS,
+        metavar='SECONDS',
+        help='For each 256 KiB of a transfer.  Default: 60.',
+    ),
+)
+
+#: `zeit.cds.delivery.Delivery`.
+DELIVERY = (
+    click.option(
+        '--temporary/--no-temporary',
+        default=None,
+        help='Send under a temporary name, then rename.  Default: yes.',
+    ),
+    click.option(
+        '--size-check/--no-size-check',
+        default=None,
+        help="Compare with the server's answer to SIZE.  Default: yes.",
+    ),
+    click.option(
+        '--exists',
+        type=click.Choice(['replace', 'park']),
+        help='When the server has a file of that name and keeps it.  Default: replace.',
+    ),
+)
+
+#: What every command needs that connects to a server, and what one needs that delivers.
+REACH = (*TLS, *NETWORK)
+TARGET = (*DELIVERY, *REACH)
+
+
+def _names(*options):
+    return tuple(click.command()(option(lambda: None)).params[0].name for option in options)
+
+
+TARGET_NAMES = (*_names(*TARGET), 'password_file')
+
+
+def take(arguments):
+    """Remove the options of a target from the dictionary `arguments`; return those that were given.
+
+    The names are those of `zeit.cds.target.FTPTarget.from_options`, and `password_file`.
+    """
+    found = {name: arguments.pop(name) for name in TARGET_NAMES if name in arguments}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,178 @@
+"""What is sent before its turn, and what becomes of it when the server does not stand that."""
+
+import contextlib
+import unittest
+from unittest import mock
+
+from zeit.cds.ftp import passive
+from zeit.cds.ftp.stream import Stream
+from zeit.cds.testing import faults
+from zeit.cds.tests.scenario import SHORT, Scenario, content
+
+
+#: Which EPSV is the first one that is sent along with another command: before it come a listing,
+#: another one with the guard, the lock, reading it, looking again, and the first file.
+ALONG = 6
+
+
+class Ahead(Scenario):
+    options = {}
+
+    def export(self, *names, **kw):
+        """Also keep what was sent, packet by packet, in `packets`."""
+        self.packets = []
+        send = Stream.send
+
+        def record(stream, data, **kw):
+            self.packets.append(bytes(data).decode('utf-8', 'replace').replace('\r\n', ' ').strip())
+            return send(stream, data, **kw)
+
+        with mock.patch.object(Stream, 'send', record):
+            return super().export(*names, **self.options, **kw)
+
+    def packets_of(self, name):
+        """Return the verbs of the packets of a file, its content as '...'."""
+        found = []
+        for packet in self.packets:
+            if packet == content(name).decode().strip():
+                found.append('...')
+            elif f' {name}' in packet:
+                words = packet.split()
+                found.append(' '.join(word for word in words if word.isupper() and len(word) < 5))
+        return found
+
+    def given_up(self, way):
+        return f'Given up for this session: {way}' in self.log
+
+
+class OrderTests(Ahead, unittest.TestCase):
+    def test_three_packets_of_commands_for_a_file(self):
+        self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+        self.assertEqual(['STOR', '...', 'SIZE RNFR', 'RNTO EPSV'], self.packets_of('b'))
+        self.assertNotIn('Given up', self.log)
+
+    def test_no_port_is_asked_for_after_the_last_file(self):
+        self.assert_run(0, 'a b', self.export('a', 'b'))
+        self.assertEqual(['STOR', '...', 'SIZE RNFR', 'RNTO'], self.packets_of('b'))
+
+    def test_no_command_while_a_transfer_runs(self):
+        self.export('a', 'b', 'c')
+        self.assertNotIn('early', {kind for _, kind, _ in self.server.dialogue})
+
+    def test_a_port_that_grew_old_is_not_used(self):
+        with mock.patch.object(passive, 'PORT_AGE', 0):
+            self.assert_run(0, 'a b', self.export('a', 'b'))
+        self.assertIn('EPSV', self.packets[self.packets.index('RNTO a EPSV') :])
+
+
+class WithoutTemporaryTests(Ahead, unittest.TestCase):
+    options = {'temporary': False}
+
+    def test_two_packets_of_commands_for_a_file(self):
+        self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+        self.assertEqual(['STOR', '...', 'SIZE EPSV'], self.packets_of('b'))
+
+
+class RefusalTests(Ahead, unittest.TestCase):
+    """The other files are delivered, and the next run delivers the rest."""
+
+    def refused(self, verb, *actions, path='/cds/b*', **when):
+        self.fault(verb, *actions, path=path, **when)
+        report = self.export('a', 'b', 'c')
+        self.assert_run(1, 'a c', report)
+        self.assertNotIn('RNTO b', self.server.commands('RNTO'))
+        self.heal()
+        return report
+
+    def test_stor_after_its_data_was_sent(self):
+        report = self.refused('STOR', faults.Reply('553 Not that one.'))
+        self.assertIn('553 Not that one.', report.results[1].reason)
+
+    def test_stor_of_a_file_that_does_not_fit_into_what_is_sent_early(self):
+        with mock.patch('zeit.cds.ftp.transfers.EARLY', 100):
+            report = self.refused('STOR', faults.Reply('553 Not that one.'))
+        self.assertIn('553 Not that one.', report.results[1].reason)
+
+    def test_size_while_rnfr_is_on_its_way(self):
+        self.refused('SIZE', faults.Reply('550 No.'), times=1)
+
+    def test_another_size_is_never_renamed(self):
+        self.refused('SIZE', faults.Reply('213 7'), times=1)
+
+    def test_rnfr_while_size_is_right(self):
+        report = self.refused('RNFR', faults.Reply('550 No renaming.'))
+        self.assertIn('550 No renaming.', report.results[1].reason)
+
+
+class HealingTests(Ahead, unittest.TestCase):
+    """All files are delivered in this run."""
+
+    def healed(self, *rules, **options):
+        for verb, action, when in rules:
+            self.fault(verb, action, times=1, **when)
+        self.assert_run(0, 'a b c', self.export('a', 'b', 'c', **options))
+
+    def test_rnfr_that_is_refused_only_in_company(self):
+        self.healed(('RNFR', faults.Reply('503 Not now.'), {'path': '/cds/b*'}))
+        self.assertTrue(self.given_up('together'))
+        self.assertEqual(['STOR', '...', 'SIZE', 'RNFR', 'RNTO'], self.packets_of('c'))
+
+    def test_a_port_that_is_refused_only_in_company(self):
+        self.healed(('EPSV', faults.Reply('503 Not now.'), {'nth': ALONG}))
+        self.assertTrue(self.given_up('together'))
+        self.assertFalse(self.given_up('epsv'))
+
+    def test_a_command_that_was_thrown_away(self):
+        for verb, nth in (('RNFR', 2), ('EPSV', ALONG)):
+            with self.subTest(verb):
+                self.prepare()
+                self.healed((verb, faults.Reply(''), {'nth': nth}), **SHORT)
+                self.assertTrue(self.given_up('together'))
+
+    def test_stor_that_wants_the_data_connection_first(self):
+        self.healed(('STOR', faults.Reply("425 Can't open data connection."), {'path': '/cds/b*'}))
+        self.assertTrue(self.given_up('early'))
+        self.assertIn('Not yet delivered: b', self.log)
+
+    def test_a_port_that_nobody_serves(self):
+        self.healed(('EPSV', faults.DataPort('refused'), {'nth': ALONG}))
+
+    def test_421_and_the_end_between_two_answers(self):
+        for verb, when in (
+            ('SIZE', {'path': '/cds/a*'}),
+            ('RNFR', {'path': '/cds/a*'}),
+            ('RNTO', {'path': '/cds/a'}),
+            ('EPSV', {'nth': ALONG}),
+        ):
+            for action in (
+                faults.Lie('421 Closing.'),
+                faults.Cut('executed'),
+                faults.Cut('replied'),
+                faults.Cut('replied', reset=True),
+            ):
+                with self.subTest(verb, action=action):
+                    self.prepare()
+                    self.healed((verb, action, when))
+
+    def test_each_file_gets_its_name_once(self):
+        self.healed(('EPSV', faults.Cut(), {'nth': ALONG}))
+        names = [command.split()[1] for command in self.server.commands('RNTO')]
+        self.assertEqual(['a', 'b', 'c'], [name for name in names if len(name) == 1])
+
+
+class LossTests(Ahead, unittest.TestCase):
+    def test_what_was_sent_early_counts_as_begun(self):
+        """STOR was sent, nothing was heard: there may be a part, which is removed."""
+        self.fault('STOR', faults.Cut(), path='/cds/b*', times=1)
+        self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+        self.assertEqual(1, sum('.part' in name for name in self.server.commands('DELE')))
+
+    def test_a_lost_reply_is_no_confirmation_of_a_start(self):
+        """An old file of the same size is not taken for the new one."""
+        self.options = {'temporary': False}
+        self.plant('b', b'x' * len(content('b')))
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.object(passive.Ways, 'together', False))
+            self.fault('STOR', faults.Cut(), path='/cds/b', times=1)
+            self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+        self.assertEqual(content('b'), self.remote['b'])

@@ -1,0 +1,457 @@
+"""A stream in TLS, against a peer made of Python's own `ssl`."""
+
+import contextlib
+import errno
+import os
+import socket
+import ssl
+import threading
+import time
+import unittest
+import unittest.mock
+
+from zeit.cds.errors import CertificateRefused, ConnectionLost, HandshakeFailed
+from zeit.cds.ftp import secure
+from zeit.cds.ftp.secure import Protection, SecureStream
+from zeit.cds.ftp.stream import CHUNK, Stream
+from zeit.cds.ftp.tls import TLS
+from zeit.cds.testing import tls
+from zeit.cds.testing.certificates import Certificates
+from zeit.cds.testing.layers import QUIET
+
+
+HOST = '127.0.0.1'
+
+#: Seconds for what should take milliseconds.
+TIMEOUT = 10
+
+
+class Peer:
+    """Calls `function(sock)` in a thread for the only connection; a context manager.
+
+    `context` makes it a TLS server first.  What the function raises is raised by the context.
+    """
+
+    def __init__(self, function, *, context=None):
+        self._function = function
+        self._context = context
+        self._listener = socket.create_server((HOST, 0))
+        self._listener.settimeout(TIMEOUT)
+        self._thread = threading.Thread(target=self._run)
+        self._error = self.result = None
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self._thread.join(TIMEOUT)
+        self._listener.close()
+        if self._error is not None and error is None:
+            raise self._error
+
+    def _run(self):
+        try:
+            sock, _ = self._listener.accept()
+            with sock:
+                sock.settimeout(TIMEOUT)
+                if self._context is not None:
+                    sock = self._context.wrap_socket(
+                        sock, server_side=True, suppress_ragged_eofs=False
+                    )
+                with sock:
+                    self.result = self._function(sock)
+        except Exception as error:  # noqa: BLE001 it is raised where the test sees it
+            self._error = error
+
+    def connect(self, *, timeout=TIMEOUT):
+        return Stream.connect(
+            *self._listener.getsockname(),
+            connect_timeout=TIMEOUT,
+            timeout=timeout,
+            doing='connecting',
+        )
+
+
+class SecureCase(unittest.TestCase):
+    layer = QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.certificates = self.enterContext(Certificates())
+
+    def peer(self, function, *, certificate=None, **values):
+        """Return a started `Peer` that speaks TLS."""
+        certificate = certificate or self.certificates.server
+        context = tls.TLS(certificate=certificate, **values).context()
+        return self.enterContext(Peer(function, context=context))
+
+    def context(self, **values):
+        return TLS(mode='explicit', ca_file=self.certificates.ca_file, **values).context()
+
+    def secure(self, peer, *, timeout=TIMEOUT, host=HOST, **values):
+        """Return a `SecureStream` to the peer."""
+        stream = SecureStream.over(
+            peer.connect(timeout=timeout),
+            context=self.context(**values),
+            host=host,
+            timeout=timeout,
+        )
+        self.addCleanup(stream.close)
+        return stream
+
+
+def everything(sock):
+    """Return what comes until the other side's close_notify, then answer that."""
+    found = b''
+    while data := sock.recv(CHUNK):
+        found += data
+    sock.unwrap()
+    return found
+
+
+class BothVersions:
+    """The tests of a subclass, with its `version` of TLS."""
+
+    version = None
+
+    def serve(self, function, **kw):
+        return self.peer(function, minimum=self.version, maximum=self.version, **kw)
+
+    def test_an_orderly_end(self):
+        data = os.urandom(1_000_001)
+        for content in (b'', b'x', data):
+            with Peer(
+                everything, context=tls.TLS(certificate=self.certificates.server).context()
+            ) as peer:
+                stream = self.secure(peer, maximum=self.version)
+                stream.send(content, doing='sending')
+                stream.finish(doing='ending')
+                stream.close()
+            self.assertEqual(content, peer.result)
+
+    def test_no_reset_with_unread_tickets(self):
+        def slow(sock):
+            found = everything(sock)
+            plain = socket.socket(fileno=sock.detach())
+            with plain:
+                plain.settimeout(TIMEOUT)
+                plain.sendall(b'more that nobody reads' * 1000)
+                plain.shutdown(socket.SHUT_WR)
+                # After a reset this would raise.
+                return found, plain.recv(1)
+
+        peer = self.serve(slow)
+        stream = self.secure(peer)
+        stream.send(b'content', doing='sending')
+        stream.finish(doing='ending')
+        stream.close()
+        peer.__exit__(None, None, None)
+        self.assertEqual((b'content', b''), peer.result)
+
+    def test_one_that_never_says_goodbye(self):
+        go_on = threading.Event()
+
+        def silent(sock):
+            found = sock.recv(10)
+            go_on.wait(TIMEOUT)
+            return found
+
+        peer = self.serve(silent)
+        stream = self.secure(peer)
+        stream.send(b'content', doing='sending')
+        with unittest.mock.patch.object(secure, 'GOODBYE', 0.1):
+            before = time.monotonic()
+            stream.finish(doing='ending')
+            stream.close()
+            self.assertLess(time.monotonic() - before, 1)
+        go_on.set()
+        self.assertEqual('<Stream to 127.0.0.1, closed>', repr(stream))
+
+    def test_the_end_of_what_is_received(self):
+        def part(sock):
+            sock.sendall(b'part')
+            # Nothing follows, and nobody says that it was all.
+            socket.socket(fileno=sock.detach()).close()
+
+        def whole(sock):
+            sock.sendall(b'whole')
+            with contextlib.suppress(OSError):
+                sock.unwrap()
+
+        for function, data, truncated in ((part, b'part', True), (whole, b'whole', False)):
+            stream = self.secure(self.serve(function))
+            self.assertEqual(data, stream.receive(doing='reading'))
+            self.assertEqual(b'', stream.receive(doing='reading'))
+            self.assertEqual(truncated, stream.truncated)
+            stream.close()
+
+    def test_a_reset_in_the_middle_is_seen(self):
+        def read(sock):
+            sock.sendall(b'x')
+            # Not in TLS, where OpenSSL tells an end from a reset only sometimes.
+            with socket.socket(fileno=sock.detach()) as plain:
+                plain.settimeout(TIMEOUT)
+                with self.assertRaises(ConnectionResetError):
+                    while plain.recv(CHUNK):
+                        pass
+
+        peer = self.serve(read)
+        stream = self.secure(peer)
+        # Before that the reset could hit the end of the handshake.
+        self.assertEqual(b'x', stream.receive(doing='reading'))
+        stream.send(b'x' * 100_000, doing='sending')
+        stream.abort()
+
+    def test_what_is_there_already(self):
+        said, go_on = threading.Event(), threading.Event()
+
+        def speak(sock):
+            # Tickets have gone out with TLS 1.3, but no data.
+            said.set()
+            go_on.wait(TIMEOUT)
+            sock.sendall(b'data')
+            sock.recv(1)
+
+        stream = self.secure(self.serve(speak))
+        self.assertTrue(said.wait(TIMEOUT))
+        self.assertIsNone(stream.receive_now())
+        self.assertIsNone(stream.receive_now())
+        go_on.set()
+        self.assertEqual(b'data', stream.receive(doing='reading'))
+        self.assertIsNone(stream.receive_now())
+        stream.close()
+
+    def test_silence(self):
+        go_on = threading.Event()
+        stream = self.secure(self.serve(lambda sock: go_on.wait(TIMEOUT)), timeout=0.05)
+        try:
+            with self.assertRaises(ConnectionLost) as caught:
+                stream.receive(doing='reading')
+            self.assertEqual('No answer within 0.05 s while reading', caught.exception.message)
+            with self.assertRaisesRegex(ConnectionLost, 'No answer'):
+                stream.receive(doing='reading', until=time.monotonic())
+            with self.assertRaisesRegex(ConnectionLost, 'No answer within 0.05 s while sending'):
+                while True:
+                    stream.send(b'x' * CHUNK, doing='sending')
+        finally:
+            go_on.set()
+
+    def test_no_room_for_the_goodbye(self):
+        go_on = threading.Event()
+        stream = self.secure(self.serve(lambda sock: go_on.wait(TIMEOUT)), timeout=0.05)
+        with socket.socket(fileno=os.dup(stream._sock.fileno())) as same:
+            same.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    same.send(b'x' * CHUNK)
+        try:
+            with self.assertRaisesRegex(ConnectionLost, 'No answer within 0.05 s while ending'):
+                stream.finish(doing='ending')
+            stream.close()  # does not wait either
+        finally:
+            go_on.set()
+
+    def test_refused_certificates(self):
+        found = self.certificates
+        for certificate, text, hint in (
+            (found.self_signed, 'of 127.0.0.1 is refused: self-signed certificate', 'ca_file'),
+            (found.expired, 'of 127.0.0.1 is refused: certificate has expired', 'renew'),
+            (found.wrong_name, "is refused: .*not valid for '127.0.0.1'", 'as the host'),
+        ):
+            with self.subTest(text), self.assertRaisesRegex(CertificateRefused, text) as caught:
+                self.secure(self.unlucky(certificate))
+            self.assertIn(hint, caught.exception.hint)
+            self.assertFalse(caught.exception.transient)
+            self.assertEqual(69, caught.exception.exit_code)
+
+    def unlucky(self, certificate):
+        """Return a peer whose handshake fails."""
+        context = tls.TLS(
+            certificate=certificate, minimum=self.version, maximum=self.version
+        ).context()
+
+        def handshake(sock):
+            with self.assertRaises(OSError):
+                context.wrap_socket(sock, server_side=True).recv(1)
+
+        return self.enterContext(Peer(handshake))
+
+    def test_accepted_ones(self):
+        own = self.certificates.self_signed
+        stream = self.secure(self.serve(everything, certificate=own), verify=False)
+        stream.finish(doing='ending')
+        stream.close()
+        stream = SecureStream.over(
+            self.serve(everything, certificate=own).connect(),
+            context=TLS(mode='explicit', ca_file=own.certificate).context(),
+            host='localhost.',
+            timeout=TIMEOUT,
+        )
+        stream.finish(doing='ending')
+        stream.close()
+
+    def test_one_that_is_trusted_by_itself(self):
+        """Also if somebody else has signed it."""
+        stream = SecureStream.over(
+            self.serve(everything).connect(),
+            context=TLS(mode='explicit', ca_file=self.certificates.server.certificate).context(),
+            host=HOST,
+            timeout=TIMEOUT,
+        )
+        stream.finish(doing='ending')
+        stream.close()
+
+    def test_a_certificate_of_ours(self):
+        client = self.certificates.client
+        peer = self.serve(
+            lambda sock: (sock.getpeercert(), sock.sendall(b'x'), everything(sock))[0],
+            client_ca_file=self.certificates.ca_file,
+        )
+        stream = self.secure(peer, certificate=client.certificate, key=client.key)
+        self.assertEqual(b'x', stream.receive(doing='reading'))
+        stream.close()
+        peer.__exit__(None, None, None)
+        self.assertIn(('commonName', 'test'), [name for (name,) in peer.result['subject']])
+
+
+class TLS12Tests(BothVersions, SecureCase):
+    version = '1.2'
+
+
+class TLS13Tests(BothVersions, SecureCase):
+    version = '1.3'
+
+
+class HandshakeTests(SecureCase):
+    def over(self, function, *, timeout=TIMEOUT, **values):
+        return SecureStream.over(
+            self.enterContext(Peer(function)).connect(),
+            context=self.context(**values),
+            host=HOST,
+            timeout=timeout,
+        )
+
+    def test_one_that_does_not_answer(self):
+        go_on = threading.Event()
+        try:
+            with self.assertRaises(ConnectionLost) as caught:
+                self.over(lambda sock: go_on.wait(TIMEOUT), timeout=0.05)
+        finally:
+            go_on.set()
+        text = 'No answer within 0.05 s while beginning TLS with 127.0.0.1'
+        self.assertEqual(text, caught.exception.message)
+        self.assertEqual(errno.ETIMEDOUT, caught.exception.errno)
+
+    def test_one_that_answers_something_else(self):
+        with self.assertRaisesRegex(HandshakeFailed, 'No TLS with 127.0.0.1') as caught:
+            self.over(lambda sock: (sock.sendall(b'220 Welcome.\r\n'), sock.recv(CHUNK)))
+        self.assertIn('explicit or implicit', caught.exception.hint)
+
+    def test_one_that_hangs_up(self):
+        with self.assertRaisesRegex(HandshakeFailed, 'the server closed the connection'):
+            self.over(lambda sock: sock.recv(CHUNK))
+
+    def test_no_common_version(self):
+        context = tls.TLS(certificate=self.certificates.server, maximum='1.2').context()
+
+        def serve(sock):
+            with self.assertRaises(ssl.SSLError):
+                context.wrap_socket(sock, server_side=True)
+
+        with self.assertRaisesRegex(HandshakeFailed, 'protocol') as caught:
+            self.over(serve, minimum='1.3')
+        self.assertIn('tls_minimum', caught.exception.hint)
+
+    def test_no_certificate_of_ours(self):
+        context = tls.TLS(
+            certificate=self.certificates.server, client_ca_file=self.certificates.ca_file
+        ).context()
+
+        def serve(sock):
+            with context.wrap_socket(
+                sock, server_side=True, do_handshake_on_connect=False
+            ) as shaking:
+                with self.assertRaises(ssl.SSLError):
+                    shaking.do_handshake()
+                # With something unread, its end would be a reset, which overtakes the reason.
+                with socket.socket(fileno=shaking.detach()) as plain:
+                    plain.settimeout(TIMEOUT)
+                    while plain.recv(CHUNK):
+                        pass
+
+        with self.over(serve) as stream:  # with TLS 1.3 the client is ready before the server
+            with self.assertRaisesRegex(ConnectionLost, 'certificate required') as caught:
+                stream.receive(doing='waiting for the greeting')
+        self.assertIn('certificate, key', caught.exception.hint)
+
+
+class ProtectionTests(SecureCase):
+    """Which session is offered; real ones are resumed in the tests over real servers."""
+
+    def offered(self, answers, *, control='control'):
+        """Return the sessions that are offered when `answers` says which are resumed."""
+        offered = []
+
+        def over(data, *, session, **options):
+            number = len(offered)
+            offered.append(session and session.name)
+            last = unittest.mock.Mock(has_ticket=True)
+            last.name = f'data {number}'
+            return unittest.mock.Mock(resumed=answers[number], session=last)
+
+        session = unittest.mock.Mock(has_ticket=control is not None, id=b'')
+        session.name = control
+        protection = Protection(
+            unittest.mock.Mock(session=session), context=None, host=HOST, timeout=1
+        )
+        with unittest.mock.patch.object(SecureStream, 'over', over):
+            for _ in answers:
+                protection.secure(unittest.mock.Mock())
+        self.assertEqual((len(answers), sum(answers)), (protection.connections, protection.resumed))
+        return offered
+
+    def test_always_that_of_the_control_connection(self):
+        self.assertEqual(['control'] * 3, self.offered([True] * 3))
+
+    def test_one_that_can_be_resumed_once_only(self):
+        self.assertEqual(
+            ['control', 'control', 'data 1', 'data 2'], self.offered([True, False, True, True])
+        )
+
+    def test_a_server_that_never_resumes(self):
+        self.assertEqual(['control'] * 3, self.offered([False] * 3))
+
+    def test_nothing_to_resume(self):
+        self.assertEqual([None] * 2, self.offered([False] * 2, control=None))
+
+    def test_the_session_is_resumed_again_and_again(self):
+        for version in tls.VERSIONS:
+            with self.subTest(version):
+                self.assertEqual((3, 3), self.resume(version))
+
+    def resume(self, version):
+        server = tls.TLS(certificate=self.certificates.server).context()
+        context = self.context(minimum=version, maximum=version)
+        options = {'context': context, 'host': HOST, 'timeout': TIMEOUT}
+        ended = threading.Event()
+
+        def greet(sock):
+            sock.sendall(b'220')
+            ended.wait(TIMEOUT)
+
+        with contextlib.ExitStack() as stack:
+            stack.callback(ended.set)
+            control = SecureStream.over(
+                stack.enter_context(Peer(greet, context=server)).connect(), **options
+            )
+            stack.callback(control.close)
+            self.assertEqual(b'220', control.receive(doing='reading'))
+            protection = Protection(control, **options)
+            for _ in range(3):
+                with Peer(everything, context=server) as peer:
+                    data = protection.secure(peer.connect())
+                    data.finish(doing='ending')
+                    data.close()
+            ended.set()
+        return protection.connections, protection.resumed

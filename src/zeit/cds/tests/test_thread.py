@@ -1,0 +1,242 @@
+"""The thread: started by hand after fork, woken, never dead, stopped."""
+
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import unittest
+import unittest.mock
+
+import zope.component
+
+from zeit.cds import errors, pace
+from zeit.cds.interfaces import IExporter, IWakeUp
+from zeit.cds.testing import layers
+from zeit.cds.tests.driving import TIMEOUT, DriverCase
+from zeit.cds.thread import ExporterThread
+
+
+class PaceTests(unittest.TestCase):
+    def test_pauses_grow_and_end_with_success(self):
+        now, pauses = pace.Pace(interval=1000), []
+        for code in (75, 69, 69, 0, 1):
+            now = now.after(code)
+            pauses.append(now.pause)
+        self.assertEqual([1, 2, 4, 1000, 1], pauses)
+
+    def test_pauses_are_bounded(self):
+        self.assertEqual(pace.LONGEST, pace.pause(10**9))
+        self.assertEqual(60, pace.Pace(interval=60, failures=100, exit_code=69).pause)
+
+    def test_a_new_file_hurries_only_where_the_server_would_take_it(self):
+        hurries = [pace.Pace().after(code).hurries for code in (0, 1, 69, 70, 73, 75, 77, 78)]
+        self.assertEqual([True, True] + 6 * [False], hurries)
+
+
+class ThreadTests(DriverCase, unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.thread = ExporterThread('articles', interval=TIMEOUT * 10)
+        zope.component.provideUtility(self.thread, IWakeUp, name='articles')
+        self.addCleanup(self.thread.stop)
+
+    def test_nothing_runs_before_it_is_started(self):
+        self.spool.put('a.xml', b'<a/>')
+        self.assertFalse(self.thread.running)
+        self.assertTrue(self.thread.stop())
+        self.assertEqual(['a.xml'], self.names('new'))
+
+    def test_what_waits_is_delivered_when_it_starts(self):
+        self.spool.put('a.xml', b'<a/>')
+        self.thread.start()
+        self.assertEqual(['a.xml'], self.next_run().delivered)
+
+    def test_what_is_put_is_delivered_at_once(self):
+        self.thread.start()
+        self.next_run()
+        self.spool.put('a.xml', b'<a/>')
+        self.assertEqual(['a.xml'], self.next_run().delivered)
+
+    def test_what_is_put_during_a_run_is_delivered_by_the_next(self):
+        def put(operation, name):
+            if (operation, name) == ('upload', 'a.xml'):
+                self.spool.put('b.xml', b'<b/>')
+
+        self.target.hook = put
+        self.spool.put('a.xml', b'<a/>')
+        self.thread.start()
+        self.assertEqual(['a.xml'], self.next_run().delivered)
+        self.assertEqual(['b.xml'], self.next_run().delivered)
+
+    def test_it_comes_by_itself(self):
+        self.thread.stop()
+        self.thread = ExporterThread('articles', interval=0.01)
+        self.addCleanup(self.thread.stop)
+        self.thread.start()
+        self.next_run()
+        (self.spool.path / 'new' / 'a.xml').write_bytes(b'not put')
+        while not self.next_run().delivered:
+            pass
+
+    def test_started_twice_is_started_once(self):
+        self.thread.start()
+        before = threading.active_count()
+        self.thread.start()
+        self.assertEqual(before, threading.active_count())
+
+    def test_stopped_and_started_again(self):
+        for _ in range(3):
+            self.thread.start()
+            self.next_run()
+            self.assertTrue(self.thread.stop())
+            self.assertFalse(self.thread.running)
+
+    def failing(self):
+        """Make pauses after failures short."""
+        self.enterContext(unittest.mock.patch.object(pace, 'LONGEST', 0.01))
+        self.enterContext(
+            unittest.mock.patch.object(
+                pace.pause, '__kwdefaults__', {'first': 0.01, 'longest': 0.01}
+            )
+        )
+
+    def test_it_survives_a_vanished_spool(self):
+        self.failing()
+        shutil.rmtree(self.spool.path)
+        with self.assertLogs('zeit.cds', 'ERROR'):
+            self.thread.start()
+            self.assertEqual(errors.CONFIGURATION, self.next_run().exit_code)
+            self.assertEqual(errors.CONFIGURATION, self.next_run().exit_code)
+            self.spool.path.mkdir()
+            while self.next_run().exit_code:
+                pass
+        self.spool.put('a.xml', b'<a/>')
+        while not self.next_run().delivered:
+            pass
+
+    def test_it_survives_what_no_run_may_raise(self):
+        self.failing()
+        tried = queue.SimpleQueue()
+
+        class Broken:
+            spool, target, options = self.spool, self.target, None
+
+            def run_once(self, options=None):
+                tried.put(None)
+                raise SystemExit('of somebody else')
+
+        zope.component.provideUtility(Broken(), IExporter, name='articles')
+        with self.assertLogs('zeit.cds.thread', 'ERROR') as logs:
+            self.thread.start()
+            tried.get(timeout=TIMEOUT)
+            tried.get(timeout=TIMEOUT)
+            self.assertTrue(self.thread.stop())
+        self.assertIn('The exporter articles failed, and will be tried again.', logs.output[0])
+
+    def test_it_survives_an_exporter_that_is_not_there(self):
+        self.failing()
+        zope.component.getGlobalSiteManager().unregisterUtility(
+            self.exporter, IExporter, name='articles'
+        )
+        with self.assertLogs('zeit.cds.thread', 'ERROR'):
+            self.thread.start()
+            zope.component.provideUtility(self.exporter, IExporter, name='articles')
+            self.next_run()
+
+    def test_new_files_do_not_hurry_it_against_a_locked_server(self):
+        self.target.files['write'] = b'somebody else'
+        self.spool.put('a.xml', b'<a/>')
+        with unittest.mock.patch.object(
+            pace.pause, '__kwdefaults__', {'first': 3600, 'longest': 3600}
+        ):
+            self.thread.start()
+            self.assertEqual(errors.COME_BACK_LATER, self.next_run().exit_code)
+            for number in range(5):
+                self.spool.put(f'{number}.xml', b'<b/>')
+            with self.assertRaises(queue.Empty):
+                self.runs.get(timeout=0.05)
+        self.assertTrue(self.thread.stop())
+
+    def test_stopping_ends_a_run_between_two_files(self):
+        at_work, go_on = threading.Event(), threading.Event()
+
+        def hook(operation, name):
+            if operation == 'upload':
+                at_work.set()
+                go_on.wait(TIMEOUT)
+
+        self.target.hook = hook
+        for name in ('a.xml', 'b.xml'):
+            self.spool.put(name, b'<a/>')
+        self.thread.start()
+        self.assertTrue(at_work.wait(TIMEOUT))
+        with self.assertLogs('zeit.cds.thread', 'WARNING') as logs:
+            self.assertFalse(self.thread.stop(timeout=0.01))
+        self.assertIn('still at work', logs.output[0])
+        go_on.set()
+        self.assertTrue(self.thread.stop(timeout=TIMEOUT))
+        report = self.next_run()
+        self.assertIsInstance(report.error, errors.Interrupted)
+        self.assertEqual(['a.xml'], report.delivered)
+        self.assertEqual(['b.xml'], self.names('new'))
+        self.assertNotIn('write', self.target.files)
+
+    def test_a_fork_has_no_thread_and_does_not_pretend(self):
+        self.thread.start()
+        self.next_run()
+        with unittest.mock.patch.object(os, 'getpid', return_value=1):
+            self.assertFalse(self.thread.running)
+            self.thread.wake('articles')
+            self.assertTrue(self.thread.stop(timeout=0))
+        self.assertTrue(self.thread.running)
+
+
+class WakeTests(DriverCase, unittest.TestCase):
+    layer = layers.QUIET
+
+    def waker(self, name=''):
+        told = []
+        waker = unittest.mock.Mock(wake=told.append)
+        zope.component.provideUtility(waker, IWakeUp, name=name)
+        return told
+
+    def test_the_one_of_that_name(self):
+        told, others = self.waker('articles'), self.waker()
+        self.spool.put('a.xml', b'')
+        self.assertEqual((['articles'], []), (told, others))
+
+    def test_the_one_without_a_name(self):
+        told = self.waker()
+        self.spool.put('a.xml', b'')
+        self.assertEqual(['articles'], told)
+
+    def test_not_for_another_spool(self):
+        told = self.waker()
+        type(self.spool)(self.folder).put('a.xml', b'')
+        self.assertEqual([], told)
+
+    def test_one_that_fails_fails_nothing(self):
+        waker = unittest.mock.Mock()
+        waker.wake.side_effect = ConnectionRefusedError('the broker')
+        zope.component.provideUtility(waker, IWakeUp)
+        with self.assertLogs('zeit.cds.wake', 'WARNING') as logs:
+            self.spool.put('a.xml', b'')
+        self.assertIn('articles could not be woken', logs.output[0])
+        self.assertEqual(['a.xml'], self.names('new'))
+
+
+class ImportTests(unittest.TestCase):
+    def test_no_thread_at_import_or_while_zcml_is_read(self):
+        program = (
+            'import threading, zeit.cds.thread, zeit.cds.wake\n'
+            'from zope.configuration import xmlconfig\n'
+            'import zeit.cds\n'
+            'xmlconfig.file("configure.zcml", package=zeit.cds)\n'
+            'assert threading.active_count() == 1, threading.enumerate()\n'
+        )
+        environ = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+        subprocess.run([sys.executable, '-c', program], env=environ, check=True, timeout=60)

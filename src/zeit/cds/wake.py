@@ -1,0 +1,54 @@
+"""Delivering at once: who puts a file into a spool says so, and exporters are woken."""
+
+import logging
+
+import zope.component
+import zope.component.event  # connects zope.event with the registry's subscribers
+import zope.event
+
+from zeit.cds.interfaces import IExporter, IFilePut, IWakeUp
+from zeit.cds.report import FilePut
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+
+def announce(spool, *, name):
+    """Tell the subscribers that the file `name` was put into `spool`.
+
+    It never raises: the file is there, and waits, whatever becomes of this.
+    """
+    try:
+        zope.event.notify(FilePut(spool=spool, name=name))
+    except Exception:  # noqa: BLE001 a subscriber may raise anything
+        log.exception('A subscriber of FilePut failed.')
+
+
+@zope.component.adapter(IFilePut)
+def wake_exporters(event):
+    """Wake every exporter of the spool that has somebody to wake it: a subscriber.
+
+    That is the utility `IWakeUp` of the exporter's name, or the one without a name.  Where there
+    is none, or it fails, the file waits for the next run that comes by itself.
+    """
+    for name, exporter in zope.component.getUtilitiesFor(IExporter):
+        waker = zope.component.queryUtility(IWakeUp, name=name)
+        if waker is None:
+            waker = zope.component.queryUtility(IWakeUp)
+        if waker is not None:
+            _wake(waker, name, exporter, event.spool)
+
+
+def _wake(waker, name, exporter, spool):
+    try:
+        if exporter.spool is spool:
+            waker.wake(name)
+    except Exception as error:  # noqa: BLE001 a broker may raise anything
+        log.warning(
+            'Exporter %s could not be woken, what waits goes with its next run: %s: %s',
+            printable(name),
+            type(error).__name__,
+            printable(str(error)),
+        )
+        log.debug('The reason', exc_info=error)
