@@ -48,8 +48,9 @@ class Arrivals:
     def hand_over(self, name, incoming, *, modified, unique):
         """Move a complete `incoming` into `new/`; return the name that it got there.
 
-        `modified` is the server's time of the file.  If there is something called `name`, it gets
-        another name where `unique` is true; otherwise it is deleted, and '' returned.
+        `modified` is the server's time of the file, '' if it says nothing.  If there is something
+        called `name`, it gets another name where `unique` is true; otherwise it is deleted, and ''
+        returned.
         """
         for filed_as in files.candidates(name) if unique else [name]:
             if self._spool.has(filed_as):
@@ -98,6 +99,11 @@ class Arrivals:
         if not (look.modified and entry['modified']) or look.size is None:
             return UNSURE
         return SAME if look.modified == entry['modified'] else OTHER
+
+    def confirm(self, name, *, modified):
+        """What is on the server is what was imported; `modified` as for `hand_over`."""
+        if modified:
+            self._journal.compared(target=self._url, name=name, modified=modified)
 
     def forget(self, name):
         """What was imported as `name` is not on the server any more."""

@@ -84,7 +84,7 @@ class Fetcher:
         size = self._size(name)
         if size is None and self._knows_size:
             return Look(None, '', exists=False)
-        return Look(size, self._modified(name))
+        return Look(size, self.modified(name))
 
     def _size(self, name):
         if not self._knows_size:
@@ -102,7 +102,8 @@ class Fetcher:
             self._knows_size = False
             return None
 
-    def _modified(self, name):
+    def modified(self, name):
+        """Return the time of the file `name` in ISO 8601, '' if it is not known."""
         if not self._knows_time:
             return ''
         try:

@@ -84,6 +84,7 @@ class _Import:
         self.arrivals = None
         self.session = self.fetcher = self.clearance = self.plan = None
         self.number = 0
+        self.since = ''
 
     # What is to be done
 
@@ -167,6 +168,7 @@ class _Import:
     def carry(self, session, lock, *, token):
         """Fetch, hand over, and delete on the server what was handed over."""
         self._begin(session)
+        self.since = self.fetcher.modified(names.READ)
         self.clearance = Clearance(
             session, lock, fetcher=self.fetcher, arrivals=self.arrivals, record=self.record
         )
@@ -242,6 +244,13 @@ class _Import:
         else:
             self.record.failed(job.name, error, size=job.size)
 
+    def _sure_time(self, look):
+        """Return the time of a file if whatever takes its place gets another one, else ''.
+
+        The server's clock counts in seconds, and showed `since` before the file was fetched.
+        """
+        return look.modified if look.modified < self.since else ''
+
     def _look_again(self, job):
         """Try once more: some servers list times that are not those of their answers to MDTM."""
         look = self.fetcher.look(job.name)
@@ -253,13 +262,14 @@ class _Import:
         name = job.name
         if self.arrivals.has(name, sha256=incoming.sha256):
             incoming.discard()
+            self.arrivals.confirm(name, modified=self._sure_time(job.entry))
             self.clearance.delete(name, job.entry)
             return
         try:
             filed_as = self.arrivals.hand_over(
                 name,
                 incoming,
-                modified=job.entry.modified,
+                modified=self._sure_time(job.entry),
                 unique=self.options.occupied == 'unique',
             )
         except Error as error:

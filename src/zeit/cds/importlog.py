@@ -3,6 +3,7 @@
 fetched     NAME of TARGET is complete in tmp/ as TEMPORARY, and gets the name FILED_AS in new/
 dropped     it does not get there; its temporary is going to be deleted
 received    it is there: the receipt; REMOVED tells whether it is gone from TARGET, too
+compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
 removed     what was fetched as NAME is not on TARGET any more
 """
 
@@ -17,7 +18,8 @@ class ImportLog:
     def fetched(self, *, target, name, temporary, size, sha256, modified, filed_as):
         """Remember that all of a file of `target` is in `tmp/`, and gets into `new/` next.
 
-        `modified` is the time of the server's file, in its words, '' if it is not known.
+        `modified` is the time of the server's file in ISO 8601, '' if it is not known or would not
+        tell this file from one that takes its place.
         """
         self._note(
             'fetched',
@@ -47,6 +49,15 @@ class ImportLog:
             self._arrivals.pop(key, None)
         elif key in self._arrivals:
             self._arrivals[key] = {**self._arrivals[key], 'moved': True}
+
+    def compared(self, *, target, name, modified):
+        """Remember that `target` still has what was fetched; `modified` as in `fetched`."""
+        self._note('compared', target=target, name=name, modified=modified)
+
+    def _learn_compared(self, entry):
+        key = entry['target'], entry['name']
+        if key in self._arrivals:
+            self._arrivals[key] = {**self._arrivals[key], 'modified': entry['modified']}
 
     def removed(self, *, target, name):
         """Remember that a file that was imported is not on `target` any more."""

@@ -40,10 +40,10 @@ class ImportScenario:
         self.complete = set()  # whatever was offered at any time
 
     def offer(self, *names):
-        """Let a partner put files into the directory."""
+        """Let a partner have put files into the directory, an hour ago."""
         for name in names:
             self.offered[name] = content(name)
-            self.server.put(f'/cds/{name}', self.offered[name])
+            self.server.put(f'/cds/{name}', self.offered[name], modified=time.time() - 3600)
 
     def plant(self, name, data=b'left'):
         """Put something on the server that is not to be taken."""

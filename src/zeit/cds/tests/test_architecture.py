@@ -44,8 +44,9 @@ ALLOWED = {
     'spoolstatus': 'interfaces',
     'batch': 'errors interfaces files names runlock',
     'indoubt': 'interfaces batch text',
-    'spool': 'errors interfaces batch entries files incoming indoubt journal names parking runlock '
-    'spoolstatus text unpublished wake',
+    'filing': 'entries files',
+    'spool': 'errors interfaces batch entries files filing incoming indoubt journal names parking '
+    'runlock spoolstatus text unpublished wake',
     'ledger': 'interfaces',
     'arrivals': 'files',
     # the other side
