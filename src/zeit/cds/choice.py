@@ -55,6 +55,20 @@ def exporters(*, zcml, names, spool, **target):
     return [('', Exporter(Spool(spool), _target(names[0], **target)))]
 
 
+def watched(*, zcml, names, spool, **target):
+    """Return the exporters to be watched: those that are named, else all of them.
+
+    Arguments, result and errors are those of `exporters`.
+    """
+    if zcml is None or names:
+        return exporters(zcml=zcml, names=names, spool=spool, **target)
+    _only_zcml(spool, target)
+    known = _registered(zcml, IExporter)
+    if not known:
+        raise UsageError(f'{printable(zcml)} has no exporters', hint='Add a cds:exporter.')
+    return [*known.items()]
+
+
 def places(*, zcml, names, spool, remote, **target):
     """Return the chosen `Place`s.
 

@@ -106,6 +106,9 @@ EDGE = {
         'demo',
         'receipts',
         'unlock',
+        'watch',
+        'arriving',
+        'sdnotify',
     ),
 }
 
