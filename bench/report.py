@@ -115,8 +115,8 @@ def _line(results):
         yield from _heading('Time over the number of files')
         yield ''
         yield f'{rows[0].servers[0]}, no delay, {rows[0].connections} connections, files of'
-        yield f'{rows[0].size} bytes. Beside this page are plots of it, ``performance-files.svg``, and'
-        yield 'of time over latency, ``performance-latency.svg``::'
+        yield f'{rows[0].size} bytes. Beside this page are plots of it, ``performance-files.svg``,'
+        yield 'and of time over latency, ``performance-latency.svg``::'
         yield ''
         title = f'{"seconds":>10}{"ms/file":>8}{"MiB":>8}'
         yield f'  {"":9}' + '    '.join(f'{client:>26}' for client in rows[0].clients)
