@@ -83,7 +83,8 @@ ALLOWED = {
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'bar', 'product'),
+    *('main', 'zcml', 'configured', 'directives', 'directives_network', 'fields', 'bar'),
+    *('product',),
     *(
         'cli',
         'commands',
