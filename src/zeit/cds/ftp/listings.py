@@ -1,8 +1,13 @@
 """What is in a directory: MLSD (RFC 3659 section 7), or NLST (RFC 959 section 4.1.3)."""
 
+import logging
+
 from zeit.cds.errors import PermanentError, RemoteProtocolError
 from zeit.cds.ftp import wire
 from zeit.cds.ftp.transfers import TransferConnection
+
+
+log = logging.getLogger(__name__)
 
 
 #: Largest listing that is read, in bytes: some 300,000 names of 200 bytes.
@@ -84,6 +89,9 @@ class ListingConnection(TransferConnection):
                     if len(content) > MAX_LISTING:
                         raise RemoteProtocolError('The directory listing has no end')
             self._final()
+            if data.truncated:
+                # There is no size to compare; locks are looked for by their names as well.
+                log.debug('The server did not end TLS behind the listing')
         except BaseException:
             self.drop()
             raise
