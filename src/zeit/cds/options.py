@@ -1,6 +1,8 @@
 """The options of `zeit-cds`, shared between its sub-commands, with their defaults in the help."""
 
 import dataclasses
+import re
+import types
 
 import click
 
@@ -98,6 +100,34 @@ PASSWORD = click.option(
 )
 JSON = click.option(
     '--json', 'as_json', is_flag=True, help='JSON, times in UTC.  Default: text.'
+)
+
+
+class _Duration(click.ParamType):
+    """A time span: `90`, `90s`, `15m`, `2h`, `1d`; in seconds."""
+
+    name = 'time'
+    _units = types.MappingProxyType({'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400})
+
+    def convert(self, value, parameter, context):
+        found = re.fullmatch(r'([0-9]{1,6})([smhd]?)', str(value))
+        if found is None:
+            self.fail(f'{value!r} is not a time such as 90s, 15m, 2h or 1d.')
+        return int(found[1]) * self._units[found[2]]
+
+
+MONITORING = (
+    click.option(
+        '--prometheus',
+        is_flag=True,
+        help='Metrics, for the textfile collector.  Default: text.',
+    ),
+    click.option(
+        '--max-age',
+        type=_Duration(),
+        metavar='TIME',
+        help='2 if something is not delivered for so long: 90s, 15m, 2h.  Default: any.',
+    ),
 )
 
 
