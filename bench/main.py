@@ -77,7 +77,10 @@ def _options(arguments):
     parser.add_argument(
         '--write', action='store_true', help='write the tables and plots to docs/performance.*'
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.quick and options.write:
+        parser.error('--quick is nothing to write down')
+    return options
 
 
 def _chosen(row, options):

@@ -35,15 +35,21 @@ ALLOWED = {
     'runlock': 'errors text',
     'entries': 'interfaces',
     'jsonlog': 'errors files text',
+    'totals': '',
+    'runs': 'errors',
     'importlog': '',
-    'journal': 'importlog jsonlog names',
+    'journal': 'importlog jsonlog names totals',
     'parking': 'errors files names text',
     'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
+    'spoolstatus': 'interfaces',
+    'batch': 'errors interfaces files names runlock',
+    'indoubt': 'interfaces batch text',
     'filing': 'entries files',
-    'spool': 'errors interfaces entries files filing incoming journal names parking runlock text '
-    'unpublished wake',
+    'spool': 'errors interfaces batch entries files filing incoming indoubt journal names parking '
+    'runlock spoolstatus text unpublished wake',
+    'statistics': 'errors journal runlock runs text totals',
     'ledger': 'interfaces',
     'arrivals': 'files',
     # the other side
@@ -72,7 +78,8 @@ ALLOWED = {
     'clearance': 'arrivals errors text',
     # one run
     'record': 'errors report text',
-    'exchange': 'errors leftovers lock record text',
+    'exchange': 'errors leftovers lock record statistics text',
+    'outbox': 'errors interfaces wake',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
     'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
@@ -81,11 +88,14 @@ ALLOWED = {
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
     'tasks': 'errors interfaces pace text',
+    'undelivered': 'text',
+    'metrics': 'errors interfaces statistics undelivered',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'bar', 'product'),
+    *('main', 'zcml', 'configured', 'directives', 'directives_network', 'fields', 'bar'),
+    *('product',),
     *(
         'cli',
         'commands',
