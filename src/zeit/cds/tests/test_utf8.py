@@ -34,7 +34,7 @@ class UTF8Tests(FaultCase):
         self.assertEqual(['OPTS', 'CWD'], said)
 
     def test_not_for_a_password(self):
-        self.server.fault('PASS', faults.Lie('230 Logged in.'))
+        self.server = self.enterContext(faults.FaultServer(password='pässword'))
         self.open(password=Secret('pässword'))
         self.assertEqual([], self.asked())
 
