@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import unittest.mock
 
@@ -13,9 +14,11 @@ import zope.component
 import zope.component.testing
 
 from zeit.cds.interfaces import ITransactionOutcome
+from zeit.cds.metrics import families
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.tests import outboxkill
+from zeit.cds.undelivered import undelivered
 
 
 BOTH = {'a.xml': b'<a/>', 'b.xml': b'<b/>'}
@@ -196,6 +199,17 @@ class DecisionTests(KillTests):
         self.answer(lambda doubt: False)
         self.run_once(self.doubtful)
         self.assertEqual({}, self.waiting(self.doubtful))
+
+    def test_until_then_it_is_not_delivered(self):
+        found = self.spool.status()
+        self.assertEqual(
+            [('a.xml', 'is in doubt'), ('b.xml', 'is in doubt')],
+            [(each.name, each.why) for each in undelivered(found)],
+        )
+        samples = {
+            family.name: family.samples for family in families([('s', self.spool)], now=time.time())
+        }
+        self.assertEqual([({'spool': 's'}, 2)], samples['zeit_cds_in_doubt_files'])
 
     def test_it_is_asked_about_this_transaction(self):
         asked = []
