@@ -58,10 +58,11 @@ ALLOWED = {
     'ftp.stream': 'errors ftp.deadline ftp.resolver',
     'ftp.tls': 'errors text',
     'ftp.secure': 'errors ftp.deadline ftp.stream ftp.tls',
-    'ftp.settings': 'ftp.tls',
+    'ftp.settings': 'errors ftp.tls',
     'ftp.connection': 'errors text ftp.deadline ftp.protocol ftp.stream ftp.secure ftp.settings '
     'ftp.wire',
-    'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
+    'ftp.active': 'errors text ftp.deadline ftp.stream',
+    'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
     'ftp.listings': 'errors ftp.transfers ftp.wire',
     'exposed': 'errors names text',
@@ -93,7 +94,8 @@ ALLOWED = {
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'bar', 'product'),
+    *('main', 'zcml', 'configured', 'directives', 'directives_network', 'fields', 'bar'),
+    *('product',),
     *(
         'cli',
         'commands',
