@@ -161,6 +161,10 @@ class Journal(ImportLog):
         """Return the entries of uploads to `target`, by name, whose end is not known."""
         return {name: entry for (where, name), entry in self._uploads.items() if where == target}
 
+    def digests(self, name):
+        """Return the SHA-256 of each of those uploads of `name`, whichever the target: a set."""
+        return {entry['sha256'] for (_, other), entry in self._uploads.items() if other == name}
+
     def aside(self, *, target, name, aside):
         """Remember that what stands under `name` on the server is renamed to `aside`."""
         self._note('aside', target=target, name=name, aside=aside)

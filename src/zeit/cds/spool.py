@@ -8,6 +8,7 @@ rename, and after each rename the directories are synchronised, so that it survi
 
 import contextlib
 import dataclasses
+import errno
 import io
 import os
 import pathlib
@@ -17,6 +18,7 @@ import zope.interface
 
 from zeit.cds import entries, files, incoming, names
 from zeit.cds.errors import SpoolError
+from zeit.cds.filing import FILING, Filing
 from zeit.cds.interfaces import ISpool, ISpoolStatus
 from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
@@ -27,8 +29,14 @@ from zeit.cds.wake import announce
 
 
 PRIVATE = '.cds'
-FILING = os.path.join(PRIVATE, 'filing')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = 'Make room there: "df -h" and "df -i" tell how much is left.'
+_RIGHTS = (
+    'Check owner and mode. The exporter needs rwx on tmp, new, cur and .cds; if it is another user '
+    'than the one who publishes, let them share a group: chgrp, then chmod 2770.'
+)
 
 
 @zope.interface.implementer(ISpoolStatus)
@@ -54,6 +62,7 @@ class Spool:
         self.path = pathlib.Path(path)
         self.journal = None
         self.unpublished = Unpublished(self._in(UNPUBLISHED), like=self.path)
+        self._filing = Filing(self.path)
         self._parking = Parking(self.path, drafts=FILING)
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
 
@@ -75,7 +84,7 @@ class Spool:
                 self._check()
                 self.journal = stack.enter_context(Journal(self._in(PRIVATE)))
                 stack.callback(self._forget_journal)
-                self._put_back()
+                self._filing.put_back(digests=self.journal.digests, park=self._park)
             yield self
 
     def _forget_journal(self):
@@ -90,9 +99,7 @@ class Spool:
             where = printable(os.fsdecode(error.filename or self.path))
             raise SpoolError(
                 f'The spool cannot be used: {where}: {error.strerror}',
-                hint='Check owner, mode and free space. The exporter needs rwx on tmp, new, cur '
-                'and .cds; if it is another user than the one who publishes, let them share a '
-                'group: chgrp, then chmod 2770.',
+                hint=_NO_ROOM if error.errno in _FULL else _RIGHTS,
             ) from error
 
     def _require(self):
@@ -126,23 +133,6 @@ class Spool:
         # A read-only or full file system shows only when something is written.
         os.unlink(files.draft(self._in('cur'), io.BytesIO(b'probe'), name='.probe'))
 
-    def _put_back(self):
-        """Return to `new/` what a killed run took out of it and did not file.
-
-        Whether this version was sent is not known; in doubt it is sent again.  Where there is a
-        newer one under its name, that one has replaced it, as it would have in `new/`.
-        """
-        for name in sorted(os.listdir(self._in(FILING))):
-            private = self._in(FILING, name)
-            if name.startswith('.draft-'):
-                os.unlink(private)  # the unfinished copy of something that is in new/
-                continue
-            try:
-                files.rename_exclusively(private, self._in('new', name))
-            except FileExistsError:
-                self._park(private, name, 'Replaced by a newer version while a run was killed.')
-            files.sync_directories(self._in('new'), self._in(FILING))
-
     # What waits
 
     def pending(self, *, order='arrival'):
@@ -161,61 +151,22 @@ class Spool:
     def done(self, entry, source):
         """See `ISpool`."""
         with self._translated():
-            return self._file(entry.name, source)
-
-    def _file(self, name, source):
-        new, private = self._in('new', name), self._in(FILING, name)
-        try:
-            # Taking the name away first, then looking which version it was, leaves no moment in
-            # which a correction could slip in between and be filed unsent.
-            os.rename(new, private)
-        except FileNotFoundError:
-            return self._copy(source, name), None
-        if source.is_file(private):
-            source.sync()  # whoever wrote it may not have done that
-            filed = files.move(private, self._in('cur'), name)
-            files.sync_directories(self._in('new'))
-            return filed, None
-        # What was changed in place after it was sent cannot be kept as it was.
-        filed = self._copy(source, name) if source.unchanged() else ''
-        self._give_back(name)
-        try:
-            return filed, entries.entry(name, os.lstat(new))
-        except FileNotFoundError:
-            return filed, None
-
-    def _give_back(self, name):
-        """Return to `new/` the version that was taken out of it, and is not the one to be moved."""
-        try:
-            files.rename_exclusively(self._in(FILING, name), self._in('new', name))
-        except FileExistsError:
-            os.unlink(self._in(FILING, name))  # an even newer version has replaced this one
-        files.sync_directories(self._in('new'), self._in(FILING))
-
-    def _copy(self, source, name):
-        """Keep in `cur/` what was sent, read once more from the still open file."""
-        return files.move(files.draft(self._in(FILING), source.rewound()), self._in('cur'), name)
+            return self._filing.file(entry.name, source)
 
     def filed(self, name, *, sha256):
         """See `ISpool`."""
-        with self._translated(), os.scandir(self._in('cur')) as scan:
-            for item in scan:
-                if item.name.startswith(name) and item.is_file(follow_symlinks=False):
-                    with files.Source(item.path) as source:
-                        if source.digest() == sha256:
-                            return item.name
-        return ''
+        with self._translated():
+            return self._filing.find(name, sha256=sha256)
 
     def park(self, entry, reason):
         """See `ISpool`."""
-        private = self._in(FILING, entry.name)
         with self._translated():
             try:
-                os.rename(self._in('new', entry.name), private)
+                private = self._filing.take(entry.name)
             except FileNotFoundError:
                 return False
             if entries.entry(entry.name, os.lstat(private)).version != entry.version:
-                self._give_back(entry.name)
+                self._filing.give_back(entry.name)
                 return False
             self._park(private, entry.name, reason)
             files.sync_directories(self._in('new'))

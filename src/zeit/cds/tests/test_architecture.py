@@ -41,7 +41,8 @@ ALLOWED = {
     'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
-    'spool': 'errors interfaces entries files incoming journal names parking runlock text '
+    'filing': 'entries files',
+    'spool': 'errors interfaces entries files filing incoming journal names parking runlock text '
     'unpublished wake',
     'ledger': 'interfaces',
     'arrivals': 'files',

@@ -147,7 +147,14 @@ class Usage(CommandLine):
             (['export', '--spool', self.path, '--tls', 'explicit', 'ftps://h'], 'implicit TLS'),
             (['export', '--spool', self.path, '--key', 'x', 'ftps://h'], 'without its certificate'),
             (
-                ['export', '--spool', self.path, '--tls-minimum=1.3', '--tls-maximum=1.2', 'ftps://h'],
+                [
+                    'export',
+                    '--spool',
+                    self.path,
+                    '--tls-minimum=1.3',
+                    '--tls-maximum=1.2',
+                    'ftps://h',
+                ],
                 'below the minimum',
             ),
             (['--zcml', 'x', 'export', '--ca-file', 'y'], '--ca-file does not go with --zcml'),
@@ -179,7 +186,14 @@ class Usage(CommandLine):
             self.assert_line(self.call('demo'), 78, 'POSIX')
 
     def test_a_bug_of_ours(self):
-        arguments = ['export', '--spool', self.path, '--log-file', self.folder / 'log', 'ftp://localhost']
+        arguments = [
+            'export',
+            '--spool',
+            self.path,
+            '--log-file',
+            self.folder / 'log',
+            'ftp://localhost',
+        ]
         with unittest.mock.patch.object(Spool, 'pending', side_effect=KeyError('x\x1b[31m')):
             self.assert_line(self.call(*arguments), 70, r"bug in zeit.cds .*-v .*KeyError: 'x\\x1b")
             self.assertIn('Traceback', (self.folder / 'log').read_text())
@@ -241,13 +255,13 @@ class Failures(ServerCase):
     def test_a_full_disk_before_anything_is_sent(self):
         full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
         with unittest.mock.patch('zeit.cds.files.draft', side_effect=full):
-            self.assert_failure(78, 'The spool cannot be used: .*/cur: No space left.*free space')
+            self.assert_failure(78, 'The spool cannot be used: .*/cur: No space.*Make room there')
         self.assertEqual([], os.listdir(self.server.root))
 
     def test_a_full_disk_before_the_run_is_noted(self):
         full = OSError(errno.ENOSPC, 'No space left on device')
         with unittest.mock.patch('zeit.cds.runlock.os.pwrite', side_effect=full):
-            self.assert_failure(78, 'The spool cannot be used: .*: No space left.*free space')
+            self.assert_failure(78, 'The spool cannot be used: .*: No space.*Make room there')
 
     def test_a_full_disk_after_a_file_was_sent(self):
         full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
@@ -277,7 +291,7 @@ class Failures(ServerCase):
         process = self.start('export', '--spool', self.path, self.url, program=program)
         outcome = self.finish(process)
         os.chmod(self.path / 'new', 0o755)
-        self.assert_line(outcome, 78, 'The spool cannot be used: .*ermission.*Check owner, mode')
+        self.assert_line(outcome, 78, 'The spool cannot be used: .*ermission.*Check owner and mode')
         self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
 
     def test_locked(self):
