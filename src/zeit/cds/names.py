@@ -10,6 +10,7 @@ told from everything else on the server:
     NAME.TOKEN.aside    what stood under NAME while the new file takes its place
     write.TOKEN         a lock file before it gets its real name
     write.TOKEN.d       a directory, with the directory TOKEN in it, before it becomes the guard
+    write.TOKEN.broken  a lock file on its way to be deleted by `zeit-cds unlock`
     write.guard         the guard: who owns it may make a lock; the directory inside says who
 """
 
@@ -33,6 +34,7 @@ _OURS = re.compile(
     rf'.*\.{_TOKEN}(-[0-9]+)?\.(part|aside)|(?:write|read)\.({_TOKEN}(\..*)?|guard(\..*)?)',
     re.IGNORECASE | re.DOTALL,
 )
+_BROKEN = re.compile(rf'(?:write|read)\.{_TOKEN}\.broken')
 _CARRIES = re.compile(
     rf'.*\.({_TOKEN})(?:-[0-9]+)?\.(?:part|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
     rf'|({_TOKEN})(?:\s.*)?',
@@ -63,6 +65,19 @@ def staged(name, *, token):
 def staged_guard(*, token):
     """Return the name under which the guard is made."""
     return f'{WRITE}.{token}.d'
+
+
+def broken(name, *, token):
+    """Return the name that the lock file `name` gets before a person's `unlock` deletes it.
+
+    The token is new: the lock's own is in the file.
+    """
+    return f'{staged(name, token=token)}.broken'
+
+
+def is_broken(name):
+    """Return whether `name` is such a name."""
+    return bool(_BROKEN.fullmatch(name))
 
 
 def token_of(text):

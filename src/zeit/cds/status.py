@@ -4,6 +4,7 @@ import dataclasses
 import json
 import time
 
+from zeit.cds import metrics, undelivered
 from zeit.cds.errors import Error, Locked
 from zeit.cds.lock import Lock
 from zeit.cds.text import age, file_size, from_timestamp, plural, printable
@@ -37,9 +38,13 @@ class Look:
     servers: tuple = ()
 
     @property
+    def errors(self):
+        found = [self.error, *(server.error for server in self.servers)]
+        return [error for error in found if error is not None]
+
+    @property
     def exit_codes(self):
-        failures = [self.error, *(server.error for server in self.servers)]
-        return [error.exit_code for error in failures if error is not None]
+        return [error.exit_code for error in self.errors]
 
 
 def look(place, *, remote):
@@ -116,6 +121,15 @@ def _spool(found, now):
             since, times = age(now - each.since), plural(each.attempts, 'time')
             yield _line('', f'{printable(each.unique_id)} for {since}, {times}:')
             yield _line('', f'  {printable(each.reason, limit=500)}')
+    if found.in_doubt:
+        number = plural(len(found.in_doubt), 'transaction')
+        yield _line('in doubt', f'{number} whose process has died, decided by the next run:')
+        for each in found.in_doubt:
+            about = ', '.join(filter(None, (each.description, each.user)))
+            known = 'committed' if each.committed else 'voted'
+            text = f'{known} {age(now - each.since)} ago{about and ": "}{printable(about)}'
+            yield _line('', text)
+            yield from (_line('', f'  {printable(name)}') for name in each.names)
     if found.ignored:
         yield _line('ignored', f'{len(found.ignored)} in new, never sent:')
         yield from (_line('', f'{printable(name)} {reason}') for name, reason in found.ignored)
@@ -149,6 +163,26 @@ def _state(server):
         yield server.lock.holder
     else:
         yield 'not locked'
+
+
+# Monitoring
+
+
+def as_metrics(looks):
+    """Return what Prometheus reads; a spool without a name goes by its path."""
+    spools = [(look.place.name or str(look.place.spool.path), look.place.spool) for look in looks]
+    return metrics.as_text(metrics.families(spools, now=time.time()))
+
+
+def failures(looks):
+    """Return the errors that metrics cannot show."""
+    return [error for look in looks for error in look.errors]
+
+
+def too_old(looks, *, limit):
+    """Return a line for each spool in which something is not delivered for `limit` seconds."""
+    found = (undelivered.too_old(e.found, now=e.now, limit=limit) for e in looks if e.found)
+    return [line for line in found if line]
 
 
 # JSON
@@ -194,6 +228,16 @@ def _spool_object(found, now):
                 'since': _utc(each.since),
             }
             for each in found.unpublished
+        ],
+        'in_doubt': [
+            {
+                'names': list(each.names),
+                'description': each.description,
+                'user': each.user,
+                'since': _utc(each.since),
+                'committed': each.committed,
+            }
+            for each in found.in_doubt
         ],
         'ignored': [{'name': name, 'reason': reason} for name, reason in found.ignored],
         'active': found.active or None,

@@ -50,9 +50,9 @@ class Transfers(OverTLS):
         with contextlib.ExitStack() as stack:
 
             def of_a_relay(connection):
-                port = announced(connection)
+                _, port = announced(connection)
                 relays.append(stack.enter_context(Relay((self.server.host, port))))
-                return relays[-1].port
+                return None, relays[-1].port
 
             stack.enter_context(mock.patch.object(PassiveConnection, '_next_port', of_a_relay))
             yield relays
