@@ -1,11 +1,12 @@
 """The work in a directory on an FTP server during one run, as `ISession` wants it."""
 
 import io
+import itertools
 import logging
 
 import zope.interface
 
-from zeit.cds import names
+from zeit.cds import crew, names
 from zeit.cds.delivery import Courier, NoLedger
 from zeit.cds.errors import (
     LOST,
@@ -34,12 +35,14 @@ HURRY = 8
 class FTPSession:
     """See `ISession`."""
 
-    def __init__(self, settings, delivery):
+    def __init__(self, settings, delivery, *, deadline=None, context=None, ways=None):
         self._settings = settings
         self._delivery = delivery
-        self._deadline = Deadline()
-        self._ways = Ways()
-        self._connection = self._context = None
+        self._deadline = Deadline(outer=deadline)
+        self._haste = Deadline(outer=self._deadline)
+        self._context = context
+        self._ways = ways or Ways()
+        self._connection = self._crew = None
         self._inside = False
         self.connections = 0
         self.litter = []
@@ -53,12 +56,13 @@ class FTPSession:
 
     def connect(self):
         """Make the first connection; the directory is entered by the first command."""
-        self._context = self._settings.tls.context() if self._settings.tls else None
+        if self._context is None and self._settings.tls:
+            self._context = self._settings.tls.context()
         self._connection = self._new_connection()
 
     def _new_connection(self):
         connection = TransferConnection(
-            self._settings, deadline=self._deadline, context=self._context, ways=self._ways
+            self._settings, deadline=self._haste, context=self._context, ways=self._ways
         )
         connection.open()
         self.connections += 1
@@ -131,6 +135,21 @@ class FTPSession:
         """See `ISession`."""
         self.bound(HURRY)
         self._hurries = True
+
+    def hasten(self, seconds):
+        """Let what is on its way end within so many seconds; may be called by another thread."""
+        self._haste.restart(seconds)
+
+    def leave(self):
+        """Say goodbye, with what could not be deleted still in `litter`; never raises."""
+        if self._connection is not None:
+            self.sweep()
+            self._connection.quit()
+
+    @property
+    def free(self):
+        """See `ISession`."""
+        return self._crew is None or not self._crew.first_is_busy
 
     def refresh(self):
         """See `ISession`."""
@@ -224,22 +243,50 @@ class FTPSession:
 
     def run(self, plan, *, token=None, ledger=None):
         """See `ISession`."""
-        courier = Courier(
-            self, self._delivery, token=token or names.new_token(), ledger=ledger or NoLedger()
-        )
+        what = {'token': token or names.new_token(), 'ledger': ledger or NoLedger()}
+        number = crew.size(plan, connections=self._delivery.connections)
+        outcomes = self._shared(plan, number, **what) if number > 1 else self._alone(plan, **what)
         try:
-            while (job := plan.next()) is not None:
-                try:
-                    source = job.open()
-                except Error as error:
-                    yield Outcome(job=job, error=error)
-                    continue
-                with source:
-                    yield courier.attempt(job, source, more=plan.waiting(1) > 0)
+            yield from outcomes
         except (Error, GeneratorExit):
             raise
         except BaseException:
             self.hurry()
             raise
         finally:
+            self._haste.lift()
             self.sweep()
+
+    def _alone(self, plan, **what):
+        courier = Courier(self, self._delivery, **what)
+        while (job := plan.next()) is not None:
+            try:
+                source = job.open()
+            except Error as error:
+                yield Outcome(job=job, error=error)
+                continue
+            with source:
+                yield courier.attempt(job, source, more=plan.waiting(1) > 0)
+
+    def _shared(self, plan, number, *, token, ledger):
+        handed = crew.Handed(ledger)
+        hands = []
+        for n in range(number):
+            session = self._sibling() if n else self
+            numbers = itertools.count(n + 1, number)
+            courier = Courier(session, self._delivery, token=token, ledger=handed, numbers=numbers)
+            hands.append(crew.Hand(session, courier, number=n + 1, temporary=session is not self))
+        self._crew = crew.Crew(hands, plan, ledger=ledger)
+        try:
+            yield from self._crew.run(handed)
+        finally:
+            self._crew = None
+
+    def _sibling(self):
+        return FTPSession(
+            self._settings,
+            self._delivery,
+            deadline=self._deadline,
+            context=self._context,
+            ways=self._ways,
+        )

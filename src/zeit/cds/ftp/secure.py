@@ -9,6 +9,7 @@ import time
 
 from zeit.cds.errors import ConnectionLost, DeadlinePassed, from_os
 from zeit.cds.ftp import tls
+from zeit.cds.ftp.deadline import LOOK
 from zeit.cds.ftp.stream import Stream
 
 
@@ -52,8 +53,7 @@ class SecureStream(Stream):
             session=session,
         )
         try:
-            sock.settimeout(deadline.within(timeout))
-            sock.do_handshake()
+            _shake_hands(sock, timeout=timeout, deadline=deadline)
             made = cls(stream, sock)
         except OSError as error:
             sock.close()
@@ -149,6 +149,22 @@ class SecureStream(Stream):
             self._sock.settimeout(left)
             if not self._sock.recv(RECORD):
                 return
+
+
+def _shake_hands(sock, *, timeout, deadline):
+    """Do the handshake; look at the deadline now and then, as it may be moved."""
+    until = time.monotonic() + timeout
+    while True:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        sock.settimeout(deadline.within(min(left, LOOK)))
+        try:
+            sock.do_handshake()
+            return
+        except TimeoutError as error:
+            if error.errno is not None:
+                raise
 
 
 class Protection:

@@ -53,9 +53,11 @@ ALLOWED = {
     'ftp.wire',
     'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
+    'pool': '',
+    'crew': 'errors interfaces plan pool text',
     'delivery': 'errors interfaces names plan text',
     'holder': 'errors names text',
-    'session': 'errors interfaces delivery holder names plan text '
+    'session': 'errors interfaces crew delivery holder names plan text '
     'ftp.deadline ftp.passive ftp.transfers',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',

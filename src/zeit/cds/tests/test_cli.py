@@ -147,7 +147,14 @@ class Usage(CommandLine):
             (['export', '--spool', self.path, '--tls', 'explicit', 'ftps://h'], 'implicit TLS'),
             (['export', '--spool', self.path, '--key', 'x', 'ftps://h'], 'without its certificate'),
             (
-                ['export', '--spool', self.path, '--tls-minimum=1.3', '--tls-maximum=1.2', 'ftps://h'],
+                [
+                    'export',
+                    '--spool',
+                    self.path,
+                    '--tls-minimum=1.3',
+                    '--tls-maximum=1.2',
+                    'ftps://h',
+                ],
                 'below the minimum',
             ),
             (['--zcml', 'x', 'export', '--ca-file', 'y'], '--ca-file does not go with --zcml'),
@@ -179,7 +186,14 @@ class Usage(CommandLine):
             self.assert_line(self.call('demo'), 78, 'POSIX')
 
     def test_a_bug_of_ours(self):
-        arguments = ['export', '--spool', self.path, '--log-file', self.folder / 'log', 'ftp://localhost']
+        arguments = [
+            'export',
+            '--spool',
+            self.path,
+            '--log-file',
+            self.folder / 'log',
+            'ftp://localhost',
+        ]
         with unittest.mock.patch.object(Spool, 'pending', side_effect=KeyError('x\x1b[31m')):
             self.assert_line(self.call(*arguments), 70, r"bug in zeit.cds .*-v .*KeyError: 'x\\x1b")
             self.assertIn('Traceback', (self.folder / 'log').read_text())
