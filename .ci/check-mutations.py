@@ -3,11 +3,11 @@
 
     bin/python .ci/check-mutations.py [WORD ...]
 
-Every mutation of `mutations.py` and `mutations_reliability.py` (with words: those whose names
-contain one of them) is applied to a copy of src, and the quick tests of the heart run there, the
-original document among them; if it survives these, the slower ones.  The table shows what each
-mutation turned red.  The exit code is 1 if one survives, if it no longer fits the code, or if the
-tests are red without any.
+Every mutation of `mutations_*.py`, rows of (what, file, exact text, its replacement), is applied
+to a copy of src (with words: those whose names contain one of them), and the quick tests of the
+heart run there, the original document among them; if it survives these, the slower ones.  The
+table shows what each mutation turned red.  The exit code is 1 if one survives, if it no longer fits
+the code, or if the tests are red without any.
 
 The original document needs fixed ports.  Where network namespaces can be made (`unshare -n`, as
 root), each run has one of its own and several run at a time; elsewhere one by one.
@@ -49,6 +49,8 @@ QUICK = (
 #: Tests for what survives these.  Those that start daemons or need minutes stay away.
 THOROUGH = (
     'test_durability',
+    'test_exposed',
+    'test_faults_target',
     'test_jsonlog',
     'test_kill.*',
     'test_ledger',
@@ -63,8 +65,12 @@ ORIGINAL = 'test_original.test_passes_unmodified'
 
 #: Tables of mutations, by file.
 TABLES = {
-    'mutations.py': ('CONTRACT', 'HEART'),
-    'mutations_reliability.py': ('RELIABILITY',),
+    'mutations_contract.py': 'CONTRACT',
+    'mutations_delivery.py': 'DELIVERIES',
+    'mutations_edge.py': 'EDGE',
+    'mutations_lock.py': 'LOCKING',
+    'mutations_spool.py': 'LOCAL',
+    'mutations_wire.py': 'WIRE',
 }
 
 #: Seconds for one run of these tests; the quick ones take about five, the others twenty.
@@ -115,9 +121,9 @@ class Run(NamedTuple):
 def mutations(words):
     """Return the list of `Mutation` whose titles contain one of `words`; without words all."""
     found = []
-    for file, tables in TABLES.items():
-        content = runpy.run_path(str(HERE / file))
-        found += [Mutation(*row, contract=t == 'CONTRACT') for t in tables for row in content[t]]
+    for file, table in TABLES.items():
+        rows = runpy.run_path(str(HERE / file))[table]
+        found += [Mutation(*row, contract=table == 'CONTRACT') for row in rows]
     return [m for m in found if not words or any(word in m.title for word in words)]
 
 

@@ -10,7 +10,7 @@ import textwrap
 
 import click
 
-from zeit.cds import errors, logs, signals
+from zeit.cds import bar, errors, logs, signals
 from zeit.cds.errors import Error, FTPOSError, Locked, RemoteProtocolError, ServerError, UsageError
 from zeit.cds.text import file_size, plural, printable
 
@@ -97,18 +97,20 @@ class _NoFrame(logging.Filter):
 class _StandardError(logging.Handler):
     """Writes to what standard error is at that moment; where nobody reads, nothing is missed.
 
-    `shown` is what was written that has no traceback.
+    `shown` is what was written that has no traceback, `aside()` returns a context manager in which
+    there is room for a line.
     """
 
-    def __init__(self):
+    def __init__(self, *, aside):
         super().__init__()
         self.shown = []
+        self._aside = aside
 
     def emit(self, record):
         line = self.format(record)
         if not record.exc_info and record.levelno >= logging.WARNING:
             self.shown.append(line)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self._aside():
             click.echo(folded(line), err=True)
 
 
@@ -141,7 +143,8 @@ class Console:
         self.verbosity = max(-1, min(verbosity, 2))
         self._log_file = log_file
         self._about = ''
-        self._handler = _StandardError()
+        self._bar = None
+        self._handler = _StandardError(aside=self._aside)
         self._handler.setFormatter(Formatter(verbose=self.verbosity > 0, about=lambda: self._about))
         if self.verbosity < 1:
             self._handler.addFilter(_NoFrame())
@@ -186,6 +189,19 @@ class Console:
             return errors.SOFTWARE
         finally:
             self._about = before
+
+    @contextlib.contextmanager
+    def progress(self):
+        """Yield an `IProgress` that shows a bar on the terminal; None where that is not wanted."""
+        self._bar = None if self.quiet else bar.bar_for(sys.stderr)
+        try:
+            with self._bar or contextlib.nullcontext() as shown:
+                yield shown
+        finally:
+            self._bar = None
+
+    def _aside(self):
+        return contextlib.nullcontext() if self._bar is None else self._bar.hidden()
 
     def _advice(self):
         return '' if self.verbosity > 0 else ' (run it again with -v for the traceback)'

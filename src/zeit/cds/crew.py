@@ -58,6 +58,10 @@ class Handed:
         """See `ILedger`."""
         self._write('aside', name, aside)
 
+    def exposed(self, name, **details):
+        """See `ILedger`."""
+        self._write('exposed', name, **details)
+
     def tidied(self, name):
         """See `ILedger`."""
         self._write('tidied', name)
@@ -115,11 +119,6 @@ class Crew:
     def __repr__(self):
         return f'<Crew of {len(self._hands)}, {len(self._busy)} busy>'
 
-    @property
-    def first_is_busy(self):
-        """True while the session's own connection is at work."""
-        return self._first in self._busy
-
     def run(self, handed):
         """Yield the outcomes of all jobs; `handed` is the ledger of the hands."""
         try:
@@ -133,6 +132,7 @@ class Crew:
                     pass
             for hand in self._hands[1:]:
                 self._orphans += hand.session.litter
+            self._first.session.free = True
             self._adopt()
 
     def _work(self, pool):
@@ -150,11 +150,12 @@ class Crew:
 
     def _hand_out(self, pool):
         """Give a job to each hand that has none, as long as there are jobs."""
-        for _ in range(len(self._idle)):
+        unneeded = []
+        while self._idle:
             hand = self._idle.popleft()
             job = self._job(hand)
             if job is None:
-                self._idle.append(hand)
+                unneeded.append(hand)
                 continue
             try:
                 source = job.open()
@@ -163,8 +164,10 @@ class Crew:
                 yield Outcome(job=job, error=error)
                 continue
             self._busy[hand] = (job, source)
+            hand.session.free = False
             number = len(self._hands)
             pool.give(hand, (job, source, self._plan.waiting(number) >= number))
+        self._idle.extend(unneeded)
         if any(owner in self._idle for owner, _ in self._held):
             yield from self._hand_out(pool)
 
@@ -199,6 +202,7 @@ class Crew:
 
     def _done(self, hand, outcome, pool):
         job, source = self._busy.pop(hand)
+        hand.session.free = True
         with source:
             if self._is_given_up(hand, outcome.error):
                 log.debug(

@@ -15,14 +15,20 @@ from zeit.cds.errors import (
     ReplyLost,
     ServerError,
     SizeMismatch,
+    SourceChanged,
     TargetExists,
 )
+from zeit.cds.exposed import Standing
 from zeit.cds.interfaces import ILedger
 from zeit.cds.plan import Outcome
 from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
+
+#: An upload that has begun can end so only when the server is storing; with all other errors it may
+#: not have come to STOR.
+_AFTER_THE_START = (ServerError, SizeMismatch, SourceChanged)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,9 @@ class NoLedger:
     def aside(self, name, aside):
         """See `ILedger`."""
 
+    def exposed(self, name, **details):
+        """See `ILedger`."""
+
     def tidied(self, name):
         """See `ILedger`."""
 
@@ -65,15 +74,17 @@ class NoLedger:
 class Courier:
     """Delivers over a session; `token` marks what it makes, `ledger` remembers what matters.
 
-    `numbers` tell the files of one token apart.
+    `numbers` tell the files of one token apart; `standing` is what stands in the directory, if
+    that is known already.
     """
 
-    def __init__(self, session, delivery, *, token, ledger, numbers=None):
+    def __init__(self, session, delivery, *, token, ledger, numbers=None, standing=None):
         self._session = session
         self._delivery = delivery
         self._token = token
         self._ledger = ledger
         self._numbers = numbers or itertools.count(1)
+        self._standing = standing or Standing(session)
         self._more = False
 
     def __repr__(self):
@@ -92,44 +103,73 @@ class Courier:
 
     def _deliver(self, name, source):
         """Send, compare, rename; return the server's final word on the upload."""
-        temporary = ''
-        if self._delivery.temporary:
-            temporary = names.temporary(name, token=self._token, number=next(self._numbers))
-        else:
-            # If this process is killed, the part must go before the lock does.
-            self._ledger.aside(name, name)
+        if not self._delivery.temporary:
+            return self._deliver_exposed(name, source)
+        temporary = names.temporary(name, token=self._token, number=next(self._numbers))
         began, noted = [], False
         try:
-            reply = self._send(temporary or name, source, began=began.append)
+            reply = self._send(temporary, source, began=began.append)
             source.verify()
             noted = True
-            self._ledger.uploaded(
-                name, temporary=temporary, size=source.size, sha256=source.sha256, reply=reply
-            )
-            if temporary:
-                self._publish(temporary, name, source.size)
-            else:
-                self._keep(name)
+            self._note(name, temporary, source, reply)
+            self._publish(temporary, name, source.size)
         except BaseException as error:
-            if temporary and isinstance(error, ServerError):
+            if isinstance(error, ServerError):
                 began.append(temporary)  # some servers create it, and then refuse the command
             if noted:
                 # Before the temporary is deleted: a run after a crash takes one that is gone for
                 # one that got its name.
                 self._ledger.abandoned(name)
-            if temporary or began and not isinstance(error, Error):
-                self._session.litter += set(began)
-            elif began:
-                self._throw_away(name, name)
-            else:
-                self._ledger.tidied(name)
+            self._session.litter += set(began)
             raise
         return reply
 
-    def _keep(self, name):
-        """What is under the real name is complete; the part of an earlier attempt was not."""
+    def _deliver_exposed(self, name, source):
+        """The same under the real name: what stands there is written down before."""
+        before, size = self._standing.look(name), source.size
+        self._ledger.exposed(name, size=size, before=before)
+        began = []
+        try:
+            reply = self._send(name, source, began=began.append)
+            source.verify()
+        except BaseException as error:
+            if began:
+                self._discard(name, size=size, before=before, error=error)
+            else:
+                self._ledger.tidied(name)
+            raise
+        # What is under the real name is complete; the part of an earlier attempt was not.
         self._session.litter = [other for other in self._session.litter if other != name]
-        self._ledger.tidied(name)
+        self._standing.sent(name, size=size)
+        self._note(name, '', source, reply)
+        return reply
+
+    def _discard(self, name, *, size, before, error):
+        """Delete the part under the real name, after `error`."""
+        if not isinstance(error, Error):
+            self._session.hurry()
+        part = True
+        try:
+            part = isinstance(error, _AFTER_THE_START) or Standing(self._session).is_part(
+                name, size=size, before=before, waits=True
+            )
+        except Error as unknown:
+            # Rather no file than half of one: it still waits in the spool.
+            log.debug('Taken for a part: %s: %s', printable(name), printable(unknown.message))
+        finally:
+            # Not before: whatever is litter is deleted over the next connection.
+            if part:
+                self._session.litter.append(name)
+        if not part:
+            self._ledger.tidied(name)
+            return
+        self._standing.spoilt(name)
+        self._throw_away(name, name)
+
+    def _note(self, name, temporary, source, reply):
+        self._ledger.uploaded(
+            name, temporary=temporary, size=source.size, sha256=source.sha256, reply=reply
+        )
 
     def _send(self, name, source, *, began):
         try:
@@ -188,7 +228,8 @@ class Courier:
         self._throw_away(old, name)
 
     def _throw_away(self, old, name):
-        self._session.litter.append(old)
+        if old not in self._session.litter:
+            self._session.litter.append(old)
         self._session.sweep()
         if old not in self._session.litter:
             self._ledger.tidied(name)

@@ -94,7 +94,7 @@ class Exchange:
         leftovers = Leftovers(
             session, journal=journal, target=url, wait=self._wait, clock=self._clock
         )
-        present = leftovers.remove()
+        present = leftovers.remove(waits=self._waits)
         if not wanted:
             work.nothing()
             return
@@ -103,6 +103,9 @@ class Exchange:
         self._under_lock(self._lock(session, token=token), session, work, token=token)
         if not session.litter:
             journal.clean(token)
+
+    def _waits(self, name):
+        return any(entry.name == name for entry in self.spool.pending()[0])
 
     def _under_lock(self, lock, session, work, *, token):
         try:

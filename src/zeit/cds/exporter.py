@@ -24,6 +24,7 @@ from zeit.cds.exchange import Exchange
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
 from zeit.cds.ledger import Ledger, known, was_delivered
 from zeit.cds.plan import Job, Options, Plan
+from zeit.cds.progress import NoProgress, WatchedSource
 from zeit.cds.report import FileExported
 from zeit.cds.text import printable
 
@@ -75,6 +76,7 @@ class _Export:
         self.target = exchange.target
         self.options = exchange.options
         self.record = exchange.record
+        self.progress = exchange.options.progress or NoProgress()
         self.ledger = None
         self.entries = []
         self.plan = None
@@ -109,8 +111,14 @@ class _Export:
             name=entry.name,
             size=entry.size,
             entry=entry,
-            open=lambda: self.spool.open(entry),
+            open=lambda: self._open(entry),
         )
+
+    def _open(self, entry):
+        source = self.spool.open(entry)
+        if self.options.progress is None:
+            return source
+        return WatchedSource(source, name=entry.name, progress=self.progress)
 
     # Doing it
 
@@ -155,6 +163,7 @@ class _Export:
 
     def _deliver(self, session, entries, lock, *, token):
         options = self.options
+        self._expect(entries[: options.max_files])
         self.plan = Plan(
             (self._job(entry) for entry in entries),
             strict=options.strict,
@@ -179,6 +188,10 @@ class _Export:
         if self.plan.stopped is not None:
             raise self.plan.stopped
 
+    def _expect(self, entries):
+        size = sum(entry.size for entry in entries)
+        self.progress.expected(files=len(entries), size=min(size, self.options.max_bytes or size))
+
     def _started(self, job):
         again = f' (attempt {job.attempt})' if job.attempt > 1 else ''
         log.info('Uploading: %s%s', printable(job.name), again)
@@ -188,12 +201,15 @@ class _Export:
     def _settle(self, outcome):
         job, error = outcome.job, outcome.error
         again = self.plan.settle(outcome)
+        if not again:
+            self.progress.settled(job.name, size=job.size)
         if error is None:
             source = outcome.source
             newer = self._file(
                 job.entry, source, size=source.size, sha256=source.sha256, reply=outcome.reply
             )
             if newer is not None:
+                self._expect([newer])
                 self.plan.insert(self._job(newer))
         elif again:
             log.info('Not yet delivered: %s: %s', printable(job.name), printable(error.message))

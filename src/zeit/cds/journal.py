@@ -11,9 +11,10 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     token       TOKEN is about to be used on TARGET
     clean       nothing of TOKEN is left on TARGET
     uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared
-    aside       what stood under NAME is about to be renamed to ASIDE; if both are the same name:
-                is about to be overwritten, and of no use until that is complete
-    tidied      it does not stand there any more, or is complete
+    aside       what stood under NAME is about to be renamed to ASIDE
+    exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands; ends with
+                'uploaded' or 'tidied'
+    tidied      nothing stands aside any more, and no part under its own name
     delivered   NAME is complete on TARGET and filed: the receipt
     abandoned   an upload of NAME whose end is not known any more, or does not matter
     failed      the server refused NAME, in the version VERSION
@@ -51,6 +52,7 @@ class Journal:
         #: Entries by (target, name); (version, number) by name.
         self._uploads = {}
         self._asides = {}
+        self._exposed = {}
         self._failures = {}
 
     def __repr__(self):
@@ -95,6 +97,7 @@ class Journal:
                 yield {'kind': 'clean', 'token': token}
         yield from self._uploads.values()
         yield from self._asides.values()
+        yield from self._exposed.values()
         for name, (version, number) in self._failures.items():
             yield {'kind': 'failed', 'name': name, 'version': version, 'number': number}
 
@@ -146,6 +149,8 @@ class Journal:
         for key in ('temporary', 'size', 'sha256', 'reply'):
             entry[key]  # what cannot be compared later is damaged now
         self._uploads[entry['target'], entry['name']] = entry
+        if not entry['temporary']:
+            self._exposed.pop((entry['target'], entry['name']), None)
 
     def uploads(self, target):
         """Return the entries of uploads to `target`, by name, whose end is not known."""
@@ -158,12 +163,29 @@ class Journal:
     def _learn_aside(self, entry):
         self._asides[entry['target'], entry['name']] = entry
 
+    def exposed(self, *, target, name, size, before):
+        """Remember that `size` bytes are sent as `name` itself, where `before` stands.
+
+        `before` is a value of `zeit.cds.exposed.Standing.look`.
+        """
+        self._note('exposed', target=target, name=name, size=size, before=before)
+
+    def _learn_exposed(self, entry):
+        for key in ('size', 'before'):
+            entry[key]
+        self._exposed[entry['target'], entry['name']] = entry
+
+    def exposures(self, target):
+        """Return the entries of files on `target`, by name, that may be parts."""
+        return {name: entry for (where, name), entry in self._exposed.items() if where == target}
+
     def tidied(self, *, target, name):
-        """Remember that nothing stands aside for `name` any more."""
+        """Remember that nothing stands aside for `name` any more, and it is no part."""
         self._note('tidied', target=target, name=name)
 
     def _learn_tidied(self, entry):
         self._asides.pop((entry['target'], entry['name']), None)
+        self._exposed.pop((entry['target'], entry['name']), None)
 
     def asides(self, target):
         """Return the entries of files on `target` that may stand aside, by name."""

@@ -29,6 +29,10 @@ class Ledger:
         """See `ILedger`."""
         self._journal.aside(target=self._url, name=name, aside=aside)
 
+    def exposed(self, name, **details):
+        """See `ILedger`."""
+        self._journal.exposed(target=self._url, name=name, **details)
+
     def tidied(self, name):
         """See `ILedger`."""
         self._journal.tidied(target=self._url, name=name)

@@ -8,6 +8,7 @@ import logging
 
 from zeit.cds import names
 from zeit.cds.errors import ServerError
+from zeit.cds.exposed import Standing
 from zeit.cds.holder import is_file
 from zeit.cds.lock import EVERYTHING, Lock
 from zeit.cds.text import plural, printable
@@ -27,11 +28,12 @@ class Leftovers:
         self._clock = clock
         self._known = journal.tokens(target)
 
-    def remove(self):
+    def remove(self, *, waits=lambda name: False):
         """Put everything in order; return the names that are there afterwards, a set of str.
 
         Temporaries are deleted, a file that stood aside gets its place back if nobody took it,
-        locks and guards are removed.  Raises `LockLeftBehind` if that is refused.
+        locks and guards are removed.  `waits(name)` tells whether a file of that name is going to
+        be sent again.  Raises `LockLeftBehind` if a lock or guard cannot be removed.
         """
         present = self._session.names()
         tokens = self._tokens(present)
@@ -43,6 +45,7 @@ class Leftovers:
             if name.endswith('.part') and names.token_of(name) in tokens:
                 self._delete(name)
         self._restore_asides(present)
+        self._remove_parts(waits)
         for token in tokens:
             for name in names.LOCKS:
                 self._lock(token, name).release()
@@ -94,6 +97,15 @@ class Leftovers:
                     self._delete(aside)
                 elif not self._put_back(aside, name):
                     continue  # so that the next run tries again
+            self._journal.tidied(target=self._target, name=name)
+
+    def _remove_parts(self, waits):
+        """Delete what was sent under its real name, and not confirmed to be complete."""
+        standing = Standing(self._session)
+        for name, entry in self._journal.exposures(self._target).items():
+            size, before = entry['size'], entry['before']
+            if standing.is_part(name, size=size, before=before, waits=waits(name)):
+                self._delete(name)
             self._journal.tidied(target=self._target, name=name)
 
     def _put_back(self, aside, name):

@@ -33,7 +33,7 @@ class Options:
     without content: 'send', 'park' or 'skip'.  `park_after`: a file that the server refuses in so
     many runs is parked, 0 for never.  `deadline`: seconds after which a run stops, 0 for never.
     `dry_run`: look at everything, change nothing.  `interrupted()` is asked between two files: true
-    ends the run.
+    ends the run.  `progress`: the `IProgress` of who watches.
     """
 
     order: str = 'arrival'
@@ -45,6 +45,7 @@ class Options:
     deadline: float = 3600
     dry_run: bool = False
     interrupted: Callable = bool
+    progress: object = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,13 @@
 """The work in a directory on an FTP server during one run, as `ISession` wants it."""
 
 import io
-import itertools
 import logging
 
 import zope.interface
 
-from zeit.cds import crew, names
-from zeit.cds.delivery import Courier, NoLedger
+from zeit.cds import names
+from zeit.cds.deliveries import deliveries
+from zeit.cds.delivery import NoLedger
 from zeit.cds.errors import (
     LOST,
     DataConnectionRefused,
@@ -17,11 +17,10 @@ from zeit.cds.errors import (
     SizeMismatch,
 )
 from zeit.cds.ftp.deadline import Deadline
+from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.passive import Ways
-from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.holder import is_file
 from zeit.cds.interfaces import ISession
-from zeit.cds.plan import Outcome
 from zeit.cds.text import printable
 
 
@@ -42,7 +41,8 @@ class FTPSession:
         self._haste = Deadline(outer=self._deadline)
         self._context = context
         self._ways = ways or Ways()
-        self._connection = self._crew = None
+        self._connection = None
+        self.free = True
         self._inside = False
         self.connections = 0
         self.litter = []
@@ -61,7 +61,7 @@ class FTPSession:
         self._connection = self._new_connection()
 
     def _new_connection(self):
-        connection = TransferConnection(
+        connection = ListingConnection(
             self._settings, deadline=self._haste, context=self._context, ways=self._ways
         )
         connection.open()
@@ -146,11 +146,6 @@ class FTPSession:
             self.sweep()
             self._connection.quit()
 
-    @property
-    def free(self):
-        """See `ISession`."""
-        return self._crew is None or not self._crew.first_is_busy
-
     def refresh(self):
         """See `ISession`."""
         self._connection.drop()
@@ -168,6 +163,10 @@ class FTPSession:
     def names(self, *, inside=''):
         """See `ISession`."""
         return self._ask('list_names', inside=inside)
+
+    def facts(self):
+        """See `ISession`."""
+        return self._ask('list_facts')
 
     def size(self, name):
         """See `ISession`."""
@@ -243,9 +242,13 @@ class FTPSession:
 
     def run(self, plan, *, token=None, ledger=None):
         """See `ISession`."""
-        what = {'token': token or names.new_token(), 'ledger': ledger or NoLedger()}
-        number = crew.size(plan, connections=self._delivery.connections)
-        outcomes = self._shared(plan, number, **what) if number > 1 else self._alone(plan, **what)
+        outcomes = deliveries(
+            self,
+            self._delivery,
+            plan,
+            token=token or names.new_token(),
+            ledger=ledger or NoLedger(),
+        )
         try:
             yield from outcomes
         except (Error, GeneratorExit):
@@ -257,32 +260,8 @@ class FTPSession:
             self._haste.lift()
             self.sweep()
 
-    def _alone(self, plan, **what):
-        courier = Courier(self, self._delivery, **what)
-        while (job := plan.next()) is not None:
-            try:
-                source = job.open()
-            except Error as error:
-                yield Outcome(job=job, error=error)
-                continue
-            with source:
-                yield courier.attempt(job, source, more=plan.waiting(1) > 0)
-
-    def _shared(self, plan, number, *, token, ledger):
-        handed = crew.Handed(ledger)
-        hands = []
-        for n in range(number):
-            session = self._sibling() if n else self
-            numbers = itertools.count(n + 1, number)
-            courier = Courier(session, self._delivery, token=token, ledger=handed, numbers=numbers)
-            hands.append(crew.Hand(session, courier, number=n + 1, temporary=session is not self))
-        self._crew = crew.Crew(hands, plan, ledger=ledger)
-        try:
-            yield from self._crew.run(handed)
-        finally:
-            self._crew = None
-
-    def _sibling(self):
+    def sibling(self):
+        """Return another session in the same directory, with the same deadline; not connected."""
         return FTPSession(
             self._settings,
             self._delivery,

@@ -31,7 +31,7 @@ def export(console, zcml, **arguments):
     nothing otherwise, so that cron sends mail only when there is something to do.
     """
     from zeit.cds import choice
-    from zeit.cds.exporter import Options
+    from zeit.cds.exporter import Exporter, Options
 
     target = options_target.take(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
@@ -42,9 +42,12 @@ def export(console, zcml, **arguments):
         about = name if len(exporters) > 1 else ''
 
         def run(exporter=exporter):
-            # None lets an exporter from ZCML use its own options.
-            own = getattr(exporter, 'options', None) or Options()
-            report = exporter.run_once(dataclasses.replace(own, **given) if given else None)
+            # None lets an exporter that somebody else made use its own options.
+            own = getattr(exporter, 'options', None)
+            with console.progress() as progress:
+                if given or own or isinstance(exporter, Exporter):
+                    own = dataclasses.replace(own or Options(), progress=progress, **given)
+                report = exporter.run_once(own)
             console.tell_report(report)
             return report.exit_code
 

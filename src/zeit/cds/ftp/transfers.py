@@ -1,4 +1,4 @@
-"""What goes over a data connection: uploads, downloads, listings (RFC 959 section 3)."""
+"""What goes over a data connection: uploads and downloads (RFC 959 section 3)."""
 
 import contextlib
 import io
@@ -15,7 +15,6 @@ from zeit.cds.errors import (
     ServerError,
     ServiceClosing,
 )
-from zeit.cds.ftp import wire
 from zeit.cds.ftp.passive import PassiveConnection, Start
 from zeit.cds.ftp.stream import CHUNK
 from zeit.cds.text import printable
@@ -23,18 +22,12 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: Largest listing that is read, in bytes: some 300,000 names of 200 bytes.
-MAX_LISTING = 64 * 1024 * 1024
-
 #: So many bytes of a file are sent before the server has accepted it: a network takes them, also
 #: where nobody reads.
 EARLY = 32 * 1024
 
 #: Why a data connection failed is waited for so many seconds.
 REASON = 5
-
-#: The command is not implemented (RFC 959 section 4.2), not: it was refused in this case.
-UNKNOWN = (500, 501, 502, 504, 522)
 
 
 class TransferConnection(PassiveConnection):
@@ -156,54 +149,6 @@ class TransferConnection(PassiveConnection):
         sink = io.BytesIO()
         found = self.download(name, sink, limit=limit)
         return None if found is None else sink.getvalue()
-
-    def list_names(self, *, inside=''):
-        """Return the set of names in the directory, or in the one `inside` of it.
-
-        MLSD, or NLST where that is not known; never with an argument, which servers take for a
-        pattern or an option.  After CWD has succeeded, 450 and 550 say that it is empty.
-        """
-        if not inside:
-            return self._list_names()
-        self.command('CWD', inside)
-        try:
-            found = self._list_names()
-            self.command('CDUP')
-            return found
-        except BaseException:
-            self.drop()  # rather a new connection than one in the wrong directory
-            raise
-
-    def _list_names(self):
-        if self.ways.mlsd:
-            try:
-                lines = self._listing('MLSD')
-            except PermanentError as error:
-                if error.code not in UNKNOWN:
-                    raise
-                self.ways.mlsd = False
-            else:
-                facts = (wire.mlsd_entry(line) for line in lines)
-                return {f.name for f in facts if f and f.type not in ('cdir', 'pdir')}
-        names = {line.rpartition('/')[2] for line in self._listing('NLST')}
-        return names - {'', '.', '..'}
-
-    def _listing(self, verb):
-        data = self._open_data(verb, absent=(450, 550))
-        if data is None:
-            return []
-        content = bytearray()
-        try:
-            with data:
-                for chunk in self._pieces(data, doing='reading the directory'):
-                    content += chunk
-                    if len(content) > MAX_LISTING:
-                        raise RemoteProtocolError('The directory listing has no end')
-            self._final()
-        except BaseException:
-            self.drop()
-            raise
-        return wire.listing(bytes(content), encoding=self._settings.encoding)
 
     def _pieces(self, data, *, doing):
         """Yield what comes until the end; each `CHUNK` of it must be there within the time-out."""

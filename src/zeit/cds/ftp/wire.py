@@ -165,10 +165,29 @@ def time_value(text):
 
 
 class Fact(NamedTuple):
-    """One entry of a machine-readable listing: its name and type (`file`, `dir`, ...)."""
+    """One entry of a machine-readable listing: its name, and what the server tells about it."""
 
     name: str
-    type: str
+    values: dict
+
+    @property
+    def type(self):
+        """`file`, `dir`, `cdir`, ..."""
+        return self.values.get('type', 'file')
+
+    @property
+    def size(self):
+        """Its length in bytes, or None."""
+        digits = self.values.get('size', '')
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
+
+    @property
+    def modified(self):
+        """When it was changed, as an aware datetime, UTC, or None."""
+        try:
+            return time_value(self.values.get('modify', ''))
+        except RemoteProtocolError:
+            return None
 
 
 def mlsd_entry(line):
@@ -179,8 +198,7 @@ def mlsd_entry(line):
     facts, space, name = line.partition(' ')
     if not space or not name:
         return None
-    values = dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact)
-    return Fact(name, values.get('type', 'file'))
+    return Fact(name, dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact))
 
 
 def listing(data, *, encoding='utf-8'):

@@ -16,6 +16,19 @@ class IExporter(Interface):
         """
 
 
+class IProgress(Interface):
+    """Who watches a run.  `sent` is called from any thread, the rest from that of the run."""
+
+    def expected(*, files, size):
+        """So many files more are going to be sent, with so many bytes together."""
+
+    def sent(name, position):
+        """So many bytes of the file were read to be sent; less than before: once more."""
+
+    def settled(name, *, size):
+        """The run is done with the file, which has `size` bytes, for good or not."""
+
+
 class IWakeUp(Interface):
     """Lets exporters run soon: a utility with the name of an exporter, or without one for all.
 

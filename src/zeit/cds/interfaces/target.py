@@ -43,6 +43,12 @@ class ISession(Interface):
         With `inside`, those in the directory of that name.
         """
 
+    def facts():
+        """Return what a listing tells: (size, modified) by name, None each where it does not.
+
+        `size` in bytes, `modified` an aware datetime, UTC.
+        """
+
     def size(name):
         """Return the length of the file in bytes, or None if there is no such file."""
 
@@ -111,10 +117,17 @@ class ILedger(Interface):
         """It did not, as far as is known; its temporary is going to be deleted."""
 
     def aside(name, aside):
-        """A file `name` is going to be renamed to `aside`; the same: overwritten, by parts."""
+        """A file `name` is going to be renamed to `aside`."""
+
+    def exposed(name, *, size, before):
+        """A file of `size` bytes is going to be sent as `name` itself, a part until it is whole.
+
+        `before` is what stands there, as `zeit.cds.exposed` tells it.  Until `uploaded` or
+        `tidied`, what is found under `name` is of no use, unless it is that.
+        """
 
     def tidied(name):
-        """Nothing of `name` stands aside any more."""
+        """Nothing of `name` stands aside any more, and no part of it under its own name."""
 
 
 class IPlan(Interface):

@@ -1,8 +1,9 @@
 """A small FTP server that behaves well until it is told not to; for tests of FTP clients.
 
-It serves plain FTP on a loopback address and a free port, from a file tree in memory, by threads
-and the standard library only. What it is told to do wrong are rules (`FaultServer.fault`); see
-`docs/testing.txt` for a tour, and `zeit.cds.testing.actions` for the actions one by one.
+It serves FTP, plain or with TLS, on a loopback address and a free port, from a file tree in memory,
+by threads and the standard library only. What it is told to do wrong are rules
+(`FaultServer.fault`); see `docs/testing.txt` for a tour, and `zeit.cds.testing.actions` and
+`zeit.cds.testing.tlsactions` for the actions one by one.
 """
 
 from zeit.cds.testing import dialogue, ftpsession, ftpstore, script, threadserver
@@ -26,6 +27,7 @@ from zeit.cds.testing.actions import (
 )
 from zeit.cds.testing.ftpsession import Event
 from zeit.cds.testing.script import GREETING, Rule
+from zeit.cds.testing.tlsactions import EndData, RequireResumption, StallHandshake
 
 
 __all__ = (
@@ -38,6 +40,7 @@ __all__ = (
     'CutData',
     'DataPort',
     'Delay',
+    'EndData',
     'Event',
     'Extra',
     'FaultServer',
@@ -45,9 +48,11 @@ __all__ = (
     'LineFeed',
     'Reply',
     'ReplyEarly',
+    'RequireResumption',
     'Rule',
     'Silence',
     'StallData',
+    'StallHandshake',
     'Twice',
 )
 
@@ -61,6 +66,11 @@ class FaultServer(threadserver.ThreadServer):
     data_timeout: seconds until a client that makes no data connection gets a 425.
     hook: called with an `Event` before and after the execution of every command, the greeting
     included, in the thread of that connection; it may add faults, change files, kill the client.
+    tls: a `zeit.cds.testing.tls.TLS`; None is a server that does not know AUTH.
+    tickets: how many session tickets a handshake of TLS 1.3 brings; 0 is nothing to resume.
+
+    in_clear: a list of the commands (passwords masked) that came without TLS, and 'data' if some
+    was transferred without; complete when the connections are closed.
     """
 
     def __init__(
@@ -75,6 +85,8 @@ class FaultServer(threadserver.ThreadServer):
         max_connections=None,
         data_timeout=10,
         hook=None,
+        tls=None,
+        tickets=2,
     ):
         super().__init__(host=host, max_connections=max_connections)
         self.tree = ftpstore.FileTree(files, directories=directories)
@@ -84,6 +96,12 @@ class FaultServer(threadserver.ThreadServer):
         self.greeting = greeting
         self.data_timeout = data_timeout
         self._hook = hook
+        self.in_clear = []
+        self.tls = tls
+        self.implicit = tls is not None and tls.implicit
+        self.context = tls and tls.context()
+        if tls:
+            self.context.num_tickets = tickets
 
     # Faults
 

@@ -4,15 +4,17 @@ import select
 import socket
 import struct
 
-from zeit.cds.testing import actions
+from zeit.cds.testing import actions, ftptls, tlsactions
 
 
 CHUNK = 64 * 1024
 SMALL_BUFFER = 4096  # bytes; what is stalled must be felt by a client soon
 
 
-def close(sock, *, reset=False):
-    """Close a socket by FIN or, with `reset`, by RST."""
+def close(sock, *, reset=False, goodbye=True):
+    """Close a socket by FIN or, with `reset`, by RST; goodbye: with close_notify, if it has TLS."""
+    if goodbye and not reset:
+        ftptls.end(sock)
     if reset:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     else:
@@ -79,12 +81,29 @@ class Transfer:
         stall = session.acting(actions.StallData) or (actions.StallData() if silent else None)
         steps = [step for step in (stall, session.acting(actions.CutData)) if step]
         self._steps = sorted(steps, key=lambda step: step.after)
+        end = session.acting(tlsactions.EndData)
+        self._end = end and end.kind
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc_info):
-        close(self._connection)
+        if self._end == 'never':
+            self._session.keep(self._connection)
+        else:
+            close(self._connection, reset=self._end == 'reset', goodbye=self._end is None)
+
+    def secure(self):
+        """Shake hands, if the client has asked for it; return whether all is well."""
+        if not self._session.private:
+            return True
+        self._connection = ftptls.wrap(self._session, self._connection)
+        try:
+            ftptls.shake_hands(self._session, self._connection)
+            return True
+        except ftptls.Unsafe as error:
+            self.failure = str(error)
+            return False
 
     def receive(self, write):
         """Call `write` with the bytes that come, until the client closes."""
@@ -93,12 +112,15 @@ class Transfer:
         try:
             while room := self._room(done):
                 self._session.wait(self._connection)
-                data = self._connection.recv(room)
+                data = ftptls.receive(self._connection, room)
+                if data is None:
+                    continue
                 if not data:
                     break
+                self._session.saw_data()
                 write(data if keep is None else data[: max(0, keep - done)])
                 done += len(data)
-        except ConnectionError:
+        except ftptls.LOST:
             self.failure = '426 Connection closed; transfer aborted.'
         else:
             write(self._alter.extra)
@@ -110,10 +132,11 @@ class Transfer:
         try:
             while (room := self._room(done)) and rest:
                 self._session.wait(self._connection, event=select.POLLOUT)
-                sent = self._connection.send(rest[:room])
+                sent = ftptls.send(self._connection, rest[:room])
+                self._session.saw_data()
                 rest = rest[sent:]
                 done += sent
-        except ConnectionError:
+        except ftptls.LOST:
             self.failure = '426 Connection closed; transfer aborted.'
 
     def _room(self, done):

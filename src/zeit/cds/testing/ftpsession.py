@@ -5,7 +5,7 @@ import select
 import socket
 import time
 
-from zeit.cds.testing import actions, ftpdata, ftpstore, ftpverbs, script
+from zeit.cds.testing import actions, ftpdata, ftpstore, ftptls, ftpverbs, script
 
 
 LINE_MAX = 8192  # bytes; more is no command
@@ -57,6 +57,10 @@ class Session:
         self.rename_source = ''
         self.offset = 0
         self.silent_data = False
+        self.secured = False  # the control connection has TLS
+        self.private = False  # PROT P: data connections have it
+        self.upgrade = False  # AUTH was accepted
+        self._kept = []
         self._control = control
         self._greeting = greeting
         self._buffer = b''
@@ -78,6 +82,8 @@ class Session:
             pass  # the ordinary ends of a session; whoever caused it knows
         finally:
             self.close_port()
+            for each in self._kept:
+                each.close()
             self.server.record.add(self.number, 'close')  # first: who sees the end, finds it
             ftpdata.close(self._control, reset=reset)
 
@@ -91,7 +97,10 @@ class Session:
         verb, _, argument = line.decode('utf-8', 'surrogateescape').partition(' ')
         verb = verb.upper()
         shown = '***' if verb in SECRETS else argument
-        self.server.record.add(self.number, 'command', f'{verb} {shown}'.rstrip(' '))
+        text = f'{verb} {shown}'.rstrip(' ')
+        self.server.record.add(self.number, 'command', text)
+        if not self.secured:
+            self.server.in_clear.append(text)
         return verb, argument
 
     def _line(self):
@@ -112,8 +121,20 @@ class Session:
     def _receive(self, *, flags=0):
         try:
             return self._control.recv(LINE_MAX, flags)
-        except ConnectionError as error:
+        except (*ftptls.LOST, TimeoutError) as error:
             raise Gone from error
+
+    def _secure(self):
+        """Go on in TLS; what was sent in clear too early is forgotten."""
+        self.upgrade = False
+        self._buffer = b''
+        self._control = ftptls.wrap(self, self._control)
+        try:
+            ftptls.shake_hands(self, self._control)
+        except ftptls.Unsafe as error:
+            raise Gone from error
+        self._control.settimeout(SEND_TIMEOUT)
+        self.secured = True
 
     def _perform(self, verb, argument):
         shown = '***' if verb in SECRETS else argument
@@ -126,6 +147,8 @@ class Session:
         reply = b''
         if not self.acting(actions.Reply):
             greets = verb == script.GREETING
+            if greets and self.server.implicit:
+                self._secure()
             text = self._greeting if greets else ftpverbs.execute(self, verb, argument)
             reply = actions.wire(text)
         if verb != 'RNFR':  # RFC 959: RNTO follows immediately
@@ -139,6 +162,8 @@ class Session:
         for action in self._actions:
             action.executed(self, event)
         self.send(reply)
+        if self.upgrade:
+            self._secure()
         for action in self._actions:
             action.replied(self, event)
         if b'\n421 ' in b'\n' + reply:
@@ -165,7 +190,7 @@ class Session:
         for start in range(0, len(data), step):
             try:
                 self._control.sendall(data[start : start + step])
-            except (ConnectionError, TimeoutError) as error:
+            except (*ftptls.LOST, TimeoutError) as error:
                 raise Gone from error
             if chop:
                 self.pause(seconds=chop.pause)
@@ -180,6 +205,26 @@ class Session:
             if self.server.stopping.is_set():
                 raise Stopped
 
+    def stall(self, until):
+        """Do nothing until a threading.Event is set, or (None) until the client goes.
+
+        Raises Gone, Stopped.
+        """
+        if until is not None:
+            return self.pause(until)
+        while self.wait(self._control) and self._receive():
+            pass
+        raise Gone
+
+    def keep(self, sock):
+        """Leave a socket open until the session ends."""
+        self._kept.append(sock)
+
+    def saw_data(self):
+        """Note it if what is transferred is not encrypted."""
+        if not self.private and 'data' not in self.server.in_clear:
+            self.server.in_clear.append('data')
+
     def mute(self):
         """Do nothing but record commands. Raises Gone, Stopped."""
         while True:
@@ -192,6 +237,8 @@ class Session:
         """
         if self.server.stopping.is_set():
             raise Stopped
+        if event == select.POLLIN and ftptls.pending(sock):
+            return True
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self.server.stop_signal, select.POLLIN)
@@ -212,7 +259,12 @@ class Session:
         """Record it if the client sent something while the transfer was running."""
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
-        if self._buffer or (poll.poll(0) and self._receive(flags=socket.MSG_PEEK)):
+        early = self._buffer
+        if not early and poll.poll(0):
+            early = self._receive(flags=0 if self.secured else socket.MSG_PEEK)
+            if self.secured:  # there is no peeking into TLS
+                self._buffer = early
+        if early:
             self.server.record.add(self.number, 'early')
 
     def open_port(self):

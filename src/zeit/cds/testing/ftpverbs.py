@@ -6,7 +6,7 @@ Each takes the session and the argument, and returns the reply. An OSError becom
 import os
 import time
 
-from zeit.cds.testing import actions, ftpdata, ftpstore
+from zeit.cds.testing import actions, ftpdata, ftpstore, ftptls
 
 
 FACTS = 'type*;size*;modify*;'
@@ -33,7 +33,8 @@ def quit_(session, argument):
 
 
 def features(session, argument):
-    return '\n'.join(['211-Features:', *(f' {each}' for each in FEATURES), '211 End'])
+    found = FEATURES if session.server.context is None else (*ftptls.FEATURES, *FEATURES)
+    return '\n'.join(['211-Features:', *(f' {each}' for each in found), '211 End'])
 
 
 def options(session, argument):
@@ -144,7 +145,8 @@ def _transfer(session, work):
         session.send(actions.wire('150 Opening data connection.'))
         if early:
             session.send(actions.wire(early.text))
-        work(transfer)
+        if transfer.secure():
+            work(transfer)
         session.note_early_commands()
     return '' if early else transfer.failure or '226 Transfer complete.'
 
@@ -230,6 +232,7 @@ def constant(reply):
 
 
 BEFORE_LOGIN = {
+    **ftptls.VERBS,
     'FEAT': features,
     'NOOP': constant('200 NOOP ok.'),
     'OPTS': options,

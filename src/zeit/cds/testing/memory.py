@@ -92,6 +92,13 @@ class MemorySession:
         self._target.hook('names', '')
         return {*self._target.files, *self._target.directories}
 
+    def facts(self):
+        """See `ISession`."""
+        self._target.hook('facts', '')
+        files = self._target.files.items()
+        found = {name: (len(data), self._target.modified.get(name)) for name, data in files}
+        return {**dict.fromkeys(self._target.directories, (None, None)), **found}
+
     def size(self, name):
         """See `ISession`."""
         self._target.hook('size', name)

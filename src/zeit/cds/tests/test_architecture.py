@@ -26,6 +26,7 @@ ALLOWED = {
     'ftp': '',
     'ftp.wire': 'errors text',
     # decisions, without input and output
+    'progress': 'interfaces',
     'report': 'errors interfaces',
     'plan': 'errors interfaces',
     'ftp.protocol': 'errors ftp.wire',
@@ -53,28 +54,32 @@ ALLOWED = {
     'ftp.wire',
     'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
+    'ftp.listings': 'errors ftp.transfers ftp.wire',
     'pool': '',
     'crew': 'errors interfaces plan pool text',
-    'delivery': 'errors interfaces names plan text',
+    'exposed': 'errors names text',
+    'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
-    'session': 'errors interfaces crew delivery holder names plan text '
-    'ftp.deadline ftp.passive ftp.transfers',
+    'deliveries': 'errors crew delivery exposed plan',
+    'session': 'errors interfaces deliveries delivery holder names plan text '
+    'ftp.deadline ftp.listings ftp.passive',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
-    'leftovers': 'errors holder lock names text',
+    'leftovers': 'errors exposed holder lock names text',
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
     'publish': 'errors interfaces text',
-    'exporter': 'errors exchange interfaces ledger names plan report text',
+    'exporter': 'errors exchange interfaces ledger names plan progress report text',
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
+    'tasks': 'errors interfaces pace text',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'product'),
+    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'bar', 'product'),
     *(
         'cli',
         'commands',

@@ -14,6 +14,8 @@ from zope.interface.verify import verifyObject
 
 import zeit.cds
 from zeit.cds import interfaces
+from zeit.cds.bar import Bar
+from zeit.cds.crew import Handed
 from zeit.cds.delivery import NoLedger
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.settings import Settings
@@ -21,11 +23,13 @@ from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.ledger import Ledger
 from zeit.cds.plan import Job, Outcome, Plan
 from zeit.cds.product import AppSetup
+from zeit.cds.progress import NoProgress, WatchedSource
 from zeit.cds.publish import Publisher
 from zeit.cds.report import ExchangeFinished, FileExported, FilePut, Report, Result
 from zeit.cds.session import FTPSession
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
+from zeit.cds.tasks import WakeUp
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.thread import ExporterThread
@@ -99,10 +103,16 @@ class ConformanceTests(unittest.TestCase):
             Exporter(spool, target),
             Ledger(spool.journal, url='memory:'),
             NoLedger(),
+            Handed(NoLedger()),
             ConfiguredExporter(spool='s', target='t', options=Options()),
             AppSetup(),
             Plan([job]),
             Outcome(job=job),
+            NoProgress(),
+            Bar(io.StringIO()),
+            WatchedSource(
+                self.enterContext(spool.open(entry)), name=entry.name, progress=NoProgress()
+            ),
             result,
             report,
             Publisher(),
@@ -111,6 +121,7 @@ class ConformanceTests(unittest.TestCase):
             FilePut(spool=spool, name='a.xml'),
             OfAnIntegrator(),
             ExporterThread('articles'),
+            WakeUp(),
             FileExported(spool=spool, target=target, result=result),
             ExchangeFinished(spool=spool, target=target, report=report),
         ]

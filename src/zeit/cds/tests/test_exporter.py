@@ -303,7 +303,8 @@ class EventTests(ExporterTests):
         self.put('a', 'b')
         self.faults = {'upload a': errors.PermanentError(553, '553 No.')}
         report = self.export()
-        exported, finished = self.events
+        *put, exported, finished = self.events
+        self.assertEqual(['a', 'b'], [event.name for event in put])
         self.assertEqual('b', exported.result.name)
         self.assertIs(report, finished.report)
 

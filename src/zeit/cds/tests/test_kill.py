@@ -208,6 +208,41 @@ class AllDirectTests(AllTests, unittest.TestCase):
     size = 600_000
 
 
+class AllDirectOccupiedTests(AllDirectTests):
+    """And with an older file of the same length under that name, which is not ours to delete."""
+
+    occupied = ('a.xml',)
+
+
+class DirectLengthTests(KillTests):
+    """An older file of another length; it shows where what waited has been taken away."""
+
+    level = 2
+    direct = True
+    size = 600_000
+
+    def test_killed_at_a_command_then_the_files_are_taken_away(self):
+        self.commands('lost', 'late', 'executed', after=self.empty)
+
+    def test_killed_in_the_middle_of_what_it_sends(self):
+        for moment in ('before', 'half', 'after'):
+            self.everywhere(self.kill_itself(WIRE, moment=moment), after=self.empty)
+
+
+class DirectShorterTests(DirectLengthTests, unittest.TestCase):
+    """A shorter one."""
+
+    occupied = ('a.xml', 'b.xml')
+    older_size = 300_000
+
+
+class DirectLongerTests(DirectLengthTests, unittest.TestCase):
+    """A longer one."""
+
+    occupied = ('b.xml',)
+    older_size = 900_000
+
+
 class AllLargeTests(AllTests, unittest.TestCase):
     """Files that are sent in several pieces."""
 

@@ -108,9 +108,13 @@ class FaultWorld:
         self.folder = folder
         self.server = faults.FaultServer(directories=['/cds'], hook=self._hook)
         self.server.start()
-        self.target = target(self.server)
+        self.send_directly(False)
         self._act = None
         self._nth = 0
+
+    def send_directly(self, direct):
+        """Work with `temporary="no"`, or without."""
+        self.target = target(self.server, temporary=not direct)
 
     def close(self):
         self.server.stop()
@@ -177,7 +181,9 @@ class Machine(stateful.RuleBasedStateMachine):
         self.log = folder / 'log'
         self.world = self.world_factory(folder)
         self.versions = {name: [] for name in NAMES}
+        self.withdrawn = {}
         self.foreign = set()
+        self.direct = False
         self.clean = True  # no run was killed since the last one that ended
 
     def teardown(self):
@@ -195,12 +201,16 @@ class Machine(stateful.RuleBasedStateMachine):
         assert self.export() == 0
         self.clean = True
         self.holds()
-        offered = {name: versions[-1] for name, versions in self.versions.items() if versions}
+        offered = {
+            name: versions[-1] if name not in self.withdrawn else self.withdrawn[name]
+            for name, versions in self.versions.items()
+            if versions and self.withdrawn.get(name, b'') is not None
+        }
         assert self.world.files == offered, (self.world.files, offered)
         assert not self.section('new')
         filed = self.section('cur')
-        for data in offered.values():
-            assert list(filed.values()).count(data) == 1, filed
+        for name in offered.keys() - self.withdrawn.keys():
+            assert list(filed.values()).count(offered[name]) == 1, filed
         assert self.export() == 0
         assert (self.world.files, self.section('cur')) == (offered, filed)
 
@@ -218,6 +228,7 @@ class Machine(stateful.RuleBasedStateMachine):
         # All versions of all files have one length.
         data = b'%s, version %08d' % (name.encode(), len(self.versions[name]))
         self.versions[name].append(data)
+        self.withdrawn.pop(name, None)
         self.spool.put(name, data)
 
     # What may happen
@@ -225,6 +236,14 @@ class Machine(stateful.RuleBasedStateMachine):
     @stateful.rule(name=st.sampled_from(NAMES))
     def produce_or_correct(self, name):
         self.offer(name)
+
+    @stateful.rule(name=st.sampled_from(NAMES))
+    def take_away(self, name):
+        """Somebody takes a file out of new/: what stands on the server stays, if it is whole."""
+        if name in self.section('new') and name not in self.section('.cds', 'filing'):
+            (self.spool.path / 'new' / name).unlink()
+            data = self.world.files.get(name)
+            self.withdrawn[name] = data if data in self.versions[name] else None
 
     @stateful.rule()
     def run(self):
@@ -297,9 +316,14 @@ class Machine(stateful.RuleBasedStateMachine):
         for name, versions in self.versions.items():
             if not versions:
                 continue
+            if name in self.withdrawn:
+                if self.clean or self.withdrawn[name] is not None:
+                    assert files.get(name) == self.withdrawn[name], f'{name} was touched'
+                continue
             if versions[-1] not in waiting.values():
                 assert files.get(name) == versions[-1], f'{name} is lost'
-            assert files.get(name, versions[-1]) in versions, f'{name} is partial'
+            if not (self.direct and 'write' in files):
+                assert files.get(name, versions[-1]) in versions, f'{name} is partial'
         for name in self.foreign:
             assert files.get(name) == FOREIGN, f'{name} is not ours'
         if self.clean:
@@ -313,6 +337,11 @@ class MemoryMachine(Machine):
 
 class FaultMachine(Machine):
     world_factory = FaultWorld
+
+    @stateful.initialize(direct=st.booleans())
+    def send_directly(self, direct):
+        self.direct = direct
+        self.world.send_directly(direct)
 
 
 def check(machine, *, examples, steps=12):

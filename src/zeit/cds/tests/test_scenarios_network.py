@@ -5,7 +5,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors
-from zeit.cds.ftp import transfers
+from zeit.cds.ftp import listings
 from zeit.cds.testing import faults
 from zeit.cds.testing.ftpdata import Port
 from zeit.cds.tests.scenario import SHORT, Drip, Scenario, target
@@ -202,7 +202,7 @@ class ListingTests(Scenario, unittest.TestCase):
 
     def test_a_listing_without_end(self):
         self.fault('MLSD', faults.Alter(extra=b'type=file; x\r\n' * 100_000))
-        with unittest.mock.patch.object(transfers, 'MAX_LISTING', 500_000):
+        with unittest.mock.patch.object(listings, 'MAX_LISTING', 500_000):
             with self.assertRaisesRegex(errors.RemoteProtocolError, 'no end'):
                 self.names()
 

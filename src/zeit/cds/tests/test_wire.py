@@ -129,12 +129,19 @@ class ValueTests(unittest.TestCase):
                 wire.time_value(text)
 
     def test_mlsd(self):
-        entry = wire.mlsd_entry
-        self.assertEqual(('a b ', 'file'), entry('Type=file;Size=3; a b '))
-        self.assertEqual(('d', 'dir'), entry('type=DIR; d'))
-        self.assertEqual((' x', 'file'), entry('size=1;  x'))
+        def entry(line):
+            fact = wire.mlsd_entry(line)
+            return fact.name, fact.type, fact.size, fact.modified
+
+        then = datetime.datetime(2026, 11, 23, 22, 47, tzinfo=datetime.UTC)
+        line = 'Type=file;Size=3;Modify=20261123224700.5; a b '
+        self.assertEqual(('a b ', 'file', 3, then), entry(line))
+        self.assertEqual(('d', 'dir', None, None), entry('type=DIR; d'))
+        self.assertEqual((' x', 'file', 1, None), entry('size=1;modify=;  x'))
+        for size in ('-1', '1e3', 'x', '9' * 30):
+            self.assertEqual(('x', 'file', None, None), entry(f'size={size};modify=today; x'))
         for line in ('', 'type=file;', 'type=file; '):
-            self.assertIsNone(entry(line))
+            self.assertIsNone(wire.mlsd_entry(line))
 
     def test_listing(self):
         self.assertEqual(['a', 'b ', 'c'], wire.listing(b'a\r\nb \n\r\nc'))

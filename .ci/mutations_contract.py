@@ -1,0 +1,115 @@
+"""What the original document must notice; rows as said in `check-mutations.py`."""
+
+EXCHANGE = 'exchange.py'
+EXPORTER = 'exporter.py'
+LOCK = 'lock.py'
+DELIVERY = 'delivery.py'
+RECORD = 'record.py'
+SPOOL = 'spool.py'
+PROTOCOL = 'ftp/protocol.py'
+
+CONTRACT = (
+    ('a log line changed', EXPORTER, "'Uploading: %s%s'", "'Sending: %s%s'"),
+    (
+        'a log line missing',
+        EXCHANGE,
+        "        log.info('Disconnected from CDS FTP server')\n",
+        '',
+    ),
+    (
+        'an extra log line in a delivery',
+        EXCHANGE,
+        "        log.info('Disconnected from CDS FTP server')\n",
+        "        log.info('Disconnected from CDS FTP server')\n        log.info('Goodbye.')\n",
+    ),
+    (
+        'an extra log line where nothing is to be done',
+        EXPORTER,
+        "        log.info('No new files to export.')\n",
+        "        log.info('No new files to export.')\n        log.info('Goodbye.')\n",
+    ),
+    (
+        'an extra log line at a lock',
+        RECORD,
+        "            log.debug('%s', error.holder)\n",
+        "            log.info('%s', error.holder)\n",
+    ),
+    (
+        'an extra log line after a traceback',
+        RECORD,
+        "            log.error('Exiting with exception:', exc_info=report.error)\n",
+        "            log.error('Exiting with exception:', exc_info=report.error)\n"
+        "            log.error('Goodbye.')\n",
+    ),
+    (
+        'the order of two log lines',
+        EXCHANGE,
+        "            log.info('Removing lock file: %s', self._name)\n"
+        '            if lock.release():\n'
+        "                log.info('Lock file successfully removed: %s', self._name)\n",
+        '            if lock.release():\n'
+        "                log.info('Lock file successfully removed: %s', self._name)\n"
+        "            log.info('Removing lock file: %s', self._name)\n",
+    ),
+    (
+        'the removal of the lock left out',
+        LOCK,
+        '        if ours:\n            self._session.delete(self._name)\n',
+        '        if ours:\n            pass\n',
+    ),
+    (
+        'the move from new/ to cur/ left out',
+        SPOOL,
+        '            return self._file(entry.name, source)\n',
+        '            return entry.name, None\n',
+    ),
+    (
+        'the rename to the real name left out',
+        DELIVERY,
+        '            self._publish(temporary, name, source.size)\n',
+        '',
+    ),
+    (
+        'the look for a lock left out',
+        EXCHANGE,
+        "        self._lock(session, token='').look(present=present)\n        token =",
+        '        token =',
+    ),
+    (
+        'connecting without a file',
+        EXCHANGE,
+        '                if wanted or self.spool',
+        '                if 1 or self.spool',
+    ),
+    (
+        'the class PermanentError renamed',
+        'errors.py',
+        'class PermanentError(ServerError):\n',
+        "class PermanentError(ServerError):\n    __qualname__ = 'Refused'\n",
+    ),
+    (
+        'the class FTPOSError renamed',
+        'errors.py',
+        'class FTPOSError(Error):\n',
+        "class FTPOSError(Error):\n    __qualname__ = 'FTPOSFailure'\n",
+    ),
+    (
+        'another class for what the server refuses',
+        PROTOCOL,
+        'cls = PermanentError if self.verdict == REFUSED else TemporaryError',
+        'cls = TemporaryError',
+    ),
+    (
+        "another text of the server's refusal",
+        'errors.py',
+        '        super().__init__(text, hint=hint, exit_code=exit_code)\n',
+        '        super().__init__(code, text, hint=hint, exit_code=exit_code)\n',
+    ),
+    ('the note removed', 'errors.py', '            self.add_note(hint)\n', '            pass\n'),
+    (
+        'the traceback left out',
+        RECORD,
+        "'Exiting with exception:', exc_info=report.error)",
+        "'Exiting with exception:')",
+    ),
+)

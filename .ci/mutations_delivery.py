@@ -1,0 +1,114 @@
+"""What `check-mutations.py` breaks of deliveries, and of when to stop."""
+
+EXCHANGE = 'exchange.py'
+EXPORTER = 'exporter.py'
+DELIVERY = 'delivery.py'
+
+DELIVERIES = (
+    (
+        'the temporary name left out',
+        DELIVERY,
+        '        if not self._delivery.temporary:\n            return self._deliver_exposed',
+        '        if self._delivery.temporary:\n            return self._deliver_exposed',
+    ),
+    (
+        'a file that is refused stops the others',
+        'plan.py',
+        '        if self._strict:\n            self.stop(error)\n',
+        '        self.stop(error)\n',
+    ),
+    (
+        'a file that changed while it was sent',
+        DELIVERY,
+        '            source.verify()\n            noted = True\n',
+        '            noted = True\n',
+    ),
+    (
+        'what stands on the server replaced in spite of exists="park"',
+        DELIVERY,
+        "if self._delivery.exists == 'park':",
+        "if self._delivery.exists == 'never':",
+    ),
+    (
+        'a dry run that delivers',
+        EXCHANGE,
+        '            if self.options.dry_run:\n',
+        '            if self.options is None:\n',
+    ),
+    (
+        'renamed on the server before the journal knows',
+        DELIVERY,
+        '            self._note(name, temporary, source, reply)\n'
+        '            self._publish(temporary, name, source.size)\n',
+        '            self._publish(temporary, name, source.size)\n'
+        '            self._note(name, temporary, source, reply)\n',
+    ),
+    (
+        'an upload that failed not given up in the journal',
+        DELIVERY,
+        '                self._ledger.abandoned(name)\n',
+        '                pass\n',
+    ),
+    (
+        'put aside before the journal knows',
+        DELIVERY,
+        '        self._ledger.aside(name, old)\n        try:\n'
+        '            self._rename_for_sure(name, old, old_size)\n',
+        '        try:\n            self._rename_for_sure(name, old, old_size)\n'
+        '            self._ledger.aside(name, old)\n',
+    ),
+    (
+        'the deadline does not bound the waits',
+        EXCHANGE,
+        '                session.bound(self._end - self._clock())\n',
+        '                pass\n',
+    ),
+    (
+        'the deadline does not end the run',
+        EXCHANGE,
+        'return self._end is not None and self._clock() >= self._end',
+        'return self._end is None and self._clock() >= self._end',
+    ),
+    (
+        'nothing parked that is refused again and again',
+        EXPORTER,
+        '        if number >= self.options.park_after:\n',
+        '        if number > 99:\n',
+    ),
+    (
+        'a lost answer to a rename not looked after',
+        DELIVERY,
+        '            if self._session.size(temporary) is None and',
+        '            if temporary is None and',
+    ),
+    (
+        'an older file not told from half a new one',
+        'exposed.py',
+        '        elif all(old in (None, new)',
+        '        elif not all(old in (None, new)',
+    ),
+    (
+        'what stands there not written down before it is overwritten',
+        DELIVERY,
+        '        self._ledger.exposed(name, size=size, before=before)\n',
+        '',
+    ),
+    (
+        'the part of a killed run left under the real name',
+        'leftovers.py',
+        '        self._remove_parts(waits)\n',
+        '',
+    ),
+    (
+        'all of a file removed that nobody will send again',
+        'exposed.py',
+        '(length == size and waits)',
+        'length == size',
+    ),
+    (
+        'an older file deleted that the server had not begun to overwrite',
+        DELIVERY,
+        '            part = isinstance(error, _AFTER_THE_START) or',
+        '            part = error is not None or',
+    ),
+)

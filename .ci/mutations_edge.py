@@ -1,0 +1,56 @@
+"""What `check-mutations.py` breaks of names, messages, exit codes and the log."""
+
+RECORD = 'record.py'
+
+EDGE = (
+    (
+        'exit codes swapped',
+        'errors.py',
+        'LOGIN_REFUSED = 77\nCONFIGURATION = 78\n',
+        'LOGIN_REFUSED = 78\nCONFIGURATION = 77\n',
+    ),
+    (
+        'another exit code decides',
+        'errors.py',
+        '    UNAVAILABLE,\n    COME_BACK_LATER,\n    FILES_FAILED,\n',
+        '    FILES_FAILED,\n    UNAVAILABLE,\n    COME_BACK_LATER,\n',
+    ),
+    (
+        'the password in a representation',
+        'settings.py',
+        "return f'<{type(self).__name__}>'",
+        "return f'<{type(self).__name__} {self._Secret__value}>'",
+    ),
+    (
+        'CR and other control characters in names',
+        'names.py',
+        'controls = sorted({c for c in name if ord(c) < 32 or ord(c) == 127})',
+        'controls = []',
+    ),
+    (
+        'a file called WRITE',
+        'names.py',
+        'if name.casefold() in LOCKS:',
+        'if name in LOCKS:',
+    ),
+    (
+        'a subscriber stops the run',
+        RECORD,
+        "            log.exception('A subscriber of %s failed.', type(event).__name__)\n",
+        '            raise\n',
+    ),
+    (
+        "the log file's handler stays",
+        'logs.py',
+        '        logger.removeHandler(handler)\n        handler.close()\n',
+        '        handler.close()\n',
+    ),
+    ('the log file does not rotate weekly', 'logs.py', "when='W0'", "when='D', interval=99"),
+    ('six old log files kept', 'logs.py', 'KEPT = 5\n', 'KEPT = 6\n'),
+    (
+        'a log file that cannot be written stops the run',
+        'logs.py',
+        '        _complain(str(path), error)\n        yield\n        return\n',
+        '        raise\n',
+    ),
+)

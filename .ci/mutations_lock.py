@@ -1,0 +1,156 @@
+"""What `check-mutations.py` breaks of the lock, and of healing what a killed run left."""
+
+EXCHANGE = 'exchange.py'
+EXPORTER = 'exporter.py'
+LOCK = 'lock.py'
+LEFTOVERS = 'leftovers.py'
+
+LOCKING = (
+    (
+        'the lock of somebody else deleted',
+        LOCK,
+        "ours = content is not None and names.token_of(content.decode('latin-1')) == self._token",
+        'ours = content is not None',
+    ),
+    (
+        'the second look at the lock left out',
+        LOCK,
+        '        self._look_again()\n',
+        '        return\n',
+    ),
+    (
+        'the lock left after an error',
+        EXCHANGE,
+        '        finally:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
+        '        else:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
+    ),
+    (
+        'a lock not seen that listings hide',
+        'holder.py',
+        '        return session.size(name) is not None\n',
+        '        return False\n',
+    ),
+    (
+        'the guard skipped',
+        LOCK,
+        '        guarded = self._take_guard()\n',
+        '        guarded = True\n',
+    ),
+    (
+        'an empty guard, which does not keep others out',
+        LOCK,
+        "            session.make_directory(f'{self._staged_guard}/{self._token}')\n",
+        '',
+    ),
+    (
+        'the look under the guard left out',
+        LOCK,
+        '        guarded = self._take_guard()\n        self.look()\n',
+        '        guarded = self._take_guard()\n',
+    ),
+    (
+        'the lock made under its own name, so that a kill may leave it empty',
+        LOCK,
+        '        self._left.add(STAGED)\n        session.store(self._staged, self._content)\n',
+        '        self._left.add(LOCK)\n        return session.store(self._name, self._content)\n',
+    ),
+    ('a lock without its token', LOCK, "f'{token} zeit.cds, host", "f'zeit.cds, host"),
+    (
+        'the removal of the lock not tried again',
+        LOCK,
+        '        for attempt in range(ATTEMPTS):\n',
+        '        for attempt in range(1):\n',
+    ),
+    (
+        'a lock that could not be removed is not told',
+        LOCK,
+        '        raise LockLeftBehind(\n',
+        '        return removed\n        raise LockLeftBehind(\n',
+    ),
+    (
+        'a directory of the name of a lock taken for nothing',
+        LOCK,
+        '            if name in present or self._is_file(name):\n',
+        '            if self._is_file(name):\n',
+    ),
+    (
+        'nothing healed',
+        EXCHANGE,
+        '        present = leftovers.remove(waits=self._waits)\n',
+        '        present = session.names()\n',
+    ),
+    (
+        'nothing healed without a new file',
+        EXCHANGE,
+        '                if wanted or self.spool.journal.open_tokens(self.target.url):\n',
+        '                if wanted:\n',
+    ),
+    (
+        'a token that is not in the journal taken for ours',
+        LEFTOVERS,
+        '(token for token in seen if token in self._known)',
+        '(token for token in seen if token)',
+    ),
+    (
+        'the token of a lock not looked at',
+        LEFTOVERS,
+        "                seen.append(names.token_of(content.decode('latin-1')))\n",
+        '                pass\n',
+    ),
+    (
+        'temporaries of a killed run left',
+        LEFTOVERS,
+        "if name.endswith('.part') and",
+        "if name.endswith('.never') and",
+    ),
+    (
+        'uploads not given up before their temporaries are deleted',
+        LEFTOVERS,
+        '        self._forget_uploads(present)\n',
+        '',
+    ),
+    (
+        'what a killed run put aside stays there',
+        LEFTOVERS,
+        '        self._restore_asides(present)\n',
+        '',
+    ),
+    (
+        'healed again by each run',
+        LEFTOVERS,
+        '            self._journal.clean(token)\n',
+        '',
+    ),
+    (
+        'the lock of a killed run left',
+        LEFTOVERS,
+        '                self._lock(token, name).release()\n',
+        '                pass\n',
+    ),
+    (
+        'the token journalled after the lock was made',
+        EXCHANGE,
+        '        token = journal.new_token(url)\n'
+        '        self._under_lock(self._lock(session, token=token), session,',
+        '        from zeit.cds import names\n'
+        '        token = names.new_token()\n'
+        '        lock = self._lock(session, token=token)\n'
+        '        create = lock.create\n'
+        '        note = lambda: journal._note("token", token=token, target=url)\n'
+        '        lock.create = lambda: create() or note()\n'
+        '        self._under_lock(lock, session,',
+    ),
+    (
+        'the lock not watched',
+        EXPORTER,
+        '                    lock.watch()\n',
+        '                    pass\n',
+    ),
+    (
+        'the lock not watched over a new connection',
+        LOCK,
+        'if seen and seen[0] == self._session.connections and',
+        'if seen and',
+    ),
+    ('the lock not watched for ever', LOCK, 'now - seen[1] < WATCH', 'seen'),
+)

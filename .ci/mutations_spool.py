@@ -1,0 +1,141 @@
+"""What `check-mutations.py` breaks of spool and journal."""
+
+EXPORTER = 'exporter.py'
+SPOOL = 'spool.py'
+JOURNAL = 'journal.py'
+JSONLOG = 'jsonlog.py'
+LEDGER = 'ledger.py'
+
+LOCAL = (
+    (
+        'a correction filed unsent: not compared',
+        SPOOL,
+        '        if source.is_file(private):\n',
+        '        if source:\n',
+    ),
+    (
+        'a correction filed unsent: compared before the rename',
+        SPOOL,
+        '            os.rename(new, private)\n'
+        '        except FileNotFoundError:\n'
+        '            return self._copy(source, name), None\n'
+        '        if source.is_file(private):\n',
+        '            same = source.is_file(new)\n'
+        '            os.rename(new, private)\n'
+        '        except FileNotFoundError:\n'
+        '            return self._copy(source, name), None\n'
+        '        if same:\n',
+    ),
+    ('overwriting in cur/', 'files.py', '_RENAME_NOREPLACE = 1 ', '_RENAME_NOREPLACE = 0 '),
+    (
+        'symbolic links sent',
+        'entries.py',
+        'status = item.stat(follow_symlinks=False)',
+        'status = item.stat()',
+    ),
+    (
+        'two runs on one spool',
+        'runlock.py',
+        'fcntl.LOCK_EX | fcntl.LOCK_NB',
+        'fcntl.LOCK_SH | fcntl.LOCK_NB',
+    ),
+    (
+        'the order of deliveries',
+        SPOOL,
+        'found.sort(key=entries.by_name if order ==',
+        'found.sort(reverse=True, key=entries.by_name if order ==',
+    ),
+    (
+        'the journal not synchronised',
+        JSONLOG,
+        '                written += os.write(self._descriptor, data[written:])\n'
+        '            os.fsync(self._descriptor)\n',
+        '                written += os.write(self._descriptor, data[written:])\n',
+    ),
+    (
+        'a new journal whose directory is not synchronised',
+        JSONLOG,
+        '        os.rename(draft, self._path)\n        sync_directories(self._directory)\n',
+        '        os.rename(draft, self._path)\n',
+    ),
+    ('what a killed run was filing left', SPOOL, '                self._put_back()\n', ''),
+    (
+        'directories not synchronised',
+        'files.py',
+        '            os.fsync(descriptor)\n',
+        '            pass\n',
+    ),
+    (
+        'new files not synchronised',
+        'files.py',
+        '            os.fsync(file.fileno())\n',
+        '            pass\n',
+    ),
+    (
+        'half a last line of the journal not cut off',
+        JSONLOG,
+        '            os.ftruncate(self._descriptor, self._length)\n        found =',
+        '            pass\n        found =',
+    ),
+    (
+        'half a line left in the journal by a full disk',
+        JSONLOG,
+        '            os.ftruncate(self._descriptor, self._length)\n            raise\n',
+        '            raise\n',
+    ),
+    (
+        'a copied spool adopts what is of the original',
+        JSONLOG,
+        "        if first and first.get('inodes') == self._inodes():\n",
+        '        if first:\n',
+    ),
+    (
+        'tokens forgotten with an old journal',
+        JOURNAL,
+        '            if token not in self._open:\n',
+        '            if token:\n',
+    ),
+    (
+        'uploads forgotten with an old journal',
+        JOURNAL,
+        '        yield from self._uploads.values()\n',
+        '',
+    ),
+    (
+        'the receipt left out',
+        EXPORTER,
+        '            self.ledger.delivered(entry.name, filed_as=filed, **receipt)\n',
+        '',
+    ),
+    (
+        'taken for delivered with another content',
+        LEDGER,
+        "    if source.size != upload['size'] or source.digest() != upload['sha256']:\n",
+        "    if source.size != upload['size']:\n",
+    ),
+    (
+        'taken for delivered under its temporary name',
+        LEDGER,
+        "    if upload['temporary'] and session.size(upload['temporary']) is not None:\n",
+        '    if not upload:\n',
+    ),
+    (
+        'taken for delivered with another size on the server',
+        LEDGER,
+        "    return session.size(name) == upload['size']\n",
+        '    return session.size(name) is not None\n',
+    ),
+    (
+        "a forked child ends its parent's run",
+        'runlock.py',
+        '        os.close(descriptor)\n\n    def holder',
+        '        fcntl.flock(descriptor, fcntl.LOCK_UN)\n'
+        '        os.close(descriptor)\n\n    def holder',
+    ),
+    (
+        'a corrected version parked for what was refused before',
+        JOURNAL,
+        'number + 1 if known == version else 1',
+        'number + 1',
+    ),
+)

@@ -1,0 +1,87 @@
+"""What `check-mutations.py` breaks of the work over the wire."""
+
+SESSION = 'session.py'
+PROTOCOL = 'ftp/protocol.py'
+TRANSFERS = 'ftp/transfers.py'
+
+WIRE = (
+    ('SIZE not compared', SESSION, '        if size != sent:\n', '        if size is None:\n'),
+    (
+        'the final reply ignored',
+        TRANSFERS,
+        '            return self._final().reply\n',
+        '            return self._answer().reply\n',
+    ),
+    (
+        'an upload that fails here ends in order, as if it were complete',
+        TRANSFERS,
+        '                data.abort()\n                raise\n            with data:\n',
+        '                data.close()\n                raise\n            with data:\n',
+    ),
+    (
+        'RNTO without RNFR',
+        PROTOCOL,
+        "if verb == 'RNTO' and not self._renaming:",
+        "if verb == 'RNTO' and not self:",
+    ),
+    (
+        'RNTO after a refused RNFR',
+        PROTOCOL,
+        "command.argument if verdict == MORE else ''",
+        'command.argument',
+    ),
+    (
+        'a late 226 taken for the answer to another command',
+        PROTOCOL,
+        'reply.code not in _TRANSFER_ONLY',
+        'reply.code',
+    ),
+    (
+        'a connection used again after an error',
+        TRANSFERS,
+        '            self.drop()\n            start.failed(error)\n',
+        '            start.failed(error)\n',
+    ),
+    (
+        'the password in the log',
+        PROTOCOL,
+        '        if self.verb in SECRET:\n',
+        '        if self.verb is None:\n',
+    ),
+    (
+        'the password repeated by the server in the log',
+        PROTOCOL,
+        '            reply = _without_secret(self._waiting[0], reply)\n',
+        '            pass\n',
+    ),
+    (
+        'CR and LF in commands',
+        'ftp/wire.py',
+        r"if any(c in line for c in '\r\n\0'):",
+        r"if any(c in line for c in '\0'):",
+    ),
+    (
+        'temporaries left on the server',
+        SESSION,
+        '                self._tried.clear()\n',
+        '                return\n',
+    ),
+    (
+        '421 taken for a refusal',
+        PROTOCOL,
+        "            return ServiceClosing(code, text, hint=hint or 'The next run tries again.')\n",
+        '            return TemporaryError(code, text, hint=hint)\n',
+    ),
+    (
+        'a lost data connection taken for a refusal',
+        PROTOCOL,
+        '        if code in _DATA_LOST:\n',
+        '        if code is _DATA_LOST:\n',
+    ),
+    (
+        'the deadline passes unseen',
+        'ftp/stream.py',
+        '        if left <= 0:\n',
+        '        if left is None:\n',
+    ),
+)

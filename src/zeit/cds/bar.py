@@ -1,0 +1,183 @@
+"""A line on a terminal that shows how far a run is."""
+
+import collections
+import contextlib
+import os
+import threading
+import time
+
+import zope.interface
+
+from zeit.cds.interfaces import IProgress
+from zeit.cds.text import file_size
+
+
+#: Seconds between two drawings; a run that is done before the first one shows nothing.
+REDRAW = 0.2
+
+#: Rate and time left are those of the last seconds, not of a beginning long ago.
+WINDOW = 10
+
+#: A file costs as much time as so many bytes, for the time that is left: some round trips.
+FILE_COSTS = 64 * 1024
+
+#: Columns of the bar itself.
+SHORTEST, LONGEST = 10, 40
+
+#: Columns of a terminal that does not know how many it has.
+USUAL = 80
+
+#: Back to the first column, and erase to the end of the line (ECMA-48: CR, EL).
+_ERASE = '\r\x1b[K'
+
+#: Terminals that cannot erase.
+_DUMB = ('', 'dumb', 'unknown')
+
+
+def bar_for(stream):
+    """Return a `Bar` if `stream` is a terminal that can show one, else None."""
+    try:
+        if stream.isatty() and os.environ.get('TERM', '') not in _DUMB:
+            return Bar(stream)
+    except ValueError:
+        pass  # it is closed
+    return None
+
+
+@zope.interface.implementer(IProgress)
+class Bar:
+    """See `IProgress`; a context manager that draws all the while, and leaves an empty line.
+
+    It has a thread of its own, so that a run that hangs is not shown as one that goes on.
+
+    `stream` is a text file for a terminal, `clock` tells monotonic seconds, `width` the columns of
+    the terminal.  Plain ASCII without colours: it is the same for every terminal and reader.
+    """
+
+    def __init__(self, stream, *, clock=time.monotonic, width=None):
+        self._stream = stream
+        self._clock = clock
+        self._width = width or (lambda: os.get_terminal_size(stream.fileno()).columns)
+        self._lock = threading.RLock()
+        self._files = self._size = self._files_done = self._size_done = 0
+        self._positions = {}
+        self._past = collections.deque()
+        self._shown = False
+        self._ended = threading.Event()
+        self._thread = None
+
+    def __repr__(self):
+        return f'<Bar {self._files_done}/{self._files}>'
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._keep_drawing, name='bar', daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._ended.set()
+        self._thread.join()
+        with self._lock:
+            self._erase()
+
+    def _keep_drawing(self):
+        while not self._ended.wait(REDRAW):
+            self.draw()
+
+    def expected(self, *, files, size):
+        """See `IProgress`."""
+        with self._lock:
+            self._files += files
+            self._size += size
+            self._past.append((self._clock(), self._bytes(), self._work()))
+
+    def sent(self, name, position):
+        """See `IProgress`."""
+        with self._lock:
+            self._positions[name] = position
+
+    def settled(self, name, *, size):
+        """See `IProgress`."""
+        with self._lock:
+            self._positions.pop(name, None)
+            self._files_done += 1
+            self._size_done += size
+
+    @contextlib.contextmanager
+    def hidden(self):
+        """Let something else be written, with the line out of the way meanwhile."""
+        with self._lock:
+            shown = self._shown
+            self._erase()
+            yield
+            if shown:
+                self.draw()
+
+    def _bytes(self):
+        return self._size_done + sum(self._positions.values())
+
+    def _work(self):
+        return self._bytes() + self._files_done * FILE_COSTS
+
+    def draw(self):
+        """Show how far it is now; before anything is expected, nothing."""
+        with self._lock:
+            if not self._files:
+                return
+            now = self._clock()
+            self._past.append((now, self._bytes(), self._work()))
+            while len(self._past) > 2 and self._past[1][0] <= now - WINDOW:
+                self._past.popleft()
+            with contextlib.suppress(OSError):
+                # One column is left free: some terminals go on to the next line when one is full.
+                self._write(_ERASE + self._line((self._width() or USUAL) - 1))
+                self._shown = True
+
+    def _erase(self):
+        if self._shown:
+            with contextlib.suppress(OSError):
+                self._write(_ERASE)
+            self._shown = False
+
+    def _write(self, text):
+        self._stream.write(text)
+        self._stream.flush()
+
+    def _line(self, width):
+        """Return as much as fits: the number of files first, the bar itself last."""
+        parts = [f'{self._files_done}/{self._files} files']
+        left, rate = self._speed()
+        # In the order in which they are given up where there is no room.
+        for text in (
+            f'{file_size(self._bytes())} of {file_size(self._size)}',
+            '' if left is None else f'{_duration(left)} left',
+            '' if rate is None else f'{file_size(round(rate))}/s',
+        ):
+            if text and len('  '.join([*parts, text])) <= width:
+                parts.append(text)
+        line = '  '.join(parts)
+        room = min(width - len(line) - 2, LONGEST + 2)
+        if room >= SHORTEST + 2:
+            return f'{self._bar(room - 2)}  {line}'
+        return line[: max(width, 0)]
+
+    def _bar(self, length):
+        total = self._size + self._files * FILE_COSTS
+        full = min(length, int(length * self._work() / total)) if total else length
+        return f'[{"#" * full}{"." * (length - full)}]'
+
+    def _speed(self):
+        """Return (seconds left, bytes per second), None for what is not known yet."""
+        (since, size, work), (now, size_now, work_now) = self._past[0], self._past[-1]
+        elapsed = now - since
+        if elapsed < REDRAW or work_now <= work:
+            return None, None
+        rest = self._size + self._files * FILE_COSTS - work_now
+        return max(rest, 0) * elapsed / (work_now - work), max(size_now - size, 0) / elapsed
+
+
+def _duration(seconds):
+    """Return a number of seconds as `m:ss` or `h:mm:ss`, rounded up: who waits is not let down."""
+    minutes, seconds = divmod(int(seconds) + 1, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02}:{seconds:02}' if hours else f'{minutes}:{seconds:02}'

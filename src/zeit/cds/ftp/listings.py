@@ -1,0 +1,72 @@
+"""What is in a directory: MLSD (RFC 3659 section 7), or NLST (RFC 959 section 4.1.3)."""
+
+from zeit.cds.errors import PermanentError, RemoteProtocolError
+from zeit.cds.ftp import wire
+from zeit.cds.ftp.transfers import TransferConnection
+
+
+#: Largest listing that is read, in bytes: some 300,000 names of 200 bytes.
+MAX_LISTING = 64 * 1024 * 1024
+
+#: The command is not implemented (RFC 959 section 4.2), not: it was refused in this case.
+UNKNOWN = (500, 501, 502, 504, 522)
+
+
+class ListingConnection(TransferConnection):
+    """A `TransferConnection` that can look into directories."""
+
+    def list_names(self, *, inside=''):
+        """Return the set of names in the directory, or in the one `inside` of it.
+
+        MLSD, or NLST where that is not known; never with an argument, which servers take for a
+        pattern or an option.  After CWD has succeeded, 450 and 550 say that it is empty.
+        """
+        if not inside:
+            return self._names()
+        self.command('CWD', inside)
+        try:
+            found = self._names()
+            self.command('CDUP')
+            return found
+        except BaseException:
+            self.drop()  # rather a new connection than one in the wrong directory
+            raise
+
+    def list_facts(self):
+        """See `ISession.facts`."""
+        return {fact.name: (fact.size, fact.modified) for fact in self._list()}
+
+    def _names(self):
+        return {fact.name for fact in self._list()}
+
+    def _list(self):
+        """Return what is in the directory: a list of `wire.Fact`."""
+        if self.ways.mlsd:
+            try:
+                lines = self._listing('MLSD')
+            except PermanentError as error:
+                if error.code not in UNKNOWN:
+                    raise
+                self.ways.mlsd = False
+            else:
+                facts = (wire.mlsd_entry(line) for line in lines)
+                return [fact for fact in facts if fact and fact.type not in ('cdir', 'pdir')]
+        names = {line.rpartition('/')[2] for line in self._listing('NLST')}
+        return [wire.Fact(name, {}) for name in names - {'', '.', '..'}]
+
+    def _listing(self, verb):
+        data = self._open_data(verb, absent=(450, 550))
+        if data is None:
+            return []
+        content = bytearray()
+        try:
+            with data:
+                for chunk in self._pieces(data, doing='reading the directory'):
+                    content += chunk
+                    if len(content) > MAX_LISTING:
+                        raise RemoteProtocolError('The directory listing has no end')
+            self._final()
+        except BaseException:
+            self.drop()
+            raise
+        return wire.listing(bytes(content), encoding=self._settings.encoding)

@@ -1,0 +1,51 @@
+"""How far a run is, for somebody who watches: see `IProgress`."""
+
+import zope.interface
+
+from zeit.cds.interfaces import IProgress, ISource
+
+
+@zope.interface.implementer(IProgress)
+class NoProgress:
+    """Nobody watches: see `IProgress`."""
+
+    def expected(self, *, files, size):
+        """See `IProgress`."""
+
+    def sent(self, name, position):
+        """See `IProgress`."""
+
+    def settled(self, name, *, size):
+        """See `IProgress`."""
+
+
+@zope.interface.implementer(ISource)
+class WatchedSource:
+    """An `ISource` that tells `progress` how much of the file `name` was read."""
+
+    def __init__(self, source, *, name, progress):
+        self._source = source
+        self._name = name
+        self._progress = progress
+        self._position = 0
+
+    def __enter__(self):
+        self._source.__enter__()
+        return self
+
+    def __exit__(self, *exc_info):
+        return self._source.__exit__(*exc_info)
+
+    def __repr__(self):
+        return f'<WatchedSource {self._source!r} at {self._position}>'
+
+    def __getattr__(self, name):
+        # What else a source can do is between the spool and its source.
+        return getattr(self._source, name)
+
+    def readinto(self, buffer):
+        """See `ISource`."""
+        count = self._source.readinto(buffer)
+        self._position += count
+        self._progress.sent(self._name, self._position)
+        return count

@@ -1,0 +1,106 @@
+"""A driver for celery: a task that is a mere wake-up, so that it does no harm to send it twice.
+
+    <utility factory="zeit.cds.tasks.WakeUp" />
+
+sends it for each file that is put into a spool.  The task is a `shared_task`, so any celery
+application has it.  An application with a decorator of its own makes its own task of `run`, which
+only needs to be bound:
+
+    @zeit.cms.celery.task(bind=True, acks_late=True)
+    def export_cds(self, name):
+        return zeit.cds.tasks.run(self, name)
+
+    provideUtility(WakeUp(export_cds))
+
+Nothing is in the message but the name of an exporter: what is to be delivered is in its spool.
+"""
+
+import logging
+
+import celery
+import zope.component
+import zope.interface
+
+from zeit.cds.errors import COME_BACK_LATER, UNAVAILABLE, ConfigurationError
+from zeit.cds.interfaces import IExporter, IPublisher, IWakeUp
+from zeit.cds.pace import pause
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: Exit codes of runs that are tried again: locked, or busy; unreachable, or full.
+TRIED_AGAIN = (COME_BACK_LATER, UNAVAILABLE)
+
+#: So often, within half an hour.  What waits longer goes with the next publication, or with a cron
+#: job: a broker is no place to wait for days.
+RETRIES = 14
+
+
+def run(task, name):
+    """Let the exporter `name` run once; return its exit code.
+
+    `task` is the bound task (`self`) that calls this.  Where the server is locked or unreachable,
+    or another run is at work, it is retried with pauses from one second to five minutes, RETRIES
+    times.  What the application could not put into its spools is tried again as well.
+
+    Raises `ConfigurationError` if there is no such exporter, and celery's `Retry`.
+    """
+    publisher = zope.component.queryUtility(IPublisher)
+    if publisher is not None:
+        publisher.retry()
+    exporter = zope.component.queryUtility(IExporter, name=name)
+    if exporter is None:
+        raise ConfigurationError(
+            f'There is no exporter {name!r} in this process',
+            hint='Read the same ZCML in the workers as in the application.',
+        )
+    code = exporter.run_once().exit_code
+    if code in TRIED_AGAIN and not task.request.called_directly:
+        _retry(task, name, code)
+    return code
+
+
+def _retry(task, name, code):
+    retries = task.request.retries
+    if retries < RETRIES:
+        raise task.retry(countdown=pause(retries + 1), max_retries=RETRIES)
+    log.error(
+        'Exporter %s: given up after %s attempts (%s); what waits goes with its next run.',
+        printable(name),
+        retries + 1,
+        code,
+    )
+
+
+#: See `run`.  A worker that is killed gives the message back: it does no harm to have it twice.
+export = celery.shared_task(
+    bind=True,
+    name='zeit.cds.export',
+    acks_late=True,
+    reject_on_worker_lost=True,
+    ignore_result=True,
+)(run)
+
+
+@zope.interface.implementer(IWakeUp)
+class WakeUp:
+    """See `IWakeUp`.  `task` is called with the name of the exporter, by its `apply_async`.
+
+    A broker that cannot be reached must not hold a publication: how long kombu tries, which is six
+    seconds by default and without end for one that accepts and is silent, is up to the settings of
+    the application, for Redis
+
+        broker_transport_options = {
+            'socket_connect_timeout': 2, 'socket_timeout': 2, 'max_retries': 1, 'interval_start': 0}
+    """
+
+    def __init__(self, task=export):
+        self._task = task
+
+    def __repr__(self):
+        return f'<WakeUp by {self._task!r}>'
+
+    def wake(self, name):
+        """See `IWakeUp`.  Raises what celery raises, `kombu.exceptions.OperationalError`."""
+        self._task.apply_async((name,), retry=False)

@@ -1,0 +1,152 @@
+"""What is published in zeit.cms reaches vsftpd by each of the drivers."""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import celery
+import kombu.pools
+import zope.component
+from inotify_simple import INotify, flags
+
+from zeit.cds.interfaces import IWakeUp
+from zeit.cds.testing import layers
+from zeit.cds.testing.process import Daemon
+from zeit.cds.testing.quiet import open_descriptors
+from zeit.cds.tests import application, broker, cms, diary
+from zeit.cds.tests.test_cli import PROCESS
+from zeit.cds.thread import ExporterThread
+
+
+#: Seconds after which a test gives up.
+TIMEOUT = 30
+
+BY_CELERY = '<utility factory="zeit.cds.tasks.WakeUp" />'
+
+
+class ApplicationCase(layers.ServerTests, unittest.TestCase):
+    """An application, vsftpd, and what is started in other processes."""
+
+    layer = layers.VSFTPD
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.diary = self.folder / 'diary'
+
+    def application(self, **kw):
+        """Set the application up in this process."""
+        self.zcml = application.write(self.folder, self.server, **kw)
+        application.load(self, self.zcml)
+
+    def environ(self, **more):
+        return cms.environment(cms.CMS) | {diary.VARIABLE: str(self.diary)} | more
+
+    def daemon(self, *command, **environ):
+        """Start a program that ends with the test."""
+        log = self.folder / 'daemon.log'
+        daemon = Daemon(
+            ['env', *(f'{k}={v}' for k, v in self.environ(**environ).items()), *command], log=log
+        )
+        self.addCleanup(daemon.stop)
+        daemon.start()
+        return daemon
+
+    def wait_until(self, condition, daemon=None):
+        deadline = time.monotonic() + TIMEOUT
+        with INotify() as changes:
+            for path in (self.server.root, self.folder / 'spool' / 'cur'):
+                changes.add_watch(path, flags.CREATE | flags.MOVED_TO | flags.DELETE)
+            while not condition():
+                remaining = deadline - time.monotonic()
+                if remaining < 0 or not (daemon is None or daemon.alive):
+                    self.fail(f'It has not come: {self.remote()} {daemon and daemon.output}')
+                changes.read(timeout=1000 * min(1, remaining))
+
+    def remote(self):
+        return sorted(path.name for path in self.server.root.iterdir())
+
+    def filed(self):
+        return sorted(path.name for path in (self.folder / 'spool' / 'cur').glob('*'))
+
+    def assert_delivered(self, *names, daemon=None):
+        """Wait until these files, and nothing else, are filed; then they are on the server."""
+        self.wait_until(
+            lambda: self.filed() == sorted(names) and 'write' not in self.remote(), daemon
+        )
+        self.assertEqual(sorted(names), self.remote())
+        for name in names:
+            self.assertEqual(
+                (self.folder / 'spool' / 'cur' / name).read_bytes(),
+                (self.server.root / name).read_bytes(),
+            )
+
+    def accept_epoll(self):
+        """Forgive kombu that it forgets the epoll descriptor of a connection that was closed."""
+        found = {number for number, target in open_descriptors() if 'eventpoll' in target}
+        layers.QUIET.accept(threads=(), descriptors=found)
+
+    def celery(self, *, workers):
+        """Set the application up, a broker and a worker."""
+        redis = broker.require(self)
+        app = celery.Celery('publisher', broker=redis.url, set_as_current=True)
+        app.set_current()
+        self.addCleanup(celery._state._set_current_app, celery._state.default_app)
+        self.addCleanup(self.accept_epoll)
+        self.addCleanup(kombu.pools.reset)
+        self.addCleanup(app.close)
+        self.application(more=BY_CELERY)
+        self.worker = self.daemon(
+            sys.executable,
+            *('-m', 'celery', '-A', 'zeit.cds.tests.celeryapp', 'worker', '-l', 'INFO'),
+            *('-c', str(workers), '--without-gossip', '--without-mingle', '--without-heartbeat'),
+            ZEIT_CDS_TEST_BROKER=redis.url,
+            ZEIT_CDS_TEST_ZCML=str(self.zcml),
+            C_FORCE_ROOT='1',
+        )
+        return redis
+
+
+class DriverTests(ApplicationCase):
+    """Each test is one driver."""
+
+    def test_command_line(self):
+        self.application()
+        name = application.publish('a')
+        command = [*PROCESS, '--zcml', self.zcml, 'export']
+        subprocess.run(command, env=self.environ(), check=True, timeout=TIMEOUT)
+        self.assert_delivered(name)
+
+    def test_thread(self):
+        self.application()
+        thread = ExporterThread('articles')
+        zope.component.provideUtility(thread, IWakeUp, name='articles')
+        self.addCleanup(thread.stop)
+        thread.start()
+        self.assert_delivered(application.publish('a'))
+        self.assertTrue(thread.stop())
+
+    def test_celery(self):
+        self.celery(workers=1)
+        self.assert_delivered(application.publish('a'), daemon=self.worker)
+
+
+class ManyTests(ApplicationCase):
+    """Many publications, several processes, a server that is restarted: level 2."""
+
+    level = 2
+
+    def test_celery(self):
+        self.celery(workers=4)
+        names = [application.publish(str(number)) for number in range(40)]
+        self.wait_until(lambda: len(self.filed()) > 5, self.worker)
+        self.server.restart()
+        names += [application.publish(str(number)) for number in range(40, 100)]
+        self.assert_delivered(*names, daemon=self.worker)
+        self.worker.stop()
+        runs, processes = diary.check(self, self.diary)
+        self.assertGreater(runs, 1)
+        self.assertGreater(len(processes), 1)

@@ -1,0 +1,190 @@
+"""The celery task: a wake-up that is tried again while that makes sense; without a broker."""
+
+import contextlib
+import socket
+import time
+import unittest.mock
+
+import celery
+import zope.component
+
+from zeit.cds import errors, pace, tasks
+from zeit.cds.interfaces import IPublisher, IWakeUp
+from zeit.cds.testing import layers
+from zeit.cds.tests.driving import DriverCase
+
+
+class TaskTests(DriverCase, unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.app = celery.Celery('test', set_as_current=True, broker='memory://')
+        self.addCleanup(self.app.close)
+        self.app.conf.task_always_eager = True
+        self.app.set_current()
+        self.addCleanup(celery._state._set_current_app, celery._state.default_app)
+
+    def countdowns(self):
+        """Let retries happen at once; return a list of their countdowns."""
+        found, original = [], celery.Task.retry
+
+        def retry(task, countdown=None, **kw):
+            found.append(countdown)
+            return original(task, countdown=0, **kw)
+
+        self.enterContext(unittest.mock.patch.object(celery.Task, 'retry', retry))
+        return found
+
+    def test_it_delivers(self):
+        self.spool.put('a.xml', b'<a/>')
+        tasks.export.delay('articles')
+        self.assertEqual(['a.xml'], self.next_run().delivered)
+
+    def test_what_is_put_wakes_it(self):
+        zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+        self.spool.put('a.xml', b'<a/>')
+        self.assertEqual(['a.xml'], self.next_run().delivered)
+
+    def test_sent_twice_it_does_nothing_more(self):
+        self.spool.put('a.xml', b'<a/>')
+        for expected in (['a.xml'], []):
+            tasks.export.delay('articles')
+            self.assertEqual(expected, self.next_run().delivered)
+
+    def test_called_as_a_function_it_is_not_retried(self):
+        self.target.files['write'] = b'somebody'
+        self.spool.put('a.xml', b'<a/>')
+        self.assertEqual(errors.COME_BACK_LATER, tasks.export('articles'))
+
+    def test_while_locked_it_is_retried_with_growing_pauses(self):
+        countdowns = self.countdowns()
+        self.target.files['write'] = b'somebody'
+
+        def leave(operation, name):
+            if operation == 'open' and len(countdowns) == 3:
+                del self.target.files['write']
+
+        self.target.hook = leave
+        self.spool.put('a.xml', b'<a/>')
+        tasks.export.delay('articles')
+        self.assertEqual([1, 2, 4], countdowns)
+        self.assertEqual(['a.xml'], self.names('cur'))
+
+    def test_while_another_run_is_active(self):
+        countdowns = self.countdowns()
+        active = contextlib.ExitStack()
+        self.addCleanup(active.close)
+        active.enter_context(type(self.spool)(self.spool.path).run())
+        original = tasks.pause
+
+        def pause(failures):
+            if failures == 3:
+                active.close()
+            return original(failures)
+
+        self.spool.put('a.xml', b'<a/>')
+        with unittest.mock.patch.object(tasks, 'pause', pause):
+            tasks.export.delay('articles')
+        self.assertEqual([1, 2, 4], countdowns)
+        self.assertEqual(['a.xml'], self.names('cur'))
+
+    def test_while_unreachable_and_then_it_is_given_up(self):
+        countdowns = self.countdowns()
+
+        def away(operation, name):
+            raise errors.FTPOSError(111, 'Connection refused')
+
+        self.target.hook = away
+        self.spool.put('a.xml', b'<a/>')
+        with self.assertLogs('zeit.cds.tasks', 'ERROR') as logs:
+            tasks.export.delay('articles')
+        self.assertEqual(tasks.RETRIES, len(countdowns))
+        self.assertEqual(pace.LONGEST, countdowns[-1])
+        self.assertEqual(sorted(countdowns), countdowns)
+        self.assertIn('given up after 15 attempts (69)', logs.output[0])
+
+    def test_not_after_another_failure(self):
+        def refuse(operation, name):
+            if operation == 'upload':
+                raise errors.PermanentError(553, '553 No.')
+
+        self.target.hook = refuse
+        self.spool.put('a.xml', b'<a/>')
+        self.assertEqual(errors.FILES_FAILED, tasks.export.delay('articles').get())
+
+    def test_no_such_exporter(self):
+        with self.assertRaisesRegex(errors.ConfigurationError, "no exporter 'other'"):
+            tasks.export.delay('other').get()
+
+    def test_what_was_not_put_into_a_spool_is_tried_again(self):
+        publisher = unittest.mock.Mock()
+        publisher.retry.side_effect = lambda: self.spool.put('late.xml', b'<a/>')
+        zope.component.provideUtility(publisher, IPublisher)
+        tasks.export.delay('articles')
+        self.assertEqual(['late.xml'], self.next_run().delivered)
+
+    def test_the_decorator_of_an_application(self):
+        """One that wraps each call and sends only after a commit, as that of zeit.cms does."""
+        after_commit, wrapped = [], []
+
+        class TransactionAware(celery.Task):
+            def __call__(self, *args, **kw):
+                wrapped.append(self.name)
+                return super().__call__(*args, **kw)
+
+            def apply_async(self, args=None, kw=None, task_id=None, *arguments, **options):
+                after_commit.append(
+                    lambda: super(TransactionAware, self).apply_async(args, kw, task_id, **options)
+                )
+
+        app = celery.Celery('cms', task_cls=TransactionAware, set_as_current=False)
+        self.addCleanup(app.close)
+        app.conf.task_always_eager = True
+
+        @app.task(bind=True, name='export_cds')
+        def export_cds(self, name):
+            return tasks.run(self, name)
+
+        zope.component.provideUtility(tasks.WakeUp(export_cds), IWakeUp)
+        self.spool.put('a.xml', b'<a/>')
+        self.assertEqual(['a.xml'], self.names('new'))
+        (send,) = after_commit
+        send()
+        self.assertEqual(['a.xml'], self.names('cur'))
+        self.assertEqual(['export_cds'], wrapped)
+
+
+class BrokerTests(DriverCase, unittest.TestCase):
+    """No broker, or one that says nothing, fails no publication and does not hold it for long.
+
+    Not in the layer QUIET: kombu forgets an epoll descriptor for each connection that fails.
+    """
+
+    def put_with(self, listener):
+        port = listener.getsockname()[1]
+        app = celery.Celery('down', broker=f'redis://127.0.0.1:{port}/0', set_as_current=False)
+        self.addCleanup(app.close)
+        app.conf.broker_transport_options = {
+            'socket_timeout': 0.2,
+            'socket_connect_timeout': 0.2,
+            'max_retries': 1,
+            'interval_start': 0,
+        }
+        task = app.task(bind=True, name='export')(tasks.run)
+        zope.component.provideUtility(tasks.WakeUp(task), IWakeUp)
+        before = time.monotonic()
+        with self.assertLogs('zeit.cds.wake', 'WARNING') as logs:
+            self.spool.put('a.xml', b'<a/>')
+        self.assertLess(time.monotonic() - before, 5)
+        self.assertRegex(logs.output[0], 'articles could not be woken.*OperationalError')
+        self.assertEqual(['a.xml'], self.names('new'))
+
+    def test_nobody_listens(self):
+        with socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
+            self.put_with(listener)
+
+    def test_nobody_answers(self):
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            self.put_with(listener)
