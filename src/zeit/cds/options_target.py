@@ -94,7 +94,7 @@ DELIVERY = (
         '--connections',
         type=click.IntRange(min=1),
         metavar='N',
-        help='At most so many at once, if there are files for them; 1: in strict order.  Default: 4.',
+        help='At most so many at once, if there are files for them (1: in order).  Default: 4.',
     ),
 )
 
