@@ -60,7 +60,7 @@ CONTRACT = (
     (
         'the move from new/ to cur/ left out',
         SPOOL,
-        '            return self._file(entry.name, source)\n',
+        '            return self._filing.file(entry.name, source)\n',
         '            return entry.name, None\n',
     ),
     (

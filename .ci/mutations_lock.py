@@ -94,8 +94,8 @@ LOCKING = (
     (
         'the token of a lock not looked at',
         LEFTOVERS,
-        "                seen.append(names.token_of(content.decode('latin-1')))\n",
-        '                pass\n',
+        '            seen += map(self._inside_lock, locks)\n',
+        '',
     ),
     (
         'temporaries of a killed run left',

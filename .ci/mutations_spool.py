@@ -2,6 +2,7 @@
 
 EXPORTER = 'exporter.py'
 SPOOL = 'spool.py'
+FILING = 'filing.py'
 JOURNAL = 'journal.py'
 JSONLOG = 'jsonlog.py'
 LEDGER = 'ledger.py'
@@ -9,19 +10,19 @@ LEDGER = 'ledger.py'
 LOCAL = (
     (
         'a correction filed unsent: not compared',
-        SPOOL,
+        FILING,
         '        if source.is_file(private):\n',
         '        if source:\n',
     ),
     (
         'a correction filed unsent: compared before the rename',
-        SPOOL,
-        '            os.rename(new, private)\n'
+        FILING,
+        '            private = self.take(name)\n'
         '        except FileNotFoundError:\n'
         '            return self._copy(source, name), None\n'
         '        if source.is_file(private):\n',
-        '            same = source.is_file(new)\n'
-        '            os.rename(new, private)\n'
+        "            same = source.is_file(self._in('new', name))\n"
+        '            private = self.take(name)\n'
         '        except FileNotFoundError:\n'
         '            return self._copy(source, name), None\n'
         '        if same:\n',
@@ -58,7 +59,18 @@ LOCAL = (
         '        os.rename(draft, self._path)\n        sync_directories(self._directory)\n',
         '        os.rename(draft, self._path)\n',
     ),
-    ('what a killed run was filing left', SPOOL, '                self._put_back()\n', ''),
+    (
+        'what a killed run was filing left',
+        SPOOL,
+        '                self._filing.put_back(digests=self.journal.digests, park=self._park)\n',
+        '',
+    ),
+    (
+        'what was delivered before a kill parked',
+        FILING,
+        '            if source.digest() not in digests:\n',
+        '            if digests:\n',
+    ),
     (
         'directories not synchronised',
         'files.py',

@@ -126,7 +126,11 @@ ROWS = (
     _large(4),
     Row(name='disk', group='disk', files=500, connections=4, rounds=3, disk=True, clients=OURS),
     Row(
-        name='tls', group='tls', files=500, connections=8, rtt=RTT, tls=True, rounds=3,
+        name='tls-trips', group='tls', files=60, rtt=RTT, tls=True, traced=True, rounds=1,
+        clients=(*OURS, 'lftp'),
+    ),
+    Row(
+        name='tls-8', group='tls', files=500, connections=8, rtt=RTT, tls=True, rounds=3,
         clients=(*OURS, 'lftp'), goals=(Goal(ours=SAFE, peer='lftp', ratio=1.2),),
     ),
     Row(name='1GiB', group='memory', files=1, size=1024 * MIB, rounds=1, clients=(SAFE, 'lftp')),

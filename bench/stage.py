@@ -11,7 +11,9 @@ from bench import measure
 from bench.clients import Job
 from bench.network import network
 from bench.trace import Trace
+from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.servers import PureFTPDServer, VsftpdServer
+from zeit.cds.testing.tls import TLS
 
 
 SERVERS = {'vsftpd': VsftpdServer, 'Pure-FTPd': PureFTPDServer}
@@ -62,10 +64,10 @@ def fill(directory, number, *, size):
 class Stage:
     """One server with an empty directory, and files to be sent there.  Made by `stage`."""
 
-    def __init__(self, server, *, line, work, spools, number, size):
+    def __init__(self, server, *, line, spools, number, size, certificate):
         self.server = server
         self.line = line
-        self._work = work
+        self._certificate = certificate
         self._spools = spools
         self._number = number
         self._size = size
@@ -87,7 +89,7 @@ class Stage:
                 source=run / 'new',
                 work=run / 'work',
                 connections=connections,
-                certificate=getattr(self.server, 'ca_file', None),
+                certificate=self._certificate,
                 max_files=max_files,
             )
         self.server.clear()
@@ -142,13 +144,21 @@ def stage(kind, *, number, size, rtt=0, tls=False, spools=None):
         line = stack.enter_context(network(rtt))
         for namespace in {line.client, line.server}:
             namespace.run(_configure)
-        server = SERVERS[kind](root=root, **({'tls': True} if tls else {}))
+        certificates = stack.enter_context(Certificates(hosts=[line.host])) if tls else None
+        server = SERVERS[kind](root=root, tls=tls and TLS(certificate=certificates.server))
         server.host = line.host
         # The daemon is started from inside, and so lives there.
         stack.callback(line.server.run, server.stop)
         line.server.run(server.start)
         fill(spools / 'files', number, size=size)
-        yield Stage(server, line=line, work=work, spools=spools, number=number, size=size)
+        yield Stage(
+            server,
+            line=line,
+            spools=spools,
+            number=number,
+            size=size,
+            certificate=certificates and certificates.ca_file,
+        )
 
 
 def _configure():

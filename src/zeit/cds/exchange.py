@@ -26,14 +26,15 @@ CLEAN_UP = 60
 class Exchange:
     """One run between `spool` and `target`, under the lock `name`.
 
-    `options` is a `zeit.cds.plan.Options`; `clock` tells monotonic seconds, `wait` waits for some.
+    `options` is a `zeit.cds.plan.Options` or `ImportOptions`; `clock` tells monotonic seconds,
+    `wait` waits for some; `words` are those of a `Record`.
     """
 
-    def __init__(self, spool, target, options, *, name, clock, wait):
+    def __init__(self, spool, target, options, *, name, clock, wait, **words):
         self.spool = spool
         self.target = target
         self.options = options
-        self.record = Record(spool, target)
+        self.record = Record(spool, target, **words)
         self._name = name
         self._clock = clock
         self._wait = wait

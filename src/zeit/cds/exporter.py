@@ -145,12 +145,19 @@ class _Export:
         left = []
         for entry in entries:
             upload = uncertain.pop(entry.name, None)
-            left += [entry] if upload is None else self._once_more(session, entry, upload)
+            if upload is None:
+                left.append(entry)
+                continue
+            again = self._once_more(session, entry, upload)
+            if again is None:
+                again = [entry]
+                uncertain[entry.name] = upload  # which may be that of an older version, now filed
+            left += again
         self.ledger.settle(uncertain, spool=self.spool)
         return left
 
     def _once_more(self, session, entry, upload):
-        """Return what is still to be done about `entry`, which may have been delivered."""
+        """File `entry` if it was delivered; return a list of what is left then, else None."""
         try:
             with self.spool.open(entry) as source:
                 if was_delivered(upload, source, name=entry.name, session=session):
@@ -159,7 +166,7 @@ class _Export:
                     return [newer] if newer else []
         except (FileError, ServerError) as error:
             log.debug('It is sent again: %s', printable(error.message))
-        return [entry]
+        return None
 
     def _deliver(self, session, entries, lock, *, token):
         options = self.options

@@ -171,7 +171,7 @@ def move(path, directory, name):
 
     Returns the name that it got.  Nothing is overwritten; durable on return.
     """
-    for candidate in _unique(name):
+    for candidate in candidates(name):
         try:
             rename_exclusively(path, os.path.join(directory, candidate))
         except FileExistsError:
@@ -180,7 +180,8 @@ def move(path, directory, name):
         return candidate
 
 
-def _unique(name):
+def candidates(name):
+    """Yield `name`, then names made of it and the time, without end."""
     yield name
     now = datetime.datetime.now(datetime.UTC).strftime('%Y%m%dT%H%M%SZ')
     yield names.with_suffix(name, f'.{now}')

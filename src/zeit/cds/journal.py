@@ -20,6 +20,8 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     failed      the server refused NAME, in the version VERSION
     parked, retried    NAME was put away, was brought back
 
+What imports write is in `zeit.cds.importlog`.
+
 A file that was copied, with the spool around it, has other inodes than its first line says: its
 tokens belong to the original, and nothing is adopted from it.
 """
@@ -27,6 +29,7 @@ tokens belong to the original, and nothing is adopted from it.
 import logging
 
 from zeit.cds import jsonlog, names
+from zeit.cds.importlog import ImportLog
 
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,7 @@ log = logging.getLogger(__name__)
 TOKENS = 200
 
 
-class Journal:
+class Journal(ImportLog):
     """The journal in `directory`; a context manager.
 
     Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
@@ -45,6 +48,7 @@ class Journal:
     """
 
     def __init__(self, directory, *, limit=jsonlog.LIMIT):
+        super().__init__()
         self._log = jsonlog.JSONLog(directory, limit=limit)
         #: Target by token, in the order of time, and the tokens that may have left something.
         self._tokens = {}
@@ -97,6 +101,7 @@ class Journal:
                 yield {'kind': 'clean', 'token': token}
         yield from self._uploads.values()
         yield from self._asides.values()
+        yield from self.arrivals()
         yield from self._exposed.values()
         for name, (version, number) in self._failures.items():
             yield {'kind': 'failed', 'name': name, 'version': version, 'number': number}
@@ -122,6 +127,10 @@ class Journal:
     def tokens(self, target):
         """Return the set of tokens that were ever ours on `target`, as far as is remembered."""
         return {token for token, where in self._tokens.items() if where == target}
+
+    def knows(self, token):
+        """Return whether `token` was ever ours, on whichever target."""
+        return token in self._tokens
 
     def open_tokens(self, target):
         """Return those of them, in the order of time, that may have left something there."""
@@ -155,6 +164,10 @@ class Journal:
     def uploads(self, target):
         """Return the entries of uploads to `target`, by name, whose end is not known."""
         return {name: entry for (where, name), entry in self._uploads.items() if where == target}
+
+    def digests(self, name):
+        """Return the SHA-256 of each of those uploads of `name`, whichever the target: a set."""
+        return {entry['sha256'] for (_, other), entry in self._uploads.items() if other == name}
 
     def aside(self, *, target, name, aside):
         """Remember that what stands under `name` on the server is renamed to `aside`."""
@@ -242,7 +255,10 @@ class Journal:
 
 
 def receipts(directory, name):
-    """Yield the receipts of all deliveries of `name`, oldest first: dictionaries, as written."""
+    """Yield the receipts of `name`, oldest first: dictionaries, as written.
+
+    Their kind is 'delivered', of a file that was sent, or 'received', of one that came in.
+    """
     for entry in jsonlog.entries(directory):
-        if entry.get('kind') == 'delivered' and entry.get('name') == name:
+        if entry.get('kind') in ('delivered', 'received') and entry.get('name') == name:
             yield entry

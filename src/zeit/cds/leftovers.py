@@ -44,6 +44,8 @@ class Leftovers:
         for name in sorted(present):
             if name.endswith('.part') and names.token_of(name) in tokens:
                 self._delete(name)
+            elif names.is_broken(name) and self._inside_lock(name) in tokens:
+                self._delete(name)
         self._restore_asides(present)
         self._remove_parts(waits)
         for token in tokens:
@@ -58,11 +60,14 @@ class Leftovers:
         seen = [names.token_of(name) for name in sorted(present)]
         if self._known:
             seen += self._inside_guard(present)
-            for name in present.intersection(names.LOCKS):
-                content = self._session.read(name, limit=1000) or b''
-                seen.append(names.token_of(content.decode('latin-1')))
+            locks = (name for name in present if name in names.LOCKS or names.is_broken(name))
+            seen += map(self._inside_lock, locks)
         found.update(dict.fromkeys(token for token in seen if token in self._known))
         return list(found)
+
+    def _inside_lock(self, name):
+        content = self._session.read(name, limit=1000) or b''
+        return names.token_of(content.decode('latin-1'))
 
     def _inside_guard(self, present):
         if names.GUARD not in present:

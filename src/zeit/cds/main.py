@@ -8,6 +8,7 @@ import sys
 from zeit.cds import errors
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.exporter import Exporter
+from zeit.cds.importer import Importer
 from zeit.cds.logs import log_to, unheard
 from zeit.cds.settings import Secret
 from zeit.cds.spool import Spool
@@ -49,16 +50,31 @@ def cds_export(*arguments, **named):
     return _script('cds-export', _export, arguments, named)
 
 
-def cds_import(*arguments, **named):
-    """Say that imports come with a later release; return the exit code for a wrong call.
+def import_(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
+    """Import what lies in a directory on an FTP server into the spool `store_dir`.
 
-    The name is there because buildouts refer to it.
+    The arguments and what it does not do are those of `export`.
     """
-    print('cds-import: The import comes with a later release; nothing was done.', file=sys.stderr)
-    return errors.USAGE
+    _import(store_dir, hostname, port, user, password, ftp_dir, logfile)
+
+
+def cds_import(*arguments, **named):
+    """Import as `import_` does, with the same arguments; return the exit code.
+
+    Other arguments, or none: it says how it is used, and returns 64.
+    """
+    return _script('cds-import', _import, arguments, named)
 
 
 def _export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
+    return _run(Exporter, store_dir, hostname, port, user, password, ftp_dir, logfile)
+
+
+def _import(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
+    return _run(Importer, store_dir, hostname, port, user, password, ftp_dir, logfile)
+
+
+def _run(factory, store_dir, hostname, port, user, password, ftp_dir, logfile):
     with unheard(), log_to(logfile):
         try:
             target = FTPTarget.from_options(
@@ -74,7 +90,7 @@ def _export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
             return error.exit_code
         # The lines of a run are fixed from INFO on.
         target.warn_of_clear_text(level=logging.DEBUG)
-        return Exporter(Spool(store_dir), target).run_once().exit_code
+        return factory(Spool(store_dir), target).run_once().exit_code
 
 
 def _host(value):

@@ -10,6 +10,7 @@ told from everything else on the server:
     NAME.TOKEN.aside    what stood under NAME while the new file takes its place
     write.TOKEN         a lock file before it gets its real name
     write.TOKEN.d       a directory, with the directory TOKEN in it, before it becomes the guard
+    write.TOKEN.broken  a lock file on its way to be deleted by `zeit-cds unlock`
     write.guard         the guard: who owns it may make a lock; the directory inside says who
 """
 
@@ -33,6 +34,7 @@ _OURS = re.compile(
     rf'.*\.{_TOKEN}(-[0-9]+)?\.(part|aside)|(?:write|read)\.({_TOKEN}(\..*)?|guard(\..*)?)',
     re.IGNORECASE | re.DOTALL,
 )
+_BROKEN = re.compile(rf'(?:write|read)\.{_TOKEN}\.broken')
 _CARRIES = re.compile(
     rf'.*\.({_TOKEN})(?:-[0-9]+)?\.(?:part|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
     rf'|({_TOKEN})(?:\s.*)?',
@@ -65,6 +67,19 @@ def staged_guard(*, token):
     return f'{WRITE}.{token}.d'
 
 
+def broken(name, *, token):
+    """Return the name that the lock file `name` gets before a person's `unlock` deletes it.
+
+    The token is new: the lock's own is in the file.
+    """
+    return f'{staged(name, token=token)}.broken'
+
+
+def is_broken(name):
+    """Return whether `name` is such a name."""
+    return bool(_BROKEN.fullmatch(name))
+
+
 def token_of(text):
     """Return the token of `text`, a name or the content of a lock, or '' if it carries none.
 
@@ -73,6 +88,11 @@ def token_of(text):
     """
     match = _CARRIES.fullmatch(text)
     return next(filter(None, match.groups())) if match else ''
+
+
+def is_ours(name):
+    """Return whether `name` is one that this package gives itself, or a lock's, on a server."""
+    return name.casefold() in LOCKS or _OURS.fullmatch(name) is not None
 
 
 def with_suffix(name, suffix):
@@ -111,6 +131,6 @@ def _reason(name, encoding):
         return f'has {len(encoded)} bytes, more than {NAME_MAX}'
     if name.casefold() in LOCKS:
         return 'is the one of a lock file'
-    if _OURS.fullmatch(name):
+    if is_ours(name):
         return 'looks like a temporary or a lock of this package'
     return ''

@@ -48,9 +48,30 @@ class Options:
     progress: object = dataclasses.field(default=None, compare=False)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """How a run that imports works.
+
+    `ignore`: patterns of names that are never taken, as in a shell, separated by spaces.
+    `min_age`: seconds that have passed since a file was changed, by the clock of this machine and
+    the server's time; 0: not asked.  `occupied`: what becomes of a file when one of its name is in
+    `new/` still: 'wait', on the server, or 'unique', it gets another name.  `empty`: what becomes
+    of files without content: 'take' or 'skip'.  The others as in `Options`.
+    """
+
+    ignore: str = '*.part *.partial *.filepart *.tmp *.temp *~'
+    min_age: float = 0
+    occupied: str = 'wait'
+    max_files: int | None = None
+    max_bytes: int | None = None
+    empty: str = 'take'
+    deadline: float = 3600
+    dry_run: bool = False
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One file to deliver.  `open()` returns its `ISource`; `attempt` counts from 1."""
+    """One file to carry.  `open()` returns its `ISource`; `attempt` counts from 1."""
 
     name: str
     size: int

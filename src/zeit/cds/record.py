@@ -20,11 +20,16 @@ REASON = 500
 
 
 class Record:
-    """The record of one run between `spool` and `target`; `report` is what remains of it."""
+    """The record of one run between `spool` and `target`; `report` is what remains of it.
 
-    def __init__(self, spool, target):
+    `done` and `begun` say what a run does to a file: 'delivered', 'sent', or 'imported', 'taken'.
+    """
+
+    def __init__(self, spool, target, *, done='delivered', begun='sent'):
         self._spool = spool
         self._target = target
+        self._done = done
+        self._begun = begun
         self.report = Report()
 
     def __repr__(self):
@@ -38,13 +43,13 @@ class Record:
 
     def skipped(self, name, reason):
         """A file is left where it is."""
-        log.warning('Not sent: %s %s', printable(name), reason)
+        log.warning('Not %s: %s %s', self._begun, printable(name), reason)
         self.result(name, 'skipped', reason=reason)
 
     def failed(self, name, error, *, size):
-        """A file was not delivered, because of `error`."""
+        """A file was not delivered or imported, because of `error`."""
         reason = printable(error.advice, limit=REASON)
-        log.error('Not delivered: %s: %s', printable(name), reason)
+        log.error('Not %s: %s: %s', self._done, printable(name), reason)
         log.debug('The reason', exc_info=error)
         self.result(name, 'failed', size=size, reason=reason)
 
@@ -53,9 +58,21 @@ class Record:
         log.error('Parked: %s: %s', printable(name), printable(reason, limit=REASON))
         self.result(name, 'parked', size=size, reason=printable(reason, limit=REASON))
 
+    def left(self, name, reason):
+        """A file stays on the server for now, as it should."""
+        log.info('Left on the server: %s: %s', printable(name), reason)
+        self.result(name, 'skipped', reason=reason)
+
+    def kept(self, name, error):
+        """A file was imported, but the server does not let it be deleted there."""
+        reason = printable(f'It is imported, but stays on the server: {error.advice}', limit=REASON)
+        log.error('%s: %s', printable(name), reason)
+        self.result(name, 'kept', reason=reason)
+
     def gone(self, name, error):
-        """A file has disappeared before it was sent."""
-        log.info('It has disappeared from the spool: %s', printable(name))
+        """A file has disappeared before it was sent, or taken."""
+        where = 'spool' if self._begun == 'sent' else 'server'
+        log.info('It has disappeared from the %s: %s', where, printable(name))
         self.result(name, 'gone', reason=error.message)
 
     def given_up(self, error):
@@ -81,11 +98,16 @@ class Record:
         elif report.error is not None:
             log.error('Exiting with exception:', exc_info=report.error)
         elif report.failed:
-            done, failed = len(report.delivered), plural(len(report.failed), 'file')
-            log.error('Exiting with errors: %s not delivered, %s delivered.', failed, done)
+            log.error('Exiting with errors: %s.', self._counts())
         else:
             log.info('Exiting with success.')
         self.notify(ExchangeFinished(spool=self._spool, target=self._target, report=report))
+
+    def _counts(self):
+        kept = sum(result.status == 'kept' for result in self.report.results)
+        failed = plural(len(self.report.failed) - kept, 'file')
+        text = f'{failed} not {self._done}, {len(self.report.delivered)} {self._done}'
+        return f'{text}, {plural(kept, "file")} not removed on the server' if kept else text
 
     def notify(self, event):
         """Tell the subscribers; what they do with it cannot change what has happened."""

@@ -6,7 +6,14 @@ import types
 import zope.interface
 
 from zeit.cds import errors
-from zeit.cds.interfaces import IExchangeFinished, IFileExported, IFilePut, IReport, IResult
+from zeit.cds.interfaces import (
+    IExchangeFinished,
+    IFileExported,
+    IFileImported,
+    IFilePut,
+    IReport,
+    IResult,
+)
 
 
 #: A file's exit code by its status.
@@ -17,6 +24,7 @@ _EXIT_CODES = types.MappingProxyType(
         'gone': errors.DONE,
         'skipped': errors.DONE,
         'parked': errors.FILES_FAILED,
+        'kept': errors.FILES_FAILED,
         'failed': errors.FILES_FAILED,
     }
 )
@@ -61,7 +69,7 @@ class Report:
         return [
             (result.name, result.reason)
             for result in self.results
-            if result.status in ('failed', 'parked')
+            if _EXIT_CODES[result.status] != errors.DONE
         ]
 
     @property
@@ -81,6 +89,14 @@ class _ExchangeEvent:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FileExported(_ExchangeEvent):
     """See `IFileExported`."""
+
+    result: Result
+
+
+@zope.interface.implementer(IFileImported)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FileImported(_ExchangeEvent):
+    """See `IFileImported`."""
 
     result: Result
 

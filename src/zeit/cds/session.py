@@ -164,6 +164,10 @@ class FTPSession:
         """See `ISession`."""
         return self._ask('list_names', inside=inside)
 
+    def files(self):
+        """See `ISession`."""
+        return self._ask('list_files')
+
     def facts(self):
         """See `ISession`."""
         return self._ask('list_facts')

@@ -7,7 +7,7 @@ rename, and after each rename the directories are synchronised, so that it survi
 """
 
 import contextlib
-import dataclasses
+import errno
 import io
 import os
 import pathlib
@@ -15,35 +15,30 @@ import pathlib
 import gocept.filestore.filestore
 import zope.interface
 
-from zeit.cds import entries, files, names
+from zeit.cds import entries, files, incoming, indoubt, names
+from zeit.cds.batch import Batch
 from zeit.cds.errors import SpoolError
-from zeit.cds.interfaces import ISpool, ISpoolStatus
+from zeit.cds.filing import FILING, Filing
+from zeit.cds.interfaces import ISpool
 from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
+from zeit.cds.spoolstatus import SpoolStatus
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
 from zeit.cds.wake import announce
 
 
 PRIVATE = '.cds'
-FILING = os.path.join(PRIVATE, 'filing')
+OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
 
-
-@zope.interface.implementer(ISpoolStatus)
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolStatus:
-    """See `ISpoolStatus`."""
-
-    path: pathlib.Path
-    waiting: list
-    ignored: list
-    delivered: int
-    last_delivered: tuple | None
-    parked: list
-    unpublished: list
-    active: str
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = 'Make room there: "df -h" and "df -i" tell how much is left.'
+_RIGHTS = (
+    'Check owner and mode. The exporter needs rwx on tmp, new, cur and .cds; if it is another user '
+    'than the one who publishes, let them share a group: chgrp, then chmod 2770.'
+)
 
 
 @zope.interface.implementer(ISpool)
@@ -54,6 +49,7 @@ class Spool:
         self.path = pathlib.Path(path)
         self.journal = None
         self.unpublished = Unpublished(self._in(UNPUBLISHED), like=self.path)
+        self._filing = Filing(self.path)
         self._parking = Parking(self.path, drafts=FILING)
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
 
@@ -75,7 +71,10 @@ class Spool:
                 self._check()
                 self.journal = stack.enter_context(Journal(self._in(PRIVATE)))
                 stack.callback(self._forget_journal)
-                self._put_back()
+                self._filing.put_back(digests=self.journal.digests, park=self._park)
+                indoubt.settle(
+                    self, self._in(OUTBOX), new=self._in('new'), superseded=self._superseded
+                )
             yield self
 
     def _forget_journal(self):
@@ -90,9 +89,7 @@ class Spool:
             where = printable(os.fsdecode(error.filename or self.path))
             raise SpoolError(
                 f'The spool cannot be used: {where}: {error.strerror}',
-                hint='Check owner, mode and free space. The exporter needs rwx on tmp, new, cur '
-                'and .cds; if it is another user than the one who publishes, let them share a '
-                'group: chgrp, then chmod 2770.',
+                hint=_NO_ROOM if error.errno in _FULL else _RIGHTS,
             ) from error
 
     def _require(self):
@@ -126,22 +123,8 @@ class Spool:
         # A read-only or full file system shows only when something is written.
         os.unlink(files.draft(self._in('cur'), io.BytesIO(b'probe'), name='.probe'))
 
-    def _put_back(self):
-        """Return to `new/` what a killed run took out of it and did not file.
-
-        Whether this version was sent is not known; in doubt it is sent again.  Where there is a
-        newer one under its name, that one has replaced it, as it would have in `new/`.
-        """
-        for name in sorted(os.listdir(self._in(FILING))):
-            private = self._in(FILING, name)
-            if name.startswith('.draft-'):
-                os.unlink(private)  # the unfinished copy of something that is in new/
-                continue
-            try:
-                files.rename_exclusively(private, self._in('new', name))
-            except FileExistsError:
-                self._park(private, name, 'Replaced by a newer version while a run was killed.')
-            files.sync_directories(self._in('new'), self._in(FILING))
+    def _superseded(self, path, name):
+        self._park(path, name, 'Replaced by a newer version after its transaction was killed.')
 
     # What waits
 
@@ -161,61 +144,22 @@ class Spool:
     def done(self, entry, source):
         """See `ISpool`."""
         with self._translated():
-            return self._file(entry.name, source)
-
-    def _file(self, name, source):
-        new, private = self._in('new', name), self._in(FILING, name)
-        try:
-            # Taking the name away first, then looking which version it was, leaves no moment in
-            # which a correction could slip in between and be filed unsent.
-            os.rename(new, private)
-        except FileNotFoundError:
-            return self._copy(source, name), None
-        if source.is_file(private):
-            source.sync()  # whoever wrote it may not have done that
-            filed = files.move(private, self._in('cur'), name)
-            files.sync_directories(self._in('new'))
-            return filed, None
-        # What was changed in place after it was sent cannot be kept as it was.
-        filed = self._copy(source, name) if source.unchanged() else ''
-        self._give_back(name)
-        try:
-            return filed, entries.entry(name, os.lstat(new))
-        except FileNotFoundError:
-            return filed, None
-
-    def _give_back(self, name):
-        """Return to `new/` the version that was taken out of it, and is not the one to be moved."""
-        try:
-            files.rename_exclusively(self._in(FILING, name), self._in('new', name))
-        except FileExistsError:
-            os.unlink(self._in(FILING, name))  # an even newer version has replaced this one
-        files.sync_directories(self._in('new'), self._in(FILING))
-
-    def _copy(self, source, name):
-        """Keep in `cur/` what was sent, read once more from the still open file."""
-        return files.move(files.draft(self._in(FILING), source.rewound()), self._in('cur'), name)
+            return self._filing.file(entry.name, source)
 
     def filed(self, name, *, sha256):
         """See `ISpool`."""
-        with self._translated(), os.scandir(self._in('cur')) as scan:
-            for item in scan:
-                if item.name.startswith(name) and item.is_file(follow_symlinks=False):
-                    with files.Source(item.path) as source:
-                        if source.digest() == sha256:
-                            return item.name
-        return ''
+        with self._translated():
+            return self._filing.find(name, sha256=sha256)
 
     def park(self, entry, reason):
         """See `ISpool`."""
-        private = self._in(FILING, entry.name)
         with self._translated():
             try:
-                os.rename(self._in('new', entry.name), private)
+                private = self._filing.take(entry.name)
             except FileNotFoundError:
                 return False
             if entries.entry(entry.name, os.lstat(private)).version != entry.version:
-                self._give_back(entry.name)
+                self._filing.give_back(entry.name)
                 return False
             self._park(private, entry.name, reason)
             files.sync_directories(self._in('new'))
@@ -231,6 +175,31 @@ class Spool:
             self._parking.bring_back(name)
             self.journal.retried(name=name)
 
+    # What comes in
+
+    def receive(self, name, *, temporary):
+        """See `ISpool`."""
+        names.check(name)
+        return incoming.Incoming(self.path, temporary=temporary)
+
+    def recover(self, name, *, temporary, size, sha256):
+        """See `ISpool`."""
+        found = incoming.left(self.path, temporary)
+        if found is None:
+            return True
+        return found == (size, sha256) and incoming.move(self.path, temporary, name)
+
+    def has(self, name):
+        """See `ISpool`."""
+        return os.path.lexists(self._in('new', name))
+
+    def sweep(self):
+        """See `ISpool`."""
+        with self._translated():
+            for name in os.listdir(self._in('tmp')):
+                if self.journal.knows(names.token_of(name)):
+                    os.unlink(self._in('tmp', name))
+
     def put(self, name, data):
         """See `ISpool`."""
         names.check(name)
@@ -245,6 +214,14 @@ class Spool:
                 raise
             files.sync_directories(self._in('new'), self._in('tmp'))
         announce(self, name=name)
+
+    def batch(self):
+        """See `ISpool`."""
+        with self._translated():
+            self._make_directories(*self._sections)
+            return Batch.begin(
+                self._in(OUTBOX), like=self.path, new=self._in('new'), translated=self._translated
+            )
 
     # Looking only
 
@@ -264,5 +241,6 @@ class Spool:
                 last_delivered=newest,
                 parked=self._parking.content(),
                 unpublished=self.unpublished.content(),
+                in_doubt=indoubt.left(self._in(OUTBOX)),
                 active=RunLock(self._in(PRIVATE, 'lock'), like=self.path).holder(),
             )

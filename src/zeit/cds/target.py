@@ -102,6 +102,11 @@ class FTPTarget:
         host = f'[{settings.host}]' if ':' in settings.host else settings.host
         return f'ftp://{user}@{host}:{settings.port}/{path.lstrip("/")}'
 
+    @property
+    def size_check(self):
+        """See `ITarget`."""
+        return self.delivery.size_check
+
     def check(self, name):
         """See `ITarget`."""
         names.check(name, encoding=self.settings.encoding)

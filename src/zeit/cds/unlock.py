@@ -22,12 +22,6 @@ log = logging.getLogger(__name__)
 #: So much of a lock is read and compared, in bytes.
 LIMIT = 4096
 
-#: How the name ends that a lock gets before it is deleted.
-_BROKEN = '.broken'
-
-#: After an interruption there are so many seconds to give a lock its name back.
-HURRY = 8
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Found:
@@ -65,12 +59,8 @@ class Found:
 def look(session):
     """Return what is there of locks, guards and interrupted unlockings: a list of `Found`."""
     present = session.names()
-    wanted = [*names.LOCKS, *sorted(filter(_is_broken, present)), names.GUARD]
+    wanted = [*names.LOCKS, *sorted(filter(names.is_broken, present)), names.GUARD]
     return [found for name in wanted if (found := look_at(session, name, present)) is not None]
-
-
-def _is_broken(name):
-    return name.startswith(tuple(f'{lock}.cds' for lock in names.LOCKS)) and name.endswith(_BROKEN)
 
 
 def look_at(session, name, present):
@@ -168,14 +158,14 @@ class Remover:
             raise
 
     def _remove_lock(self, found):
-        apart = names.staged(found.name.partition('.')[0], token=names.new_token()) + _BROKEN
+        apart = names.broken(found.name.partition('.')[0], token=names.new_token())
         if not self._take(found.name, apart):
             return  # its owner has removed it
         try:
             same = self._is_the_same(found, apart)
         except BaseException:
             # What it is was not found out: it may be somebody's.
-            self._session.bound(HURRY)
+            self._session.hurry()
             self._give_back(found.name, apart)
             raise
         if not same:

@@ -1,8 +1,13 @@
 """What is in a directory: MLSD (RFC 3659 section 7), or NLST (RFC 959 section 4.1.3)."""
 
+import logging
+
 from zeit.cds.errors import PermanentError, RemoteProtocolError
 from zeit.cds.ftp import wire
 from zeit.cds.ftp.transfers import TransferConnection
+
+
+log = logging.getLogger(__name__)
 
 
 #: Largest listing that is read, in bytes: some 300,000 names of 200 bytes.
@@ -41,18 +46,36 @@ class ListingConnection(TransferConnection):
 
     def _list(self):
         """Return what is in the directory: a list of `wire.Fact`."""
-        if self.ways.mlsd:
-            try:
-                lines = self._listing('MLSD')
-            except PermanentError as error:
-                if error.code not in UNKNOWN:
-                    raise
-                self.ways.mlsd = False
-            else:
-                facts = (wire.mlsd_entry(line) for line in lines)
-                return [fact for fact in facts if fact and fact.type not in ('cdir', 'pdir')]
-        names = {line.rpartition('/')[2] for line in self._listing('NLST')}
-        return [wire.Fact(name, {}) for name in names - {'', '.', '..'}]
+        facts = self._machine_listing()
+        if facts is None:
+            names = {line.rpartition('/')[2] for line in self._listing('NLST')}
+            facts = [wire.Fact(name, {}) for name in names - {'', '.', '..'}]
+        return facts
+
+    def list_files(self):
+        """See `ISession.files`."""
+        facts = self._machine_listing()
+        if facts is None:
+            directory = self._settings.directory
+            lines = self._listing('NLST')
+            names = {wire.nlst_name(line, directory=directory) for line in lines}
+            facts = [wire.Fact(name, {}) for name in names - {'', '.', '..'}]
+        files = [fact for fact in facts if not fact.type.endswith('dir')]
+        return {fact.name: (fact.size, fact.modified) for fact in files}
+
+    def _machine_listing(self):
+        """Return the `wire.Fact`s of MLSD, or None if the server does not know it."""
+        if not self.ways.mlsd:
+            return None
+        try:
+            lines = self._listing('MLSD')
+        except PermanentError as error:
+            if error.code not in UNKNOWN:
+                raise
+            self.ways.mlsd = False
+            return None
+        facts = (wire.mlsd_entry(line) for line in lines)
+        return [fact for fact in facts if fact and fact.type not in ('cdir', 'pdir')]
 
     def _listing(self, verb):
         data = self._open_data(verb, absent=(450, 550))
@@ -66,6 +89,9 @@ class ListingConnection(TransferConnection):
                     if len(content) > MAX_LISTING:
                         raise RemoteProtocolError('The directory listing has no end')
             self._final()
+            if data.truncated:
+                # There is no size to compare; locks are looked for by their names as well.
+                log.debug('The server did not end TLS behind the listing')
         except BaseException:
             self.drop()
             raise

@@ -32,7 +32,7 @@ class SecureStream(Stream):
         # Not asked of the socket, which may have been reset since.
         self.peer = stream.peer
         self._sock, self._timeout, self._deadline = sock, stream._timeout, stream._deadline
-        self.resumed = sock.session_reused
+        self.resumed = False
         self._session = None
         self._finished = False
 
@@ -52,9 +52,9 @@ class SecureStream(Stream):
             suppress_ragged_eofs=False,
             session=session,
         )
+        made = cls(stream, sock)
         try:
-            _shake_hands(sock, timeout=timeout, deadline=deadline)
-            made = cls(stream, sock)
+            made._within(time.monotonic() + timeout, lambda _: sock.do_handshake(), None)
         except OSError as error:
             sock.close()
             if isinstance(error, ssl.SSLError):
@@ -65,6 +65,7 @@ class SecureStream(Stream):
         except BaseException:
             sock.close()
             raise
+        made.resumed = sock.session_reused
         resumed = ', resumed' if made.resumed else ''
         log.debug('%s, %s%s', sock.version(), sock.cipher()[0], resumed)
         return made
@@ -94,7 +95,7 @@ class SecureStream(Stream):
 
         The server's answer is not waited for here: it may come after its final reply.
         """
-        until = time.monotonic() + self._deadline.within(self._timeout)
+        until = time.monotonic() + self._timeout
         try:
             self._sock.settimeout(0)
             with contextlib.suppress(BlockingIOError):
@@ -121,8 +122,9 @@ class SecureStream(Stream):
     def _wait_for_room(self, until):
         room = select.poll()
         room.register(self._sock, select.POLLOUT)
-        if not room.poll(max(0, until - time.monotonic()) * 1000):
-            raise TimeoutError
+        while not room.poll(self._deadline.within(LOOK) * 1000):
+            if time.monotonic() >= until:
+                raise TimeoutError
 
     def close(self):
         """See `Stream`.
@@ -149,22 +151,6 @@ class SecureStream(Stream):
             self._sock.settimeout(left)
             if not self._sock.recv(RECORD):
                 return
-
-
-def _shake_hands(sock, *, timeout, deadline):
-    """Do the handshake; look at the deadline now and then, as it may be moved."""
-    until = time.monotonic() + timeout
-    while True:
-        left = until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        sock.settimeout(deadline.within(min(left, LOOK)))
-        try:
-            sock.do_handshake()
-            return
-        except TimeoutError as error:
-            if error.errno is not None:
-                raise
 
 
 class Protection:

@@ -1,6 +1,7 @@
 """What goes over a data connection: uploads and downloads (RFC 959 section 3)."""
 
 import contextlib
+import errno
 import io
 import logging
 import time
@@ -127,10 +128,25 @@ class TransferConnection(PassiveConnection):
                     sink.write(chunk)
                     total += len(chunk)
             self._final()
+            if data.truncated:
+                self._confirm_end(name, total)
             return total
         except BaseException:
             self.drop()
             raise
+
+    def _confirm_end(self, name, total):
+        """Raise `ConnectionLost` unless `total` bytes are the whole file.
+
+        TLS was not ended by the server: some never do that, or somebody cut the connection.
+        """
+        size = self.size(name)
+        if size != total:
+            raise ConnectionLost(
+                errno.ECONNRESET,
+                f'The data connection was cut after {total} of {size} bytes',
+                hint='The next run tries again.',
+            )
 
     def _confirm_absence(self, name):
         """Raise `PermanentError` if there is such a file: 550 has many other reasons."""

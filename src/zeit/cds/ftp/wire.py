@@ -201,6 +201,16 @@ def mlsd_entry(line):
     return Fact(name, dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact))
 
 
+def nlst_name(line, *, directory='/'):
+    """Return the name of one line of NLST (RFC 959 section 4.1.3), exactly as the server has it.
+
+    Before it there may be the path of the listed `directory`, or `./`.  Any other path is left:
+    the caller refuses it.
+    """
+    prefixes = './', directory.rstrip('/') + '/'
+    return line[len(next((each for each in prefixes if line.startswith(each)), '')) :]
+
+
 def listing(data, *, encoding='utf-8'):
     """Return the lines (str) of a listing's data (bytes), without line ends and blank lines."""
     lines = data.decode(encoding, 'surrogateescape').split('\n')

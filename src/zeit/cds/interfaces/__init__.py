@@ -22,19 +22,27 @@ The promise behind it: *at least once, never partial, nothing lost*.  A file is 
 the server's final 2xx for all of its bytes and a comparison of sizes.  Whatever happens in between,
 it is still in the spool, unsent, or complete on the server; sent again in doubt.
 
-Each part is a component: spools, targets and exporters are named utilities, an exporter adapts
-(`ISpool`, `ITarget`).  Another utility or adapter registered in place of one of them is used
-instead.  `zeit.cds.testing` has a target in memory that passes the same tests as the real thing.
-Errors are those of `zeit.cds.errors`.
+The other way, an *importer* takes what a partner has left in the directory: under the lock `read`,
+each file goes to `tmp/` of a spool, is compared in size, gets into `new/`, and only then is deleted
+on the server.
+
+Each part is a component: spools, targets, exporters and importers are named utilities; the latter
+two adapt (`ISpool`, `ITarget`).  Another utility or adapter registered in place of one of them is
+used instead.  `zeit.cds.testing` has a target in memory that passes the same tests as the real
+thing.  Errors are those of `zeit.cds.errors`.
 """
 
 from zeit.cds.interfaces.application import (
+    IBatch,
     IContentFinder,
     IDeliverable,
     IFailure,
     IFilePut,
+    IInDoubt,
+    IOutbox,
     IProductConfiguration,
     IPublisher,
+    ITransactionOutcome,
     IUnpublished,
 )
 from zeit.cds.interfaces.exchange import (
@@ -42,6 +50,8 @@ from zeit.cds.interfaces.exchange import (
     IExchangeFinished,
     IExporter,
     IFileExported,
+    IFileImported,
+    IImporter,
     IProgress,
     IReport,
     IResult,
@@ -49,6 +59,7 @@ from zeit.cds.interfaces.exchange import (
 )
 from zeit.cds.interfaces.spool import (
     IEntry,
+    IIncoming,
     ISource,
     ISpool,
     ISpoolStatus,
@@ -66,6 +77,7 @@ __all__ = [
     'ISpool',
     'IEntry',
     'ISource',
+    'IIncoming',
     'ISpoolStatus',
     'ITarget',
     'ISession',
@@ -73,11 +85,13 @@ __all__ = [
     'IPlan',
     'IOutcome',
     'IExporter',
+    'IImporter',
     'IProgress',
     'IReport',
     'IResult',
     'IExchangeEvent',
     'IFileExported',
+    'IFileImported',
     'IExchangeFinished',
     'IWakeUp',
     'IProductConfiguration',
@@ -87,4 +101,8 @@ __all__ = [
     'IUnpublished',
     'IFailure',
     'IFilePut',
+    'IOutbox',
+    'IBatch',
+    'IInDoubt',
+    'ITransactionOutcome',
 ]

@@ -16,6 +16,22 @@ class IExporter(Interface):
         """
 
 
+class IImporter(Interface):
+    """Carries what lies in a target's directory into a spool; adapts (`ISpool`, `ITarget`)."""
+
+    spool = Attribute('The `ISpool`')
+    target = Attribute('The `ITarget`')
+
+    def run_once(options=None):
+        """Import what is there now; return an `IReport`.
+
+        A file is deleted on the server when it is complete in `new/`, and a crash in between
+        changes nothing of that: it is not delivered twice, and not lost.
+
+        `options` is a `zeit.cds.plan.ImportOptions`.  Never raises for what the report can say.
+        """
+
+
 class IProgress(Interface):
     """Who watches a run.  `sent` is called from any thread, the rest from that of the run."""
 
@@ -58,9 +74,12 @@ class IResult(Interface):
 
     name = Attribute('Its name')
     size = Attribute('Its length in bytes')
-    status = Attribute("'delivered', 'failed', 'parked', 'skipped', 'gone', 'planned'")
+    status = Attribute(
+        "'delivered', 'failed', 'parked', 'skipped', 'gone', 'planned'; 'kept': imported, but the "
+        'server does not let it be deleted there'
+    )
     reason = Attribute('Why, if it was not delivered; one line')
-    filed_as = Attribute('Its name in `cur/`, if delivered')
+    filed_as = Attribute('Its name in `cur/` if delivered, in `new/` if imported')
 
 
 class IExchangeEvent(Interface):
@@ -72,6 +91,12 @@ class IExchangeEvent(Interface):
 
 class IFileExported(IExchangeEvent):
     """A file is complete on the server and filed in `cur/`."""
+
+    result = Attribute('The `IResult`')
+
+
+class IFileImported(IExchangeEvent):
+    """A file is complete in `new/`.  After a crash this may be said once more."""
 
     result = Attribute('The `IResult`')
 

@@ -61,6 +61,28 @@ class ISpool(Interface):
         `NameRefused`.
         """
 
+    def batch():
+        """Return an `IBatch`: files that are put together or not at all.  Raises `SpoolError`."""
+
+    def receive(name, *, temporary):
+        """Return the `IIncoming` for a file that will be `name`, now `temporary` in `tmp/`.
+
+        Raises `NameRefused` for a name that no file of a spool may have, `SpoolError`.
+        """
+
+    def recover(name, *, temporary, size, sha256):
+        """Bring an `IIncoming` of a run that was killed to its end.
+
+        Returns True if it is in `new/` as `name`, or was there: it is not in `tmp/` any more, or
+        was moved just now, being complete: of this `size` (bytes) and `sha256`.  Otherwise False.
+        """
+
+    def has(name):
+        """Return whether there is something called `name` in `new/`."""
+
+    def sweep():
+        """Delete from `tmp/` what killed runs of this spool have left there."""
+
     def status():
         """Return a `ISpoolStatus`, reading only and never waiting for a run."""
 
@@ -86,6 +108,29 @@ class ISource(Interface):
         """Raise `SourceChanged` if the file is not what it was when it was opened."""
 
 
+class IIncoming(Interface):
+    """A file that comes into a spool, in `tmp/`.  All methods raise `SpoolError`."""
+
+    temporary = Attribute('Its name in `tmp/`')
+    size = Attribute('The number of bytes written so far')
+    sha256 = Attribute('The SHA-256 of what was written so far, in hexadecimal digits')
+
+    def write(data):
+        """Add bytes."""
+
+    def complete():
+        """There will be no more: on return it survives a loss of power, in `tmp/`."""
+
+    def move(name):
+        """Move it to `new/`; on return that survives a loss of power.
+
+        Returns False if something of that name is there, which is left alone.
+        """
+
+    def discard():
+        """Delete it from `tmp/`; may be called again."""
+
+
 class ISpoolStatus(Interface):
     """What a look into a spool shows; counts, bytes, seconds since the epoch."""
 
@@ -96,4 +141,5 @@ class ISpoolStatus(Interface):
     last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
     parked = Attribute('(name, reason) of each file in `parked/`')
     unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
+    in_doubt = Attribute('Files of transactions whose end is not known: a list of `IInDoubt`')
     active = Attribute('Which run is active, in words; empty if none is')

@@ -9,6 +9,8 @@ class ITarget(Interface):
     title = Attribute('The server in words, for the log: no secrets, nothing to escape')
     url = Attribute('What tells this directory from all others, without secrets (str)')
 
+    size_check = Attribute('Whether a file counts only if the server tells its size')
+
     def check(name):
         """Raise `NameRefused` if a file of this name cannot or must not be sent there."""
 
@@ -43,6 +45,13 @@ class ISession(Interface):
         With `inside`, those in the directory of that name.
         """
 
+    def files():
+        """Return what may be files in the directory: (size, modified) by name, as in `facts`.
+
+        The names are as the server gave them, and may be anything, `../x` included: whoever uses
+        one for something else than asking this session about it must check it.
+        """
+
     def facts():
         """Return what a listing tells: (size, modified) by name, None each where it does not.
 
@@ -62,7 +71,7 @@ class ISession(Interface):
         """Make a file of `data` (bytes) under exactly this name, checked by size."""
 
     def fetch(name, file):
-        """Write the content of the file to the binary `file`; return the number of bytes."""
+        """Write the file to `file`; return the number of bytes, None if there is no such file."""
 
     def rename(old, new):
         """Give a file or directory another name; what happens to a file `new` is the server's."""

@@ -35,10 +35,12 @@ class Certificates:
     """An authority and certificates of all kinds, in a directory.  A context manager.
 
     directory: where the files go; it must exist.  Without it there is a directory for temporary
-    files, which `close` removes; so it must be closed.
+    files, which `close` removes; so it must be closed.  hosts: the names and addresses in the good
+    certificate of a server.
     """
 
-    def __init__(self, *, directory=None):
+    def __init__(self, *, directory=None, hosts=HOSTS):
+        self.hosts = hosts
         self._temporary = None
         if directory is None:
             self._temporary = tempfile.TemporaryDirectory(prefix='zeit.cds-certificates-')
@@ -80,7 +82,7 @@ class Certificates:
     @functools.cached_property
     def server(self):
         """A good one for 127.0.0.1, ::1 and localhost."""
-        return self._issue('server', *HOSTS)
+        return self._issue('server', *self.hosts)
 
     @functools.cached_property
     def expired(self):

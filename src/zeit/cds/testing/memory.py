@@ -32,6 +32,7 @@ class MemoryTarget:
     """
 
     url = 'memory:'
+    size_check = True
 
     def __init__(self, *, title='a directory in memory', exists='replace', hook=None):
         self.title = title
@@ -92,6 +93,11 @@ class MemorySession:
         self._target.hook('names', '')
         return {*self._target.files, *self._target.directories}
 
+    def files(self):
+        """See `ISession`."""
+        self._target.hook('files', '')
+        return {name: fact for name, fact in self.facts().items() if name in self._target.files}
+
     def facts(self):
         """See `ISession`."""
         self._target.hook('facts', '')
@@ -123,7 +129,12 @@ class MemorySession:
 
     def fetch(self, name, file):
         """See `ISession`."""
-        return file.write(self._find('fetch', name)[name])
+        self._target.hook('fetch', name)
+        content = self._target.files.get(name)
+        if content is None:
+            return None
+        file.write(content)
+        return len(content)
 
     def rename(self, old, new):
         """See `ISession`: a file replaces a file, a directory an empty directory."""

@@ -78,14 +78,19 @@ class Reservation:
             held.close()
 
 
+def ephemeral():
+    """Return the range of ports that the kernel gives to connections: nobody reserves these."""
+    path = pathlib.Path('/proc/sys/net/ipv4/ip_local_port_range')
+    if not path.exists():
+        return EPHEMERAL
+    low, high = map(int, path.read_text().split())
+    return range(low, high + 1)
+
+
 def candidates():
     """Return the port numbers that the kernel does not give to connections by itself."""
-    path = pathlib.Path('/proc/sys/net/ipv4/ip_local_port_range')
-    ephemeral = EPHEMERAL
-    if path.exists():
-        low, high = map(int, path.read_text().split())
-        ephemeral = range(low, high + 1)
-    found = [port for port in range(LOWEST, 65536) if port not in ephemeral]
+    taken = ephemeral()
+    found = [port for port in range(LOWEST, 65536) if port not in taken]
     # Somebody may have given the kernel nearly all of them; what is reserved stays reserved.
     return found if len(found) >= ATTEMPTS else list(range(LOWEST, 65536))
 

@@ -35,6 +35,7 @@ from zeit.cds.testing.daemon import (
     hash_password,
     write_private,
 )
+from zeit.cds.testing.ports import ephemeral
 from zeit.cds.testing.process import ServerError
 
 
@@ -109,6 +110,9 @@ class VsftpdServer(DaemonServer):
             'delay_successful_login=0',
             f'max_clients={SESSIONS}',
             f'max_per_ip={SESSIONS}',
+            # By itself it takes any port, also one that is reserved.
+            f'pasv_min_port={ephemeral()[0]}',
+            f'pasv_max_port={ephemeral()[-1]}',
             'seccomp_sandbox=NO',
             # A network namespace per session costs tens of milliseconds.
             'isolate_network=NO',
@@ -236,6 +240,8 @@ class PureFTPDServer(DaemonServer):
             *('--maxclientsnumber', str(SESSIONS)),
             *('--maxclientsperip', str(SESSIONS)),
             *('--umask', '133:022'),
+            # By itself it takes any port, also one that is reserved.
+            *('--passiveportrange', f'{ephemeral()[0]}:{ephemeral()[-1]}'),
             *('--syslogfacility', 'none'),
             *('--pidfile', str(work / 'pid')),
             *(self.tls.pureftpd() if self.tls else ()),

@@ -7,6 +7,7 @@ so a new step in the exporter is one more place, and nobody has to remember it.
 
 import contextlib
 import functools
+import hashlib
 import itertools
 import logging
 import os
@@ -177,7 +178,7 @@ class Killing:
 
     def setUp(self):
         super().setUp()
-        self.positions = self.resent = 0
+        self.positions = self.resent = self.replaced = 0
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(dir=MEMORY)))
 
     def anew(self):
@@ -285,13 +286,26 @@ class Killing:
         self.rest()
 
     def correct(self):
-        """A correction of the same length came in between: it is delivered, never filed unsent."""
+        """A correction of the same length came in between: it is delivered, never filed unsent.
+
+        What was delivered before, and on its way to `cur/`, gets there with a receipt.
+        """
+        remote, filing = self.remote(), self.section('.cds', 'filing')
+        replaced = {name: data for name, data in filing.items() if data == remote.get(name)}
         for name in self.names:
             self.put(name, b'newer')
         log = self.export()
         for name in self.names:
             self.assertIn(f'Uploading: {name}', log)
         self.check(self.offered, corrected=True)
+        for name, data in replaced.items():
+            self.replaced += 1
+            self.assertEqual(1, [*self.section('cur').values()].count(data), log)
+            receipts = journal.receipts(self.spool.path / '.cds', name)
+            self.assertIn(
+                hashlib.sha256(data).hexdigest(), [receipt['sha256'] for receipt in receipts], log
+            )
+        self.assertEqual({}, self.section('parked'), log)
         self.rest()
 
     def empty(self):

@@ -35,14 +35,20 @@ ALLOWED = {
     'runlock': 'errors text',
     'entries': 'interfaces',
     'jsonlog': 'errors files text',
-    'journal': 'jsonlog names',
+    'importlog': '',
+    'journal': 'importlog jsonlog names',
     'parking': 'errors files names text',
+    'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
-    'spool': (
-        'errors interfaces entries files journal names parking runlock text unpublished wake'
-    ),
+    'spoolstatus': 'interfaces',
+    'batch': 'errors interfaces files names runlock',
+    'indoubt': 'interfaces batch text',
+    'filing': 'entries files',
+    'spool': 'errors interfaces batch entries files filing incoming indoubt journal names parking '
+    'runlock spoolstatus text unpublished wake',
     'ledger': 'interfaces',
+    'arrivals': 'files',
     # the other side
     'ftp.deadline': 'errors',
     'ftp.resolver': 'errors ftp.deadline',
@@ -66,11 +72,17 @@ ALLOWED = {
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',
+    'offered': 'names',
+    'fetching': 'errors text',
+    'clearance': 'arrivals errors text',
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
+    'outbox': 'errors interfaces wake',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
+    'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
+    'report text',
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',

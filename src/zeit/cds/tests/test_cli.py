@@ -255,13 +255,13 @@ class Failures(ServerCase):
     def test_a_full_disk_before_anything_is_sent(self):
         full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
         with unittest.mock.patch('zeit.cds.files.draft', side_effect=full):
-            self.assert_failure(78, 'The spool cannot be used: .*/cur: No space left.*free space')
+            self.assert_failure(78, 'The spool cannot be used: .*/cur: No space.*Make room there')
         self.assertEqual([], os.listdir(self.server.root))
 
     def test_a_full_disk_before_the_run_is_noted(self):
         full = OSError(errno.ENOSPC, 'No space left on device')
         with unittest.mock.patch('zeit.cds.runlock.os.pwrite', side_effect=full):
-            self.assert_failure(78, 'The spool cannot be used: .*: No space left.*free space')
+            self.assert_failure(78, 'The spool cannot be used: .*: No space.*Make room there')
 
     def test_a_full_disk_after_a_file_was_sent(self):
         full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
@@ -291,7 +291,7 @@ class Failures(ServerCase):
         process = self.start('export', '--spool', self.path, self.url, program=program)
         outcome = self.finish(process)
         os.chmod(self.path / 'new', 0o755)
-        self.assert_line(outcome, 78, 'The spool cannot be used: .*ermission.*Check owner, mode')
+        self.assert_line(outcome, 78, 'The spool cannot be used: .*ermission.*Check owner and mode')
         self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
 
     def test_locked(self):

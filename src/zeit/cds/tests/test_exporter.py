@@ -301,6 +301,7 @@ class EventTests(ExporterTests):
 
     def test_what_is_told(self):
         self.put('a', 'b')
+        self.events.clear()
         self.faults = {'upload a': errors.PermanentError(553, '553 No.')}
         report = self.export()
         *put, exported, finished = self.events

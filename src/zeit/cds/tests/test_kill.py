@@ -163,6 +163,7 @@ class AllTests(KillTests):
 
     def test_killed_at_a_local_step_then_a_correction(self):
         self.steps('before', 'after', after=self.correct)
+        self.assertGreater(self.replaced, 0, 'nothing was killed on its way to cur/')
 
     def test_killed_at_a_local_step_then_the_files_are_taken_away(self):
         self.steps('before', 'after', after=self.empty)

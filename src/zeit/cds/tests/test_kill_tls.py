@@ -19,6 +19,7 @@ TLS_WIRE = [*WIRE, (SecureStream, 'over'), (SecureStream, 'finish')]
 class KillTests(Killing, OverTLS):
     level = 2
     number = 0
+    names = ('a.xml',)  # one has all the steps
 
     def anew(self):
         # See `test_kill_servers`.

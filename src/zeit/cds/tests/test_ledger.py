@@ -206,6 +206,30 @@ class RuleTests(LedgerTests):
         self.assertEqual({'a': b'version 2'}, self.target.files)
         self.assertEqual([b'version 1', b'version 2'], self.content('cur'))
 
+    def test_killed_while_it_was_filed_and_a_correction_waits(self):
+        """What was delivered is filed, with its receipt; it was parked, as if nobody had it."""
+        self.prepare(content=b'version 2')
+        (self.path / '.cds' / 'filing' / 'a').write_bytes(self.CONTENT)
+        report = self.export()
+        self.assertEqual((0, ['a']), (report.exit_code, report.delivered))
+        self.assertEqual({'a': b'version 2'}, self.target.files)
+        self.assertEqual([b'version 1', b'version 2'], self.content('cur'))
+        self.assertFalse((self.path / 'parked').exists())
+        digests = [hashlib.sha256(data).hexdigest() for data in (self.CONTENT, b'version 2')]
+        self.assertEqual(digests, [receipt['sha256'] for receipt in self.receipts()])
+        self.assertEqual({}, self.uploads())
+
+    def test_and_what_was_not_delivered_is_parked(self):
+        for upload in ({'noted': False}, {'sha256': '0' * 64}, {'sha256': ''}):
+            with self.subTest(upload):
+                self.prepare(content=b'version 2', **upload)
+                (self.path / '.cds' / 'filing' / 'a').write_bytes(self.CONTENT)
+                self.export()
+                self.assertEqual([b'version 2'], self.content('cur'))
+                self.assertEqual(1, len(self.receipts()))
+                self.assertEqual(self.CONTENT, (self.path / 'parked' / 'a').read_bytes())
+                self.setUp()
+
     def correct(self, operation, name):
         self.hook(operation, name)
         if (operation, name) == ('size', 'a'):

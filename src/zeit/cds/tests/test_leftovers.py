@@ -89,7 +89,13 @@ class LeftoverTests(unittest.TestCase):
     def leave_lock(self, token):
         self.target.write('write', f'{token} zeit.cds, host here, pid 1, since 2026'.encode())
 
+    def leave_unlocking(self, token):
+        """A person's `unlock` was killed when it had taken our lock's name away."""
+        other = names.new_token()
+        self.target.write(names.broken('write', token=other), f'{token} zeit.cds'.encode())
+
     KINDS = (
+        leave_unlocking,
         leave_temporary,
         leave_long_temporary,
         leave_staged_lock,

@@ -29,13 +29,6 @@ class SignatureTest(unittest.TestCase):
                 self.assertEqual('', out.getvalue())
                 self.assertIn('store_dir, hostname, port, user, password, ftp_dir', err.getvalue())
 
-    def test_the_import_comes_later(self):
-        for arguments in ((), ('a', 'b', 21, 'c', 'd', '/')):
-            with self.subTest(arguments), quiet() as (out, err):
-                self.assertEqual(64, main.cds_import(*arguments))
-                self.assertEqual('', out.getvalue())
-                self.assertRegex(err.getvalue(), r'\Acds-import: .* a later release.*\n\Z')
-
 
 class WithoutLoggingTest(unittest.TestCase):
     """A process of its own: nobody has set up logging."""

@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import itertools
 import os
+import signal
+import tempfile
 import unittest
 import unittest.mock
 
@@ -11,8 +14,9 @@ from zeit.cds.console import Console
 from zeit.cds.journal import Journal
 from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
-from zeit.cds.testing import faults
-from zeit.cds.testing.layers import QUIET
+from zeit.cds.testing import faults, layers
+from zeit.cds.tests.killing import Killer, Process
+from zeit.cds.tests.scenario import target
 from zeit.cds.tests.test_cli import ServerCase
 from zeit.cds.tests.test_cli_runs import ZcmlCase
 
@@ -41,6 +45,14 @@ class Command(ServerCase):
 
     def lock(self, name='write', content=FOREIGN):
         (self.server.root / name).write_bytes(content)
+        (self.server.root / name).chmod(0o666)
+
+    def directory(self, *names):
+        path = self.server.root
+        for name in names:
+            path /= name
+            path.mkdir()
+            path.chmod(0o777)
 
     def test_nothing(self):
         outcome = self.unlock()
@@ -79,9 +91,9 @@ class Command(ServerCase):
         self.assertEqual([], self.there())
 
     def test_a_directory(self):
-        (self.server.root / 'write').mkdir()
+        self.directory('write')
         self.assertEqual(0, self.unlock('--yes').code)
-        (self.server.root / 'read' / 'x').mkdir(parents=True)
+        self.directory('read', 'x')
         outcome = self.unlock('--yes')
         self.assertEqual(73, outcome.code)
         self.assertIn("'read': a directory, in it: x", outcome.out)
@@ -89,7 +101,7 @@ class Command(ServerCase):
         self.assertEqual(['read'], self.there())
 
     def test_a_guard(self):
-        (self.server.root / names.GUARD / TOKEN).mkdir(parents=True)
+        self.directory(names.GUARD, TOKEN)
         outcome = self.unlock('--yes')
         self.assertEqual((0, ''), (outcome.code, outcome.err))
         self.assertIn(f"'write.guard': a directory, in it: {TOKEN}", outcome.out)
@@ -109,7 +121,7 @@ class Command(ServerCase):
     def test_its_own_is_left_to_the_next_run(self):
         token = self.own()
         self.lock(content=f'{token} zeit.cds, host here'.encode())
-        (self.server.root / names.GUARD / token).mkdir(parents=True)
+        self.directory(names.GUARD, token)
         outcome = self.unlock('--yes')
         self.assertEqual((0, ''), (outcome.code, outcome.err))
         said = f'of a run of {self.path}, which is over: the next one removes it\n'
@@ -145,6 +157,21 @@ class Command(ServerCase):
         self.assert_line(self.unlock(), 77, '530 ')
 
 
+class VsftpdCommand(Command):
+    layer = layers.VSFTPD
+    level = 2
+
+
+class ProFTPDCommand(Command):
+    layer = layers.PROFTPD
+    level = 2
+
+
+class PureFTPdCommand(Command):
+    layer = layers.PUREFTPD
+    level = 2
+
+
 class ByZcml(ZcmlCase):
     def test_which_spool(self):
         (self.server.root / 'write').write_bytes(FOREIGN)
@@ -157,7 +184,7 @@ class ByZcml(ZcmlCase):
 class Races(unittest.TestCase):
     """With a server where things happen between the look and what follows."""
 
-    layer = QUIET
+    layer = layers.QUIET
 
     def setUp(self):
         super().setUp()
@@ -280,8 +307,52 @@ class Races(unittest.TestCase):
         self.assertEqual({}, self.server.files)
 
 
+class Killed(unittest.TestCase):
+    """An unlocking that is killed at each of its commands: the next one finishes it."""
+
+    layer = layers.QUIET
+    level = 2
+
+    def setUp(self):
+        super().setUp()
+        self.killer = Killer()
+        self.server = self.enterContext(faults.FaultServer(directories=['/cds'], hook=self.killer))
+        self.log = self.enterContext(tempfile.NamedTemporaryFile()).name
+
+    def unlock(self):
+        session = target(self.server).open()
+        try:
+            for found in unlock.look(session):
+                unlock.Remover(session).remove(found)
+        finally:
+            session.close()
+        return 0
+
+    def test_the_next_one_finishes_it(self):
+        for moment in ('lost', 'late', 'executed'):
+            for nth in itertools.count(1):
+                self.server.put('/cds/write', FOREIGN)
+                self.server.make_directory('/cds/write.guard')
+                self.server.make_directory(f'/cds/write.guard/{TOKEN}')
+                process = Process(self.unlock, log=self.log)
+                self.killer.aim(process, nth, moment=moment)
+                code = process.run()
+                self.server.wait_closed()
+                self.killer.process = None
+                self.server.clear_faults()
+                with self.subTest(moment=moment, nth=nth):
+                    left = list(self.server.files.values())
+                    self.assertIn(left, ([], [FOREIGN]))
+                    self.unlock()
+                    self.assertEqual(({}, ['/cds']), (self.server.files, self.server.directories))
+                if code != -signal.SIGKILL:
+                    break
+            self.assertEqual(0, code)
+            self.assertGreater(nth, 10)
+
+
 class ConsoleTest(unittest.TestCase):
-    layer = QUIET
+    layer = layers.QUIET
 
     def test_nobody_to_ask(self):
         with (

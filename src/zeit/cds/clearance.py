@@ -1,0 +1,88 @@
+"""What was imported is deleted on the server: now, or by the run after the one that was killed."""
+
+import logging
+
+from zeit.cds.arrivals import OTHER, SAME
+from zeit.cds.errors import CONFIGURATION, LOST, FileError, ServerError
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+
+class Clearance:
+    """Deletes over `session`, under `lock`; looks with `fetcher`, and notes what happened."""
+
+    def __init__(self, session, lock, *, fetcher, arrivals, record):
+        self._session = session
+        self._lock = lock
+        self._fetcher = fetcher
+        self._arrivals = arrivals
+        self._record = record
+
+    def __repr__(self):
+        return f'<Clearance over {self._session!r}>'
+
+    def finish_earlier(self):
+        """Delete what earlier runs have imported, as far as it is sure to be that."""
+        for name in self._arrivals.pending():
+            try:
+                look = self._fetcher.look(name)
+            except (FileError, ServerError) as error:
+                unless_fatal(error)
+                self._record.failed(name, error, size=0)
+                self._arrivals.settle(name, removed=False)
+                continue
+            verdict = self._arrivals.compare(name, look)
+            if verdict == OTHER:
+                self._arrivals.forget(name)  # it is gone, or was replaced
+            elif verdict == SAME:
+                self.delete(name, look)
+                self._lock.watch()
+
+    def delete(self, name, look):
+        """Delete what was imported as `name`; `look` is the last `Look` at it.
+
+        What the server refuses is in the record.
+        """
+        removed = False
+        try:
+            removed = self._delete(name, look)
+        finally:
+            # Also after an error: that it was imported is sure.
+            self._arrivals.settle(name, removed=removed)
+
+    def _delete(self, name, look):
+        try:
+            self._delete_for_sure(name, look)
+        except ServerError as error:
+            unless_fatal(error)
+            if self._is_there(name):
+                self._record.kept(name, error)
+                return False
+        log.info('File removed on server: %s', printable(name))
+        return True
+
+    def _delete_for_sure(self, name, look):
+        try:
+            self._session.delete(name)
+        except LOST as error:
+            if error.while_connecting:
+                raise
+            self._lock.watch()
+            # If it was deleted, and only the answer lost, there may be another one by now.
+            if self._fetcher.look(name).agrees(look):
+                self._session.delete(name)
+
+    def _is_there(self, name):
+        try:
+            return self._fetcher.look(name).exists
+        except (FileError, ServerError) as error:
+            unless_fatal(error)
+            return True
+
+
+def unless_fatal(error):
+    """Raise an `error` that would come for any other file, too."""
+    if error.while_connecting or error.exit_code == CONFIGURATION:
+        raise error

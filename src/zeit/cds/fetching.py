@@ -1,0 +1,135 @@
+"""How one file gets from a server: looked at, fetched, looked at once more."""
+
+import datetime
+import logging
+from typing import NamedTuple
+
+from zeit.cds.errors import (
+    DONE,
+    FileError,
+    PermanentError,
+    RemoteProtocolError,
+    ServerError,
+    SizeMismatch,
+    SourceGone,
+)
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: What a server says that does not know a command (RFC 959 section 4.2).
+_UNKNOWN = (500, 501, 502, 504)
+
+
+class StillGrowing(FileError):
+    """The server's file changed while it was being fetched: somebody writes it."""
+
+    exit_code = DONE
+    transient = True
+
+
+class Look(NamedTuple):
+    """What a server says about a file: its length in bytes, its time in ISO 8601, '' if not known.
+
+    Without a size there is no such file, or the server does not tell sizes: see `exists`.
+    `listed`: it was in a listing, in which a server's times may be others than in its answers.
+    """
+
+    size: int | None
+    modified: str
+    exists: bool = True
+    listed: bool = False
+
+    @classmethod
+    def at(cls, size, modified):
+        """Return the `Look` at what a listing tells; None if that is not enough.
+
+        `modified` is an aware datetime.
+        """
+        if size is None or modified is None:
+            return None
+        return cls(size, modified.isoformat(), listed=True)
+
+    def agrees(self, other):
+        """Return whether `other`, another `Look` at the file, tells the same."""
+        return self[:3] == other[:3]
+
+    def age(self, now):
+        """Return the file's age in seconds, `now` in seconds since the epoch; None if not known."""
+        if not self.modified:
+            return None
+        return now - datetime.datetime.fromisoformat(self.modified).timestamp()
+
+
+class Fetcher:
+    """Looks at files over `session`, and fetches them.
+
+    `size_check`: only what is confirmed by SIZE is taken.
+    """
+
+    def __init__(self, session, *, size_check=True):
+        self._session = session
+        self._size_check = size_check
+        self._knows_size = self._knows_time = True
+
+    def __repr__(self):
+        return f'<Fetcher over {self._session!r}>'
+
+    def look(self, name):
+        """Return the `Look` at the file `name`, as it is now.
+
+        Raises `SizeMismatch` if the server does not tell sizes and they are wanted.
+        """
+        size = self._size(name)
+        if size is None and self._knows_size:
+            return Look(None, '', exists=False)
+        return Look(size, self.modified(name))
+
+    def _size(self, name):
+        if not self._knows_size:
+            return None
+        try:
+            return self._session.size(name)
+        except PermanentError as error:
+            if error.code not in _UNKNOWN:
+                raise
+            if self._size_check:
+                raise SizeMismatch(
+                    f'The server does not tell the size of the file: {error.message}',
+                    hint='If it never does, size_check="no" (--no-size-check) does without.',
+                ) from error
+            self._knows_size = False
+            return None
+
+    def modified(self, name):
+        """Return the time of the file `name` in ISO 8601, '' if it is not known."""
+        if not self._knows_time:
+            return ''
+        try:
+            found = self._session.modified(name)
+        except (ServerError, RemoteProtocolError) as error:
+            log.debug('The server tells no times: %s', printable(error.message))
+            self._knows_time = False
+            return ''
+        return found.isoformat() if found else ''
+
+    def fetch(self, name, incoming, *, before):
+        """Write the file `name` into `incoming` (`IIncoming`), and compare; return the last `Look`.
+
+        `before` is an earlier `Look`.  Raises `StillGrowing` if the file is not what it was then,
+        `SizeMismatch` if it is, but something else arrived, `SourceGone` if it is not there.
+        """
+        if self._session.fetch(name, incoming) is None:
+            raise SourceGone(f'{printable(name)} has disappeared from the server')
+        after = self.look(name)
+        if not after.exists:
+            raise SourceGone(f'{printable(name)} has disappeared from the server')
+        if not after.agrees(before):
+            raise StillGrowing('It is being written: it changed while it was fetched')
+        if after.size not in (None, incoming.size):
+            raise SizeMismatch(
+                f'{incoming.size} bytes arrived, but the server has {after.size}',
+                hint='What arrived is thrown away; the next run fetches it again.',
+            )
+        return after

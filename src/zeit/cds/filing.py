@@ -1,0 +1,105 @@
+"""The way of a delivered file from `new/` to `cur/`, and back for what is not to be filed."""
+
+import os
+
+from zeit.cds import entries, files
+
+
+#: The directory in between, in the spool.
+FILING = os.path.join('.cds', 'filing')
+
+
+class Filing:
+    """Files what was delivered, in the spool at `path`.  All methods raise OSError."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def __repr__(self):
+        return f'<Filing in {str(self._path)!r}>'
+
+    def _in(self, *segments):
+        return os.path.join(self._path, *segments)
+
+    def take(self, name):
+        """Take whichever version of `name` is in `new/` out of it; return its path."""
+        private = self._in(FILING, name)
+        os.rename(self._in('new', name), private)
+        return private
+
+    def give_back(self, name):
+        """Return to `new/` the version that was taken out of it, and is not the one to be moved."""
+        try:
+            files.rename_exclusively(self._in(FILING, name), self._in('new', name))
+        except FileExistsError:
+            os.unlink(self._in(FILING, name))  # an even newer version has replaced this one
+        files.sync_directories(self._in('new'), self._in(FILING))
+
+    def file(self, name, source):
+        """Put into `cur/` what was sent from the open `source`: see `ISpool.done`."""
+        try:
+            # Taking the name away first, then looking which version it was, leaves no moment in
+            # which a correction could slip in between and be filed unsent.
+            private = self.take(name)
+        except FileNotFoundError:
+            return self._copy(source, name), None
+        if source.is_file(private):
+            filed = self._move(private, name, source)
+            files.sync_directories(self._in('new'))
+            return filed, None
+        # What was changed in place after it was sent cannot be kept as it was.
+        filed = self._copy(source, name) if source.unchanged() else ''
+        self.give_back(name)
+        try:
+            return filed, entries.entry(name, os.lstat(self._in('new', name)))
+        except FileNotFoundError:
+            return filed, None
+
+    def _move(self, private, name, source):
+        source.sync()  # whoever wrote it may not have done that
+        return files.move(private, self._in('cur'), name)
+
+    def _copy(self, source, name):
+        """Keep in `cur/` what was sent, read once more from the still open file."""
+        return files.move(files.draft(self._in(FILING), source.rewound()), self._in('cur'), name)
+
+    def put_back(self, *, digests, park):
+        """Return to `new/` what a killed run took out of it and did not file.
+
+        Whether this version was sent is not known; in doubt it is sent again.  Where there is a
+        newer one under its name, that one has replaced it, as it would have in `new/`: it is filed
+        if its SHA-256 is in `digests(name)`, those of uploads whose end is not known, and put away
+        by `park(path, name, reason)` otherwise.
+        """
+        for name in sorted(os.listdir(self._in(FILING))):
+            private = self._in(FILING, name)
+            if name.startswith('.draft-'):
+                os.unlink(private)  # the unfinished copy of something that is in new/
+                continue
+            try:
+                files.rename_exclusively(private, self._in('new', name))
+            except FileExistsError:
+                if not self._file_delivered(private, name, digests=digests(name)):
+                    park(private, name, 'Replaced by a newer version while a run was killed.')
+            files.sync_directories(self._in('new'), self._in(FILING))
+
+    def _file_delivered(self, private, name, *, digests):
+        """File what was delivered; return whether it was."""
+        # Only what has got its name on the server is taken out of new/ with its upload still noted.
+        if not digests:
+            return False
+        with files.Source(private) as source:
+            if source.digest() not in digests:
+                return False
+            self._move(private, name, source)
+        return True
+
+    def find(self, name, *, sha256):
+        """Return the name in `cur/` of a file `name` with this SHA-256, or ''."""
+        with os.scandir(self._in('cur')) as scan:
+            for item in scan:
+                if item.name.startswith(name) and item.is_file(follow_symlinks=False):
+                    with files.Source(item.path) as source:
+                        if source.digest() == sha256:
+                            return item.name
+        return ''

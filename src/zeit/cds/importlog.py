@@ -1,0 +1,81 @@
+"""The part of a spool's journal that tells of imports; see `zeit.cds.journal`.
+
+fetched     NAME of TARGET is complete in tmp/ as TEMPORARY, and gets the name FILED_AS in new/
+dropped     it does not get there; its temporary is going to be deleted
+received    it is there: the receipt; REMOVED tells whether it is gone from TARGET, too
+compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
+removed     what was fetched as NAME is not on TARGET any more
+"""
+
+
+class ImportLog:
+    """What a `Journal` knows of the files that come in; it writes by `_note(kind, **fields)`."""
+
+    def __init__(self):
+        #: Open entries by (target, name).
+        self._arrivals = {}
+
+    def fetched(self, *, target, name, temporary, size, sha256, modified, filed_as):
+        """Remember that all of a file of `target` is in `tmp/`, and gets into `new/` next.
+
+        `modified` is the time of the server's file in ISO 8601, '' if it is not known or would not
+        tell this file from one that takes its place.
+        """
+        self._note(
+            'fetched',
+            target=target,
+            name=name,
+            temporary=temporary,
+            size=size,
+            sha256=sha256,
+            modified=modified,
+            filed_as=filed_as,
+        )
+
+    def _learn_fetched(self, entry):
+        for key in ('temporary', 'size', 'sha256', 'modified', 'filed_as'):
+            entry[key]
+        self._arrivals[entry['target'], entry['name']] = entry
+
+    def received(self, *, target, name, removed):
+        """Write the receipt of what was `fetched`; `removed`: it is gone from `target` already."""
+        entry = self._arrivals[target, name]
+        known = {key: entry[key] for key in ('size', 'sha256', 'filed_as')}
+        self._note('received', target=target, name=name, removed=removed, **known)
+
+    def _learn_received(self, entry):
+        key = entry['target'], entry['name']
+        if entry['removed']:
+            self._arrivals.pop(key, None)
+        elif key in self._arrivals:
+            self._arrivals[key] = {**self._arrivals[key], 'moved': True}
+
+    def compared(self, *, target, name, modified):
+        """Remember that `target` still has what was fetched; `modified` as in `fetched`."""
+        self._note('compared', target=target, name=name, modified=modified)
+
+    def _learn_compared(self, entry):
+        key = entry['target'], entry['name']
+        if key in self._arrivals:
+            self._arrivals[key] = {**self._arrivals[key], 'modified': entry['modified']}
+
+    def removed(self, *, target, name):
+        """Remember that a file that was imported is not on `target` any more."""
+        self._note('removed', target=target, name=name)
+
+    def dropped(self, *, target, name):
+        """Remember that a file that was fetched does not get into `new/`."""
+        self._note('dropped', target=target, name=name)
+
+    def _learn_removed(self, entry):
+        self._arrivals.pop((entry['target'], entry['name']), None)
+
+    _learn_dropped = _learn_removed
+
+    def arrivals(self):
+        """Return the open entries of imports from all targets, a list.
+
+        What was fetched may be in `tmp/` or in `new/`; it is in `new/` where 'moved' is in the
+        entry.  In both cases it may still be on the server.
+        """
+        return list(self._arrivals.values())

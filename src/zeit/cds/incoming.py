@@ -1,0 +1,122 @@
+"""A file on its way into a spool: in `tmp/` until it is complete, then in `new/`.
+
+Nothing is overwritten on either side, and what is in `new/` was on the disk before it got there.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+
+import zope.interface
+
+from zeit.cds import files
+from zeit.cds.errors import NameRefused, SpoolError
+from zeit.cds.interfaces import IIncoming
+from zeit.cds.text import printable
+
+
+#: What a file system says of a name that it cannot have, while others are fine.
+_UNSUITABLE = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+
+
+@zope.interface.implementer(IIncoming)
+class Incoming:
+    """See `IIncoming`.  `path` is the one of the spool, `temporary` the name in `tmp/`."""
+
+    def __init__(self, path, *, temporary):
+        self.temporary = temporary
+        self.size = 0
+        self._path = path
+        self._digest = hashlib.sha256()
+        with translated(self._in('tmp')):
+            self._file = open(self._in('tmp', temporary), 'xb', buffering=0)
+
+    def __repr__(self):
+        return f'<Incoming {printable(self.temporary)}, {self.size} bytes>'
+
+    def _in(self, *segments):
+        return os.path.join(self._path, *segments)
+
+    @property
+    def sha256(self):
+        """See `IIncoming`."""
+        return self._digest.hexdigest()
+
+    def write(self, data):
+        """See `IIncoming`."""
+        view = memoryview(data)
+        with translated(self._in('tmp')):
+            while view:
+                written = self._file.write(view)
+                self._digest.update(view[:written])
+                self.size += written
+                view = view[written:]
+
+    def complete(self):
+        """See `IIncoming`."""
+        with translated(self._in('tmp')):
+            os.fsync(self._file.fileno())
+            self._file.close()
+            files.sync_directories(self._in('tmp'))
+
+    def move(self, name):
+        """See `IIncoming`."""
+        return move(self._path, self.temporary, name)
+
+    def discard(self):
+        """See `IIncoming`."""
+        self._file.close()
+        with translated(self._in('tmp')), contextlib.suppress(FileNotFoundError):
+            os.unlink(self._in('tmp', self.temporary))
+
+
+@contextlib.contextmanager
+def translated(path):
+    """Turn what the system says about a file that comes in into an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _UNSUITABLE:
+            raise NameRefused(
+                f'The name is none that this file system can have: {error.strerror}',
+                hint='Let the file be renamed on the server; it stays there.',
+            ) from error
+        raise SpoolError(
+            f'The spool cannot be used: {printable(str(path))}: {error.strerror}',
+            hint='Check owner, mode and free space. The file stays on the server.',
+        ) from error
+
+
+def move(path, temporary, name):
+    """Move `temporary` from `tmp/` of the spool at `path` to `new/`, as `name`; durable on return.
+
+    Returns False if there is something of that name already.  Raises `SpoolError`.
+    """
+    tmp, new = (os.path.join(path, section) for section in ('tmp', 'new'))
+    with translated(new):
+        try:
+            files.rename_exclusively(os.path.join(tmp, temporary), os.path.join(new, name))
+        except FileExistsError:
+            return False
+        files.sync_directories(new, tmp)
+        return True
+
+
+def left(path, temporary):
+    """Return the (size, SHA-256) of what an earlier run left in `tmp/`, or None if it is not there.
+
+    One that was linked into `new/`, and not yet unlinked here, is not there, either.
+    """
+    where = os.path.join(path, 'tmp', temporary)
+    with translated(where):
+        try:
+            found = os.lstat(where)
+        except FileNotFoundError:
+            return None
+        if found.st_nlink > 1:
+            os.unlink(where)
+            files.sync_directories(os.path.dirname(where))
+            return None
+    with files.Source(where) as source:
+        return source.size, source.digest()

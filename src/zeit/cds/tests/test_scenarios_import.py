@@ -1,0 +1,499 @@
+"""SCENARIOS, section J and A9, and what goes with them: imports from a server with faults."""
+
+import errno
+import logging
+import os
+import time
+import unittest
+from unittest import mock
+
+from zeit.cds import files
+from zeit.cds.testing import faults
+from zeit.cds.tests.importing import ImportOptions, ImportScenario, take
+
+
+UNDISTURBED = [
+    'Accessed filestore ...',
+    'Connecting to CDS FTP server (...)',
+    'Creating lock file: read',
+    'Lock file successfully created: read',
+    'Downloading: a.xml',
+    "Moved from 'tmp' to 'new': a.xml",
+    'File removed on server: a.xml',
+    'Downloading: b.xml',
+    "Moved from 'tmp' to 'new': b.xml",
+    'File removed on server: b.xml',
+    'Removing lock file: read',
+    'Lock file successfully removed: read',
+    'Disconnected from CDS FTP server',
+    'Exiting with success.',
+]
+
+
+class ContractTests(ImportScenario, unittest.TestCase):
+    """A9: the contract of 2009."""
+
+    def assert_lines(self, expected):
+        found = [
+            line.partition(' /')[0] + ' ...' if line.startswith('Accessed') else line
+            for line in self.lines
+        ]
+        found = [
+            'Connecting to CDS FTP server (...)' if line.startswith('Connecting') else line
+            for line in found
+        ]
+        self.assertEqual(expected, found)
+
+    def test_a9_two_files(self):
+        self.assert_run(0, 'a.xml b.xml', self.run_import('a.xml', 'b.xml'))
+        self.assert_lines(UNDISTURBED)
+        self.assert_imported('a.xml', 'b.xml')
+        self.assertEqual({}, self.remote)
+
+    def test_a9_nothing_there(self):
+        self.assert_run(0, '', self.run_import())
+        self.assert_lines([*UNDISTURBED[:4], 'No new files to import.', *UNDISTURBED[10:]])
+
+    def test_either_lock(self):
+        for lock in ('read', 'write'):
+            with self.subTest(lock):
+                self.prepare()
+                self.plant(lock)
+                self.assert_run(75, '', self.run_import('a.xml'))
+                self.assert_lines(
+                    [
+                        *UNDISTURBED[:2],
+                        f"Cannot access CDS FTP server as '{lock}' lockfile exists.",
+                        'Exiting.',
+                    ]
+                )
+                self.assertEqual([f'RETR {lock}'], self.downloads())
+
+    def test_deleted_only_when_it_is_in_new(self):
+        seen = []
+
+        def look(event):
+            if event.verb == 'DELE' and event.argument == 'a.xml':
+                seen.append(self.section('new'))
+
+        self.fault('DELE', faults.Call(look))
+        self.run_import('a.xml')
+        self.assertEqual([{'a.xml': self.offered['a.xml']}], seen)
+
+    def test_the_temporary_is_ours_alone(self):
+        seen = []
+
+        def look(event):
+            seen.extend(self.section('tmp'))
+
+        self.offer('a.xml')
+        self.fault('RETR', faults.Call(look), path='*/a.xml')
+        self.run_import()
+        (name,) = seen
+        self.assertRegex(name, r'\Aa\.xml\.cds[0-9a-f]{16}-1\.part\Z')
+
+    def test_a_receipt(self):
+        self.run_import('a.xml')
+        (receipt,) = self.receipts('a.xml')
+        wanted = {'kind': 'received', 'name': 'a.xml', 'removed': True, 'filed_as': 'a.xml'}
+        self.assertEqual(wanted, {**receipt, **wanted} and {k: receipt[k] for k in wanted})
+        self.assertEqual(len(self.offered['a.xml']), receipt['size'])
+        self.assertIn('/cds', receipt['target'])
+
+    def test_equal_bytes_once_more(self):
+        """A partner may send the same file again: it is another one."""
+        self.run_import('a.xml')
+        take(self.path, 'a.xml')
+        self.assert_run(0, 'a.xml', self.run_import('a.xml'))
+        self.assertEqual(2, len(self.receipts('a.xml')))
+
+    def test_a_dry_run(self):
+        self.offer('a.xml', 'b.xml')
+        report = self.run_import(options=ImportOptions(dry_run=True))
+        self.assertEqual(['planned', 'planned'], [r.status for r in report.results])
+        self.assertIn('Would download: a.xml', self.lines)
+        changing = ('STOR', 'DELE', 'RNFR', 'MKD', 'RETR')
+        self.assertEqual([], self.server.commands(*changing))
+        self.assertEqual({}, self.section('new'))
+
+    def test_a_limit(self):
+        self.offer('a.xml', 'b.xml')
+        self.assert_run(0, 'a.xml', self.run_import(options=ImportOptions(max_files=1)))
+        self.assert_run(0, 'b.xml', self.run_import(options=ImportOptions(max_files=1)))
+
+    def test_empty_files(self):
+        self.offered['a.xml'] = b''
+        self.server.put('/cds/a.xml', b'')
+        self.assert_run(0, '', self.run_import(options=ImportOptions(empty='skip')))
+        self.assert_run(0, 'a.xml', self.run_import())
+        self.assertIn('It is empty: a.xml', self.log)
+
+
+class DownloadTests(ImportScenario, unittest.TestCase):
+    """J: what can go wrong with one file, while the next one is fine."""
+
+    def test_j103_cut_in_the_middle(self):
+        self.fault('RETR', faults.CutData(5), path='*/a.xml')
+        self.assert_run(1, 'b.xml', self.run_import('a.xml', 'b.xml'))
+        self.assertEqual(self.offered['a.xml'], self.remote['a.xml'])
+        self.heal()
+
+    def test_j103_cut_once(self):
+        self.fault('RETR', faults.CutData(5, control=True), path='*/a.xml', times=1)
+        report = self.run_import('a.xml', 'b.xml')
+        self.assertEqual((0, {'a.xml', 'b.xml'}), (report.exit_code, set(report.delivered)))
+
+    def test_j103_the_disk_is_full(self):
+        real = os.fsync
+        full = mock.Mock(side_effect=OSError(errno.ENOSPC, 'No space left on device'))
+        with mock.patch('zeit.cds.incoming.os.fsync', full):
+            # The journal's own fsync is the same function; here only files fail.
+            full.side_effect = lambda fd: _fail_for_files(fd, real)
+            self.assert_run(78, '', self.run_import('a.xml', 'b.xml'))
+        self.assertIn('No space left on device', self.log)
+        self.assertEqual({'a.xml', 'b.xml'}, set(self.remote))
+        self.heal()
+
+    def test_j104_dele_refused(self):
+        self.fault('DELE', faults.Reply('550 Permission denied.'), path='*/a.xml')
+        report = self.run_import('a.xml', 'b.xml')
+        self.assert_run(1, 'a.xml b.xml', report)
+        self.assertEqual(['delivered', 'kept', 'delivered'], [r.status for r in report.results])
+        self.assertIn('a.xml: It is imported, but stays on the server: 550', self.log)
+        take(self.path, 'a.xml', 'b.xml')
+        for _ in range(2):
+            report = self.run_import()
+            self.assert_run(1, '', report)
+            self.assertEqual(['kept'], [r.status for r in report.results])
+        self.assertEqual(
+            ['RETR a.xml', 'RETR b.xml'], [d for d in self.downloads() if 'ad' not in d]
+        )
+        self.server.clear_faults()
+        self.assert_run(0, '', self.run_import())
+        self.assertEqual(({}, {}), (self.remote, self.section('new')))
+        self.assertEqual(1, len(self.receipts('a.xml')))
+
+    def test_j104_replaced_before_it_could_be_deleted(self):
+        self.fault('DELE', faults.Reply('550 Permission denied.'), path='*/a.xml', times=1)
+        self.assert_run(1, 'a.xml', self.run_import('a.xml'))
+        take(self.path, 'a.xml')
+        self.server.put('/cds/a.xml', b'another one')
+        self.offered['a.xml'] = b'another one'
+        self.assert_run(0, 'a.xml', self.run_import())
+        self.assertEqual({'a.xml': b'another one'}, self.section('new'))
+
+    def test_j104_replaced_in_the_same_second(self):
+        """Neither size nor time tells: the time is later than our lock, so the content decides."""
+        self.fault('DELE', faults.Reply('550 Permission denied.'), path='*/a.xml', times=1)
+        moment = time.time()
+        self.offered['a.xml'] = b'older'
+        self.server.put('/cds/a.xml', b'older', modified=moment)
+        self.assert_run(1, 'a.xml', self.run_import())
+        take(self.path, 'a.xml')
+        self.offered['a.xml'] = b'newer'
+        self.server.put('/cds/a.xml', b'newer', modified=moment)
+        self.assert_run(0, 'a.xml', self.run_import())
+        self.assertEqual({'a.xml': b'newer'}, self.section('new'))
+
+    def test_j104_no_times_the_content_decides(self):
+        """A server without MDTM: what has the same size is fetched once more and compared."""
+        for replaced in (False, True):
+            with self.subTest(replaced=replaced):
+                self.prepare()
+                self.fault('DELE', faults.Reply('550 Permission denied.'), path='*/a.xml', times=1)
+                self.fault('MDTM', faults.Reply('502 Not implemented.'))
+                self.assert_run(1, 'a.xml', self.run_import('a.xml'))
+                take(self.path, 'a.xml')
+                if replaced:
+                    data = bytes(reversed(self.offered['a.xml']))
+                    self.offered['a.xml'] = data
+                    self.server.put('/cds/a.xml', data)
+                self.assert_run(0, 'a.xml' if replaced else '', self.run_import())
+                self.assertEqual({}, self.remote)
+
+    def test_j104_the_answer_to_dele_is_lost(self):
+        for moment in ('before', 'executed'):
+            with self.subTest(moment):
+                self.prepare()
+                self.fault('DELE', faults.Cut(moment=moment), path='*/a.xml', times=1)
+                self.assert_run(0, 'a.xml b.xml', self.run_import('a.xml', 'b.xml'))
+                self.assert_imported('a.xml', 'b.xml')
+
+    def test_j105_another_size(self):
+        self.fault('RETR', faults.Alter(keep=5), path='*/a.xml')
+        self.assert_run(1, 'b.xml', self.run_import('a.xml', 'b.xml'))
+        self.assertIn('5 bytes arrived, but the server has', self.log)
+        self.heal()
+
+    def test_j105_no_sizes(self):
+        self.fault('SIZE', faults.Reply('502 Not implemented.'))
+        report = self.run_import('a.xml')
+        self.assertEqual((1, []), (report.exit_code, report.delivered), self.log)
+        self.assertIn('--no-size-check', report.error.hint)
+        self.assert_run(0, 'a.xml', self.run_import(size_check=False))
+
+    def test_j106_still_growing(self):
+        def grow(event):
+            data = event.server.files['/cds/a.xml'] + b'more'
+            self.offered['a.xml'] = data
+            event.server.put('/cds/a.xml', data)
+
+        rule = self.fault('RETR', faults.Call(grow, moment='executed'), path='*/a.xml')
+        self.assert_run(0, 'b.xml', self.run_import('a.xml', 'b.xml'))
+        self.assertIn('Left on the server: a.xml: It is being written', self.log)
+        self.server.remove_fault(rule)
+        self.heal()
+
+    def test_j106_the_temporaries_of_others(self):
+        for name in (
+            'a.part',
+            'b.TMP',
+            'c.filepart',
+            '.d',
+            'e~',
+            f'f.cds{"0" * 16}-1.part',
+            'WRITE',
+        ):
+            self.plant(name)
+        self.assert_run(0, 'g.xml', self.run_import('g.xml'))
+        self.assertEqual({'RETR g.xml'}, {d for d in self.downloads() if d != 'RETR read'})
+
+    def test_j106_a_pattern_of_ones_own(self):
+        self.plant('a.writing')
+        self.offer('b.tmp')
+        options = ImportOptions(ignore='*.writing')
+        self.assert_run(0, 'b.tmp', self.run_import(options=options))
+
+    def test_j106_too_young(self):
+        self.offer('a.xml')
+        self.assert_run(0, '', self.run_import(options=ImportOptions(min_age=7200)))
+        self.assert_run(0, 'a.xml', self.run_import(options=ImportOptions(min_age=60)))
+
+    def test_gone_meanwhile(self):
+        def withdraw(event):
+            self.server.delete('/cds/a.xml')
+            del self.offered['a.xml']
+
+        self.fault('RETR', faults.Call(withdraw), path='*/a.xml', times=1)
+        self.assert_run(0, 'b.xml', self.run_import('a.xml', 'b.xml'))
+        self.assertIn('It has disappeared from the server: a.xml', self.lines)
+
+    def test_not_readable(self):
+        self.fault('RETR', faults.Reply('550 Permission denied.'), path='*/a.xml')
+        self.assert_run(1, 'b.xml', self.run_import('a.xml', 'b.xml'))
+        self.heal()
+
+
+def _fail_for_files(descriptor, real):
+    path = os.readlink(f'/proc/self/fd/{descriptor}')
+    if path.endswith('.part'):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return real(descriptor)
+
+
+class OccupiedTests(ImportScenario, unittest.TestCase):
+    """A name that is in `new/` already."""
+
+    def setUp(self):
+        super().setUp()
+        self.run_import('a.xml')
+        self.first = self.offered['a.xml']
+        self.server.put('/cds/a.xml', b'newer')
+        self.offered['newer'] = b'newer'
+        self.server.put('/cds/b.xml', b'b')
+        self.offered['b.xml'] = b'b'
+
+    def check(self, report):
+        if 'newer' in self.offered and self.remote.get('a.xml') == b'newer':
+            self.offered.pop('newer')
+            super().check(report)
+            self.offered['newer'] = b'newer'
+        else:
+            super().check(report)
+
+    def test_the_newer_one_waits_on_the_server(self):
+        self.assert_run(0, 'b.xml', self.run_import())
+        self.assertEqual(self.first, self.section('new')['a.xml'])
+        self.assertEqual({'a.xml': b'newer'}, self.remote)
+        self.assertIn('Left on the server: a.xml: a file of that name is in new/ still', self.lines)
+        take(self.path, 'a.xml', 'b.xml')
+        self.assert_run(0, 'a.xml', self.run_import())
+        self.assertEqual({'a.xml': b'newer'}, self.section('new'))
+
+    def test_the_newer_one_gets_another_name(self):
+        options = ImportOptions(occupied='unique')
+        report = self.run_import(options=options)
+        self.assert_run(0, 'a.xml b.xml', report)
+        other = report.results[0].filed_as
+        self.assertRegex(other, r'\Aa\.xml\.\d{8}T\d{6}Z\Z')
+        self.assertIn(f"Moved from 'tmp' to 'new': a.xml (as {other})", self.lines)
+        new = {'a.xml': self.first, other: b'newer', 'b.xml': b'b'}
+        self.assertEqual((new, {}), (self.section('new'), self.remote))
+
+    def test_it_comes_in_between(self):
+        """Somebody puts a file of that name into `new/` after we have looked."""
+        for occupied in ('wait', 'unique'):
+            with self.subTest(occupied):
+                self.prepare()
+                self.offer('a.xml')
+                original = files.rename_exclusively
+
+                def intrude(old, new, original=original):
+                    (self.path / 'new' / 'a.xml').write_bytes(b'left')
+                    self.left = {**self.left}
+                    return original(old, new)
+
+                self.offered['theirs'] = b'left'
+                with mock.patch('zeit.cds.files.rename_exclusively', intrude):
+                    report = self.run_import(options=ImportOptions(occupied=occupied))
+                self.assertEqual(b'left', self.section('new')['a.xml'])
+                self.assertEqual(occupied == 'unique', 'a.xml' not in self.remote)
+                self.assertEqual(0, report.exit_code)
+
+
+class NameTests(ImportScenario, unittest.TestCase):
+    """E59: a remote name is never trusted."""
+
+    HOSTILE = (
+        b'../x',
+        b'/etc/x',
+        b'a/b',
+        b'../../../../../../../../tmp/zeit-cds-hostile',
+        b'con\x01trol',
+        b'esc\x1b[2J',
+        b'tab\tname',
+        b'\xfftelnet',
+        b'latin-1 \xe4',
+        b'l' * 256,
+    )
+
+    def around(self):
+        """Return what there is around the spool."""
+        return {p for p in self.path.parent.rglob('*') if self.path not in p.parents}
+
+    def assert_refused(self):
+        before = self.around()
+        report = self.run_import('good.xml')
+        self.assert_run(1, 'good.xml', report)
+        self.assertEqual(len(self.HOSTILE), len(report.failed), self.log)
+        for _, reason in report.failed:
+            self.assertIn('Let the file be renamed on the server', reason)
+        self.assert_imported('good.xml')
+        self.assertEqual(before, self.around())
+        self.assertFalse(os.path.exists('/tmp/zeit-cds-hostile'))
+        self.assertEqual(['RETR good.xml'], [d for d in self.downloads() if d != 'RETR read'])
+
+    def test_e59_ten_hostile_names_by_mlsd(self):
+        lines = b''.join(b'type=file;size=4; ' + name + b'\r\n' for name in self.HOSTILE)
+        self.fault('MLSD', faults.Alter(extra=lines))
+        self.assert_refused()
+
+    def test_e59_ten_hostile_names_by_nlst(self):
+        self.fault('MLSD', faults.Reply('500 Unknown command.'))
+        lines = b''.join(name + b'\r\n' for name in self.HOSTILE)
+        self.fault('NLST', faults.Alter(extra=lines))
+        self.assert_refused()
+
+    def test_names_with_the_path_of_the_directory(self):
+        self.fault('MLSD', faults.Reply('500 Unknown command.'))
+        self.offer('a.xml', 'b.xml')
+        self.fault('NLST', faults.Alter(keep=0, extra=b'/cds/a.xml\r\n./b.xml\r\n.\r\n..\r\n'))
+        self.assert_run(0, 'a.xml b.xml', self.run_import())
+
+    def test_good_names(self):
+        for encoding, names in (
+            (
+                'utf-8',
+                ('{urn:uuid:347b85e0}.xml', ' space ', '[a]*?.xml', 'ä€.xml', 'a;b=c', 'ü' * 127),
+            ),
+            ('latin-1', ('ä.xml',)),
+        ):
+            with self.subTest(encoding):
+                self.prepare()
+                for name in names:
+                    raw = name.encode(encoding).decode('utf-8', 'surrogateescape')
+                    self.offered[name] = b'x' + name.encode()
+                    self.server.put(f'/cds/{raw}', self.offered[name])
+                report = self.run_import(encoding=encoding)
+                self.assertEqual(
+                    (0, set(names)), (report.exit_code, set(report.delivered)), self.log
+                )
+                self.assertEqual(set(names), set(self.section('new')))
+
+    def test_a_name_that_is_too_long_here_only(self):
+        """Two bytes for each of its letters: too long for a local file system only."""
+        raw = (b'\xe4' * 200).decode('utf-8', 'surrogateescape')
+        self.plant(raw)
+        self.offer('a.xml')
+        self.assert_run(1, 'a.xml', self.run_import(encoding='latin-1'))
+
+
+class ListingTests(ImportScenario, unittest.TestCase):
+    def test_nlst_where_there_is_no_mlsd(self):
+        self.fault('MLSD', faults.Reply('500 Unknown command.'))
+        self.server.make_directory('/cds/sub')
+        self.assert_run(0, 'a.xml b.xml', self.run_import('a.xml', 'b.xml'))
+        self.assertEqual([], [d for d in self.downloads() if 'sub' in d])
+        self.assertEqual([], self.server.commands('LIST'))
+
+    def test_directories_stay(self):
+        self.server.make_directory('/cds/sub')
+        self.assert_run(0, 'a.xml', self.run_import('a.xml'))
+        self.assertNotIn('sub', self.log.replace('subscriber', ''))
+
+    def test_an_empty_directory_answers_450_or_550(self):
+        for reply in ('450 No files found.', '550 No files found.'):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('MLSD', faults.Reply(reply), times=1)  # no lock is in it yet
+                self.assert_run(0, '', self.run_import())
+                self.assertIn('No new files to import.', self.lines)
+
+    def test_a_directory_that_may_not_be_read(self):
+        for action in (faults.Reply('550 Permission denied.'), faults.Alter(keep=0)):
+            with self.subTest(repr(action)):
+                self.prepare()
+                self.offer('a.xml')
+                self.fault('MLSD', action)
+                report = self.run_import()
+                self.assert_run(78, '', report)
+                self.assertIn('does not list the directory', report.error.message)
+                self.heal()
+
+    def test_a_directory_that_is_missing(self):
+        report = self.run_import(directory='/nowhere')
+        self.assert_run(78, '', report)
+
+
+class SpoolTests(ImportScenario, unittest.TestCase):
+    def test_tmp_is_no_directory(self):
+        (self.path / 'tmp').write_bytes(b'')
+        with self.assertLogs('zeit.cds', logging.INFO):
+            from zeit.cds.importer import Importer
+            from zeit.cds.tests.scenario import target
+
+            report = Importer(self.spool, target(self.server)).run_once()
+        self.assertEqual(78, report.exit_code)
+        self.assertEqual(0, self.server.connected)
+
+    def test_what_others_have_in_tmp_stays(self):
+        (self.path / 'tmp').mkdir()
+        foreign = f'x.cds{"0" * 16}-1.part'
+        (self.path / 'tmp' / foreign).write_bytes(b'')
+        (self.path / 'tmp' / 'y').write_bytes(b'')
+        self.offer('a.xml')
+        with mock.patch.object(self, 'check'):
+            self.run_import()
+        self.assertEqual({foreign, 'y'}, set(self.section('tmp')))
+
+    def test_a_subscriber_hears_of_each_file(self):
+        import zope.event
+
+        from zeit.cds.report import FileImported
+
+        heard = []
+        zope.event.subscribers.append(heard.append)
+        self.addCleanup(zope.event.subscribers.remove, heard.append)
+        self.run_import('a.xml', 'b.xml')
+        names = [e.result.filed_as for e in heard if isinstance(e, FileImported)]
+        self.assertEqual(['a.xml', 'b.xml'], names)

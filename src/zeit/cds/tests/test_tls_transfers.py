@@ -1,0 +1,149 @@
+"""Files over TLS: sessions resumed, every byte there, and an end that nobody takes for a break."""
+
+import contextlib
+import hashlib
+import select
+import unittest
+from unittest import mock
+
+from zeit.cds.ftp.passive import PassiveConnection
+from zeit.cds.ftp.secure import SecureStream
+from zeit.cds.plan import Plan
+from zeit.cds.testing import layers
+from zeit.cds.tests.contract import job
+from zeit.cds.tests.ftps import OverTLS
+from zeit.cds.tests.relay import Relay
+
+
+RECORD = 16 * 1024
+#: In bytes: nothing, next to nothing, one at which clients have lost the end, whole records.
+SIZES = (0, 1, 101_701, RECORD - 1, RECORD, RECORD + 1, 7 * RECORD, 64 * RECORD)
+#: Seconds.
+TIMEOUT = 10
+LARGE = 64 * 1024 * 1024
+
+
+def content(size):
+    return (hashlib.sha256(b'%d' % size).digest() * (size // 32 + 1))[:size]
+
+
+class Transfers(OverTLS):
+    """Mixin; `resumes` is whether the server lets anybody resume."""
+
+    level = 2
+    resumes = True
+
+    def setUp(self):
+        super().setUp()
+        self.session = self.tls_target().open()
+        self.addCleanup(self.session.close)
+
+    @property
+    def protection(self):
+        return self.session._connection.protection
+
+    @contextlib.contextmanager
+    def relayed(self):
+        """Send data connections through relays; yield the list of these."""
+        relays = []
+        announced = PassiveConnection._next_port
+        with contextlib.ExitStack() as stack:
+
+            def of_a_relay(connection):
+                port = announced(connection)
+                relays.append(stack.enter_context(Relay((self.server.host, port))))
+                return relays[-1].port
+
+            stack.enter_context(mock.patch.object(PassiveConnection, '_next_port', of_a_relay))
+            yield relays
+
+    def upload(self, *sizes):
+        jobs = [job(f'{number}-{size}', content(size)) for number, size in enumerate(sizes)]
+        plan = Plan(jobs)
+        for outcome in self.session.run(plan):
+            plan.settle(outcome)
+            self.assertIsNone(outcome.error)
+        for each, size in zip(jobs, sizes, strict=True):
+            there = (self.server.root / each.name).read_bytes()
+            self.assertEqual(hashlib.sha256(content(size)).digest(), hashlib.sha256(there).digest())
+
+    def test_40_six_uploads_in_a_row(self):
+        before = getattr(self.server, 'resumptions', None)
+        self.upload(*[10] * 6)
+        self.assertEqual(1, self.session.connections)
+        resumed = 6 if self.resumes else 0
+        self.assertEqual((6, resumed), (self.protection.connections, self.protection.resumed))
+        if before is not None:
+            self.assertEqual(resumed, self.server.resumptions - before)
+
+    def test_42_every_size_and_an_orderly_end(self):
+        with self.relayed() as relays:
+            self.upload(*SIZES)
+        self.assertEqual([[('FIN', 'FIN')]] * len(SIZES), [relay.ends for relay in relays])
+        self.assertEqual(1, self.session.connections)
+
+    def test_42_a_large_file(self):
+        with self.relayed() as relays:
+            self.upload(LARGE)
+        self.assertEqual([[('FIN', 'FIN')]], [relay.ends for relay in relays])
+
+
+class Vsftpd12Tests(Transfers, unittest.TestCase):
+    layer = layers.VSFTPD_TLS12
+    level = 1
+
+
+class Vsftpd13Tests(Transfers, unittest.TestCase):
+    layer = layers.VSFTPD_TLS13
+    level = 1
+
+    def test_another_end_would_be_seen(self):
+        def careless(stream, *, doing):
+            poll = select.poll()
+            poll.register(stream._sock, select.POLLIN)
+            self.assertTrue(poll.poll(TIMEOUT * 1000), 'no ticket came')
+            stream._sock.close()
+
+        with self.relayed() as relays, mock.patch.object(SecureStream, 'finish', careless):
+            (outcome,) = self.session.run(Plan([job('a', content(101_701))]))
+        self.assertIsNotNone(outcome.error)
+        self.assertEqual('RST', relays[0].ends[0][0])
+
+
+class VsftpdImplicitTests(Transfers, unittest.TestCase):
+    layer = layers.VSFTPD_IMPLICIT
+
+
+class ProFTPD12Tests(Transfers, unittest.TestCase):
+    layer = layers.PROFTPD_TLS12
+
+
+class ProFTPD13Tests(Transfers, unittest.TestCase):
+    layer = layers.PROFTPD_TLS13
+
+
+class ProFTPDImplicitTests(Transfers, unittest.TestCase):
+    layer = layers.PROFTPD_IMPLICIT
+
+
+class PureFTPD12Tests(Transfers, unittest.TestCase):
+    layer = layers.PUREFTPD_TLS12
+
+
+class PureFTPD13Tests(Transfers, unittest.TestCase):
+    """It sends no tickets in TLS 1.3: there is nothing to be resumed."""
+
+    layer = layers.PUREFTPD_TLS13
+    resumes = False
+
+
+class PyFTP12Tests(Transfers, unittest.TestCase):
+    layer = layers.PYFTPD_TLS12
+
+
+class PyFTP13Tests(Transfers, unittest.TestCase):
+    layer = layers.PYFTPD_TLS13
+
+
+class PyFTPImplicitTests(Transfers, unittest.TestCase):
+    layer = layers.PYFTPD_IMPLICIT
