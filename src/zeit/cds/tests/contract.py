@@ -222,8 +222,10 @@ class TargetContract:
 
     def test_many_files_however_many_connections(self):
         files = {f'file-{n}': b'x' * (n % 7) for n in range(25)}
+        # A file may need two attempts: sessions of vsftpd die when they choose the same data port
+        # at the same moment ("500 OOPS: vsf_sysutil_bind").
         outcomes = self.run_jobs(*(job(name, data) for name, data in files.items()))
-        self.assertEqual({(name, 'NoneType') for name in files}, set(outcomes))
+        self.assertEqual(set(files), {name for name, error in outcomes if error == 'NoneType'})
         self.assertEqual(files, self.contents())
 
     def test_a_source_that_cannot_be_opened(self):
