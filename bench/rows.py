@@ -160,8 +160,9 @@ QUICK = tuple(
     for row in ROWS
     for changes in [
         {
-            'trips': {'files': 30, 'clients': (*OURS, 'lftp')},
-            'delay-4': {'files': 40},
+            'trips': {'files': 24, 'clients': (*OURS, 'lftp'), 'servers': ('vsftpd',)},
+            'delay-4': {'files': 20},
+            'tls-8': {'files': 20},
             'small-4': {'files': 200},
             'large-4': {'size': 16 * MIB},
             'disk': {'files': 50, 'servers': ('vsftpd',)},

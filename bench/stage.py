@@ -145,7 +145,7 @@ def stage(kind, *, number, size, rtt=0, tls=False, spools=None):
         for namespace in {line.client, line.server}:
             namespace.run(_configure)
         certificates = stack.enter_context(Certificates(hosts=[line.host])) if tls else None
-        server = SERVERS[kind](root=root, tls=tls and TLS(certificate=certificates.server))
+        server = SERVERS[kind](root=root, tls=TLS(certificate=certificates.server) if tls else None)
         server.host = line.host
         # The daemon is started from inside, and so lives there.
         stack.callback(line.server.run, server.stop)
@@ -157,7 +157,7 @@ def stage(kind, *, number, size, rtt=0, tls=False, spools=None):
             spools=spools,
             number=number,
             size=size,
-            certificate=certificates and certificates.ca_file,
+            certificate=certificates.ca_file if tls else None,
         )
 
 

@@ -86,7 +86,7 @@ class _Ratio:
     def wanted(self, row, server, results):
         """Tell whether there is anything to compare."""
         clients = {r.client for r in figures.select(results, row.name, server)}
-        return self._ours in clients and len(clients) > 1
+        return self._ours in clients and bool(clients - set(OURS)) and not row.traced
 
     def cell(self, row, server, results, client):
         """Return the text for one client."""

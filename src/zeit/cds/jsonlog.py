@@ -177,17 +177,18 @@ class JSONLog:
         )
 
 
-def entries(directory, *, name='journal'):
+def entries(directory, *, name='journal', kept=KEPT):
     """Yield the entries of the file `name` and of those put away before it, oldest first.
 
-    It reads only, and needs no lock: half a last line is somebody writing at this moment.
+    It reads only, and needs no lock: half a last line is somebody writing at this moment.  `kept`:
+    so many of those that were put away.
     """
     path = os.path.join(os.fspath(directory), name)
     with contextlib.ExitStack() as stack:
         found = {}
         # All are opened before one is read, the newest first: a rotation at this moment moves them
         # the other way, so that one may be met twice, but none is missed.
-        for where in (path, *(f'{path}.{number}' for number in range(1, KEPT + 1))):
+        for where in (path, *(f'{path}.{number}' for number in range(1, kept + 1))):
             with contextlib.suppress(FileNotFoundError):
                 file = stack.enter_context(open(where, 'rb'))
                 found.setdefault(os.fstat(file.fileno()).st_ino, (where, file))

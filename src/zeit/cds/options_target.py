@@ -71,6 +71,35 @@ NETWORK = (
         metavar='SECONDS',
         help='For each 256 KiB of a transfer.  Default: 60.',
     ),
+    click.option(
+        '--keepalive',
+        type=click.FloatRange(min=0, max=86400),
+        metavar='SECONDS',
+        help='Probe an idle connection, so that no NAT forgets it; 0: never.  Default: 60.',
+    ),
+    click.option(
+        '--passive/--no-passive',
+        default=None,
+        help='We connect to the server for data, it never to us.  Default: yes, as '
+        'firewalls and NATs prevent the other.',
+    ),
+    click.option(
+        '--epsv',
+        type=click.Choice(['auto', 'yes', 'no']),
+        help='Ask for data connections by EPSV rather than PASV.  Default: auto, PASV '
+        'where EPSV does not work.',
+    ),
+    click.option(
+        '--trust-pasv-address/--no-trust-pasv-address',
+        default=None,
+        help='Connect to the address that PASV announces.  Default: no, it is often '
+        'wrong, and may lead elsewhere.',
+    ),
+    click.option(
+        '--bind-address',
+        metavar='ADDRESS',
+        help="Connect from this address of the machine.  Default: the system's choice.",
+    ),
 )
 
 #: `zeit.cds.delivery.Delivery`.

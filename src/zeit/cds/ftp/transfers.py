@@ -46,7 +46,7 @@ class TransferConnection(PassiveConnection):
         Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         start = Start(self, 'STOR', name, began=began)
-        early = early and self.proven and self.ways.early
+        early = early and self.proven and self.ways.early and self._settings.passive
         try:
             data = self._dial(wait=not early)
             try:
@@ -196,6 +196,8 @@ class TransferConnection(PassiveConnection):
             start = Start(self, verb, argument)
             start.ask()
             start.wait()
+            if not self._settings.passive:
+                self._connected(data)
             return self._protected(data, start)
         except ServerError as error:
             data.abort()

@@ -35,8 +35,10 @@ ALLOWED = {
     'runlock': 'errors text',
     'entries': 'interfaces',
     'jsonlog': 'errors files text',
+    'totals': '',
+    'runs': 'errors',
     'importlog': '',
-    'journal': 'importlog jsonlog names',
+    'journal': 'importlog jsonlog names totals',
     'parking': 'errors files names text',
     'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
@@ -47,6 +49,7 @@ ALLOWED = {
     'filing': 'entries files',
     'spool': 'errors interfaces batch entries files filing incoming indoubt journal names parking '
     'runlock spoolstatus text unpublished wake',
+    'statistics': 'errors journal runlock runs text totals',
     'ledger': 'interfaces',
     'arrivals': 'files',
     # the other side
@@ -55,10 +58,11 @@ ALLOWED = {
     'ftp.stream': 'errors ftp.deadline ftp.resolver',
     'ftp.tls': 'errors text',
     'ftp.secure': 'errors ftp.deadline ftp.stream ftp.tls',
-    'ftp.settings': 'ftp.tls',
+    'ftp.settings': 'errors ftp.tls',
     'ftp.connection': 'errors text ftp.deadline ftp.protocol ftp.stream ftp.secure ftp.settings '
     'ftp.wire',
-    'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
+    'ftp.active': 'errors text ftp.deadline ftp.stream',
+    'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
     'ftp.listings': 'errors ftp.transfers ftp.wire',
     'pool': '',
@@ -77,7 +81,7 @@ ALLOWED = {
     'clearance': 'arrivals errors text',
     # one run
     'record': 'errors report text',
-    'exchange': 'errors leftovers lock record text',
+    'exchange': 'errors leftovers lock record statistics text',
     'outbox': 'errors interfaces wake',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
@@ -87,11 +91,14 @@ ALLOWED = {
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
     'tasks': 'errors interfaces pace text',
+    'undelivered': 'text',
+    'metrics': 'errors interfaces statistics undelivered',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'bar', 'product'),
+    *('main', 'zcml', 'configured', 'directives', 'directives_network', 'fields', 'bar'),
+    *('product',),
     *(
         'cli',
         'commands',
