@@ -55,6 +55,7 @@ class INetwork(zope.interface.Interface):
     )
     encoding = fields.Encoding(
         title='The encoding of file names on the server',
+        description='utf-8 is asked for (OPTS UTF8) before the first name that needs it.',
         required=False,
         default=Settings.encoding,
     )

@@ -51,7 +51,10 @@ TLS = (
 #: `zeit.cds.ftp.settings.Settings`.
 NETWORK = (
     click.option(
-        '--encoding', metavar='NAME', help='Encoding of names on the server.  Default: utf-8.'
+        '--encoding',
+        metavar='NAME',
+        help='Encoding of names on the server.  Default: '
+        'utf-8, which is asked for (OPTS UTF8) before the first name that needs it.',
     ),
     click.option(
         '--connect-timeout',

@@ -221,6 +221,15 @@ def nlst_name(line, *, directory='/'):
     return line[len(next((each for each in prefixes if line.startswith(each)), '')) :]
 
 
+def is_in(encoding, data):
+    """Return whether `data` (bytes) can be text in this encoding."""
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def listing(data, *, encoding='utf-8'):
     """Return the lines (str) of a listing's data (bytes), without line ends and blank lines."""
     lines = data.decode(encoding, 'surrogateescape').split('\n')

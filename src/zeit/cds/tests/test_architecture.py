@@ -82,7 +82,7 @@ ALLOWED = {
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record statistics text',
-    'outbox': 'errors interfaces wake',
+    'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
     'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
@@ -111,6 +111,9 @@ EDGE = {
         'demo',
         'receipts',
         'unlock',
+        'watch',
+        'arriving',
+        'sdnotify',
     ),
 }
 

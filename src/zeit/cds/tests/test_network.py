@@ -48,8 +48,7 @@ class FaultCase(unittest.TestCase):
             host='127.0.0.1',
             port=self.server.port,
             user='test',
-            password=Secret('testpw'),
-            **options,
+            **{'password': Secret('testpw')} | options,
         )
         session = target.open()
         self.addCleanup(session.close)
