@@ -23,7 +23,7 @@ ENDS = 10
 
 
 def main(arguments=None):
-    """Measure, print, perhaps write; return the exit code: 1 if zeit.cds failed somewhere."""
+    """Measure, print, perhaps write; return the exit code: 1 if zeit.cds failed, or nobody ran."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, _terminated)
     known = QUICK if options.quick else ROWS
@@ -46,7 +46,10 @@ def main(arguments=None):
         from bench import report
 
         report.write(results, ROOT / 'docs')
-    return 1 if any(r.error and r.client.startswith('zeit.cds') for r in results) else 0
+    if not results:
+        print('Nothing was measured.', file=sys.stderr)
+    bad = any(r.error and CLIENTS[r.client].ours for r in results)
+    return 1 if bad or not results else 0
 
 
 def _options(arguments):
@@ -77,7 +80,10 @@ def _options(arguments):
     parser.add_argument(
         '--write', action='store_true', help='write the tables and plots to docs/performance.*'
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.quick and options.write:
+        parser.error('--quick is nothing to write down')
+    return options
 
 
 def _chosen(row, options):
@@ -131,6 +137,7 @@ def measured(row, server, clients, options):
         rtt=row.rtt,
         tls=row.tls,
         spools=options.disk if row.disk else None,
+        fetch=row.fetch,
     )
     with made as place:
         able = [

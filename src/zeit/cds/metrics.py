@@ -24,6 +24,7 @@ _KNOWN = (
     ('parked_files', 'gauge', 'Files that were put away and are not tried again.'),
     ('ignored_files', 'gauge', 'What lies in new/ and can never be delivered.'),
     ('unpublished_contents', 'gauge', 'Contents that could not be put into the spool.'),
+    ('in_doubt_files', 'gauge', 'Files of transactions whose end is not known.'),
     (
         'oldest_undelivered_age_seconds',
         'gauge',
@@ -88,6 +89,7 @@ def _samples(spool, now):
     yield 'parked_files', len(found.parked), {}
     yield 'ignored_files', len(found.ignored), {}
     yield 'unpublished_contents', len(found.unpublished), {}
+    yield 'in_doubt_files', sum(len(doubt.names) for doubt in found.in_doubt), {}
     oldest = min((each.since for each in undelivered(found)), default=now)
     yield 'oldest_undelivered_age_seconds', max(0, now - oldest), {}
     yield from _totals(numbers.totals)

@@ -151,6 +151,26 @@ def _retry(spool, name):
     return None
 
 
+def forget(names, places):
+    """Yield (name, error) for each id of content that the application failed to put into a spool.
+
+    Nobody tries again to put it there.  Raises `SpoolError`.
+    """
+    for name in dict.fromkeys(names):
+        try:
+            known = [place.spool.unpublished.forget(name) for place in places]
+        except OSError as error:
+            raise SpoolError(
+                f'What could not be put into the spool cannot be changed: {error.strerror}',
+                hint='Check owner and mode of .cds/unpublished in the spool.',
+            ) from error
+        unknown = FileError(
+            f'{printable(name)} is no content that could not be put into a spool',
+            hint='"zeit-cds status" shows what is.',
+        )
+        yield name, None if any(known) else unknown
+
+
 def _publish_again(unique_id):
     publisher = zope.component.queryUtility(IPublisher)
     if publisher is None:

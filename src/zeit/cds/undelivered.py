@@ -19,8 +19,8 @@ def undelivered(found):
     """Return a list of `Undelivered` for an `ISpoolStatus`.
 
     All that lies in `new/` counts, also what can never be sent, as nobody puts it there in order
-    that nothing happens; parked files, by the time of their content; and contents that could not be
-    put into the spool.
+    that nothing happens; parked files, by the time of their content; files in doubt; and contents
+    that could not be put into the spool.
     """
     result = [Undelivered(entry.name, entry.arrived, 'waits') for entry in found.waiting]
     result += [
@@ -32,6 +32,11 @@ def undelivered(found):
         Undelivered(name, since, 'is parked')
         for name, _ in found.parked
         if (since := _time(found.path / 'parked' / name, 'st_mtime')) is not None
+    ]
+    result += [
+        Undelivered(name, doubt.since, 'is in doubt')
+        for doubt in found.in_doubt
+        for name in doubt.names
     ]
     return result + [
         Undelivered(failure.unique_id, failure.since, 'could not be put into the spool')

@@ -58,16 +58,20 @@ ALLOWED = {
     'ftp.stream': 'errors ftp.deadline ftp.resolver',
     'ftp.tls': 'errors text',
     'ftp.secure': 'errors ftp.deadline ftp.stream ftp.tls',
-    'ftp.settings': 'ftp.tls',
+    'ftp.settings': 'errors ftp.tls',
     'ftp.connection': 'errors text ftp.deadline ftp.protocol ftp.stream ftp.secure ftp.settings '
     'ftp.wire',
-    'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
+    'ftp.active': 'errors text ftp.deadline ftp.stream',
+    'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
     'ftp.listings': 'errors ftp.transfers ftp.wire',
+    'pool': '',
+    'crew': 'errors interfaces plan pool text',
     'exposed': 'errors names text',
     'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
-    'session': 'errors interfaces delivery holder names plan text '
+    'deliveries': 'errors crew delivery exposed plan',
+    'session': 'errors interfaces deliveries delivery holder names plan text '
     'ftp.deadline ftp.listings ftp.passive',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
@@ -78,7 +82,7 @@ ALLOWED = {
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record statistics text',
-    'outbox': 'errors interfaces wake',
+    'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
     'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
@@ -107,6 +111,9 @@ EDGE = {
         'demo',
         'receipts',
         'unlock',
+        'watch',
+        'arriving',
+        'sdnotify',
     ),
 }
 

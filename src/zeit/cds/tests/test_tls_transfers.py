@@ -35,7 +35,7 @@ class Transfers(OverTLS):
 
     def setUp(self):
         super().setUp()
-        self.session = self.tls_target().open()
+        self.session = self.tls_target(connections=1).open()
         self.addCleanup(self.session.close)
 
     @property
@@ -50,9 +50,9 @@ class Transfers(OverTLS):
         with contextlib.ExitStack() as stack:
 
             def of_a_relay(connection):
-                port = announced(connection)
+                _, port = announced(connection)
                 relays.append(stack.enter_context(Relay((self.server.host, port))))
-                return relays[-1].port
+                return None, relays[-1].port
 
             stack.enter_context(mock.patch.object(PassiveConnection, '_next_port', of_a_relay))
             yield relays
