@@ -32,7 +32,8 @@ def target(server, **options):
     where = {'host': server.host, 'port': server.port, 'directory': '/cds'}
     patience = {'connect_timeout': 5, 'reply_timeout': 5, 'data_timeout': 5}
     login = {'user': 'test', 'password': Secret('testpw')}
-    return FTPTarget.from_options(**{**where, **patience, **login, **options})
+    one = {'connections': 1}
+    return FTPTarget.from_options(**{**where, **patience, **login, **one, **options})
 
 
 def content(name):
