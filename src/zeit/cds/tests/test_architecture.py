@@ -65,10 +65,13 @@ ALLOWED = {
     'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
     'ftp.listings': 'errors ftp.transfers ftp.wire',
+    'pool': '',
+    'crew': 'errors interfaces plan pool text',
     'exposed': 'errors names text',
     'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
-    'session': 'errors interfaces delivery holder names plan text '
+    'deliveries': 'errors crew delivery exposed plan',
+    'session': 'errors interfaces deliveries delivery holder names plan text '
     'ftp.deadline ftp.listings ftp.passive',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
@@ -108,6 +111,9 @@ EDGE = {
         'demo',
         'receipts',
         'unlock',
+        'watch',
+        'arriving',
+        'sdnotify',
     ),
 }
 
