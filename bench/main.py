@@ -137,6 +137,7 @@ def measured(row, server, clients, options):
         rtt=row.rtt,
         tls=row.tls,
         spools=options.disk if row.disk else None,
+        fetch=row.fetch,
     )
     with made as place:
         able = [

@@ -62,11 +62,15 @@ def fill(directory, number, *, size):
 
 
 class Stage:
-    """One server with an empty directory, and files to be sent there.  Made by `stage`."""
+    """One server with an empty directory, and files to be sent there.  Made by `stage`.
 
-    def __init__(self, server, *, line, spools, number, size, certificate):
+    With `fetch` the files are on the server, and are to be fetched.
+    """
+
+    def __init__(self, server, *, line, spools, number, size, certificate, fetch):
         self.server = server
         self.line = line
+        self._fetch = fetch
         self._certificate = certificate
         self._spools = spools
         self._number = number
@@ -74,19 +78,20 @@ class Stage:
 
     @contextlib.contextmanager
     def _job(self, connections, max_files):
-        """Yield a `Job` on a fresh spool and a server without files."""
+        """Yield a `Job` on a fresh spool and a fresh server: one has the files, the other none."""
         with tempfile.TemporaryDirectory(prefix='run-', dir=self._spools) as name:
             run = pathlib.Path(name)
             for section in ('tmp', 'new', 'cur', 'work'):
                 (run / section).mkdir()
+            begin = pathlib.Path(self.server.root) if self._fetch else run / 'new'
             for path in os.scandir(self._spools / 'files'):
-                os.link(path, run / 'new' / path.name)
+                os.link(path, begin / path.name)
             yield Job(
                 host=self.server.host,
                 port=self.server.port,
                 user=self.server.user,
                 password=self.server.password,
-                source=run / 'new',
+                files=run / 'new',
                 work=run / 'work',
                 connections=connections,
                 certificate=self._certificate,
@@ -94,11 +99,11 @@ class Stage:
             )
         self.server.clear()
 
-    def _check(self, client, number):
-        """Raise `measure.Failed` unless the server has so many whole files."""
+    def _check(self, client, job, number):
+        """Raise `measure.Failed` unless so many whole files have arrived."""
         found = [
             os.path.getsize(os.path.join(path, name))
-            for path, _, names in os.walk(self.server.root)
+            for path, _, names in os.walk(job.files if self._fetch else self.server.root)
             for name in names
         ]
         if found != [self._size] * number:
@@ -109,7 +114,7 @@ class Stage:
         """Let `client` send all files; return the `measure.Run`.  Raises `measure.Failed`."""
         with self._job(connections, max_files) as job:
             found = measure.run(client, job, namespace=self.line.client)
-            self._check(client, max_files or self._number)
+            self._check(client, job, max_files or self._number)
             return found
 
     def takes(self, client, *, connections):
@@ -130,11 +135,12 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(kind, *, number, size, rtt=0, tls=False, spools=None):
+def stage(kind, *, number, size, rtt=0, tls=False, spools=None, fetch=False):
     """Yield the `Stage` with a server of this kind and `number` files of `size` bytes.
 
     `rtt` in seconds; `tls`: the server speaks TLS; `spools`: where the spools are, by default in
-    memory.  Raises `NoNetwork`, and `ServerUnavailable` or `ServerError` of `zeit.cds.testing`.
+    memory; `fetch`: the files are on the server.  Raises `NoNetwork`, and `ServerUnavailable` or
+    `ServerError` of `zeit.cds.testing`.
     """
     with contextlib.ExitStack() as stack:
         work = stack.enter_context(folder())
@@ -157,6 +163,7 @@ def stage(kind, *, number, size, rtt=0, tls=False, spools=None):
             spools=spools,
             number=number,
             size=size,
+            fetch=fetch,
             certificate=certificates.ca_file if tls else None,
         )
 

@@ -105,6 +105,7 @@ def _columns(row):
         _Column('seconds', 'seconds', '.2f'),
         _Ratio(SAFE, '/ zeit.cds'),
         _Ratio(DIRECT, '/ temporary="no"'),
+        _Ratio('zeit.cds import', '/ zeit.cds import'),
         _Column('CPU s', 'cpu', '.2f'),
         _Column('peak MiB', 'peak', '.1f', factor=1 / MIB, width=10),
         _Column('trips', 'round_trips', '.1f', width=7),

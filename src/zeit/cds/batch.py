@@ -121,6 +121,8 @@ class Batch:
     def prepare(self, *, description='', user='', asks=False):
         """See `IBatch`."""
         with self._ours():
+            if not self._contents:
+                return  # nothing can be in doubt
             self._check()
             self._remove_all_but(self._contents.values())
             entry = {
@@ -142,6 +144,9 @@ class Batch:
 
     def commit(self):
         """See `IBatch`."""
+        if not self._contents:
+            self.abort()
+            return
         try:
             with self._ours():
                 os.rename(self._in(PREPARED), self._in(COMMITTED))

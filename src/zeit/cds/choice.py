@@ -70,6 +70,20 @@ def _exchanges(kind, what, zcml, names, spool, target):
     return [('', factory(Spool(spool), _target(names[0], **target)))]
 
 
+def watched(*, zcml, names, spool, **target):
+    """Return the exporters to be watched: those that are named, else all of them.
+
+    Arguments, result and errors are those of `exporters`.
+    """
+    if zcml is None or names:
+        return exporters(zcml=zcml, names=names, spool=spool, **target)
+    _only_zcml(spool, target)
+    known = _registered(zcml, IExporter)
+    if not known:
+        raise UsageError(f'{printable(zcml)} has no exporters', hint='Add a cds:exporter.')
+    return [*known.items()]
+
+
 def places(*, zcml, names, spool, remote, **target):
     """Return the chosen `Place`s.
 

@@ -12,6 +12,7 @@ from zeit.cds import errors, options
 from zeit.cds.commands.act import demo, retry, unlock
 from zeit.cds.commands.exchange import export, import_
 from zeit.cds.commands.look import receipt, status
+from zeit.cds.commands.watch import watch
 
 
 _CONTEXT = {'help_option_names': ['-h', '--help'], 'max_content_width': 80}
@@ -60,7 +61,7 @@ def cli(context):
         context.exit(errors.USAGE)
 
 
-for _each in (export, import_, status, receipt, retry, unlock, demo):
+for _each in (export, import_, watch, status, receipt, retry, unlock, demo):
     cli.add_command(_each)
 
 

@@ -115,6 +115,14 @@ class ITargetDirective(INetwork):
         required=False,
         default=Delivery.exists,
     )
+    connections = fields.Number(
+        title='How many connections work at once, if there are files for them',
+        description='1: one file after the other, in strict order.',
+        wanted='a whole number, at least 1',
+        min=1,
+        required=False,
+        default=Delivery.connections,
+    )
 
 
 class IExporterDirective(zope.interface.Interface):

@@ -45,8 +45,8 @@ class Journal(ImportLog):
     """The journal in `directory`; a context manager.
 
     Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
-    (`receipts`) needs no lock.  All methods that write return when the entry is on the disk, and
-    raise `SpoolError` if it does not get there.
+    (`receipts`) needs no lock.  All methods that write return when the entry is on the disk (see
+    `together`), and raise `SpoolError` if it does not get there.
     """
 
     def __init__(self, directory, *, limit=jsonlog.LIMIT):
@@ -78,6 +78,10 @@ class Journal(ImportLog):
 
     def __exit__(self, *exc_info):
         self._log.close()
+
+    def together(self):
+        """Return a context manager: what is written inside is durable on leaving."""
+        return self._log.together()
 
     def _note(self, kind, **fields):
         self._learn(self._log.append(kind, **fields))

@@ -38,6 +38,7 @@ class JSONLog:
         self._limit = limit
         self._descriptor = None
         self._length = 0
+        self._together = False
 
     def __repr__(self):
         return f'<JSONLog {self._path!r}, {self._length} bytes>'
@@ -132,8 +133,22 @@ class JSONLog:
     def _inodes(self):
         return [os.fstat(self._descriptor).st_ino, os.stat(self._directory).st_ino]
 
+    @contextlib.contextmanager
+    def together(self):
+        """What is added inside is durable on leaving: one fsync for all of it."""
+        length, self._together = self._length, True
+        try:
+            yield
+        finally:
+            self._together = False
+            if self._length > length:
+                try:
+                    os.fsync(self._descriptor)
+                except OSError as error:
+                    raise self._unusable(error) from error
+
     def append(self, kind, **fields):
-        """Add an entry, durable on return; return it."""
+        """Add an entry, durable on return, except in `together`; return it."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds')
         entry = {'kind': kind, 'at': now, **fields}
         try:
@@ -148,7 +163,8 @@ class JSONLog:
             written = 0
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
-            os.fsync(self._descriptor)
+            if not self._together:
+                os.fsync(self._descriptor)
         except OSError:
             os.ftruncate(self._descriptor, self._length)
             raise

@@ -98,9 +98,7 @@ PASSWORD = click.option(
     metavar='FILE',
     help=f'The password is its first line.  Default: ${PASSWORD_VARIABLE}, else ~/.netrc.',
 )
-JSON = click.option(
-    '--json', 'as_json', is_flag=True, help='JSON, times in UTC.  Default: text.'
-)
+JSON = click.option('--json', 'as_json', is_flag=True, help='JSON, times in UTC.  Default: text.')
 
 
 class _Duration(click.ParamType):

@@ -122,6 +122,12 @@ DELIVERY = (
         type=click.Choice(['replace', 'park']),
         help='When the server has a file of that name and keeps it.  Default: replace.',
     ),
+    click.option(
+        '--connections',
+        type=click.IntRange(min=1),
+        metavar='N',
+        help='At most so many at once, if there are files for them (1: in order).  Default: 4.',
+    ),
 )
 
 #: What every command needs that connects to a server, and what one needs that delivers.

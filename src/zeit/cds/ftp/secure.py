@@ -104,10 +104,11 @@ class SecureStream(Stream):
             while not self._say_goodbye():
                 self._wait_for_room(until)
             self._finished = True
-            # From here on the socket has no TLS any more.
-            self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
             raise self._lost(error, doing) from error
+        # From here on the socket has no TLS any more; the server may have ended it by itself.
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
 
     def _say_goodbye(self):
         """Send close_notify; return False if there was no room for it."""
@@ -117,6 +118,8 @@ class SecureStream(Stream):
             return False
         except ssl.SSLWantReadError:
             pass  # sent; the server's own is still to come
+        except (ssl.SSLEOFError, ConnectionResetError):
+            pass  # it will not come; what the server has got, its final reply tells
         return True
 
     def _wait_for_room(self, until):

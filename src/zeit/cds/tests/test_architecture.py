@@ -66,10 +66,13 @@ ALLOWED = {
     'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
     'ftp.listings': 'errors ftp.transfers ftp.wire',
+    'pool': '',
+    'crew': 'errors interfaces plan pool text',
     'exposed': 'errors names text',
     'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
-    'session': 'errors interfaces delivery holder names plan text '
+    'deliveries': 'errors crew delivery exposed plan',
+    'session': 'errors interfaces deliveries delivery holder names plan text '
     'ftp.deadline ftp.listings ftp.passive',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
@@ -80,7 +83,7 @@ ALLOWED = {
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record statistics text',
-    'outbox': 'errors interfaces wake',
+    'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
     'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
@@ -109,6 +112,9 @@ EDGE = {
         'demo',
         'receipts',
         'unlock',
+        'watch',
+        'arriving',
+        'sdnotify',
     ),
 }
 

@@ -17,6 +17,7 @@ import zeit.cds
 from zeit.cds import interfaces
 from zeit.cds.bar import Bar
 from zeit.cds.configured import ConfiguredExporter, ConfiguredImporter
+from zeit.cds.crew import Handed
 from zeit.cds.delivery import NoLedger
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.settings import Settings
@@ -114,6 +115,7 @@ class ConformanceTests(unittest.TestCase):
             self.incoming(spool),
             Ledger(spool.journal, url='memory:'),
             NoLedger(),
+            Handed(NoLedger()),
             ConfiguredExporter(spool='s', target='t', options=Options()),
             ConfiguredImporter(spool='s', target='t', options=ImportOptions()),
             AppSetup(),

@@ -333,6 +333,18 @@ class never:  # noqa: N801 used as a function
         raise AssertionError('asked')
 
 
+class NothingTests(OutboxTests):
+    def test_nothing_is_never_in_doubt(self):
+        with self.assertRaises(errors.NameRefused):
+            self.outbox.put('/', b'<a/>')
+        with self.spool.batch() as batch:
+            batch.prepare()
+        self.assertEqual([], self.spool.status().in_doubt)
+        self.run_once()
+        self.manager.commit()
+        self.assertEqual([], self.left())
+
+
 class ForkTests(OutboxTests):
     def test_a_forked_process_has_no_part_in_it(self):
         self.outbox.put('a.xml', b'<a/>')

@@ -35,7 +35,7 @@ class Transfers(OverTLS):
 
     def setUp(self):
         super().setUp()
-        self.session = self.tls_target().open()
+        self.session = self.tls_target(connections=1).open()
         self.addCleanup(self.session.close)
 
     @property
