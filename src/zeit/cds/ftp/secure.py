@@ -100,6 +100,8 @@ class SecureStream(Stream):
             self._sock.settimeout(0)
             with contextlib.suppress(BlockingIOError):
                 self._read(RECORD)  # what has come are tickets, the newest of which is of use later
+            if self.truncated:
+                raise ssl.SSLEOFError  # there is nobody to say goodbye to
             self._session = self._sock.session
             while not self._say_goodbye():
                 self._wait_for_room(until)
@@ -139,7 +141,7 @@ class SecureStream(Stream):
         try:
             if self._finished:
                 self._drain()
-            elif self._sock.fileno() >= 0:
+            elif self._sock.fileno() >= 0 and not self.truncated:
                 self._session = self._sock.session
                 self._sock.settimeout(0)
                 self._say_goodbye()

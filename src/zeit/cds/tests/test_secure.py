@@ -186,6 +186,33 @@ class BothVersions:
             self.assertEqual(truncated, stream.truncated)
             stream.close()
 
+    def test_nobody_to_say_goodbye_to(self):
+        closed = threading.Event()
+
+        def hang_up(sock):
+            socket.socket(fileno=sock.detach()).close()
+            closed.set()
+
+        stream = self.secure(self.serve(hang_up))
+        self.assertTrue(closed.wait(TIMEOUT))
+        with self.assertNoLogs('zeit.cds.ftp.secure', 'DEBUG'):
+            with self.assertRaisesRegex(ConnectionLost, 'ending: the server closed the connect'):
+                stream.finish(doing='ending')
+            stream.close()
+
+    def test_what_is_not_encrypted(self):
+        def clear(sock):
+            with socket.socket(fileno=sock.detach()) as plain:
+                plain.sendall(b'500 OOPS: child died\r\n')
+                plain.settimeout(TIMEOUT)
+                with contextlib.suppress(ConnectionResetError):
+                    plain.recv(1)
+
+        stream = self.secure(self.serve(clear))
+        with self.assertRaisesRegex(ConnectionLost, 'reading: what came is not encrypted'):
+            stream.receive(doing='reading')
+        stream.abort()
+
     def test_a_reset_in_the_middle_is_seen(self):
         def read(sock):
             sock.sendall(b'x')
