@@ -126,10 +126,15 @@ class TransferConnection(PassiveConnection):
         """Raise what the server says in place of the loss of `data`, if it says something."""
         try:
             yield
-        except ConnectionLost:
+        except ConnectionLost as lost:
             data.abort()
-            start.wait()
-            self._final()
+            try:
+                start.wait()
+                self._final()
+            except ConnectionLost:
+                if self._channel.waiting:
+                    raise lost from None  # it says nothing
+                raise
             raise
 
     def _last_word(self, sent):

@@ -50,13 +50,16 @@ class Scenario:
 
     layer = layers.QUIET
     hook = None  # of the server
+    arguments = {}  # further ones of the server
 
     def setUp(self):
         self.prepare()
 
     def prepare(self):
         """Start anew: an empty spool, an empty server without faults."""
-        self.server = self.enterContext(FaultServer(directories=['/cds'], hook=self.hook))
+        self.server = self.enterContext(
+            FaultServer(directories=['/cds'], hook=self.hook, **self.arguments)
+        )
         self.fault = self.server.fault
         self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.spool = Spool(self.path)

@@ -86,12 +86,12 @@ class ImportKillTests(KillTests):
         self.assertIn('No new files to import.', log)
         self.assertEqual(sorted(self.offered), sorted(self.here()), log)
 
-    def taken(self):
+    def then_taken(self):
         """zeit.cms has taken what was in `new/` before the next run."""
         take(self.spool.path, *self.section('new'))
         self.converge()
 
-    def replaced(self):
+    def then_replaced(self):
         """A partner who minds no lock has put newer files there: they are imported as well."""
         older, arrived = self.offered, self.here()
         self.offered = []
@@ -120,7 +120,7 @@ class CommandTests(ImportKillTests, unittest.TestCase):
         self.commands('lost', after=self.converge)
 
     def test_killed_after_a_command_was_executed(self):
-        self.commands('executed', after=self.taken)
+        self.commands('executed', after=self.then_taken)
 
 
 class StepTests(ImportKillTests, unittest.TestCase):
@@ -130,7 +130,7 @@ class StepTests(ImportKillTests, unittest.TestCase):
         self.steps('before', after=self.converge)
 
     def test_killed_after_a_local_step(self):
-        self.steps('after', after=self.taken)
+        self.steps('after', after=self.then_taken)
 
 
 class AllTests(ImportKillTests):
@@ -142,24 +142,24 @@ class AllTests(ImportKillTests):
         self.commands('lost', 'late', 'executed', after=self.converge)
 
     def test_killed_at_a_command_then_the_files_are_taken(self):
-        self.commands('lost', 'late', 'executed', after=self.taken)
+        self.commands('lost', 'late', 'executed', after=self.then_taken)
 
     def test_killed_at_a_command_then_the_files_are_replaced(self):
-        self.commands('lost', 'late', 'executed', after=self.replaced)
+        self.commands('lost', 'late', 'executed', after=self.then_replaced)
 
     def test_killed_at_a_local_step_then_the_files_are_taken(self):
-        self.steps('before', 'after', after=self.taken)
+        self.steps('before', 'after', after=self.then_taken)
 
     def test_killed_at_a_local_step_then_the_files_are_replaced(self):
-        self.steps('before', 'after', after=self.replaced)
+        self.steps('before', 'after', after=self.then_replaced)
 
     def test_killed_in_the_middle_of_a_write(self):
-        for after in (self.converge, self.taken, self.replaced):
+        for after in (self.converge, self.then_taken, self.then_replaced):
             self.everywhere(self.kill_itself([(os, 'write')], moment='half'), after=after)
 
     def test_killed_in_the_middle_of_what_it_sends(self):
         for moment in ('before', 'half', 'after'):
-            for after in (self.converge, self.taken):
+            for after in (self.converge, self.then_taken):
                 self.everywhere(self.kill_itself(WIRE, moment=moment), after=after)
 
     def test_killed_twice(self):
