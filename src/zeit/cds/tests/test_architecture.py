@@ -81,7 +81,8 @@ ALLOWED = {
     'fetching': 'errors text',
     'clearance': 'arrivals errors text',
     # one run
-    'record': 'errors report text',
+    'tracing': 'text',
+    'record': 'errors report text tracing',
     'exchange': 'errors leftovers lock record statistics text',
     'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces text',
