@@ -93,9 +93,26 @@ class SecureStream(Stream):
             return b''
 
     def _lost(self, error, doing):
+        if isinstance(error, BrokenPipeError | ConnectionResetError | ssl.SSLEOFError):
+            error = self._alert() or error
         if isinstance(error, ssl.SSLError):
             return tls.lost(error, doing=doing)
         return super()._lost(error, doing)
+
+    def _alert(self):
+        """Return what the server said (an `ssl.SSLError`) before it hung up, if it did.
+
+        In TLS 1.3 that it does not like us comes only after the handshake.
+        """
+        try:
+            self._sock.settimeout(0)
+            self._sock.recv(RECORD)
+        except ssl.SSLError as error:
+            if not isinstance(error, ssl.SSLEOFError | ssl.SSLWantReadError):
+                return error
+        except OSError as error:
+            log.debug('It has said nothing: %s', error)
+        return None
 
     def finish(self, *, doing):
         """See `Stream`: close_notify (RFC 8446 section 6.1), then the end of the TCP stream.
