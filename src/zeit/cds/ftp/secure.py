@@ -93,25 +93,24 @@ class SecureStream(Stream):
             return b''
 
     def _lost(self, error, doing):
-        if isinstance(error, BrokenPipeError | ConnectionResetError | ssl.SSLEOFError):
-            error = self._alert() or error
+        if not isinstance(error, TimeoutError):
+            error = self._last_words() or error
         if isinstance(error, ssl.SSLError):
             return tls.lost(error, doing=doing)
         return super()._lost(error, doing)
 
-    def _alert(self):
-        """Return what the server said (an `ssl.SSLError`) before it hung up, if it did.
+    def _last_words(self):
+        """Return the alert that came before the connection broke, an `ssl.SSLError`, or None.
 
-        In TLS 1.3 that it does not like us comes only after the handshake.
+        In TLS 1.3 a server refuses our certificate only when we have begun to speak.
         """
         try:
             self._sock.settimeout(0)
             self._sock.recv(RECORD)
         except ssl.SSLError as error:
-            if not isinstance(error, ssl.SSLEOFError | ssl.SSLWantReadError):
-                return error
-        except OSError as error:
-            log.debug('It has said nothing: %s', error)
+            return error if 'ALERT' in (getattr(error, 'reason', None) or '') else None
+        except (OSError, ValueError):
+            pass
         return None
 
     def finish(self, *, doing):
@@ -124,6 +123,8 @@ class SecureStream(Stream):
             self._sock.settimeout(0)
             with contextlib.suppress(BlockingIOError):
                 self._read(RECORD)  # what has come are tickets, the newest of which is of use later
+            if self.truncated:
+                raise ssl.SSLEOFError  # there is nobody to say goodbye to
             while not self._say_goodbye():
                 self._wait_for_room(until)
             self._finished = True
@@ -167,7 +168,7 @@ class SecureStream(Stream):
         try:
             if self._finished:
                 self._drain()
-            elif self._sock.fileno() >= 0:
+            elif self._sock.fileno() >= 0 and not self.truncated:
                 self._sock.settimeout(0)
                 self._say_goodbye()
         except (OSError, ValueError, DeadlinePassed) as error:
