@@ -210,7 +210,7 @@ class FTPSession:
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
 
         `ask` is the method of the connection: 'size', 'size_before_rename' when the file is going
-        to be renamed, 'size_before_transfer' when another transfer follows.
+        to be renamed, 'size_before_transfer' when another transfer follows, 'size_before_both'.
         """
         try:
             size = self._ask(ask, name)
