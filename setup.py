@@ -63,6 +63,7 @@ setup(
             'pyftpdlib >= 2',
             'PyOpenSSL',
             'redis',
+            'transaction',
             'trustme',
             'zope.security',
             'zope.testrunner',

@@ -57,7 +57,7 @@ class RunLock:
             os.close(descriptor)
             raise
         self._descriptor = descriptor
-        _held().add(self)
+        forget_in_children(self)
         return self
 
     def __exit__(self, *exc_info):
@@ -95,9 +95,14 @@ class RunLock:
         return f'process {pid} on {text.printable(host)}, since {since}'
 
 
+def forget_in_children(held):
+    """Call `held.forget()` in every child process that is forked while `held` exists."""
+    _held().add(held)
+
+
 @functools.cache
 def _held():
-    """Return the set of locks that a forked child must forget.
+    """Return the set of what a forked child must forget: it is locked in its parent.
 
     The child is told by a function that is registered once, with the first lock of a process.
     """

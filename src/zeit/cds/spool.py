@@ -7,7 +7,6 @@ rename, and after each rename the directories are synchronised, so that it survi
 """
 
 import contextlib
-import dataclasses
 import errno
 import io
 import os
@@ -16,19 +15,22 @@ import pathlib
 import gocept.filestore.filestore
 import zope.interface
 
-from zeit.cds import entries, files, incoming, names
+from zeit.cds import entries, files, incoming, indoubt, names
+from zeit.cds.batch import Batch
 from zeit.cds.errors import SpoolError
 from zeit.cds.filing import FILING, Filing
-from zeit.cds.interfaces import ISpool, ISpoolStatus
+from zeit.cds.interfaces import ISpool
 from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
+from zeit.cds.spoolstatus import SpoolStatus
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
 from zeit.cds.wake import announce
 
 
 PRIVATE = '.cds'
+OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -37,21 +39,6 @@ _RIGHTS = (
     'Check owner and mode. The exporter needs rwx on tmp, new, cur and .cds; if it is another user '
     'than the one who publishes, let them share a group: chgrp, then chmod 2770.'
 )
-
-
-@zope.interface.implementer(ISpoolStatus)
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolStatus:
-    """See `ISpoolStatus`."""
-
-    path: pathlib.Path
-    waiting: list
-    ignored: list
-    delivered: int
-    last_delivered: tuple | None
-    parked: list
-    unpublished: list
-    active: str
 
 
 @zope.interface.implementer(ISpool)
@@ -85,6 +72,9 @@ class Spool:
                 self.journal = stack.enter_context(Journal(self._in(PRIVATE)))
                 stack.callback(self._forget_journal)
                 self._filing.put_back(digests=self.journal.digests, park=self._park)
+                indoubt.settle(
+                    self, self._in(OUTBOX), new=self._in('new'), superseded=self._superseded
+                )
             yield self
 
     def _forget_journal(self):
@@ -132,6 +122,9 @@ class Spool:
                 )
         # A read-only or full file system shows only when something is written.
         os.unlink(files.draft(self._in('cur'), io.BytesIO(b'probe'), name='.probe'))
+
+    def _superseded(self, path, name):
+        self._park(path, name, 'Replaced by a newer version after its transaction was killed.')
 
     # What waits
 
@@ -222,6 +215,14 @@ class Spool:
             files.sync_directories(self._in('new'), self._in('tmp'))
         announce(self, name=name)
 
+    def batch(self):
+        """See `ISpool`."""
+        with self._translated():
+            self._make_directories(*self._sections)
+            return Batch.begin(
+                self._in(OUTBOX), like=self.path, new=self._in('new'), translated=self._translated
+            )
+
     # Looking only
 
     def status(self):
@@ -240,5 +241,6 @@ class Spool:
                 last_delivered=newest,
                 parked=self._parking.content(),
                 unpublished=self.unpublished.content(),
+                in_doubt=indoubt.left(self._in(OUTBOX)),
                 active=RunLock(self._in(PRIVATE, 'lock'), like=self.path).holder(),
             )

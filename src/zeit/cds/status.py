@@ -116,6 +116,15 @@ def _spool(found, now):
             since, times = age(now - each.since), plural(each.attempts, 'time')
             yield _line('', f'{printable(each.unique_id)} for {since}, {times}:')
             yield _line('', f'  {printable(each.reason, limit=500)}')
+    if found.in_doubt:
+        number = plural(len(found.in_doubt), 'transaction')
+        yield _line('in doubt', f'{number} whose process has died, decided by the next run:')
+        for each in found.in_doubt:
+            about = ', '.join(filter(None, (each.description, each.user)))
+            known = 'committed' if each.committed else 'voted'
+            text = f'{known} {age(now - each.since)} ago{about and ": "}{printable(about)}'
+            yield _line('', text)
+            yield from (_line('', f'  {printable(name)}') for name in each.names)
     if found.ignored:
         yield _line('ignored', f'{len(found.ignored)} in new, never sent:')
         yield from (_line('', f'{printable(name)} {reason}') for name, reason in found.ignored)
@@ -194,6 +203,16 @@ def _spool_object(found, now):
                 'since': _utc(each.since),
             }
             for each in found.unpublished
+        ],
+        'in_doubt': [
+            {
+                'names': list(each.names),
+                'description': each.description,
+                'user': each.user,
+                'since': _utc(each.since),
+                'committed': each.committed,
+            }
+            for each in found.in_doubt
         ],
         'ignored': [{'name': name, 'reason': reason} for name, reason in found.ignored],
         'active': found.active or None,

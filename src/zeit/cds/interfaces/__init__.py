@@ -33,12 +33,16 @@ thing.  Errors are those of `zeit.cds.errors`.
 """
 
 from zeit.cds.interfaces.application import (
+    IBatch,
     IContentFinder,
     IDeliverable,
     IFailure,
     IFilePut,
+    IInDoubt,
+    IOutbox,
     IProductConfiguration,
     IPublisher,
+    ITransactionOutcome,
     IUnpublished,
 )
 from zeit.cds.interfaces.exchange import (
@@ -97,4 +101,8 @@ __all__ = [
     'IUnpublished',
     'IFailure',
     'IFilePut',
+    'IOutbox',
+    'IBatch',
+    'IInDoubt',
+    'ITransactionOutcome',
 ]

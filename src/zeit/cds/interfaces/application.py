@@ -85,3 +85,69 @@ class IFilePut(Interface):
 
     spool = Attribute('The `ISpool`')
     name = Attribute('The name of the file')
+
+
+class IOutbox(Interface):
+    """A spool in transactions; adapts `ISpool` where the package transaction is installed."""
+
+    def put(name, data):
+        """Put a file into `new/` when the current transaction is committed, see `ISpool.put`.
+
+        After an abort there is nothing of it; savepoints can be used.  Raises `NameRefused`, and
+        `SpoolError`, also in the vote; nothing later.
+        """
+
+
+class IBatch(Interface):
+    """Files that come into a spool together or not at all, even if the process is killed.
+
+    Its methods raise `SpoolError`; after `commit` or `abort` it is of no further use.
+    """
+
+    names = Attribute('The names of the files')
+
+    def put(name, data):
+        """Add a file, replacing one of the same name; see `ISpool.put`."""
+
+    def mark():
+        """Return a mark to come back to."""
+
+    def rollback(mark):
+        """Forget what was put since the mark was set."""
+
+    def prepare(*, description='', user='', asks=False):
+        """Make everything durable: from here on the files are in doubt if this process dies.
+
+        `description` and `user` say whose transaction it is.  With `asks` a run leaves them alone
+        as long as it cannot ask an `ITransactionOutcome`.
+        """
+
+    def commit():
+        """Move the files into `new/`; what was prepared gets there, if need be by the next run."""
+
+    def abort():
+        """Remove them; does nothing after `commit`."""
+
+
+class IInDoubt(Interface):
+    """Files of a process that died between the vote and the end of its transaction."""
+
+    names = Attribute('The names of the files')
+    description = Attribute("The transaction's note")
+    user = Attribute("The transaction's user")
+    since = Attribute('When it voted: seconds since the epoch (float)')
+    asks = Attribute('Whether the application wanted to be asked (bool)')
+    committed = Attribute('True if it is known to be committed: the next run files them')
+
+
+class ITransactionOutcome(Interface):
+    """The application's word on its transactions: an adapter of `ISpool`, for whoever has one.
+
+    Without one, files in doubt are delivered.
+    """
+
+    def committed(doubt):
+        """Return whether the transaction of this `IInDoubt` was committed, None for not known yet.
+
+        It is asked by each run until it knows.
+        """

@@ -61,6 +61,9 @@ class ISpool(Interface):
         `NameRefused`.
         """
 
+    def batch():
+        """Return an `IBatch`: files that are put together or not at all.  Raises `SpoolError`."""
+
     def receive(name, *, temporary):
         """Return the `IIncoming` for a file that will be `name`, now `temporary` in `tmp/`.
 
@@ -138,4 +141,5 @@ class ISpoolStatus(Interface):
     last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
     parked = Attribute('(name, reason) of each file in `parked/`')
     unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
+    in_doubt = Attribute('Files of transactions whose end is not known: a list of `IInDoubt`')
     active = Attribute('Which run is active, in words; empty if none is')

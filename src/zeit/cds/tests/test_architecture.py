@@ -41,9 +41,12 @@ ALLOWED = {
     'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
+    'spoolstatus': 'interfaces',
+    'batch': 'errors interfaces files names runlock',
+    'indoubt': 'interfaces batch text',
     'filing': 'entries files',
-    'spool': 'errors interfaces entries files filing incoming journal names parking runlock text '
-    'unpublished wake',
+    'spool': 'errors interfaces batch entries files filing incoming indoubt journal names parking '
+    'runlock spoolstatus text unpublished wake',
     'ledger': 'interfaces',
     'arrivals': 'files',
     # the other side
@@ -72,6 +75,7 @@ ALLOWED = {
     # one run
     'record': 'errors report text',
     'exchange': 'errors leftovers lock record text',
+    'outbox': 'errors interfaces wake',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
     'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
