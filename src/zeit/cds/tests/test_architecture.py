@@ -95,6 +95,7 @@ EDGE = {
         'choice',
         'console',
         'options',
+        'output',
         'options_target',
         'signals',
         'status',
