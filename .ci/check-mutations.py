@@ -54,8 +54,11 @@ THOROUGH = (
     'test_jsonlog',
     'test_kill.*',
     'test_ledger',
+    'test_outbox.*',
     'test_lock.*',
     'test_parking',
+    'test_product',
+    'test_publish',
     'test_receipts',
     'test_runlock',
     'test_scenarios.*',
@@ -65,6 +68,7 @@ ORIGINAL = 'test_original.test_passes_unmodified'
 
 #: Tables of mutations, by file.
 TABLES = {
+    'mutations_application.py': 'APPLICATION',
     'mutations_contract.py': 'CONTRACT',
     'mutations_delivery.py': 'DELIVERIES',
     'mutations_edge.py': 'EDGE',

@@ -18,9 +18,9 @@ ZEIT_CDS = HERE.parent / 'bin' / 'zeit-cds'
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a client is to do: all files of `source` go to the server's `/`.
+    """What a client is to do: all files of `files` go to the server's `/`, or the other way round.
 
-    For zeit.cds `source` is the directory `new` of a spool.  `work` is an empty directory that the
+    For zeit.cds `files` is the directory `new` of a spool.  `work` is an empty directory that the
     client may use, `certificate` the file of the server's authority, None without TLS.
     """
 
@@ -28,7 +28,7 @@ class Job:
     port: int
     user: str
     password: str
-    source: pathlib.Path
+    files: pathlib.Path
     work: pathlib.Path
     connections: int = 1
     certificate: pathlib.Path | None = None
@@ -66,9 +66,10 @@ class Client:
 
 
 class ZeitCDS(Client):
-    """This package: the command of a person, with the given options of `export`."""
+    """This package: the command of a person, with the given options."""
 
     parallel = secure = ours = True
+    verb = 'export'
 
     def __init__(self, name, *options):
         self.name = name
@@ -80,31 +81,38 @@ class ZeitCDS(Client):
 
     def takes(self, job):
         """See `Client`."""
-        options = _options()
+        options = _options(self.verb)
         return ('--connections' in options or job.connections == 1) and (
             '--tls' in options or job.certificate is None
         )
 
     def command(self, job):
         """See `Client`."""
-        options = [*self._options, '--deadline=0', f'--spool={job.source.parent}']
-        if '--connections' in _options():
+        options = [*self._options, '--deadline=0', f'--spool={job.files.parent}']
+        if '--connections' in _options(self.verb):
             options.append(f'--connections={job.connections}')
         if job.max_files:
             options.append(f'--max-files={job.max_files}')
         if job.certificate:
             options += ['--tls=explicit', f'--ca-file={job.certificate}']
-        return [ZEIT_CDS, 'export', *options, f'ftp://{job.user}@{job.host}:{job.port}/']
+        return [ZEIT_CDS, self.verb, *options, f'ftp://{job.user}@{job.host}:{job.port}/']
 
     def environment(self, job):
         """See `Client`."""
         return {**super().environment(job), 'ZEIT_CDS_PASSWORD': job.password}
 
 
+class ZeitCDSImport(ZeitCDS):
+    """The other direction; each file is deleted on the server as well."""
+
+    verb = 'import'
+
+
 class Lftp(Client):
     """lftp's `mirror -R`, as it comes; `settings` are words of its `set`."""
 
     parallel = secure = True
+    fetches = False
 
     def __init__(self, name, *settings):
         self.name = name
@@ -128,13 +136,20 @@ class Lftp(Client):
                 'ftp:ssl-protect-data yes',
                 f'ssl:ca-file {job.certificate}',
             ]
+        way = f'/ {job.files}' if self.fetches else f'-R {job.files} /'
         script = job.work / 'lftp.script'
         script.write_text(
             ''.join(f'set {setting}\n' for setting in settings)
             + f'open -u {job.user},{job.password} -p {job.port} {job.host}\n'
-            + f'mirror -R --parallel={job.connections} {job.source} /\n'
+            + f'mirror {way} --parallel={job.connections}\n'
         )
         return ['lftp', '-f', script]
+
+
+class LftpFetch(Lftp):
+    """lftp's `mirror`: it fetches, and leaves on the server what is there."""
+
+    fetches = True
 
 
 class Rclone(Client):
@@ -154,7 +169,7 @@ class Rclone(Client):
             'copy',
             '--config=',
             f'--transfers={job.connections}',
-            job.source,
+            job.files,
             ':ftp:/',
         ]
 
@@ -182,7 +197,7 @@ class NcFTPPut(Client):
         """See `Client`."""
         login = job.work / 'ncftpput.login'
         login.write_text(f'host {job.host}\nuser {job.user}\npass {job.password}\n')
-        words = ['-f', login, '-P', str(job.port), '-V', '-R', '/', f'{job.source}/']
+        words = ['-f', login, '-P', str(job.port), '-V', '-R', '/', f'{job.files}/']
         return ['ncftpput', *words]
 
 
@@ -201,8 +216,8 @@ class Curl(Client):
         lines = [f'user = "{job.user}:{job.password}"', 'globoff', 'silent', 'show-error']
         if job.connections > 1:
             lines += ['parallel', 'parallel-immediate', f'parallel-max = {job.connections}']
-        for name in sorted(os.listdir(job.source)):
-            lines.append(f'upload-file = "{job.source}/{name}"')
+        for name in sorted(os.listdir(job.files)):
+            lines.append(f'upload-file = "{job.files}/{name}"')
             lines.append(f'url = "ftp://{job.host}:{job.port}/{name}"')
         config = job.work / 'curl.config'
         config.write_text('\n'.join(lines) + '\n')
@@ -222,7 +237,7 @@ class Ftplib(Client):
         """See `Client`."""
         return [
             sys.executable, '-I', '-S', HERE / 'ftplib_loop.py', job.host, str(job.port), job.user,
-            job.source,
+            job.files,
         ]  # fmt: skip
 
     def environment(self, job):
@@ -236,7 +251,9 @@ CLIENTS = {
     for client in (
         ZeitCDS('zeit.cds'),
         ZeitCDS('zeit.cds, temporary="no"', '--no-temporary'),
+        ZeitCDSImport('zeit.cds import'),
         Lftp('lftp'),
+        LftpFetch('lftp mirror'),
         Lftp('lftp, temporary files', 'xfer:use-temp-file yes'),
         Rclone(),
         NcFTPPut(),
@@ -247,11 +264,9 @@ CLIENTS = {
 
 
 @functools.cache
-def _options():
-    """Return the options that this checkout's `zeit-cds export` has."""
-    done = subprocess.run(
-        [ZEIT_CDS, 'export', '--help'], capture_output=True, text=True, timeout=60
-    )
+def _options(verb):
+    """Return the options that this checkout's `zeit-cds` has for a sub-command."""
+    done = subprocess.run([ZEIT_CDS, verb, '--help'], capture_output=True, text=True, timeout=60)
     return frozenset(re.findall(r'--[a-z-]+', done.stdout))
 
 

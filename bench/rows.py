@@ -32,7 +32,7 @@ class Row:
     `group` are rows that belong together, in a table or a curve; `x` is a point on the curve.
     `rtt` in seconds, `size` in bytes; `disk`: spool and journal are on a disk, not in memory, and
     the fsyncs are counted; `traced`: round trips are counted as well; `max_files`: only so many are
-    sent.
+    sent; `fetch`: the other direction.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Row:
     traced: bool = False
     rounds: int = 3
     max_files: int | None = None
+    fetch: bool = False
     clients: tuple = OURS + PEERS
     servers: tuple = SERVERS
     goals: tuple = ()
@@ -133,6 +134,10 @@ ROWS = (
         name='tls-8', group='tls', files=500, connections=8, rtt=RTT, tls=True, rounds=3,
         clients=(*OURS, 'lftp'), goals=(Goal(ours=SAFE, peer='lftp', ratio=1.2),),
     ),
+    Row(
+        name='import-4', group='import', files=500, connections=4, rtt=RTT, fetch=True,
+        clients=('zeit.cds import', 'lftp mirror'),
+    ),
     Row(name='1GiB', group='memory', files=1, size=1024 * MIB, rounds=1, clients=(SAFE, 'lftp')),
     Row(
         name='waiting', group='memory', files=100_000, size=100, max_files=1, traced=True, rounds=1,
@@ -160,8 +165,10 @@ QUICK = tuple(
     for row in ROWS
     for changes in [
         {
-            'trips': {'files': 30, 'clients': (*OURS, 'lftp')},
-            'delay-4': {'files': 40},
+            'trips': {'files': 24, 'clients': (*OURS, 'lftp'), 'servers': ('vsftpd',)},
+            'delay-4': {'files': 20},
+            'import-4': {'files': 20, 'connections': 1},
+            'tls-8': {'files': 20},
             'small-4': {'files': 200},
             'large-4': {'size': 16 * MIB},
             'disk': {'files': 50, 'servers': ('vsftpd',)},

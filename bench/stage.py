@@ -9,7 +9,7 @@ import tempfile
 
 from bench import measure
 from bench.clients import Job
-from bench.network import network
+from bench.network import RELAY, network, relayed
 from bench.trace import Trace
 from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.servers import PureFTPDServer, VsftpdServer
@@ -62,11 +62,16 @@ def fill(directory, number, *, size):
 
 
 class Stage:
-    """One server with an empty directory, and files to be sent there.  Made by `stage`."""
+    """One server with an empty directory, and files to be sent there.  Made by `stage`.
 
-    def __init__(self, server, *, line, spools, number, size, certificate):
+    With `fetch` the files are on the server, and are to be fetched.
+    """
+
+    def __init__(self, server, *, port, line, spools, number, size, certificate, fetch):
         self.server = server
+        self.port = port
         self.line = line
+        self._fetch = fetch
         self._certificate = certificate
         self._spools = spools
         self._number = number
@@ -74,19 +79,20 @@ class Stage:
 
     @contextlib.contextmanager
     def _job(self, connections, max_files):
-        """Yield a `Job` on a fresh spool and a server without files."""
+        """Yield a `Job` on a fresh spool and a fresh server: one has the files, the other none."""
         with tempfile.TemporaryDirectory(prefix='run-', dir=self._spools) as name:
             run = pathlib.Path(name)
             for section in ('tmp', 'new', 'cur', 'work'):
                 (run / section).mkdir()
+            begin = pathlib.Path(self.server.root) if self._fetch else run / 'new'
             for path in os.scandir(self._spools / 'files'):
-                os.link(path, run / 'new' / path.name)
+                os.link(path, begin / path.name)
             yield Job(
                 host=self.server.host,
-                port=self.server.port,
+                port=self.port,
                 user=self.server.user,
                 password=self.server.password,
-                source=run / 'new',
+                files=run / 'new',
                 work=run / 'work',
                 connections=connections,
                 certificate=self._certificate,
@@ -94,11 +100,11 @@ class Stage:
             )
         self.server.clear()
 
-    def _check(self, client, number):
-        """Raise `measure.Failed` unless the server has so many whole files."""
+    def _check(self, client, job, number):
+        """Raise `measure.Failed` unless so many whole files have arrived."""
         found = [
             os.path.getsize(os.path.join(path, name))
-            for path, _, names in os.walk(self.server.root)
+            for path, _, names in os.walk(job.files if self._fetch else self.server.root)
             for name in names
         ]
         if found != [self._size] * number:
@@ -109,7 +115,7 @@ class Stage:
         """Let `client` send all files; return the `measure.Run`.  Raises `measure.Failed`."""
         with self._job(connections, max_files) as job:
             found = measure.run(client, job, namespace=self.line.client)
-            self._check(client, max_files or self._number)
+            self._check(client, job, max_files or self._number)
             return found
 
     def takes(self, client, *, connections):
@@ -130,34 +136,41 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(kind, *, number, size, rtt=0, tls=False, spools=None):
+def stage(kind, *, number, size, rtt=0, tls=False, spools=None, fetch=False, private=True):
     """Yield the `Stage` with a server of this kind and `number` files of `size` bytes.
 
     `rtt` in seconds; `tls`: the server speaks TLS; `spools`: where the spools are, by default in
-    memory.  Raises `NoNetwork`, and `ServerUnavailable` or `ServerError` of `zeit.cds.testing`.
+    memory; `fetch`: the files are on the server; `private`: in a network of its own if possible.
+    Raises `ServerUnavailable` or `ServerError` of `zeit.cds.testing`.
     """
     with contextlib.ExitStack() as stack:
         work = stack.enter_context(folder())
         spools = work if spools is None else stack.enter_context(folder(spools))
         root = work / 'root'
         root.mkdir()
-        line = stack.enter_context(network(rtt))
-        for namespace in {line.client, line.server}:
-            namespace.run(_configure)
+        line = stack.enter_context(network(rtt, private=private))
+        if line.kind != RELAY:
+            for namespace in {line.client, line.server}:
+                namespace.run(_configure)
         certificates = stack.enter_context(Certificates(hosts=[line.host])) if tls else None
-        server = SERVERS[kind](root=root, tls=tls and TLS(certificate=certificates.server))
+        server = SERVERS[kind](root=root, tls=TLS(certificate=certificates.server) if tls else None)
         server.host = line.host
         # The daemon is started from inside, and so lives there.
         stack.callback(line.server.run, server.stop)
         line.server.run(server.start)
+        port = server.port
+        if rtt and line.kind == RELAY:
+            port = stack.enter_context(relayed(port, rtt))
         fill(spools / 'files', number, size=size)
         yield Stage(
             server,
+            port=port,
             line=line,
             spools=spools,
             number=number,
             size=size,
-            certificate=certificates and certificates.ca_file,
+            fetch=fetch,
+            certificate=certificates.ca_file if tls else None,
         )
 
 

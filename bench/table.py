@@ -86,7 +86,7 @@ class _Ratio:
     def wanted(self, row, server, results):
         """Tell whether there is anything to compare."""
         clients = {r.client for r in figures.select(results, row.name, server)}
-        return self._ours in clients and len(clients) > 1
+        return self._ours in clients and bool(clients - set(OURS)) and not row.traced
 
     def cell(self, row, server, results, client):
         """Return the text for one client."""
@@ -105,6 +105,7 @@ def _columns(row):
         _Column('seconds', 'seconds', '.2f'),
         _Ratio(SAFE, '/ zeit.cds'),
         _Ratio(DIRECT, '/ temporary="no"'),
+        _Ratio('zeit.cds import', '/ zeit.cds import'),
         _Column('CPU s', 'cpu', '.2f'),
         _Column('peak MiB', 'peak', '.1f', factor=1 / MIB, width=10),
         _Column('trips', 'round_trips', '.1f', width=7),

@@ -142,12 +142,14 @@ class Steady:
 def steady(packets, *, port, rtt, first, last):
     """Return the `Steady` of the files `first` to `last`, counted from 0.
 
-    `port` is that of the control connections.  A file begins with its STOR; over TLS, where nobody
-    sees that, with its data connection, and a command is a packet.  Raises ValueError if there are
-    not so many files.
+    `port` is that of the control connections.  A file begins with its STOR or RETR; over TLS, where
+    nobody sees that, with its data connection, and a command is a packet.  Raises ValueError if
+    there are not so many files.
     """
     sent = depths(packets, rtt=rtt)
-    starts = [i for i, (packet, _) in enumerate(sent) if packet.data.startswith(b'STOR ')]
+    starts = [
+        i for i, (packet, _) in enumerate(sent) if packet.data.startswith((b'STOR ', b'RETR '))
+    ]
     if not starts:
         starts = [i for i, (p, _) in enumerate(sent) if p.flags & _SYN and p.server_port != port]
     if len(starts) <= last:

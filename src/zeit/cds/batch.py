@@ -121,6 +121,8 @@ class Batch:
     def prepare(self, *, description='', user='', asks=False):
         """See `IBatch`."""
         with self._ours():
+            if not self._contents:
+                return  # nothing can be in doubt
             self._check()
             self._remove_all_but(self._contents.values())
             entry = {
@@ -142,6 +144,9 @@ class Batch:
 
     def commit(self):
         """See `IBatch`."""
+        if not self._contents:
+            self.abort()
+            return
         try:
             with self._ours():
                 os.rename(self._in(PREPARED), self._in(COMMITTED))
@@ -171,7 +176,8 @@ class Batch:
     def abort(self):
         """See `IBatch`."""
         try:
-            if self._descriptor is not None and not os.path.exists(self._in(COMMITTED)):
+            # `commit` has let go of it, however it ended: what is left is for the next run.
+            if self._descriptor is not None:
                 with self._translated():
                     with contextlib.suppress(FileNotFoundError):
                         # First of all: without it nobody is in doubt.
@@ -188,7 +194,7 @@ class Batch:
         os.rmdir(self._path)
 
     def _remove_all_but(self, kept):
-        for name in set(os.listdir(self._path)) - set(kept):
+        for name in sorted(set(os.listdir(self._path)) - set(kept)):
             os.unlink(self._in(name))
 
     def close(self):

@@ -1,4 +1,4 @@
-"""Which exporters and spools a command is about: from ZCML and names, or from options and a URL."""
+"""Which exporters, importers and spools a command is about: from ZCML, or options and a URL."""
 
 import codecs
 import os
@@ -9,7 +9,8 @@ import zope.component
 from zeit.cds import settings
 from zeit.cds.errors import ConfigurationError, UsageError
 from zeit.cds.exporter import Exporter
-from zeit.cds.interfaces import IExporter, ISpool
+from zeit.cds.importer import Importer
+from zeit.cds.interfaces import IExporter, IImporter, ISpool
 from zeit.cds.options import PASSWORD_VARIABLE
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -20,8 +21,12 @@ _TWO_WAYS = 'Name --zcml FILE, or --spool DIR and ftp://user@host:port/directory
 _TWO_WAYS_TO_UNLOCK = 'Name --zcml FILE and an exporter, or ftp://user@host:port/directory.'
 
 
+#: The interface and the usual class of who makes runs.
+_KINDS = {'exporter': (IExporter, Exporter), 'importer': (IImporter, Importer)}
+
+
 class Place(NamedTuple):
-    """A spool, its name in ZCML ('' without), and (name, target) of those that export it."""
+    """A spool, its name in ZCML ('' without), and (name, target) of who exports or imports it."""
 
     name: str
     spool: object
@@ -29,7 +34,7 @@ class Place(NamedTuple):
 
 
 class Door(NamedTuple):
-    """A target, and the spools that are known to be exported there."""
+    """A target, and the spools that are known to be exported there, or filled from there."""
 
     target: object
     spools: list
@@ -41,18 +46,42 @@ def exporters(*, zcml, names, spool, **target):
     `zcml` and `spool` are paths, one of them None; `names` is what was named: exporters, or one
     URL.  `target` has further options of a target.  Raises `UsageError`, `ConfigurationError`.
     """
+    return _exchanges('exporter', 'what to deliver', zcml, names, spool, target)
+
+
+def importers(*, zcml, names, spool, **target):
+    """Return the chosen importers as a list of (name, `IImporter`); see `exporters`."""
+    return _exchanges('importer', 'from where to import', zcml, names, spool, target)
+
+
+def _exchanges(kind, what, zcml, names, spool, target):
+    interface, factory = _KINDS[kind]
     _refuse_passwords(names)
     if zcml is not None:
         _only_zcml(spool, target)
-        known = _registered(zcml, IExporter)
-        return [(name, known[name]) for name in _chosen(names, known, zcml)]
+        known = _registered(zcml, interface)
+        return [(name, known[name]) for name in _chosen(names, known, zcml, kind=kind)]
     if spool is None:
-        raise UsageError('It was not said what to deliver', hint=_TWO_WAYS)
+        raise UsageError(f'It was not said {what}', hint=_TWO_WAYS)
     if len(names) != 1:
         raise UsageError(
             'With --spool exactly one URL is needed', hint='Write ftp://user@host:port/directory'
         )
-    return [('', Exporter(Spool(spool), _target(names[0], **target)))]
+    return [('', factory(Spool(spool), _target(names[0], **target)))]
+
+
+def watched(*, zcml, names, spool, **target):
+    """Return the exporters to be watched: those that are named, else all of them.
+
+    Arguments, result and errors are those of `exporters`.
+    """
+    if zcml is None or names:
+        return exporters(zcml=zcml, names=names, spool=spool, **target)
+    _only_zcml(spool, target)
+    known = _registered(zcml, IExporter)
+    if not known:
+        raise UsageError(f'{printable(zcml)} has no exporters', hint='Add a cds:exporter.')
+    return [*known.items()]
 
 
 def places(*, zcml, names, spool, remote, **target):
@@ -84,11 +113,12 @@ def doors(*, zcml, names, spool, **target):
     """
     _refuse_passwords(names)
     if zcml is not None:
-        chosen = exporters(zcml=zcml, names=names, spool=spool, **target)
-        known = [exporter for _, exporter in zope.component.getUtilitiesFor(IExporter)]
+        _only_zcml(spool, target)
+        known = _all_registered(zcml)
+        chosen = _chosen(names, [name for name, _ in known], zcml)
         return [
-            Door(target, [e.spool for e in known if e.target.url == target.url])
-            for target in {e.target.url: e.target for _, e in chosen}.values()
+            Door(target, [e.spool for _, e in known if e.target.url == target.url])
+            for target in {e.target.url: e.target for n, e in known if n in chosen}.values()
         ]
     if len(names) != 1:
         raise UsageError('It was not said where to look', hint=_TWO_WAYS_TO_UNLOCK)
@@ -97,23 +127,30 @@ def doors(*, zcml, names, spool, **target):
 
 
 def _places(zcml, names):
-    spools, known = _registered(zcml, ISpool), _registered(None, IExporter)
+    spools, known = _registered(zcml, ISpool), _all_registered(None)
     found = [
-        Place(name, spool, [(n, e.target) for n, e in known.items() if e.spool is spool])
+        Place(name, spool, [(n, e.target) for n, e in known if e.spool is spool])
         for name, spool in spools.items()
     ]
     # An exporter made by somebody else may have a spool that is registered nowhere.
-    own = (e for e in known.items() if all(e[1].spool is not s for s in spools.values()))
+    own = (e for e in known if all(e[1].spool is not s for s in spools.values()))
     found += [Place(name, exporter.spool, [(name, exporter.target)]) for name, exporter in own]
     if not names:
         return found
-    if unknown := [name for name in names if name not in spools and name not in known]:
-        raise _unknown('spool or exporter', unknown[0], [*spools, *known], zcml)
+    everything = [*spools, *(name for name, _ in known)]
+    if unknown := [name for name in names if name not in everything]:
+        raise _unknown('spool or exporter', unknown[0], everything, zcml)
     return [
         place
         for place in found
         if place.name in names or any(name in names for name, _ in place.targets)
     ]
+
+
+def _all_registered(zcml):
+    """Return the exporters and the importers, a list of (name, each of them)."""
+    found = [*_registered(zcml, IExporter).items(), *_registered(None, IImporter).items()]
+    return sorted(found, key=lambda pair: pair[0])
 
 
 def _registered(zcml, interface):
@@ -124,17 +161,17 @@ def _registered(zcml, interface):
     return dict(sorted(zope.component.getUtilitiesFor(interface)))
 
 
-def _chosen(names, known, zcml):
+def _chosen(names, known, zcml, *, kind='exporter'):
     if not names and len(known) == 1:
         return list(known)
     if not names:
         raise UsageError(
-            f'{printable(zcml)} has {len(known) or "no"} exporters, so name one',
+            f'{printable(zcml)} has {len(known) or "no"} {kind}s, so name one',
             hint=_known(known),
         )
     for name in names:
         if name not in known:
-            raise _unknown('exporter', name, known, zcml)
+            raise _unknown(kind, name, known, zcml)
     return list(dict.fromkeys(names))
 
 

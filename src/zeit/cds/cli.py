@@ -10,8 +10,9 @@ import click
 
 from zeit.cds import errors, options
 from zeit.cds.commands.act import demo, retry, unlock
-from zeit.cds.commands.exchange import export
+from zeit.cds.commands.exchange import export, import_
 from zeit.cds.commands.look import receipt, status
+from zeit.cds.commands.watch import watch
 
 
 _CONTEXT = {'help_option_names': ['-h', '--help'], 'max_content_width': 80}
@@ -39,6 +40,7 @@ def cli(context):
       zeit-cds demo                      see it work, on this machine only
       zeit-cds --zcml cds.zcml status    what waits, what was delivered
       zeit-cds --zcml cds.zcml export    deliver it
+      zeit-cds --zcml cds.zcml import    fetch what a partner has left
       zeit-cds --zcml cds.zcml receipt a.xml
       zeit-cds export --spool /var/spool/cds ftp://user@ftp.example.com/in
 
@@ -59,7 +61,7 @@ def cli(context):
         context.exit(errors.USAGE)
 
 
-for _each in (export, status, receipt, retry, unlock, demo):
+for _each in (export, import_, watch, status, receipt, retry, unlock, demo):
     cli.add_command(_each)
 
 

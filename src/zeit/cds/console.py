@@ -249,12 +249,13 @@ def summary(report):
     sizes = {}
     for result in report.results:
         sizes.setdefault(result.status, []).append(result.size)
+    done = getattr(report, 'done', 'delivered')
     if not sizes:
-        return 'Nothing to deliver.'
+        return 'Nothing to import.' if done == 'imported' else 'Nothing to deliver.'
     if 'planned' in sizes:
-        sent, verb = sizes.pop('planned'), 'would be delivered'
+        sent, verb = sizes.pop('planned'), f'would be {done}'
     else:
-        sent, verb = sizes.pop('delivered', []), 'delivered'
+        sent, verb = sizes.pop('delivered', []), done
     parts = [f'{plural(len(sent), "file")} {verb} ({file_size(sum(sent))})']
     sizes.setdefault('failed', [])
     parts += [
@@ -264,6 +265,7 @@ def summary(report):
             ('parked', 'parked'),
             ('skipped', 'skipped'),
             ('gone', 'disappeared'),
+            ('kept', 'not removed on the server'),
         )
         if status in sizes
     ]

@@ -1,6 +1,8 @@
 """How one file gets onto a server: sent, compared, written down, given its name."""
 
+import contextlib
 import dataclasses
+import itertools
 import logging
 
 import zope.interface
@@ -39,17 +41,23 @@ class Delivery:
 
     `temporary`: send under a temporary name, rename when complete.  `size_check`: without a
     matching answer to SIZE a file is not delivered.  `exists`: what to do when the server refuses
-    to rename onto an existing file, 'replace' or 'park'.
+    to rename onto an existing file, 'replace' or 'park'.  `connections`: how many work at once, if
+    there are files for them.
     """
 
     temporary: bool = True
     size_check: bool = True
     exists: str = 'replace'
+    connections: int = 4
 
 
 @zope.interface.implementer(ILedger)
 class NoLedger:
     """A ledger that remembers nothing: see `ILedger`."""
+
+    def together(self):
+        """See `ILedger`."""
+        return contextlib.nullcontext()
 
     def uploaded(self, name, **details):
         """See `ILedger`."""
@@ -68,19 +76,23 @@ class NoLedger:
 
 
 class Courier:
-    """Delivers over a session; `token` marks what it makes, `ledger` remembers what matters."""
+    """Delivers over a session; `token` marks what it makes, `ledger` remembers what matters.
 
-    def __init__(self, session, delivery, *, token, ledger):
+    `numbers` tell the files of one token apart; `standing` is what stands in the directory, if
+    that is known already.
+    """
+
+    def __init__(self, session, delivery, *, token, ledger, numbers=None, standing=None):
         self._session = session
         self._delivery = delivery
         self._token = token
         self._ledger = ledger
-        self._number = 0
-        self._standing = Standing(session)
+        self._numbers = numbers or itertools.count(1)
+        self._standing = standing or Standing(session)
         self._more = False
 
     def __repr__(self):
-        return f'<Courier {self._token}, {self._number} sent>'
+        return f'<Courier {self._token}>'
 
     def attempt(self, job, source, *, more=False):
         """Deliver the open `source` as `job.name`; return the `IOutcome`.
@@ -97,8 +109,7 @@ class Courier:
         """Send, compare, rename; return the server's final word on the upload."""
         if not self._delivery.temporary:
             return self._deliver_exposed(name, source)
-        self._number += 1
-        temporary = names.temporary(name, token=self._token, number=self._number)
+        temporary = names.temporary(name, token=self._token, number=next(self._numbers))
         began, noted = [], False
         try:
             reply = self._send(temporary, source, began=began.append)

@@ -167,6 +167,7 @@ class _Demonstration:
             user=server.user,
             password=Secret(server.password),
             directory='/cds',
+            connections=1,
         )
         self._heading('The log of the export')
         with contextlib.ExitStack() as stack:

@@ -9,8 +9,8 @@ import zope.interface
 
 from zeit.cds import fields
 from zeit.cds.directives_network import INetwork
-from zeit.cds.exporter import Options
 from zeit.cds.ftp.settings import Settings
+from zeit.cds.plan import ImportOptions, Options
 from zeit.cds.target import Delivery
 
 
@@ -115,6 +115,14 @@ class ITargetDirective(INetwork):
         required=False,
         default=Delivery.exists,
     )
+    connections = fields.Number(
+        title='How many connections work at once, if there are files for them',
+        description='1: one file after the other, in strict order.',
+        wanted='a whole number, at least 1',
+        min=1,
+        required=False,
+        default=Delivery.connections,
+    )
 
 
 class IExporterDirective(zope.interface.Interface):
@@ -169,4 +177,58 @@ class IExporterDirective(zope.interface.Interface):
         title='Time for one run, in seconds, 0 for no end',
         required=False,
         default=Options.deadline,
+    )
+
+
+class IImporterDirective(zope.interface.Interface):
+    """An importer: registers an `IImporter` utility.
+
+    `spool` and `target` must be there, here or in the product configuration.
+    """
+
+    zope.interface.taggedValue('needs', ('spool', 'target'))
+
+    name = fields.Line(title='The name that getUtility and the command line use', wanted=_NAME)
+    product_config = _product_config(example='letters')
+    spool = fields.Line(title='The name of a spool', wanted=_NAME, required=False)
+    target = fields.Line(title='The name of a target', wanted=_NAME, required=False)
+    ignore = fields.Line(
+        title='Patterns of names that are never taken, separated by spaces',
+        wanted='some patterns on one line',
+        required=False,
+        default=ImportOptions.ignore,
+    )
+    min_age = fields.Deadline(
+        title='Take only what was changed so many seconds ago',
+        required=False,
+        default=ImportOptions.min_age,
+    )
+    occupied = fields.OneOf(
+        title='While a file of that name is in new: wait on the server, or take a unique name',
+        values=('wait', 'unique'),
+        required=False,
+        default=ImportOptions.occupied,
+    )
+    max_files = fields.Number(
+        title='The most files in one run',
+        wanted='a whole number, at least 1',
+        min=1,
+        required=False,
+    )
+    max_bytes = fields.Number(
+        title='The most bytes in one run; a single file may be larger',
+        wanted='a whole number, at least 1',
+        min=1,
+        required=False,
+    )
+    empty = fields.OneOf(
+        title='What becomes of files without content',
+        values=('take', 'skip'),
+        required=False,
+        default=ImportOptions.empty,
+    )
+    deadline = fields.Deadline(
+        title='Time for one run, in seconds, 0 for no end',
+        required=False,
+        default=ImportOptions.deadline,
     )

@@ -3,7 +3,7 @@
 import zope.interface
 
 from zeit.cds import fields
-from zeit.cds.ftp.settings import Settings
+from zeit.cds.ftp.settings import EPSV, Settings
 from zeit.cds.ftp.tls import ANY, MODES, TLS, VERSIONS
 
 
@@ -55,6 +55,7 @@ class INetwork(zope.interface.Interface):
     )
     encoding = fields.Encoding(
         title='The encoding of file names on the server',
+        description='utf-8 is asked for (OPTS UTF8) before the first name that needs it.',
         required=False,
         default=Settings.encoding,
     )
@@ -72,4 +73,34 @@ class INetwork(zope.interface.Interface):
         title='Time for a piece of 256 KiB to be transferred, in seconds',
         required=False,
         default=Settings.data_timeout,
+    )
+    keepalive = fields.Deadline(
+        title='Probe a connection that was idle for so many seconds, 0 for never',
+        description='A NAT forgets the control connection during a long transfer.',
+        required=False,
+        default=Settings.keepalive,
+    )
+    passive = fields.YesNo(
+        title='We connect to the server for data',
+        description='no: it connects to us (active mode); firewalls and NATs often prevent that.',
+        required=False,
+        default=Settings.passive,
+    )
+    epsv = fields.OneOf(
+        title='EPSV (EPRT) rather than PASV (PORT); auto: unless it does not work',
+        values=EPSV,
+        required=False,
+        default=Settings.epsv,
+    )
+    trust_pasv_address = fields.YesNo(
+        title='Connect to the address that PASV announces',
+        description='no: to the one of the control connection, as that is often wrong behind a '
+        'NAT, and could lead to another server.  yes: behind a load balancer.',
+        required=False,
+        default=Settings.trust_pasv_address,
+    )
+    bind_address = fields.Line(
+        title='The address of this machine to connect from',
+        wanted='an address',
+        required=False,
     )

@@ -14,6 +14,7 @@ import socket
 
 DONE = 0
 FILES_FAILED = 1
+TOO_OLD = 2  # `zeit-cds status --max-age` only
 USAGE = 64
 UNAVAILABLE = 69
 SOFTWARE = 70

@@ -10,6 +10,7 @@ What is done with the files is the *work*, an object with four methods, called i
 
 import logging
 
+from zeit.cds import statistics
 from zeit.cds.errors import Error
 from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
@@ -48,6 +49,7 @@ class Exchange:
 
         Never raises for what a report can say.
         """
+        started = self._clock()
         try:
             with self.spool.run():
                 log.info('Accessed filestore %s', printable(str(self.spool.path)))
@@ -58,6 +60,8 @@ class Exchange:
                     work.nothing()
         except Error as error:
             self.record.given_up(error)
+        if not self.options.dry_run:
+            statistics.ended(self.spool, self.record.report, seconds=self._clock() - started)
         self.record.finish()
         return self.record.report
 

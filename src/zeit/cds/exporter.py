@@ -187,7 +187,7 @@ class _Export:
                     self.plan.stop(DeadlinePassed('The time of this run is used up'))
                 if options.interrupted():
                     self.plan.stop(Interrupted('The run was asked to end; the next one goes on'))
-                if self.plan.stopped is None:
+                if self.plan.stopped is None and session.free:
                     lock.watch()
         finally:
             outcomes.close()

@@ -28,6 +28,15 @@ class Standing:
         self._facts = None
         self._worthless = set()
 
+    def beside(self, session):
+        """Return the same for another session in the same directory; what is known is shared."""
+        other = Standing(session)
+        if self._facts is None:
+            self._facts = self._session.facts()
+        other._facts = self._facts
+        other._worthless = self._worthless
+        return other
+
     def look(self, name):
         """Return what stands under `name`: [size, time], or None for nothing of any use.
 

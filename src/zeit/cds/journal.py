@@ -19,6 +19,7 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     abandoned   an upload of NAME whose end is not known any more, or does not matter
     failed      the server refused NAME, in the version VERSION
     parked, retried    NAME was put away, was brought back
+    totals      how much there was before this file began: see `zeit.cds.totals`
 
 What imports write is in `zeit.cds.importlog`.
 
@@ -30,6 +31,7 @@ import logging
 
 from zeit.cds import jsonlog, names
 from zeit.cds.importlog import ImportLog
+from zeit.cds.totals import Totals
 
 
 log = logging.getLogger(__name__)
@@ -43,8 +45,8 @@ class Journal(ImportLog):
     """The journal in `directory`; a context manager.
 
     Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
-    (`receipts`) needs no lock.  All methods that write return when the entry is on the disk, and
-    raise `SpoolError` if it does not get there.
+    (`receipts`) needs no lock.  All methods that write return when the entry is on the disk (see
+    `together`), and raise `SpoolError` if it does not get there.
     """
 
     def __init__(self, directory, *, limit=jsonlog.LIMIT):
@@ -58,6 +60,7 @@ class Journal(ImportLog):
         self._asides = {}
         self._exposed = {}
         self._failures = {}
+        self._totals = Totals()
 
     def __repr__(self):
         return f'<Journal in {self._log!r}>'
@@ -76,10 +79,15 @@ class Journal(ImportLog):
     def __exit__(self, *exc_info):
         self._log.close()
 
+    def together(self):
+        """Return a context manager: what is written inside is durable on leaving."""
+        return self._log.together()
+
     def _note(self, kind, **fields):
         self._learn(self._log.append(kind, **fields))
 
     def _learn(self, entry):
+        self._totals.learn(entry)
         learn = getattr(self, f'_learn_{entry.get("kind")}', None)
         if learn is not None:
             try:
@@ -88,6 +96,7 @@ class Journal(ImportLog):
                 log.warning('An entry of the journal is damaged and left out: %s', entry)
 
     def _unfinished(self):
+        yield self._totals.entry
         tokens = [*self._tokens][-TOKENS:]
         tokens += [token for token in self._open if token not in tokens]
         for token in tokens:
@@ -248,6 +257,18 @@ class Journal(ImportLog):
         self._failures.pop(entry['name'], None)
 
     _learn_retried = _learn_parked
+
+
+def totals(directory):
+    """Return the `Totals` of the journal in `directory`; needs no lock.  Raises OSError."""
+    # Without its file, a new journal begins at this moment: then the one before has the totals.
+    for kept in (0, 1):
+        found = Totals()
+        for entry in jsonlog.entries(directory, kept=kept):
+            found.learn(entry)
+        if found != Totals():
+            break
+    return found
 
 
 def receipts(directory, name):

@@ -38,6 +38,7 @@ class JSONLog:
         self._limit = limit
         self._descriptor = None
         self._length = 0
+        self._together = False
 
     def __repr__(self):
         return f'<JSONLog {self._path!r}, {self._length} bytes>'
@@ -132,8 +133,22 @@ class JSONLog:
     def _inodes(self):
         return [os.fstat(self._descriptor).st_ino, os.stat(self._directory).st_ino]
 
+    @contextlib.contextmanager
+    def together(self):
+        """What is added inside is durable on leaving: one fsync for all of it."""
+        length, self._together = self._length, True
+        try:
+            yield
+        finally:
+            self._together = False
+            if self._length > length:
+                try:
+                    os.fsync(self._descriptor)
+                except OSError as error:
+                    raise self._unusable(error) from error
+
     def append(self, kind, **fields):
-        """Add an entry, durable on return; return it."""
+        """Add an entry, durable on return, except in `together`; return it."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds')
         entry = {'kind': kind, 'at': now, **fields}
         try:
@@ -148,7 +163,8 @@ class JSONLog:
             written = 0
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
-            os.fsync(self._descriptor)
+            if not self._together:
+                os.fsync(self._descriptor)
         except OSError:
             os.ftruncate(self._descriptor, self._length)
             raise
@@ -161,17 +177,18 @@ class JSONLog:
         )
 
 
-def entries(directory, *, name='journal'):
+def entries(directory, *, name='journal', kept=KEPT):
     """Yield the entries of the file `name` and of those put away before it, oldest first.
 
-    It reads only, and needs no lock: half a last line is somebody writing at this moment.
+    It reads only, and needs no lock: half a last line is somebody writing at this moment.  `kept`:
+    so many of those that were put away.
     """
     path = os.path.join(os.fspath(directory), name)
     with contextlib.ExitStack() as stack:
         found = {}
         # All are opened before one is read, the newest first: a rotation at this moment moves them
         # the other way, so that one may be met twice, but none is missed.
-        for where in (path, *(f'{path}.{number}' for number in range(1, KEPT + 1))):
+        for where in (path, *(f'{path}.{number}' for number in range(1, kept + 1))):
             with contextlib.suppress(FileNotFoundError):
                 file = stack.enter_context(open(where, 'rb'))
                 found.setdefault(os.fstat(file.fileno()).st_ino, (where, file))

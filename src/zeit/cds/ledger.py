@@ -13,6 +13,10 @@ class Ledger:
         self._journal = journal
         self._url = url
 
+    def together(self):
+        """See `ILedger`."""
+        return self._journal.together()
+
     def uploaded(self, name, **details):
         """See `ILedger`."""
         self._journal.uploaded(target=self._url, name=name, **details)

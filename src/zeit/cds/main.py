@@ -83,6 +83,7 @@ def _run(factory, store_dir, hostname, port, user, password, ftp_dir, logfile):
                 user=user,
                 password=Secret(password),
                 directory=ftp_dir,
+                connections=1,  # the order of the lines is fixed, too
             )
         except ConfigurationError as error:
             log.error('Exiting with exception:', exc_info=error)

@@ -1,6 +1,8 @@
 """The options of `zeit-cds`, shared between its sub-commands, with their defaults in the help."""
 
 import dataclasses
+import re
+import types
 
 import click
 
@@ -96,8 +98,34 @@ PASSWORD = click.option(
     metavar='FILE',
     help=f'The password is its first line.  Default: ${PASSWORD_VARIABLE}, else ~/.netrc.',
 )
-JSON = click.option(
-    '--json', 'as_json', is_flag=True, help='JSON, times in UTC.  Default: text.'
+JSON = click.option('--json', 'as_json', is_flag=True, help='JSON, times in UTC.  Default: text.')
+
+
+class _Duration(click.ParamType):
+    """A time span: `90`, `90s`, `15m`, `2h`, `1d`; in seconds."""
+
+    name = 'time'
+    _units = types.MappingProxyType({'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400})
+
+    def convert(self, value, parameter, context):
+        found = re.fullmatch(r'([0-9]{1,6})([smhd]?)', str(value))
+        if found is None:
+            self.fail(f'{value!r} is not a time such as 90s, 15m, 2h or 1d.')
+        return int(found[1]) * self._units[found[2]]
+
+
+MONITORING = (
+    click.option(
+        '--prometheus',
+        is_flag=True,
+        help='Metrics, for the textfile collector.  Default: text.',
+    ),
+    click.option(
+        '--max-age',
+        type=_Duration(),
+        metavar='TIME',
+        help='2 if something is not delivered for so long: 90s, 15m, 2h.  Default: any.',
+    ),
 )
 
 
@@ -116,6 +144,25 @@ class _Deadline(click.ParamType):
         return seconds
 
 
+_MAX_FILES = click.option(
+    '--max-files',
+    type=click.IntRange(min=1),
+    metavar='N',
+    help='Stop after so many files.  Default: no limit.',
+)
+_MAX_BYTES = click.option(
+    '--max-bytes',
+    type=click.IntRange(min=1),
+    metavar='N',
+    help='Stop before so many bytes are exceeded.  Default: no limit.',
+)
+_DEADLINE = click.option(
+    '--deadline',
+    type=_Deadline(),
+    metavar='SECONDS',
+    help='Stop a run after this time, cleaning up; 0: never.  Default: 3600.',
+)
+
 #: Options of a run: `zeit.cds.exporter.Options`.  None: as configured, or the default there.
 RUN = (
     click.option(
@@ -128,18 +175,8 @@ RUN = (
         default=None,
         help='Stop at the first file that is not delivered.  Default: no.',
     ),
-    click.option(
-        '--max-files',
-        type=click.IntRange(min=1),
-        metavar='N',
-        help='Stop after so many files.  Default: no limit.',
-    ),
-    click.option(
-        '--max-bytes',
-        type=click.IntRange(min=1),
-        metavar='N',
-        help='Stop before so many bytes are exceeded.  Default: no limit.',
-    ),
+    _MAX_FILES,
+    _MAX_BYTES,
     click.option(
         '--empty',
         type=click.Choice(['send', 'park', 'skip']),
@@ -151,16 +188,45 @@ RUN = (
         metavar='N',
         help='Park a file that the server refused in so many runs, 0: never.  Default: 5.',
     ),
-    click.option(
-        '--deadline',
-        type=_Deadline(),
-        metavar='SECONDS',
-        help='Stop a run after this time, cleaning up; 0: never.  Default: 3600.',
-    ),
+    _DEADLINE,
     click.option(
         '--dry-run',
         is_flag=True,
         default=None,
         help='Look at everything, print what would be sent, change nothing.  Default: no.',
+    ),
+)
+
+#: Options of a run that imports: `zeit.cds.importer.ImportOptions`.
+IMPORT = (
+    click.option(
+        '--ignore',
+        metavar='PATTERNS',
+        help='Names that are never taken, separated by spaces.  Default: *.part, *.tmp and others.',
+    ),
+    click.option(
+        '--min-age',
+        type=_Deadline(),
+        metavar='SECONDS',
+        help='Take only what was changed so long ago.  Default: 0, whatever its age.',
+    ),
+    click.option(
+        '--occupied',
+        type=click.Choice(['wait', 'unique']),
+        help='A file whose name is in new: let it wait there, or rename it.  Default: wait.',
+    ),
+    _MAX_FILES,
+    _MAX_BYTES,
+    click.option(
+        '--empty',
+        type=click.Choice(['take', 'skip']),
+        help='What to do with files of 0 bytes.  Default: take.',
+    ),
+    _DEADLINE,
+    click.option(
+        '--dry-run',
+        is_flag=True,
+        default=None,
+        help='Look, print what would be fetched, change nothing.  Default: no.',
     ),
 )

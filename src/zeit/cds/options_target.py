@@ -51,7 +51,10 @@ TLS = (
 #: `zeit.cds.ftp.settings.Settings`.
 NETWORK = (
     click.option(
-        '--encoding', metavar='NAME', help='Encoding of names on the server.  Default: utf-8.'
+        '--encoding',
+        metavar='NAME',
+        help='Encoding of names on the server.  Default: '
+        'utf-8, which is asked for (OPTS UTF8) before the first name that needs it.',
     ),
     click.option(
         '--connect-timeout',
@@ -71,6 +74,35 @@ NETWORK = (
         metavar='SECONDS',
         help='For each 256 KiB of a transfer.  Default: 60.',
     ),
+    click.option(
+        '--keepalive',
+        type=click.FloatRange(min=0, max=86400),
+        metavar='SECONDS',
+        help='Probe an idle connection, so that no NAT forgets it; 0: never.  Default: 60.',
+    ),
+    click.option(
+        '--passive/--no-passive',
+        default=None,
+        help='We connect to the server for data, it never to us.  Default: yes, as '
+        'firewalls and NATs prevent the other.',
+    ),
+    click.option(
+        '--epsv',
+        type=click.Choice(['auto', 'yes', 'no']),
+        help='Ask for data connections by EPSV rather than PASV.  Default: auto, PASV '
+        'where EPSV does not work.',
+    ),
+    click.option(
+        '--trust-pasv-address/--no-trust-pasv-address',
+        default=None,
+        help='Connect to the address that PASV announces.  Default: no, it is often '
+        'wrong, and may lead elsewhere.',
+    ),
+    click.option(
+        '--bind-address',
+        metavar='ADDRESS',
+        help="Connect from this address of the machine.  Default: the system's choice.",
+    ),
 )
 
 #: `zeit.cds.delivery.Delivery`.
@@ -89,6 +121,12 @@ DELIVERY = (
         '--exists',
         type=click.Choice(['replace', 'park']),
         help='When the server has a file of that name and keeps it.  Default: replace.',
+    ),
+    click.option(
+        '--connections',
+        type=click.IntRange(min=1),
+        metavar='N',
+        help='At most so many at once, if there are files for them (1: in order).  Default: 4.',
     ),
 )
 

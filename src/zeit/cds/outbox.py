@@ -12,6 +12,7 @@ import zope.interface
 
 from zeit.cds.errors import Error
 from zeit.cds.interfaces import IOutbox, ISpool, ITransactionOutcome
+from zeit.cds.text import printable
 from zeit.cds.wake import announce
 
 
@@ -101,8 +102,11 @@ class SpoolDataManager:
         self.ended = True
         try:
             self._batch.commit()
-        except Error as error:
-            log.critical('The next run files what this transaction could not: %s', error.message)
+        except Exception as error:  # noqa: BLE001 whatever it is, the transaction is committed
+            log.critical(
+                'The next run files what this transaction could not: %s',
+                printable(str(error)),
+            )
             log.debug('The reason', exc_info=error)
         else:
             for name in self._batch.names:

@@ -101,18 +101,24 @@ class Plan:
 
     `stopped` is the error that ended the plan before its time, or None; `limited` says that a
     bound ended it.
+
+    Several jobs may be under way.  When a server goes away, all of them lose their connection: that
+    counts as one loss.
     """
 
     def __init__(self, jobs, *, strict=False, max_files=None, max_bytes=None, started=None):
         self._jobs = iter(jobs)
         self._read = collections.deque()
         self._again = collections.deque()
-        self._strict = strict
+        self.strict = strict
         self._files_left = max_files
         self._bytes_left = max_bytes
         self._first = True
         self._started = started or (lambda job: None)
+        self._handed_out = 0
+        self._under_way = {}
         self._losses = 0
+        self._known_loss = 0
         self.stopped = None
         self.limited = False
 
@@ -120,6 +126,8 @@ class Plan:
         """See `IPlan`."""
         job = self._again.popleft() if self._again and self.stopped is None else self._new()
         if job is not None:
+            self._handed_out += 1
+            self._under_way[job.name] = self._handed_out
             self._started(job)
         return job
 
@@ -162,6 +170,7 @@ class Plan:
         file, it would say again.
         """
         job, error = outcome.job, outcome.error
+        number = self._under_way.pop(job.name, self._handed_out)
         if error is None:
             self._losses = 0
             return False
@@ -169,7 +178,9 @@ class Plan:
             self.stop(error)
             return False
         if isinstance(error, LOST):
-            self._losses += 1
+            if number > self._known_loss:
+                self._losses += 1
+                self._known_loss = self._handed_out
             if self._losses >= LOSSES:
                 self.stop(error)
                 return False
@@ -178,7 +189,7 @@ class Plan:
                 return True
         else:
             self._losses = 0
-        if self._strict:
+        if self.strict:
             self.stop(error)
         return False
 

@@ -148,7 +148,10 @@ def _find(unique_id):
         raise ConfigurationError(
             'Content cannot be found here', hint='Only the application around it can try again.'
         )
-    return find(unique_id)
+    content = find(unique_id)
+    if content is None:
+        raise LookupError(f'There is no content {unique_id}')
+    return content
 
 
 def _reason(error):

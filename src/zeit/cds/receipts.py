@@ -55,7 +55,11 @@ def none_of(name, places):
 
 def as_text(name, found):
     """Return what people read; `found` are pairs of a `Place` and a receipt."""
-    lines = [f'{printable(name)}: delivered {plural(len(found), "time")}']
+    kinds = {receipt.get('kind') for _, receipt in found}
+    verb = 'imported' if kinds == {'received'} else 'delivered'
+    if len(kinds) > 1:
+        verb = 'delivered or imported'
+    lines = [f'{printable(name)}: {verb} {plural(len(found), "time")}']
     for place, receipt in found:
         lines += ['', f'  {_moment(receipt.get("at"))}']
         size = receipt.get('size')
@@ -65,11 +69,20 @@ def as_text(name, found):
                 ('size', plural(size, 'byte') if isinstance(size, int) else size),
                 ('sha256', receipt.get('sha256')),
                 ('server', receipt.get('target')),
-                ('reply', receipt.get('reply')),
-                ('filed as', f'{place.spool.path}/cur/{receipt.get("filed_as")}'),
+                *_end(place, receipt),
             )
         ]
     return '\n'.join(lines)
+
+
+def _end(place, receipt):
+    """Yield what only a file that was sent has, or only one that came in."""
+    filed = receipt.get('filed_as')
+    if receipt.get('kind') == 'received':
+        yield 'put into', f'{place.spool.path}/new/{filed}'
+    else:
+        yield 'reply', receipt.get('reply')
+        yield 'filed as', f'{place.spool.path}/cur/{filed}'
 
 
 def _moment(text):
@@ -92,6 +105,7 @@ def _object(place, receipt):
         'spool': place.name or None,
         'path': str(place.spool.path),
         'name': receipt.get('name'),
+        'direction': 'in' if receipt.get('kind') == 'received' else 'out',
         'delivered': receipt.get('at'),
         'size': receipt.get('size'),
         'sha256': receipt.get('sha256') or None,
@@ -135,6 +149,26 @@ def _retry(spool, name):
     except FileError as error:
         return error
     return None
+
+
+def forget(names, places):
+    """Yield (name, error) for each id of content that the application failed to put into a spool.
+
+    Nobody tries again to put it there.  Raises `SpoolError`.
+    """
+    for name in dict.fromkeys(names):
+        try:
+            known = [place.spool.unpublished.forget(name) for place in places]
+        except OSError as error:
+            raise SpoolError(
+                f'What could not be put into the spool cannot be changed: {error.strerror}',
+                hint='Check owner and mode of .cds/unpublished in the spool.',
+            ) from error
+        unknown = FileError(
+            f'{printable(name)} is no content that could not be put into a spool',
+            hint='"zeit-cds status" shows what is.',
+        )
+        yield name, None if any(known) else unknown
 
 
 def _publish_again(unique_id):

@@ -30,7 +30,7 @@ class Record:
         self._target = target
         self._done = done
         self._begun = begun
-        self.report = Report()
+        self.report = Report(done=done)
 
     def __repr__(self):
         return f'<Record of {self.report!r}>'

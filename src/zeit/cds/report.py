@@ -50,6 +50,7 @@ class Report:
     `errors` holds everything that concerned the run and not one file, in the order of time.
     """
 
+    done: str = 'delivered'
     results: list = dataclasses.field(default_factory=list)
     errors: list = dataclasses.field(default_factory=list)
 

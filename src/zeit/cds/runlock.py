@@ -9,9 +9,18 @@ import os
 import socket
 import stat
 import weakref
+from typing import NamedTuple
 
 from zeit.cds import text
 from zeit.cds.errors import SpoolBusy
+
+
+class Owner(NamedTuple):
+    """Who holds a lock: a process on a host, since when (aware datetime)."""
+
+    pid: int
+    host: str
+    since: datetime.datetime
 
 
 class RunLock:
@@ -78,7 +87,15 @@ class RunLock:
             os.close(descriptor)
 
     def holder(self):
-        """Return who holds the lock since when, in words; '' if nobody does.
+        """Return who holds the lock since when, in words; '' if nobody does; see `owner`."""
+        owner = self.owner()
+        if owner is None:
+            return ''
+        since = text.local_time(owner.since)
+        return f'process {owner.pid} on {text.printable(owner.host)}, since {since}'
+
+    def owner(self):
+        """Return the `Owner` of the lock, None if nobody holds it.
 
         It reads the file and looks for the process, without touching the lock: a look must never
         keep a run from starting.  A process on another host cannot be looked for and counts.
@@ -87,12 +104,10 @@ class RunLock:
             with open(self._path, 'rb') as file:
                 about = json.loads(file.read(1000))
             pid, host, since = int(about['pid']), str(about['host']), about['since']
-            since = text.local_time(datetime.datetime.fromisoformat(since))
+            owner = Owner(pid=pid, host=host, since=datetime.datetime.fromisoformat(since))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return ''
-        if host == socket.gethostname() and not _is_alive(pid):
-            return ''
-        return f'process {pid} on {text.printable(host)}, since {since}'
+            return None
+        return None if host == socket.gethostname() and not _is_alive(pid) else owner
 
 
 def forget_in_children(held):

@@ -6,7 +6,8 @@ import logging
 import zope.interface
 
 from zeit.cds import names
-from zeit.cds.delivery import UNKNOWN, Courier, NoLedger
+from zeit.cds.deliveries import deliveries
+from zeit.cds.delivery import UNKNOWN, NoLedger
 from zeit.cds.errors import (
     CONFIGURATION,
     LOST,
@@ -21,7 +22,6 @@ from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.passive import Ways
 from zeit.cds.holder import is_file
 from zeit.cds.interfaces import ISession
-from zeit.cds.plan import Outcome
 from zeit.cds.text import printable
 
 
@@ -35,12 +35,15 @@ HURRY = 8
 class FTPSession:
     """See `ISession`."""
 
-    def __init__(self, settings, delivery):
+    def __init__(self, settings, delivery, *, deadline=None, context=None, ways=None):
         self._settings = settings
         self._delivery = delivery
-        self._deadline = Deadline()
-        self._ways = Ways()
-        self._connection = self._context = None
+        self._deadline = Deadline(outer=deadline)
+        self._haste = Deadline(outer=self._deadline)
+        self._context = context
+        self._ways = ways or Ways()
+        self._connection = None
+        self.free = True
         self._inside = False
         self.connections = 0
         self.litter = []
@@ -54,12 +57,13 @@ class FTPSession:
 
     def connect(self):
         """Make the first connection; the directory is entered by the first command."""
-        self._context = self._settings.tls.context() if self._settings.tls else None
+        if self._context is None and self._settings.tls:
+            self._context = self._settings.tls.context()
         self._connection = self._new_connection()
 
     def _new_connection(self):
         connection = ListingConnection(
-            self._settings, deadline=self._deadline, context=self._context, ways=self._ways
+            self._settings, deadline=self._haste, context=self._context, ways=self._ways
         )
         connection.open()
         self.connections += 1
@@ -144,6 +148,16 @@ class FTPSession:
         """See `ISession`."""
         self.bound(HURRY)
         self._hurries = True
+
+    def hasten(self, seconds):
+        """Let what is on its way end within so many seconds; may be called by another thread."""
+        self._haste.restart(seconds)
+
+    def leave(self):
+        """Say goodbye, with what could not be deleted still in `litter`; never raises."""
+        if self._connection is not None:
+            self.sweep()
+            self._connection.quit()
 
     def refresh(self):
         """See `ISession`."""
@@ -246,22 +260,30 @@ class FTPSession:
 
     def run(self, plan, *, token=None, ledger=None):
         """See `ISession`."""
-        courier = Courier(
-            self, self._delivery, token=token or names.new_token(), ledger=ledger or NoLedger()
+        outcomes = deliveries(
+            self,
+            self._delivery,
+            plan,
+            token=token or names.new_token(),
+            ledger=ledger or NoLedger(),
         )
         try:
-            while (job := plan.next()) is not None:
-                try:
-                    source = job.open()
-                except Error as error:
-                    yield Outcome(job=job, error=error)
-                    continue
-                with source:
-                    yield courier.attempt(job, source, more=plan.waiting(1) > 0)
+            yield from outcomes
         except (Error, GeneratorExit):
             raise
         except BaseException:
             self.hurry()
             raise
         finally:
+            self._haste.lift()
             self.sweep()
+
+    def sibling(self):
+        """Return another session in the same directory, with the same deadline; not connected."""
+        return FTPSession(
+            self._settings,
+            self._delivery,
+            deadline=self._deadline,
+            context=self._context,
+            ways=self._ways,
+        )

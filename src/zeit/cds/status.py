@@ -4,6 +4,7 @@ import dataclasses
 import json
 import time
 
+from zeit.cds import metrics, undelivered
 from zeit.cds.errors import Error, Locked
 from zeit.cds.lock import Lock
 from zeit.cds.text import age, file_size, from_timestamp, plural, printable
@@ -37,9 +38,13 @@ class Look:
     servers: tuple = ()
 
     @property
+    def errors(self):
+        found = [self.error, *(server.error for server in self.servers)]
+        return [error for error in found if error is not None]
+
+    @property
     def exit_codes(self):
-        failures = [self.error, *(server.error for server in self.servers)]
-        return [error.exit_code for error in failures if error is not None]
+        return [error.exit_code for error in self.errors]
 
 
 def look(place, *, remote):
@@ -158,6 +163,26 @@ def _state(server):
         yield server.lock.holder
     else:
         yield 'not locked'
+
+
+# Monitoring
+
+
+def as_metrics(looks):
+    """Return what Prometheus reads; a spool without a name goes by its path."""
+    spools = [(look.place.name or str(look.place.spool.path), look.place.spool) for look in looks]
+    return metrics.as_text(metrics.families(spools, now=time.time()))
+
+
+def failures(looks):
+    """Return the errors that metrics cannot show."""
+    return [error for look in looks for error in look.errors]
+
+
+def too_old(looks, *, limit):
+    """Return a line for each spool in which something is not delivered for `limit` seconds."""
+    found = (undelivered.too_old(e.found, now=e.now, limit=limit) for e in looks if e.found)
+    return [line for line in found if line]
 
 
 # JSON

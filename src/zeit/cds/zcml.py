@@ -1,4 +1,4 @@
-"""ZCML, namespace http://namespaces.zeit.de/cds: spools, targets and exporters by name.
+"""ZCML, namespace http://namespaces.zeit.de/cds: spools, targets, exporters and importers by name.
 
 Reading ZCML only registers: nothing connects, no password is looked up, no thread is started.
 
@@ -27,13 +27,18 @@ from zope.configuration.config import (
 from zope.configuration.exceptions import ConfigurationError as ZCMLError
 
 import zeit.cds
-from zeit.cds.directives import IExporterDirective, ISpoolDirective, ITargetDirective
+from zeit.cds.configured import ConfiguredExporter, ConfiguredImporter
+from zeit.cds.directives import (
+    IExporterDirective,
+    IImporterDirective,
+    ISpoolDirective,
+    ITargetDirective,
+)
 from zeit.cds.errors import ConfigurationError
-from zeit.cds.exporter import Options
 from zeit.cds.ftp.settings import Settings
-from zeit.cds.interfaces import IExporter, ISpool, ITarget
+from zeit.cds.interfaces import IExporter, IImporter, ISpool, ITarget
+from zeit.cds.plan import ImportOptions, Options
 from zeit.cds.product import Late, required
-from zeit.cds.report import Report
 from zeit.cds.settings import Secret, SecretFile, SecretNetrc, SecretVariable
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -129,76 +134,34 @@ def exporter(_context, *, name, **given):
     """Register an exporter, and check later what it refers to; see `zeit.cds.directives`."""
     context = _without_text(_context)
     made = _register(context, IExporter, _exporter, schema=IExporterDirective, name=name, **given)
-    context.action(discriminator=None, callable=_check, args=(name, made), order=LATE)
+    check = ('Exporter', IExporter, name, made)
+    context.action(discriminator=None, callable=_check, args=check, order=LATE)
 
 
 def _exporter(*, spool, target, **options):
     return ConfiguredExporter(spool=spool, target=target, options=Options(**options))
 
 
-def _check(name, made):
+def importer(_context, *, name, **given):
+    """Register an importer, and check later what it refers to; see `zeit.cds.directives`."""
+    context = _without_text(_context)
+    made = _register(context, IImporter, _importer, schema=IImporterDirective, name=name, **given)
+    check = ('Importer', IImporter, name, made)
+    context.action(discriminator=None, callable=_check, args=check, order=LATE)
+
+
+def _importer(*, spool, target, **options):
+    return ConfiguredImporter(spool=spool, target=target, options=ImportOptions(**options))
+
+
+def _check(kind, interface, name, made):
     component = made()
     # One that was overridden is not used, whatever it refers to.
-    if zope.component.queryUtility(IExporter, name=name) is component:
+    if zope.component.queryUtility(interface, name=name) is component:
         try:
             component.resolve()
         except ConfigurationError as error:
-            raise ZCMLError(f'Exporter {name!r}: {error}') from None
-
-
-@zope.interface.implementer(IExporter)
-class ConfiguredExporter:
-    """An `IExporter` that knows its spool and target by name.
-
-    Everything is looked up when it is used, so that whatever is registered then takes part.
-    `options` is used by runs that are not given any.
-    """
-
-    def __init__(self, *, spool, target, options):
-        self._spool = spool
-        self._target = target
-        self.options = options
-
-    def __repr__(self):
-        return f'<ConfiguredExporter from {self._spool!r} to {self._target!r}>'
-
-    @property
-    def spool(self):
-        """See `IExporter`.  Raises `ConfigurationError` if none is registered."""
-        return _component(ISpool, self._spool, kind='spool')
-
-    @property
-    def target(self):
-        """See `IExporter`.  Raises `ConfigurationError` if none is registered."""
-        return _component(ITarget, self._target, kind='target')
-
-    def resolve(self):
-        """Return the `IExporter` that does the work.  Raises `ConfigurationError`."""
-        found = zope.component.queryMultiAdapter((self.spool, self.target), IExporter)
-        if found is None:
-            raise ConfigurationError(
-                f'No exporter is registered for {self.spool!r} and {self.target!r}',
-                hint='<include package="zeit.cds" /> registers the usual one.',
-            )
-        return found
-
-    def run_once(self, options=None):
-        """See `IExporter`."""
-        try:
-            found = self.resolve()
-        except ConfigurationError as error:
-            log.error('Exiting with exception:', exc_info=error)
-            return Report(errors=[error])
-        return found.run_once(self.options if options is None else options)
-
-
-def _component(interface, name, *, kind):
-    found = zope.component.queryUtility(interface, name=name)
-    if found is None:
-        known = sorted(repr(known) for known, _ in zope.component.getUtilitiesFor(interface))
-        there_are = f'there are {", ".join(known)}' if known else 'there is none at all'
-        raise ConfigurationError(f'There is no {kind} {name!r}; {there_are}')
-    return found
+            raise ZCMLError(f'{kind} {name!r}: {error}') from None
 
 
 def load(path):

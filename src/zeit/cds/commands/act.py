@@ -9,8 +9,12 @@ from zeit.cds.commands import command
 @click.command()
 @click.argument('names', nargs=-1, required=True, metavar='NAME...')
 @options.several(options.SPOOL)
+@click.option(
+    '--forget', is_flag=True,
+    help='Give content up that could not be put into a spool.  Default: no.',
+)  # fmt: skip
 @command
-def retry(console, zcml, *, names, spool=None):
+def retry(console, zcml, *, names, forget, spool=None):
     """Bring parked files back, to be sent by the next run.
 
     \b
@@ -21,6 +25,7 @@ def retry(console, zcml, *, names, spool=None):
 
     With the id of content that could not be put into a spool when it was
     published, that is tried again; the ZCML file must have the application.
+    With --forget it is not tried again any more: it was deleted, say.
 
     The exit code is 1 if one is not parked, or a newer one waits already; the
     others are brought back.
@@ -30,10 +35,16 @@ def retry(console, zcml, *, names, spool=None):
 
     places = choice.places(zcml=zcml, names=(), spool=spool, remote=False)
     codes = []
-    for name, path, error in receipts.bring_back(names, places):
+    if forget:
+        found = ((name, None, error) for name, error in receipts.forget(names, places))
+    else:
+        found = receipts.bring_back(names, places)
+    for name, path, error in found:
         if error is not None:
             console.tell(error)
             codes.append(error.exit_code)
+        elif forget and not console.quiet:
+            console.say(f'{printable(name)} is not tried again.')
         elif not console.quiet:
             console.say(f'{printable(name)} waits in {printable(str(path))} again.')
     return errors.decisive(codes)

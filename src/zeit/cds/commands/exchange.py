@@ -53,3 +53,47 @@ def export(console, zcml, **arguments):
 
         codes.append(console.guarded(run, about=about))
     return errors.decisive(codes)
+
+
+@click.command(name='import')
+@click.argument('names', nargs=-1, metavar='[NAME]... | URL')
+@options.several(options.SPOOL, options.PASSWORD, *options.IMPORT, *options_target.TARGET)
+@command
+def import_(console, zcml, **arguments):
+    """Fetch what a partner has left on a server into a spool.
+
+    \b
+    With --zcml: the importers of these names, one after the other; without a
+    name the only one that there is.
+      zeit-cds --zcml cds.zcml import letters
+
+    \b
+    With --spool: from a URL, as for export.
+      zeit-cds import --spool /var/spool/letters --password-file /etc/cds.pw \\
+          ftpes://zeit@ftp.example.com/out
+
+    Each file is deleted on the server when it is complete in new.  A run that
+    succeeds says what it did if standard output is a terminal, and nothing
+    otherwise.
+    """
+    from zeit.cds import choice
+    from zeit.cds.importer import ImportOptions
+
+    target = options_target.take(arguments)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    names, spool = given.pop('names'), given.pop('spool', None)
+    importers = choice.importers(zcml=zcml, names=names, spool=spool, **target)
+    codes = []
+    for name, importer in importers:
+        about = name if len(importers) > 1 else ''
+
+        def run(importer=importer):
+            own = getattr(importer, 'options', None)
+            if given:
+                own = dataclasses.replace(own or ImportOptions(), **given)
+            report = importer.run_once(own)
+            console.tell_report(report)
+            return report.exit_code
+
+        codes.append(console.guarded(run, about=about))
+    return errors.decisive(codes)

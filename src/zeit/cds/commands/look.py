@@ -12,7 +12,7 @@ from zeit.cds.commands import command
 @click.option(
     '--remote', is_flag=True, help='Ask the server as well who holds the lock.  Default: no.'
 )
-@options.several(options.JSON, *options_target.REACH)
+@options.several(options.JSON, *options.MONITORING, *options_target.REACH)
 @command
 def status(console, zcml, **arguments):
     """Show what waits, what was delivered, and who is at work.
@@ -26,16 +26,35 @@ def status(console, zcml, **arguments):
     It never waits for a run, and changes nothing.  The exit code is 0 also when
     files wait or the server is locked, and the one of the failure if a spool or
     server cannot be asked.
+
+    \b
+    For monitoring: 2, and a line that says why, if anything is not delivered for
+    longer than --max-age, be it parked, ignored or never put into the spool.
+    A failure goes before.
+      zeit-cds --zcml cds.zcml status --max-age 15m
+      zeit-cds --zcml cds.zcml status --prometheus
     """
     from zeit.cds import choice
     from zeit.cds import status as look
 
     remote, as_json = arguments.pop('remote'), arguments.pop('as_json')
+    prometheus, max_age = arguments.pop('prometheus'), arguments.pop('max_age')
+    if as_json and prometheus:
+        raise errors.UsageError('--json and --prometheus are two formats', hint='Choose one.')
     target = options_target.take(arguments)
     places = choice.places(zcml=zcml, remote=remote, **arguments, **target)
     looks = [look.look(place, remote=remote) for place in places]
-    console.say(look.as_json(looks) if as_json else look.as_text(looks))
-    return errors.decisive(code for each in looks for code in each.exit_codes)
+    if prometheus:
+        console.say(look.as_metrics(looks), nl=False)
+        for error in look.failures(looks):
+            console.tell(error)
+    else:
+        console.say(look.as_json(looks) if as_json else look.as_text(looks))
+    late = [] if max_age is None else look.too_old(looks, limit=max_age)
+    for line in late:
+        console.complain(line)
+    code = errors.decisive(code for each in looks for code in each.exit_codes)
+    return code or (errors.TOO_OLD if late else errors.DONE)
 
 
 @click.command()

@@ -100,7 +100,8 @@ class Connection:
                 timeout=settings.reply_timeout,
                 deadline=self._deadline,
                 doing=f'connecting to {settings.host}, port {settings.port}',
-                keepalive=True,
+                keepalive=settings.keepalive,
+                bind=settings.bind_address,
             )
             if settings.tls.mode == 'implicit':
                 self._secure()
@@ -135,11 +136,8 @@ class Connection:
 
     def _secure(self):
         settings = self._settings
-        options = {
-            'context': self._context,
-            'host': settings.host,
-            'timeout': settings.connect_timeout,
-        }
+        options = {'context': self._context, 'host': settings.host}
+        options['timeout'] = settings.connect_timeout
         self._stream = SecureStream.over(self._stream, **options)
         self.protection = Protection(self._stream, **options)
 

@@ -27,6 +27,10 @@ class Deadline:
         """Let it be in so many seconds from now."""
         self._moment = time.monotonic() + seconds
 
+    def lift(self):
+        """Let there be no bound any more, except the one of `outer`."""
+        self._moment = None
+
     def within(self, timeout):
         """Return `timeout`, or what is left if that is less; both in seconds.
 

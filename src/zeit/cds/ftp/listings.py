@@ -78,9 +78,17 @@ class ListingConnection(TransferConnection):
         return [fact for fact in facts if fact and fact.type not in ('cdir', 'pdir')]
 
     def _listing(self, verb):
+        """Return the lines of a listing."""
+        encoding = self._settings.encoding
+        content = self._content(verb)
+        if not wire.is_in(encoding, content) and self.use_utf8():
+            content = self._content(verb)
+        return wire.listing(content, encoding=encoding)
+
+    def _content(self, verb):
         data = self._open_data(verb, absent=(450, 550))
         if data is None:
-            return []
+            return b''
         content = bytearray()
         try:
             with data:
@@ -95,4 +103,4 @@ class ListingConnection(TransferConnection):
         except BaseException:
             self.drop()
             raise
-        return wire.listing(bytes(content), encoding=self._settings.encoding)
+        return bytes(content)

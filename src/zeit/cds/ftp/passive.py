@@ -20,6 +20,7 @@ from zeit.cds.errors import (
     ServerError,
 )
 from zeit.cds.ftp import protocol, wire
+from zeit.cds.ftp.active import Awaited
 from zeit.cds.ftp.connection import Connection
 from zeit.cds.text import printable
 
@@ -79,7 +80,7 @@ class PassiveConnection(Connection):
 
         Returns the command's answer; what becomes of the port is no error of it.
         """
-        if not self.ways.together:
+        if not (self.ways.together and self._settings.passive):
             self._send((verb, argument))
             return self._answer()
         passive = 'EPSV' if self._may_use_epsv() else 'PASV'
@@ -159,10 +160,18 @@ class PassiveConnection(Connection):
             )
 
     def _dial(self, *, wait=True):
-        """Return a data connection; without `wait` it is still being made."""
-        port = self._next_port()
+        """Return a data connection; without `wait` it is still being made.
+
+        In active mode it always is: the server makes it when it begins the transfer.
+        """
+        if not self._settings.passive:
+            return self._listen()
+        host, port = self._next_port()
+        settings = self._settings
         try:
-            data = self._stream.beside(port, timeout=self._settings.data_timeout)
+            data = self._stream.beside(
+                port, timeout=settings.data_timeout, host=host, bind=settings.bind_address
+            )
         except FTPOSError as error:
             self.drop()
             raise _no_data(error) from error
@@ -175,45 +184,72 @@ class PassiveConnection(Connection):
                 raise
         return data
 
+    def _listen(self):
+        """Announce a port of ours; return the data connection that the server will make."""
+        data = Awaited(self._stream, timeout=self._settings.data_timeout)
+        try:
+            if self._may_use_epsv():
+                try:
+                    self.command('EPRT', wire.eprt(*data.address))
+                    return data
+                except PermanentError as error:
+                    if not self._may_use_the_older():
+                        raise
+                    self.ways.give_up('epsv', error=error)
+            self.command('PORT', wire.port(*data.address))
+            return data
+        except BaseException:
+            data.close()
+            raise
+
     def _connected(self, data):
         """Wait until a data connection is made."""
         try:
             data.connected(timeout=self._settings.connect_timeout)
         except FTPOSError as error:
-            raise _no_data(error) from error
+            raise _no_data(error, passive=self._settings.passive) from error
         self.proven = True
 
     def _next_port(self):
         port, self._port = self._port, None
         if port is not None and time.monotonic() < self._port_until:
             return port
-        # The address in the reply is the server's idea of itself behind a NAT, or an attempt to
-        # make us connect elsewhere; the peer of the control connection is the right one.
         if self._may_use_epsv():
             try:
                 return self._announced(self.command('EPSV'))
             except (PermanentError, RemoteProtocolError) as error:
-                if not self.usable:
+                if not (self.usable and self._may_use_the_older()):
                     raise
                 self.ways.give_up('epsv', error=error)
         return self._announced(self.command('PASV'))
 
     def _may_use_epsv(self):
-        return self.ways.epsv or ':' in self._stream.peer  # PASV is for IPv4 only
+        if not self._may_use_the_older():
+            return True
+        settings = self._settings
+        return self.ways.epsv and settings.epsv != 'no' and not settings.trust_pasv_address
 
-    @staticmethod
-    def _announced(answer):
+    def _may_use_the_older(self):
+        # PASV and PORT are for IPv4 only.
+        return self._settings.epsv != 'yes' and ':' not in self._stream.peer
+
+    def _announced(self, answer):
+        """Return (host, port) out of an answer; None for the host that we are connected to."""
         if answer.command.verb == 'EPSV':
-            return wire.epsv_port(answer.reply)
-        return wire.pasv_address(answer.reply)[1]
+            return None, wire.epsv_port(answer.reply)
+        host, port = wire.pasv_address(answer.reply)
+        # The address in the reply is the server's idea of itself behind a NAT, or an attempt to
+        # make us connect elsewhere; the peer of the control connection is the right one.
+        return host if self._settings.trust_pasv_address else None, port
 
 
-def _no_data(error):
-    return DataConnectionRefused(
-        error.errno,
-        f'No data connection: {error.strerror}',
-        hint='Check that a firewall lets passive FTP through.',
+def _no_data(error, *, passive=True):
+    hint = (
+        'Check that a firewall lets passive FTP through.'
+        if passive
+        else 'The server did not connect to us: firewalls and NATs often prevent active FTP.'
     )
+    return DataConnectionRefused(error.errno, f'No data connection: {error.strerror}', hint=hint)
 
 
 class Start:

@@ -1,12 +1,18 @@
 """How a server is reached: the values that a connection is made from."""
 
 import dataclasses
+import ipaddress
 
+from zeit.cds.errors import ConfigurationError
 from zeit.cds.ftp.tls import TLS
 
 
 #: The usual port where it is not 21; registered with IANA for FTP over TLS.
 PORTS = {'implicit': 990}
+
+#: Whether EPSV (RFC 2428) or PASV asks for a port, EPRT or PORT announces one.  `auto`: the older
+#: where the server, or a firewall in between, does not stand the newer.
+EPSV = ('auto', 'yes', 'no')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,7 +22,15 @@ class Settings:
     `port` is 21, or 990 for implicit TLS, unless it is given.
     `connect_timeout` is for a TCP connection, `reply_timeout` for a whole reply, `data_timeout`
     for each piece of a transfer (256 KiB): with the default of 60 s slower than about 4 KiB/s is
-    a stall.
+    a stall.  The system probes a control connection that was idle for `keepalive` seconds, 0 for
+    never: a NAT forgets it during a long transfer.
+
+    `passive` is False where the server is to connect to us for data.  `epsv` is one of `EPSV`.
+    With `trust_pasv_address` data connections go to the address that the server announces, not to
+    the one that the control connection goes to; it is in PASV only.  `bind_address` is the address
+    of this machine that all connections come from.
+
+    Raises `ConfigurationError` for values that make no sense.
     """
 
     host: str
@@ -28,8 +42,27 @@ class Settings:
     connect_timeout: float = 30
     reply_timeout: float = 60
     data_timeout: float = 60
+    keepalive: float = 60
+    passive: bool = True
+    epsv: str = 'auto'
+    trust_pasv_address: bool = False
+    bind_address: str | None = None
     tls: TLS = TLS()
 
     def __post_init__(self):
+        if self.epsv not in EPSV:
+            raise ConfigurationError(f'EPSV is one of {", ".join(EPSV)}, not {self.epsv!r}')
+        if self.trust_pasv_address and self.epsv == 'yes':
+            raise ConfigurationError('EPSV announces no address that could be trusted')
+        if self.bind_address is not None and not _is_address(self.bind_address):
+            raise ConfigurationError(f'{self.bind_address!r} is no address of this machine')
         if self.port is None:
             object.__setattr__(self, 'port', PORTS.get(self.tls.mode, 21))
+
+
+def _is_address(text):
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -54,14 +54,24 @@ class Stream:
 
     @classmethod
     def connect(
-        cls, host, port, *, connect_timeout, timeout, doing, deadline=None, keepalive=False
+        cls,
+        host,
+        port,
+        *,
+        connect_timeout,
+        timeout,
+        doing,
+        deadline=None,
+        keepalive=0,
+        bind=None,
     ):
         """Return a stream to `host` (name or address) and `port`.
 
         `connect_timeout` (seconds) holds for finding the host's addresses, and for each of them;
         they are tried in the resolver's order.  `doing` says what this is for, in a message.
-        `keepalive` lets the system probe an idle peer (RFC 1122 section 4.2.3.6), which also
-        keeps a NAT's entry.
+        `keepalive` lets the system probe a peer that was idle for so many seconds, 0 for never
+        (RFC 1122 section 4.2.3.6), which also keeps a NAT's entry.  `bind` is the address of this
+        machine to connect from.
 
         Raises `FTPOSError`: the error of the last address that this machine can reach, if there is
         one.
@@ -70,7 +80,7 @@ class Stream:
         failures = []
         for address in resolve(host, port, timeout=connect_timeout, deadline=deadline):
             try:
-                sock = _dial(address, timeout=connect_timeout, deadline=deadline)
+                sock = _dial(address, timeout=connect_timeout, deadline=deadline, bind=bind)
                 break
             except OSError as error:
                 failures.append(error)
@@ -84,8 +94,9 @@ class Stream:
             if keepalive:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 if hasattr(socket, 'TCP_KEEPIDLE'):
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30)
+                    seconds = max(1, round(keepalive))
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 2))
             return cls(sock, timeout=timeout, deadline=deadline)
         except OSError as error:
             sock.close()
@@ -94,20 +105,22 @@ class Stream:
             sock.close()
             raise
 
-    def beside(self, port, *, timeout):
-        """Begin a connection to another port of the same peer; return its stream.
+    def beside(self, port, *, timeout, host=None, bind=None):
+        """Begin a connection to another port of the same peer, or of `host`; return its stream.
 
-        `connected` must be called before it is used.  `timeout` (seconds) is for its later waits.
-        Raises `FTPOSError`.
+        `connected` must be called before it is used.  `timeout` (seconds) is for its later waits,
+        `bind` as in `connect`.  Raises `FTPOSError`.
         """
         doing = f'opening a data connection to port {port}'
         try:
-            host, _, *more = self._sock.getpeername()
+            peer, _, *more = self._sock.getpeername()
+            if host is not None:
+                peer, more = host, []
             sock = socket.socket(self._sock.family, socket.SOCK_STREAM)
         except OSError as error:
             raise from_os(error, doing=doing) from error
         try:
-            _begin(sock, (host, port, *more))
+            _begin(sock, (peer, port, *more), bind=bind)
             _without_delay(sock)
             return Stream(sock, timeout=timeout, deadline=self._deadline, peer=self.peer)
         except OSError as error:
@@ -213,12 +226,12 @@ class Stream:
         self._sock.close()
 
 
-def _dial(address, *, timeout, deadline):
+def _dial(address, *, timeout, deadline, bind=None):
     """Return a socket that is connected to one of the addresses of `resolve`."""
     family, kind, protocol, _, where = address
     sock = socket.socket(family, kind, protocol)
     try:
-        _begin(sock, where)
+        _begin(sock, where, bind=bind)
         _wait_connected(sock, timeout=timeout, deadline=deadline)
         return sock
     except BaseException:
@@ -226,9 +239,16 @@ def _dial(address, *, timeout, deadline):
         raise
 
 
-def _begin(sock, where):
-    """Begin to connect: connect(2) of a socket that does not block."""
+def _begin(sock, where, *, bind=None):
+    """Begin to connect, from the address `bind`: connect(2) of a socket that does not block."""
     sock.setblocking(False)
+    if bind is not None:
+        if (':' in bind) != (sock.family == socket.AF_INET6):
+            raise OSError(errno.EAFNOSUPPORT, f'The server cannot be reached from {bind}')
+        try:
+            sock.bind((bind, 0))
+        except OSError as error:
+            raise OSError(error.errno, f'{error.strerror}: {bind}') from error
     try:
         sock.connect(where)
     except BlockingIOError:

@@ -1,5 +1,6 @@
 """What goes over a data connection: uploads and downloads (RFC 959 section 3)."""
 
+import codecs
 import contextlib
 import errno
 import io
@@ -15,6 +16,7 @@ from zeit.cds.errors import (
     ReplyLost,
     ServerError,
     ServiceClosing,
+    TemporaryError,
 )
 from zeit.cds.ftp.passive import PassiveConnection, Start
 from zeit.cds.ftp.stream import CHUNK
@@ -32,7 +34,38 @@ REASON = 5
 
 
 class TransferConnection(PassiveConnection):
-    """A `Connection` that can transfer data."""
+    """A `Connection` that can transfer data, and names beyond ASCII."""
+
+    #: Names are in UTF-8, and the server does not know that yet.
+    _utf8_due = False
+
+    def open(self):
+        """See `Connection`."""
+        super().open()
+        self._utf8_due = codecs.lookup(self._settings.encoding).name == 'utf-8'
+
+    def _send(self, *commands):
+        in_between = self._channel.waiting or self.announced
+        if not in_between and not all(argument.isascii() for _, argument in commands):
+            self.use_utf8()
+        super()._send(*commands)
+
+    def use_utf8(self):
+        """Ask for names in UTF-8, once, if they are to be; return whether the server says yes.
+
+        Not before it matters: most servers know nothing else, and it is a round trip.  Some, such
+        as IIS, take names for Windows-1252 until they are asked.  A refusal is no error: servers
+        refuse it also where FEAT has UTF8 (RFC 2640).
+        """
+        if not self._utf8_due:
+            return False
+        self._utf8_due = False
+        try:
+            self.command('OPTS', 'UTF8 ON')
+            return True
+        except (PermanentError, TemporaryError) as error:
+            log.debug('Names are sent in UTF-8 all the same: %s', printable(error.message))
+            return False
 
     def upload(self, name, source, *, began, early=True):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
@@ -46,7 +79,7 @@ class TransferConnection(PassiveConnection):
         Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         start = Start(self, 'STOR', name, began=began)
-        early = early and self.proven and self.ways.early
+        early = early and self.proven and self.ways.early and self._settings.passive
         try:
             data = self._dial(wait=not early)
             try:
@@ -93,10 +126,15 @@ class TransferConnection(PassiveConnection):
         """Raise what the server says in place of the loss of `data`, if it says something."""
         try:
             yield
-        except ConnectionLost:
+        except ConnectionLost as lost:
             data.abort()
-            start.wait()
-            self._final()
+            try:
+                start.wait()
+                self._final()
+            except ConnectionLost:
+                if self._channel.waiting:
+                    raise lost from None  # it says nothing
+                raise
             raise
 
     def _last_word(self, sent):
@@ -196,6 +234,8 @@ class TransferConnection(PassiveConnection):
             start = Start(self, verb, argument)
             start.ask()
             start.wait()
+            if not self._settings.passive:
+                self._connected(data)
             return self._protected(data, start)
         except ServerError as error:
             data.abort()

@@ -141,6 +141,16 @@ def pasv_address(reply):
     return '.'.join(str(number) for number in numbers[:4]), port
 
 
+def eprt(host, port):
+    """Return the argument of EPRT (RFC 2428 section 2) for an address of ours."""
+    return f'|{2 if ":" in host else 1}|{host}|{port}|'
+
+
+def port(host, port):
+    """Return the argument of PORT (RFC 959 section 4.1.2) for an address of ours, IPv4."""
+    return ','.join([*host.split('.'), str(port >> 8), str(port & 255)])
+
+
 def size(reply):
     """Return the number of bytes of a 213 reply to SIZE (RFC 3659 section 4)."""
     number = reply.lines[-1].strip()
@@ -209,6 +219,15 @@ def nlst_name(line, *, directory='/'):
     """
     prefixes = './', directory.rstrip('/') + '/'
     return line[len(next((each for each in prefixes if line.startswith(each)), '')) :]
+
+
+def is_in(encoding, data):
+    """Return whether `data` (bytes) can be text in this encoding."""
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def listing(data, *, encoding='utf-8'):

@@ -61,6 +61,7 @@ class IWakeUp(Interface):
 class IReport(Interface):
     """What happened to every file of one run."""
 
+    done = Attribute("What is done to files that all is well with: 'delivered' or 'imported'")
     results = Attribute('A list of `IResult`, one for each file that was touched')
     errors = Attribute('What ended the run before its time, or spoilt its end: a list of `Error`')
     error = Attribute('The one of them that decides the exit code, or None')

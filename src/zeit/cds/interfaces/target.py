@@ -33,6 +33,10 @@ class ISession(Interface):
     """
 
     connections = Attribute('The number of connections made so far')
+    free = Attribute(
+        'True while the other methods may be called; in a `run`, between two files that go over '
+        'the connection that they use'
+    )
     litter = Attribute('Names in the directory that are of no use and could not be deleted')
 
     def names(*, inside=''):
@@ -88,8 +92,8 @@ class ISession(Interface):
         `ledger` is an `ILedger`, by default one that remembers nothing.
 
         A generator: it asks `plan.next()` for a job when it has a connection free for one, and
-        the caller's thread alone touches the plan.  An outcome's source stays open until the
-        next one is asked for.  It must be closed when it is left early.  Errors of the
+        the caller's thread alone touches the plan and the ledger.  An outcome's source stays open
+        until the next one is asked for.  It must be closed when it is left early.  Errors of the
         connection are outcomes too: the plan decides whether to go on.
         """
 
@@ -111,6 +115,9 @@ class ILedger(Interface):
 
     Each method returns when the entry is durable, and raises `SpoolError` otherwise.
     """
+
+    def together():
+        """Return a context manager: what is written inside is durable when it is left."""
 
     def uploaded(name, *, temporary, size, sha256, reply):
         """The server has all of `name`, as `temporary` ('': as `name`), and gives it its name."""
@@ -137,6 +144,8 @@ class IPlan(Interface):
 
     def next():
         """Return the next job, or None when there is none (left) to do."""
+
+    strict = Attribute('True if one file must be delivered before the next one is begun')
 
     def waiting(most):
         """Return how many jobs there are to come; more than `most` are not counted."""

@@ -73,6 +73,7 @@ class MemorySession:
     def __init__(self, target):
         self._target = target
         self.connections = 1
+        self.free = True
         self.litter = []
 
     def __repr__(self):

@@ -7,14 +7,13 @@ from zeit.cds.testing import layers
 
 def target(server, *, ca_file=None, **options):
     """Return an FTPTarget for a test server that speaks TLS; `options` as in `from_options`."""
-    return FTPTarget.from_options(
-        host=server.host,
-        port=server.port,
-        user=server.user,
-        password=Secret(server.password),
-        **{'tls': 'implicit' if server.tls.implicit else 'explicit'} | options,
-        ca_file=ca_file and str(ca_file),
-    )
+    where = {'host': server.host, 'port': server.port}
+    login = {'user': server.user, 'password': Secret(server.password)}
+    tls = {
+        'tls': 'implicit' if server.tls.implicit else 'explicit',
+        'ca_file': ca_file and str(ca_file),
+    }
+    return FTPTarget.from_options(**{**where, **login, **tls, **options})
 
 
 class OverTLS(layers.ServerTests):

@@ -32,7 +32,8 @@ def target(server, **options):
     where = {'host': server.host, 'port': server.port, 'directory': '/cds'}
     patience = {'connect_timeout': 5, 'reply_timeout': 5, 'data_timeout': 5}
     login = {'user': 'test', 'password': Secret('testpw')}
-    return FTPTarget.from_options(**{**where, **patience, **login, **options})
+    one = {'connections': 1}
+    return FTPTarget.from_options(**{**where, **patience, **login, **one, **options})
 
 
 def content(name):
@@ -49,13 +50,16 @@ class Scenario:
 
     layer = layers.QUIET
     hook = None  # of the server
+    arguments = {}  # further ones of the server
 
     def setUp(self):
         self.prepare()
 
     def prepare(self):
         """Start anew: an empty spool, an empty server without faults."""
-        self.server = self.enterContext(FaultServer(directories=['/cds'], hook=self.hook))
+        self.server = self.enterContext(
+            FaultServer(directories=['/cds'], hook=self.hook, **self.arguments)
+        )
         self.fault = self.server.fault
         self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.spool = Spool(self.path)

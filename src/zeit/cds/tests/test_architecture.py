@@ -35,8 +35,10 @@ ALLOWED = {
     'runlock': 'errors text',
     'entries': 'interfaces',
     'jsonlog': 'errors files text',
+    'totals': '',
+    'runs': 'errors',
     'importlog': '',
-    'journal': 'importlog jsonlog names',
+    'journal': 'importlog jsonlog names totals',
     'parking': 'errors files names text',
     'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
@@ -47,6 +49,7 @@ ALLOWED = {
     'filing': 'entries files',
     'spool': 'errors interfaces batch entries files filing incoming indoubt journal names parking '
     'runlock spoolstatus text unpublished wake',
+    'statistics': 'errors journal runlock runs text totals',
     'ledger': 'interfaces',
     'arrivals': 'files',
     # the other side
@@ -55,16 +58,20 @@ ALLOWED = {
     'ftp.stream': 'errors ftp.deadline ftp.resolver',
     'ftp.tls': 'errors text',
     'ftp.secure': 'errors ftp.deadline ftp.stream ftp.tls',
-    'ftp.settings': 'ftp.tls',
+    'ftp.settings': 'errors ftp.tls',
     'ftp.connection': 'errors text ftp.deadline ftp.protocol ftp.stream ftp.secure ftp.settings '
     'ftp.wire',
-    'ftp.passive': 'errors text ftp.protocol ftp.wire ftp.connection',
+    'ftp.active': 'errors text ftp.deadline ftp.stream',
+    'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
     'ftp.listings': 'errors ftp.transfers ftp.wire',
+    'pool': '',
+    'crew': 'errors interfaces plan pool text',
     'exposed': 'errors names text',
     'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
-    'session': 'errors interfaces delivery holder names plan text '
+    'deliveries': 'errors crew delivery exposed plan',
+    'session': 'errors interfaces deliveries delivery holder names plan text '
     'ftp.deadline ftp.listings ftp.passive',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
@@ -74,8 +81,8 @@ ALLOWED = {
     'clearance': 'arrivals errors text',
     # one run
     'record': 'errors report text',
-    'exchange': 'errors leftovers lock record text',
-    'outbox': 'errors interfaces wake',
+    'exchange': 'errors leftovers lock record statistics text',
+    'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
     'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
@@ -84,11 +91,14 @@ ALLOWED = {
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
     'tasks': 'errors interfaces pace text',
+    'undelivered': 'text',
+    'metrics': 'errors interfaces statistics undelivered',
 }
 
 #: The edge may import everything, and nothing imports it.
 EDGE = {
-    *('main', 'zcml', 'directives', 'directives_network', 'fields', 'bar', 'product'),
+    *('main', 'zcml', 'configured', 'directives', 'directives_network', 'fields', 'bar'),
+    *('product',),
     *(
         'cli',
         'commands',
@@ -102,6 +112,9 @@ EDGE = {
         'demo',
         'receipts',
         'unlock',
+        'watch',
+        'arriving',
+        'sdnotify',
     ),
 }
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 import unittest.mock
 
 from zeit.cds.ftp.connection import Connection
@@ -85,8 +86,23 @@ class Signals(CommandLine):
             for number, kind, text in self.server.dialogue
             if text.startswith('SIZE') and text.endswith('.part')
         )
-        self.assertRegex(self.server.commands(connection=number)[-1], r'SIZE .*\.part')
+        # RNFR has gone out in the same packet.
+        self.assertRegex(self.server.commands(connection=number)[-1], r'(SIZE|RNFR) .*\.part')
         self.assert_clean()
+
+    def test_several_connections_that_hang(self):
+        for number in range(12):
+            self.spool.put(f'more-{number}.xml', b'x' * 5000)
+        rule = self.server.fault('STOR', faults.StallData(0), path='*.part')
+        for _ in range(2):
+            began = time.monotonic()
+            # All four of them are on their way when the signal comes.
+            outcome = self.run_until({('STOR', '.part', 3): [signal.SIGTERM]})
+            self.assertLess(time.monotonic() - began, 10)
+            self.assert_line(outcome, 143, 'Ended by SIGTERM')
+            self.assert_clean()
+        self.server.remove_fault(rule)
+        self.assertEqual(14, len(self.names('new')))
 
     def test_a_signal_between_a_command_and_the_wait_for_its_answer(self):
         place = {'host': self.server.host, 'port': self.server.port, 'user': 'test'}

@@ -16,10 +16,12 @@ from zope.interface.verify import verifyObject
 import zeit.cds
 from zeit.cds import interfaces
 from zeit.cds.bar import Bar
+from zeit.cds.configured import ConfiguredExporter, ConfiguredImporter
+from zeit.cds.crew import Handed
 from zeit.cds.delivery import NoLedger
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.settings import Settings
-from zeit.cds.importer import Importer
+from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.ledger import Ledger
 from zeit.cds.plan import Job, Outcome, Plan
@@ -34,7 +36,6 @@ from zeit.cds.tasks import WakeUp
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.thread import ExporterThread
-from zeit.cds.zcml import ConfiguredExporter
 
 
 #: What implements the interface of another package; its own tests verify that.
@@ -114,7 +115,9 @@ class ConformanceTests(unittest.TestCase):
             self.incoming(spool),
             Ledger(spool.journal, url='memory:'),
             NoLedger(),
+            Handed(NoLedger()),
             ConfiguredExporter(spool='s', target='t', options=Options()),
+            ConfiguredImporter(spool='s', target='t', options=ImportOptions()),
             AppSetup(),
             Plan([job]),
             Outcome(job=job),

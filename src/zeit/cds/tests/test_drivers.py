@@ -120,6 +120,12 @@ class DriverTests(ApplicationCase):
         subprocess.run(command, env=self.environ(), check=True, timeout=TIMEOUT)
         self.assert_delivered(name)
 
+    def test_watch(self):
+        self.application()
+        watch = self.daemon(*PROCESS, '--zcml', str(self.zcml), 'watch', '--interval', '3600')
+        self.assert_delivered(application.publish('a'), daemon=watch)
+        self.assert_delivered('{urn:uuid:a}.xml', application.publish('b'), daemon=watch)
+
     def test_thread(self):
         self.application()
         thread = ExporterThread('articles')

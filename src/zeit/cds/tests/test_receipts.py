@@ -41,6 +41,7 @@ class Receipts(ServerCase):
             'spool': None,
             'path': str(self.path),
             'name': 'b.xml',
+            'direction': 'out',
             'size': 5,
             'sha256': hashlib.sha256(b'hello').hexdigest(),
             'server': f'{self.url}/',

@@ -389,21 +389,29 @@ class HandshakeTests(SecureCase):
 class ProtectionTests(SecureCase):
     """Which session is offered; real ones are resumed in the tests over real servers."""
 
-    def offered(self, answers, *, control='control'):
-        """Return the sessions that are offered when `answers` says which are resumed."""
+    def offered(self, *answers, control='control', tickets=True, renewed=()):
+        """Return the names of the sessions that are offered.
+
+        `answers` says which are resumed, `renewed` the names of those that the server replaces on
+        the connection that resumes them.
+        """
         offered = []
 
+        def session(name):
+            return name and unittest.mock.Mock(id=name)
+
         def over(data, *, session, **options):
+            name = session and session.id
             number = len(offered)
-            offered.append(session and session.name)
-            last = unittest.mock.Mock(has_ticket=True)
-            last.name = f'data {number}'
+            offered.append(name)
+            last = unittest.mock.Mock(id=f'data {number}') if name in renewed else session
             return unittest.mock.Mock(resumed=answers[number], session=last)
 
-        session = unittest.mock.Mock(has_ticket=control is not None, id=b'')
-        session.name = control
         protection = Protection(
-            unittest.mock.Mock(session=session), context=None, host=HOST, timeout=1
+            unittest.mock.Mock(session=session(control), has_tickets=tickets),
+            context=None,
+            host=HOST,
+            timeout=1,
         )
         with unittest.mock.patch.object(SecureStream, 'over', over):
             for _ in answers:
@@ -411,19 +419,25 @@ class ProtectionTests(SecureCase):
         self.assertEqual((len(answers), sum(answers)), (protection.connections, protection.resumed))
         return offered
 
-    def test_always_that_of_the_control_connection(self):
-        self.assertEqual(['control'] * 3, self.offered([True] * 3))
+    def test_that_of_the_control_connection(self):
+        self.assertEqual(['control'] * 3, self.offered(True, True, True))
 
-    def test_one_that_can_be_resumed_once_only(self):
+    def test_each_ticket_once_while_there_are_new_ones(self):
         self.assertEqual(
-            ['control', 'control', 'data 1', 'data 2'], self.offered([True, False, True, True])
+            ['control', 'data 0', 'data 1', 'control'],
+            self.offered(True, True, True, False, renewed=('control', 'data 0')),
+        )
+
+    def test_before_tls_13_always_that_of_the_control_connection(self):
+        self.assertEqual(
+            ['control'] * 3, self.offered(True, True, True, tickets=False, renewed=('control',))
         )
 
     def test_a_server_that_never_resumes(self):
-        self.assertEqual(['control'] * 3, self.offered([False] * 3))
+        self.assertEqual(['control'] * 3, self.offered(False, False, False))
 
     def test_nothing_to_resume(self):
-        self.assertEqual([None] * 2, self.offered([False] * 2, control=None))
+        self.assertEqual([None] * 2, self.offered(False, False, control=None))
 
     def test_the_session_is_resumed_again_and_again(self):
         for version in tls.VERSIONS:

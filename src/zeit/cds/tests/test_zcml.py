@@ -389,7 +389,7 @@ class MistakeTests(ZCMLTests):
                 'Unrecognized parameters: size-check'
             ),
             '<cds:target name="t" />': "Missing parameter: 'host'",
-            '<cds:importer />': 'Unknown directive: http://namespaces.zeit.de/cds: importer',
+            '<cds:porter />': 'Unknown directive: http://namespaces.zeit.de/cds: porter',
             '<cds:spool name="s" path="x"><cds:spool name="t" path="y"/></cds:spool>': (
                 "Invalid directive ('http://namespaces.zeit.de/cds', 'spool')"
             ),

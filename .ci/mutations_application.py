@@ -1,0 +1,114 @@
+"""What `check-mutations.py` breaks of the parts that an application meets."""
+
+APPLICATION = (
+    (
+        'a transaction of a living process taken for a dead one',
+        'batch.py',
+        '            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)\n',
+        '',
+    ),
+    (
+        'a forked process that holds the transaction of its parent',
+        'batch.py',
+        '        forget_in_children(self)\n',
+        '',
+    ),
+    (
+        'files in new/ before they are known as committed',
+        'batch.py',
+        '                os.rename(self._in(PREPARED), self._in(COMMITTED))\n'
+        '                files.sync_directories(self._path)\n'
+        '                self.move()\n',
+        '                self.move()\n',
+    ),
+    (
+        'an abort that leaves the vote for the last',
+        'batch.py',
+        '                        os.unlink(self._in(PREPARED))\n',
+        '                        pass\n',
+    ),
+    (
+        'a commit that fails and can still be aborted',
+        'batch.py',
+        '                self.move()\n        finally:\n            self.close()\n',
+        '                self.move()\n        finally:\n            pass\n',
+    ),
+    (
+        'a newer version replaced by what was in doubt',
+        'batch.py',
+        'if superseded is not None and _is_newer(new, than=doubt.since):',
+        'if False:',
+    ),
+    (
+        'the vote believes in new/',
+        'batch.py',
+        '            self._check()\n            self._remove_all_but',
+        '            self._remove_all_but',
+    ),
+    (
+        'a rollback that forgets nothing',
+        'batch.py',
+        '        self._contents = dict(mark)\n',
+        '        del mark\n',
+    ),
+    (
+        'what was not voted for is delivered',
+        'indoubt.py',
+        '    if doubt is None:\n        batch.abort()\n        return\n',
+        '    if doubt is None:\n        return\n',
+    ),
+    (
+        'in doubt: dropped where nobody can be asked',
+        'indoubt.py',
+        '            return None\n        return True\n',
+        '            return None\n        return False\n',
+    ),
+    (
+        'in doubt: decided in the place of the application',
+        'indoubt.py',
+        '        if doubt.asks:\n',
+        '        if False:\n',
+    ),
+    (
+        'an application that does not know taken for a no',
+        'indoubt.py',
+        '    elif committed is not None:\n',
+        '    else:\n',
+    ),
+    (
+        'the data manager in front of the others',
+        'outbox.py',
+        "f'~zeit.cds:",
+        "f' zeit.cds:",
+    ),
+    (
+        'tpc_finish raises',
+        'outbox.py',
+        "            log.critical(\n                'The next run files",
+        "            raise\n            log.critical(\n                'The next run files",
+    ),
+    (
+        'what depends on a publication goes as well',
+        'publish.py',
+        '    if content == event.master:\n',
+        '    if True:\n',
+    ),
+    (
+        'what could not be published is not kept',
+        'publish.py',
+        '                self._keep(unique_id, spool, error)\n',
+        '',
+    ),
+    (
+        'what was published in the end is still kept',
+        'publish.py',
+        '        spool.unpublished.forget(unique_id)\n',
+        '',
+    ),
+    (
+        'the product configuration not validated',
+        'product.py',
+        'return field.bind(None).fromUnicode(text)',
+        'return text',
+    ),
+)

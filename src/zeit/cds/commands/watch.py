@@ -1,0 +1,82 @@
+"""The sub-command that goes on."""
+
+import dataclasses
+import functools
+
+import click
+
+from zeit.cds import errors, options, options_target
+from zeit.cds.commands import command
+
+
+@click.command(short_help='Deliver what comes in, until it is ended.')
+@click.argument('names', nargs=-1, metavar='[NAME]... | URL')
+@click.option(
+    '--interval',
+    type=click.FloatRange(min=0, min_open=True, max=options.LONGEST),
+    default=60,
+    metavar='SECONDS',
+    help='Look at least so often.  Default: 60.',
+)
+@click.option('--check', is_flag=True, help='Only find out whether all can be read.  Default: no.')
+@options.several(options.SPOOL, options.PASSWORD, *options.RUN, *options_target.TARGET)
+@command
+def watch(console, zcml, *, interval, check, **arguments):
+    """Deliver what comes into spools at once, until it is ended.
+
+    \b
+    With --zcml: the exporters of these names, without a name all of them.
+    With --spool: to this URL.
+      zeit-cds --zcml cds.zcml watch
+      zeit-cds watch --spool /var/spool/cds ftp://zeit@ftp.example.com/in
+
+    What fails is tried again, after 1, 2, 4 ... seconds, --interval at most.  New
+    files are noticed where inotify_simple is installed (the extra watch), else
+    the spool is looked at each --interval.
+
+    \b
+    SIGHUP reads all anew: the command, ZCML, passwords.  If that is not possible
+    everything stays as it was.  SIGTERM ends it after cleaning up (143).
+    systemd is told how it goes (Type=notify, with a watchdog).
+    """
+    import os
+    import sys
+    import time
+
+    from zeit.cds import choice
+    from zeit.cds import watch as watching
+    from zeit.cds.exporter import Options
+    from zeit.cds.sdnotify import Notifier
+
+    target = options_target.take(arguments)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    names, spool = given.pop('names'), given.pop('spool', None)
+    exporters = choice.watched(zcml=zcml, names=names, spool=spool, **target)
+    if check:
+        return errors.DONE
+
+    def run(exporter, own):
+        report = exporter.run_once(own)
+        console.tell_report(report)
+        return report.exit_code
+
+    turns = []
+    for name, exporter in exporters:
+        own = dataclasses.replace(getattr(exporter, 'options', None) or Options(), **given)
+        turns.append(
+            watching.Turn(
+                name,
+                exporter,
+                run=functools.partial(
+                    console.guarded,
+                    functools.partial(run, exporter, own),
+                    about=name * (len(exporters) > 1),
+                ),
+                interval=interval,
+                deadline=own.deadline,
+                now=time.monotonic(),
+            )
+        )
+    command_line = [sys.executable, *sys.orig_argv[1:], '--check']
+    watching.Watch(turns, notifier=Notifier(os.environ), check=command_line).run()
+    watching.replace()

@@ -1,0 +1,69 @@
+"""Active mode: the server makes the data connection, to a port of ours (RFC 959 section 3.3)."""
+
+import logging
+import select
+import socket
+import time
+
+from zeit.cds.errors import from_os
+from zeit.cds.ftp.deadline import LOOK
+from zeit.cds.ftp.stream import Stream
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+
+class Awaited(Stream):
+    """A `Stream` that the server of the stream `control` will connect.
+
+    It listens where `control` comes from; `address` is (host, port), to be announced.  `timeout`
+    (seconds) is for its later waits.  Raises `FTPOSError`.
+    """
+
+    def __init__(self, control, *, timeout):
+        doing = 'listening for a data connection'
+        try:
+            host, _, *more = control._sock.getsockname()
+            listener = socket.socket(control._sock.family, socket.SOCK_STREAM)
+        except OSError as error:
+            raise from_os(error, doing=doing) from error
+        try:
+            listener.bind((host, 0, *more))
+            listener.listen(1)
+            listener.setblocking(False)
+            self.address = (host.partition('%')[0], listener.getsockname()[1])
+        except OSError as error:
+            listener.close()
+            raise from_os(error, doing=doing) from error
+        super().__init__(listener, timeout=timeout, deadline=control._deadline, peer=control.peer)
+
+    def connected(self, *, timeout):
+        """See `Stream`.  Who is not the server itself is turned away."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        until = time.monotonic() + timeout
+        try:
+            while True:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                if poll.poll(self._deadline.within(min(left, LOOK)) * 1000) and self._accept():
+                    return
+        except OSError as error:
+            doing = 'waiting for a data connection'
+            raise from_os(error, doing=doing, timeout=timeout) from error
+
+    def _accept(self):
+        try:
+            sock, (host, *_) = self._sock.accept()
+        except BlockingIOError:
+            return False  # it has gone again
+        if host != self.peer:
+            sock.close()
+            log.debug('Not the server, turned away: %s', printable(host))
+            return False
+        listener, self._sock = self._sock, sock
+        listener.close()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return True

@@ -1,0 +1,178 @@
+"""Spools in numbers, for Prometheus: read from the disk, so that all processes say the same.
+
+`as_text` needs nothing.  `Collector` needs prometheus_client, the extra `metrics`:
+
+    prometheus_client.REGISTRY.register(zeit.cds.metrics.Collector())
+"""
+
+import dataclasses
+import time
+
+import zope.component
+
+from zeit.cds import statistics
+from zeit.cds.errors import Error
+from zeit.cds.interfaces import ISpool
+from zeit.cds.undelivered import undelivered
+
+
+#: Name, kind and help of each.  Counters never go down, but to 0 when a spool is made anew.
+_KNOWN = (
+    ('spool_readable', 'gauge', '1 if the spool can be looked at, 0 if not.'),
+    ('waiting_files', 'gauge', 'Files that wait to be delivered.'),
+    ('waiting_bytes', 'gauge', 'What they hold.'),
+    ('parked_files', 'gauge', 'Files that were put away and are not tried again.'),
+    ('ignored_files', 'gauge', 'What lies in new/ and can never be delivered.'),
+    ('unpublished_contents', 'gauge', 'Contents that could not be put into the spool.'),
+    ('in_doubt_files', 'gauge', 'Files of transactions whose end is not known.'),
+    (
+        'oldest_undelivered_age_seconds',
+        'gauge',
+        'Since when the oldest of all these waits; 0 if there is none.',
+    ),
+    ('delivered_files_total', 'counter', 'Files that were delivered.'),
+    ('delivered_bytes_total', 'counter', 'What they held.'),
+    ('received_files_total', 'counter', 'Files that were fetched.'),
+    ('received_bytes_total', 'counter', 'What they held.'),
+    ('failed_files_total', 'counter', 'Refusals of files by the server, one for each run.'),
+    ('parked_files_total', 'counter', 'Files that were put away.'),
+    ('runs_total', 'counter', 'Runs that ended, by exit code.'),
+    ('run_seconds_total', 'counter', 'How long they took together.'),
+    ('last_run_timestamp_seconds', 'gauge', 'When the last run ended.'),
+    ('last_run_duration_seconds', 'gauge', 'How long it took.'),
+    ('last_run_exit_code', 'gauge', 'Its exit code.'),
+    ('last_success_timestamp_seconds', 'gauge', 'When a run ended with exit code 0 last.'),
+    ('run_active_since_timestamp_seconds', 'gauge', 'The run that is active, since when.'),
+    (
+        'locked_since_timestamp_seconds',
+        'gauge',
+        'If the last run met a lock on the server: since when it is known, and whose it is.',
+    ),
+)
+
+_PREFIX = 'zeit_cds_'
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A metric: `name`, `kind` ('gauge' or 'counter'), `help`, and (labels, value) of `samples`."""
+
+    name: str
+    kind: str
+    help: str
+    samples: list = dataclasses.field(default_factory=list)
+
+
+def families(spools, *, now):
+    """Return the list of `Family` for an iterable of (name, `ISpool`).
+
+    `now`: seconds since the epoch.
+    """
+    known = {name: Family(name=_PREFIX + name, kind=kind, help=text) for name, kind, text in _KNOWN}
+    for label, spool in spools:
+        for name, value, labels in _samples(spool, now):
+            if value is not None:
+                known[name].samples.append(({'spool': label, **labels}, value))
+    return [*known.values()]
+
+
+def _samples(spool, now):
+    """Yield (name, value, further labels)."""
+    try:
+        found, numbers = spool.status(), statistics.look(spool)
+    except Error:
+        yield 'spool_readable', 0, {}
+        return
+    yield 'spool_readable', 1, {}
+    yield 'waiting_files', len(found.waiting), {}
+    yield 'waiting_bytes', sum(entry.size for entry in found.waiting), {}
+    yield 'parked_files', len(found.parked), {}
+    yield 'ignored_files', len(found.ignored), {}
+    yield 'unpublished_contents', len(found.unpublished), {}
+    yield 'in_doubt_files', sum(len(doubt.names) for doubt in found.in_doubt), {}
+    oldest = min((each.since for each in undelivered(found)), default=now)
+    yield 'oldest_undelivered_age_seconds', max(0, now - oldest), {}
+    yield from _totals(numbers.totals)
+    yield from _runs(numbers.runs)
+    if owner := numbers.owner:
+        whose = {'host': owner.host, 'pid': str(owner.pid)}
+        yield 'run_active_since_timestamp_seconds', owner.since.timestamp(), whose
+
+
+def _totals(totals):
+    for name, value in dataclasses.asdict(totals).items():
+        yield f'{name}_total' if name.endswith('_bytes') else f'{name}_files_total', value, {}
+
+
+def _runs(runs):
+    for code, number in sorted(runs.get('runs', {}).items()):
+        yield 'runs_total', number, {'exit_code': code}
+    yield 'run_seconds_total', runs.get('seconds', 0), {}
+    last = runs.get('last', {})
+    yield 'last_run_timestamp_seconds', last.get('ended'), {}
+    yield 'last_run_duration_seconds', last.get('seconds'), {}
+    yield 'last_run_exit_code', last.get('exit_code'), {}
+    yield 'last_success_timestamp_seconds', runs.get('success'), {}
+    if locked := runs.get('locked'):
+        whose = {'lock': locked.get('lock'), 'holder': locked.get('holder')}
+        yield 'locked_since_timestamp_seconds', locked.get('since'), whose
+
+
+# Text
+
+
+def as_text(found):
+    """Return a list of `Family` in Prometheus's text format, version 0.0.4.
+
+    Source: prometheus.io/docs/instrumenting/exposition_formats
+    """
+    return ''.join(line + '\n' for family in found if family.samples for line in _lines(family))
+
+
+def _lines(family):
+    yield f'# HELP {family.name} {_escape(family.help)}'
+    yield f'# TYPE {family.name} {family.kind}'
+    for labels, value in family.samples:
+        pairs = ','.join(f'{name}="{_quoted(text)}"' for name, text in labels.items())
+        yield f'{family.name}{{{pairs}}} {value!r}'
+
+
+def _escape(text):
+    return text.replace('\\', r'\\').replace('\n', r'\n')
+
+
+def _quoted(text):
+    # A name on the disk may have bytes that are no UTF-8, which the format demands.
+    text = str(text).encode('utf-8', 'replace').decode('utf-8')
+    return _escape(text).replace('"', r'\"')
+
+
+class Collector:
+    """A collector for a registry of prometheus_client.
+
+    `spools()` returns an iterable of (name, `ISpool`); by default those that are registered.
+    """
+
+    def __init__(self, spools=lambda: zope.component.getUtilitiesFor(ISpool)):
+        self._spools = spools
+
+    def __repr__(self):
+        return '<Collector of zeit.cds>'
+
+    def describe(self):
+        """Return the metrics without values: what a registry wants to know at once."""
+        return [_client(family) for family in families([], now=0)]
+
+    def collect(self):
+        """Return the metrics: what the disk says now."""
+        return [_client(family) for family in families(self._spools(), now=time.time())]
+
+
+def _client(family):
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    kinds = {'counter': CounterMetricFamily, 'gauge': GaugeMetricFamily}
+    metric = kinds[family.kind](family.name, family.help)
+    for labels, value in family.samples:
+        metric.add_sample(family.name, labels, value)
+    return metric

@@ -1,0 +1,77 @@
+"""How runs ended: one small file of a spool, `.cds/runs`, written at the end of each.
+
+It is for monitoring only: nothing depends on it, and losing it costs nothing but numbers.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import stat
+
+from zeit.cds.errors import Locked
+
+
+#: More than the file ever has, in bytes.
+LIMIT = 64 * 1024
+
+
+def note(path, report, *, seconds, now, like):
+    """Write down how a run ended; `report` is its `IReport`.
+
+    `seconds`: how long it took; `now`: when it ended, in seconds since the epoch.  The directory
+    `like` has the permissions of the file.  Raises OSError.
+    """
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), 'r+b') as file:
+        # Runs of a spool do not overlap, but this comes after their end.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        known = _parse(file.read(LIMIT))
+        if os.fstat(file.fileno()).st_uid == os.geteuid():
+            os.chmod(file.fileno(), stat.S_IMODE(os.stat(like).st_mode) & 0o666)
+        content = json.dumps(_after(known, report, seconds=seconds, now=now)).encode('ascii')
+        file.seek(0)
+        file.write(content)
+        file.truncate()
+
+
+def _after(known, report, *, seconds, now):
+    code = report.exit_code
+    runs = dict(known.get('runs') or {})
+    runs[str(code)] = runs.get(str(code), 0) + 1
+    return {
+        'runs': runs,
+        'seconds': known.get('seconds', 0) + seconds,
+        'last': {'ended': now, 'seconds': seconds, 'exit_code': code},
+        'success': now if code == 0 else known.get('success'),
+        'locked': _locked(known.get('locked'), report.error, now=now),
+    }
+
+
+def _locked(known, error, *, now):
+    """Return who has locked the server, and since when we know."""
+    if not isinstance(error, Locked):
+        return None
+    found = {'lock': error.name, 'holder': error.holder}
+    same = known and {**found, 'since': known.get('since')} == known
+    return known if same else {**found, 'since': now}
+
+
+def read(path):
+    """Return what is written down: a dictionary, empty if there is nothing yet.  Raises OSError.
+
+    `runs`: how many ended with which exit code; `seconds`: how long they took together; `last`:
+    when the last one `ended`, its `seconds` and `exit_code`; `success`: when the last one with exit
+    code 0 ended; `locked`: which `lock` it met, its `holder`, `since` when, None if none.
+    """
+    with contextlib.suppress(FileNotFoundError), open(path, 'rb') as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        return _parse(file.read(LIMIT))
+    return {}
+
+
+def _parse(content):
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

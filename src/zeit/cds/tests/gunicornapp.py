@@ -1,0 +1,46 @@
+"""A web application with the thread, and gunicorn's settings: loaded once, forked, then started.
+
+`gunicorn --preload -c python:zeit.cds.tests.gunicornapp zeit.cds.tests.gunicornapp:app`; a request
+for `/NAME` publishes an article of that name.  The environment has the ZCML file.
+"""
+
+import os
+
+import zope.component
+
+import zeit.cds.zcml
+from zeit.cds.interfaces import IWakeUp
+from zeit.cds.tests import application, diary
+from zeit.cds.thread import ExporterThread
+
+
+preload_app = True
+workers = 4
+graceful_timeout = 5
+loglevel = 'warning'
+
+thread = ExporterThread('articles', interval=5)
+
+
+def app(environ, start_response):
+    """Publish."""
+    name = application.publish(environ['PATH_INFO'].strip('/'))
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [name.encode()]
+
+
+def on_starting(server):
+    """Before the application is loaded, and before any fork."""
+    diary.keep()
+    zeit.cds.zcml.load(os.environ['ZEIT_CDS_TEST_ZCML'])
+    zope.component.provideUtility(thread, IWakeUp, name='articles')
+
+
+def post_fork(server, worker):
+    """The last fork is done."""
+    thread.start()
+
+
+def worker_exit(server, worker):
+    """The end of a worker."""
+    thread.stop()

@@ -1,0 +1,186 @@
+"""What bin/bench counts and draws; that it runs at all is tested by `bin/bench --quick`."""
+
+import pathlib
+import sys
+import unittest
+import xml.etree.ElementTree
+
+import zeit.cds
+from zeit.cds.testing import layers
+
+
+ROOT = pathlib.Path(zeit.cds.__file__).parents[3]
+RTT = 0.02
+
+FIN, SYN = 1, 2
+
+
+class BenchCase(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        if not (ROOT / 'bench').is_dir():
+            self.skipTest('bench belongs to the checkout, which is not here')
+        self.addCleanup(sys.path.remove, str(ROOT))
+        sys.path.append(str(ROOT))
+
+
+class TraceTests(BenchCase):
+    """Round trips: the longest chain of messages, each sent after the one before had come in."""
+
+    def packets(self, *rows):
+        """Return packets from rows (ms, port of the server, negative: from there, data, flags)."""
+        from bench.trace import Packet
+
+        return [
+            Packet(ms / 1000, port > 0, 40000, abs(port), flags, len(data), data)
+            for ms, port, data, flags in rows
+        ]
+
+    def count(self, *rows):
+        from bench.trace import depths
+
+        return [depth for _, depth in depths(self.packets(*rows), rtt=RTT)]
+
+    def test_a_question_and_its_answer(self):
+        rows = (0, 21, b'EPSV', 0), (20, -21, b'229', 0), (20, 21, b'STOR', 0)
+        self.assertEqual([0, 1], self.count(*rows))
+
+    def test_what_is_sent_along_costs_nothing(self):
+        rows = (0, 21, b'RNTO', 0), (1, 21, b'EPSV', 0), (20, -21, b'250', 0), (21, -21, b'229', 0)
+        self.assertEqual([0, 0, 1], self.count(*rows, (22, 21, b'STOR', 0)))
+
+    def test_a_connection_is_one(self):
+        rows = (0, 2000, b'', SYN), (20, -2000, b'', SYN), (20, 2000, b'data', 0)
+        self.assertEqual([0, 1], self.count(*rows))
+
+    def test_what_was_under_way_already_was_not_waited_for(self):
+        rows = (0, 21, b'NOOP', 0), (15, 2000, b'', SYN), (20, -21, b'200', 0), (20, 21, b'X', 0)
+        self.assertEqual([0, 0, 1], self.count(*rows))
+        rows += (35, -2000, b'', SYN), (35, 2000, b'data', 0)
+        self.assertEqual([0, 0, 1, 1], self.count(*rows))
+
+    def test_a_server_that_waits_for_an_acknowledgement(self):
+        """As vsftpd does: the reply comes when the FIN that it sent was acknowledged."""
+        rows = (
+            (0, 2000, b'', FIN),
+            (20, -2000, b'', FIN),
+            (20, 2000, b'', 0),
+            (40, -21, b'226', 0),
+            (40, 21, b'SIZE', 0),
+        )
+        self.assertEqual([0, 1, 2], self.count(*rows))
+
+    def test_an_acknowledgement_of_the_server_is_waited_for_by_nobody(self):
+        rows = (0, 2000, b'data', 0), (20, -2000, b'', 0), (20, 2000, b'data', 0)
+        self.assertEqual([0, 0], self.count(*rows))
+
+    def test_per_file(self):
+        from bench.trace import steady
+
+        rows = []
+        for number in range(10):
+            at = number * 60
+            rows += [
+                (at, 21, b'STOR a\r\n', 0),
+                (at, 2000, b'', SYN),
+                (at + 20, -2000, b'', SYN),
+                (at + 20, 2000, b'data', FIN),
+                (at + 40, -21, b'226', 0),
+                (at + 40, 21, b'SIZE a\r\nEPSV\r\n', 0),
+                (at + 60, -21, b'229', 0),
+            ]
+        found = steady(self.packets(*rows), port=21, rtt=RTT, first=2, last=8)
+        self.assertEqual((3, 3), (found.round_trips, found.commands))
+        self.assertAlmostEqual(0.06, found.seconds)
+        with self.assertRaisesRegex(ValueError, 'There are 10 files'):
+            steady(self.packets(*rows), port=21, rtt=RTT, first=2, last=10)
+
+
+class FigureTests(BenchCase):
+    def result(self, client, turn, seconds, **details):
+        from bench.figures import Result
+
+        return Result(row='r', server='s', client=client, turn=turn, seconds=seconds, **details)
+
+    def test_ratios_are_those_of_one_round(self):
+        from bench import figures
+
+        results = [self.result('a', 0, 1), self.result('b', 0, 2), self.result('a', 1, 10)]
+        results += [self.result('b', 1, 30), self.result('a', 2, 5)]
+        results += [self.result('b', 2, 0, error='no')]
+        self.assertEqual([2, 3], figures.ratios(results, 'r', 's', ours='a', peer='b'))
+        self.assertEqual('a', figures.fastest(results, 'r', 's', except_for=()))
+
+    def test_the_interval_is_around_the_median_and_for_enough_values_only(self):
+        from bench import figures
+
+        values = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 9.0]
+        low, high = figures.interval(values)
+        self.assertTrue(1.0 <= low < 1.3 < high <= 9.0, (low, high))
+        self.assertEqual((low, high), figures.interval(values))
+        self.assertIsNone(figures.interval(values[:4]))
+
+    def test_results_survive_a_file(self):
+        from bench import figures
+
+        result = self.result('a', 0, 1.5, peak=7, round_trips=3.0)
+        self.assertEqual([result], figures.load([figures.dump(result), '']))
+
+    def test_a_table(self):
+        from bench import table
+        from bench.rows import Goal, Row
+
+        row = Row(
+            name='r', group='g', files=5, clients=('zeit.cds', 'lftp'), rounds=1,
+            goals=(Goal(ours='zeit.cds', peer='lftp', ratio=3, servers=('s',)),),
+        )  # fmt: skip
+        results = [self.result('zeit.cds', 0, 1, peak=2**20), self.result('lftp', 0, 2)]
+        lines = table.row_table(row, 's', results)
+        self.assertEqual('s: 5 files of 4 KiB, 1 connection, no delay; 1 round', lines[0])
+        self.assertRegex('\n'.join(lines), r'\nlftp +2\.00 +2\.00 +0\.00 +0\.0\n')
+        self.assertIn('NOT reached: zeit.cds is 2.00 times as fast as lftp; 3 wanted', lines)
+
+    def test_every_goal_is_about_clients_that_take_part(self):
+        from bench.clients import CLIENTS
+        from bench.rows import QUICK, ROWS
+
+        self.assertEqual(len(ROWS), len({row.name for row in ROWS}))
+        self.assertTrue(QUICK)
+        for row in ROWS:
+            self.assertEqual(set(), set(row.clients) - set(CLIENTS), row.name)
+            for goal in row.goals:
+                self.assertEqual(set(), {goal.ours, goal.peer} - {''} - set(row.clients), row.name)
+
+
+class PlotTests(BenchCase):
+    def test_it_is_xml_with_all_names_inside_of_the_picture(self):
+        from bench import plot
+
+        curves = {'a <b>': [(100, 0.5), (100_000, 70)], 'c': [(100, 0.5), (100_000, 70)]}
+        text = plot.plot(
+            'Title & more',
+            curves,
+            x=plot.axis('files', [100, 100_000], logarithmic=True),
+            y=plot.axis('seconds', [0.5, 70], logarithmic=True),
+        )
+        root = xml.etree.ElementTree.fromstring(text)
+        texts = {e.text: e for e in root.iter('{http://www.w3.org/2000/svg}text')}
+        self.assertLessEqual({'a <b>', 'c', 'Title & more', '0.1', '100,000'}, set(texts))
+        heights = {float(texts[name].get('y')) for name in ('a <b>', 'c')}
+        self.assertEqual(2, len(heights))
+        self.assertTrue(all(0 < height < plot.HEIGHT for height in heights))
+
+    def test_an_axis_ends_at_round_numbers(self):
+        from bench import plot
+
+        self.assertEqual([0, 20, 40, 60, 80], plot.axis('', [3, 71]).ticks())
+        self.assertEqual([1, 10, 100], plot.axis('', [2, 71], logarithmic=True).ticks())
+
+
+class DocumentTests(BenchCase):
+    def test_the_document_has_its_marks(self):
+        from bench import report
+
+        text = (ROOT / 'docs' / 'performance.txt').read_text('utf-8')
+        self.assertEqual((1, 1), (text.count(report.BEGIN), text.count(report.END)))

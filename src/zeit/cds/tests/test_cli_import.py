@@ -1,0 +1,128 @@
+"""`zeit-cds import`, and what other commands say about imports."""
+
+import json
+import unittest
+
+import zope.component.testing
+
+from zeit.cds import cli
+from zeit.cds.testing import layers
+from zeit.cds.tests.maincase import MainCase, quiet
+
+
+class Commands(MainCase, layers.ServerTests, unittest.TestCase):
+    layer = layers.PYFTPD
+
+    def setUp(self):
+        super().setUp()
+        zope.component.testing.setUp()
+        self.addCleanup(zope.component.testing.tearDown)
+        (self.directory / 'password').write_text('testpw\n')
+        (self.directory / 'password').chmod(0o600)
+        for name in ('a.xml', 'b.xml'):
+            (self.server.root / name).write_bytes(b'<letter/>')
+
+    def cli(self, *arguments):
+        with quiet() as (out, err):
+            code = cli.main([*map(str, arguments)])
+        return code, out.getvalue(), err.getvalue()
+
+    @property
+    def url(self):
+        return f'ftp://test@{self.server.host}:{self.server.port}/'
+
+    def by_url(self, *options):
+        password = ('--password-file', self.directory / 'password')
+        return self.cli('import', '--spool', self.spool, *password, *options, self.url)
+
+    def zcml(self, **attributes):
+        words = ' '.join(f'{key}="{value}"' for key, value in attributes.items())
+        path = self.directory / 'cds.zcml'
+        path.write_text(f"""
+            <configure xmlns:cds="http://namespaces.zeit.de/cds">
+              <cds:spool name="letters" path="{self.spool}" />
+              <cds:target name="agency" host="{self.server.host}" port="{self.server.port}"
+                  user="test" password_file="{self.directory}/password" />
+              <cds:importer name="in" spool="letters" target="agency" {words} />
+            </configure>
+        """)
+        return '--zcml', path
+
+    def test_from_a_url(self):
+        self.assertEqual((0, '', ''), self.by_url())
+        self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+        self.assertEqual([], [*self.server.root.iterdir()])
+
+    def test_a_dry_run(self):
+        code, out, _ = self.by_url('--dry-run')
+        self.assertEqual(0, code)
+        self.assertEqual(
+            'a.xml (9 B)\nb.xml (9 B)\n2 files would be imported (18 B), 0 failed\n', out
+        )
+        self.assertEqual([], self.names('new'))
+
+    def test_from_zcml(self):
+        self.assertEqual((0, '', ''), self.cli(*self.zcml(max_files=1), 'import'))
+        self.assertEqual(['a.xml'], self.names('new'))
+        self.assertEqual((0, '', ''), self.cli(*self.zcml(), 'import', 'in'))
+        self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+
+    def test_options_of_zcml(self):
+        self.assertEqual((0, '', ''), self.cli(*self.zcml(ignore='a.* *.tmp'), 'import'))
+        self.assertEqual(['b.xml'], self.names('new'))
+
+    def test_mistakes(self):
+        for mistake, said in (
+            ({'occupied': 'overwrite'}, 'is not one of: wait, unique'),
+            ({'empty': 'send'}, 'is not one of: take, skip'),
+            ({'min_age': '-1'}, 'is not a number of seconds'),
+        ):
+            with self.subTest(mistake):
+                zope.component.testing.tearDown()
+                zope.component.testing.setUp()
+                code, _, err = self.cli(*self.zcml(**mistake), 'import')
+                self.assertEqual(78, code)
+                self.assertIn(said, err)
+
+    def test_an_unknown_name(self):
+        code, _, err = self.cli(*self.zcml(), 'import', 'out')
+        self.assertEqual(64, code)
+        self.assertIn("There is no importer 'out'", err)
+
+    def test_without_anything(self):
+        code, _, err = self.cli('import')
+        self.assertEqual(64, code)
+        self.assertIn('It was not said from where to import', err)
+
+    def test_a_lock_is_shown_and_removed(self):
+        (self.server.root / 'write').write_bytes(b'the partner')
+        code, _, err = self.cli(*self.zcml(), 'import')
+        self.assertEqual(75, code)
+        self.assertIn('the partner', err)
+        code, out, _ = self.cli(*self.zcml(), 'status', '--remote')
+        self.assertIn("locked by 'write'", out)
+        self.assertEqual(0, self.cli(*self.zcml(), 'unlock', '--yes', 'in')[0])
+        self.assertFalse((self.server.root / 'write').exists())
+
+    def test_a_receipt(self):
+        self.by_url()
+        code, out, _ = self.cli('receipt', '--spool', self.spool, 'a.xml')
+        self.assertEqual(0, code)
+        self.assertIn('a.xml: imported 1 time', out)
+        self.assertIn(f'put into {self.spool}/new/a.xml', out)
+        _, out, _ = self.cli('receipt', '--spool', self.spool, '--json', 'a.xml')
+        (receipt,) = json.loads(out)
+        self.assertEqual(('in', 9, 'a.xml'), tuple(map(receipt.get, ('direction', 'size', 'name'))))
+
+    def test_status(self):
+        self.by_url()
+        code, out, _ = self.cli('status', '--spool', self.spool)
+        self.assertEqual(0, code)
+        self.assertIn('2 files, 18 B', out)
+
+    def test_something_failed(self):
+        (self.server.root / 'x\x01').write_bytes(b'')
+        code, out, err = self.by_url()
+        self.assertEqual((1, ''), (code, out))
+        self.assertIn('contains the control character', err)
+        self.assertIn('2 files imported (18 B), 1 failed', err)

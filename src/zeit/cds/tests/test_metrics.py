@@ -1,0 +1,278 @@
+"""Numbers: counted on disk, the same for all, never going down; as Prometheus wants them."""
+
+import json
+import logging
+import os
+import time
+import unittest
+
+import prometheus_client
+import prometheus_client.parser
+
+from zeit.cds import errors, jsonlog, metrics, runs, statistics
+from zeit.cds.errors import PermanentError
+from zeit.cds.exporter import Exporter, Options
+from zeit.cds.journal import Journal, totals
+from zeit.cds.report import Report
+from zeit.cds.spool import Spool
+from zeit.cds.testing import layers
+from zeit.cds.tests.driving import DriverCase
+from zeit.cds.tests.test_cli import CommandLine
+from zeit.cds.undelivered import too_old, undelivered
+
+
+class NumbersCase(DriverCase, unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        logging.getLogger('zeit.cds').addHandler(null := logging.NullHandler())
+        self.addCleanup(logging.getLogger('zeit.cds').removeHandler, null)
+
+    def export(self, *names, **options):
+        for name in names:
+            self.spool.put(name, b'12345')
+        return Exporter(self.spool, self.target, wait=lambda s: None).run_once(Options(**options))
+
+    def values(self, spool=None):
+        """Return the values of all metrics as prometheus_client understands our text."""
+        found = metrics.families([('articles', spool or self.spool)], now=time.time())
+        return self.parsed(metrics.as_text(found))
+
+    def parsed(self, text):
+        return {
+            (
+                sample.name.removeprefix('zeit_cds_'),
+                *sorted(set(sample.labels.items()) - {('spool', 'articles')}),
+            ): sample.value
+            for family in prometheus_client.parser.text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+
+class TotalsTests(NumbersCase):
+    def refuse(self, operation, name):
+        if (operation, name) == ('upload', 'bad.xml'):
+            raise PermanentError(553, '553 No.')
+
+    def test_what_was_delivered_refused_and_parked(self):
+        self.target.hook = self.refuse
+        self.export('a.xml', 'b.xml', 'bad.xml')
+        self.export(park_after=2)
+        found = self.values()
+        self.assertEqual(2, found['delivered_files_total',])
+        self.assertEqual(10, found['delivered_bytes_total',])
+        self.assertEqual(2, found['failed_files_total',])
+        self.assertEqual(1, found['parked_files_total',])
+        self.assertEqual((0, 1), (found['waiting_files',], found['parked_files',]))
+        self.assertEqual(2, found['runs_total', ('exit_code', '1')])
+        self.assertEqual(1, found['last_run_exit_code',])
+        self.assertNotIn(('last_success_timestamp_seconds',), found)
+
+    def test_they_never_go_down_when_the_journal_begins_anew(self):
+        private = self.folder / 'private'
+        private.mkdir()
+        before = {}
+        for number in range(60):
+            with Journal(private, limit=500) as journal:
+                journal.delivered(
+                    target='t', name='a', size=number, sha256='', reply='', filed_as='a'
+                )
+                journal.failed(name='b', version=[number % 3], reason='no')
+                if number % 10 == 0:
+                    journal.parked(name='b', reason='no')
+            now = vars(totals(private))
+            self.assertEqual(
+                (number + 1, sum(range(number + 1)), number + 1),
+                (now['delivered'], now['delivered_bytes'], now['failed']),
+            )
+            self.assertEqual({}, {k: v for k, v in before.items() if v > now[k]})
+            before = now
+        self.assertGreater(len(os.listdir(private)), jsonlog.KEPT)
+
+    def test_between_two_journals_the_one_before_counts(self):
+        self.export('a.xml')
+        private = self.spool.path / '.cds'
+        os.rename(private / 'journal', private / 'journal.1')
+        self.assertEqual(1, totals(private).delivered)
+
+    def test_a_damaged_entry_counts_as_far_as_it_can_be_read(self):
+        private = self.folder / 'private'
+        private.mkdir()
+        lines = [{'kind': 'delivered', 'at': 'x', 'size': 'many'}, {'kind': 'totals', 'failed': -1}]
+        (private / 'journal').write_text(''.join(json.dumps(line) + '\n' for line in lines[:1]))
+        self.assertEqual((1, 0), (totals(private).delivered, totals(private).delivered_bytes))
+        (private / 'journal').write_text(''.join(json.dumps(line) + '\n' for line in lines))
+        self.assertEqual(0, totals(private).failed)
+
+
+class RunsTests(NumbersCase):
+    def test_how_they_ended(self):
+        self.export()
+        self.export('a.xml')
+        self.target.files['write'] = b'the archive'
+        self.export('b.xml')
+        found = self.values()
+        self.assertEqual(2, found['runs_total', ('exit_code', '0')])
+        self.assertEqual(1, found['runs_total', ('exit_code', '75')])
+        self.assertAlmostEqual(time.time(), found['last_success_timestamp_seconds',], delta=60)
+        (locked,) = (key for key in found if key[0] == 'locked_since_timestamp_seconds')
+        self.assertIn(('lock', 'write'), locked)
+        self.assertRegex(dict(locked[1:])['holder'], 'the archive')
+        del self.target.files['write']
+        self.export()
+        self.assertFalse([key for key in self.values() if key[0].startswith('locked')])
+
+    def test_a_lock_is_known_since_it_was_met_first(self):
+        self.target.files['write'] = b'the archive'
+        self.export('b.xml')
+        path = self.spool.path / '.cds' / 'runs'
+        first = runs.read(path)['locked']
+        self.export()
+        self.assertEqual(first, runs.read(path)['locked'])
+
+    def test_neither_a_rehearsal_nor_one_that_leaves_at_once_counts(self):
+        self.export('a.xml', dry_run=True)
+        with Spool(self.spool.path).run():
+            self.assertEqual(errors.COME_BACK_LATER, self.export().exit_code)
+        self.assertFalse((self.spool.path / '.cds' / 'runs').exists())
+
+    def test_who_is_at_work(self):
+        with self.spool.run():
+            found = self.values()
+        (active,) = (key for key in found if key[0] == 'run_active_since_timestamp_seconds')
+        self.assertIn(('pid', str(os.getpid())), active)
+        self.assertFalse([key for key in self.values() if key[0].startswith('run_active')])
+
+    def test_a_file_that_is_damaged_or_forbidden_stops_nothing(self):
+        self.export()
+        path = self.spool.path / '.cds' / 'runs'
+        path.write_bytes(b'[]')
+        self.export()
+        self.assertEqual({'0': 1}, runs.read(path)['runs'])
+        path.unlink()
+        path.mkdir()
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({('spool_readable',): 0}, self.values())
+
+    def test_a_spool_that_has_vanished(self):
+        statistics.ended(Spool(self.folder / 'no'), Report(), seconds=1)
+        self.assertEqual({('spool_readable',): 0}, self.values(Spool(self.folder / 'no')))
+
+
+class TextTests(NumbersCase):
+    def test_labels_are_escaped(self):
+        nasty = 'a"b\\c\nd{e="f"} \udcff ü'
+        text = metrics.as_text(metrics.families([(nasty, self.spool)], now=0))
+        (family,) = (
+            f
+            for f in prometheus_client.parser.text_string_to_metric_families(text)
+            if f.name == 'zeit_cds_waiting_files'
+        )
+        self.assertEqual('a"b\\c\nd{e="f"} ? ü', family.samples[0].labels['spool'])
+
+    def test_it_is_what_prometheus_client_would_write(self):
+        self.export('a.xml')
+        registry = prometheus_client.CollectorRegistry()
+        registry.register(metrics.Collector())
+        theirs = self.parsed(prometheus_client.generate_latest(registry).decode())
+        ours = self.values()
+        self.assertEqual(set(theirs), set(ours))
+        self.assertEqual(theirs['delivered_files_total',], ours['delivered_files_total',])
+
+    def test_a_registry_looks_at_no_disk_before_it_is_asked(self):
+        registry = prometheus_client.CollectorRegistry()
+        registry.register(metrics.Collector(lambda: 1 / 0))
+        with self.assertRaises(ValueError):
+            registry.register(metrics.Collector())
+
+    def test_names_and_kinds_are_as_prometheus_wants_them(self):
+        for family in metrics.families([], now=0):
+            self.assertRegex(family.name, r'^zeit_cds_[a-z_]+$')
+            self.assertEqual(family.kind == 'counter', family.name.endswith('_total'))
+            self.assertTrue(family.help.endswith('.'))
+
+
+class UndeliveredTests(NumbersCase):
+    def test_whatever_the_reason(self):
+        for name in ('waits.xml', 'parked.xml'):
+            self.spool.put(name, b'')
+        (self.spool.path / 'new' / 'directory').mkdir()
+        self.spool.unpublished.add('http://xml.zeit.de/a', 'no adapter')
+        with self.spool.run():
+            entry = next(e for e in self.spool.pending()[0] if e.name == 'parked.xml')
+            self.spool.park(entry, 'no')
+        found = self.spool.status()
+        self.assertEqual(
+            ['waits.xml', 'directory', 'parked.xml', 'http://xml.zeit.de/a'],
+            [each.name for each in undelivered(found)],
+        )
+        now = time.time()
+        self.assertEqual('', too_old(found, now=now, limit=60))
+        self.assertRegex(
+            too_old(found, now=now + 7200, limit=3600),
+            r'spool: \S+ .* for 2 h, longer than 60 min, and 3 more$',
+        )
+
+
+class CommandTests(CommandLine):
+    def status(self, *arguments):
+        return self.call('status', '--spool', self.path, *arguments)
+
+    def age(self, seconds):
+        """Let what waits be older: nobody can set when an inode was changed."""
+        now = time.time() + seconds
+        self.enterContext(unittest.mock.patch('time.time', lambda: now))
+
+    def test_max_age(self):
+        self.assertEqual(0, self.status('--max-age', '15m').code)
+        self.age(1000)
+        outcome = self.status('--max-age', '15m')
+        self.assertEqual(2, outcome.code)
+        self.assertRegex(
+            outcome.err,
+            r'^zeit-cds: .*/spool: a.xml waits for 16 min, longer than 15 min, and 1 more\n$',
+        )
+        self.assertIn('waiting    2 files', outcome.out)
+        self.assertEqual(0, self.status('--max-age', '1d').code)
+        self.assertEqual(2, self.status('--max-age', '90', '--json').code)
+        self.assertEqual(0, self.status().code)
+
+    def test_a_failure_goes_before(self):
+        self.age(1000)
+        outcome = self.status('--max-age', '90s', '--remote', 'ftp://test@127.0.0.1:1/')
+        self.assertEqual(69, outcome.code)
+        self.assertIn('a.xml waits', outcome.err)
+        self.assertEqual(
+            78, self.call('status', '--spool', self.folder / 'no', '--max-age', '1s').code
+        )
+
+    def test_what_is_no_time(self):
+        for value in ('', '-1', '15 m', '1w', 'x', '9' * 30):
+            self.assert_line(self.status('--max-age', value), 64, 'is not a time such as 90s')
+
+    def test_prometheus(self):
+        outcome = self.status('--prometheus')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        families = [*prometheus_client.parser.text_string_to_metric_families(outcome.out)]
+        (waiting,) = (f for f in families if f.name == 'zeit_cds_waiting_files')
+        self.assertEqual(({'spool': str(self.path)}, 2.0), waiting.samples[0][1:3])
+
+    def test_prometheus_needs_no_prometheus_client(self):
+        code = (
+            'import sys; sys.modules["prometheus_client"] = None\n'
+            'from zeit.cds.cli import main; sys.exit(main())'
+        )
+        process = self.start(
+            'status', '--spool', self.path, '--prometheus', program=[os.sys.executable, '-c', code]
+        )
+        self.assertIn('zeit_cds_waiting_files{spool=', self.finish(process).out)
+
+    def test_prometheus_of_a_spool_that_is_not_there(self):
+        outcome = self.call('status', '--spool', self.folder / 'no', '--prometheus')
+        self.assertEqual(78, outcome.code)
+        self.assertRegex(outcome.out, r'zeit_cds_spool_readable\{spool=".*/no"\} 0\n')
+        self.assertIn('There is no spool', outcome.err)
+
+    def test_two_formats(self):
+        self.assert_line(self.status('--json', '--prometheus'), 64, 'two formats')

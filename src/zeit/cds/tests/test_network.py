@@ -1,0 +1,250 @@
+"""How data connections are made: EPSV and PASV, addresses, active mode."""
+
+import ipaddress
+import socket
+import unittest
+import unittest.mock
+
+from zeit.cds.errors import ConfigurationError, DataConnectionRefused, FTPOSError, PermanentError
+from zeit.cds.ftp import active, wire
+from zeit.cds.ftp.deadline import Deadline
+from zeit.cds.ftp.settings import Settings
+from zeit.cds.ftp.stream import Stream
+from zeit.cds.settings import Secret
+from zeit.cds.target import FTPTarget
+from zeit.cds.testing import faults, layers
+from zeit.cds.testing.layers import QUIET
+from zeit.cds.testing.servers import VsftpdServer
+from zeit.cds.tests import ftps
+
+
+class WireTests(unittest.TestCase):
+    def test_addresses_of_ours(self):
+        self.assertEqual('|1|127.0.0.1|6446|', wire.eprt('127.0.0.1', 6446))
+        self.assertEqual('|2|::1|6446|', wire.eprt('::1', 6446))
+        self.assertEqual('127,0,0,1,25,46', wire.port('127.0.0.1', 6446))
+
+
+class SettingsTests(unittest.TestCase):
+    def test_what_makes_no_sense(self):
+        for values, text in (
+            ({'epsv': 'never'}, 'auto, yes, no'),
+            ({'epsv': 'yes', 'trust_pasv_address': True}, 'no address that could be trusted'),
+            ({'bind_address': 'localhost'}, "'localhost' is no address"),
+        ):
+            with self.assertRaisesRegex(ConfigurationError, text):
+                Settings(host='h', **values)
+
+
+class FaultCase(unittest.TestCase):
+    layer = QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.enterContext(faults.FaultServer({'/a.xml': b'content'}))
+
+    def open(self, **options):
+        target = FTPTarget.from_options(
+            host='127.0.0.1',
+            port=self.server.port,
+            user='test',
+            **{'password': Secret('testpw')} | options,
+        )
+        session = target.open()
+        self.addCleanup(session.close)
+        return session
+
+
+class PassiveTests(FaultCase):
+    def ports(self):
+        """Return the commands that asked for a port."""
+        return [text.split()[0] for text in self.server.commands('EPSV', 'PASV')]
+
+    def test_epsv_unless_it_does_not_work(self):
+        for option, refused, asked in (
+            ('auto', False, ['EPSV', 'EPSV']),
+            ('auto', True, ['EPSV', 'PASV', 'PASV']),
+            ('no', False, ['PASV', 'PASV']),
+            ('yes', False, ['EPSV', 'EPSV']),
+        ):
+            with self.subTest(option, refused=refused):
+                self.setUp()
+                if refused:
+                    self.server.fault('EPSV', faults.Reply('502 Not known.'))
+                session = self.open(epsv=option)
+                for _ in range(2):
+                    self.assertEqual(b'content', session.read('a.xml'))
+                self.assertEqual(asked, self.ports())
+
+    def test_epsv_and_nothing_else(self):
+        self.server.fault('EPSV', faults.Reply('502 Not known.'))
+        with self.assertRaisesRegex(PermanentError, '502'):
+            self.open(epsv='yes').read('a.xml')
+        self.assertNotIn('PASV', self.ports())
+
+    def test_the_address_that_pasv_announces(self):
+        """It is believed only by who wants to."""
+        self.server.fault('PASV', faults.Announce('127.0.0.2'))
+        self.assertEqual(b'content', self.open(epsv='no').read('a.xml'))
+        with self.assertRaises(DataConnectionRefused):
+            self.open(trust_pasv_address=True).read('a.xml')
+        self.assertEqual({'PASV'}, set(self.ports()))
+
+    def test_the_address_of_this_machine(self):
+        if not hasattr(socket, 'SO_DOMAIN'):
+            self.skipTest('Only Linux has all of 127.0.0.0/8')
+        peers = []
+        accept = socket.socket.accept
+
+        def noted(sock):
+            made, peer = accept(sock)
+            peers.append(peer[0])
+            return made, peer
+
+        with unittest.mock.patch.object(socket.socket, 'accept', noted):
+            self.assertEqual(b'content', self.open(bind_address='127.0.0.3').read('a.xml'))
+        self.assertEqual(['127.0.0.3', '127.0.0.3'], peers)
+
+    def test_an_address_that_cannot_be_used(self):
+        for address, text in (
+            ('192.0.2.1', 'Cannot assign requested address: 192.0.2.1'),
+            ('::1', 'The server cannot be reached from ::1'),
+        ):
+            with self.assertRaisesRegex(FTPOSError, text) as caught:
+                self.open(bind_address=address)
+            self.assertEqual(69, caught.exception.exit_code)
+
+
+class KeepaliveTests(FaultCase):
+    def option(self, name, **options):
+        sock = self.open(**options)._connection._stream._sock
+        level = socket.SOL_SOCKET if name == 'SO_KEEPALIVE' else socket.IPPROTO_TCP
+        return sock.getsockopt(level, getattr(socket, name))
+
+    def test_after_so_many_seconds(self):
+        self.assertEqual(1, self.option('SO_KEEPALIVE'))
+        self.assertEqual(0, self.option('SO_KEEPALIVE', keepalive=0))
+        if hasattr(socket, 'TCP_KEEPIDLE'):
+            self.assertEqual(60, self.option('TCP_KEEPIDLE'))
+            self.assertEqual(20, self.option('TCP_KEEPIDLE', keepalive=20))
+            self.assertEqual(1, self.option('TCP_KEEPIDLE', keepalive=0.1))
+
+
+class AwaitedTests(unittest.TestCase):
+    """The listening side of active mode; with a control connection that comes from 127.0.0.2."""
+
+    layer = QUIET
+
+    def awaited(self, *, peer='127.0.0.1'):
+        ours, theirs = (self.enterContext(socket.socket()) for _ in range(2))
+        theirs.bind(('127.0.0.1', 0))
+        theirs.listen()
+        ours.connect(theirs.getsockname())
+        control = Stream(ours, timeout=1, deadline=Deadline(), peer=peer)
+        made = active.Awaited(control, timeout=1)
+        self.addCleanup(made.close)
+        return made
+
+    def call(self, awaited, *, come_from='127.0.0.1'):
+        sock = self.enterContext(socket.socket())
+        sock.bind((come_from, 0))
+        sock.connect(awaited.address)
+        return sock
+
+    def test_the_server_comes(self):
+        awaited = self.awaited()
+        self.assertEqual('127.0.0.1', str(ipaddress.ip_address(awaited.address[0])))
+        server = self.call(awaited)
+        awaited.connected(timeout=1)
+        awaited.send(b'content', doing='sending')
+        self.assertEqual(b'content', server.recv(10))
+        with self.assertRaises(ConnectionRefusedError):
+            self.call(awaited)
+
+    def test_somebody_else_comes(self):
+        awaited = self.awaited()
+        stranger = self.call(awaited, come_from='127.0.0.9')
+        server = self.call(awaited)
+        awaited.connected(timeout=1)
+        self.assertEqual(b'', stranger.recv(1))
+        awaited.send(b'content', doing='sending')
+        self.assertEqual(b'content', server.recv(10))
+
+    def test_nobody_comes(self):
+        with self.assertRaisesRegex(FTPOSError, 'No answer within 0.05 s while waiting for a data'):
+            self.awaited().connected(timeout=0.05)
+
+
+class ActiveContract(layers.ServerTests):
+    """All kinds of transfers, over a real server, in active mode."""
+
+    def open(self, **options):
+        target = FTPTarget.from_options(
+            host=self.server.host,
+            port=self.server.port,
+            user=self.server.user,
+            password=Secret(self.server.password),
+            passive=False,
+            connect_timeout=5,
+            **options,
+        )
+        session = target.open()
+        self.addCleanup(session.close)
+        return session
+
+    def test_transfers(self):
+        for option in ('auto', 'no', 'yes'):
+            with self.subTest(option):
+                session = self.open(epsv=option)
+                for number, content in enumerate((b'', b'x', b'x' * 300_000)):
+                    name = f'{option}{number}'
+                    session.store(name, content)
+                    self.assertEqual(content, session.read(name, limit=1_000_000))
+                    self.assertIn(name, session.names())
+                    session.delete(name)
+                self.assertEqual(1, session.connections)
+
+    def test_what_is_refused(self):
+        session = self.open()
+        with self.assertRaises(PermanentError):
+            session.store('missing/a.xml', b'content')
+        self.assertIsNone(session.read('missing.xml'))
+        session.store('a.xml', b'content')
+
+
+class PyFTPTests(ActiveContract, unittest.TestCase):
+    layer = layers.PYFTPD
+
+
+class VsftpdTests(ActiveContract, unittest.TestCase):
+    layer = layers.VSFTPD
+
+    def test_one_that_does_not_know_eprt(self):
+        self.server = self.enterContext(VsftpdServer(extra=['cmds_denied=EPRT']))
+        session = self.open()
+        for name in ('a.xml', 'b.xml'):
+            session.store(name, b'content')
+        self.assertEqual({'a.xml', 'b.xml'}, session.names())
+        with self.assertRaises(PermanentError):
+            self.open(epsv='yes').store('a.xml', b'content')
+
+
+class OverTLSTests(ftps.OverTLS, unittest.TestCase):
+    """The connection is theirs, and still we are the client of TLS."""
+
+    layer = layers.VSFTPD_TLS13
+
+    def test_transfers(self):
+        session = self.tls_target(passive=False).open()
+        self.addCleanup(session.close)
+        for name, content in (('empty.xml', b''), ('a.xml', b'x' * 300_000)):
+            session.store(name, content)
+            self.assertEqual(content, session.read(name, limit=1_000_000))
+
+
+class ProFTPDTests(ActiveContract, unittest.TestCase):
+    layer = layers.PROFTPD
+
+
+class PureFTPDTests(ActiveContract, unittest.TestCase):
+    layer = layers.PUREFTPD

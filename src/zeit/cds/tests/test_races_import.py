@@ -1,0 +1,97 @@
+"""An export and an import against the same directory start at the same moment: no file is lost.
+
+`ZEIT_CDS_RACES` says how many rounds there are on each server (default 50).
+"""
+
+import collections
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import unittest
+
+from zeit.cds.exporter import Exporter
+from zeit.cds.importer import Importer
+from zeit.cds.spool import Spool
+from zeit.cds.testing import layers
+from zeit.cds.tests.test_races import PATIENCE, Races, _keep_diary, _target
+
+
+ROUNDS = int(os.environ.get('ZEIT_CDS_RACES', '50'))
+
+SIDES = (Exporter, Importer)
+
+
+def race():
+    """Be one side in a process of its own: a run for each line of standard input, a path."""
+    host, port, diary, number = sys.argv[1:]
+    logging.disable(logging.CRITICAL)
+    _keep_diary(diary, number)
+    goal = _target(host, int(port))
+    for line in sys.stdin:
+        report = SIDES[int(number)](Spool(line.rstrip('\n')), goal).run_once()
+        print(json.dumps([report.exit_code, [*report.delivered]]), flush=True)
+
+
+class ImportRaces(Races):
+    test_spools_of_their_own = test_one_spool = None
+
+    @contextlib.contextmanager
+    def racer(self, number):
+        """The exporter or the importer, a process that ends with its standard input."""
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                *('-c', 'from zeit.cds.tests.test_races_import import race; race()'),
+                *(self.server.host, str(self.server.port), str(self.diary), str(number)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
+        )
+        with process:
+            try:
+                yield process
+                process.stdin.close()
+                self.assertEqual(0, process.wait(PATIENCE))
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+    def test_an_export_and_an_import(self):
+        files = [f'{turn}.xml' for turn in range(ROUNDS)]
+        out = [self.spool(f'out-{turn}', file) for turn, file in enumerate(files)]
+        letters = self.spool('in')
+        found = self.race([[str(s.path) for s in out], [str(letters.path)] * ROUNDS])
+        self.assertLessEqual({code for code, _ in found}, {0, 75}, found)
+        self.assertEqual([code for code, _ in found].count(0), self.check_diary())
+        goal = _target(self.server.host, self.server.port)
+        for spool in out:
+            self.assertEqual(0, Exporter(spool, goal).run_once().exit_code)
+            self.assertEqual([], os.listdir(spool.path / 'new'))
+        self.assertEqual(0, Importer(letters, goal).run_once().exit_code)
+        self.assertEqual([], [*self.server.root.iterdir()])
+        here = {p.name: p.read_bytes() for p in (letters.path / 'new').iterdir()}
+        self.assertEqual({file: f'This is {file}.'.encode('ascii') for file in files}, here)
+        self.assertEqual([], os.listdir(letters.path / 'tmp'))
+        sent = collections.Counter(name for _, names in found[::2] for name in names)
+        self.assertLessEqual(set(sent.values()), {1})
+
+
+class PyFTPRaces(ImportRaces, unittest.TestCase):
+    layer = layers.PYFTPD
+
+
+class VsftpdRaces(ImportRaces, unittest.TestCase):
+    layer = layers.VSFTPD
+
+
+class ProFTPDRaces(ImportRaces, unittest.TestCase):
+    layer = layers.PROFTPD
+
+
+class PureFTPDRaces(ImportRaces, unittest.TestCase):
+    layer = layers.PUREFTPD

@@ -1,0 +1,69 @@
+"""Names beyond ASCII: OPTS UTF8 ON, when it matters and not before."""
+
+from zeit.cds.settings import Secret
+from zeit.cds.testing import faults
+from zeit.cds.tests.test_network import FaultCase
+
+
+class UTF8Tests(FaultCase):
+    def asked(self):
+        return self.server.commands('OPTS')
+
+    def test_not_for_names_in_ascii(self):
+        session = self.open()
+        session.store('b.xml', b'content')
+        session.names()
+        self.assertEqual([], self.asked())
+
+    def test_once_for_each_connection(self):
+        self.server.fault('OPTS', faults.Reply('200 UTF8 is on.'))
+        session = self.open()
+        for name in ('ä.xml', 'ö.xml'):
+            session.store(name, b'content')
+            session.rename(name, f'{name}.done')
+        session.refresh()
+        session.delete('ä.xml.done')
+        self.assertEqual(['OPTS UTF8 ON'] * 2, self.asked())
+        self.assertIn('/ö.xml.done', self.server.files)
+
+    def test_before_the_directory(self):
+        self.server.fault('OPTS', faults.Reply('200 UTF8 is on.'))
+        self.server.put('/ä/a.xml', b'content')
+        self.assertEqual({'a.xml'}, self.open(directory='/ä').names())
+        said = [text.split()[0] for text in self.server.commands('OPTS', 'CWD')]
+        self.assertEqual(['OPTS', 'CWD'], said)
+
+    def test_not_for_a_password(self):
+        self.server = self.enterContext(faults.FaultServer(password='pässword'))
+        self.open(password=Secret('pässword'))
+        self.assertEqual([], self.asked())
+
+    def test_a_refusal_is_no_error(self):
+        self.server.fault('OPTS', faults.Reply('501 Not understood.'))
+        session = self.open()
+        session.store('ä.xml', b'content')
+        self.assertEqual(b'content', self.server.files['/ä.xml'])
+
+    def test_not_in_another_encoding(self):
+        session = self.open(encoding='latin-1')
+        session.store('ä.xml', b'content')
+        self.assertEqual({'a.xml', 'ä.xml'}, session.names())
+        self.assertEqual([], self.asked())
+
+    def test_not_for_a_listing_in_utf_8(self):
+        self.server.put('/ä.xml', b'content')
+        self.assertEqual({'a.xml', 'ä.xml'}, self.open().names())
+        self.assertEqual([], self.asked())
+
+    def test_for_a_listing_that_is_not(self):
+        names = 'type=file; b\xe4.xml\r\n'
+        self.server.fault('OPTS', faults.Reply('200 UTF8 is on.'))
+        for encoding, times in (('latin-1', 1), ('utf-8', None)):
+            self.server.fault(
+                'MLSD', faults.Alter(keep=0, extra=names.encode(encoding)), times=times
+            )
+        session = self.open()
+        self.assertEqual({'bä.xml'}, session.names())
+        self.assertEqual(2, len(self.server.commands('MLSD')))
+        session.names()
+        self.assertEqual(['OPTS UTF8 ON'], self.asked())

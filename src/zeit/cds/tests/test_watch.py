@@ -1,0 +1,375 @@
+"""`zeit-cds watch`: real processes, real signals, and what systemd hears."""
+
+import configparser
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import unittest.mock
+
+from zeit.cds import arriving
+from zeit.cds.arriving import Arriving
+from zeit.cds.sdnotify import Heartbeat, Notifier
+from zeit.cds.spool import Spool
+from zeit.cds.testing import faults, layers
+from zeit.cds.tests import application
+from zeit.cds.tests.docs import TOP
+from zeit.cds.tests.test_cli import PROCESS
+from zeit.cds.watch import Turn
+
+
+#: Seconds after which a test gives up.
+TIMEOUT = 30
+
+
+class Systemd:
+    """The other end of sd_notify(3); a context manager."""
+
+    def __init__(self, folder, *, abstract=False):
+        self.path = f'@zeit.cds-{os.getpid()}' if abstract else str(folder / 'notify')
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.settimeout(TIMEOUT)
+        self.heard = []
+
+    def __enter__(self):
+        self._socket.bind(self.path.replace('@', '\0'))
+        return self
+
+    def __exit__(self, *exc_info):
+        self._socket.close()
+
+    def hear(self, pattern):
+        """Wait for a message that matches; return it."""
+        while True:
+            self.heard.append(self._socket.recv(4096).decode())
+            if re.search(pattern, self.heard[-1]):
+                return self.heard[-1]
+
+
+class WatchCase(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.systemd = self.enterContext(Systemd(self.folder))
+        self.sending = threading.Event()
+        self.server = self.enterContext(faults.FaultServer(hook=self.hook))
+        self.server.user, self.server.password = 'test', 'testpw'
+        self.spool = Spool(self.folder / 'spool')
+        self.log = self.folder / 'log'
+        self.write()
+
+    def hook(self, event):
+        if event.verb == 'STOR' and event.path.endswith('.part'):
+            self.sending.set()
+
+    def write(self, **kw):
+        text = application.ZCML.format(
+            folder=self.folder, server=self.server, **({'more': '', 'options': ''} | kw)
+        )
+        text = re.sub(r'(?s)<include package="zeit.cms" />|<adapter.*?/>', '', text)
+        self.zcml = self.folder / 'cds.zcml'
+        self.zcml.write_text(text)
+        self.spool.path.mkdir(exist_ok=True)
+        (self.folder / 'password').write_text('testpw')
+        (self.folder / 'password').chmod(0o600)
+
+    def watch(self, *arguments, program=PROCESS, **environ):
+        """Start it; return when systemd has heard that it is ready, and the first run is over."""
+        path = {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+        with open(self.log, 'wb') as log:
+            self.process = subprocess.Popen(
+                [*program, '-v', '--zcml', self.zcml, 'watch', *arguments],
+                env=os.environ | path | {'NOTIFY_SOCKET': self.systemd.path} | environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        self.addCleanup(self.process.wait)
+        self.addCleanup(self.process.kill)
+        self.systemd.hear('READY=1')
+        self.systemd.hear('STATUS=articles: last run')
+
+    def run_over(self, how='done'):
+        self.systemd.hear(f'last run {re.escape(how)}')
+
+    def end(self, number=signal.SIGTERM):
+        """Send it a signal; return its log."""
+        self.process.send_signal(number)
+        self.assertEqual(128 + number, self.process.wait(TIMEOUT), self.log.read_text())
+        return self.log.read_text()
+
+    def remote(self):
+        return sorted(path.strip('/') for path in self.server.files)
+
+
+class WatchTests(WatchCase):
+    def test_what_comes_in_is_delivered_at_once(self):
+        self.spool.put('waits.xml', b'<a/>')
+        self.watch('--interval', '3600')
+        self.assertEqual(['waits.xml'], self.remote())
+        before = time.monotonic()
+        self.spool.put('a.xml', b'<a/>')
+        self.run_over()
+        self.assertLess(time.monotonic() - before, 3)
+        self.assertEqual(['a.xml', 'waits.xml'], self.remote())
+        self.assertIn('Ended by SIGTERM', self.end())
+        self.systemd.hear('STOPPING=1')
+
+    def test_a_burst_makes_one_run(self):
+        self.watch('--interval', '3600')
+        (self.spool.path / 'tmp').mkdir(exist_ok=True)
+        for number in range(50):
+            (self.spool.path / 'tmp' / f'{number}.xml').write_bytes(b'<a/>')
+        for number in range(50):
+            os.rename(
+                self.spool.path / 'tmp' / f'{number}.xml', self.spool.path / 'new' / f'{number}.xml'
+            )
+        self.run_over()
+        self.assertEqual(50, len(self.remote()))
+        self.assertEqual(1, self.end().count('Connecting to CDS'))
+
+    def test_without_anything_to_do_it_says_nothing(self):
+        self.watch('--interval', '0.01')
+        for _ in range(3):
+            self.spool.path.joinpath('new', '.other').write_bytes(b'')
+        log = self.end()
+        self.assertEqual(1, log.count('No new files to export.'), log)
+
+    def test_what_fails_is_tried_again(self):
+        self.server.fault('STOR', faults.Reply('553 No.'), path='*.part', times=2)
+        self.spool.put('a.xml', b'<a/>')
+        self.watch('--interval', '0.1')
+        self.run_over()
+        self.assertEqual(['a.xml'], self.remote())
+        self.assertEqual(2, self.end().count('553 No.'), self.log.read_text())
+
+    def test_a_spool_that_vanishes_and_comes_back(self):
+        self.watch('--interval', '0.1')
+        shutil.rmtree(self.spool.path)
+        (self.folder / 'spool').mkdir()
+        self.spool.put('a.xml', b'<a/>')
+        while 'a.xml' not in self.remote():
+            self.systemd.hear('last run')
+        self.end()
+
+    def test_without_inotify_it_looks_at_intervals(self):
+        code = (
+            'import sys; sys.modules["inotify_simple"] = None\n'
+            'from zeit.cds.cli import main; sys.exit(main())'
+        )
+        self.watch('--interval', '0.1', program=[sys.executable, '-c', code])
+        self.spool.put('a.xml', b'<a/>')
+        self.run_over()
+        self.assertEqual(['a.xml'], self.remote())
+        self.assertIn('at intervals only: inotify_simple is missing', self.end())
+
+    def test_a_signal_during_a_run_cleans_up(self):
+        self.watch('--interval', '3600')
+        self.server.fault('STOR', faults.StallData(0), path='*.part')
+        self.spool.put('a.xml', b'<a/>')
+        self.assertTrue(self.sending.wait(TIMEOUT))
+        self.end()
+        self.assertEqual([], self.remote())
+
+    def test_a_run_that_another_one_holds_up_is_made_later(self):
+        with self.spool.run():
+            self.watch('--interval', '0.1')
+            self.spool.put('a.xml', b'<a/>')
+            self.run_over('failed (75)')
+        self.run_over()
+        self.assertEqual(['a.xml'], self.remote())
+        self.end()
+
+
+class ReloadTests(WatchCase):
+    def test_zcml_and_password_are_read_anew(self):
+        self.watch('--interval', '3600')
+        self.write(
+            more='<cds:spool name="other" path="/nowhere" />'
+            '<cds:exporter name="b" spool="other" target="partner" />'
+        )
+        self.process.send_signal(signal.SIGHUP)
+        self.systemd.hear('(?s)RELOADING=1.*MONOTONIC_USEC=[0-9]+')
+        self.assertIn('Watching 2 spools', self.systemd.hear('READY=1'))
+        self.systemd.hear('last run failed .78.')
+        self.spool.put('a.xml', b'<a/>')
+        self.run_over()
+        self.assertEqual(['a.xml'], self.remote())
+        self.end()
+
+    def test_a_broken_one_leaves_all_as_it_was(self):
+        self.watch('--interval', '3600')
+        self.zcml.write_text('<configure')
+        self.process.send_signal(signal.SIGHUP)
+        self.systemd.hear('RELOADING=1')
+        self.systemd.hear('READY=1')
+        self.spool.put('a.xml', b'<a/>')
+        self.run_over()
+        self.assertEqual(['a.xml'], self.remote())
+        (line,) = [line for line in self.end().splitlines() if ' ERROR ' in line]
+        self.assertRegex(
+            line, 'Not reloaded, what was read before stays: .*cds.zcml, line 1: This is no XML'
+        )
+
+    def test_asked_many_times(self):
+        self.watch('--interval', '3600')
+        for _ in range(5):
+            self.process.send_signal(signal.SIGHUP)
+        self.systemd.hear('RELOADING=1')
+        self.systemd.hear('READY=1')
+        self.spool.put('a.xml', b'<a/>')
+        while self.remote() != ['a.xml']:
+            self.systemd.hear('last run')
+        self.end()
+
+    def test_check(self):
+        command = [*PROCESS, '--zcml', str(self.zcml), 'watch', '--check']
+        environ = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+        for text, code in ((None, 0), ('<configure', 78), ('<configure/>', 64)):
+            if text:
+                self.zcml.write_text(text)
+            result = subprocess.run(command, env=environ, capture_output=True, timeout=TIMEOUT)
+            self.assertEqual((code, b''), (result.returncode, result.stdout), result.stderr)
+            self.assertEqual(bool(code), len(result.stderr.splitlines()))
+
+
+class SystemdTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+    def test_an_abstract_address(self):
+        with Systemd(self.folder, abstract=True) as systemd:
+            Notifier({'NOTIFY_SOCKET': systemd.path}).tell(READY=1, STATUS='two\nlines')
+            self.assertEqual('READY=1\nSTATUS=two lines', systemd.hear(''))
+
+    def test_nobody_hears(self):
+        for environ in (
+            {},
+            {'NOTIFY_SOCKET': 'relative'},
+            {'NOTIFY_SOCKET': str(self.folder / 'no')},
+        ):
+            Notifier(environ).tell(READY=1)
+
+    def test_the_watchdog(self):
+        for environ, expected in (
+            ({}, None),
+            ({'WATCHDOG_USEC': '1500000'}, 1.5),
+            ({'WATCHDOG_USEC': 'x'}, None),
+            ({'WATCHDOG_USEC': '1500000', 'WATCHDOG_PID': str(os.getpid())}, 1.5),
+            ({'WATCHDOG_USEC': '1500000', 'WATCHDOG_PID': '1'}, None),
+        ):
+            self.assertEqual(expected, Notifier(environ).watchdog)
+
+    def test_a_heartbeat_as_long_as_it_is_allowed(self):
+        with Systemd(self.folder) as systemd:
+            notifier = Notifier({'NOTIFY_SOCKET': systemd.path, 'WATCHDOG_USEC': '20000'})
+            with Heartbeat(notifier) as heartbeat:
+                for _ in range(3):
+                    systemd.hear('^WATCHDOG=1$')
+                heartbeat.allow(-1)
+                systemd._socket.settimeout(0.1)
+                with self.assertRaises(TimeoutError):
+                    for _ in range(5):
+                        systemd.hear('WATCHDOG=1')
+            with Heartbeat(Notifier({})):
+                self.assertEqual(1, threading.active_count())
+
+    def test_unit_files(self):
+        units = sorted((TOP / 'docs' / 'systemd').glob('*'))
+        if not units:
+            self.skipTest('docs come with a checkout')
+        self.assertEqual(3, len(units))
+        for unit in units:
+            parser = configparser.ConfigParser(strict=True, interpolation=None)
+            parser.optionxform = str
+            parser.read_string(unit.read_text())
+            self.assertIn('Description', parser['Unit'])
+        if shutil.which('systemd-analyze'):
+            # The program and the user of the examples are not on this machine.
+            for unit in units:
+                text = unit.read_text().replace('/opt/zeit.cds/bin/zeit-cds', '/bin/true')
+                (self.folder / unit.name).write_text(text.replace('User=cds', 'User=root'))
+            result = subprocess.run(
+                [
+                    'systemd-analyze',
+                    'verify',
+                    '--man=no',
+                    *(self.folder / unit.name for unit in units),
+                ],
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+            )
+            complaints = [
+                line
+                for line in result.stderr.splitlines()
+                if str(self.folder) in line or 'zeit-cds' in line
+            ]
+            self.assertEqual((0, []), (result.returncode, complaints), result.stderr)
+
+
+class ArrivingTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.paths = [self.folder / name for name in ('a', 'b')]
+        for path in self.paths:
+            path.mkdir()
+
+    def test_which_one(self):
+        with Arriving(self.paths) as found:
+            self.assertEqual(set(), found.wait(0))
+            (self.paths[1] / 'x').write_bytes(b'x')
+            self.assertEqual({str(self.paths[1])}, found.wait(TIMEOUT))
+            self.assertEqual(set(), found.wait(0))
+
+    def test_one_that_is_made_later_or_anew(self):
+        later = self.folder / 'later'
+        with Arriving([later]) as found:
+            self.assertEqual(set(), found.wait(0))
+            for _ in range(2):
+                later.mkdir()
+                self.assertEqual({str(later)}, found.wait(TIMEOUT))
+                (later / 'x').write_bytes(b'x')
+                self.assertEqual({str(later)}, found.wait(TIMEOUT))
+                shutil.rmtree(later)
+                self.assertEqual(set(), found.wait(0))
+
+    def test_a_steady_stream_does_not_hold_it_for_ever(self):
+        def more(self):
+            (paths[0] / 'x').write_bytes(b'x')
+            return original(self)
+
+        paths, original = self.paths, Arriving._read
+        with Arriving(self.paths) as found, unittest.mock.patch.object(Arriving, '_read', more):
+            (self.paths[0] / 'x').write_bytes(b'x')
+            before = time.monotonic()
+            self.assertEqual({str(self.paths[0])}, found.wait(TIMEOUT))
+            self.assertLess(time.monotonic() - before, arriving.LONGEST + 1)
+
+
+class TurnTests(unittest.TestCase):
+    def test_after_a_failure_new_files_wait_if_the_server_is_locked(self):
+        for code, hurries in ((0, True), (1, True), (75, False), (69, False)):
+            exporter = unittest.mock.Mock()
+            turn = Turn('a', exporter, run=lambda code=code: code, interval=60, deadline=0, now=0)
+            self.assertTrue(turn.is_due(now=0, arrived=False))
+            self.assertEqual(code, turn.take(lambda: 10))
+            self.assertFalse(turn.is_due(now=10.5, arrived=False))
+            self.assertEqual(hurries, turn.is_due(now=10.5, arrived=True))
+            self.assertTrue(turn.is_due(now=70, arrived=False))

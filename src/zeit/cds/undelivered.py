@@ -1,0 +1,65 @@
+"""What has not reached the partner, whatever the reason, and since when."""
+
+import contextlib
+import os
+from typing import NamedTuple
+
+from zeit.cds.text import age, printable
+
+
+class Undelivered(NamedTuple):
+    """A file, or a content without one: its name, since when (seconds since the epoch), why."""
+
+    name: str
+    since: float
+    why: str
+
+
+def undelivered(found):
+    """Return a list of `Undelivered` for an `ISpoolStatus`.
+
+    All that lies in `new/` counts, also what can never be sent, as nobody puts it there in order
+    that nothing happens; parked files, by the time of their content; files in doubt; and contents
+    that could not be put into the spool.
+    """
+    result = [Undelivered(entry.name, entry.arrived, 'waits') for entry in found.waiting]
+    result += [
+        Undelivered(name, since, 'is never sent')
+        for name, _ in found.ignored
+        if (since := _time(found.path / 'new' / name, 'st_ctime')) is not None
+    ]
+    result += [
+        Undelivered(name, since, 'is parked')
+        for name, _ in found.parked
+        if (since := _time(found.path / 'parked' / name, 'st_mtime')) is not None
+    ]
+    result += [
+        Undelivered(name, doubt.since, 'is in doubt')
+        for doubt in found.in_doubt
+        for name in doubt.names
+    ]
+    return result + [
+        Undelivered(failure.unique_id, failure.since, 'could not be put into the spool')
+        for failure in found.unpublished
+    ]
+
+
+def _time(path, attribute):
+    """Return when it was, None if the file has gone meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return getattr(os.lstat(path), attribute)
+    return None
+
+
+def too_old(found, *, now, limit):
+    """Return one line about the oldest, if it is older than `limit` seconds; '' otherwise."""
+    waiting = undelivered(found)
+    oldest = min(waiting, key=lambda each: each.since, default=None)
+    if oldest is None or now - oldest.since <= limit:
+        return ''
+    others = sum(now - each.since > limit for each in waiting) - 1
+    more = f', and {others} more' if others else ''
+    return (
+        f'{printable(str(found.path))}: {printable(oldest.name)} {oldest.why} for '
+        f'{age(now - oldest.since)}, longer than {age(limit)}{more}'
+    )

@@ -1,0 +1,190 @@
+"""`zeit-cds watch`: delivers what comes in at once, for as long as it is let; made for systemd."""
+
+import contextlib
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from zeit.cds.arriving import Arriving
+from zeit.cds.errors import DONE, Error
+from zeit.cds.pace import Pace
+from zeit.cds.sdnotify import Heartbeat
+from zeit.cds.text import plural, printable
+
+
+log = logging.getLogger(__name__)
+
+#: A run may take so many seconds beyond its deadline, for cleaning up; and a wait, beyond its end.
+GRACE = 120
+
+#: Seconds for reading the configuration when it is checked before a reload.
+CHECK_TIMEOUT = 60
+
+
+class Turn:
+    """One exporter and when it runs next.
+
+    `run()` makes one run; returns its exit code.  `deadline`: seconds that it may take, 0 for no
+    end.  `interval`: seconds between two of them, at most.
+    """
+
+    def __init__(self, name, exporter, *, run, interval, deadline, now):
+        self.name = name
+        self.exporter = exporter
+        #: Seconds after which something hangs.
+        self.longest = deadline + GRACE if deadline else math.inf
+        self.at = now
+        self._run = run
+        self._pace = Pace(interval=interval)
+        self._first = True
+
+    def __repr__(self):
+        return f'<Turn of {self.name!r} at {self.at:.0f}>'
+
+    @property
+    def new(self):
+        """The directory where files come in."""
+        return os.path.join(self.exporter.spool.path, 'new')
+
+    def is_due(self, *, now, arrived):
+        """Return whether it runs now; `arrived` says that there is a new file."""
+        return now >= self.at or (arrived and self._pace.hurries)
+
+    def take(self, clock):
+        """Run, unless there is nothing to do; return the exit code, None if it did not run."""
+        code = None
+        if self._has_work():
+            code = self._run()
+            self._pace = self._pace.after(code)
+            self._first = False
+        self.at = clock() + self._pace.pause
+        return code
+
+    def _has_work(self):
+        # The first run looks for what a dead one has left, and one after a failure as well.
+        if self._first or self._pace.exit_code != DONE:
+            return True
+        try:
+            return bool(self.exporter.spool.pending()[0])
+        except Error:
+            return True  # the run will say what is wrong
+
+
+class Watch:
+    """Watches the spools of exporters, and runs these.
+
+    `turns`: a list of `Turn`; `notifier`: the `zeit.cds.sdnotify.Notifier`; `check`: a command that
+    ends with 0 if the configuration can be read.
+    """
+
+    def __init__(self, turns, *, notifier, check, clock=time.monotonic):
+        self._turns = turns
+        self._notifier = notifier
+        self._check = check
+        self._clock = clock
+        self._hangup = False
+
+    def __repr__(self):
+        return f'<Watch over {self._turns!r}>'
+
+    def run(self):
+        """Watch, until a signal ends it, or until it is to be reloaded: then it returns.
+
+        SIGHUP asks for that.  If the configuration cannot be read any more, it is told, and the one
+        that is known stays.
+        """
+        with contextlib.ExitStack() as stack:
+            alarm = stack.enter_context(self._alarm())
+            heartbeat = stack.enter_context(Heartbeat(self._notifier))
+            new = {turn.new for turn in self._turns}
+            arriving = stack.enter_context(Arriving(sorted(new), alarm=alarm))
+            how = '' if arriving.notices else ', at intervals only: inotify_simple is missing'
+            log.info('Watching %s%s', plural(len(self._turns), 'spool'), how)
+            self._notifier.tell(READY=1, STATUS=f'Watching {plural(len(self._turns), "spool")}')
+            try:
+                self._watch(arriving, heartbeat)
+            except BaseException:
+                self._notifier.tell(STOPPING=1)
+                raise
+
+    def _watch(self, arriving, heartbeat):
+        arrived = set()
+        while True:
+            for turn in self._turns:
+                if turn.is_due(now=self._clock(), arrived=turn.new in arrived):
+                    heartbeat.allow(turn.longest)
+                    self._tell(turn, turn.take(self._clock))
+                if self._hangup:
+                    break
+            if self._hangup and self._may_reload():
+                return
+            seconds = max(0, min(turn.at for turn in self._turns) - self._clock())
+            heartbeat.allow(seconds + GRACE)
+            arrived = arriving.wait(seconds)
+
+    def _tell(self, turn, code):
+        if code is not None:
+            about = f'{turn.name}: ' if turn.name else ''
+            how = 'done' if code == DONE else f'failed ({code})'
+            now = time.strftime('%H:%M:%S')
+            self._notifier.tell(STATUS=f'{printable(about)}last run {how} at {now}')
+
+    @contextlib.contextmanager
+    def _alarm(self):
+        """Let signals end a wait, and SIGHUP be remembered; yield the end of a pipe."""
+        with contextlib.ExitStack() as stack:
+            ends = os.pipe()
+            for end in ends:
+                stack.callback(os.close, end)
+                os.set_blocking(end, False)
+            before = signal.set_wakeup_fd(ends[1], warn_on_full_buffer=False)
+            stack.callback(signal.set_wakeup_fd, before)
+            stack.callback(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+            signal.signal(signal.SIGHUP, self._hang_up)
+            # Blocked by the one that was here before, see `replace`.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+            yield ends[0]
+
+    def _hang_up(self, number, frame):
+        self._hangup = True
+
+    def _may_reload(self):
+        self._hangup = False
+        self._notifier.reloading()
+        reason = why_not(self._check)
+        if not reason:
+            return True
+        log.error('Not reloaded, what was read before stays: %s', reason)
+        self._notifier.tell(READY=1, STATUS='Not reloaded')
+        return False
+
+
+def why_not(command):
+    """Return one line on why `command` fails, '' if it does not."""
+    try:
+        result = subprocess.run(  # noqa: S603 our own command line
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=CHECK_TIMEOUT,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return printable(f'{type(error).__name__}: {error}')
+    lines = result.stderr.decode('utf-8', 'replace').splitlines() or [f'exit {result.returncode}']
+    return printable(lines[-1], limit=500) if result.returncode else ''
+
+
+def replace():
+    """Start this command line anew, in this process: nothing of what was read before stays.
+
+    Does not return.  SIGHUP waits until the new one can be asked to reload again.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 our own command line
