@@ -50,7 +50,7 @@ LOCAL = (
         'the journal not synchronised',
         JSONLOG,
         '            if not self._together:\n                os.fsync(self._descriptor)\n',
-        '',
+        '            pass\n',
     ),
     (
         'a new journal whose directory is not synchronised',

@@ -212,6 +212,7 @@ class _Import:
     def _attempt(self, job, *, token):
         again = f' (attempt {job.attempt})' if job.attempt > 1 else ''
         log.info('Downloading: %s%s', printable(job.name), again)
+        self.record.started(job.name)
         if job.entry.size == 0:
             log.warning('It is empty: %s', printable(job.name))
         self.number += 1
