@@ -28,10 +28,10 @@ APPLICATION = (
         '                        pass\n',
     ),
     (
-        'an abort after the commit',
+        'a commit that fails and can still be aborted',
         'batch.py',
-        'if self._descriptor is not None and not os.path.exists(self._in(COMMITTED)):',
-        'if self._descriptor is not None:',
+        '                self.move()\n        finally:\n            self.close()\n',
+        '                self.move()\n        finally:\n            pass\n',
     ),
     (
         'a newer version replaced by what was in doubt',
@@ -84,8 +84,8 @@ APPLICATION = (
     (
         'tpc_finish raises',
         'outbox.py',
-        "            log.critical('The next run files",
-        "            raise\n            log.critical('The next run files",
+        "            log.critical(\n                'The next run files",
+        "            raise\n            log.critical(\n                'The next run files",
     ),
     (
         'what depends on a publication goes as well',

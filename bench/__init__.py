@@ -4,7 +4,8 @@
     rows      what is measured: files, connections, delay, who takes part, what must be reached
     clients   how each of them is called, zeit.cds among them
     stage     a server, the files and the network for one row
-    network   private network namespaces with a delay between them; delay.py is the line itself
+    network   private network namespaces with a delay between them; delay.py is the line itself,
+              relay.py a weaker one
     measure   one run of one client: seconds, CPU, memory, fsyncs; and whether all files arrived
     trace     the packets of a run, and how many round trips they are
     figures   medians, ratios and how sure they are

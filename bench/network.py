@@ -16,6 +16,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 
 
 #: The two ends of the link (RFC 5737: addresses for documentation, routed by nobody).
@@ -33,11 +34,14 @@ _IFF_UP = 0x1
 #: Packets that a device holds while the program that delays them is not scheduled.
 _QUEUE = 10_000
 
+#: What the device is called, on both sides.
+DEVICE = 'wan'
+
+#: The kind of a network that cannot delay by itself.
+RELAY = 'no network of its own'
+
+RELAYING = pathlib.Path(__file__).with_name('relay.py')
 DELAYING = pathlib.Path(__file__).with_name('delay.py')
-
-
-class NoNetwork(Exception):
-    """Namespaces or devices cannot be made here.  The text says what is missing."""
 
 
 class Namespace:
@@ -68,7 +72,7 @@ class Namespace:
 
 
 class Here:
-    """The namespace that we are in, for measurements without a delay where there are no rights."""
+    """The network that we are in, where there are no rights to make another one."""
 
     def run(self, function, *args, **kw):
         """Call `function`."""
@@ -93,56 +97,68 @@ class Network:
 
 
 @contextlib.contextmanager
-def network(rtt):
+def network(rtt, *, private=True):
     """Yield a `Network` with a round trip time of `rtt` seconds; 0 is the loopback device.
 
-    With a delay netem does it, where the kernel has it, otherwise TUN devices and a program.
-    Raises `NoNetwork`.
+    With a delay netem does it, where the kernel has it, otherwise TUN devices and a program.  Where
+    neither can be had, or with `private=False`, it is this machine's own network, and it takes
+    `relayed` to delay anything.
     """
     with contextlib.ExitStack() as stack:
-        try:
-            client = stack.enter_context(Namespace())
-            if not rtt:
-                yield Network(
-                    client=client, server=client, host=LOOPBACK, device='lo', kind='loopback', rtt=0
-                )
-                return
-            server = stack.enter_context(Namespace())
-            kind = _netem(client, server, rtt) or stack.enter_context(_tun(client, server, rtt))
-        except OSError as error:
-            raise NoNetwork(f'No private network here (root on Linux is needed): {error}') from None
-        yield Network(client=client, server=server, host=SERVER, device='link', kind=kind, rtt=rtt)
+        found = None
+        if private:
+            with contextlib.suppress(OSError):
+                found = _private(stack, rtt)
+        yield found or Network(
+            client=Here(), server=Here(), host=LOOPBACK, device='lo', kind=RELAY, rtt=rtt
+        )
+
+
+def _private(stack, rtt):
+    client = stack.enter_context(Namespace())
+    if not rtt:
+        return Network(
+            client=client, server=client, host=LOOPBACK, device='lo', kind='loopback', rtt=0
+        )
+    server = stack.enter_context(Namespace())
+    kind = _netem(client, server, rtt) or stack.enter_context(_tun(client, server, rtt))
+    return Network(client=client, server=server, host=SERVER, device=DEVICE, kind=kind, rtt=rtt)
+
+
+@contextlib.contextmanager
+def relayed(port, rtt):
+    """Yield the port of a relay for the server at `port` of this machine."""
+    process = subprocess.Popen(
+        [sys.executable, '-I', '-S', RELAYING, str(rtt / 2), LOOPBACK, str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        yield int(process.stdout.readline())
 
 
 def _netem(client, server, rtt):
     """Join two namespaces by a pair of devices that delay; return the kind, or '' without netem."""
     try:
         half = f'{rtt * 500_000:.0f}us'
-        there = server.run(_thread_id)
-        client.run(_call, 'ip', 'link', 'add', 'link', 'type', 'veth', 'peer', 'name', 'far')
-        client.run(_call, 'tc', 'qdisc', 'add', 'dev', 'link', 'root', 'netem', 'delay', half,
-                   'limit', str(_QUEUE))  # fmt: skip
-        client.run(_call, 'ip', 'link', 'set', 'far', 'netns', str(there), 'name', 'link')
-        server.run(_call, 'tc', 'qdisc', 'add', 'dev', 'link', 'root', 'netem', 'delay', half,
-                   'limit', str(_QUEUE))  # fmt: skip
+        there = server.run(threading.get_native_id)
+        delay = ('root', 'netem', 'delay', half, 'limit', str(_QUEUE))
+        client.run(_call, 'ip', 'link', 'add', DEVICE, 'type', 'veth', 'peer', 'name', 'far')
+        client.run(_call, 'tc', 'qdisc', 'add', 'dev', DEVICE, *delay)
+        client.run(_call, 'ip', 'link', 'set', 'far', 'netns', str(there), 'name', DEVICE)
+        server.run(_call, 'tc', 'qdisc', 'add', 'dev', DEVICE, *delay)
     except (FileNotFoundError, subprocess.CalledProcessError):
         with contextlib.suppress(FileNotFoundError, subprocess.CalledProcessError):
-            client.run(_call, 'ip', 'link', 'del', 'link')
+            client.run(_call, 'ip', 'link', 'del', DEVICE)
         return ''
     for namespace, address, peer in ((client, CLIENT, SERVER), (server, SERVER, CLIENT)):
-        namespace.run(_call, 'ip', 'address', 'add', address, 'peer', peer, 'dev', 'link')
-        namespace.run(_call, 'ip', 'link', 'set', 'link', 'up')
+        namespace.run(_call, 'ip', 'address', 'add', address, 'peer', peer, 'dev', DEVICE)
+        namespace.run(_call, 'ip', 'link', 'set', DEVICE, 'up')
     return 'netem'
 
 
 def _call(*command):
     subprocess.run(command, check=True, capture_output=True, timeout=10)
-
-
-def _thread_id():
-    import threading
-
-    return threading.get_native_id()
 
 
 @contextlib.contextmanager
@@ -170,18 +186,20 @@ def _unshare():
 
 
 def _device(address, peer):
-    """Make a TUN device `link` with these addresses, bring it up; return its descriptor."""
+    """Make a TUN device with these addresses, bring it up; return its descriptor."""
     descriptor = os.open('/dev/net/tun', os.O_RDWR | os.O_CLOEXEC)
     try:
-        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack('16sH22x', b'link', _IFF_TUN | _IFF_NO_PI))
+        fcntl.ioctl(
+            descriptor, _TUNSETIFF, struct.pack('16sH22x', DEVICE.encode(), _IFF_TUN | _IFF_NO_PI)
+        )
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for request, value in ((_SIOCSIFADDR, address), (_SIOCSIFDSTADDR, peer)):
                 packed = struct.pack(
-                    '16sHH4s8x8x', b'link', socket.AF_INET, 0, socket.inet_aton(value)
+                    '16sHH4s8x8x', DEVICE.encode(), socket.AF_INET, 0, socket.inet_aton(value)
                 )
                 fcntl.ioctl(sock, request, packed)
-            fcntl.ioctl(sock, _SIOCSIFTXQLEN, struct.pack('16si20x', b'link', _QUEUE))
-        _bring_up('link')
+            fcntl.ioctl(sock, _SIOCSIFTXQLEN, struct.pack('16si20x', DEVICE.encode(), _QUEUE))
+        _bring_up(DEVICE)
         os.set_blocking(descriptor, False)
         return descriptor
     except BaseException:

@@ -9,7 +9,7 @@ import tempfile
 
 from bench import measure
 from bench.clients import Job
-from bench.network import network
+from bench.network import RELAY, network, relayed
 from bench.trace import Trace
 from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.servers import PureFTPDServer, VsftpdServer
@@ -67,8 +67,9 @@ class Stage:
     With `fetch` the files are on the server, and are to be fetched.
     """
 
-    def __init__(self, server, *, line, spools, number, size, certificate, fetch):
+    def __init__(self, server, *, port, line, spools, number, size, certificate, fetch):
         self.server = server
+        self.port = port
         self.line = line
         self._fetch = fetch
         self._certificate = certificate
@@ -88,7 +89,7 @@ class Stage:
                 os.link(path, begin / path.name)
             yield Job(
                 host=self.server.host,
-                port=self.server.port,
+                port=self.port,
                 user=self.server.user,
                 password=self.server.password,
                 files=run / 'new',
@@ -135,30 +136,35 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(kind, *, number, size, rtt=0, tls=False, spools=None, fetch=False):
+def stage(kind, *, number, size, rtt=0, tls=False, spools=None, fetch=False, private=True):
     """Yield the `Stage` with a server of this kind and `number` files of `size` bytes.
 
     `rtt` in seconds; `tls`: the server speaks TLS; `spools`: where the spools are, by default in
-    memory; `fetch`: the files are on the server.  Raises `NoNetwork`, and `ServerUnavailable` or
-    `ServerError` of `zeit.cds.testing`.
+    memory; `fetch`: the files are on the server; `private`: in a network of its own if possible.
+    Raises `ServerUnavailable` or `ServerError` of `zeit.cds.testing`.
     """
     with contextlib.ExitStack() as stack:
         work = stack.enter_context(folder())
         spools = work if spools is None else stack.enter_context(folder(spools))
         root = work / 'root'
         root.mkdir()
-        line = stack.enter_context(network(rtt))
-        for namespace in {line.client, line.server}:
-            namespace.run(_configure)
+        line = stack.enter_context(network(rtt, private=private))
+        if line.kind != RELAY:
+            for namespace in {line.client, line.server}:
+                namespace.run(_configure)
         certificates = stack.enter_context(Certificates(hosts=[line.host])) if tls else None
         server = SERVERS[kind](root=root, tls=TLS(certificate=certificates.server) if tls else None)
         server.host = line.host
         # The daemon is started from inside, and so lives there.
         stack.callback(line.server.run, server.stop)
         line.server.run(server.start)
+        port = server.port
+        if rtt and line.kind == RELAY:
+            port = stack.enter_context(relayed(port, rtt))
         fill(spools / 'files', number, size=size)
         yield Stage(
             server,
+            port=port,
             line=line,
             spools=spools,
             number=number,

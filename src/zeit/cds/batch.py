@@ -176,7 +176,8 @@ class Batch:
     def abort(self):
         """See `IBatch`."""
         try:
-            if self._descriptor is not None and not os.path.exists(self._in(COMMITTED)):
+            # `commit` has let go of it, however it ended: what is left is for the next run.
+            if self._descriptor is not None:
                 with self._translated():
                     with contextlib.suppress(FileNotFoundError):
                         # First of all: without it nobody is in doubt.
@@ -193,7 +194,7 @@ class Batch:
         os.rmdir(self._path)
 
     def _remove_all_but(self, kept):
-        for name in set(os.listdir(self._path)) - set(kept):
+        for name in sorted(set(os.listdir(self._path)) - set(kept)):
             os.unlink(self._in(name))
 
     def close(self):

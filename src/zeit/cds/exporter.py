@@ -202,6 +202,7 @@ class _Export:
     def _started(self, job):
         again = f' (attempt {job.attempt})' if job.attempt > 1 else ''
         log.info('Uploading: %s%s', printable(job.name), again)
+        self.record.started(job.name)
         if not job.size:
             log.warning('It is empty: %s', printable(job.name))
 

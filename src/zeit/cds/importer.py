@@ -178,6 +178,7 @@ class _Import:
             self._jobs(self._files(session), token=token),
             max_files=self.options.max_files,
             max_bytes=self.options.max_bytes,
+            started=lambda job: self.record.started(job.name),
         )
         try:
             self._gather(session, lock, gathering)

@@ -59,8 +59,9 @@ ALLOWED = {
     'ftp.tls': 'errors text',
     'ftp.secure': 'errors ftp.deadline ftp.stream ftp.tls',
     'ftp.settings': 'errors ftp.tls',
-    'ftp.connection': 'errors text ftp.deadline ftp.protocol ftp.stream ftp.secure ftp.settings '
-    'ftp.wire',
+    'ftp.login': 'errors text ftp.protocol',
+    'ftp.connection': 'errors text ftp.deadline ftp.login ftp.protocol ftp.stream ftp.secure '
+    'ftp.settings ftp.wire',
     'ftp.active': 'errors text ftp.deadline ftp.stream',
     'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
@@ -81,7 +82,8 @@ ALLOWED = {
     'offered': 'names',
     'clearance': 'arrivals errors text',
     # one run
-    'record': 'errors report text',
+    'tracing': 'text',
+    'record': 'errors report text tracing',
     'exchange': 'errors leftovers lock record statistics text',
     'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces text',

@@ -297,6 +297,27 @@ class FinishTests(OutboxTests):
         self.assertEqual({'a.xml': b'<a/>', 'b.xml': b'<b/>'}, self.waiting())
         self.assertEqual(([], []), (self.left(), self.spool.status().in_doubt))
 
+    def test_what_was_interrupted_is_not_aborted(self):
+        """Somebody presses Ctrl-C: transaction takes that for a failure, and aborts everybody."""
+        self.outbox.put('a.xml', b'<a/>')
+        interrupt = unittest.mock.patch('os.rename', side_effect=self.interrupted())
+        with interrupt, self.assertRaises(KeyboardInterrupt):
+            self.manager.commit()
+        self.manager.abort()
+        with self.assertLogs('zeit.cds.indoubt', 'WARNING'):
+            self.run_once()
+        self.assertEqual({'a.xml': b'<a/>'}, self.waiting())
+
+    def interrupted(self):
+        real = os.rename
+
+        def rename(old, new):
+            if '/new/' in str(new):
+                raise KeyboardInterrupt
+            return real(old, new)
+
+        return rename
+
     def test_a_newer_version_that_waits_is_not_replaced(self):
         self.outbox.put('a.xml', b'<a/>')
         self.fail_once('rename')

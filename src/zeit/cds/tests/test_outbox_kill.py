@@ -63,6 +63,11 @@ class KillTests(unittest.TestCase):
         """Return whether the vote was complete."""
         return bool([*(folder / 'spool' / '.cds' / 'outbox').glob('*/prepared')])
 
+    def whole(self, folder):
+        """Return whether what is in doubt is all there: an abort must not end in the middle."""
+        found = (folder / 'spool' / '.cds' / 'outbox').glob('*/prepared')
+        return all(len([*path.parent.glob('[0-9]')]) == 2 for path in found)
+
     def run_once(self, folder):
         """Make a run; afterwards nothing is left of the transaction."""
         spool = Spool(folder / 'spool')
@@ -120,12 +125,14 @@ class TransactionTests(KillTests):
         self.ask()
         for folder in self.kill('veto'):
             self.assertEqual({}, self.waiting(folder))
+            self.assertTrue(self.whole(folder))
             self.run_once(folder)
             self.assertEqual({}, self.waiting(folder))
 
     def test_a_conflict_and_a_second_attempt(self):
         self.ask()
         for folder in self.kill('conflict'):
+            self.assertTrue(self.whole(folder))
             self.run_once(folder)
             committed = (folder / 'application').exists()
             self.assertEqual(BOTH if committed else {}, self.waiting(folder))

@@ -50,7 +50,7 @@ class LoginTests(unittest.TestCase):
                 self.assertEqual(
                     [
                         *([] if implicit else ['AUTH TLS']),
-                        *('USER test', 'PASS ***', 'PBSZ 0', 'PROT P', 'TYPE I', 'QUIT'),
+                        *('PBSZ 0', 'PROT P', 'USER test', 'PASS ***', 'TYPE I', 'QUIT'),
                     ],
                     self.said(),
                 )
@@ -107,7 +107,18 @@ class LoginTests(unittest.TestCase):
                 self.assertEqual(69, caught.exception.exit_code)
                 self.assertIn('no file was sent', caught.exception.hint)
                 self.server.remove_fault(rule)
-        self.assertEqual([], self.server.commands('STOR', 'EPSV', 'PASV'))
+        self.assertEqual([], self.server.commands('USER', 'PASS', 'STOR', 'EPSV', 'PASV'))
+
+    def test_one_that_wants_to_know_the_user_first(self):
+        self.serve()
+        for code in (503, 530):
+            rule = self.server.fault('PBSZ PROT', faults.Reply(f'{code} Log in.'), times=2)
+            self.open().store('b.xml', b'content')
+            self.server.remove_fault(rule)
+        self.server.fault('PROT', faults.Reply('530 Log in.'))
+        with self.assertRaisesRegex(PermanentError, '530'):
+            self.open()
+        self.assertEqual(2, len(self.server.commands('STOR')))
 
     def test_pbsz_is_a_formality(self):
         self.serve()
