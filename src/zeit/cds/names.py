@@ -127,9 +127,10 @@ def _advice(name):
 def _reason(name, encoding):
     if name in ('', '.', '..') or '/' in name:
         return 'is not the name of a file'
-    controls = sorted({c for c in name if ord(c) < 32 or ord(c) == 127})
-    if controls:
-        return f'contains the control character {ascii(controls[0])}'
+    if not name.isprintable():  # then it is worth looking at each of its characters
+        controls = sorted({c for c in name if ord(c) < 32 or ord(c) == 127})
+        if controls:
+            return f'contains the control character {ascii(controls[0])}'
     try:
         encoded = name.encode(encoding)
     except UnicodeEncodeError:

@@ -20,6 +20,7 @@ from zeit.cds.errors import (
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.passive import Ways
+from zeit.cds.gathering import gatherings
 from zeit.cds.holder import is_file
 from zeit.cds.interfaces import ISession
 from zeit.cds.text import printable
@@ -244,9 +245,9 @@ class FTPSession:
         """See `ISession`; `more` says that another transfer follows."""
         self._call('rename', old, new, more=more)
 
-    def delete(self, name):
-        """See `ISession`."""
-        self._call('command', 'DELE', name)
+    def delete(self, name, *, more=False):
+        """See `ISession`; `more` says that a transfer follows."""
+        self._call('delete', name, more=more)
 
     def make_directory(self, name):
         """See `ISession`."""
@@ -267,6 +268,9 @@ class FTPSession:
             token=token or names.new_token(),
             ledger=ledger or NoLedger(),
         )
+        return self._guarded(outcomes)
+
+    def _guarded(self, outcomes):
         try:
             yield from outcomes
         except (Error, GeneratorExit):
@@ -277,6 +281,11 @@ class FTPSession:
         finally:
             self._haste.lift()
             self.sweep()
+
+    def gather(self, plan, gathering):
+        """See `ISession`."""
+        connections = self._delivery.connections
+        return self._guarded(gatherings(self, plan, gathering, connections=connections))
 
     def sibling(self):
         """Return another session in the same directory, with the same deadline; not connected."""
