@@ -84,7 +84,7 @@ class SecureStream(Stream):
 
     def _read(self, size):
         try:
-            return self._sock.recv(size)
+            return self._sock.recv(min(size, RECORD))
         except ssl.SSLWantReadError:
             # Also after what is no data: in TLS 1.3 tickets come when they like.
             raise BlockingIOError from None
@@ -93,9 +93,25 @@ class SecureStream(Stream):
             return b''
 
     def _lost(self, error, doing):
+        if not isinstance(error, TimeoutError):
+            error = self._last_words() or error
         if isinstance(error, ssl.SSLError):
             return tls.lost(error, doing=doing)
         return super()._lost(error, doing)
+
+    def _last_words(self):
+        """Return the alert that came before the connection broke, an `ssl.SSLError`, or None.
+
+        In TLS 1.3 a server refuses our certificate only when we have begun to speak.
+        """
+        try:
+            self._sock.settimeout(0)
+            self._sock.recv(RECORD)
+        except ssl.SSLError as error:
+            return error if 'ALERT' in (getattr(error, 'reason', None) or '') else None
+        except (OSError, ValueError):
+            pass
+        return None
 
     def finish(self, *, doing):
         """See `Stream`: close_notify (RFC 8446 section 6.1), then the end of the TCP stream.
@@ -107,6 +123,8 @@ class SecureStream(Stream):
             self._sock.settimeout(0)
             with contextlib.suppress(BlockingIOError):
                 self._read(RECORD)  # what has come are tickets, the newest of which is of use later
+            if self.truncated:
+                raise ssl.SSLEOFError  # there is nobody to say goodbye to
             while not self._say_goodbye():
                 self._wait_for_room(until)
             self._finished = True
@@ -150,7 +168,7 @@ class SecureStream(Stream):
         try:
             if self._finished:
                 self._drain()
-            elif self._sock.fileno() >= 0:
+            elif self._sock.fileno() >= 0 and not self.truncated:
                 self._sock.settimeout(0)
                 self._say_goodbye()
         except (OSError, ValueError, DeadlinePassed) as error:

@@ -186,6 +186,33 @@ class BothVersions:
             self.assertEqual(truncated, stream.truncated)
             stream.close()
 
+    def test_nobody_to_say_goodbye_to(self):
+        closed = threading.Event()
+
+        def hang_up(sock):
+            socket.socket(fileno=sock.detach()).close()
+            closed.set()
+
+        stream = self.secure(self.serve(hang_up))
+        self.assertTrue(closed.wait(TIMEOUT))
+        with self.assertNoLogs('zeit.cds.ftp.secure', 'DEBUG'):
+            with self.assertRaisesRegex(ConnectionLost, 'ending: the server closed the connect'):
+                stream.finish(doing='ending')
+            stream.close()
+
+    def test_what_is_not_encrypted(self):
+        def clear(sock):
+            with socket.socket(fileno=sock.detach()) as plain:
+                plain.sendall(b'500 OOPS: child died\r\n')
+                plain.settimeout(TIMEOUT)
+                with contextlib.suppress(ConnectionResetError):
+                    plain.recv(1)
+
+        stream = self.secure(self.serve(clear))
+        with self.assertRaisesRegex(ConnectionLost, 'reading: what came is not encrypted'):
+            stream.receive(doing='reading')
+        stream.abort()
+
     def test_a_reset_in_the_middle_is_seen(self):
         def read(sock):
             sock.sendall(b'x')
@@ -384,6 +411,24 @@ class HandshakeTests(SecureCase):
             with self.assertRaisesRegex(ConnectionLost, 'certificate required') as caught:
                 stream.receive(doing='waiting for the greeting')
         self.assertIn('certificate, key', caught.exception.hint)
+
+    def test_why_it_hung_up(self):
+        """Also for who notices it only when sending something."""
+        context = tls.TLS(
+            certificate=self.certificates.server, client_ca_file=self.certificates.ca_file
+        ).context()
+        reset = threading.Event()
+
+        def serve(sock):
+            with self.assertRaises(ssl.SSLError):
+                context.wrap_socket(sock, server_side=True)
+            reset.set()
+
+        with self.over(serve) as stream:
+            self.assertTrue(reset.wait(TIMEOUT))
+            with self.assertRaisesRegex(ConnectionLost, 'certificate required'):
+                for _ in range(3):
+                    stream.send(b'USER test', doing='sending')
 
 
 class ProtectionTests(SecureCase):
