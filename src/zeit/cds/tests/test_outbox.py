@@ -337,6 +337,18 @@ class FinishTests(OutboxTests):
             self.run_once()
         self.assertEqual({'a.xml': b'<a/>'}, self.waiting())
 
+    def test_what_cannot_be_locked_stays_and_stops_nothing(self):
+        self.outbox.put('a.xml', b'<a/>')
+        self.fail_once('rename')
+        self.spool.put('b.xml', b'<b/>')
+        with (
+            unittest.mock.patch('zeit.cds.indoubt.lock', side_effect=OSError(37, 'No locks')),
+            self.assertLogs('zeit.cds.indoubt', 'ERROR'),
+        ):
+            self.run_once()
+        self.assertEqual({'b.xml': b'<b/>'}, self.waiting())
+        self.assertEqual(1, len(self.spool.status().in_doubt))
+
     def test_what_is_damaged_stays_and_stops_nothing(self):
         self.outbox.put('a.xml', b'<a/>')
         self.fail_once('rename')
