@@ -14,7 +14,7 @@ DELIVERIES = (
     (
         'a file that is refused stops the others',
         'plan.py',
-        '        if self._strict:\n            self.stop(error)\n',
+        '        if self.strict:\n            self.stop(error)\n',
         '        self.stop(error)\n',
     ),
     (

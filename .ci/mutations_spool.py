@@ -49,9 +49,8 @@ LOCAL = (
     (
         'the journal not synchronised',
         JSONLOG,
-        '                written += os.write(self._descriptor, data[written:])\n'
-        '            os.fsync(self._descriptor)\n',
-        '                written += os.write(self._descriptor, data[written:])\n',
+        '            if not self._together:\n                os.fsync(self._descriptor)\n',
+        '            pass\n',
     ),
     (
         'a new journal whose directory is not synchronised',

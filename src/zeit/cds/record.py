@@ -7,6 +7,7 @@ import zope.event
 from zeit.cds.errors import Interrupted, Locked, SpoolBusy, SpoolError
 from zeit.cds.report import ExchangeFinished, Report, Result
 from zeit.cds.text import plural, printable
+from zeit.cds.tracing import Trace
 
 
 #: The lines of a run all come from one logger, whoever of us says them.
@@ -31,14 +32,20 @@ class Record:
         self._done = done
         self._begun = begun
         self.report = Report(done=done)
+        self._trace = Trace(spool, target, done=done)
 
     def __repr__(self):
         return f'<Record of {self.report!r}>'
+
+    def started(self, name):
+        """Work on the file `name` begins."""
+        self._trace.started(name)
 
     def result(self, name, status, **details):
         """Keep what became of the file `name`; return the `IResult`."""
         result = Result(name=name, status=status, **details)
         self.report.results.append(result)
+        self._trace.result(result)
         return result
 
     def skipped(self, name, reason):
@@ -101,6 +108,7 @@ class Record:
             log.error('Exiting with errors: %s.', self._counts())
         else:
             log.info('Exiting with success.')
+        self._trace.finish(report)
         self.notify(ExchangeFinished(spool=self._spool, target=self._target, report=report))
 
     def _counts(self):

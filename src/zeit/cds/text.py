@@ -15,6 +15,8 @@ def printable(text, *, limit=LIMIT):
     """
     if isinstance(text, bytes):
         text = text.decode('utf-8', 'backslashreplace')
+    if len(text) <= limit and text.isprintable():
+        return text  # nearly all of them, and there are several for each file
     cut = text[:limit]
     shown = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
     if len(shown) > limit or len(text) > limit:

@@ -13,11 +13,9 @@ from zeit.cds import errors
 from zeit.cds.errors import (
     ConnectionLost,
     Error,
-    PermanentError,
     RemoteProtocolError,
-    TemporaryError,
 )
-from zeit.cds.ftp import protocol, wire
+from zeit.cds.ftp import login, protocol, wire
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.stream import REPLY, Stream
@@ -29,12 +27,11 @@ log = logging.getLogger(__name__)
 #: How long the reply to QUIT is waited for, in seconds: there is nothing to be learned from it.
 QUIT_TIMEOUT = 2
 
-#: What to do when a server has no TLS, or none for data connections.
+#: What to do when a server has no TLS.
 NO_TLS = (
     'The server does not offer TLS, so neither password nor files were sent. Ask its operator; '
     'tls="no" (--tls no) would send both in clear.'
 )
-NO_PRIVACY = 'The server does not encrypt data connections, so no file was sent. Ask its operator.'
 
 
 class Connection:
@@ -108,9 +105,7 @@ class Connection:
             self._final()
             if settings.tls.mode == 'explicit':
                 self._switch_to_tls()
-            self._login()
-            if settings.tls:
-                self._protect_data()
+            login.log_in(self, settings)
             self.command('TYPE', 'I')
         except Error as error:
             error.while_connecting = True
@@ -140,28 +135,6 @@ class Connection:
         options['timeout'] = settings.connect_timeout
         self._stream = SecureStream.over(self._stream, **options)
         self.protection = Protection(self._stream, **options)
-
-    def _protect_data(self):
-        """PBSZ and PROT (RFC 4217 section 9): data connections in TLS, too."""
-        try:
-            self.command('PBSZ', '0')
-        except (PermanentError, TemporaryError) as error:
-            # A formality for TLS; what counts is the answer to PROT.
-            log.debug('No PBSZ on this server: %s', printable(error.message))
-        self.command('PROT', 'P', hint=NO_PRIVACY, refused=errors.UNAVAILABLE)
-
-    def _login(self):
-        settings = self._settings
-        hint = 'Check user and password; too many attempts may lock the account.'
-        code = errors.LOGIN_REFUSED
-        answer = self.command('USER', settings.user, hint=hint, refused=code)
-        if answer.verdict == protocol.MORE:
-            password = settings.password.reveal() if settings.password else ''
-            answer = self.command('PASS', password, hint=hint, refused=code)
-        if answer.verdict == protocol.MORE:
-            raise PermanentError(
-                answer.reply.code, answer.reply.text, exit_code=code, hint='It wants an account.'
-            )
 
     def enter_directory(self):
         """Go to the directory.  Raises `PermanentError`, exit code 78, if that is not possible."""
@@ -274,7 +247,7 @@ class Connection:
 
     def _await_answer(self, until):
         waiting = self._channel.waiting
-        doing = f'waiting for the answer to {printable(waiting[0].shown)}' if waiting else 'waiting'
+        doing = f'waiting for {printable(waiting[0].awaited)}' if waiting else 'waiting'
         while not self._answers:
             if self._channel.broken:  # behind an answer that was in order
                 raise self._out_of_step(doing)

@@ -72,12 +72,19 @@ class SecureStream(Stream):
 
     @property
     def session(self):
-        """The newest session that the server offered to resume, so far."""
-        return self._sock.session or self._session
+        """The newest session that the server offered to resume, so far; None if there is none."""
+        session = self._sock.session or self._session
+        # In TLS 1.3 there is nothing to resume without a ticket.
+        return session if session and (session.has_ticket or session.id) else None
+
+    @property
+    def has_tickets(self):
+        """Tell whether the server may offer sessions at any time: since TLS 1.3."""
+        return self._sock.version() == 'TLSv1.3'
 
     def _read(self, size):
         try:
-            return self._sock.recv(size)
+            return self._sock.recv(min(size, RECORD))
         except ssl.SSLWantReadError:
             # Also after what is no data: in TLS 1.3 tickets come when they like.
             raise BlockingIOError from None
@@ -86,9 +93,25 @@ class SecureStream(Stream):
             return b''
 
     def _lost(self, error, doing):
+        if not isinstance(error, TimeoutError):
+            error = self._last_words() or error
         if isinstance(error, ssl.SSLError):
             return tls.lost(error, doing=doing)
         return super()._lost(error, doing)
+
+    def _last_words(self):
+        """Return the alert that came before the connection broke, an `ssl.SSLError`, or None.
+
+        In TLS 1.3 a server refuses our certificate only when we have begun to speak.
+        """
+        try:
+            self._sock.settimeout(0)
+            self._sock.recv(RECORD)
+        except ssl.SSLError as error:
+            return error if 'ALERT' in (getattr(error, 'reason', None) or '') else None
+        except (OSError, ValueError):
+            pass
+        return None
 
     def finish(self, *, doing):
         """See `Stream`: close_notify (RFC 8446 section 6.1), then the end of the TCP stream.
@@ -100,18 +123,21 @@ class SecureStream(Stream):
             self._sock.settimeout(0)
             with contextlib.suppress(BlockingIOError):
                 self._read(RECORD)  # what has come are tickets, the newest of which is of use later
-            self._session = self._sock.session
+            if self.truncated:
+                raise ssl.SSLEOFError  # there is nobody to say goodbye to
             while not self._say_goodbye():
                 self._wait_for_room(until)
             self._finished = True
         except OSError as error:
             raise self._lost(error, doing) from error
-        # From here on the socket has no TLS any more; the server may have ended it by itself.
+        # The server may have ended it by itself.  SSLSocket.shutdown would end TLS for what is
+        # still to be received as well: tickets above all.
         with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_WR)
+            socket.socket.shutdown(self._sock, socket.SHUT_WR)
 
     def _say_goodbye(self):
         """Send close_notify; return False if there was no room for it."""
+        connection = self._sock._sslobj
         try:
             self._sock.unwrap()
         except ssl.SSLWantWriteError:
@@ -120,6 +146,9 @@ class SecureStream(Stream):
             pass  # sent; the server's own is still to come
         except (ssl.SSLEOFError, ConnectionResetError):
             pass  # it will not come; what the server has got, its final reply tells
+        finally:
+            # The socket has forgotten it if the server's own was there, maybe behind a ticket.
+            self._session = connection and connection.session
         return True
 
     def _wait_for_room(self, until):
@@ -139,21 +168,24 @@ class SecureStream(Stream):
         try:
             if self._finished:
                 self._drain()
-            elif self._sock.fileno() >= 0:
-                self._session = self._sock.session
+            elif self._sock.fileno() >= 0 and not self.truncated:
                 self._sock.settimeout(0)
                 self._say_goodbye()
         except (OSError, ValueError, DeadlinePassed) as error:
             log.debug('No orderly end of TLS: %s', error)
         finally:
+            self._session = self._sock.session or self._session
             super().close()
 
     def _drain(self):
         until = time.monotonic() + self._deadline.within(GOODBYE)
         while (left := until - time.monotonic()) > 0 and self._sock.fileno() >= 0:
             self._sock.settimeout(left)
-            if not self._sock.recv(RECORD):
-                return
+            try:
+                if not self._sock.recv(RECORD):
+                    return
+            except ssl.SSLZeroReturnError:
+                return  # close_notify
 
 
 class Protection:
@@ -163,16 +195,16 @@ class Protection:
     data connections, `resumed` those of them that resumed a session.
 
     Servers want that of the control connection, to be sure that both come from the same client:
-    vsftpd, ProFTPD and FileZilla Server refuse others.  It is asked for anew each time, as in TLS
-    1.3 it comes some time after the handshake, and may be replaced.  Where the server accepts it
-    only once (RFC 8446 appendix C.4), the one that it offered on the last data connection follows.
+    vsftpd, ProFTPD and FileZilla Server refuse others.  In TLS 1.3 it comes some time after the
+    handshake, and may be good for one connection only (RFC 8446 appendix C.4).  The server offers
+    the next one on the data connection that resumed it, so that is asked for then.
     """
 
     def __init__(self, control, *, context, host, timeout):
         self._control = control
         self._options = {'context': context, 'host': host, 'timeout': timeout}
         self._last = None
-        self._once = False
+        self._offered = self._spent = None
         self.connections = self.resumed = 0
 
     def __repr__(self):
@@ -181,18 +213,22 @@ class Protection:
     def secure(self, data):
         """Return a `SecureStream` over the data connection `data`; see `SecureStream.over`."""
         session = self._session()
+        self._offered = session and session.id
         made = SecureStream.over(data, session=session, **self._options)
         self.connections += 1
         self.resumed += made.resumed
         if not made.resumed:
-            self._once = self.resumed > 0
             has = 'did not resume the TLS session' if session else 'offers no TLS session'
             log.debug('The server %s', has)
         self._last = made
         return made
 
     def _session(self):
-        own, last = self._control.session, self._last and self._last.session
-        session = last if self._once and last else own
-        # In TLS 1.3 there is nothing to resume without a ticket.
-        return session if session and (session.has_ticket or session.id) else None
+        own = self._control.session
+        if own is None or not self._control.has_tickets:
+            return own
+        if own.id != self._spent:
+            self._spent = own.id
+            return own
+        last = self._last and self._last.session
+        return last if last and last.id != self._offered else own

@@ -157,7 +157,7 @@ def handshake_failed(error, *, host):
 
 def _handshake_hint(error):
     for word, hint in _HANDSHAKE_HINTS.items():
-        if word in (error.reason or ''):
+        if word in (getattr(error, 'reason', None) or ''):
             return hint
     return ''
 
@@ -172,4 +172,7 @@ def reason(error):
     """Return what an `ssl.SSLError` says, in words and without places in OpenSSL's source."""
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return 'the server closed the connection'
+    if error.reason == 'WRONG_VERSION_NUMBER':
+        # vsftpd says its last words in clear: 500 OOPS.
+        return 'what came is not encrypted'
     return (error.reason or 'unknown error').replace('_', ' ').lower()

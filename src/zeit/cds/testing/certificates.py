@@ -110,6 +110,10 @@ class Certificates:
         """One that shows a server who the client is: `test@cds.example`."""
         return self._issue('client', 'test@cds.example', common_name='test')
 
+    def issue(self, host):
+        """Return a good one for another host."""
+        return self._issue(host, host)
+
     def client_context(self):
         """Return an `ssl.SSLContext` of a client that trusts the authority, and it alone."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

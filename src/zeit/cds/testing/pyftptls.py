@@ -25,21 +25,22 @@ class ImplicitHandler(TLS_FTPHandler):
 def handler(tls):
     """Return pyftpdlib's handler for a `zeit.cds.testing.tls.TLS`, and its attributes."""
     return ImplicitHandler if tls.implicit else TLS_FTPHandler, {
-        'ssl_context': _context(tls),
+        'ssl_context': context(tls),
         'tls_control_required': True,
         'tls_data_required': True,
     }
 
 
-def _context(tls):
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(_CONSTANTS[tls.minimum])
-    context.set_max_proto_version(_CONSTANTS[tls.maximum])
-    context.use_certificate_chain_file(str(tls.certificate.certificate))
-    context.use_privatekey_file(str(tls.certificate.key))
+def context(tls):
+    """Return an `OpenSSL.SSL.Context` for a `zeit.cds.testing.tls.TLS`."""
+    made = SSL.Context(SSL.TLS_SERVER_METHOD)
+    made.set_min_proto_version(_CONSTANTS[tls.minimum])
+    made.set_max_proto_version(_CONSTANTS[tls.maximum])
+    made.use_certificate_chain_file(str(tls.certificate.certificate))
+    made.use_privatekey_file(str(tls.certificate.key))
     if tls.client_ca_file:
-        context.load_verify_locations(str(tls.client_ca_file))
-        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+        made.load_verify_locations(str(tls.client_ca_file))
+        made.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
         # Without it OpenSSL resumes no session of a client with a certificate.
-        context.set_session_id(b'zeit.cds')
-    return context
+        made.set_session_id(b'zeit.cds')
+    return made

@@ -21,7 +21,10 @@ from unittest import mock
 import zope.component.testing
 
 from zeit.cds import cli
+from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.layers import QUIET
+from zeit.cds.testing.pyftpd import PyFTPServer
+from zeit.cds.testing.tls import TLS
 
 
 TOP = pathlib.Path(__file__).parents[4]
@@ -139,15 +142,36 @@ class _Terminal(io.StringIO):
         return True
 
 
+def server_and_stage(stack):
+    """Return the server of the documents, which offers TLS, and a `Stage` with it.
+
+    Both end with `stack`, an `ExitStack`.
+    """
+    certificates = stack.enter_context(Certificates())
+    server = PyFTPServer(
+        user=USER,
+        password=PASSWORD,
+        tls=TLS(certificate=certificates.issue(HOST)),
+        # Not everything in the documents is done with TLS.
+        settings={'tls_control_required': False, 'tls_data_required': False},
+    )
+    stack.enter_context(server)
+    (server.root / DIRECTORY).mkdir()
+    stage = stack.enter_context(Stage(server, ca_file=certificates.ca_file))
+    stage.write('etc/partner.pem', certificates.ca_file.read_text())
+    return server, stage
+
+
 class Stage:
     """What stands behind the names of the documents; a context manager.
 
     `server` is a running server with the account of the documents; whoever starts it stops it.
-    `folder` is a temporary directory.
+    `ca_file` is the only authority that the system trusts.  `folder` is a temporary directory.
     """
 
-    def __init__(self, server):
+    def __init__(self, server, *, ca_file=os.devnull):
         self.server = server
+        self.ca_file = ca_file
         self.folder = None
         self._resources = contextlib.ExitStack()
         self._resolve = socket.getaddrinfo
@@ -159,7 +183,13 @@ class Stage:
             for name in PLACES.values():
                 (self.folder / name).mkdir()
             self.write('etc/password', f'{PASSWORD}\n')
-            environ = {'HOME': str(self.folder), 'PATH': os.environ['PATH'], 'NO_COLOR': '1'}
+            environ = {
+                'HOME': str(self.folder),
+                'PATH': os.environ['PATH'],
+                'NO_COLOR': '1',
+                'SSL_CERT_FILE': str(self.ca_file),
+                'SSL_CERT_DIR': str(self.folder / 'none'),
+            }
             stack.enter_context(mock.patch.dict(os.environ, environ, clear=True))
             stack.enter_context(mock.patch('socket.getaddrinfo', self._getaddrinfo))
             # The host of the documents is this machine here: nothing is on its way.

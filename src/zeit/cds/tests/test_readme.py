@@ -17,7 +17,6 @@ from gocept.filestore import filestore
 from zeit.cds import errors, main, options
 from zeit.cds.spool import Spool
 from zeit.cds.testing.layers import QUIET
-from zeit.cds.testing.pyftpd import PyFTPServer
 from zeit.cds.tests import docs
 from zeit.cds.zcml import load
 
@@ -77,9 +76,7 @@ class ReadmeTest(unittest.TestCase):
 class StageTest(ReadmeTest):
     def stage(self):
         """Return a stage with a server, and a spool where two articles wait."""
-        server = self.enterContext(PyFTPServer(user=docs.USER, password=docs.PASSWORD))
-        (server.root / docs.DIRECTORY).mkdir()
-        stage = self.enterContext(docs.Stage(server))
+        _, stage = docs.server_and_stage(self.enterContext(contextlib.ExitStack()))
         self.spool = Spool(stage.path('/var/spool/cds'))
         self.publish()
         stage.write('etc/cds.zcml', stage.local(self.block('<configure')))
@@ -126,7 +123,7 @@ class BlocksTest(StageTest):
     def test_password(self):
         """Each of the three sources lets in, and the first one of them counts."""
         stage = self.stage()
-        command = 'zeit-cds export --spool /var/spool/cds ftp://zeit@ftp.example.com/in'
+        command = 'zeit-cds export --spool /var/spool/cds ftpes://zeit@ftp.example.com/in'
         self.assertIn(command.split()[-1], self.text)
         self.assertEqual(errors.CONFIGURATION, stage.call(command).code)
         stage.write('.netrc', self.block('machine '))
@@ -246,9 +243,7 @@ def in_zope(stack):
     """Have the README's own ZCML read, as an application would, and its server running."""
     text = docs.find(README)
     (zcml,) = (block.text for block in docs.literal_blocks(text) if kind(block) == '<configure')
-    server = stack.enter_context(PyFTPServer(user=docs.USER, password=docs.PASSWORD))
-    (server.root / docs.DIRECTORY).mkdir()
-    stage = stack.enter_context(docs.Stage(server))
+    _, stage = docs.server_and_stage(stack)
     stage.write('etc/cds.zcml', stage.local(zcml))
     with contextlib.chdir(stage.folder):
         load('etc/cds.zcml')

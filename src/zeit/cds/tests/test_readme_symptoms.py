@@ -9,7 +9,9 @@ import unittest.mock
 from zeit.cds import errors
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults
+from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.layers import QUIET
+from zeit.cds.testing.tls import TLS
 from zeit.cds.tests import docs
 
 
@@ -38,11 +40,16 @@ class SymptomsTest(unittest.TestCase):
         super().setUp()
         text = self.text = docs.require(self, README)
         self.terms = symptoms(text)
+        certificates = self.enterContext(Certificates())
         server = faults.FaultServer(
-            user=docs.USER, password=docs.PASSWORD, directories=[f'/{docs.DIRECTORY}']
+            user=docs.USER,
+            password=docs.PASSWORD,
+            directories=[f'/{docs.DIRECTORY}'],
+            tls=TLS(certificate=certificates.issue(docs.HOST), minimum='1.3'),
         )
         self.server = self.enterContext(server)
         self.stage = self.enterContext(docs.Stage(server))
+        self.stage.write('etc/partner.pem', certificates.ca_file.read_text())
         self.spool = Spool(self.stage.path('/var/spool/cds'))
         self.spool.put('a.xml', b'<article/>')
         self.advice = {
@@ -106,6 +113,38 @@ class SymptomsTest(unittest.TestCase):
             outcome = self.export()
         self.assert_symptom('Connection refused', outcome, code=errors.UNAVAILABLE)
 
+    def test_certificate(self):
+        outcome = self.export('--tls explicit')
+        self.assert_symptom('The certificate of', outcome, code=errors.UNAVAILABLE)
+        self.assertIn('of ftp.example.com is refused: unable to get', outcome[1])
+        self.assertEqual([], self.server.commands('USER', 'PASS'))
+        # What the section TLS advises.
+        option = '--ca-file /etc/zeit.cds/partner.pem'
+        self.assertIn(option, self.text)
+        self.assertEqual((0, ''), self.export(f'--tls explicit {option}'))
+
+    def test_no_tls(self):
+        self.server.fault('AUTH', _UNKNOWN)
+        outcome = self.export('--tls explicit')
+        self.assert_symptom('The server does not offer TLS', outcome, code=errors.UNAVAILABLE)
+        self.assertEqual([], self.server.commands('USER', 'PASS'))
+
+    def test_no_agreement(self):
+        outcome = self.export('--tls explicit --tls-maximum 1.2')
+        self.assert_symptom('No TLS with', outcome, code=errors.UNAVAILABLE)
+
+    def test_warnings(self):
+        for term, option, loopback in (
+            ('Without TLS the password and all files can be read', '', False),
+            ('THE SERVER IS NOT VERIFIED', '--tls explicit --no-tls-verify', True),
+        ):
+            self.spool.put('b.xml', b'<article/>')
+            with unittest.mock.patch('zeit.cds.target.is_loopback', return_value=loopback):
+                code, text = self.export(option)
+            self.assertEqual((0, 1), (code, len(text.splitlines())), text)
+            self.assertIn(term, text)
+            self.assertIn(term, self.terms)
+
     def test_silence(self):
         self.server.fault(faults.GREETING, faults.Silence())
         outcome = self.export('--reply-timeout 0.1')
@@ -129,7 +168,7 @@ class SymptomsTest(unittest.TestCase):
     def test_no_size(self):
         self.server.fault('SIZE', _UNKNOWN)
         term = 'The server does not tell the size of the file'
-        self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
+        self.assert_symptom(term, self.export(), code=errors.CONFIGURATION)
         self.assert_cured(term, '--no-size-check')
         self.assertEqual({'/in/a.xml': b'<article/>'}, self.server.files)
 
@@ -143,7 +182,7 @@ class SymptomsTest(unittest.TestCase):
         # There is no guard then; nobody else comes here while the lock is made.
         self.enterContext(unittest.mock.patch('zeit.cds.lock.SETTLE', 0))
         term = 'For a server that cannot rename, set temporary="no"'
-        self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
+        self.assert_symptom(term, self.export(), code=errors.CONFIGURATION)
         self.assert_cured(term, '--no-temporary')
         self.assertEqual({'/in/a.xml': b'<article/>'}, self.server.files)
 

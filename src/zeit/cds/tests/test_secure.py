@@ -186,6 +186,33 @@ class BothVersions:
             self.assertEqual(truncated, stream.truncated)
             stream.close()
 
+    def test_nobody_to_say_goodbye_to(self):
+        closed = threading.Event()
+
+        def hang_up(sock):
+            socket.socket(fileno=sock.detach()).close()
+            closed.set()
+
+        stream = self.secure(self.serve(hang_up))
+        self.assertTrue(closed.wait(TIMEOUT))
+        with self.assertNoLogs('zeit.cds.ftp.secure', 'DEBUG'):
+            with self.assertRaisesRegex(ConnectionLost, 'ending: the server closed the connect'):
+                stream.finish(doing='ending')
+            stream.close()
+
+    def test_what_is_not_encrypted(self):
+        def clear(sock):
+            with socket.socket(fileno=sock.detach()) as plain:
+                plain.sendall(b'500 OOPS: child died\r\n')
+                plain.settimeout(TIMEOUT)
+                with contextlib.suppress(ConnectionResetError):
+                    plain.recv(1)
+
+        stream = self.secure(self.serve(clear))
+        with self.assertRaisesRegex(ConnectionLost, 'reading: what came is not encrypted'):
+            stream.receive(doing='reading')
+        stream.abort()
+
     def test_a_reset_in_the_middle_is_seen(self):
         def read(sock):
             sock.sendall(b'x')
@@ -385,25 +412,51 @@ class HandshakeTests(SecureCase):
                 stream.receive(doing='waiting for the greeting')
         self.assertIn('certificate, key', caught.exception.hint)
 
+    def test_why_it_hung_up(self):
+        """Also for who notices it only when sending something."""
+        context = tls.TLS(
+            certificate=self.certificates.server, client_ca_file=self.certificates.ca_file
+        ).context()
+        reset = threading.Event()
+
+        def serve(sock):
+            with self.assertRaises(ssl.SSLError):
+                context.wrap_socket(sock, server_side=True)
+            reset.set()
+
+        with self.over(serve) as stream:
+            self.assertTrue(reset.wait(TIMEOUT))
+            with self.assertRaisesRegex(ConnectionLost, 'certificate required'):
+                for _ in range(3):
+                    stream.send(b'USER test', doing='sending')
+
 
 class ProtectionTests(SecureCase):
     """Which session is offered; real ones are resumed in the tests over real servers."""
 
-    def offered(self, answers, *, control='control'):
-        """Return the sessions that are offered when `answers` says which are resumed."""
+    def offered(self, *answers, control='control', tickets=True, renewed=()):
+        """Return the names of the sessions that are offered.
+
+        `answers` says which are resumed, `renewed` the names of those that the server replaces on
+        the connection that resumes them.
+        """
         offered = []
 
+        def session(name):
+            return name and unittest.mock.Mock(id=name)
+
         def over(data, *, session, **options):
+            name = session and session.id
             number = len(offered)
-            offered.append(session and session.name)
-            last = unittest.mock.Mock(has_ticket=True)
-            last.name = f'data {number}'
+            offered.append(name)
+            last = unittest.mock.Mock(id=f'data {number}') if name in renewed else session
             return unittest.mock.Mock(resumed=answers[number], session=last)
 
-        session = unittest.mock.Mock(has_ticket=control is not None, id=b'')
-        session.name = control
         protection = Protection(
-            unittest.mock.Mock(session=session), context=None, host=HOST, timeout=1
+            unittest.mock.Mock(session=session(control), has_tickets=tickets),
+            context=None,
+            host=HOST,
+            timeout=1,
         )
         with unittest.mock.patch.object(SecureStream, 'over', over):
             for _ in answers:
@@ -411,19 +464,25 @@ class ProtectionTests(SecureCase):
         self.assertEqual((len(answers), sum(answers)), (protection.connections, protection.resumed))
         return offered
 
-    def test_always_that_of_the_control_connection(self):
-        self.assertEqual(['control'] * 3, self.offered([True] * 3))
+    def test_that_of_the_control_connection(self):
+        self.assertEqual(['control'] * 3, self.offered(True, True, True))
 
-    def test_one_that_can_be_resumed_once_only(self):
+    def test_each_ticket_once_while_there_are_new_ones(self):
         self.assertEqual(
-            ['control', 'control', 'data 1', 'data 2'], self.offered([True, False, True, True])
+            ['control', 'data 0', 'data 1', 'control'],
+            self.offered(True, True, True, False, renewed=('control', 'data 0')),
+        )
+
+    def test_before_tls_13_always_that_of_the_control_connection(self):
+        self.assertEqual(
+            ['control'] * 3, self.offered(True, True, True, tickets=False, renewed=('control',))
         )
 
     def test_a_server_that_never_resumes(self):
-        self.assertEqual(['control'] * 3, self.offered([False] * 3))
+        self.assertEqual(['control'] * 3, self.offered(False, False, False))
 
     def test_nothing_to_resume(self):
-        self.assertEqual([None] * 2, self.offered([False] * 2, control=None))
+        self.assertEqual([None] * 2, self.offered(False, False, control=None))
 
     def test_the_session_is_resumed_again_and_again(self):
         for version in tls.VERSIONS:

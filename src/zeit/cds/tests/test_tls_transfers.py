@@ -6,10 +6,17 @@ import select
 import unittest
 from unittest import mock
 
+from OpenSSL import SSL
+from pyftpdlib.handlers import TLS_DTPHandler
+
 from zeit.cds.ftp.passive import PassiveConnection
 from zeit.cds.ftp.secure import SecureStream
 from zeit.cds.plan import Plan
-from zeit.cds.testing import layers
+from zeit.cds.testing import layers, pyftptls
+from zeit.cds.testing.certificates import Certificates
+from zeit.cds.testing.pyftpd import PyFTPServer
+from zeit.cds.testing.tls import TLS
+from zeit.cds.tests import ftps
 from zeit.cds.tests.contract import job
 from zeit.cds.tests.ftps import OverTLS
 from zeit.cds.tests.relay import Relay
@@ -147,3 +154,38 @@ class PyFTP13Tests(Transfers, unittest.TestCase):
 
 class PyFTPImplicitTests(Transfers, unittest.TestCase):
     layer = layers.PYFTPD_IMPLICIT
+
+
+class _Strict(TLS_DTPHandler):
+    """A data connection that must resume a session."""
+
+    def handle_ssl_established(self):
+        # pyOpenSSL has no method for that.
+        if not SSL._lib.SSL_session_reused(self.socket._ssl):
+            self.cmd_channel.respond('522 Session reuse required.')
+            self.close()
+
+
+class SingleUseTests(unittest.TestCase):
+    """A server that accepts each ticket once (RFC 8446 appendix C.4), and demands one."""
+
+    layer = layers.QUIET
+
+    def test_40_six_uploads_in_a_row(self):
+        certificates = self.enterContext(Certificates())
+        tls = TLS(certificate=certificates.server, minimum='1.3')
+        context = pyftptls.context(tls)
+        # Whoever takes early data protects itself against its repetition (SSL_OP_NO_ANTI_REPLAY
+        # in OpenSSL's documentation): tickets are good for once.
+        SSL._lib.SSL_CTX_set_max_early_data(context._context, 1)
+        settings = {'ssl_context': context, 'dtp_handler': _Strict}
+        server = self.enterContext(PyFTPServer(tls=tls, settings=settings))
+        self.addCleanup(server.wait_idle, timeout=TIMEOUT)
+        session = ftps.target(server, ca_file=certificates.ca_file, connections=1).open()
+        self.addCleanup(session.close)
+        plan = Plan([job(str(number), content(number)) for number in range(6)])
+        for outcome in session.run(plan):
+            plan.settle(outcome)
+            self.assertIsNone(outcome.error)
+        protection = session._connection.protection
+        self.assertEqual((6, 6), (protection.connections, protection.resumed))

@@ -1,0 +1,57 @@
+"""Getting in: data connections in TLS if that is wanted, then user and password."""
+
+import logging
+
+from zeit.cds import errors
+from zeit.cds.errors import PermanentError, TemporaryError
+from zeit.cds.ftp import protocol
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: What to do when a server has no TLS for data connections.
+NO_PRIVACY = 'The server does not encrypt data connections, so no file was sent. Ask its operator.'
+
+#: Bad sequence of commands; not logged in.  Some servers want to know the user before PROT.
+_LOG_IN_FIRST = (503, 530)
+
+
+def log_in(connection, settings):
+    """Log in over a `Connection` whose control connection is as `settings.tls` wants it.
+
+    A server that refuses to encrypt data does not get the password either.  Raises
+    `PermanentError`, exit code 77 for a refused login, 69 for refused encryption.
+    """
+    protected = not settings.tls or _protect_data(connection, unless=_LOG_IN_FIRST)
+    hint = 'Check user and password; too many attempts may lock the account.'
+    code = errors.LOGIN_REFUSED
+    answer = connection.command('USER', settings.user, hint=hint, refused=code)
+    if answer.verdict == protocol.MORE:
+        password = settings.password.reveal() if settings.password else ''
+        answer = connection.command('PASS', password, hint=hint, refused=code)
+    if answer.verdict == protocol.MORE:
+        raise PermanentError(
+            answer.reply.code, answer.reply.text, exit_code=code, hint='It wants an account.'
+        )
+    if not protected:
+        _protect_data(connection)
+
+
+def _protect_data(connection, *, unless=()):
+    """PBSZ and PROT (RFC 4217 section 9): data connections in TLS, too; return True.
+
+    Or False, if the server says one of the codes `unless`.
+    """
+    try:
+        connection.command('PBSZ', '0')
+    except (PermanentError, TemporaryError) as error:
+        # A formality for TLS; what counts is the answer to PROT.
+        log.debug('No PBSZ on this server: %s', printable(error.message))
+    try:
+        connection.command('PROT', 'P', hint=NO_PRIVACY, refused=errors.UNAVAILABLE)
+        return True
+    except PermanentError as error:
+        if error.code not in unless:
+            raise
+        return False

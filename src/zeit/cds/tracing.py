@@ -1,0 +1,61 @@
+"""Spans of OpenTelemetry: one for a run, below it one for each file; without its API nothing.
+
+A run's span is below the one that is current when it begins, that of a task for example.
+"""
+
+from zeit.cds.text import printable
+
+
+class Trace:
+    """The spans of one run between `spool` and `target`; `done` says what it does to files."""
+
+    def __init__(self, spool, target, *, done):
+        self._files = {}
+        self._run = None
+        try:
+            from opentelemetry import trace
+        except ImportError:
+            return
+        self._api = trace
+        self._tracer = trace.get_tracer('zeit.cds')
+        # A target's url has no password in it.
+        place = {'zeit.cds.spool': str(spool.path), 'zeit.cds.target': target.url}
+        self._run = self._tracer.start_span(f'zeit.cds run: {done}', attributes=place)
+
+    def __repr__(self):
+        return f'<Trace {self._run!r}>'
+
+    def started(self, name):
+        """Work on the file `name` begins, perhaps once more."""
+        if self._run is not None and name not in self._files:
+            self._files[name] = self._span(name)
+
+    def _span(self, name):
+        return self._tracer.start_span(
+            'zeit.cds file',
+            context=self._api.set_span_in_context(self._run),
+            attributes={'zeit.cds.file.name': printable(name)},
+        )
+
+    def result(self, result):
+        """It has ended for the file of an `IResult`."""
+        if self._run is None:
+            return
+        span = self._files.pop(result.name, None) or self._span(result.name)
+        span.set_attribute('zeit.cds.file.status', result.status)
+        span.set_attribute('zeit.cds.file.size', result.size)
+        if result.status in ('failed', 'parked'):
+            span.set_status(self._api.StatusCode.ERROR, result.reason)
+        span.end()
+
+    def finish(self, report):
+        """The run has ended, as an `IReport` says."""
+        if self._run is None:
+            return
+        for span in self._files.values():
+            span.end()
+        self._files.clear()
+        self._run.set_attribute('zeit.cds.exit_code', report.exit_code)
+        if report.error is not None:
+            self._run.set_status(self._api.StatusCode.ERROR, printable(report.error.message))
+        self._run.end()
