@@ -76,8 +76,8 @@ class ISession(Interface):
     def rename(old, new):
         """Give a file or directory another name; what happens to a file `new` is the server's."""
 
-    def delete(name):
-        """Delete a file."""
+    def delete(name, *, more=False):
+        """Delete a file; `more` says that a transfer is likely to follow."""
 
     def make_directory(name):
         """Make a directory."""
@@ -95,6 +95,13 @@ class ISession(Interface):
         the caller's thread alone touches the plan and the ledger.  An outcome's source stays open
         until the next one is asked for.  It must be closed when it is left early.  Errors of the
         connection are outcomes too: the plan decides whether to go on.
+        """
+
+    def gather(plan, gathering):
+        """Fetch the files of `plan`, and delete them here; yield an `IOutcome` for each.
+
+        `gathering` is a `zeit.cds.gathering.Gathering`.  For the rest it is as `run`: a job's
+        `open()` returns an `IIncoming`.
         """
 
     def bound(seconds):
