@@ -181,13 +181,17 @@ class FTPSession:
         """See `ISession`."""
         return self._ask('modified', name)
 
+    def look(self, name):
+        """See `ISession`."""
+        return self._ask('look', name)
+
     def read(self, name, *, limit=4096):
         """See `ISession`."""
         return self._ask('read', name, limit=limit)
 
     def fetch(self, name, file):
         """See `ISession`."""
-        return self._call('download', name, file)
+        return self._call('download', name, file, early=True)
 
     def store(self, name, data):
         """See `ISession`."""
