@@ -7,8 +7,9 @@ import zope.interface
 
 from zeit.cds import names
 from zeit.cds.deliveries import deliveries
-from zeit.cds.delivery import NoLedger
+from zeit.cds.delivery import UNKNOWN, NoLedger
 from zeit.cds.errors import (
+    CONFIGURATION,
     LOST,
     DataConnectionRefused,
     Error,
@@ -104,6 +105,18 @@ class FTPSession:
                 self._clean_up()
         except Error as error:
             log.debug('Not cleaned up: %s', printable(error.message))
+
+    def discard(self, name):
+        """Delete what is of no use, now or later with the litter; return whether it is gone."""
+        if name not in self.litter:
+            self.litter.append(name)
+        self._tried.discard(name)
+        try:
+            self._ready()
+            self._clean_up()
+        except Error as error:
+            log.debug('Not cleaned up: %s', printable(error.message))
+        return name not in self.litter
 
     def _ask(self, method, *args, **kw):
         """Call a method of the connection that changes nothing; once more if it broke."""
@@ -223,6 +236,7 @@ class FTPSession:
             raise SizeMismatch(
                 f'The server does not tell the size of the file: {error.message}',
                 hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
+                exit_code=CONFIGURATION if error.code in UNKNOWN else None,
             ) from error
         if size != sent:
             there = 'no file' if size is None else f'{size} bytes'

@@ -108,6 +108,7 @@ EDGE = {
         'choice',
         'console',
         'options',
+        'output',
         'options_target',
         'signals',
         'status',

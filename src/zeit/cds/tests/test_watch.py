@@ -350,10 +350,26 @@ class ArrivingTests(unittest.TestCase):
                 shutil.rmtree(later)
                 self.assertEqual(set(), found.wait(0))
 
+    def test_what_comes_soon_after_comes_together(self):
+        reads = []
+
+        def more(self):
+            found = original(self)
+            if not reads:
+                (paths[1] / 'x').write_bytes(b'x')
+            reads.append(found)
+            return found
+
+        paths, original = self.paths, Arriving._read
+        with Arriving(self.paths) as found, unittest.mock.patch.object(Arriving, '_read', more):
+            (self.paths[0] / 'x').write_bytes(b'x')
+            self.assertEqual({str(path) for path in self.paths}, found.wait(TIMEOUT))
+
     def test_a_steady_stream_does_not_hold_it_for_ever(self):
         def more(self):
+            found = original(self)
             (paths[0] / 'x').write_bytes(b'x')
-            return original(self)
+            return found
 
         paths, original = self.paths, Arriving._read
         with Arriving(self.paths) as found, unittest.mock.patch.object(Arriving, '_read', more):
