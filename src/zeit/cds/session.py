@@ -265,14 +265,8 @@ class FTPSession:
 
     def run(self, plan, *, token=None, ledger=None):
         """See `ISession`."""
-        outcomes = deliveries(
-            self,
-            self._delivery,
-            plan,
-            token=token or names.new_token(),
-            ledger=ledger or NoLedger(),
-        )
-        return self._guarded(outcomes)
+        token, ledger = token or names.new_token(), ledger or NoLedger()
+        return self._guarded(deliveries(self, self._delivery, plan, token=token, ledger=ledger))
 
     def _guarded(self, outcomes):
         try:
