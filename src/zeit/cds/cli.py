@@ -93,6 +93,12 @@ def _run(args):
         return _refuse(error.format_message(), errors.USAGE)
     except click.Abort:
         return 130
+    except OSError as error:
+        # Of --help and --version; what goes wrong in a command, it says itself.
+        from zeit.cds.output import unwritten
+
+        reason = unwritten(error)
+        return _refuse(reason, errors.FILES_FAILED) if reason else errors.DONE
 
 
 def _refuse(text, code):

@@ -9,6 +9,7 @@ import zope.interface
 
 from zeit.cds import names
 from zeit.cds.errors import (
+    CONFIGURATION,
     LOST,
     Error,
     PermanentError,
@@ -25,6 +26,9 @@ from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
+
+#: The server does not know the command (RFC 959 section 4.2); not: it refuses this one.
+UNKNOWN = (500, 502)
 
 #: An upload that has begun can end so only when the server is storing; with all other errors it may
 #: not have come to STOR.
@@ -200,6 +204,8 @@ class Courier:
             self._rename_or_replace(temporary, name, size)
         except PermanentError as error:
             error.hint = 'For a server that cannot rename, set temporary="no" (--no-temporary).'
+            if error.code in UNKNOWN:
+                error.exit_code = CONFIGURATION  # every other file would be sent in vain, too
             error.add_note(error.hint)
             raise
 
@@ -228,10 +234,7 @@ class Courier:
         self._throw_away(old, name)
 
     def _throw_away(self, old, name):
-        if old not in self._session.litter:
-            self._session.litter.append(old)
-        self._session.sweep()
-        if old not in self._session.litter:
+        if self._session.discard(old):
             self._ledger.tidied(name)
 
     def _restore(self, old, name, size):

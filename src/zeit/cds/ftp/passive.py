@@ -99,6 +99,13 @@ class PassiveConnection(Connection):
             self.ways.give_up('together', error=error)
         return answer
 
+    def delete(self, name, *, more=False):
+        """DELE (RFC 959 section 4.1.3); `more` says that a transfer follows."""
+        if more:
+            self._check(self._answer_and_port('DELE', name))
+        else:
+            self.command('DELE', name)
+
     def size_before_transfer(self, name):
         """Like `size`, and with it ask for the port of the next transfer."""
         return self._size(self._answer_and_port('SIZE', name))

@@ -84,7 +84,7 @@ class SecureStream(Stream):
 
     def _read(self, size):
         try:
-            return self._sock.recv(size)
+            return self._sock.recv(min(size, RECORD))
         except ssl.SSLWantReadError:
             # Also after what is no data: in TLS 1.3 tickets come when they like.
             raise BlockingIOError from None

@@ -216,7 +216,7 @@ class TargetContract:
         outcomes = self.run_jobs(*(job(name, name.encode()) for name in NAMES))
         delivered = {name: name.encode() for name, error in outcomes if error == 'NoneType'}
         self.assertEqual(delivered, self.contents())
-        self.assertEqual(set(NAMES) - set(self.refused_names), set(delivered))
+        self.assertEqual(set(NAMES) - set(self.refused_names), set(delivered), outcomes)
 
     refused_names = ()
 

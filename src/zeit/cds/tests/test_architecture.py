@@ -65,20 +65,21 @@ ALLOWED = {
     'ftp.active': 'errors text ftp.deadline ftp.stream',
     'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
-    'ftp.listings': 'errors ftp.transfers ftp.wire',
+    'ftp.listings': 'errors text ftp.transfers ftp.wire',
     'pool': '',
     'crew': 'errors interfaces plan pool text',
     'exposed': 'errors names text',
     'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
     'deliveries': 'errors crew delivery exposed plan',
-    'session': 'errors interfaces deliveries delivery holder names plan text '
+    'fetching': 'errors text',
+    'gathering': 'arrivals crew errors fetching plan text',
+    'session': 'errors interfaces deliveries delivery gathering holder names plan text '
     'ftp.deadline ftp.listings ftp.passive',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',
     'offered': 'names',
-    'fetching': 'errors text',
     'clearance': 'arrivals errors text',
     # one run
     'tracing': 'text',
@@ -87,8 +88,8 @@ ALLOWED = {
     'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
-    'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
-    'report text',
+    'importer': 'errors arrivals clearance exchange fetching gathering holder interfaces names '
+    'offered plan report text',
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
@@ -107,6 +108,7 @@ EDGE = {
         'choice',
         'console',
         'options',
+        'output',
         'options_target',
         'signals',
         'status',

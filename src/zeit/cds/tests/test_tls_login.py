@@ -1,17 +1,44 @@
 """What a client says before and after TLS begins, and what it makes of servers that refuse."""
 
 import io
+import tempfile
 import unittest
 import unittest.mock
 
 from zeit.cds.errors import ConnectionLost, PermanentError, RemoteProtocolError, TemporaryError
+from zeit.cds.exporter import Exporter
 from zeit.cds.ftp import secure
 from zeit.cds.settings import Secret
+from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import faults, tlsactions
 from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.testing.tls import TLS
+
+
+class SwitchTests(unittest.TestCase):
+    """A run in clear was killed, and the next one uses TLS."""
+
+    layer = QUIET
+
+    def test_what_it_left_is_cleaned_up(self):
+        certificates = self.enterContext(Certificates())
+        server = self.enterContext(faults.FaultServer(tls=TLS(certificate=certificates.server)))
+        spool = Spool(self.enterContext(tempfile.TemporaryDirectory()))
+        place = {'host': '127.0.0.1', 'port': server.port, 'user': 'test'}
+        place['password'] = Secret('testpw')
+        with spool.run():
+            token = spool.journal.new_token(FTPTarget.from_options(**place).url)
+        server.put('/write', f'{token} zeit.cds'.encode())
+        server.put(f'/a.xml.{token}-1.part', b'part')
+        spool.put('a.xml', b'content')
+        target = FTPTarget.from_options(
+            **place, tls='explicit', ca_file=str(certificates.ca_file), connections=1
+        )
+        report = Exporter(spool, target).run_once()
+        self.assertEqual((0, ['a.xml']), (report.exit_code, report.delivered))
+        self.assertEqual({'/a.xml': b'content'}, server.files)
 
 
 class LoginTests(unittest.TestCase):
