@@ -194,13 +194,17 @@ class FTPSession:
         """See `ISession`."""
         return self._ask('modified', name)
 
+    def look(self, name):
+        """See `ISession`."""
+        return self._ask('look', name)
+
     def read(self, name, *, limit=4096):
         """See `ISession`."""
         return self._ask('read', name, limit=limit)
 
     def fetch(self, name, file):
         """See `ISession`."""
-        return self._call('download', name, file)
+        return self._call('download', name, file, early=True)
 
     def store(self, name, data):
         """See `ISession`."""
@@ -262,14 +266,8 @@ class FTPSession:
 
     def run(self, plan, *, token=None, ledger=None):
         """See `ISession`."""
-        outcomes = deliveries(
-            self,
-            self._delivery,
-            plan,
-            token=token or names.new_token(),
-            ledger=ledger or NoLedger(),
-        )
-        return self._guarded(outcomes)
+        token, ledger = token or names.new_token(), ledger or NoLedger()
+        return self._guarded(deliveries(self, self._delivery, plan, token=token, ledger=ledger))
 
     def _guarded(self, outcomes):
         try:

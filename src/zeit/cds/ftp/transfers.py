@@ -157,14 +157,15 @@ class TransferConnection(PassiveConnection):
                 raise  # it did come: 426
             raise ReplyLost(sent=sent, cause=error) from error
 
-    def download(self, name, sink, *, limit=None):
+    def download(self, name, sink, *, limit=None, early=False):
         """RETR into `sink.write`; return the number of bytes, or None if there is no such file.
 
+        `early` allows to send RETR while the data connection is made: see `upload`.
         With `limit` no more than so many bytes are read; the connection is dropped if there are
         more, since there is no other way to stop a server for sure.
         """
         try:
-            data = self._open_data('RETR', name, absent=(550,))
+            data = self._open_data('RETR', name, absent=(550,), early=early)
             if data is None:
                 self._confirm_absence(name)
                 return None
@@ -235,16 +236,19 @@ class TransferConnection(PassiveConnection):
                 total += len(piece)
                 yield piece
 
-    def _open_data(self, verb, argument='', *, absent=()):
+    def _open_data(self, verb, argument='', *, absent=(), early=False):
         """Make a data connection for a command and wait until the server starts the transfer.
 
         Returns the data connection; None if the server refuses the command, not what comes before
         it, with one of the codes `absent`: there is nothing to transfer.
         """
-        data = self._dial()
+        early = early and self.proven and self.ways.early and self._settings.passive
+        data = self._dial(wait=not early)
         try:
             start = Start(self, verb, argument)
             start.ask()
+            if early:
+                self._connected_early(data, start)
             start.wait()
             if not self._settings.passive:
                 self._connected(data)
@@ -256,6 +260,14 @@ class TransferConnection(PassiveConnection):
             return None
         except BaseException:
             data.abort()
+            raise
+
+    def _connected_early(self, data, start):
+        try:
+            self._connected(data)
+        except DataConnectionRefused as error:
+            start.wait(within=REASON)  # it may have refused, and closed the port
+            self.ways.give_up('early', error=error)
             raise
 
     def _protected(self, data, start):
