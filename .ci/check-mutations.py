@@ -63,6 +63,10 @@ THOROUGH = (
     'test_receipts',
     'test_runlock',
     'test_scenarios.*',
+    'test_metrics',
+    'test_tasks',
+    'test_thread',
+    'test_watch',
 )
 LAYERS = '!(VSFTPD|PROFTPD|PUREFTPD)'
 ORIGINAL = 'test_original.test_passes_unmodified'
@@ -72,6 +76,7 @@ TABLES = {
     'mutations_application.py': 'APPLICATION',
     'mutations_contract.py': 'CONTRACT',
     'mutations_delivery.py': 'DELIVERIES',
+    'mutations_drivers.py': 'DRIVERS',
     'mutations_edge.py': 'EDGE',
     'mutations_lock.py': 'LOCKING',
     'mutations_spool.py': 'LOCAL',
