@@ -6,11 +6,31 @@ taken it from there since.  The entry stays open until the file is gone from the
 open entry keeps a file from being imported: a partner may send the same bytes once more.
 """
 
+import contextlib
+import dataclasses
+
 from zeit.cds import files
 
 
 #: What an open entry says about a file that is on the server.
 SAME, OTHER, UNSURE = 'same', 'other', 'unsure'
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class Handover:
+    """A complete file that is to get into `new/`, and what comes of it.
+
+    `modified` is the server's time of the file in ISO 8601, '' if it says nothing.  `unique`: if
+    there is something of its name, it gets another one.  `filed_as` is the name that it gets, '' if
+    it does not get there; `same`: an earlier run has brought it there.
+    """
+
+    name: str
+    incoming: object
+    modified: str
+    unique: bool
+    filed_as: str = ''
+    same: bool = False
 
 
 class Arrivals:
@@ -21,6 +41,7 @@ class Arrivals:
         self._journal = spool.journal
         self._url = url
         self._settled = set()
+        self._batch = None
 
     def __repr__(self):
         return f'<Arrivals from {self._url}>'
@@ -45,34 +66,71 @@ class Arrivals:
                 self._journal.dropped(target=target, name=name)
         self._spool.sweep()
 
-    def hand_over(self, name, incoming, *, modified, unique):
-        """Move a complete `incoming` into `new/`; return the name that it got there.
+    @contextlib.contextmanager
+    def together(self):
+        """What is handed over inside gets into `new/` on leaving, when the journal knows it."""
+        self._batch = batch = []
+        with self._journal.together():
+            yield
+            if batch:
+                self._spool.sync_arrivals()
+        moved = [each for each in batch if each.incoming.move(each.filed_as)]
+        if moved:
+            self._spool.sync_arrivals()
+        for each in batch:
+            if each not in moved:
+                self._hand_over_again(each)
 
-        `modified` is the server's time of the file, '' if it says nothing.  If there is something
-        called `name`, it gets another name where `unique` is true; otherwise it is deleted, and ''
-        returned.
-        """
-        for filed_as in files.candidates(name) if unique else [name]:
-            if self._spool.has(filed_as):
-                continue
-            self._journal.fetched(
-                target=self._url,
-                name=name,
-                temporary=incoming.temporary,
-                size=incoming.size,
-                sha256=incoming.sha256,
-                modified=modified,
-                filed_as=filed_as,
-            )
-            if incoming.move(filed_as):
-                return filed_as
-        # Noted before it is deleted: what is gone from tmp/ counts as moved.
-        self._journal.dropped(target=self._url, name=name)
+    def hand_over(self, handover):
+        """Let a complete file get into `new/`, when `together` is left."""
+        name, incoming = handover.name, handover.incoming
+        known = self._open().get(name)
+        if known is not None and known['sha256'] == incoming.sha256:
+            handover.same = True
+            incoming.discard()
+            if handover.modified:
+                self._journal.compared(target=self._url, name=name, modified=handover.modified)
+            return
+        for filed_as in files.candidates(name) if handover.unique else [name]:
+            if not self._spool.has(filed_as):
+                self._note(handover, filed_as)
+                self._batch.append(handover)
+                return
         incoming.discard()
-        return ''
+
+    def _note(self, handover, filed_as):
+        incoming = handover.incoming
+        handover.filed_as = filed_as
+        incoming.keep()
+        self._journal.fetched(
+            target=self._url,
+            name=handover.name,
+            temporary=incoming.temporary,
+            size=incoming.size,
+            sha256=incoming.sha256,
+            modified=handover.modified,
+            filed_as=filed_as,
+        )
+
+    def _hand_over_again(self, handover):
+        """Its name was taken since we have looked."""
+        if handover.unique:
+            for filed_as in files.candidates(handover.name):
+                if not self._spool.has(filed_as):
+                    self._note(handover, filed_as)
+                    if handover.incoming.move(filed_as):
+                        self._spool.sync_arrivals()
+                        return
+        # Noted before it is deleted: what is gone from tmp/ counts as moved.
+        self._journal.dropped(target=self._url, name=handover.name)
+        handover.filed_as = ''
+        handover.incoming.discard()
 
     def settle(self, name, *, removed):
-        """Write the receipt of what is in `new/`, or that it is gone from the server, too."""
+        """Write the receipt of what is in `new/`, or that it is gone from the server, too.
+
+        `removed` is false also where that is not known.
+        """
         self._settled.add(name)
         entry = self._open()[name]
         if not entry.get('moved'):
@@ -100,16 +158,6 @@ class Arrivals:
             return UNSURE
         return SAME if look.modified == entry['modified'] else OTHER
 
-    def confirm(self, name, *, modified):
-        """What is on the server is what was imported; `modified` as for `hand_over`."""
-        if modified:
-            self._journal.compared(target=self._url, name=name, modified=modified)
-
     def forget(self, name):
         """What was imported as `name` is not on the server any more."""
         self._journal.removed(target=self._url, name=name)
-
-    def has(self, name, *, sha256):
-        """Return whether the open entry of `name` is of a file with this SHA-256."""
-        entry = self._open().get(name)
-        return entry is not None and entry['sha256'] == sha256

@@ -76,7 +76,7 @@ class Arriving:
         if not found and self._poll(until):
             found |= self._read()
             latest = time.monotonic() + LONGEST
-            while found and self._poll(min(time.monotonic() + SETTLE, latest)):
+            while (now := time.monotonic()) < latest and self._poll(min(now + SETTLE, latest)):
                 found |= self._read()
         return found
 

@@ -23,9 +23,9 @@ class Clearance:
     def __repr__(self):
         return f'<Clearance over {self._session!r}>'
 
-    def finish_earlier(self):
-        """Delete what earlier runs have imported, as far as it is sure to be that."""
-        for name in self._arrivals.pending():
+    def finish(self, names):
+        """Delete what was imported under these names, as far as it is sure to be that."""
+        for name in names:
             try:
                 look = self._fetcher.look(name)
             except (FileError, ServerError) as error:
@@ -37,14 +37,10 @@ class Clearance:
             if verdict == OTHER:
                 self._arrivals.forget(name)  # it is gone, or was replaced
             elif verdict == SAME:
-                self.delete(name, look)
+                self._delete_settled(name, look)
                 self._lock.watch()
 
-    def delete(self, name, look):
-        """Delete what was imported as `name`; `look` is the last `Look` at it.
-
-        What the server refuses is in the record.
-        """
+    def _delete_settled(self, name, look):
         removed = False
         try:
             removed = self._delete(name, look)

@@ -41,6 +41,7 @@ def cli(context):
       zeit-cds --zcml cds.zcml status    what waits, what was delivered
       zeit-cds --zcml cds.zcml export    deliver it
       zeit-cds --zcml cds.zcml import    fetch what a partner has left
+      zeit-cds --zcml cds.zcml watch     deliver what comes in, until it is ended
       zeit-cds --zcml cds.zcml receipt a.xml
       zeit-cds export --spool /var/spool/cds ftp://user@ftp.example.com/in
 
@@ -93,6 +94,12 @@ def _run(args):
         return _refuse(error.format_message(), errors.USAGE)
     except click.Abort:
         return 130
+    except OSError as error:
+        # Of --help and --version; what goes wrong in a command, it says itself.
+        from zeit.cds.output import unwritten
+
+        reason = unwritten(error)
+        return _refuse(reason, errors.FILES_FAILED) if reason else errors.DONE
 
 
 def _refuse(text, code):

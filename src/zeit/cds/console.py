@@ -1,17 +1,14 @@
 """What a command says on the terminal: few clear lines, and the log for those who ask for it."""
 
 import contextlib
-import errno
 import logging
-import os
-import shutil
 import sys
-import textwrap
 
 import click
 
 from zeit.cds import bar, errors, logs, signals
 from zeit.cds.errors import Error, FTPOSError, Locked, RemoteProtocolError, ServerError, UsageError
+from zeit.cds.output import folded, unwritten
 from zeit.cds.text import file_size, plural, printable
 
 
@@ -114,24 +111,6 @@ class _StandardError(logging.Handler):
             click.echo(folded(line), err=True)
 
 
-def folded(text):
-    """Return `text` with its lines broken between words, if standard error is a terminal."""
-    if not sys.stderr.isatty():
-        return text
-    width = max(40, shutil.get_terminal_size().columns)
-    return '\n'.join(
-        textwrap.fill(
-            line,
-            width,
-            subsequent_indent='  ',
-            replace_whitespace=False,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in text.splitlines()
-    )
-
-
 class Console:
     """Standard output and standard error of one command.
 
@@ -143,6 +122,7 @@ class Console:
         self.verbosity = max(-1, min(verbosity, 2))
         self._log_file = log_file
         self._about = ''
+        self._unread = False
         self._bar = None
         self._handler = _StandardError(aside=self._aside)
         self._handler.setFormatter(Formatter(verbose=self.verbosity > 0, about=lambda: self._about))
@@ -165,7 +145,8 @@ class Console:
             logs.handling(self._handler, level=_LEVELS[self.verbosity]),
         ):
             try:
-                return self.guarded(function)
+                code = self.guarded(function)
+                return code or (errors.FILES_FAILED if self._unread else errors.DONE)
             except SystemExit:
                 if ending.name:
                     log.warning('Ended by %s.', ending.name)
@@ -207,17 +188,14 @@ class Console:
         return '' if self.verbosity > 0 else ' (run it again with -v for the traceback)'
 
     def say(self, text='', *, nl=True):
-        """Write to standard output.  Somebody who does not read on, as head(1), is no error."""
+        """Write to standard output; if that cannot be, the exit code will tell."""
         encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'
         try:
             click.echo(text.encode(encoding, 'backslashreplace').decode(encoding), nl=nl)
         except OSError as error:
-            # What is still in its buffer must not fail again when the interpreter ends.
-            devnull = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(devnull, sys.stdout.fileno())
-            os.close(devnull)
-            if error.errno != errno.EPIPE:
-                self.complain(f'Cannot write to standard output: {error.strerror}')
+            if reason := unwritten(error):
+                self._unread = True
+                self.complain(reason)
 
     @property
     def can_ask(self):

@@ -9,6 +9,7 @@ import zope.interface
 
 from zeit.cds import names
 from zeit.cds.errors import (
+    CONFIGURATION,
     LOST,
     Error,
     PermanentError,
@@ -26,6 +27,9 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
+#: The server does not know the command (RFC 959 section 4.2); not: it refuses this one.
+UNKNOWN = (500, 502)
+
 #: An upload that has begun can end so only when the server is storing; with all other errors it may
 #: not have come to STOR.
 _AFTER_THE_START = (ServerError, SizeMismatch, SourceChanged)
@@ -38,13 +42,15 @@ class Delivery:
     `temporary`: send under a temporary name, rename when complete.  `size_check`: without a
     matching answer to SIZE a file is not delivered.  `exists`: what to do when the server refuses
     to rename onto an existing file, 'replace' or 'park'.  `connections`: how many work at once, if
-    there are files for them.
+    there are files for them.  `digest_limit`: of a longer file (bytes) no digest is computed, which
+    is faster; in doubt whether it has arrived it is sent again.
     """
 
     temporary: bool = True
     size_check: bool = True
     exists: str = 'replace'
     connections: int = 4
+    digest_limit: int = 256 * 1024 * 1024
 
 
 @zope.interface.implementer(ILedger)
@@ -173,7 +179,8 @@ class Courier:
 
     def _send(self, name, source, *, began):
         try:
-            sent, reply = self._session.upload(name, source, began=began)
+            unread = source.size > self._delivery.digest_limit
+            sent, reply = self._session.upload(name, source, began=began, unread=unread)
             reply = reply.text
         except ReplyLost as error:
             if not self._delivery.size_check:
@@ -200,6 +207,8 @@ class Courier:
             self._rename_or_replace(temporary, name, size)
         except PermanentError as error:
             error.hint = 'For a server that cannot rename, set temporary="no" (--no-temporary).'
+            if error.code in UNKNOWN:
+                error.exit_code = CONFIGURATION  # every other file would be sent in vain, too
             error.add_note(error.hint)
             raise
 
@@ -228,10 +237,7 @@ class Courier:
         self._throw_away(old, name)
 
     def _throw_away(self, old, name):
-        if old not in self._session.litter:
-            self._session.litter.append(old)
-        self._session.sweep()
-        if old not in self._session.litter:
+        if self._session.discard(old):
             self._ledger.tidied(name)
 
     def _restore(self, old, name, size):

@@ -9,6 +9,7 @@ import zope.interface
 
 from zeit.cds import names
 from zeit.cds.errors import (
+    CONFIGURATION,
     DeadlinePassed,
     Error,
     FileError,
@@ -249,6 +250,7 @@ class _Export:
     def _failed(self, entry, error):
         self.record.failed(entry.name, error, size=entry.size)
         against = isinstance(error, _AGAINST_THE_FILE) and not isinstance(error, ServerFull)
+        against = against and error.exit_code != CONFIGURATION
         if not against or self.options.dry_run or not self.options.park_after:
             return
         journal = self.spool.journal

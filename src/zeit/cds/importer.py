@@ -1,6 +1,6 @@
 """One import: what a partner has left on a target goes into a spool, under the lock `read`."""
 
-import dataclasses
+import functools
 import logging
 import time
 
@@ -9,23 +9,22 @@ import zope.component.event  # connects zope.event with the registry's subscribe
 import zope.interface
 
 from zeit.cds import names
-from zeit.cds.arrivals import UNSURE, Arrivals
-from zeit.cds.clearance import Clearance, unless_fatal
+from zeit.cds.arrivals import Arrivals
+from zeit.cds.clearance import Clearance
 from zeit.cds.errors import (
+    LOST,
     ConfigurationError,
     DeadlinePassed,
-    Error,
-    FileError,
     NameRefused,
-    ServerError,
     SourceGone,
 )
 from zeit.cds.exchange import Exchange
 from zeit.cds.fetching import Fetcher, Look, StillGrowing
+from zeit.cds.gathering import OCCUPIED, Gathering, NoFile, Waits
 from zeit.cds.holder import described, is_file
 from zeit.cds.interfaces import IImporter, ISpool, ITarget
 from zeit.cds.offered import Offered
-from zeit.cds.plan import ImportOptions, Job, Outcome, Plan
+from zeit.cds.plan import ImportOptions, Job, Plan
 from zeit.cds.report import FileImported
 from zeit.cds.text import printable
 
@@ -33,8 +32,6 @@ from zeit.cds.text import printable
 __all__ = ['ImportOptions', 'Importer']
 
 log = logging.getLogger(__name__)
-
-_OCCUPIED = 'a file of that name is in new/ still'
 
 
 @zope.interface.implementer(IImporter)
@@ -82,9 +79,11 @@ class _Import:
         self.now = now
         self.offered = Offered(ignore=self.options.ignore)
         self.arrivals = None
-        self.session = self.fetcher = self.clearance = self.plan = None
+        self.plan = None
         self.number = 0
-        self.since = ''
+        self.unsure = frozenset()
+        #: Imported, and perhaps deleted on the server: the answer did not come in.
+        self.lost = set()
 
     # What is to be done
 
@@ -104,39 +103,39 @@ class _Import:
 
     def pretend(self, session):
         """Say what would be fetched."""
-        self._begin(session)
-        for job in list(self._jobs(session.files()))[: self.options.max_files]:
-            log.info('Would download: %s', printable(job.name))
-            self.record.result(job.name, 'planned', size=job.size)
+        fetcher = Fetcher(session, size_check=self.target.size_check)
+        number = 0
+        for job in self._jobs(session.files()):
+            if number == self.options.max_files:
+                break
+            look = job.entry or fetcher.look(job.name)
+            if look.exists:
+                number += 1
+                log.info('Would download: %s', printable(job.name))
+                self.record.result(job.name, 'planned', size=look.size or 0)
 
-    def _begin(self, session):
-        self.session = session
-        self.fetcher = Fetcher(session, size_check=self.target.size_check)
-
-    def _jobs(self, found):
+    def _jobs(self, found, *, token=''):
         """Yield a job for each of the files `found` that is taken, as the work proceeds."""
         for name, facts in sorted(found.items()):
             if self.offered.is_ignored(name) or self.arrivals.is_settled(name):
                 continue
             try:
-                job = self._job(name, Look.at(*facts))
-            except (FileError, ServerError) as error:
-                unless_fatal(error)
+                self._check(name)
+            except NameRefused as error:
                 self.record.failed(name, error, size=0)
                 continue
-            if job is not None:
-                yield job
+            look = Look.at(*facts)
+            if look is not None and (reason := self._reason_to_wait(name, look)):
+                self.record.left(name, reason)
+                continue
+            size = look.size if look else 0
+            opened = functools.partial(self._receive, name, token=token)
+            yield Job(name=name, size=size, open=opened, entry=look)
 
-    def _job(self, name, look):
-        self._check(name)
-        look = look or self.fetcher.look(name)
-        if not look.exists:
-            log.debug('It is no file, or gone: %s', printable(name))
-            return None
-        if reason := self._reason_to_wait(name, look):
-            self.record.left(name, reason)
-            return None
-        return Job(name=name, size=look.size or 0, open=None, entry=look)
+    def _receive(self, name, *, token):
+        self.number += 1
+        temporary = names.temporary(name, token=token, number=self.number)
+        return self.spool.receive(name, temporary=temporary)
 
     def _check(self, name):
         try:
@@ -155,89 +154,83 @@ class _Import:
             age = look.age(self.now())
             if age is None or age < options.min_age:
                 return f'it is not known to be {options.min_age:g} s old'
-        if (
-            options.occupied == 'wait'
-            and self.spool.has(name)
-            and self.arrivals.compare(name, look) != UNSURE
-        ):
-            return _OCCUPIED
-        return ''
+        occupied = options.occupied == 'wait' and self.spool.has(name)
+        return OCCUPIED if occupied and name not in self.unsure else ''
 
     # On the server
 
     def carry(self, session, lock, *, token):
         """Fetch, hand over, and delete on the server what was handed over."""
-        self._begin(session)
-        self.since = self.fetcher.modified(names.READ)
-        self.clearance = Clearance(
-            session, lock, fetcher=self.fetcher, arrivals=self.arrivals, record=self.record
+        fetcher = Fetcher(session, size_check=self.target.size_check)
+        clearance = Clearance(
+            session, lock, fetcher=fetcher, arrivals=self.arrivals, record=self.record
         )
-        self.clearance.finish_earlier()
+        clearance.finish(self.arrivals.pending())
+        self.unsure = frozenset(self.arrivals.pending())
+        gathering = Gathering(
+            arrivals=self.arrivals,
+            wait=self._reason_to_wait,
+            since=fetcher.modified(names.READ),
+            size_check=self.target.size_check,
+            unique=self.options.occupied == 'unique',
+        )
         self.plan = Plan(
-            self._jobs(self._files()),
+            self._jobs(self._files(session), token=token),
             max_files=self.options.max_files,
             max_bytes=self.options.max_bytes,
+            started=lambda job: self.record.started(job.name),
         )
-        handed_out = False
-        while (job := self.plan.next()) is not None:
-            handed_out = True
-            self._settle(self._attempt(job, token=token))
-            if self.exchange.is_late():
-                self.plan.stop(DeadlinePassed('The time of this run is used up'))
-            if self.plan.stopped is None:
-                lock.watch()
+        try:
+            self._gather(session, lock, gathering)
+        finally:
+            clearance.finish(sorted(self.lost))
         if self.plan.limited:
             log.info('The limit of this run is reached; the next one goes on.')
         if self.plan.stopped is not None:
             raise self.plan.stopped
-        if not handed_out:
+
+    def _gather(self, session, lock, gathering):
+        worked = False
+        outcomes = session.gather(self.plan, gathering)
+        try:
+            for outcome in outcomes:
+                worked = worked or not isinstance(outcome.error, (Waits, NoFile))
+                self._settle(outcome)
+                if self.exchange.is_late():
+                    self.plan.stop(DeadlinePassed('The time of this run is used up'))
+                if self.plan.stopped is None and session.free:
+                    lock.watch()
+        finally:
+            outcomes.close()
+        if not worked and self.plan.stopped is None:
             self.nothing()
 
-    def _files(self):
+    def _files(self, session):
         """Return the names on the server.  Raises `ConfigurationError` if it does not list them.
 
         Servers answer in the same way whether a directory is empty or may not be read.  This one is
         not empty: our lock is in it.
         """
-        found = self.session.files()
+        found = session.files()
         if not found:
-            if not is_file(self.session, names.READ):
-                raise described(self.session, names.READ, lost=True)
+            if not is_file(session, names.READ):
+                raise described(session, names.READ, lost=True)
             raise ConfigurationError(
                 'The server does not list the directory: not even our lock is shown',
                 hint='Let the account have the right to read the directory itself.',
             )
         return found
 
-    def _attempt(self, job, *, token):
-        again = f' (attempt {job.attempt})' if job.attempt > 1 else ''
-        log.info('Downloading: %s%s', printable(job.name), again)
-        self.record.started(job.name)
-        if job.entry.size == 0:
-            log.warning('It is empty: %s', printable(job.name))
-        self.number += 1
-        temporary = names.temporary(job.name, token=token, number=self.number)
-        try:
-            incoming = self.spool.receive(job.name, temporary=temporary)
-            try:
-                self.fetcher.fetch(job.name, incoming, before=job.entry)
-                incoming.complete()
-            except BaseException:
-                incoming.discard()
-                raise
-        except Error as error:
-            return Outcome(job=job, error=error)
-        return Outcome(job=job, source=incoming)
-
     def _settle(self, outcome):
         job, error = outcome.job, outcome.error
         again = self.plan.settle(outcome)
         if error is None:
-            self._take(job, outcome.source)
+            self._gathered(outcome)
         elif again:
             log.info('Not yet imported: %s: %s', printable(job.name), printable(error.message))
-        elif isinstance(error, StillGrowing) and job.entry.listed:
-            self._look_again(job)
+        elif isinstance(error, (Waits, NoFile)):
+            self.plan.uncount(job)
+            self._left(job.name, error)
         elif isinstance(error, StillGrowing):
             self.record.left(job.name, error.message)
         elif isinstance(error, SourceGone):
@@ -245,45 +238,20 @@ class _Import:
         else:
             self.record.failed(job.name, error, size=job.size)
 
-    def _sure_time(self, look):
-        """Return the time of a file if whatever takes its place gets another one, else ''.
+    def _left(self, name, error):
+        if isinstance(error, NoFile):
+            log.debug('%s: %s', error.message, printable(name))
+        else:
+            self.record.left(name, error.message)
 
-        The server's clock counts in seconds, and showed `since` before the file was fetched.
-        """
-        return look.modified if look.modified < self.since else ''
-
-    def _look_again(self, job):
-        """Try once more: some servers list times that are not those of their answers to MDTM."""
-        look = self.fetcher.look(job.name)
-        if look.exists:
-            self.plan.insert(dataclasses.replace(job, entry=look, attempt=job.attempt + 1))
-
-    def _take(self, job, incoming):
-        """Hand over what is complete in `tmp/`, then delete it on the server."""
-        name = job.name
-        if self.arrivals.has(name, sha256=incoming.sha256):
-            incoming.discard()
-            self.arrivals.confirm(name, modified=self._sure_time(job.entry))
-            self.clearance.delete(name, job.entry)
-            return
-        try:
-            filed_as = self.arrivals.hand_over(
-                name,
-                incoming,
-                modified=self._sure_time(job.entry),
-                unique=self.options.occupied == 'unique',
-            )
-        except Error as error:
-            # If it is complete, the next run hands it over.
-            self.record.failed(name, error, size=incoming.size)
-            raise
-        if not filed_as:
-            self.record.left(name, _OCCUPIED)
-            return
-        as_what = '' if filed_as == name else f' (as {printable(filed_as)})'
-        log.info("Moved from 'tmp' to 'new': %s%s", printable(name), as_what)
-        self._imported(name, size=incoming.size, filed_as=filed_as)
-        self.clearance.delete(name, job.entry)
+    def _gathered(self, outcome):
+        name, kept = outcome.job.name, outcome.kept
+        if outcome.filed_as:
+            self._imported(name, size=outcome.source.size, filed_as=outcome.filed_as)
+        if isinstance(kept, LOST):
+            self.lost.add(name)
+        elif kept is not None:
+            self.record.kept(name, kept)
 
     def _imported(self, name, *, size, filed_as):
         result = self.record.result(name, 'delivered', size=size, filed_as=filed_as)

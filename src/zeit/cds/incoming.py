@@ -29,8 +29,18 @@ class Incoming:
         self.size = 0
         self._path = path
         self._digest = hashlib.sha256()
+        self._kept = False
         with translated(self._in('tmp')):
             self._file = open(self._in('tmp', temporary), 'xb', buffering=0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        if self._kept:
+            self._file.close()
+        else:
+            self.discard()
 
     def __repr__(self):
         return f'<Incoming {printable(self.temporary)}, {self.size} bytes>'
@@ -58,7 +68,18 @@ class Incoming:
         with translated(self._in('tmp')):
             os.fsync(self._file.fileno())
             self._file.close()
-            files.sync_directories(self._in('tmp'))
+
+    def restart(self):
+        """See `IIncoming`."""
+        with translated(self._in('tmp')):
+            self._file.seek(0)
+            self._file.truncate()
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def keep(self):
+        """See `IIncoming`."""
+        self._kept = True
 
     def move(self, name):
         """See `IIncoming`."""
@@ -89,7 +110,7 @@ def translated(path):
 
 
 def move(path, temporary, name):
-    """Move `temporary` from `tmp/` of the spool at `path` to `new/`, as `name`; durable on return.
+    """Move `temporary` from `tmp/` of the spool at `path` to `new/`, as `name`.
 
     Returns False if there is something of that name already.  Raises `SpoolError`.
     """
@@ -99,8 +120,13 @@ def move(path, temporary, name):
             files.rename_exclusively(os.path.join(tmp, temporary), os.path.join(new, name))
         except FileExistsError:
             return False
-        files.sync_directories(new, tmp)
         return True
+
+
+def sync(path):
+    """Make what came into the spool at `path`, or was moved in it, survive a loss of power."""
+    with translated(path):
+        files.sync_directories(*(os.path.join(path, section) for section in ('new', 'tmp')))
 
 
 def left(path, temporary):

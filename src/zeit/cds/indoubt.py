@@ -46,16 +46,17 @@ def left(outbox):
 def settle(spool, outbox, *, new, superseded):
     """Finish what was left in `outbox`, in a run of `spool`; `new` and `superseded` as in `Batch`.
 
-    What cannot be finished stays, and the log says why.  Raises OSError if `outbox` is unusable.
+    What cannot be finished stays, and the log says why: it must not keep others from going.
+    Raises OSError if `outbox` is unusable.
     """
     for path in _paths(outbox):
-        descriptor = lock(path)
-        if descriptor is not None:
-            with Batch(path, descriptor=descriptor, new=new) as batch:
-                try:
+        try:
+            descriptor = lock(path)
+            if descriptor is not None:
+                with Batch(path, descriptor=descriptor, new=new) as batch:
                     _settle(spool, batch, superseded)
-                except (OSError, ValueError) as error:
-                    log.error('It stays as it is: %s: %s', printable(path), printable(str(error)))
+        except (OSError, ValueError) as error:
+            log.error('It stays as it is: %s: %s', printable(path), printable(str(error)))
 
 
 def _paths(outbox):

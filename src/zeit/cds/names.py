@@ -17,6 +17,7 @@ told from everything else on the server:
 import hashlib
 import re
 import secrets
+import sys
 
 from zeit.cds.errors import NameRefused
 
@@ -112,7 +113,15 @@ def check(name, *, encoding='utf-8'):
     """
     reason = _reason(name, encoding)
     if reason:
-        raise NameRefused(f'The name {reason}', hint='Rename the file; it stays in the spool.')
+        raise NameRefused(f'The name {reason}', hint=_advice(name))
+
+
+def _advice(name):
+    here = sys.getfilesystemencoding()
+    if here != 'utf-8' and any('\udc80' <= c <= '\udcff' for c in name):
+        # Nothing is wrong with the name: LC_ALL=C, for instance, in a cron job.
+        return f'Python takes names for {here} here: set LC_ALL=C.UTF-8, or PYTHONUTF8=1.'
+    return 'Rename the file; it stays in the spool.'
 
 
 def _reason(name, encoding):

@@ -94,7 +94,7 @@ SPOOL = click.option(
 )
 PASSWORD = click.option(
     '--password-file',
-    type=_PATH,
+    type=click.Path(),
     metavar='FILE',
     help=f'The password is its first line.  Default: ${PASSWORD_VARIABLE}, else ~/.netrc.',
 )

@@ -197,6 +197,13 @@ class Plan:
         """Let `job`, the newer version of a file that was just delivered, be the next one."""
         self._again.append(job)
 
+    def uncount(self, job):
+        """Let `job`, which was not worth anything, not count for the bounds."""
+        if self._files_left is not None:
+            self._files_left += 1
+        if self._bytes_left is not None:
+            self._bytes_left += job.size
+
     def stop(self, error):
         """Hand out no more jobs, because of `error`; the first one counts."""
         if self.stopped is None:

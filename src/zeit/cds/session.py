@@ -7,8 +7,9 @@ import zope.interface
 
 from zeit.cds import names
 from zeit.cds.deliveries import deliveries
-from zeit.cds.delivery import NoLedger
+from zeit.cds.delivery import UNKNOWN, NoLedger
 from zeit.cds.errors import (
+    CONFIGURATION,
     LOST,
     DataConnectionRefused,
     Error,
@@ -18,7 +19,8 @@ from zeit.cds.errors import (
 )
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.listings import ListingConnection
-from zeit.cds.ftp.passive import Ways
+from zeit.cds.ftp.ways import Ways
+from zeit.cds.gathering import gatherings
 from zeit.cds.holder import is_file
 from zeit.cds.interfaces import ISession
 from zeit.cds.text import printable
@@ -104,6 +106,18 @@ class FTPSession:
         except Error as error:
             log.debug('Not cleaned up: %s', printable(error.message))
 
+    def discard(self, name):
+        """Delete what is of no use, now or later with the litter; return whether it is gone."""
+        if name not in self.litter:
+            self.litter.append(name)
+        self._tried.discard(name)
+        try:
+            self._ready()
+            self._clean_up()
+        except Error as error:
+            log.debug('Not cleaned up: %s', printable(error.message))
+        return name not in self.litter
+
     def _ask(self, method, *args, **kw):
         """Call a method of the connection that changes nothing; once more if it broke."""
         try:
@@ -180,13 +194,17 @@ class FTPSession:
         """See `ISession`."""
         return self._ask('modified', name)
 
+    def look(self, name):
+        """See `ISession`."""
+        return self._ask('look', name)
+
     def read(self, name, *, limit=4096):
         """See `ISession`."""
         return self._ask('read', name, limit=limit)
 
     def fetch(self, name, file):
         """See `ISession`."""
-        return self._call('download', name, file)
+        return self._call('download', name, file, early=True)
 
     def store(self, name, data):
         """See `ISession`."""
@@ -199,12 +217,13 @@ class FTPSession:
         if self._delivery.size_check:
             self.compare(name, sent)
 
-    def upload(self, name, source, *, began=lambda name: None, early=True):
+    def upload(self, name, source, *, began=lambda name: None, **options):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
 
-        `began(name)` is called when the server has started to store.  `early`: see there.
+        `began(name)` is called when the server has started to store.  `options`: see
+        `TransferConnection.upload`.
         """
-        return self._call('upload', name, source, began=began, early=early)
+        return self._call('upload', name, source, began=began, **options)
 
     def compare(self, name, sent, *, ask='size'):
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
@@ -218,6 +237,7 @@ class FTPSession:
             raise SizeMismatch(
                 f'The server does not tell the size of the file: {error.message}',
                 hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
+                exit_code=CONFIGURATION if error.code in UNKNOWN else None,
             ) from error
         if size != sent:
             there = 'no file' if size is None else f'{size} bytes'
@@ -230,9 +250,9 @@ class FTPSession:
         """See `ISession`; `more` says that another transfer follows."""
         self._call('rename', old, new, more=more)
 
-    def delete(self, name):
-        """See `ISession`."""
-        self._call('command', 'DELE', name)
+    def delete(self, name, *, more=False):
+        """See `ISession`; `more` says that a transfer follows."""
+        self._call('delete', name, more=more)
 
     def make_directory(self, name):
         """See `ISession`."""
@@ -246,13 +266,10 @@ class FTPSession:
 
     def run(self, plan, *, token=None, ledger=None):
         """See `ISession`."""
-        outcomes = deliveries(
-            self,
-            self._delivery,
-            plan,
-            token=token or names.new_token(),
-            ledger=ledger or NoLedger(),
-        )
+        token, ledger = token or names.new_token(), ledger or NoLedger()
+        return self._guarded(deliveries(self, self._delivery, plan, token=token, ledger=ledger))
+
+    def _guarded(self, outcomes):
         try:
             yield from outcomes
         except (Error, GeneratorExit):
@@ -263,6 +280,11 @@ class FTPSession:
         finally:
             self._haste.lift()
             self.sweep()
+
+    def gather(self, plan, gathering):
+        """See `ISession`."""
+        connections = self._delivery.connections
+        return self._guarded(gatherings(self, plan, gathering, connections=connections))
 
     def sibling(self):
         """Return another session in the same directory, with the same deadline; not connected."""

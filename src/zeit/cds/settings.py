@@ -44,13 +44,19 @@ class SecretFile(Secret):
                         'The password file %s can be read by everybody: chmod o-r',
                         printable(self._path),
                     )
-                return file.readline().rstrip('\r\n')
+                password = file.readline().rstrip('\r\n')
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, 'strerror', None) or 'it is not UTF-8'
             raise ConfigurationError(
                 f'The password file {printable(self._path)} cannot be read: {reason}',
                 hint='It holds the password in its first line; chmod 600 or 640.',
             ) from None
+        if not password:
+            raise ConfigurationError(
+                f'The first line of the password file {printable(self._path)} is empty',
+                hint='It holds the password.',
+            )
+        return password
 
 
 class SecretVariable(Secret):
@@ -135,7 +141,7 @@ def location(url):
     if ':' in (rest if scheme in SCHEMES else url).rpartition('@')[0]:
         # Wherever it is in what may not even be a URL, nothing of it is repeated.
         raise UsageError(
-            'A password does not belong into a URL, where everybody can see it',
+            'A password does not belong in a URL, where everybody can see it',
             hint='Use --password-file, an environment variable or ~/.netrc; @ in a path is %40.',
         )
     try:

@@ -187,7 +187,14 @@ class Spool:
         found = incoming.left(self.path, temporary)
         if found is None:
             return True
-        return found == (size, sha256) and incoming.move(self.path, temporary, name)
+        if found != (size, sha256) or not incoming.move(self.path, temporary, name):
+            return False
+        self.sync_arrivals()
+        return True
+
+    def sync_arrivals(self):
+        """See `ISpool`."""
+        incoming.sync(self.path)
 
     def has(self, name):
         """See `ISpool`."""

@@ -63,7 +63,7 @@ class Unpublished:
             'attempts': known.attempts + 1 if known else 1,
             'since': _iso(known.since) if known else now,
         }
-        content = io.BytesIO(json.dumps(entry).encode('ascii'))
+        content = io.BytesIO(json.dumps(entry).encode('utf-8'))
         os.replace(files.draft(self._directory, content), path)
         files.sync_directories(self._directory)
         return entry['attempts']
@@ -94,7 +94,7 @@ def _iso(seconds):
 def _read(path):
     """Return what a file says, or None if there is no such file, or it is damaged."""
     try:
-        with open(path, encoding='ascii') as file:
+        with open(path, encoding='utf-8') as file:
             entry = json.load(file)
         return Failure(
             unique_id=str(entry['id']),

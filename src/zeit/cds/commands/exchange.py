@@ -23,7 +23,7 @@ def export(console, zcml, **arguments):
     \b
     With --spool: to ftp://user@host:port/directory, or ftpes:// with explicit
     and ftps:// with implicit TLS.  The path is absolute, the port 21, or 990
-    for ftps, if there is none.  A password does not belong into the URL.
+    for ftps, if there is none.  A password does not belong in the URL.
       zeit-cds export --spool /var/spool/cds --password-file /etc/cds.pw \\
           ftpes://zeit@ftp.example.com/in
 

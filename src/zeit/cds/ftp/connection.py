@@ -186,7 +186,9 @@ class Connection:
     def modified(self, name):
         """See `ISession.modified`; RFC 3659 section 3."""
         self._send(('MDTM', name))
-        answer = self._answer()
+        return self._modified(self._answer())
+
+    def _modified(self, answer):
         if _is_absent(answer):
             return None
         return wire.time_value(self._check(answer).reply.lines[-1])
@@ -247,7 +249,7 @@ class Connection:
 
     def _await_answer(self, until):
         waiting = self._channel.waiting
-        doing = f'waiting for the answer to {printable(waiting[0].shown)}' if waiting else 'waiting'
+        doing = f'waiting for {printable(waiting[0].awaited)}' if waiting else 'waiting'
         while not self._answers:
             if self._channel.broken:  # behind an answer that was in order
                 raise self._out_of_step(doing)

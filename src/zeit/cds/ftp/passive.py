@@ -7,7 +7,6 @@ No server is asked anything while a transfer runs: they differ in what they make
 of that.  Whether a server stands this is in its `Ways`.
 """
 
-import dataclasses
 import logging
 import time
 
@@ -22,6 +21,7 @@ from zeit.cds.errors import (
 from zeit.cds.ftp import protocol, wire
 from zeit.cds.ftp.active import Awaited
 from zeit.cds.ftp.connection import Connection
+from zeit.cds.ftp.ways import Ways
 from zeit.cds.text import printable
 
 
@@ -33,27 +33,6 @@ PORT_AGE = 5
 #: The answer to a command that was sent along with another one must be there so many seconds later:
 #: a server that reads one command from each packet has thrown it away.
 ALONG = 10
-
-
-@dataclasses.dataclass
-class Ways:
-    """How a server may be talked to; shared by all connections of a session.
-
-    `epsv`: EPSV, not PASV.  `mlsd`: MLSD, not NLST.  `early`: STOR, and what fits into a packet or
-    two, before the server has answered.  `together`: two commands in one packet.  Each is True
-    until the server shows that it does not stand it.
-    """
-
-    epsv: bool = True
-    mlsd: bool = True
-    early: bool = True
-    together: bool = True
-
-    def give_up(self, way, *, error):
-        """Let it be, because of `error`."""
-        if getattr(self, way):
-            log.debug('Given up for this session: %s: %s', way, printable(error.message))
-        setattr(self, way, False)
 
 
 class PassiveConnection(Connection):
@@ -111,6 +90,13 @@ class PassiveConnection(Connection):
         except Error as error:
             self.ways.give_up('together', error=error)
         return answer
+
+    def delete(self, name, *, more=False):
+        """DELE (RFC 959 section 4.1.3); `more` says that a transfer follows."""
+        if more and self.ways.together:
+            self._check(self._answer_and_port('DELE', name))
+        else:
+            self.command('DELE', name)
 
     def size_before_transfer(self, name):
         """Like `size`, and with it ask for the port of the next transfer."""

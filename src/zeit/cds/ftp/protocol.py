@@ -9,6 +9,7 @@ which answer answers what.
 
 import collections
 import errno
+import re
 import types
 from typing import NamedTuple
 
@@ -78,6 +79,15 @@ _CLOSING = 421
 #: say something about the network, not about the file.
 _DATA_LOST = types.MappingProxyType({425: DataConnectionRefused, 426: ConnectionLost})
 
+_NO_LOGIN = 530
+
+#: What servers add to a 530 when it is not user or password that they refuse: wu-ftpd, and lftp's
+#: list of transient replies; MaxClients, MaxClientsPerHost and MaxClientsPerUser of ProFTPD.
+_CROWDED = re.compile(
+    r'too many|maximum number|no more (?:than|users|connections|logins)|already connected',
+    re.IGNORECASE,
+)
+
 #: Commands whose argument nobody may see.
 SECRET = ('PASS', 'ACCT')
 
@@ -102,6 +112,16 @@ class Command(NamedTuple):
             return f'{self.verb} ***'
         return f'{self.verb} {self.argument}'.rstrip()
 
+    @property
+    def awaited(self):
+        """What is being waited for, in words."""
+        return 'the greeting' if self.verb == 'greeting' else f'the answer to {self.shown}'
+
+    @property
+    def answered(self):
+        """What the server has done when it comes, in words."""
+        return 'began' if self.verb == 'greeting' else f'answered {self.shown}'
+
 
 class Answer(NamedTuple):
     """A reply, the command that it belongs to, and what it means."""
@@ -123,6 +143,9 @@ class Answer(NamedTuple):
         if code in _FULL:
             hint = hint or 'The server has no room: ask its operator.'
             return ServerFull(code, text, hint=hint)
+        if code == _NO_LOGIN and self.command.kind == 'login' and _CROWDED.search(text):
+            hint = 'The server takes no more logins for now; the next run tries again.'
+            return TemporaryError(code, text, hint=hint, command=self.command.shown)
         cls = PermanentError if self.verdict == REFUSED else TemporaryError
         return cls(code, text, hint=hint, exit_code=exit_code, command=self.command.shown)
 
@@ -213,7 +236,7 @@ class ControlChannel:
             verdict = BROKEN
         if verdict == BROKEN:
             raise RemoteProtocolError(
-                f'The server answered {command.shown} with {reply.text}',
+                f'The server {command.answered} with {reply.text}',
                 hint='The connection is out of step; the work goes on over a new one.',
             )
         if verdict != WAIT:

@@ -77,6 +77,9 @@ class ISpool(Interface):
         was moved just now, being complete: of this `size` (bytes) and `sha256`.  Otherwise False.
         """
 
+    def sync_arrivals():
+        """Make what was received, and what was moved to `new/`, survive a loss of power."""
+
     def has(name):
         """Return whether there is something called `name` in `new/`."""
 
@@ -99,17 +102,29 @@ class ISource(Interface):
     """An open file of the spool: a context manager that closes it."""
 
     size = Attribute('Its length in bytes when it was opened')
-    sha256 = Attribute('The SHA-256 of what was read so far, in hexadecimal digits')
+    sha256 = Attribute(
+        "The SHA-256 of what was read so far, in hexadecimal digits; '' if part was sent unread"
+    )
 
     def readinto(buffer):
         """Read into `buffer`; return the number of bytes, 0 at the end; `SourceUnreadable`."""
+
+    def sendfile(descriptor, count):
+        """Let the system send at most `count` bytes to a socket, without reading them.
+
+        Returns the number of bytes, 0 at the end.  Raises OSError for the socket (`descriptor`),
+        `SourceUnreadable` for the file.
+        """
 
     def verify():
         """Raise `SourceChanged` if the file is not what it was when it was opened."""
 
 
 class IIncoming(Interface):
-    """A file that comes into a spool, in `tmp/`.  All methods raise `SpoolError`."""
+    """A file that comes into a spool, in `tmp/`.  All methods raise `SpoolError`.
+
+    A context manager, which discards it unless it is to be kept.
+    """
 
     temporary = Attribute('Its name in `tmp/`')
     size = Attribute('The number of bytes written so far')
@@ -119,10 +134,19 @@ class IIncoming(Interface):
         """Add bytes."""
 
     def complete():
-        """There will be no more: on return it survives a loss of power, in `tmp/`."""
+        """There will be no more: on return its content survives a loss of power.
+
+        That it is in `tmp/`, or in `new/`, does so after `ISpool.sync_arrivals`.
+        """
+
+    def restart():
+        """Forget what was written."""
+
+    def keep():
+        """Leaving the context does not discard it any more: the journal is about to know it."""
 
     def move(name):
-        """Move it to `new/`; on return that survives a loss of power.
+        """Move it to `new/`.
 
         Returns False if something of that name is there, which is left alone.
         """

@@ -64,6 +64,12 @@ class ISession(Interface):
     def modified(name):
         """Return when the file was changed (aware datetime, UTC), or None if not known."""
 
+    def look(name):
+        """Return (size, modified) of the file, as `size` and `modified` do, at once.
+
+        A server that does not know times is no error.
+        """
+
     def read(name, *, limit=4096):
         """Return the file's first `limit` bytes, or None if there is no such file."""
 
@@ -76,8 +82,8 @@ class ISession(Interface):
     def rename(old, new):
         """Give a file or directory another name; what happens to a file `new` is the server's."""
 
-    def delete(name):
-        """Delete a file."""
+    def delete(name, *, more=False):
+        """Delete a file; `more` says that a transfer is likely to follow."""
 
     def make_directory(name):
         """Make a directory."""
@@ -95,6 +101,13 @@ class ISession(Interface):
         the caller's thread alone touches the plan and the ledger.  An outcome's source stays open
         until the next one is asked for.  It must be closed when it is left early.  Errors of the
         connection are outcomes too: the plan decides whether to go on.
+        """
+
+    def gather(plan, gathering):
+        """Fetch the files of `plan`, and delete them here; yield an `IOutcome` for each.
+
+        `gathering` is a `zeit.cds.gathering.Gathering`.  For the rest it is as `run`: a job's
+        `open()` returns an `IIncoming`.
         """
 
     def bound(seconds):

@@ -11,6 +11,7 @@ import zope.interface
 from zeit.cds import names
 from zeit.cds.delivery import NoLedger
 from zeit.cds.errors import Error, PermanentError, SizeMismatch, TargetExists
+from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession, ITarget
 from zeit.cds.plan import Outcome
 
@@ -116,6 +117,10 @@ class MemorySession:
         self._target.hook('modified', name)
         return self._target.modified.get(name) if name in self._target.files else None
 
+    def look(self, name):
+        """See `ISession`."""
+        return self.size(name), self.modified(name)
+
     def read(self, name, *, limit=4096):
         """See `ISession`."""
         self._target.hook('read', name)
@@ -146,7 +151,11 @@ class MemorySession:
         if old in self._target.modified:
             self._target.modified[new] = self._target.modified.pop(old)
 
-    def delete(self, name):
+    def gather(self, plan, gathering):
+        """See `ISession`."""
+        return gatherings(self, plan, gathering)
+
+    def delete(self, name, *, more=False):
         """See `ISession`."""
         del self._find('delete', name)[name]
 

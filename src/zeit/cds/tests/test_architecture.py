@@ -63,23 +63,25 @@ ALLOWED = {
     'ftp.connection': 'errors text ftp.deadline ftp.login ftp.protocol ftp.stream ftp.secure '
     'ftp.settings ftp.wire',
     'ftp.active': 'errors text ftp.deadline ftp.stream',
-    'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
+    'ftp.ways': 'text',
+    'ftp.passive': 'errors text ftp.active ftp.protocol ftp.ways ftp.wire ftp.connection',
     'ftp.start': 'errors',
     'ftp.transfers': 'errors text ftp.passive ftp.start ftp.stream ftp.wire',
-    'ftp.listings': 'errors ftp.transfers ftp.wire',
+    'ftp.listings': 'errors text ftp.transfers ftp.wire',
     'pool': '',
     'crew': 'errors interfaces plan pool text',
     'exposed': 'errors names text',
     'delivery': 'errors interfaces exposed names plan text',
     'holder': 'errors names text',
     'deliveries': 'errors crew delivery exposed plan',
-    'session': 'errors interfaces deliveries delivery holder names plan text '
-    'ftp.deadline ftp.listings ftp.passive',
+    'fetching': 'errors text',
+    'gathering': 'arrivals crew errors fetching plan text',
+    'session': 'errors interfaces deliveries delivery gathering holder names plan text '
+    'ftp.deadline ftp.listings ftp.ways',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',
     'offered': 'names',
-    'fetching': 'errors text',
     'clearance': 'arrivals errors text',
     # one run
     'tracing': 'text',
@@ -88,8 +90,8 @@ ALLOWED = {
     'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
-    'importer': 'errors arrivals clearance exchange fetching holder interfaces names offered plan '
-    'report text',
+    'importer': 'errors arrivals clearance exchange fetching gathering holder interfaces names '
+    'offered plan report text',
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
@@ -108,6 +110,7 @@ EDGE = {
         'choice',
         'console',
         'options',
+        'output',
         'options_target',
         'signals',
         'status',

@@ -177,7 +177,7 @@ class Usage(CommandLine):
             ):
                 outcome = self.call(*arguments)
                 self.assertEqual(64, outcome.code)
-                self.assertRegex(outcome.err, 'A password does not belong into a URL.*password-f')
+                self.assertRegex(outcome.err, 'A password does not belong in a URL.*password-f')
                 self.assertNotIn('geheim', outcome.err + outcome.out)
         self.assertNotIn('geheim', (self.folder / 'log').read_text())
 
@@ -244,6 +244,19 @@ class Failures(ServerCase):
     def test_a_missing_password_file(self):
         path = self.folder / 'missing'
         self.assert_failure(78, 'password file .*missing cannot be read', '--password-file', path)
+
+    def test_a_directory_for_a_password_file(self):
+        reason = 'password file .* cannot be read: Is a directory'
+        self.assert_failure(78, reason, '--password-file', self.folder)
+
+    def test_an_empty_password_file(self):
+        path = self.folder / 'password'
+        for content in ('', '\n', '\nsecret\n'):
+            with self.subTest(content):
+                path.write_text(content)
+                path.chmod(0o600)
+                reason = 'The first line of the password file .* is empty. It holds the password'
+                self.assert_failure(78, reason, '--password-file', path)
 
     def test_a_missing_directory(self):
         self.assert_failure(78, '550 .*Check that the directory /in exists', url=self.url + '/in')

@@ -160,16 +160,21 @@ class Process(ServerCase):
         os.close(write)
 
     def test_a_full_disk_behind_standard_output(self):
+        for arguments in (['demo'], ['status', '--spool', self.path], ['--help'], ['--version']):
+            with self.subTest(arguments):
+                self.assert_full(*arguments)
+
+    def assert_full(self, *arguments):
         with open('/dev/full', 'w') as full:
             result = subprocess.run(
-                [*PROCESS, 'demo'],
+                [*PROCESS, *arguments],
                 env=self.environ,
                 stdout=full,
                 stderr=subprocess.PIPE,
                 timeout=TIMEOUT,
             )
-        self.assertEqual(0, result.returncode)
         self.assertRegex(result.stderr, b'^zeit-cds: Cannot write to standard output: .*\n$')
+        self.assertEqual(1, result.returncode)
 
     def test_nobody_sees_the_password(self):
         """Not among the arguments of the process, which ps(1) shows, and in no output."""

@@ -38,8 +38,8 @@ def tear_down(test):
     with contextlib.ExitStack() as stack:
         if 'temporary' in globs:
             stack.callback(globs['temporary'].cleanup)
-        if 'server' in globs:
-            stack.callback(globs['server'].stop)
+        for name in globs.keys() & {'server', 'secured'}:
+            stack.callback(globs[name].stop)
 
 
 def load_tests(loader, tests, pattern):

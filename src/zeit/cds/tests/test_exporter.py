@@ -9,10 +9,11 @@ import unittest.mock
 import zope.event
 
 from zeit.cds import errors
+from zeit.cds.exchange import CLEAN_UP
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
-from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.testing.memory import MemorySession, MemoryTarget
 
 
 class ExporterTests(unittest.TestCase):
@@ -291,6 +292,66 @@ class RunTests(ExporterTests):
         self.assertEqual('ERROR Exiting with exception:', self.log)
 
 
+class WatchTests(ExporterTests):
+    def test_a_lock_that_changes_hands_ends_the_run_after_the_current_file(self):
+        """Over each new connection it is looked at again."""
+        self.put('a', 'b')
+
+        def steal():
+            self.target.files['write'] = b'partner'
+            self.session.refresh()
+
+        opened = self.target.open
+        self.faults = {'publish a': steal}
+
+        def open_session():
+            self.session = opened()
+            return self.session
+
+        with unittest.mock.patch.object(self.target, 'open', open_session):
+            report = self.export(order='name')
+        self.assertEqual(
+            (75, ['a'], ['b']), (report.exit_code, report.delivered, self.names('new'))
+        )
+        self.assertTrue(report.error.lost)
+        self.assertEqual({'a': b'a', 'write': b'partner'}, self.target.files)
+
+
+class DeadlineTests(ExporterTests):
+    """The time of a run is used up."""
+
+    def export_for(self, seconds, *, clock):
+        with self.assertLogs('zeit.cds', 'INFO'):
+            exporter = Exporter(self.spool, self.target, clock=clock, wait=lambda seconds: None)
+            return exporter.run_once(Options(deadline=seconds, order='name'))
+
+    def test_the_run_ends_after_the_current_file(self):
+        self.put('a', 'b', 'c')
+        now = [0]
+        self.faults = {'publish b': lambda: now.__setitem__(0, 100)}
+        report = self.export_for(100, clock=lambda: now[0])
+        self.assertEqual(
+            (69, ['a', 'b'], ['c']), (report.exit_code, report.delivered, self.names('new'))
+        )
+        self.assertIsInstance(report.error, errors.DeadlinePassed)
+        self.assertNotIn('write', self.target.files)
+
+    def test_what_is_left_of_it_bounds_the_waits(self):
+        bounds, times = [], iter(range(0, 10_000, 5))
+        self.put('a')
+        with unittest.mock.patch.object(MemorySession, 'bound', lambda self, s: bounds.append(s)):
+            self.export_for(100, clock=lambda: next(times))
+        self.assertEqual([CLEAN_UP], bounds[1:])
+        self.assertIn(bounds[0], range(1, 100))
+
+    def test_0_switches_it_off(self):
+        bounds = []
+        self.put('a')
+        with unittest.mock.patch.object(MemorySession, 'bound', lambda self, s: bounds.append(s)):
+            report = self.export_for(0, clock=iter(range(0, 10**9, 10**6)).__next__)
+        self.assertEqual(([CLEAN_UP], 0), (bounds, report.exit_code))
+
+
 class EventTests(ExporterTests):
     def setUp(self):
         super().setUp()
@@ -301,10 +362,9 @@ class EventTests(ExporterTests):
 
     def test_what_is_told(self):
         self.put('a', 'b')
-        self.events.clear()
         self.faults = {'upload a': errors.PermanentError(553, '553 No.')}
         report = self.export()
-        exported, finished = self.events
+        *_, exported, finished = self.events  # those of put() come before
         self.assertEqual('b', exported.result.name)
         self.assertIs(report, finished.report)
 

@@ -4,6 +4,7 @@ import io
 import unittest
 
 from zeit.cds import errors
+from zeit.cds.exporter import Exporter
 from zeit.cds.testing import faults
 from zeit.cds.tests.scenario import SHORT, Scenario, content, target
 
@@ -224,6 +225,17 @@ class WithoutTemporaryTests(Scenario, unittest.TestCase):
                     self.server.clear_faults()
                     session.close()
                 self.assertEqual(self.theirs, self.remote)
+
+    def test_what_cannot_be_removed_is_not_tried_again_for_each_file(self):
+        self.fault('STOR', faults.Alter(keep=10), path='/cds/?')
+        self.fault('DELE', faults.Reply('550 No.'), path='/cds/?')
+        self.put(*'abcdefgh')
+        self.offered.clear()
+        goal = target(self.server, temporary=False)
+        with self.assertLogs('zeit.cds', 'DEBUG'):
+            Exporter(self.spool, goal, wait=lambda seconds: None).run_once()
+        self.server.wait_closed()
+        self.assertLessEqual(len(self.server.commands('DELE')), 8 * 3 + 5)
 
     def test_half_a_file_is_removed(self):
         for action in (faults.Cut('executed'), faults.CutData(10)):

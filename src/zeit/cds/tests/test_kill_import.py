@@ -33,12 +33,12 @@ class ImportKillTests(KillTests):
         self.anew()
         self.offered = []
         for name in self.names:
-            self.offer(name, b'first')
+            self.offer(name, b'first', before=self.before)
 
-    def offer(self, name, word):
+    def offer(self, name, word, *, before):
         data = (b'%s of %s. ' % (word, name.encode())) * (self.size // 10)
         self.offered.append(data[: self.size])
-        when = time.time() - self.before
+        when = time.time() - before
         self.server.put(f'/cds/{name}', data[: self.size], modified=when)
 
     def importer(self):
@@ -96,7 +96,7 @@ class ImportKillTests(KillTests):
         older, arrived = self.offered, self.here()
         self.offered = []
         for name in self.names:
-            self.offer(name, b'newer')
+            self.offer(name, b'newer', before=0)
         take(self.spool.path, *self.section('new'))
         self.run_import()  # what was on its way comes first; the newer one waits for its place
         take(self.spool.path, *(n for n in self.section('new') if n not in self.section('cur')))

@@ -3,7 +3,7 @@
 import errno
 import unittest
 
-from zeit.cds.errors import ConnectionLost, PermanentError, from_os
+from zeit.cds.errors import ConnectionLost, PermanentError, RemoteProtocolError, from_os
 from zeit.cds.ftp import protocol
 from zeit.cds.testing.layers import QUIET
 
@@ -37,6 +37,12 @@ class Messages(unittest.TestCase):
         error = self.error(b'530 No.', 'PASS', 'secret', hint='Check the password.')
         self.assertEqual('530 No.', error.message)
         self.assertEqual('530 No. Check the password.', error.advice)
+
+    def test_what_is_waited_for(self):
+        self.assertEqual('the greeting', protocol.Command('greeting').awaited)
+        self.assertEqual('the answer to DELE a', protocol.Command('DELE', 'a').awaited)
+        with self.assertRaisesRegex(RemoteProtocolError, '^The server began with 331 Password'):
+            protocol.ControlChannel().receive(b'331 Password?\r\n')
 
     def test_never_with_a_password(self):
         self.assertEqual('530 No. (PASS ***)', self.error(b'530 No.', 'PASS', 'secret').message)

@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+import signal
 import tempfile
 import threading
+import traceback
 import unittest
 import unittest.mock
 
@@ -68,10 +70,13 @@ class TransactionTests(OutboxTests):
         self.manager.abort()
         self.assertEqual(1, len(told))
 
-    def test_nothing_is_left_after_an_abort(self):
+    def test_114_nothing_after_an_abort_and_one_file_after_a_commit(self):
         self.outbox.put('a.xml', b'<a/>')
         self.manager.abort()
         self.assertEqual(({}, []), (self.waiting(), self.left()))
+        self.outbox.put('a.xml', b'<a/>')
+        self.manager.commit()
+        self.assertEqual(({'a.xml': b'<a/>'}, []), (self.waiting(), self.left()))
 
     def test_the_next_transaction_is_another_one(self):
         self.outbox.put('a.xml', b'<a/>')
@@ -337,6 +342,18 @@ class FinishTests(OutboxTests):
             self.run_once()
         self.assertEqual({'a.xml': b'<a/>'}, self.waiting())
 
+    def test_what_cannot_be_locked_stays_and_stops_nothing(self):
+        self.outbox.put('a.xml', b'<a/>')
+        self.fail_once('rename')
+        self.spool.put('b.xml', b'<b/>')
+        with (
+            unittest.mock.patch('zeit.cds.indoubt.lock', side_effect=OSError(37, 'No locks')),
+            self.assertLogs('zeit.cds.indoubt', 'ERROR'),
+        ):
+            self.run_once()
+        self.assertEqual({'b.xml': b'<b/>'}, self.waiting())
+        self.assertEqual(1, len(self.spool.status().in_doubt))
+
     def test_what_is_damaged_stays_and_stops_nothing(self):
         self.outbox.put('a.xml', b'<a/>')
         self.fail_once('rename')
@@ -364,6 +381,54 @@ class NothingTests(OutboxTests):
         self.run_once()
         self.manager.commit()
         self.assertEqual([], self.left())
+
+
+@unittest.skipUnless(os.geteuid() == 0, 'only root can become two others')
+class UsersTests(OutboxTests):
+    """Publisher and exporter are different users that share a group."""
+
+    PUBLISHER, EXPORTER, GROUP = 64001, 64002, 64003
+
+    def become(self, user, function):
+        """Call a function in a process of this user, which is killed then."""
+        pid = os.fork()
+        if not pid:
+            try:
+                os.setgroups([])
+                os.setgid(self.GROUP)
+                os.setuid(user)
+                os.umask(0o027)
+                function()
+                os.kill(os.getpid(), signal.SIGKILL)
+            finally:
+                traceback.print_exc()
+                os._exit(1)
+        self.assertEqual(-signal.SIGKILL, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+    def setUp(self):
+        super().setUp()
+        os.chown(self.path, -1, self.GROUP)
+        os.chmod(self.path, 0o2770)
+
+    def vote(self):
+        batch = self.spool.batch()
+        batch.put('a.xml', b'<a/>')
+        batch.prepare()
+
+    def test_one_settles_what_the_other_has_left(self):
+        self.become(self.PUBLISHER, self.vote)
+        self.assertEqual(1, len(self.spool.status().in_doubt))
+        with self.assertNoLogs('zeit.cds', 'ERROR'):
+            self.become(self.EXPORTER, self.run_once)
+        self.assertEqual({'a.xml': b'<a/>'}, self.waiting())
+        self.assertEqual([], self.left())
+
+    def test_both_keep_what_could_not_be_published(self):
+        for user in (self.PUBLISHER, self.EXPORTER):
+            self.become(user, lambda: self.spool.unpublished.add('http://xml.zeit.de/a', 'why'))
+        self.assertEqual([2], [failure.attempts for failure in self.spool.status().unpublished])
+        self.become(self.PUBLISHER, lambda: self.spool.unpublished.forget('http://xml.zeit.de/a'))
+        self.assertEqual([], self.spool.status().unpublished)
 
 
 class ForkTests(OutboxTests):

@@ -168,7 +168,7 @@ class SymptomsTest(unittest.TestCase):
     def test_no_size(self):
         self.server.fault('SIZE', _UNKNOWN)
         term = 'The server does not tell the size of the file'
-        self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
+        self.assert_symptom(term, self.export(), code=errors.CONFIGURATION)
         self.assert_cured(term, '--no-size-check')
         self.assertEqual({'/in/a.xml': b'<article/>'}, self.server.files)
 
@@ -182,7 +182,7 @@ class SymptomsTest(unittest.TestCase):
         # There is no guard then; nobody else comes here while the lock is made.
         self.enterContext(unittest.mock.patch('zeit.cds.lock.SETTLE', 0))
         term = 'For a server that cannot rename, set temporary="no"'
-        self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
+        self.assert_symptom(term, self.export(), code=errors.CONFIGURATION)
         self.assert_cured(term, '--no-temporary')
         self.assertEqual({'/in/a.xml': b'<article/>'}, self.server.files)
 

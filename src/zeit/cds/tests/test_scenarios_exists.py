@@ -63,9 +63,9 @@ class RefusedTests(Scenario, unittest.TestCase):
                     if exists:
                         self.plant('a')
                     self.fault(verb, faults.Reply('502 Not here.'))
-                    self.assertEqual(1, self.export('a', 'b').exit_code)
-                    first = self.log.index('For a server that cannot rename, set temporary="no"')
-                    self.assertLess(first, self.log.index('Uploading: b'))
+                    self.assertEqual(78, self.export('a', 'b').exit_code)
+                    self.assertIn('For a server that cannot rename, set temporary="no"', self.log)
+                    self.assertNotIn('Uploading: b', self.log)
                     self.assert_run(0, 'a b', self.export(temporary=False))
 
     def test_77_no_rnto_after_a_refused_rnfr(self):

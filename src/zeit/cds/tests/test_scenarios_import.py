@@ -228,7 +228,7 @@ class DownloadTests(ImportScenario, unittest.TestCase):
     def test_j105_no_sizes(self):
         self.fault('SIZE', faults.Reply('502 Not implemented.'))
         report = self.run_import('a.xml')
-        self.assertEqual((1, []), (report.exit_code, report.delivered), self.log)
+        self.assertEqual((78, []), (report.exit_code, report.delivered), self.log)
         self.assertIn('--no-size-check', report.error.hint)
         self.assert_run(0, 'a.xml', self.run_import(size_check=False))
 

@@ -76,6 +76,8 @@ class ControlTests(Scenario, unittest.TestCase):
             ('PASS', '332 Account?', 77),
             ('PASS', '530 No.', 77),
             ('USER', '530 No.', 77),
+            ('PASS', '530 Sorry, the maximum number of clients (3) are already connected.', 69),
+            ('USER', '530 Too many users.', 69),
             ('PASS', '421 Too many.', 69),
             ('PASS', '430 Later.', 69),
             ('PASS', '150 Wait.', 69),

@@ -91,12 +91,20 @@ class FinalReplyTests(Scenario, unittest.TestCase):
         self.heal()
 
     def test_19_a_server_that_tells_no_size(self):
-        for reply in ('500 What?', '502 No SIZE.', '550 Not allowed.'):
+        for reply, code in (('500 What?', 78), ('502 No SIZE.', 78), ('550 Not allowed.', 1)):
             with self.subTest(reply):
                 self.prepare()
                 self.fault('SIZE', faults.Reply(reply), path='*.part')
-                self.assert_run(1, '', self.export('a'))
+                self.assert_run(code, '', self.export('a', 'b'))
+                # Where no file can be confirmed, no other one is sent in vain.
+                self.assertEqual(code == 78, 'Uploading: b' not in self.log)
                 self.heal()
+
+    def test_19_nobody_is_parked_for_what_the_server_cannot_do(self):
+        self.fault('SIZE', faults.Reply('500 What?'), path='*.part')
+        for number in range(7):
+            self.assert_run(78, '', self.export(*'a' if number == 0 else ''))
+        self.assertEqual(['a'], self.section('new'))
 
     def test_19_without_a_size_check_size_is_not_needed(self):
         for reply in ('500 What?', '550 Not allowed.'):

@@ -321,6 +321,12 @@ class PutBackTests(SpoolTests):
 
 
 class PutTests(SpoolTests):
+    def test_what_cannot_get_its_name_leaves_nothing(self):
+        (self.path / 'new' / 'a').mkdir(parents=True)
+        with self.assertRaisesRegex(errors.SpoolError, 'new/a: Is a directory|Is a directory'):
+            self.spool.put('a', b'1')
+        self.assertEqual([], self.names('tmp'))
+
     def test_it_is_there_as_a_whole(self):
         self.spool.put('a', b'bytes')
         self.spool.put('b', io.BytesIO(b'a file'))

@@ -100,6 +100,15 @@ class NameTests(unittest.TestCase):
         ):
             self.assertRegex(self.refusal(name) or '', reason, name)
 
+    def test_a_name_that_python_does_not_understand_here(self):
+        """What is a name in UTF-8 elsewhere: LC_ALL=C, and no UTF-8 mode."""
+        name = 'caf\udcc3\udca9'
+        for encoding, hint in (('ascii', 'LC_ALL=C.UTF-8'), ('utf-8', 'Rename the file')):
+            with unittest.mock.patch('sys.getfilesystemencoding', return_value=encoding):
+                with self.assertRaises(errors.NameRefused) as caught:
+                    names.check(name)
+            self.assertIn(hint, caught.exception.hint)
+
     def test_an_encoding_that_has_no_such_letter(self):
         self.assertIsNone(self.refusal('é', encoding='latin-1'))
         self.assertIn('cannot be written in latin-1', self.refusal('€', encoding='latin-1'))

@@ -125,6 +125,12 @@ class WatchTests(WatchCase):
         self.assertIn('Ended by SIGTERM', self.end())
         self.systemd.hear('STOPPING=1')
 
+    def test_the_watchdog_hears_from_it(self):
+        self.watch('--interval', '3600', WATCHDOG_USEC='100000')
+        for _ in range(3):
+            self.systemd.hear('WATCHDOG=1')
+        self.end()
+
     def test_a_burst_makes_one_run(self):
         self.watch('--interval', '3600')
         (self.spool.path / 'tmp').mkdir(exist_ok=True)
@@ -350,10 +356,26 @@ class ArrivingTests(unittest.TestCase):
                 shutil.rmtree(later)
                 self.assertEqual(set(), found.wait(0))
 
+    def test_what_comes_soon_after_comes_together(self):
+        reads = []
+
+        def more(self):
+            found = original(self)
+            if not reads:
+                (paths[1] / 'x').write_bytes(b'x')
+            reads.append(found)
+            return found
+
+        paths, original = self.paths, Arriving._read
+        with Arriving(self.paths) as found, unittest.mock.patch.object(Arriving, '_read', more):
+            (self.paths[0] / 'x').write_bytes(b'x')
+            self.assertEqual({str(path) for path in self.paths}, found.wait(TIMEOUT))
+
     def test_a_steady_stream_does_not_hold_it_for_ever(self):
         def more(self):
+            found = original(self)
             (paths[0] / 'x').write_bytes(b'x')
-            return original(self)
+            return found
 
         paths, original = self.paths, Arriving._read
         with Arriving(self.paths) as found, unittest.mock.patch.object(Arriving, '_read', more):

@@ -1,0 +1,188 @@
+"""How files come in over one connection or several: fetched, handed over, deleted on the server."""
+
+import dataclasses
+import logging
+
+from zeit.cds.arrivals import Handover
+from zeit.cds.crew import Crew, Hand, size
+from zeit.cds.errors import DONE, LOST, Error, FileError, ServerError
+from zeit.cds.fetching import Fetcher, StillGrowing
+from zeit.cds.plan import Outcome
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+OCCUPIED = 'a file of that name is in new/ still'
+
+
+class Waits(FileError):
+    """The file stays on the server for now."""
+
+    exit_code = DONE
+
+
+class NoFile(FileError):
+    """There is no file of that name, only something else, or nothing any more."""
+
+    exit_code = DONE
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered(Outcome):
+    """How it ended.
+
+    `filed_as` is its name in `new/`, '' if it is there since an earlier run; `kept` is why it was
+    not deleted on the server, or None.
+    """
+
+    filed_as: str = ''
+    kept: Error | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gathering:
+    """What all connections of a run have in common.
+
+    `wait(name, look)` returns why a file is left on the server for now, or ''.  `since` is the time
+    of our lock, ISO 8601.  `unique`: a name that is taken in `new/` is no obstacle.
+    """
+
+    arrivals: object
+    wait: object
+    since: str
+    size_check: bool
+    unique: bool
+
+    def together(self):
+        """Return a context manager: what is written down inside shares its way to the disk."""
+        return self.arrivals.together()
+
+    def call(self, function):
+        """Do `function()` in this thread."""
+        with self.together():
+            function()
+
+    def gatherer(self, session, *, call=None):
+        """Return the `Gatherer` that works over `session`."""
+        return Gatherer(session, self, call=call or self.call)
+
+
+class Gatherer:
+    """Fetches over one session.  `call(function)` does what only the run's own thread may do."""
+
+    def __init__(self, session, gathering, *, call):
+        self._session = session
+        self._gathering = gathering
+        self._call = call
+        self._fetcher = Fetcher(session, size_check=gathering.size_check)
+
+    def __repr__(self):
+        return f'<Gatherer over {self._session!r}>'
+
+    def attempt(self, job, incoming, *, more=False):
+        """Let `incoming` be the file `job.name`; return the `IOutcome`."""
+        try:
+            return self._gather(job, incoming, more=more)
+        except Error as error:
+            return Outcome(job=job, error=error)
+
+    def _gather(self, job, incoming, *, more):
+        look = self._fetch(job, incoming)
+        incoming.complete()
+        handover = Handover(
+            name=job.name,
+            incoming=incoming,
+            # A time says something if whatever takes the file's place gets another one: the
+            # server's clock counts in seconds, and showed `since` before the file was fetched.
+            modified=look.modified if look.modified < self._gathering.since else '',
+            unique=self._gathering.unique,
+        )
+        arrivals = self._gathering.arrivals
+        self._call(lambda: arrivals.hand_over(handover))
+        if not (handover.filed_as or handover.same):
+            raise Waits(OCCUPIED)
+        if handover.filed_as:
+            other = handover.filed_as != job.name
+            as_what = f' (as {printable(handover.filed_as)})' if other else ''
+            log.info("Moved from 'tmp' to 'new': %s%s", printable(job.name), as_what)
+        kept = self._delete(job.name, more=more)
+        self._call(lambda: arrivals.settle(job.name, removed=kept is None))
+        return Gathered(job=job, source=incoming, filed_as=handover.filed_as, kept=kept)
+
+    def _fetch(self, job, incoming):
+        name = job.name
+        look = job.entry or self._look(name)
+        again = f' (attempt {job.attempt})' if job.attempt > 1 else ''
+        log.info('Downloading: %s%s', printable(name), again)
+        if look.size == 0:
+            log.warning('It is empty: %s', printable(name))
+        try:
+            return self._fetcher.fetch(name, incoming, before=look)
+        except StillGrowing:
+            if not look.listed:
+                raise
+        # Some servers list times that are not those of their answers to MDTM.
+        incoming.restart()
+        return self._fetcher.fetch(name, incoming, before=self._look(name))
+
+    def _look(self, name):
+        look = self._fetcher.look(name)
+        if not look.exists:
+            raise NoFile('It is no file, or gone')
+        if reason := self._gathering.wait(name, look):
+            raise Waits(reason)
+        return look
+
+    def _delete(self, name, *, more):
+        """Delete what was imported; return why it is still there, or None."""
+        try:
+            self._session.delete(name, more=more)
+        except LOST as error:
+            return error  # nobody knows
+        except ServerError as error:
+            try:
+                if self._fetcher.look(name).exists:
+                    return error
+            except Error:
+                return error
+        log.info('File removed on server: %s', printable(name))
+        return None
+
+
+def gatherings(session, plan, gathering, *, connections=1):
+    """Yield the outcomes of the jobs of `plan`: see `ISession.gather`."""
+    number = size(plan, connections=connections)
+    if number > 1:
+        return _shared(session, plan, gathering, number=number)
+    return _alone(plan, gathering.gatherer(session))
+
+
+def _alone(plan, gatherer):
+    while (job := plan.next()) is not None:
+        try:
+            incoming = job.open()
+        except Error as error:
+            yield Outcome(job=job, error=error)
+            continue
+        with incoming:
+            yield gatherer.attempt(job, incoming, more=plan.waiting(1) > 0)
+
+
+class _Called:
+    """The way to the thread of the pool, once there is one."""
+
+    pool = None
+
+    def call(self, function):
+        self.pool.call(function)
+
+
+def _shared(session, plan, gathering, *, number):
+    called = _Called()
+    hands = []
+    for n in range(number):
+        own = session.sibling() if n else session
+        gatherer = gathering.gatherer(own, call=called.call)
+        hands.append(Hand(own, gatherer, number=n + 1, temporary=n > 0))
+    yield from Crew(hands, plan, ledger=gathering).run(called)
