@@ -60,8 +60,12 @@ THOROUGH = (
     'test_product',
     'test_publish',
     'test_receipts',
+    'test_network',
     'test_runlock',
     'test_scenarios.*',
+    'test_secure',
+    'test_tls_login',
+    'test_tls_settings',
 )
 LAYERS = '!(VSFTPD|PROFTPD|PUREFTPD)'
 ORIGINAL = 'test_original.test_passes_unmodified'
@@ -75,6 +79,7 @@ TABLES = {
     'mutations_lock.py': 'LOCKING',
     'mutations_spool.py': 'LOCAL',
     'mutations_wire.py': 'WIRE',
+    'mutations_tls.py': 'TLS',
 }
 
 #: Seconds for one run of these tests; the quick ones take about ten, the others forty, if nothing
