@@ -26,6 +26,10 @@ def main(arguments=None):
     """Measure, print, perhaps write; return the exit code: 1 if zeit.cds failed, or nobody ran."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, _terminated)
+    if options.wake:
+        from bench import wake
+
+        return wake.main()
     known = QUICK if options.quick else ROWS
     rows = [row for row in known if _chosen(row, options)]
     if options.list:
@@ -63,6 +67,11 @@ def _options(arguments):
     parser.add_argument(
         '--rows', action='append', default=[], metavar='WORD',
         help='rows whose names begin with this',
+    )  # fmt: skip
+    parser.add_argument(
+        '--wake', action='store_true',
+        help='measure only how long it takes from publishing to delivered, with a thread, watch and'
+        ' celery',
     )  # fmt: skip
     parser.add_argument('--server', action='append', choices=SERVERS, help='default: both')
     parser.add_argument('--rounds', type=int, metavar='N', help='default: as in the rows')

@@ -41,6 +41,7 @@ def cli(context):
       zeit-cds --zcml cds.zcml status    what waits, what was delivered
       zeit-cds --zcml cds.zcml export    deliver it
       zeit-cds --zcml cds.zcml import    fetch what a partner has left
+      zeit-cds --zcml cds.zcml watch     deliver what comes in, until it is ended
       zeit-cds --zcml cds.zcml receipt a.xml
       zeit-cds export --spool /var/spool/cds ftp://user@ftp.example.com/in
 

@@ -71,7 +71,7 @@ class Fetcher:
     def __init__(self, session, *, size_check=True):
         self._session = session
         self._size_check = size_check
-        self._knows_size = self._knows_time = True
+        self._knows_size = True
 
     def __repr__(self):
         return f'<Fetcher over {self._session!r}>'
@@ -81,16 +81,10 @@ class Fetcher:
 
         Raises `SizeMismatch` if the server does not tell sizes and they are wanted.
         """
-        size = self._size(name)
-        if size is None and self._knows_size:
-            return Look(None, '', exists=False)
-        return Look(size, self.modified(name))
-
-    def _size(self, name):
         if not self._knows_size:
-            return None
+            return Look(None, self.modified(name))
         try:
-            return self._session.size(name)
+            size, modified = self._session.look(name)
         except PermanentError as error:
             if error.code not in _UNKNOWN:
                 raise
@@ -100,17 +94,17 @@ class Fetcher:
                     hint='If it never does, size_check="no" (--no-size-check) does without.',
                 ) from error
             self._knows_size = False
-            return None
+            return Look(None, self.modified(name))
+        if size is None:
+            return Look(None, '', exists=False)
+        return Look(size, modified.isoformat() if modified else '')
 
     def modified(self, name):
         """Return the time of the file `name` in ISO 8601, '' if it is not known."""
-        if not self._knows_time:
-            return ''
         try:
             found = self._session.modified(name)
         except (ServerError, RemoteProtocolError) as error:
-            log.debug('The server tells no times: %s', printable(error.message))
-            self._knows_time = False
+            log.debug('The server tells no time: %s', printable(error.message))
             return ''
         return found.isoformat() if found else ''
 

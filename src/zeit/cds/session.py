@@ -194,13 +194,17 @@ class FTPSession:
         """See `ISession`."""
         return self._ask('modified', name)
 
+    def look(self, name):
+        """See `ISession`."""
+        return self._ask('look', name)
+
     def read(self, name, *, limit=4096):
         """See `ISession`."""
         return self._ask('read', name, limit=limit)
 
     def fetch(self, name, file):
         """See `ISession`."""
-        return self._call('download', name, file)
+        return self._call('download', name, file, early=True)
 
     def store(self, name, data):
         """See `ISession`."""
@@ -213,12 +217,13 @@ class FTPSession:
         if self._delivery.size_check:
             self.compare(name, sent)
 
-    def upload(self, name, source, *, began=lambda name: None, early=True):
+    def upload(self, name, source, *, began=lambda name: None, **options):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
 
-        `began(name)` is called when the server has started to store.  `early`: see there.
+        `began(name)` is called when the server has started to store.  `options`: see
+        `TransferConnection.upload`.
         """
-        return self._call('upload', name, source, began=began, early=early)
+        return self._call('upload', name, source, began=began, **options)
 
     def compare(self, name, sent, *, ask='size'):
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
@@ -261,14 +266,8 @@ class FTPSession:
 
     def run(self, plan, *, token=None, ledger=None):
         """See `ISession`."""
-        outcomes = deliveries(
-            self,
-            self._delivery,
-            plan,
-            token=token or names.new_token(),
-            ledger=ledger or NoLedger(),
-        )
-        return self._guarded(outcomes)
+        token, ledger = token or names.new_token(), ledger or NoLedger()
+        return self._guarded(deliveries(self, self._delivery, plan, token=token, ledger=ledger))
 
     def _guarded(self, outcomes):
         try:

@@ -127,8 +127,10 @@ class _Loop:
         try:
             exporter = zope.component.getUtility(IExporter, name=self._name)
             own = getattr(exporter, 'options', None) or Options()
-            options = dataclasses.replace(own, interrupted=self._ended.is_set)
-            return exporter.run_once(options).exit_code
+            # An exporter made by somebody else may have options of its own kind.
+            if isinstance(own, Options):
+                own = dataclasses.replace(own, interrupted=self._ended.is_set)
+            return exporter.run_once(own).exit_code
         except (Exception, SystemExit):  # noqa: BLE001 whoever replaced a part may raise anything
             log.exception('The exporter %s failed, and will be tried again.', printable(self._name))
             return errors.SOFTWARE

@@ -186,7 +186,9 @@ class Connection:
     def modified(self, name):
         """See `ISession.modified`; RFC 3659 section 3."""
         self._send(('MDTM', name))
-        answer = self._answer()
+        return self._modified(self._answer())
+
+    def _modified(self, answer):
         if _is_absent(answer):
             return None
         return wire.time_value(self._check(answer).reply.lines[-1])

@@ -2,10 +2,13 @@
 
 import logging
 
-from zeit.cds.errors import PermanentError, RemoteProtocolError
+from zeit.cds.errors import LOST, PermanentError, RemoteProtocolError, ServerError
 from zeit.cds.ftp import wire
 from zeit.cds.ftp.transfers import TransferConnection
+from zeit.cds.text import printable
 
+
+log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,33 @@ class ListingConnection(TransferConnection):
         except BaseException:
             self.drop()  # rather a new connection than one in the wrong directory
             raise
+
+    def look(self, name):
+        """Return (size, modified) of a file: `size` and `modified` in one packet.
+
+        `modified` is None also where the server does not tell it.
+        """
+        if not self.ways.together:
+            return self.size(name), self._time(lambda: self.modified(name))
+        try:
+            self._send(('SIZE', name), ('MDTM', name))
+            size = self._answer()
+            if self._channel.broken:
+                self._check(size)
+            modified = self._answer(until=self._along())
+        except LOST as error:
+            self.ways.give_up('together', error=error)
+            raise
+        return self._size(size), self._time(lambda: self._modified(modified))
+
+    def _time(self, function):
+        try:
+            return function()
+        except (ServerError, RemoteProtocolError) as error:
+            if not self.usable:
+                raise
+            log.debug('The server tells no time: %s', printable(error.message))
+            return None
 
     def list_facts(self):
         """See `ISession.facts`."""

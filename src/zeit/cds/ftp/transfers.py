@@ -67,12 +67,13 @@ class TransferConnection(PassiveConnection):
             log.debug('Names are sent in UTF-8 all the same: %s', printable(error.message))
             return False
 
-    def upload(self, name, source, *, began, early=True):
+    def upload(self, name, source, *, began, early=True, unread=False):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
 
         `began(name)` is called when the server may have started to store, which is when STOR was
         sent and not refused: from then on there may be something under that name, and what was
         there before may be gone.  `early` allows to send STOR while the data connection is made.
+        `unread` allows not to read the file: then its digest is not known.
 
         A local error, also one that `source` raises, resets the data connection so that the
         server cannot take the part for the whole.  After any error the connection is dropped.
@@ -92,7 +93,8 @@ class TransferConnection(PassiveConnection):
                     start.wait(within=REASON)  # it may have refused, and closed the port
                     raise
                 data = self._protected(data, start)
-                sent = self._pump(source, data, name, start=start)
+                pump = self._pump_unread if unread and data.sends_files else self._pump
+                sent = pump(source, data, name, start=start)
             except BaseException:
                 data.abort()
                 raise
@@ -121,6 +123,16 @@ class TransferConnection(PassiveConnection):
         start.wait()
         return sent
 
+    def _pump_unread(self, source, data, name, *, start):
+        """The same, by sendfile(2)."""
+        start.wait()
+        sent, doing = 0, f'sending {printable(name)}'
+        with self._reason_first(data, start):
+            while count := data.send_file(source, doing=doing):
+                sent += count
+            data.finish(doing=doing)
+        return sent
+
     @contextlib.contextmanager
     def _reason_first(self, data, start):
         """Raise what the server says in place of the loss of `data`, if it says something."""
@@ -145,14 +157,15 @@ class TransferConnection(PassiveConnection):
                 raise  # it did come: 426
             raise ReplyLost(sent=sent, cause=error) from error
 
-    def download(self, name, sink, *, limit=None):
+    def download(self, name, sink, *, limit=None, early=False):
         """RETR into `sink.write`; return the number of bytes, or None if there is no such file.
 
+        `early` allows to send RETR while the data connection is made: see `upload`.
         With `limit` no more than so many bytes are read; the connection is dropped if there are
         more, since there is no other way to stop a server for sure.
         """
         try:
-            data = self._open_data('RETR', name, absent=(550,))
+            data = self._open_data('RETR', name, absent=(550,), early=early)
             if data is None:
                 self._confirm_absence(name)
                 return None
@@ -223,16 +236,19 @@ class TransferConnection(PassiveConnection):
                 total += len(piece)
                 yield piece
 
-    def _open_data(self, verb, argument='', *, absent=()):
+    def _open_data(self, verb, argument='', *, absent=(), early=False):
         """Make a data connection for a command and wait until the server starts the transfer.
 
         Returns the data connection; None if the server refuses the command, not what comes before
         it, with one of the codes `absent`: there is nothing to transfer.
         """
-        data = self._dial()
+        early = early and self.proven and self.ways.early and self._settings.passive
+        data = self._dial(wait=not early)
         try:
             start = Start(self, verb, argument)
             start.ask()
+            if early:
+                self._connected_early(data, start)
             start.wait()
             if not self._settings.passive:
                 self._connected(data)
@@ -244,6 +260,14 @@ class TransferConnection(PassiveConnection):
             return None
         except BaseException:
             data.abort()
+            raise
+
+    def _connected_early(self, data, start):
+        try:
+            self._connected(data)
+        except DataConnectionRefused as error:
+            start.wait(within=REASON)  # it may have refused, and closed the port
+            self.ways.give_up('early', error=error)
             raise
 
     def _protected(self, data, start):

@@ -64,6 +64,12 @@ class ISession(Interface):
     def modified(name):
         """Return when the file was changed (aware datetime, UTC), or None if not known."""
 
+    def look(name):
+        """Return (size, modified) of the file, as `size` and `modified` do, at once.
+
+        A server that does not know times is no error.
+        """
+
     def read(name, *, limit=4096):
         """Return the file's first `limit` bytes, or None if there is no such file."""
 

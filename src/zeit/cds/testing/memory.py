@@ -117,6 +117,10 @@ class MemorySession:
         self._target.hook('modified', name)
         return self._target.modified.get(name) if name in self._target.files else None
 
+    def look(self, name):
+        """See `ISession`."""
+        return self.size(name), self.modified(name)
+
     def read(self, name, *, limit=4096):
         """See `ISession`."""
         self._target.hook('read', name)

@@ -35,7 +35,6 @@ from zeit.cds.testing.daemon import (
     hash_password,
     write_private,
 )
-from zeit.cds.testing.ports import ephemeral
 from zeit.cds.testing.process import ServerError
 
 
@@ -58,7 +57,8 @@ class VsftpdServer(DaemonServer):
 
     A private namespace needs CAP_SYS_ADMIN: in an unprivileged container the start fails, and the
     error quotes unshare.  `500 OOPS: vsf_sysutil_bind` in a session is vsftpd's answer when
-    thousands of closed sockets linger (TIME_WAIT): transient.  Its seccomp sandbox is off: it kills
+    thousands of closed sockets linger (TIME_WAIT): transient, and much more often where it gets a
+    range for its passive ports.  Its seccomp sandbox is off: it kills
     sessions on kernels that are younger than it.
     """
 
@@ -110,9 +110,6 @@ class VsftpdServer(DaemonServer):
             'delay_successful_login=0',
             f'max_clients={SESSIONS}',
             f'max_per_ip={SESSIONS}',
-            # By itself it takes any port, also one that is reserved.
-            f'pasv_min_port={ephemeral()[0]}',
-            f'pasv_max_port={ephemeral()[-1]}',
             'seccomp_sandbox=NO',
             # A network namespace per session costs tens of milliseconds.
             'isolate_network=NO',
@@ -240,8 +237,6 @@ class PureFTPDServer(DaemonServer):
             *('--maxclientsnumber', str(SESSIONS)),
             *('--maxclientsperip', str(SESSIONS)),
             *('--umask', '133:022'),
-            # By itself it takes any port, also one that is reserved.
-            *('--passiveportrange', f'{ephemeral()[0]}:{ephemeral()[-1]}'),
             *('--syslogfacility', 'none'),
             *('--pidfile', str(work / 'pid')),
             *(self.tls.pureftpd() if self.tls else ()),

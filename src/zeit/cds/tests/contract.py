@@ -26,7 +26,7 @@ NAMES = (
     'quote\'quote"',
     '~tilde',
     'Überschrift-é.xml',
-    'Überschrift-é.xml',
+    'U\u0308berschrift-e\u0301.xml',  # the same to the eye, another name
     'emoji-🗞.xml',
     'n' * 255,
     'm' * 240,

@@ -65,7 +65,7 @@ ALLOWED = {
     'ftp.active': 'errors text ftp.deadline ftp.stream',
     'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
     'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
-    'ftp.listings': 'errors ftp.transfers ftp.wire',
+    'ftp.listings': 'errors text ftp.transfers ftp.wire',
     'pool': '',
     'crew': 'errors interfaces plan pool text',
     'exposed': 'errors names text',

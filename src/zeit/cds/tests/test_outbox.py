@@ -70,10 +70,13 @@ class TransactionTests(OutboxTests):
         self.manager.abort()
         self.assertEqual(1, len(told))
 
-    def test_nothing_is_left_after_an_abort(self):
+    def test_114_nothing_after_an_abort_and_one_file_after_a_commit(self):
         self.outbox.put('a.xml', b'<a/>')
         self.manager.abort()
         self.assertEqual(({}, []), (self.waiting(), self.left()))
+        self.outbox.put('a.xml', b'<a/>')
+        self.manager.commit()
+        self.assertEqual(({'a.xml': b'<a/>'}, []), (self.waiting(), self.left()))
 
     def test_the_next_transaction_is_another_one(self):
         self.outbox.put('a.xml', b'<a/>')

@@ -132,7 +132,8 @@ class PackagingTest(unittest.TestCase):
         with tarfile.open(self.build('sdist')) as sdist:
             names = {name.partition('/')[2] for name in sdist.getnames()}
         expected = {'setup.py', 'pyproject.toml', 'bootstrap.py', 'buildout.cfg', 'versions.cfg'}
-        texts = [*ROOT.glob('*.txt'), *(ROOT / 'docs').rglob('*.txt')]
+        docs = [path for path in (ROOT / 'docs').rglob('*') if path.is_file()]
+        texts = [*ROOT.glob('*.txt'), *docs]
         expected |= {str(path.relative_to(ROOT)) for path in texts}
         expected |= {f'src/{name}' for name in shipped_data()}
         self.assertEqual(set(), expected - names)

@@ -32,7 +32,8 @@ def race():
     goal = _target(host, int(port))
     for line in sys.stdin:
         report = SIDES[int(number)](Spool(line.rstrip('\n')), goal).run_once()
-        print(json.dumps([report.exit_code, [*report.delivered]]), flush=True)
+        said = [report.exit_code, report.delivered, [*map(repr, report.errors), *report.failed]]
+        print(json.dumps(said), flush=True)
 
 
 class ImportRaces(Races):
@@ -66,8 +67,10 @@ class ImportRaces(Races):
         out = [self.spool(f'out-{turn}', file) for turn, file in enumerate(files)]
         letters = self.spool('in')
         found = self.race([[str(s.path) for s in out], [str(letters.path)] * ROUNDS])
-        self.assertLessEqual({code for code, _ in found}, {0, 75}, found)
-        self.assertEqual([code for code, _ in found].count(0), self.check_diary())
+        # vsftpd finds no free port now and then when several of them are on a machine.
+        odd = [f for f in found if f[0] not in (0, 75) and 'vsf_sysutil_bind' not in str(f[2])]
+        self.assertEqual([], odd)
+        self.assertLessEqual([code for code, _, _ in found].count(0), self.check_diary())
         goal = _target(self.server.host, self.server.port)
         for spool in out:
             self.assertEqual(0, Exporter(spool, goal).run_once().exit_code)
@@ -77,7 +80,7 @@ class ImportRaces(Races):
         here = {p.name: p.read_bytes() for p in (letters.path / 'new').iterdir()}
         self.assertEqual({file: f'This is {file}.'.encode('ascii') for file in files}, here)
         self.assertEqual([], os.listdir(letters.path / 'tmp'))
-        sent = collections.Counter(name for _, names in found[::2] for name in names)
+        sent = collections.Counter(name for _, names, _ in found[::2] for name in names)
         self.assertLessEqual(set(sent.values()), {1})
 
 

@@ -248,7 +248,7 @@ class ProtectionTests(TLSScenario, unittest.TestCase):
                 self.fault('PROT', faults.Reply(reply))
                 self.assert_run(69, '', self.export('a'))
                 self.assertEqual([], self.server.commands('STOR', 'EPSV', 'PASV', 'MKD'))
-                self.assert_nothing_in_clear()
+                self.assert_no_login()
 
     def test_48_a_server_that_only_says_so(self):
         """It expects clear text: our handshake is no file, and nothing of the file is sent."""

@@ -13,6 +13,7 @@ import zope.component
 
 from zeit.cds import errors, pace
 from zeit.cds.interfaces import IExporter, IWakeUp
+from zeit.cds.report import Report
 from zeit.cds.testing import layers
 from zeit.cds.tests.driving import TIMEOUT, DriverCase
 from zeit.cds.thread import ExporterThread
@@ -136,6 +137,15 @@ class ThreadTests(DriverCase, unittest.TestCase):
             tried.get(timeout=TIMEOUT)
             self.assertTrue(self.thread.stop())
         self.assertIn('The exporter articles failed, and will be tried again.', logs.output[0])
+
+    def test_options_of_somebody_else_are_passed_on(self):
+        given = queue.SimpleQueue()
+        options = object()
+        mine = unittest.mock.Mock(spool=self.spool, options=options)
+        mine.run_once.side_effect = lambda options: given.put(options) or Report()
+        zope.component.provideUtility(mine, IExporter, name='articles')
+        self.thread.start()
+        self.assertIs(options, given.get(timeout=TIMEOUT))
 
     def test_it_survives_an_exporter_that_is_not_there(self):
         self.failing()

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import select
+import threading
 import unittest
 from unittest import mock
 
@@ -10,7 +11,7 @@ from OpenSSL import SSL
 from pyftpdlib.handlers import TLS_DTPHandler
 
 from zeit.cds.ftp.passive import PassiveConnection
-from zeit.cds.ftp.secure import SecureStream
+from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.plan import Plan
 from zeit.cds.testing import layers, pyftptls
 from zeit.cds.testing.certificates import Certificates
@@ -42,8 +43,12 @@ class Transfers(OverTLS):
 
     def setUp(self):
         super().setUp()
-        self.session = self.tls_target(connections=1).open()
-        self.addCleanup(self.session.close)
+        self.session = self.open(connections=1)
+
+    def open(self, **options):
+        session = self.tls_target(**options).open()
+        self.addCleanup(session.close)
+        return session
 
     @property
     def protection(self):
@@ -82,6 +87,28 @@ class Transfers(OverTLS):
         self.assertEqual((6, resumed), (self.protection.connections, self.protection.resumed))
         if before is not None:
             self.assertEqual(resumed, self.server.resumptions - before)
+
+    def test_40_several_connections_each_with_a_session_of_its_own(self):
+        before = getattr(self.server, 'resumptions', None)
+        uploads, number = 40, 4
+        self.session = self.open(connections=number)
+        together = threading.Barrier(number, timeout=TIMEOUT)
+        resumed = []
+        secure = Protection.secure
+
+        def counted(protection, data):
+            if not protection.connections:
+                together.wait()  # the quickest would have sent them all before the others are there
+            made = secure(protection, data)
+            resumed.append((protection, made.resumed))
+            return made
+
+        with mock.patch.object(Protection, 'secure', counted):
+            self.upload(*range(uploads))
+        self.assertEqual(number, len({protection for protection, _ in resumed}))
+        self.assertEqual([self.resumes] * uploads, [each for _, each in resumed])
+        if before is not None:
+            self.assertEqual(uploads, self.server.resumptions - before)
 
     def test_42_every_size_and_an_orderly_end(self):
         with self.relayed() as relays:

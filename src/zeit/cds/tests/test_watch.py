@@ -125,6 +125,12 @@ class WatchTests(WatchCase):
         self.assertIn('Ended by SIGTERM', self.end())
         self.systemd.hear('STOPPING=1')
 
+    def test_the_watchdog_hears_from_it(self):
+        self.watch('--interval', '3600', WATCHDOG_USEC='100000')
+        for _ in range(3):
+            self.systemd.hear('WATCHDOG=1')
+        self.end()
+
     def test_a_burst_makes_one_run(self):
         self.watch('--interval', '3600')
         (self.spool.path / 'tmp').mkdir(exist_ok=True)

@@ -1,0 +1,88 @@
+"""What `check-mutations.py` breaks of the drivers and of monitoring."""
+
+DRIVERS = (
+    (
+        'a thread that misses what is put during a run',
+        'thread.py',
+        '            self._woken.clear()\n            self._pace = self._pace.after(self._run())\n',
+        '            self._pace = self._pace.after(self._run())\n            self._woken.clear()\n',
+    ),
+    (
+        'a fork that believes in the thread of its parent',
+        'thread.py',
+        'return self._pid == os.getpid() and self._loop.thread.is_alive()',
+        'return self._loop is not None and self._loop.thread.is_alive()',
+    ),
+    (
+        'a run that nobody can interrupt',
+        'exporter.py',
+        'if options.interrupted():',
+        'if False:',
+    ),
+    (
+        'new files hurry against a locked server',
+        'pace.py',
+        'return self.exit_code in (DONE, FILES_FAILED)',
+        'return True',
+    ),
+    (
+        'the exporters of other spools woken',
+        'wake.py',
+        '        if exporter.spool is spool:\n',
+        '        if True:\n',
+    ),
+    (
+        'a task that is not tried again',
+        'tasks.py',
+        'if code in TRIED_AGAIN and not',
+        'if False and not',
+    ),
+    (
+        'a task that is tried for ever',
+        'tasks.py',
+        '    if retries < RETRIES:\n',
+        '    if True:\n',
+    ),
+    (
+        'counters that begin anew with the journal',
+        'journal.py',
+        '        yield self._totals.entry\n',
+        '',
+    ),
+    (
+        'counters that count twice what was carried over',
+        'totals.py',
+        " and 'at' in entry",
+        '',
+    ),
+    (
+        'parked files are not undelivered',
+        'undelivered.py',
+        'for name, _ in found.parked',
+        'for name, _ in []',
+    ),
+    (
+        'quotes in labels',
+        'metrics.py',
+        """.replace('"', r'\\"')""",
+        '',
+    ),
+    (
+        'a reload that does not look first',
+        'watch.py',
+        '        if not reason:\n',
+        '        if True:\n',
+    ),
+    (
+        'a steady stream of files that holds watch',
+        'arriving.py',
+        '(now := time.monotonic()) < latest and self._poll',
+        '(now := time.monotonic()) and self._poll',
+    ),
+    (
+        'a heartbeat of something that hangs',
+        'sdnotify.py',
+        '            if time.monotonic() < self._until:\n',
+        '            if True:\n',
+    ),
+)
