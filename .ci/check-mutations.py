@@ -33,6 +33,7 @@ PACKAGE = pathlib.Path('zeit', 'cds')
 #: Quick tests of what is broken here.
 QUICK = (
     'test_contract',
+    'test_delivery',
     'test_exporter',
     'test_journal',
     'test_leftovers.*',
@@ -181,7 +182,8 @@ def run_tests(source, *, modules, document, isolated):
         )
     except subprocess.TimeoutExpired as error:
         output = (error.stdout or b'').decode('utf-8', 'backslashreplace')
-        return Run([*names(output), f'(no end in {TIMEOUT} s)'], output, False)
+        # Not red, but undecided: on a busy machine the tests just take longer.
+        return Run(names(output), f'{output}\n(no end in {TIMEOUT} s)', False)
     return Run(names(done.stdout), done.stdout, done.returncode == 0)
 
 
@@ -204,7 +206,7 @@ def check(mutation, source, *, document, isolated):
         run = run_tests(copied, modules=QUICK, document=document, isolated=isolated)
         if run.green and not mutation.contract:
             run = run_tests(copied, modules=THOROUGH, document=document, isolated=isolated)
-    if not _SUMMARY.search(run.output) or 'import problems' in run.output:
+    if 'import problems' in run.output or not (run.red or _SUMMARY.search(run.output)):
         return f'BROKEN: the tests did not run:\n{run.output[-2000:]}', run.red
     if not run.red:
         return 'SURVIVED', []

@@ -42,13 +42,15 @@ class Delivery:
     `temporary`: send under a temporary name, rename when complete.  `size_check`: without a
     matching answer to SIZE a file is not delivered.  `exists`: what to do when the server refuses
     to rename onto an existing file, 'replace' or 'park'.  `connections`: how many work at once, if
-    there are files for them.
+    there are files for them.  `digest_limit`: of a longer file (bytes) no digest is computed, which
+    is faster; in doubt whether it has arrived it is sent again.
     """
 
     temporary: bool = True
     size_check: bool = True
     exists: str = 'replace'
     connections: int = 4
+    digest_limit: int = 256 * 1024 * 1024
 
 
 @zope.interface.implementer(ILedger)
@@ -177,7 +179,8 @@ class Courier:
 
     def _send(self, name, source, *, began):
         try:
-            sent, reply = self._session.upload(name, source, began=began)
+            unread = source.size > self._delivery.digest_limit
+            sent, reply = self._session.upload(name, source, began=began, unread=unread)
             reply = reply.text
         except ReplyLost as error:
             if not self._delivery.size_check:

@@ -123,6 +123,14 @@ class ITargetDirective(INetwork):
         required=False,
         default=Delivery.connections,
     )
+    digest_limit = fields.Number(
+        title='Of longer files, in bytes, no SHA-256 is computed',
+        description='They are faster, and sent again in doubt.',
+        wanted='a whole number, at least 0',
+        min=0,
+        required=False,
+        default=Delivery.digest_limit,
+    )
 
 
 class IExporterDirective(zope.interface.Interface):

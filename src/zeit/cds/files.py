@@ -71,13 +71,27 @@ class Source:
             count = self._file.readinto(buffer)
         except OSError as error:
             raise self._unreadable(error) from error
-        self._digest.update(memoryview(buffer)[:count])
+        if self._digest is not None:
+            self._digest.update(memoryview(buffer)[:count])
         return count
+
+    def sendfile(self, descriptor, count):
+        """See `ISource`; sendfile(2)."""
+        position = self._file.tell()
+        try:
+            sent = os.sendfile(descriptor, self._file.fileno(), position, count)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise self._unreadable(error) from error
+            raise
+        self._digest = None
+        self._file.seek(position + sent)
+        return sent
 
     @property
     def sha256(self):
         """See `ISource`."""
-        return self._digest.hexdigest()
+        return self._digest.hexdigest() if self._digest is not None else ''
 
     def digest(self):
         """Read to the end; return the SHA-256 of the whole file, in hexadecimal digits."""

@@ -128,6 +128,13 @@ DELIVERY = (
         metavar='N',
         help='At most so many at once, if there are files for them (1: in order).  Default: 4.',
     ),
+    click.option(
+        '--digest-limit',
+        type=click.IntRange(min=0),
+        metavar='BYTES',
+        help='No SHA-256 of longer files: they are faster, and sent again in doubt.  '
+        'Default: 268435456.',
+    ),
 )
 
 #: What every command needs that connects to a server, and what one needs that delivers.

@@ -45,7 +45,13 @@ class WatchedSource:
 
     def readinto(self, buffer):
         """See `ISource`."""
-        count = self._source.readinto(buffer)
+        return self._moved(self._source.readinto(buffer))
+
+    def sendfile(self, descriptor, count):
+        """See `ISource`."""
+        return self._moved(self._source.sendfile(descriptor, count))
+
+    def _moved(self, count):
         self._position += count
         self._progress.sent(self._name, self._position)
         return count

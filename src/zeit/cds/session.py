@@ -217,12 +217,13 @@ class FTPSession:
         if self._delivery.size_check:
             self.compare(name, sent)
 
-    def upload(self, name, source, *, began=lambda name: None, early=True):
+    def upload(self, name, source, *, began=lambda name: None, **options):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
 
-        `began(name)` is called when the server has started to store.  `early`: see there.
+        `began(name)` is called when the server has started to store.  `options`: see
+        `TransferConnection.upload`.
         """
-        return self._call('upload', name, source, began=began, early=early)
+        return self._call('upload', name, source, began=began, **options)
 
     def compare(self, name, sent, *, ask='size'):
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.

@@ -36,6 +36,8 @@ class SecureStream(Stream):
         self._session = None
         self._finished = False
 
+    sends_files = False
+
     @classmethod
     def over(cls, stream, *, context, host, timeout, session=None):
         """Return a stream with TLS over the connection of `stream`, which is of no use then.

@@ -15,6 +15,9 @@ from zeit.cds.ftp.resolver import resolve
 #: How much is read or sent at once, in bytes: large enough that Python's share does not count.
 CHUNK = 256 * 1024
 
+#: How much the system sends at once without our reading it, in bytes.
+UNREAD = 4 * CHUNK
+
 #: How much is read at once where only replies come, in bytes.
 REPLY = 8 * 1024
 
@@ -36,6 +39,9 @@ class Stream:
     """
 
     truncated = False
+
+    #: What goes over it is not changed on the way to the network.
+    sends_files = True
 
     def __init__(self, sock, *, timeout, deadline, peer=''):
         self._sock = sock
@@ -172,6 +178,27 @@ class Stream:
             except TimeoutError as error:
                 if error.errno is not None:
                     raise  # the system has given up, not we
+
+    def send_file(self, source, *, doing):
+        """Let the system send the next piece of `source`, an `ISource`, within the time-out.
+
+        Returns the number of bytes, 0 at the end.  Raises `ConnectionLost`.  Only where
+        `sends_files` is true.
+        """
+        try:
+            return self._within(time.monotonic() + self._timeout, self._send_unread, source)
+        except OSError as error:
+            raise self._lost(error, doing) from error
+
+    def _send_unread(self, source):
+        poll = select.poll()
+        poll.register(self._sock, select.POLLOUT)
+        if not poll.poll(self._sock.gettimeout() * 1000):
+            raise TimeoutError
+        try:
+            return source.sendfile(self._sock.fileno(), UNREAD)
+        except BlockingIOError:
+            raise TimeoutError from None  # something else has filled it
 
     def receive(self, *, doing, until=None, size=CHUNK):
         """Return the bytes that come next, at most `size`; b'' at the end of the connection.

@@ -67,12 +67,13 @@ class TransferConnection(PassiveConnection):
             log.debug('Names are sent in UTF-8 all the same: %s', printable(error.message))
             return False
 
-    def upload(self, name, source, *, began, early=True):
+    def upload(self, name, source, *, began, early=True, unread=False):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
 
         `began(name)` is called when the server may have started to store, which is when STOR was
         sent and not refused: from then on there may be something under that name, and what was
         there before may be gone.  `early` allows to send STOR while the data connection is made.
+        `unread` allows not to read the file: then its digest is not known.
 
         A local error, also one that `source` raises, resets the data connection so that the
         server cannot take the part for the whole.  After any error the connection is dropped.
@@ -92,7 +93,8 @@ class TransferConnection(PassiveConnection):
                     start.wait(within=REASON)  # it may have refused, and closed the port
                     raise
                 data = self._protected(data, start)
-                sent = self._pump(source, data, name, start=start)
+                pump = self._pump_unread if unread and data.sends_files else self._pump
+                sent = pump(source, data, name, start=start)
             except BaseException:
                 data.abort()
                 raise
@@ -119,6 +121,16 @@ class TransferConnection(PassiveConnection):
         with self._reason_first(data, start):
             data.finish(doing=doing)
         start.wait()
+        return sent
+
+    def _pump_unread(self, source, data, name, *, start):
+        """The same, by sendfile(2)."""
+        start.wait()
+        sent, doing = 0, f'sending {printable(name)}'
+        with self._reason_first(data, start):
+            while count := data.send_file(source, doing=doing):
+                sent += count
+            data.finish(doing=doing)
         return sent
 
     @contextlib.contextmanager

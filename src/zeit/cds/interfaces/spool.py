@@ -102,10 +102,19 @@ class ISource(Interface):
     """An open file of the spool: a context manager that closes it."""
 
     size = Attribute('Its length in bytes when it was opened')
-    sha256 = Attribute('The SHA-256 of what was read so far, in hexadecimal digits')
+    sha256 = Attribute(
+        "The SHA-256 of what was read so far, in hexadecimal digits; '' if part was sent unread"
+    )
 
     def readinto(buffer):
         """Read into `buffer`; return the number of bytes, 0 at the end; `SourceUnreadable`."""
+
+    def sendfile(descriptor, count):
+        """Let the system send at most `count` bytes to a socket, without reading them.
+
+        Returns the number of bytes, 0 at the end.  Raises OSError for the socket (`descriptor`),
+        `SourceUnreadable` for the file.
+        """
 
     def verify():
         """Raise `SourceChanged` if the file is not what it was when it was opened."""

@@ -1,0 +1,102 @@
+"""Large files that the system sends without our reading them: sendfile(2), no digest."""
+
+import os
+import tempfile
+import unittest
+from unittest import mock
+
+from zeit.cds import errors, journal
+from zeit.cds.exporter import Exporter
+from zeit.cds.files import Source
+from zeit.cds.spool import Spool
+from zeit.cds.testing import faults, layers
+from zeit.cds.tests.scenario import SHORT, Scenario, target
+from zeit.cds.tests.test_contract import target as served
+
+
+class UnreadTests(Scenario, unittest.TestCase):
+    def put(self, *names):
+        for name in names:
+            self.offered[name] = os.urandom(3_000_000)
+            self.spool.put(name, self.offered[name])
+
+    def export(self, *names, **kw):
+        return super().export(*names, **{'digest_limit': 1000, **kw})
+
+    def receipt(self, name):
+        return list(journal.receipts(self.path / '.cds', name))[-1]
+
+    def test_it_arrives_and_its_receipt_has_no_digest(self):
+        self.assert_run(0, 'a b', self.export('a', 'b'))
+        self.assertEqual('', self.receipt('a')['sha256'])
+
+    def test_up_to_the_limit_it_is_read(self):
+        self.assert_run(0, 'a', self.export('a', digest_limit=3_000_000))
+        self.assertEqual(64, len(self.receipt('a')['sha256']))
+
+    def test_a_lost_data_connection(self):
+        for action in (faults.CutData(70_000), faults.CutData(0, control=True), faults.Cut()):
+            with self.subTest(action):
+                self.prepare()
+                self.fault('STOR', action, path='*.part', times=1)
+                self.assert_run(0, 'a b', self.export('a', 'b'))
+
+    def test_the_reason_of_the_server(self):
+        self.fault('STOR', faults.Reply('552 Quota exceeded.'), path='*.part')
+        report = self.export('a', 'b')
+        self.assert_run(69, '', report)
+        self.assertIn('552 Quota exceeded.', str(report.error))
+
+    def test_a_server_that_reads_no_more(self):
+        self.fault('STOR', faults.StallData(70_000), path='*.part', times=1)
+        self.assert_run(0, 'a', self.export('a', **{**SHORT, 'reply_timeout': 2}))
+
+    def test_in_doubt_it_is_sent_again(self):
+        """The run ended between the upload and the receipt."""
+        with mock.patch.object(Spool, 'done', side_effect=errors.SpoolError('No.')):
+            self.put('a')
+            exporter = Exporter(self.spool, self.goal(), wait=lambda seconds: None)
+            with self.assertLogs('zeit.cds'):
+                self.assertEqual(78, exporter.run_once().exit_code)
+        self.assert_run(0, 'a', self.export())
+        self.assertIn('Uploading: a', self.log)
+
+    def goal(self):
+        return target(self.server, digest_limit=1000)
+
+
+class SourceTests(unittest.TestCase):
+    def test_an_error_of_the_disk_is_one_of_the_file(self):
+        with tempfile.NamedTemporaryFile() as file, Source(file.name) as source:
+            with (
+                mock.patch('os.sendfile', side_effect=OSError(5, 'Input/output error')),
+                self.assertRaises(errors.SourceUnreadable),
+            ):
+                source.sendfile(1, 10)
+
+
+class Served(layers.ServerTests):
+    def test_a_large_file(self):
+        goal = served(self.server, digest_limit=0)
+        with tempfile.TemporaryDirectory() as directory:
+            spool = Spool(directory)
+            data = os.urandom(5_000_001)
+            spool.put('large', data)
+            self.assertEqual(['large'], Exporter(spool, goal).run_once().delivered)
+            self.assertEqual(data, (self.server.root / 'large').read_bytes())
+
+
+class PyFTPTests(Served, unittest.TestCase):
+    layer = layers.PYFTPD
+
+
+class VsftpdTests(Served, unittest.TestCase):
+    layer = layers.VSFTPD
+
+
+class ProFTPDTests(Served, unittest.TestCase):
+    layer = layers.PROFTPD
+
+
+class PureFTPDTests(Served, unittest.TestCase):
+    layer = layers.PUREFTPD
