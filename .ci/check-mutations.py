@@ -61,11 +61,16 @@ THOROUGH = (
     'test_product',
     'test_publish',
     'test_receipts',
+    'test_import_connections',
+    'test_network',
     'test_runlock',
     'test_scenarios.*',
     'test_metrics',
+    'test_secure',
     'test_tasks',
     'test_thread',
+    'test_tls_login',
+    'test_tls_settings',
     'test_watch',
 )
 LAYERS = '!(VSFTPD|PROFTPD|PUREFTPD)'
@@ -78,9 +83,11 @@ TABLES = {
     'mutations_delivery.py': 'DELIVERIES',
     'mutations_drivers.py': 'DRIVERS',
     'mutations_edge.py': 'EDGE',
+    'mutations_import.py': 'IMPORTS',
     'mutations_lock.py': 'LOCKING',
     'mutations_spool.py': 'LOCAL',
     'mutations_wire.py': 'WIRE',
+    'mutations_tls.py': 'TLS',
 }
 
 #: Seconds for one run of these tests; the quick ones take about ten, the others forty, if nothing
