@@ -1,5 +1,6 @@
 """Results, and what follows from several of them."""
 
+import collections
 import dataclasses
 import json
 import random
@@ -8,6 +9,9 @@ import statistics
 
 #: Samples with replacement that the interval comes from.
 RESAMPLES = 2000
+
+#: More rounds than one call makes.
+MANY = 10_000
 
 #: Fewer rounds than this say nothing about their own spread.
 ENOUGH = 5
@@ -42,8 +46,16 @@ def dump(result):
 
 
 def load(lines):
-    """Return the results of such lines; of a row that was measured again all count."""
-    return [Result(**json.loads(line)) for line in lines if line.startswith('{"row"')]
+    """Return the results of such lines; rounds of a row that was measured again come after."""
+    found, again = [], collections.Counter()
+    for line in lines:
+        if line.startswith('{"row"'):
+            result = Result(**json.loads(line))
+            key = result.row, result.server, result.client, result.turn
+            turn = result.turn + MANY * again[key]
+            again[key] += 1
+            found.append(dataclasses.replace(result, turn=turn))
+    return found
 
 
 def select(results, row, server, client=None):

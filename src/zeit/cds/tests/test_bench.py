@@ -127,6 +127,14 @@ class FigureTests(BenchCase):
         result = self.result('a', 0, 1.5, peak=7, round_trips=3.0)
         self.assertEqual([result], figures.load([figures.dump(result), '']))
 
+    def test_rounds_of_several_calls_are_kept_apart(self):
+        from bench import figures
+
+        results = [self.result('a', 0, 1), self.result('b', 0, 2)]
+        results += [self.result('b', 0, 30), self.result('a', 0, 10)]
+        loaded = figures.load(map(figures.dump, results))
+        self.assertEqual([2, 3], figures.ratios(loaded, 'r', 's', ours='a', peer='b'))
+
     def test_a_table(self):
         from bench import table
         from bench.rows import Goal, Row
