@@ -70,8 +70,8 @@ DRIVERS = (
     (
         'a reload that does not look first',
         'watch.py',
-        '        if not reason:\n            return True\n',
-        '        return True\n',
+        '        if not reason:\n',
+        '        if True:\n',
     ),
     (
         'a steady stream of files that holds watch',

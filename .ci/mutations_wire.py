@@ -80,7 +80,7 @@ WIRE = (
     ),
     (
         'the deadline passes unseen',
-        'ftp/stream.py',
+        'ftp/deadline.py',
         '        if left <= 0:\n',
         '        if left is None:\n',
     ),

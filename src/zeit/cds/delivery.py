@@ -199,7 +199,7 @@ class Courier:
     def _question(self):
         if not self._delivery.temporary:
             return 'size_before_transfer' if self._more else 'size'
-        return 'size_before_rename'
+        return 'size_before_both' if self._more else 'size_before_rename'
 
     def _publish(self, temporary, name, size):
         """Give a complete upload its real name."""

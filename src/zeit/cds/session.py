@@ -19,7 +19,7 @@ from zeit.cds.errors import (
 )
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.listings import ListingConnection
-from zeit.cds.ftp.passive import Ways
+from zeit.cds.ftp.ways import Ways
 from zeit.cds.gathering import gatherings
 from zeit.cds.holder import is_file
 from zeit.cds.interfaces import ISession
@@ -229,7 +229,7 @@ class FTPSession:
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
 
         `ask` is the method of the connection: 'size', 'size_before_rename' when the file is going
-        to be renamed, 'size_before_transfer' when another transfer follows.
+        to be renamed, 'size_before_transfer' when another transfer follows, 'size_before_both'.
         """
         try:
             size = self._ask(ask, name)

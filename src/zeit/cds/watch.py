@@ -120,8 +120,10 @@ class Watch:
                     self._tell(turn, turn.take(self._clock))
                 if self._hangup:
                     break
-            if self._hangup and self._may_reload():
-                return
+            if self._hangup:
+                if self._may_reload():
+                    return
+                continue  # what has arrived is not forgotten over it
             seconds = max(0, min(turn.at for turn in self._turns) - self._clock())
             heartbeat.allow(seconds + GRACE)
             arrived = arriving.wait(seconds)
@@ -145,7 +147,7 @@ class Watch:
             stack.callback(signal.set_wakeup_fd, before)
             stack.callback(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
             signal.signal(signal.SIGHUP, self._hang_up)
-            # Blocked by the one that was here before, see `replace`.
+            # Blocked by the program that was here before, see `_may_reload`.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
             yield ends[0]
 
@@ -157,6 +159,8 @@ class Watch:
         self._notifier.reloading()
         reason = why_not(self._check)
         if not reason:
+            # From here on there is nobody to remember it, until the new program does.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
             return True
         log.error('Not reloaded, what was read before stays: %s', reason)
         self._notifier.tell(READY=1, STATUS='Not reloaded')
@@ -182,9 +186,8 @@ def why_not(command):
 def replace():
     """Start this command line anew, in this process: nothing of what was read before stays.
 
-    Does not return.  SIGHUP waits until the new one can be asked to reload again.
+    Does not return.  SIGHUP is blocked, and waits until the new one can be asked to reload again.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 our own command line

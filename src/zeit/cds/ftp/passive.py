@@ -1,12 +1,12 @@
 """Data connections, and what can be done before its turn: round trips are the cost of FTP.
 
 A data connection needs a port, which the server announces (`EPSV`, RFC 2428; `PASV`, RFC 959).  To
-ask for the next one is sent in one packet with the last command of the file before, and RNFR in one
-packet with SIZE.  No server is asked anything while a transfer runs: they differ in what they make
+ask for the next one is sent in one packet with SIZE of the file before, and so is RNFR, after it:
+nothing may come between RNFR and RNTO.  While the server renames, the next data connection is made.
+No server is asked anything while a transfer runs: they differ in what they make
 of that.  Whether a server stands this is in its `Ways`.
 """
 
-import dataclasses
 import logging
 import time
 
@@ -17,11 +17,11 @@ from zeit.cds.errors import (
     FTPOSError,
     PermanentError,
     RemoteProtocolError,
-    ServerError,
 )
 from zeit.cds.ftp import protocol, wire
 from zeit.cds.ftp.active import Awaited
 from zeit.cds.ftp.connection import Connection
+from zeit.cds.ftp.ways import Ways
 from zeit.cds.text import printable
 
 
@@ -35,27 +35,6 @@ PORT_AGE = 5
 ALONG = 10
 
 
-@dataclasses.dataclass
-class Ways:
-    """How a server may be talked to; shared by all connections of a session.
-
-    `epsv`: EPSV, not PASV.  `mlsd`: MLSD, not NLST.  `early`: STOR, and what fits into a packet or
-    two, before the server has answered.  `together`: two commands in one packet.  Each is True
-    until the server shows that it does not stand it.
-    """
-
-    epsv: bool = True
-    mlsd: bool = True
-    early: bool = True
-    together: bool = True
-
-    def give_up(self, way, *, error):
-        """Let it be, because of `error`."""
-        if getattr(self, way):
-            log.debug('Given up for this session: %s: %s', way, printable(error.message))
-        setattr(self, way, False)
-
-
 class PassiveConnection(Connection):
     """A `Connection` that can make data connections, and works ahead; `ways` are the server's."""
 
@@ -66,6 +45,7 @@ class PassiveConnection(Connection):
         self.proven = False
         self._port = None
         self._port_until = 0
+        self._ahead = None
         self._refused_along = None
 
     # Two commands in one packet
@@ -75,17 +55,29 @@ class PassiveConnection(Connection):
         """True when the server waits for a file's new name; ProFTPD refuses anything else then."""
         return bool(self._channel.renaming)
 
-    def _answer_and_port(self, verb, argument):
-        """Send a command, and with it ask for the port of the next transfer.
+    def drop(self):
+        """See `Connection`."""
+        self._forget_ahead()
+        super().drop()
 
-        Returns the command's answer; what becomes of the port is no error of it.
+    def _forget_ahead(self):
+        data, self._ahead, self._port = self._ahead, None, None
+        if data is not None:
+            data.close()
+
+    def _answer_and_port(self, verb, argument, *others):
+        """Send a command, with it ask for the port of the next transfer, and send the `others`.
+
+        Returns the command's answer; what becomes of the port is no error of it.  The answers to
+        the others are still due then.
         """
-        if not (self.ways.together and self._settings.passive):
-            self._send((verb, argument))
+        if not self._settings.passive:
+            self._send((verb, argument), *others)
             return self._answer()
+        self._forget_ahead()  # a server has one port at a time
         passive = 'EPSV' if self._may_use_epsv() else 'PASV'
         try:
-            self._send((verb, argument), (passive, ''))
+            self._send((verb, argument), (passive, ''), *others)
             answer = self._answer()
             if self._channel.broken:
                 return answer
@@ -93,21 +85,23 @@ class PassiveConnection(Connection):
             self.ways.give_up('together', error=error)
             raise
         try:
-            port = self._announced(self._check(self._answer(until=self._along())))
-            self._port, self._port_until = port, time.monotonic() + PORT_AGE
+            self._port = self._announced(self._check(self._answer(until=self._along())))
+            self._port_until = time.monotonic() + PORT_AGE
         except Error as error:
             self.ways.give_up('together', error=error)
         return answer
 
     def delete(self, name, *, more=False):
         """DELE (RFC 959 section 4.1.3); `more` says that a transfer follows."""
-        if more:
+        if more and self.ways.together:
             self._check(self._answer_and_port('DELE', name))
         else:
             self.command('DELE', name)
 
     def size_before_transfer(self, name):
         """Like `size`, and with it ask for the port of the next transfer."""
+        if not self.ways.together:
+            return self.size(name)
         return self._size(self._answer_and_port('SIZE', name))
 
     def size_before_rename(self, name):
@@ -115,11 +109,21 @@ class PassiveConnection(Connection):
 
         Whether that was accepted shows in `rename`.
         """
+        return self._size_before_rename(name, more=False)
+
+    def size_before_both(self, name):
+        """The same, and ask for the port of the next transfer, too."""
+        return self._size_before_rename(name, more=True)
+
+    def _size_before_rename(self, name, *, more):
         if not self.ways.together:
             return self.size(name)
         try:
-            self._send(('SIZE', name), ('RNFR', name))
-            size = self._answer()
+            if more:
+                size = self._answer_and_port('SIZE', name, ('RNFR', name))
+            else:
+                self._send(('SIZE', name), ('RNFR', name))
+                size = self._answer()
             if self._channel.broken:
                 self._check(size)
             refusal = self._answer(until=self._along()).error()
@@ -134,16 +138,27 @@ class PassiveConnection(Connection):
     def rename(self, old, new, *, more=False):
         """RNFR and RNTO (RFC 959 section 4.1.3); the second only if the first was accepted.
 
-        `more` says that another transfer follows.
+        `more` says that another transfer follows: its data connection is made meanwhile if there
+        is a port for it, otherwise the port is asked for.
         """
         if self._channel.renaming != old:
             self.command('RNFR', old)
             if self._refused_along is not None:
                 self.ways.give_up('together', error=self._refused_along)
-        if more:
+        if more and self.ways.together and self._port is None and self._ahead is None:
             self._check(self._answer_and_port('RNTO', new))
-        else:
-            self.command('RNTO', new)
+            return
+        self._send(('RNTO', new))
+        if more:
+            self._connect_ahead()
+        self._check(self._answer())
+
+    def _connect_ahead(self):
+        if self._port is not None and self.proven and self.ways.early:
+            try:
+                self._ahead = self._begin(self._next_port())
+            except FTPOSError as error:
+                log.debug('Not connected ahead: %s', printable(error.message))
 
     def _along(self):
         return time.monotonic() + min(ALONG, self._settings.reply_timeout)
@@ -173,15 +188,14 @@ class PassiveConnection(Connection):
         """
         if not self._settings.passive:
             return self._listen()
-        host, port = self._next_port()
-        settings = self._settings
-        try:
-            data = self._stream.beside(
-                port, timeout=settings.data_timeout, host=host, bind=settings.bind_address
-            )
-        except FTPOSError as error:
-            self.drop()
-            raise _no_data(error) from error
+        data = self._begun_ahead()
+        if data is None:
+            place = self._next_port()
+            try:
+                data = self._begin(place)
+            except FTPOSError as error:
+                self.drop()
+                raise _no_data(error) from error
         if wait:
             try:
                 self._connected(data)
@@ -190,6 +204,18 @@ class PassiveConnection(Connection):
                 self.drop()
                 raise
         return data
+
+    def _begun_ahead(self):
+        """Return the data connection that `rename` has begun; None without one, or an old one."""
+        if time.monotonic() >= self._port_until:
+            self._forget_ahead()
+        data, self._ahead = self._ahead, None
+        return data
+
+    def _begin(self, place):
+        """Begin a data connection to a place of `_announced`; return it.  Raises `FTPOSError`."""
+        (host, port), own = place, self._settings
+        return self._stream.beside(port, timeout=own.data_timeout, host=host, bind=own.bind_address)
 
     def _listen(self):
         """Announce a port of ours; return the data connection that the server will make."""
@@ -218,9 +244,9 @@ class PassiveConnection(Connection):
         self.proven = True
 
     def _next_port(self):
-        port, self._port = self._port, None
-        if port is not None and time.monotonic() < self._port_until:
-            return port
+        place, self._port = self._port, None
+        if place is not None:
+            return place
         if self._may_use_epsv():
             try:
                 return self._announced(self.command('EPSV'))
@@ -257,38 +283,3 @@ def _no_data(error, *, passive=True):
         else 'The server did not connect to us: firewalls and NATs often prevent active FTP.'
     )
     return DataConnectionRefused(error.errno, f'No data connection: {error.strerror}', hint=hint)
-
-
-class Start:
-    """The start of a transfer over a `PassiveConnection`.
-
-    `began(argument)` is called once when the server begins, or when nobody knows whether it did:
-    not when it has refused.
-    """
-
-    def __init__(self, connection, verb, argument, *, began=lambda argument: None):
-        self._connection = connection
-        self._command = verb, argument
-        self._began = began
-        self._asked = False
-        self.accepted = False
-
-    def __repr__(self):
-        return f'<Start of {self._command[0]}, {"accepted" if self.accepted else "open"}>'
-
-    def ask(self):
-        """Send the command."""
-        self._asked = True
-        self._connection.begin(*self._command)
-
-    def wait(self, *, within=None):
-        """Wait until the server has accepted it, if that is still to be done."""
-        if not self.accepted:
-            self._connection.first_word(within=within)
-            self.accepted = True
-            self._began(self._command[1])
-
-    def failed(self, error):
-        """It has ended by `error`."""
-        if self._asked and not self.accepted and not isinstance(error, ServerError):
-            self._began(self._command[1])

@@ -18,7 +18,8 @@ from zeit.cds.errors import (
     ServiceClosing,
     TemporaryError,
 )
-from zeit.cds.ftp.passive import PassiveConnection, Start
+from zeit.cds.ftp.passive import PassiveConnection
+from zeit.cds.ftp.start import Start
 from zeit.cds.ftp.stream import CHUNK
 from zeit.cds.text import printable
 

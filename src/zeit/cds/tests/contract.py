@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import tempfile
+import unicodedata
 
 from zope.interface.verify import verifyObject
 
@@ -213,7 +214,11 @@ class TargetContract:
         self.assertEqual({'a': b'new'}, self.contents())
 
     def test_names_arrive_exactly_or_not_at_all(self):
-        outcomes = self.run_jobs(*(job(name, name.encode()) for name in NAMES))
+        # Not at once what is one name to some servers: they would mix up the two files.
+        twins = {name for name in NAMES if unicodedata.normalize('NFC', name) != name}
+        outcomes = []
+        for together in (set(NAMES) - twins, twins):
+            outcomes += self.run_jobs(*(job(name, name.encode()) for name in sorted(together)))
         delivered = {name: name.encode() for name, error in outcomes if error == 'NoneType'}
         self.assertEqual(delivered, self.contents())
         self.assertEqual(set(NAMES) - set(self.refused_names), set(delivered), outcomes)

@@ -48,7 +48,7 @@ class Ahead(Scenario):
 class OrderTests(Ahead, unittest.TestCase):
     def test_three_packets_of_commands_for_a_file(self):
         self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
-        self.assertEqual(['STOR', '...', 'SIZE RNFR', 'RNTO EPSV'], self.packets_of('b'))
+        self.assertEqual(['STOR', '...', 'SIZE EPSV RNFR', 'RNTO'], self.packets_of('b'))
         self.assertNotIn('Given up', self.log)
 
     def test_no_port_is_asked_for_after_the_last_file(self):
@@ -62,7 +62,20 @@ class OrderTests(Ahead, unittest.TestCase):
     def test_a_port_that_grew_old_is_not_used(self):
         with mock.patch.object(passive, 'PORT_AGE', 0):
             self.assert_run(0, 'a b', self.export('a', 'b'))
-        self.assertIn('EPSV', self.packets[self.packets.index('RNTO a EPSV') :])
+        self.assertIn('EPSV', self.packets[self.packets.index('RNTO a') :])
+
+    def test_the_next_data_connection_is_made_while_the_server_renames(self):
+        beside = Stream.beside
+
+        def record(stream, port, **kw):
+            self.packets.append('(connects)')
+            return beside(stream, port, **kw)
+
+        with mock.patch.object(Stream, 'beside', record):
+            self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+        at = self.packets.index('RNTO b')
+        self.assertEqual('(connects)', self.packets[at + 1])
+        self.assertRegex(self.packets[at + 2], '^STOR c')
 
 
 class WithoutTemporaryTests(Ahead, unittest.TestCase):
@@ -98,6 +111,10 @@ class RefusalTests(Ahead, unittest.TestCase):
 
     def test_another_size_is_never_renamed(self):
         self.refused('SIZE', faults.Reply('213 7'), times=1)
+
+    def test_rnto_while_the_next_data_connection_is_made(self):
+        self.fault('RNTO', faults.Reply('550 No.'), path='/cds/b*')
+        self.assert_run(1, 'a c', self.export('a', 'b', 'c'))
 
     def test_rnfr_while_size_is_right(self):
         report = self.refused('RNFR', faults.Reply('550 No renaming.'))

@@ -63,8 +63,10 @@ ALLOWED = {
     'ftp.connection': 'errors text ftp.deadline ftp.login ftp.protocol ftp.stream ftp.secure '
     'ftp.settings ftp.wire',
     'ftp.active': 'errors text ftp.deadline ftp.stream',
-    'ftp.passive': 'errors text ftp.active ftp.protocol ftp.wire ftp.connection',
-    'ftp.transfers': 'errors text ftp.passive ftp.stream ftp.wire',
+    'ftp.ways': 'text',
+    'ftp.passive': 'errors text ftp.active ftp.protocol ftp.ways ftp.wire ftp.connection',
+    'ftp.start': 'errors',
+    'ftp.transfers': 'errors text ftp.passive ftp.start ftp.stream ftp.wire',
     'ftp.listings': 'errors text ftp.transfers ftp.wire',
     'pool': '',
     'crew': 'errors interfaces plan pool text',
@@ -75,7 +77,7 @@ ALLOWED = {
     'fetching': 'errors text',
     'gathering': 'arrivals crew errors fetching plan text',
     'session': 'errors interfaces deliveries delivery gathering holder names plan text '
-    'ftp.deadline ftp.listings ftp.passive',
+    'ftp.deadline ftp.listings ftp.ways',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',

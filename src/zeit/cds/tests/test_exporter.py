@@ -292,6 +292,31 @@ class RunTests(ExporterTests):
         self.assertEqual('ERROR Exiting with exception:', self.log)
 
 
+class WatchTests(ExporterTests):
+    def test_a_lock_that_changes_hands_ends_the_run_after_the_current_file(self):
+        """Over each new connection it is looked at again."""
+        self.put('a', 'b')
+
+        def steal():
+            self.target.files['write'] = b'partner'
+            self.session.refresh()
+
+        opened = self.target.open
+        self.faults = {'publish a': steal}
+
+        def open_session():
+            self.session = opened()
+            return self.session
+
+        with unittest.mock.patch.object(self.target, 'open', open_session):
+            report = self.export(order='name')
+        self.assertEqual(
+            (75, ['a'], ['b']), (report.exit_code, report.delivered, self.names('new'))
+        )
+        self.assertTrue(report.error.lost)
+        self.assertEqual({'a': b'a', 'write': b'partner'}, self.target.files)
+
+
 class DeadlineTests(ExporterTests):
     """The time of a run is used up."""
 

@@ -34,6 +34,7 @@ class ServerKillTests(Killing, layers.ServerTests):
             user=self.server.user,
             password=Secret(self.server.password),
             directory=f'/{self.number}',
+            temporary=not self.direct,
         )
 
     def remote(self):
@@ -82,3 +83,18 @@ class ProFTPDOccupiedTests(ServerKillTests, unittest.TestCase):
 
     layer = layers.PROFTPD
     occupied = ('a.xml',)
+
+
+class DirectTests(ServerKillTests):
+    """Without temporary names, over an older file of the same length."""
+
+    direct = True
+    occupied = ('a.xml',)
+
+
+class VsftpdDirectTests(DirectTests, unittest.TestCase):
+    layer = layers.VSFTPD
+
+
+class PureFTPdDirectTests(DirectTests, unittest.TestCase):
+    layer = layers.PUREFTPD

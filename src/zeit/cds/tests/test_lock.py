@@ -2,7 +2,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors, names
-from zeit.cds.lock import Lock
+from zeit.cds.lock import WATCH, Lock
 from zeit.cds.testing.memory import MemoryTarget
 
 
@@ -10,6 +10,7 @@ class LockTests(unittest.TestCase):
     def setUp(self):
         self.calls = []
         self.faults = {}
+        self.now = 0
         self.target = MemoryTarget(hook=self.hook)
         self.session = self.target.open()
         self.calls.clear()
@@ -29,7 +30,7 @@ class LockTests(unittest.TestCase):
             self.session,
             token=names.new_token(),
             wait=lambda seconds: self.calls.append(f'wait {seconds}'),
-            clock=lambda: 0,
+            clock=lambda: self.now,
             **kw,
         )
 
@@ -45,6 +46,46 @@ class LockTests(unittest.TestCase):
         self.assertEqual(['write'], list(self.target.files))
         self.assertTrue(lock.release())
         self.assertEqual({}, self.target.files)
+
+    def reads(self, lock):
+        """Watch; return how often the lock was read."""
+        self.calls.clear()
+        lock.watch()
+        return self.calls.count('read write')
+
+    def test_it_is_watched_now_and_then(self):
+        lock = self.lock()
+        lock.create()
+        self.assertEqual(0, self.reads(lock))
+        self.now += WATCH - 1
+        self.assertEqual(0, self.reads(lock))
+        self.now += 1
+        self.assertEqual([1, 0], [self.reads(lock), self.reads(lock)])
+        self.now += WATCH
+        self.assertEqual(1, self.reads(lock))
+
+    def test_it_is_watched_over_each_new_connection(self):
+        lock = self.lock()
+        lock.create()
+        self.session.refresh()
+        self.assertEqual([1, 0], [self.reads(lock), self.reads(lock)])
+
+    def test_one_that_changed_hands_is_lost(self):
+        for content in (b'partner', b'', None):
+            with self.subTest(content):
+                self.setUp()
+                lock = self.lock()
+                lock.create()
+                if content is None:
+                    del self.target.files['write']
+                else:
+                    self.target.files['write'] = content
+                lock.watch()  # it was looked at just now
+                self.now += WATCH
+                error = self.locked(lock.watch)
+                self.assertTrue(error.lost)
+                self.assertFalse(lock.release())
+                self.assertEqual(content, self.target.files.get('write'))
 
     def test_it_says_whose_it_is(self):
         self.lock().create()

@@ -147,6 +147,7 @@ class AwaitedTests(unittest.TestCase):
 
     def call(self, awaited, *, come_from='127.0.0.1'):
         sock = self.enterContext(socket.socket())
+        sock.settimeout(5)
         sock.bind((come_from, 0))
         sock.connect(awaited.address)
         return sock

@@ -182,6 +182,16 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         self.assert_run(0, 'a.xml', self.run_import())
         self.assertEqual({'a.xml': b'another one'}, self.section('new'))
 
+    def test_j104_replaced_by_one_of_the_same_size(self):
+        """The time tells: the first was older than our lock, and this one is newer."""
+        self.fault('DELE', faults.Reply('550 Permission denied.'), path='*/a.xml', times=1)
+        self.assert_run(1, 'a.xml', self.run_import('a.xml'))
+        take(self.path, 'a.xml')
+        self.offered['a.xml'] = bytes(reversed(self.offered['a.xml']))
+        self.server.put('/cds/a.xml', self.offered['a.xml'])
+        self.assert_run(0, 'a.xml', self.run_import())
+        self.assertEqual({'a.xml': self.offered['a.xml']}, self.section('new'))
+
     def test_j104_replaced_in_the_same_second(self):
         """Neither size nor time tells: the time is later than our lock, so the content decides."""
         self.fault('DELE', faults.Reply('550 Permission denied.'), path='*/a.xml', times=1)
@@ -243,6 +253,13 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         self.assertIn('Left on the server: a.xml: It is being written', self.log)
         self.server.remove_fault(rule)
         self.heal()
+
+    def test_j106_a_server_that_lists_other_times_than_it_tells(self):
+        """Local time in listings, for example: then its answers before and after are compared."""
+        self.fault('MDTM', faults.Reply('213 20200101000000'))
+        self.assert_run(0, 'a.xml', self.run_import('a.xml'))
+        self.assertEqual(2, self.downloads().count('RETR a.xml'))
+        self.assert_imported('a.xml')
 
     def test_j106_the_temporaries_of_others(self):
         for name in (

@@ -131,23 +131,29 @@ class BothVersions:
             self.assertEqual(content, peer.result)
 
     def test_no_reset_with_unread_tickets(self):
+        closed = threading.Event()
+
         def slow(sock):
             found = everything(sock)
-            plain = socket.socket(fileno=sock.detach())
-            with plain:
+            with socket.socket(fileno=sock.detach()) as plain:
                 plain.settimeout(TIMEOUT)
                 plain.sendall(b'more that nobody reads' * 1000)
                 plain.shutdown(socket.SHUT_WR)
-                # After a reset this would raise.
-                return found, plain.recv(1)
+                closed.wait(TIMEOUT)
+                return found, plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+        def close(stream, close=Stream.close):
+            close(stream)
+            closed.set()
 
         peer = self.serve(slow)
         stream = self.secure(peer)
         stream.send(b'content', doing='sending')
         stream.finish(doing='ending')
-        stream.close()
+        with unittest.mock.patch.object(Stream, 'close', close):
+            stream.close()
         peer.__exit__(None, None, None)
-        self.assertEqual((b'content', b''), peer.result)
+        self.assertEqual((b'content', 0), peer.result)
 
     def test_one_that_never_says_goodbye(self):
         go_on = threading.Event()

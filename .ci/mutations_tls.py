@@ -1,0 +1,64 @@
+"""What `check-mutations.py` breaks of TLS.  All names have the word TLS."""
+
+CONNECTION = 'ftp/connection.py'
+SECURE = 'ftp/secure.py'
+TLS_MODULE = 'ftp/tls.py'
+TRANSFERS = 'ftp/transfers.py'
+
+TLS = (
+    (
+        'TLS: replies in clear behind that to AUTH are taken for answers',
+        CONNECTION,
+        'if self._channel.broken or self._channel.pending or self._answers:',
+        'if self._failed:',
+    ),
+    (
+        'TLS: files in clear where PROT is refused',
+        'ftp/login.py',
+        '        if error.code not in unless:\n            raise\n',
+        '',
+    ),
+    (
+        'TLS: the user before PROT',
+        'ftp/login.py',
+        'protected = not settings.tls or _protect_data(connection, unless=_LOG_IN_FIRST)',
+        'protected = not settings.tls',
+    ),
+    (
+        'TLS: a cut connection looks complete',
+        TLS_MODULE,
+        "context.options &= ~getattr(ssl, 'OP_IGNORE_UNEXPECTED_EOF', 0)",
+        "context.options |= getattr(ssl, 'OP_IGNORE_UNEXPECTED_EOF', 0)",
+    ),
+    ('TLS: a cut download is taken for whole', TRANSFERS, 'if size != total:', 'if size is None:'),
+    (
+        'TLS: unread tickets cut off an upload',
+        SECURE,
+        '            if self._finished:\n                self._drain()\n            elif',
+        '            if self._finished:\n                pass\n            elif',
+    ),
+    (
+        'TLS: no close_notify behind an upload',
+        SECURE,
+        '            while not self._say_goodbye():\n                self._wait_for_room(until)\n',
+        '',
+    ),
+    (
+        'TLS: no session resumed',
+        SECURE,
+        'made = SecureStream.over(data, session=session, **self._options)',
+        'made = SecureStream.over(data, session=None, **self._options)',
+    ),
+    (
+        'TLS: the server is not verified, and nobody hears of it',
+        TLS_MODULE,
+        '        if not self.verify:\n            log.warning(',
+        '        if not self.verify:\n            log.debug(',
+    ),
+    (
+        'TLS: who is not the server makes the data connection',
+        'ftp/active.py',
+        'if host != self.peer:',
+        'if not host:',
+    ),
+)
