@@ -17,7 +17,8 @@ class ITarget(Interface):
     def open():
         """Connect and log in; return an `ISession`.
 
-        Raises `FTPOSError` if there is no server, `PermanentError` with exit code 77 if it refuses
+        Raises `FTPOSError` if there is no server (`HandshakeFailed`, `CertificateRefused`: none
+        that speaks TLS as it should), `PermanentError` with exit code 77 if it refuses
         the login, `TemporaryError` or `RemoteProtocolError` if it does not serve now; all of them
         have `while_connecting` set.
         """

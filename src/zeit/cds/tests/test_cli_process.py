@@ -24,22 +24,24 @@ class Signals(CommandLine):
         self.process = None
         self.sent = []
         self.started = threading.Event()
+        self.counting = threading.Lock()
         self.moments = {}
         self.server = self.enterContext(faults.FaultServer(hook=self.hook))
 
     def hook(self, event):
         """Send the signals that belong to this moment, and wait for none of them."""
-        for pattern, numbers in list(self.moments.items()):
-            verb, path, skip = pattern
-            if (event.moment, event.verb) == ('before', verb) and event.path.endswith(path):
-                del self.moments[pattern]
-                if skip:
-                    self.moments[verb, path, skip - 1] = numbers
-                    continue
-                self.started.wait(TIMEOUT)
-                for number in numbers:
-                    self.sent.append(number)
-                    self.process.send_signal(number)
+        with self.counting:  # the server has a thread for each connection
+            for pattern, numbers in list(self.moments.items()):
+                verb, path, skip = pattern
+                if (event.moment, event.verb) == ('before', verb) and event.path.endswith(path):
+                    del self.moments[pattern]
+                    if skip:
+                        self.moments[verb, path, skip - 1] = numbers
+                        continue
+                    self.started.wait(TIMEOUT)
+                    for number in numbers:
+                        self.sent.append(number)
+                        self.process.send_signal(number)
 
     def run_until(self, moments, *arguments, program=PROCESS):
         self.moments = dict(moments)

@@ -254,6 +254,13 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         self.server.remove_fault(rule)
         self.heal()
 
+    def test_j106_a_server_that_lists_other_times_than_it_tells(self):
+        """Local time in listings, for example: then its answers before and after are compared."""
+        self.fault('MDTM', faults.Reply('213 20200101000000'))
+        self.assert_run(0, 'a.xml', self.run_import('a.xml'))
+        self.assertEqual(2, self.downloads().count('RETR a.xml'))
+        self.assert_imported('a.xml')
+
     def test_j106_the_temporaries_of_others(self):
         for name in (
             'a.part',

@@ -39,7 +39,10 @@ class UnreadTests(Scenario, unittest.TestCase):
             with self.subTest(action):
                 self.prepare()
                 self.fault('STOR', action, path='*.part', times=1)
-                self.assert_run(0, 'a b', self.export('a', 'b'))
+                # All may have been handed to the system before it knew: then the size tells, and
+                # it is the next run that sends it again.
+                self.assertIn('b', self.export('a', 'b').delivered)
+                self.heal()
 
     def test_the_reason_of_the_server(self):
         self.fault('STOR', faults.Reply('552 Quota exceeded.'), path='*.part')
