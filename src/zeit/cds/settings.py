@@ -138,7 +138,7 @@ def location(url):
     Raises `UsageError`, which never repeats the URL: there may be a password in it.
     """
     scheme, _, rest = url.partition('://')
-    if ':' in (rest if scheme in SCHEMES else url).rpartition('@')[0]:
+    if ':' in (rest if rest and scheme.isalnum() else url).rpartition('@')[0]:
         # Wherever it is in what may not even be a URL, nothing of it is repeated.
         raise UsageError(
             'A password does not belong in a URL, where everybody can see it',

@@ -249,6 +249,10 @@ class LocationTests(unittest.TestCase):
                 settings.location(url)
             self.assertNotIn('testpw', str(caught.exception))
 
+    def test_a_scheme_that_is_not_ours_is_named_as_what_is_wrong(self):
+        with self.assertRaisesRegex(errors.UsageError, 'not the URL of a directory'):
+            settings.location('sftp://me@h:22/in')
+
     def test_what_is_no_url(self):
         for url in (
             '',
