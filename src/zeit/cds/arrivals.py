@@ -46,8 +46,8 @@ class Arrivals:
     def __repr__(self):
         return f'<Arrivals from {self._url}>'
 
-    def _open(self):
-        return {e['name']: e for e in self._journal.arrivals() if e['target'] == self._url}
+    def _entry(self, name):
+        return self._journal.arrival(target=self._url, name=name)
 
     def recover(self):
         """Bring to its end what killed runs have fetched, from whichever target.
@@ -84,7 +84,7 @@ class Arrivals:
     def hand_over(self, handover):
         """Let a complete file get into `new/`, when `together` is left."""
         name, incoming = handover.name, handover.incoming
-        known = self._open().get(name)
+        known = self._entry(name)
         if known is not None and known['sha256'] == incoming.sha256:
             handover.same = True
             incoming.discard()
@@ -132,7 +132,7 @@ class Arrivals:
         `removed` is false also where that is not known.
         """
         self._settled.add(name)
-        entry = self._open()[name]
+        entry = self._entry(name)
         if not entry.get('moved'):
             self._journal.received(target=self._url, name=name, removed=removed)
         elif removed:
@@ -144,14 +144,14 @@ class Arrivals:
 
     def pending(self):
         """Return the names of what is in `new/`, but may be on the server still."""
-        return list(self._open())
+        return [e['name'] for e in self._journal.arrivals() if e['target'] == self._url]
 
     def compare(self, name, look):
         """Return whether the file `name` on the server is what was imported: SAME, OTHER, UNSURE.
 
         `look` is a `zeit.cds.fetching.Look`.  Without an open entry it is another one.
         """
-        entry = self._open().get(name)
+        entry = self._entry(name)
         if entry is None or not look.exists or look.size not in (None, entry['size']):
             return OTHER
         if not (look.modified and entry['modified']) or look.size is None:

@@ -25,6 +25,8 @@ from zeit.cds.text import printable
 
 CHUNK = 256 * 1024
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 _AT_FDCWD = -100  # fcntl.h: relative paths are relative to the working directory
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
@@ -124,6 +126,13 @@ class Source:
         """Return the binary file, positioned at its start."""
         self._file.seek(0)
         return self._file
+
+
+def no_room(error):
+    """Return what to do about an OSError that tells of a full disk, '' for all others."""
+    if error.errno in _FULL:
+        return 'Make room there: "df -h" and "df -i" tell how much is left.'
+    return ''
 
 
 def _version(found):

@@ -5,8 +5,11 @@ import os
 from zeit.cds import entries, files
 
 
+#: The directory of a spool for what a run needs itself.
+PRIVATE = '.cds'
+
 #: The directory in between, in the spool.
-FILING = os.path.join('.cds', 'filing')
+FILING = os.path.join(PRIVATE, 'filing')
 
 
 class Filing:

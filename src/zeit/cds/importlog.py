@@ -72,6 +72,10 @@ class ImportLog:
 
     _learn_dropped = _learn_removed
 
+    def arrival(self, *, target, name):
+        """Return the open entry of the file `name` of `target`, or None."""
+        return self._arrivals.get((target, name))
+
     def arrivals(self):
         """Return the open entries of imports from all targets, a list.
 

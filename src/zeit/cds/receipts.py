@@ -7,12 +7,9 @@ import zope.component
 
 from zeit.cds import journal
 from zeit.cds.errors import FileError, SpoolError
+from zeit.cds.filing import PRIVATE
 from zeit.cds.interfaces import IPublisher
 from zeit.cds.text import local_time, plural, printable
-
-
-#: Where a spool has its journal.
-_PRIVATE = '.cds'
 
 
 def receipts(spool, name):
@@ -26,7 +23,7 @@ def receipts(spool, name):
             hint='The path is wrong, or a disk is not mounted.',
         )
     try:
-        return list(journal.receipts(spool.path / _PRIVATE, name))
+        return list(journal.receipts(spool.path / PRIVATE, name))
     except OSError as error:
         raise SpoolError(
             f'The journal of {printable(str(spool.path))} cannot be read: {error.strerror}',

@@ -7,7 +7,6 @@ rename, and after each rename the directories are synchronised, so that it survi
 """
 
 import contextlib
-import errno
 import io
 import os
 import pathlib
@@ -18,7 +17,7 @@ import zope.interface
 from zeit.cds import entries, files, incoming, indoubt, names
 from zeit.cds.batch import Batch
 from zeit.cds.errors import SpoolError
-from zeit.cds.filing import FILING, Filing
+from zeit.cds.filing import FILING, PRIVATE, Filing
 from zeit.cds.interfaces import ISpool
 from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
@@ -29,12 +28,9 @@ from zeit.cds.unpublished import Unpublished
 from zeit.cds.wake import announce
 
 
-PRIVATE = '.cds'
 OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_NO_ROOM = 'Make room there: "df -h" and "df -i" tell how much is left.'
 _RIGHTS = (
     'Check owner and mode. The exporter needs rwx on tmp, new, cur and .cds; if it is another user '
     'than the one who publishes, let them share a group: chgrp, then chmod 2770.'
@@ -89,7 +85,7 @@ class Spool:
             where = printable(os.fsdecode(error.filename or self.path))
             raise SpoolError(
                 f'The spool cannot be used: {where}: {error.strerror}',
-                hint=_NO_ROOM if error.errno in _FULL else _RIGHTS,
+                hint=files.no_room(error) or _RIGHTS,
             ) from error
 
     def _require(self):

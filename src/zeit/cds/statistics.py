@@ -7,15 +7,13 @@ import time
 
 from zeit.cds import journal, runs
 from zeit.cds.errors import SpoolBusy, SpoolError
+from zeit.cds.filing import PRIVATE
 from zeit.cds.runlock import Owner, RunLock
 from zeit.cds.text import printable
 from zeit.cds.totals import Totals
 
 
 log = logging.getLogger(__name__)
-
-#: Where a spool has its journal, its lock, and the file of `zeit.cds.runs`.
-_PRIVATE = '.cds'
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +35,7 @@ def ended(spool, report, *, seconds):
     """
     if any(isinstance(error, SpoolBusy) for error in report.errors):
         return  # nothing was done, and the other run counts
-    path = os.path.join(spool.path, _PRIVATE, 'runs')
+    path = os.path.join(spool.path, PRIVATE, 'runs')
     try:
         runs.note(path, report, seconds=seconds, now=time.time(), like=spool.path)
     except OSError as error:
@@ -49,7 +47,7 @@ def look(spool):
 
     Raises `SpoolError`.
     """
-    private = os.path.join(spool.path, _PRIVATE)
+    private = os.path.join(spool.path, PRIVATE)
     try:
         return Statistics(
             totals=journal.totals(private),

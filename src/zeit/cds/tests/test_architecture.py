@@ -49,7 +49,7 @@ ALLOWED = {
     'filing': 'entries files',
     'spool': 'errors interfaces batch entries files filing incoming indoubt journal names parking '
     'runlock spoolstatus text unpublished wake',
-    'statistics': 'errors journal runlock runs text totals',
+    'statistics': 'errors filing journal runlock runs text totals',
     'ledger': 'interfaces',
     'arrivals': 'files',
     # the other side

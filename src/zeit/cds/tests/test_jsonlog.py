@@ -128,6 +128,8 @@ class RefusedTests(JSONLogTests):
                         with self.assertRaisesRegex(errors.SpoolError, refused.strerror) as caught:
                             log.append('x', number=2)
                     self.assertEqual(78, caught.exception.exit_code)
+                    wanted = 'Make room' if number == errno.ENOSPC else 'Check owner and mode'
+                    self.assertIn(wanted, caught.exception.hint)
                     self.assertEqual(before, self.file.read_bytes())
                     log.append('x', number=3)  # there is room again
                 self.assertEqual(3, self.again()[-1])

@@ -199,14 +199,12 @@ class AllPlainTests(AllTests, unittest.TestCase):
 class AllOccupiedTests(AllTests, unittest.TestCase):
     """A server that does not, and has a file of that name already."""
 
-    level = 3
     occupied = ('a.xml',)
 
 
 class AllDirectTests(AllTests, unittest.TestCase):
     """Without temporary names: a part is there only under the lock."""
 
-    level = 3
     direct = True
     size = 600_000
 
@@ -249,5 +247,4 @@ class DirectLongerTests(DirectLengthTests, unittest.TestCase):
 class AllLargeTests(AllTests, unittest.TestCase):
     """Files that are sent in several pieces."""
 
-    level = 3
     size = 600_000

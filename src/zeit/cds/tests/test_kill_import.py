@@ -187,12 +187,10 @@ class AllOldTests(AllTests, unittest.TestCase):
 class AllFreshTests(AllTests, unittest.TestCase):
     """Files of this very second: their time proves nothing."""
 
-    level = 3
     before = 0
 
 
 class AllLargeTests(AllTests, unittest.TestCase):
     """Files that come in several pieces."""
 
-    level = 3
     size = 600_000

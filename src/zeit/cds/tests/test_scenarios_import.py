@@ -149,8 +149,10 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         with mock.patch('zeit.cds.incoming.os.fsync', full):
             # The journal's own fsync is the same function; here only files fail.
             full.side_effect = lambda fd: _fail_for_files(fd, real)
-            self.assert_run(78, '', self.run_import('a.xml', 'b.xml'))
+            report = self.run_import('a.xml', 'b.xml')
+        self.assert_run(78, '', report)
         self.assertIn('No space left on device', self.log)
+        self.assertRegex(report.error.hint, 'Make room there.*stays on the server')
         self.assertEqual({'a.xml', 'b.xml'}, set(self.remote))
         self.heal()
 
