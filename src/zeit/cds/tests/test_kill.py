@@ -70,6 +70,15 @@ class KillTests(Killing):
             with self.subTest(moment=moment):
                 self.everywhere(self.kill_itself(LOCAL, moment=moment), after=after)
 
+    def heal_killed(self):
+        for nth in (12, 9, 6, 3):
+            process = self.child()
+            self.killer.aim(process, nth, moment='executed')
+            process.run()
+            self.settled()
+            self.nothing_lost()
+        self.converge()
+
 
 class CommandTests(KillTests, unittest.TestCase):
     """Killed by the server, at each command of a run."""
@@ -181,15 +190,6 @@ class AllTests(KillTests):
     def test_killed_twice(self):
         """The healing is killed as well, at each of its commands."""
         self.commands('lost', 'executed', after=self.heal_killed)
-
-    def heal_killed(self):
-        for nth in (12, 9, 6, 3):
-            process = self.child()
-            self.killer.aim(process, nth, moment='executed')
-            process.run()
-            self.settled()
-            self.nothing_lost()
-        self.converge()
 
 
 class AllPlainTests(AllTests, unittest.TestCase):

@@ -163,15 +163,6 @@ class AllTests(ImportKillTests):
     def test_killed_twice_at_local_steps(self):
         self.steps('before', after=self.heal_killed_at_steps)
 
-    def heal_killed(self):
-        for nth in (12, 9, 6, 3):
-            process = self.child()
-            self.killer.aim(process, nth, moment='executed')
-            process.run()
-            self.settled()
-            self.nothing_lost()
-        self.converge()
-
     def heal_killed_at_steps(self):
         for nth in (8, 5, 3, 2, 1):
             self.child(LOCAL, nth, moment='before').run()
