@@ -179,8 +179,10 @@ class Courier:
 
     def _send(self, name, source, *, began):
         try:
-            unread = source.size > self._delivery.digest_limit
-            sent, reply = self._session.upload(name, source, began=began, unread=unread)
+            options = {'unread': source.size > self._delivery.digest_limit}
+            if self._delivery.size_check:
+                options['along'] = self._along()
+            sent, reply = self._session.upload(name, source, began=began, **options)
             reply = reply.text
         except ReplyLost as error:
             if not self._delivery.size_check:
@@ -193,13 +195,12 @@ class Courier:
                 hint='It changed while it was sent; the next run sends it again.',
             )
         if self._delivery.size_check:
-            self._session.compare(name, sent, ask=self._question())
+            self._session.compare(name, sent, along=self._along())
         return reply
 
-    def _question(self):
-        if not self._delivery.temporary:
-            return 'size_before_transfer' if self._more else 'size'
-        return 'size_before_both' if self._more else 'size_before_rename'
+    def _along(self):
+        """Return what goes along with SIZE: see `FTPSession.compare`."""
+        return self._more, self._delivery.temporary
 
     def _publish(self, temporary, name, size):
         """Give a complete upload its real name."""

@@ -17,6 +17,7 @@ from zeit.cds.errors import (
     ServerError,
     SizeMismatch,
 )
+from zeit.cds.ftp.along import ALONE, Along
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.ways import Ways
@@ -71,10 +72,10 @@ class FTPSession:
         self._inside = False
         return connection
 
-    def _ready(self, *, method=''):
-        """Return a connection that is usable and in the directory."""
+    def _ready(self, *call):
+        """Return a connection that is usable and in the directory, and stands this `call`."""
         connection = self._connection
-        if connection.announced and method != 'rename' or not connection.is_quiet():
+        if connection.due not in (None, call[:2]) or not connection.is_quiet():
             log.debug('Connecting again')
             self._connection.drop()
             self._connection = self._new_connection()
@@ -129,7 +130,7 @@ class FTPSession:
             return self._call(method, *args, **kw)
 
     def _call(self, method, *args, **kw):
-        connection = self._ready(method=method)
+        connection = self._ready(method, *args)
         try:
             return getattr(connection, method)(*args, **kw)
         except DataConnectionRefused as error:
@@ -217,22 +218,22 @@ class FTPSession:
         if self._delivery.size_check:
             self.compare(name, sent)
 
-    def upload(self, name, source, *, began=lambda name: None, **options):
+    def upload(self, name, source, *, began=lambda name: None, along=ALONE, **options):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
 
-        `began(name)` is called when the server has started to store.  `options`: see
-        `TransferConnection.upload`.
+        `began(name)` is called when the server has started to store.  `along` is that of
+        `compare`, if that follows.  `options`: see `TransferConnection.upload`.
         """
-        return self._call('upload', name, source, began=began, **options)
+        return self._call('upload', name, source, began=began, along=Along(*along), **options)
 
-    def compare(self, name, sent, *, ask='size'):
+    def compare(self, name, sent, *, along=ALONE):
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
 
-        `ask` is the method of the connection: 'size', 'size_before_rename' when the file is going
-        to be renamed, 'size_before_transfer' when another transfer follows, 'size_before_both'.
+        `along` is (whether another transfer follows, whether the file is going to be renamed): the
+        server is told so in one packet, as far as it stands that.
         """
         try:
-            size = self._ask(ask, name)
+            size = self._ask('size', name, Along(*along))
         except ServerError as error:
             raise SizeMismatch(
                 f'The server does not tell the size of the file: {error.message}',

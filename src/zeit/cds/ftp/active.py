@@ -63,6 +63,7 @@ class Awaited(Stream):
             sock.close()
             log.debug('Not the server, turned away: %s', printable(host))
             return False
+        sock.setblocking(False)
         listener, self._sock = self._sock, sock
         listener.close()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

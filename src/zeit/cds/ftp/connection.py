@@ -218,12 +218,14 @@ class Connection:
             hint='The connection is out of step; the work goes on over a new one.',
         )
 
-    def _final(self):
+    def _final(self, *, until=None):
         """Return the answer that ends a transfer or the greeting, a success.
 
-        The time-out holds for all of it: preliminary replies do not prolong it.
+        The time-out holds for all of it: preliminary replies do not prolong it.  `until` (of
+        `time.monotonic`) takes its place.
         """
-        until = time.monotonic() + self._settings.reply_timeout
+        if until is None:
+            until = time.monotonic() + self._settings.reply_timeout
         while (answer := self._check(self._answer(until=until))).verdict == protocol.WAIT:
             pass
         return answer
@@ -253,7 +255,9 @@ class Connection:
         while not self._answers:
             if self._channel.broken:  # behind an answer that was in order
                 raise self._out_of_step(doing)
-            data = self._stream.receive(doing=doing, until=until, size=REPLY)
+            data = b''
+            if not self._failed:  # else the answer before this one did not come
+                data = self._stream.receive(doing=doing, until=until, size=REPLY)
             if not data:
                 raise ConnectionLost(
                     errno.ECONNRESET,

@@ -1,19 +1,14 @@
-"""Data connections, and what can be done before its turn: round trips are the cost of FTP.
+"""Data connections that we make, to a port of the server, or the server to one of ours.
 
-A data connection needs a port, which the server announces (`EPSV`, RFC 2428; `PASV`, RFC 959).  To
-ask for the next one is sent in one packet with SIZE of the file before, and so is RNFR, after it:
-nothing may come between RNFR and RNTO.  While the server renames, the next data connection is made.
-No server is asked anything while a transfer runs: they differ in what they make
-of that.  Whether a server stands this is in its `Ways`.
+The server announces its port (`EPSV`, RFC 2428; `PASV`, RFC 959); it may have been asked for it in
+advance.  Whether it stands that, or EPSV at all, is in its `Ways`.
 """
 
 import logging
 import time
 
 from zeit.cds.errors import (
-    LOST,
     DataConnectionRefused,
-    Error,
     FTPOSError,
     PermanentError,
     RemoteProtocolError,
@@ -30,13 +25,9 @@ log = logging.getLogger(__name__)
 #: A port that was asked for in advance is used within so many seconds: servers close it some time.
 PORT_AGE = 5
 
-#: The answer to a command that was sent along with another one must be there so many seconds later:
-#: a server that reads one command from each packet has thrown it away.
-ALONG = 10
-
 
 class PassiveConnection(Connection):
-    """A `Connection` that can make data connections, and works ahead; `ways` are the server's."""
+    """A `Connection` that can make data connections; `ways` are the server's."""
 
     def __init__(self, settings, *, deadline=None, context=None, ways=None):
         super().__init__(settings, deadline=deadline, context=context)
@@ -46,14 +37,6 @@ class PassiveConnection(Connection):
         self._port = None
         self._port_until = 0
         self._ahead = None
-        self._refused_along = None
-
-    # Two commands in one packet
-
-    @property
-    def announced(self):
-        """True when the server waits for a file's new name; ProFTPD refuses anything else then."""
-        return bool(self._channel.renaming)
 
     def drop(self):
         """See `Connection`."""
@@ -65,103 +48,24 @@ class PassiveConnection(Connection):
         if data is not None:
             data.close()
 
-    def _answer_and_port(self, verb, argument, *others):
-        """Send a command, with it ask for the port of the next transfer, and send the `others`.
+    # Before its turn
 
-        Returns the command's answer; what becomes of the port is no error of it.  The answers to
-        the others are still due then.
-        """
-        if not self._settings.passive:
-            self._send((verb, argument), *others)
-            return self._answer()
-        self._forget_ahead()  # a server has one port at a time
-        passive = 'EPSV' if self._may_use_epsv() else 'PASV'
-        try:
-            self._send((verb, argument), (passive, ''), *others)
-            answer = self._answer()
-            if self._channel.broken:
-                return answer
-        except LOST as error:
-            self.ways.give_up('together', error=error)
-            raise
-        try:
-            self._port = self._announced(self._check(self._answer(until=self._along())))
-            self._port_until = time.monotonic() + PORT_AGE
-        except Error as error:
-            self.ways.give_up('together', error=error)
-        return answer
+    @property
+    def is_ahead(self):
+        """True when the port of the next transfer is known, or its data connection begun."""
+        return self._port is not None or self._ahead is not None
 
-    def delete(self, name, *, more=False):
-        """DELE (RFC 959 section 4.1.3); `more` says that a transfer follows."""
-        if more and self.ways.together:
-            self._check(self._answer_and_port('DELE', name))
-        else:
-            self.command('DELE', name)
-
-    def size_before_transfer(self, name):
-        """Like `size`, and with it ask for the port of the next transfer."""
-        if not self.ways.together:
-            return self.size(name)
-        return self._size(self._answer_and_port('SIZE', name))
-
-    def size_before_rename(self, name):
-        """Like `size`, and with it announce that the file gets another name (RNFR).
-
-        Whether that was accepted shows in `rename`.
-        """
-        return self._size_before_rename(name, more=False)
-
-    def size_before_both(self, name):
-        """The same, and ask for the port of the next transfer, too."""
-        return self._size_before_rename(name, more=True)
-
-    def _size_before_rename(self, name, *, more):
-        if not self.ways.together:
-            return self.size(name)
-        try:
-            if more:
-                size = self._answer_and_port('SIZE', name, ('RNFR', name))
-            else:
-                self._send(('SIZE', name), ('RNFR', name))
-                size = self._answer()
-            if self._channel.broken:
-                self._check(size)
-            refusal = self._answer(until=self._along()).error()
-        except LOST as error:
-            self.ways.give_up('together', error=error)
-            raise
-        if refusal is not None:
-            log.debug('Not to be renamed: %s', printable(refusal.message))
-            self._refused_along = refusal
-        return self._size(size)
-
-    def rename(self, old, new, *, more=False):
-        """RNFR and RNTO (RFC 959 section 4.1.3); the second only if the first was accepted.
-
-        `more` says that another transfer follows: its data connection is made meanwhile if there
-        is a port for it, otherwise the port is asked for.
-        """
-        if self._channel.renaming != old:
-            self.command('RNFR', old)
-            if self._refused_along is not None:
-                self.ways.give_up('together', error=self._refused_along)
-        if more and self.ways.together and self._port is None and self._ahead is None:
-            self._check(self._answer_and_port('RNTO', new))
-            return
-        self._send(('RNTO', new))
-        if more:
-            self._connect_ahead()
-        self._check(self._answer())
+    def _keep_port(self, answer):
+        self._port = self._announced(answer)
+        self._port_until = time.monotonic() + PORT_AGE
 
     def _connect_ahead(self):
+        """Begin the data connection of the next transfer, if there is a port for it."""
         if self._port is not None and self.proven and self.ways.early:
             try:
                 self._ahead = self._begin(self._next_port())
             except FTPOSError as error:
                 log.debug('Not connected ahead: %s', printable(error.message))
-
-    def _along(self):
-        return time.monotonic() + min(ALONG, self._settings.reply_timeout)
 
     # Transfers
 

@@ -162,6 +162,7 @@ class ControlChannel:
         self._parser = wire.ReplyParser(encoding=encoding)
         self._waiting = collections.deque([Command('greeting')])
         self._renaming = ''
+        self._data_ended = False
         self.broken = False
 
     def __repr__(self):
@@ -172,6 +173,11 @@ class ControlChannel:
     def waiting(self):
         """The commands, oldest first, whose final reply is still due."""
         return tuple(self._waiting)
+
+    @property
+    def transferring(self):
+        """True when the final reply to a transfer is due."""
+        return any(waiting.kind == 'transfer' for waiting in self._waiting)
 
     @property
     def pending(self):
@@ -192,7 +198,7 @@ class ControlChannel:
         """
         if self.broken:
             raise LocalProtocolError(f'{verb} on a broken control connection')
-        if any(waiting.kind == 'transfer' for waiting in self._waiting):
+        if self.transferring and not self._data_ended:
             raise LocalProtocolError(f'{verb} while a transfer runs')
         if verb == 'RNTO' and not self._renaming:
             # Servers keep an earlier RNFR: this RNTO would rename whatever that one named.
@@ -201,6 +207,13 @@ class ControlChannel:
         self._renaming = ''
         self._waiting.append(Command(verb, argument))
         return data
+
+    def data_ended(self):
+        """Take note that the server has ended the data connection: no transfer runs any more.
+
+        Its final reply is still due, and comes before those to what is sent from now on.
+        """
+        self._data_ended = True
 
     def receive(self, data):
         """Take bytes from the server; return the list of answers that they complete.
@@ -241,6 +254,7 @@ class ControlChannel:
             )
         if verdict != WAIT:
             self._waiting.popleft()
+            self._data_ended = False
         if command.verb == 'RNFR' and not self._waiting:  # else another command came after it
             self._renaming = command.argument if verdict == MORE else ''
         return Answer(command, reply, verdict)

@@ -9,7 +9,6 @@ import time
 
 from zeit.cds.errors import ConnectionLost, DeadlinePassed, from_os
 from zeit.cds.ftp import tls
-from zeit.cds.ftp.deadline import LOOK
 from zeit.cds.ftp.stream import Stream
 
 
@@ -37,16 +36,17 @@ class SecureStream(Stream):
         self._finished = False
 
     sends_files = False
+    _holds_back = True
 
     @classmethod
-    def over(cls, stream, *, context, host, timeout, session=None):
+    def over(cls, stream, *, context, host, timeout, session=None, meanwhile=lambda: None):
         """Return a stream with TLS over the connection of `stream`, which is of no use then.
 
         `host` is the name that the certificate must have, `timeout` (seconds) is for the whole
-        handshake, `session` is one to be resumed.  Raises `CertificateRefused`, `HandshakeFailed`,
-        `ConnectionLost`; the connection is closed then.
+        handshake, `session` is one to be resumed.  `meanwhile()` is called when the handshake has
+        begun, before its answer is waited for.  Raises `CertificateRefused`, `HandshakeFailed`,
+        `ConnectionLost`, and what `meanwhile` raises; the connection is closed then.
         """
-        deadline = stream._deadline
         sock = context.wrap_socket(
             stream._sock,
             server_hostname=host.rstrip('.'),
@@ -56,14 +56,13 @@ class SecureStream(Stream):
         )
         made = cls(stream, sock)
         try:
-            made._within(time.monotonic() + timeout, lambda _: sock.do_handshake(), None)
-        except OSError as error:
-            sock.close()
-            if isinstance(error, ssl.SSLError):
-                raise tls.handshake_failed(error, host=host) from error
-            deadline.within(timeout)
-            doing = f'beginning TLS with {host}'
-            raise from_os(error, doing=doing, cls=ConnectionLost, timeout=timeout) from error
+            with made._shaking_hands(host, timeout=timeout):
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    sock.do_handshake()
+            meanwhile()
+            with made._shaking_hands(host, timeout=timeout):
+                until = time.monotonic() + timeout
+                made._within(until, lambda _: sock.do_handshake(), None, events=select.POLLIN)
         except BaseException:
             sock.close()
             raise
@@ -71,6 +70,17 @@ class SecureStream(Stream):
         resumed = ', resumed' if made.resumed else ''
         log.debug('%s, %s%s', sock.version(), sock.cipher()[0], resumed)
         return made
+
+    @contextlib.contextmanager
+    def _shaking_hands(self, host, *, timeout):
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, ssl.SSLError):
+                raise tls.handshake_failed(error, host=host) from error
+            self._deadline.within(timeout)
+            doing = f'beginning TLS with {host}'
+            raise from_os(error, doing=doing, cls=ConnectionLost, timeout=timeout) from error
 
     @property
     def session(self):
@@ -84,12 +94,24 @@ class SecureStream(Stream):
         """Tell whether the server may offer sessions at any time: since TLS 1.3."""
         return self._sock.version() == 'TLSv1.3'
 
+    def _within(self, until, function, argument, *, events):
+        """See `Stream`; what is waited for, TLS knows better."""
+        while True:
+            try:
+                return function(argument)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait(select.POLLIN, until=until)
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT, until=until)
+
     def _read(self, size):
         try:
             return self._sock.recv(min(size, RECORD))
         except ssl.SSLWantReadError:
             # Also after what is no data: in TLS 1.3 tickets come when they like.
             raise BlockingIOError from None
+        except ssl.SSLZeroReturnError:
+            return b''  # close_notify
         except ssl.SSLEOFError:
             self.truncated = True
             return b''
@@ -107,7 +129,6 @@ class SecureStream(Stream):
         In TLS 1.3 a server refuses our certificate only when we have begun to speak.
         """
         try:
-            self._sock.settimeout(0)
             self._sock.recv(RECORD)
         except ssl.SSLError as error:
             return error if 'ALERT' in (getattr(error, 'reason', None) or '') else None
@@ -122,13 +143,12 @@ class SecureStream(Stream):
         """
         until = time.monotonic() + self._timeout
         try:
-            self._sock.settimeout(0)
             with contextlib.suppress(BlockingIOError):
                 self._read(RECORD)  # what has come are tickets, the newest of which is of use later
             if self.truncated:
                 raise ssl.SSLEOFError  # there is nobody to say goodbye to
             while not self._say_goodbye():
-                self._wait_for_room(until)
+                self._wait(select.POLLOUT, until=until)
             self._finished = True
         except OSError as error:
             raise self._lost(error, doing) from error
@@ -153,13 +173,6 @@ class SecureStream(Stream):
             self._session = connection and connection.session
         return True
 
-    def _wait_for_room(self, until):
-        room = select.poll()
-        room.register(self._sock, select.POLLOUT)
-        while not room.poll(self._deadline.within(LOOK) * 1000):
-            if time.monotonic() >= until:
-                raise TimeoutError
-
     def close(self):
         """See `Stream`.
 
@@ -171,7 +184,6 @@ class SecureStream(Stream):
             if self._finished:
                 self._drain()
             elif self._sock.fileno() >= 0 and not self.truncated:
-                self._sock.settimeout(0)
                 self._say_goodbye()
         except (OSError, ValueError, DeadlinePassed) as error:
             log.debug('No orderly end of TLS: %s', error)
@@ -181,13 +193,9 @@ class SecureStream(Stream):
 
     def _drain(self):
         until = time.monotonic() + self._deadline.within(GOODBYE)
-        while (left := until - time.monotonic()) > 0 and self._sock.fileno() >= 0:
-            self._sock.settimeout(left)
-            try:
-                if not self._sock.recv(RECORD):
-                    return
-            except ssl.SSLZeroReturnError:
-                return  # close_notify
+        while self._sock.fileno() >= 0:
+            if not self._within(until, self._read, RECORD, events=select.POLLIN):
+                return
 
 
 class Protection:
@@ -212,11 +220,11 @@ class Protection:
     def __repr__(self):
         return f'<Protection, {self.resumed} of {self.connections} resumed>'
 
-    def secure(self, data):
+    def secure(self, data, **options):
         """Return a `SecureStream` over the data connection `data`; see `SecureStream.over`."""
         session = self._session()
         self._offered = session and session.id
-        made = SecureStream.over(data, session=session, **self._options)
+        made = SecureStream.over(data, session=session, **options, **self._options)
         self.connections += 1
         self.resumed += made.resumed
         if not made.resumed:

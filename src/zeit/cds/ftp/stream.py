@@ -1,7 +1,7 @@
 """A TCP socket on which nothing waits for ever, and whose errors are ours."""
 
 import errno
-import os
+import logging
 import select
 import socket
 import struct
@@ -10,7 +10,10 @@ import time
 from zeit.cds.errors import ConnectionLost, from_os
 from zeit.cds.ftp.deadline import LOOK, Deadline
 from zeit.cds.ftp.resolver import resolve
+from zeit.cds.ftp.sockets import begin, dial, wait, wait_connected, without_delay
 
+
+log = logging.getLogger(__name__)
 
 #: How much is read or sent at once, in bytes: large enough that Python's share does not count.
 CHUNK = 256 * 1024
@@ -43,7 +46,11 @@ class Stream:
     #: What goes over it is not changed on the way to the network.
     sends_files = True
 
+    #: What has come in may be held back where poll(2) does not see it.
+    _holds_back = False
+
     def __init__(self, sock, *, timeout, deadline, peer=''):
+        sock.setblocking(False)
         self._sock = sock
         self._timeout = timeout
         self._deadline = deadline
@@ -86,7 +93,7 @@ class Stream:
         failures = []
         for address in resolve(host, port, timeout=connect_timeout, deadline=deadline):
             try:
-                sock = _dial(address, timeout=connect_timeout, deadline=deadline, bind=bind)
+                sock = dial(address, timeout=connect_timeout, deadline=deadline, bind=bind)
                 break
             except OSError as error:
                 failures.append(error)
@@ -96,7 +103,7 @@ class Stream:
             error = (found or failures)[-1]
             raise from_os(error, doing=doing, timeout=connect_timeout) from error
         try:
-            _without_delay(sock)
+            without_delay(sock)
             if keepalive:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 if hasattr(socket, 'TCP_KEEPIDLE'):
@@ -126,8 +133,8 @@ class Stream:
         except OSError as error:
             raise from_os(error, doing=doing) from error
         try:
-            _begin(sock, (peer, port, *more), bind=bind)
-            _without_delay(sock)
+            begin(sock, (peer, port, *more), bind=bind)
+            without_delay(sock)
             return Stream(sock, timeout=timeout, deadline=self._deadline, peer=self.peer)
         except OSError as error:
             sock.close()
@@ -142,7 +149,7 @@ class Stream:
         Raises `FTPOSError`.
         """
         try:
-            _wait_connected(self._sock, timeout=timeout, deadline=self._deadline)
+            wait_connected(self._sock, timeout=timeout, deadline=self._deadline)
         except OSError as error:
             doing = 'opening a data connection'
             raise from_os(error, doing=doing, timeout=timeout) from error
@@ -161,23 +168,24 @@ class Stream:
         left = min(CHUNK, len(view))
         until = time.monotonic() + self._timeout
         while left:
-            sent = self._within(until, self._sock.send, view[:left])
+            sent = self._within(until, self._sock.send, view[:left], events=select.POLLOUT)
             left -= sent
             view = view[sent:]
         return view
 
-    def _within(self, until, function, argument):
-        """Call a function of the socket, which must be done by `until` (of `time.monotonic`)."""
+    def _within(self, until, function, argument, *, events):
+        """Call a function of the socket until it does not block; between, wait for `events`.
+
+        At most until a moment of `time.monotonic`.  Raises OSError.
+        """
         while True:
-            left = until - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self._sock.settimeout(self._deadline.within(min(left, LOOK)))
             try:
                 return function(argument)
-            except TimeoutError as error:
-                if error.errno is not None:
-                    raise  # the system has given up, not we
+            except BlockingIOError:
+                self._wait(events, until=until)
+
+    def _wait(self, events, *, until):
+        wait(self._sock, events, until=until, deadline=self._deadline)
 
     def send_file(self, source, *, doing):
         """Let the system send the next piece of `source`, an `ISource`, within the time-out.
@@ -185,20 +193,14 @@ class Stream:
         Returns the number of bytes, 0 at the end.  Raises `ConnectionLost`.  Only where
         `sends_files` is true.
         """
+        until = time.monotonic() + self._timeout
         try:
-            return self._within(time.monotonic() + self._timeout, self._send_unread, source)
+            return self._within(until, self._send_unread, source, events=select.POLLOUT)
         except OSError as error:
             raise self._lost(error, doing) from error
 
     def _send_unread(self, source):
-        poll = select.poll()
-        poll.register(self._sock, select.POLLOUT)
-        if not poll.poll(self._sock.gettimeout() * 1000):
-            raise TimeoutError
-        try:
-            return source.sendfile(self._sock.fileno(), UNREAD)
-        except BlockingIOError:
-            raise TimeoutError from None  # something else has filled it
+        return source.sendfile(self._sock.fileno(), UNREAD)
 
     def receive(self, *, doing, until=None, size=CHUNK):
         """Return the bytes that come next, at most `size`; b'' at the end of the connection.
@@ -208,7 +210,9 @@ class Stream:
         """
         until = time.monotonic() + self._timeout if until is None else until
         try:
-            return self._within(until, self._read, size)
+            if not self._holds_back:
+                self._wait(select.POLLIN, until=until)  # nearly always there is nothing yet
+            return self._within(until, self._read, size, events=select.POLLIN)
         except OSError as error:
             raise self._lost(error, doing) from error
 
@@ -223,7 +227,6 @@ class Stream:
         Raises `ConnectionLost`.
         """
         try:
-            self._sock.settimeout(0)
             return self._read(REPLY)
         except BlockingIOError:
             return None
@@ -234,11 +237,38 @@ class Stream:
         return self._sock.recv(size)
 
     def finish(self, *, doing):
-        """Tell the other side that nothing follows; only `close` is of use then.
+        """Tell the other side that nothing follows; what it says can still be received.
 
         Raises `ConnectionLost`.
         """
-        self._sock.close()
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise self._lost(error, doing) from error
+
+    def is_ended_before(self, other, *, until):
+        """Wait for the end of what the other side says here; return whether it has come.
+
+        It has not if something came in on the stream `other` before, or nothing at all by `until`
+        (of `time.monotonic`).
+        """
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        poll.register(other._sock, select.POLLIN)
+        while (left := until - time.monotonic()) > 0:
+            ready = [found for found, _ in poll.poll(self._deadline.within(min(left, LOOK)) * 1000)]
+            if other._sock.fileno() in ready:
+                break
+            if not ready:
+                continue
+            try:
+                return not self._read(REPLY)
+            except BlockingIOError:
+                continue  # nothing for us: a ticket of TLS
+            except OSError as error:
+                log.debug('No orderly end of the data connection: %s', error)
+                break
+        return False
 
     def close(self):
         """End the connection in an orderly way; may be called again."""
@@ -251,49 +281,3 @@ class Stream:
         except OSError:
             pass  # already closed, or reset by the other side: that is what was wanted
         self._sock.close()
-
-
-def _dial(address, *, timeout, deadline, bind=None):
-    """Return a socket that is connected to one of the addresses of `resolve`."""
-    family, kind, protocol, _, where = address
-    sock = socket.socket(family, kind, protocol)
-    try:
-        _begin(sock, where, bind=bind)
-        _wait_connected(sock, timeout=timeout, deadline=deadline)
-        return sock
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _begin(sock, where, *, bind=None):
-    """Begin to connect, from the address `bind`: connect(2) of a socket that does not block."""
-    sock.setblocking(False)
-    if bind is not None:
-        if (':' in bind) != (sock.family == socket.AF_INET6):
-            raise OSError(errno.EAFNOSUPPORT, f'The server cannot be reached from {bind}')
-        try:
-            sock.bind((bind, 0))
-        except OSError as error:
-            raise OSError(error.errno, f'{error.strerror}: {bind}') from error
-    try:
-        sock.connect(where)
-    except BlockingIOError:
-        pass  # it goes on
-
-
-def _wait_connected(sock, *, timeout, deadline):
-    """Wait until the socket is connected.  Raises OSError."""
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT)
-    until = time.monotonic() + timeout
-    while not poll.poll(deadline.within(max(0, min(until - time.monotonic(), LOOK))) * 1000):
-        if time.monotonic() >= until:
-            raise TimeoutError
-    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if number:
-        raise OSError(number, os.strerror(number))
-
-
-def _without_delay(sock):
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -18,7 +18,7 @@ from zeit.cds.errors import (
     ServiceClosing,
     TemporaryError,
 )
-from zeit.cds.ftp.passive import PassiveConnection
+from zeit.cds.ftp.along import ALONE, AlongConnection
 from zeit.cds.ftp.start import Start
 from zeit.cds.ftp.stream import CHUNK
 from zeit.cds.text import printable
@@ -34,7 +34,7 @@ EARLY = 32 * 1024
 REASON = 5
 
 
-class TransferConnection(PassiveConnection):
+class TransferConnection(AlongConnection):
     """A `Connection` that can transfer data, and names beyond ASCII."""
 
     #: Names are in UTF-8, and the server does not know that yet.
@@ -68,8 +68,10 @@ class TransferConnection(PassiveConnection):
             log.debug('Names are sent in UTF-8 all the same: %s', printable(error.message))
             return False
 
-    def upload(self, name, source, *, began, early=True, unread=False):
+    def upload(self, name, source, *, began, along=ALONE, early=True, unread=False):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
+
+        `along` is what will be asked along with `size` of this file, if that is asked next.
 
         `began(name)` is called when the server may have started to store, which is when STOR was
         sent and not refused: from then on there may be something under that name, and what was
@@ -82,6 +84,7 @@ class TransferConnection(PassiveConnection):
         """
         start = Start(self, 'STOR', name, began=began)
         early = early and self.proven and self.ways.early and self._settings.passive
+        prompt = False
         try:
             data = self._dial(wait=not early)
             try:
@@ -100,10 +103,15 @@ class TransferConnection(PassiveConnection):
                 data.abort()
                 raise
             with data:
-                return sent, self._last_word(sent)
+                until = time.monotonic() + self._settings.reply_timeout
+                if along != ALONE and sent == source.size:
+                    prompt = self.ask_promptly(name, along, data=data, sent=sent, until=until)
+                return sent, self._last_word(sent, until=until)
         except BaseException as error:
             self.drop()
             start.failed(error)
+            if prompt and isinstance(error, (*LOST, ReplyLost)):
+                self.ways.give_up('prompt', error=error)
             if early and not start.accepted and isinstance(error, LOST):
                 self.ways.give_up('early', error=error)
             raise
@@ -150,11 +158,11 @@ class TransferConnection(PassiveConnection):
                 raise
             raise
 
-    def _last_word(self, sent):
+    def _last_word(self, sent, *, until):
         try:
-            return self._final().reply
+            return self._final(until=until).reply
         except (ConnectionLost, RemoteProtocolError) as error:
-            if not self._channel.waiting:
+            if not self._channel.transferring:
                 raise  # it did come: 426
             raise ReplyLost(sent=sent, cause=error) from error
 
@@ -274,10 +282,10 @@ class TransferConnection(PassiveConnection):
     def _protected(self, data, start):
         """Return a data connection with TLS over `data`, if that is wanted.
 
-        Not before the server has said that it starts: ProFTPD and Pure-FTPd are not ready then.
+        The handshake is begun at once, but ProFTPD and Pure-FTPd take part in it only when they
+        have said that they begin the transfer.
         """
         if self.protection is None:
             return data
-        start.wait()
         with self._reason_first(data, start):
-            return self.protection.secure(data)
+            return self.protection.secure(data, meanwhile=start.wait)

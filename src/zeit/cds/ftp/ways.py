@@ -14,14 +14,16 @@ class Ways:
     """How a server may be talked to; shared by all connections of a session.
 
     `epsv`: EPSV, not PASV.  `mlsd`: MLSD, not NLST.  `early`: STOR, and what fits into a packet or
-    two, before the server has answered.  `together`: two commands in one packet.  Each is True
-    until the server shows that it does not stand it.
+    two, before the server has answered.  `together`: two commands in one packet.  `prompt`:
+    commands as soon as the server has ended the data connection, before its final reply.  Each is
+    True until the server shows that it does not stand it.
     """
 
     epsv: bool = True
     mlsd: bool = True
     early: bool = True
     together: bool = True
+    prompt: bool = True
 
     def give_up(self, way, *, error):
         """Let it be, because of `error`."""

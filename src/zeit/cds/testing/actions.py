@@ -2,7 +2,7 @@
 
 Those that concern a reply or the control connection act by their methods, which the session calls
 around the execution of the command. Those that concern data are looked up by what opens the data
-port (`DataPort`) or transfers (`StallData`, `CutData`, `Alter`, `ReplyEarly`).
+port (`DataPort`) or transfers (`StallData`, `CutData`, `Alter`, `ReplyEarly`, `ReplyLate`).
 """
 
 import dataclasses
@@ -278,6 +278,17 @@ class ReplyEarly(Action):
     """On a transfer: give the final reply before the data was transferred."""
 
     text: str | bytes = '226 Transfer complete.'
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplyLate(Action):
+    """On an upload: the final reply only when the data connection has ended and the next command
+    has come, or after some seconds."""
+
+    seconds: float = 3
+
+    def executed(self, session, event):
+        session.await_command(self.seconds)
 
 
 def one_of(value, values):

@@ -9,7 +9,8 @@ class Entry(typing.NamedTuple):
 
     connection: number of the control connection, 0-based.
     kind: 'open', 'command', 'reply', 'close'; 'early' before the final reply to a transfer means
-    that further commands had arrived by then, which several real servers do not stand.
+    that further commands had arrived by then, which several real servers do not stand; 'prompt'
+    that they arrived when the data connection had ended.
     text: the command or reply without its line end; lines of a reply are joined by a newline.
     """
 

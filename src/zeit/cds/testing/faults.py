@@ -21,12 +21,12 @@ from zeit.cds.testing.actions import (
     LineFeed,
     Reply,
     ReplyEarly,
+    ReplyLate,
     Silence,
     StallData,
     Twice,
 )
-from zeit.cds.testing.ftpsession import Event
-from zeit.cds.testing.script import GREETING, Rule
+from zeit.cds.testing.script import GREETING, Event, Rule
 from zeit.cds.testing.tlsactions import EndData, RequireResumption, StallHandshake
 
 
@@ -48,6 +48,7 @@ __all__ = (
     'LineFeed',
     'Reply',
     'ReplyEarly',
+    'ReplyLate',
     'RequireResumption',
     'Rule',
     'Silence',

@@ -70,11 +70,14 @@ class Port:
 class Transfer:
     """One transfer of a session: opened with 150, closed in every case.
 
-    A context manager; `failure` is the reply (426) once the data connection was lost.
+    A context manager; `failure` is the reply (426) once the data connection was lost.  With
+    `linger` its end comes only after the final reply: which of them a client sees first is not a
+    matter of luck.
     """
 
-    def __init__(self, session, connection, *, silent):
+    def __init__(self, session, connection, *, silent, linger):
         self.failure = ''
+        self._linger = linger
         self._session = session
         self._connection = connection
         self._alter = session.acting(actions.Alter) or actions.Alter()
@@ -90,8 +93,13 @@ class Transfer:
     def __exit__(self, *exc_info):
         if self._end == 'never':
             self._session.keep(self._connection)
+        elif self._linger and not self.failure and exc_info[0] is None:
+            self._session.end_after_reply(self._close)
         else:
-            close(self._connection, reset=self._end == 'reset', goodbye=self._end is None)
+            self._close()
+
+    def _close(self):
+        close(self._connection, reset=self._end == 'reset', goodbye=self._end is None)
 
     def secure(self):
         """Shake hands, if the client has asked for it; return whether all is well."""

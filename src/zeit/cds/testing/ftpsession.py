@@ -22,25 +22,6 @@ class Gone(Exception):
     """The client closed the control connection, or reads nothing from it."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Event:
-    """A command, as hooks, rules and `Call` see it.
-
-    connection, number: 0-based number of the connection, and of the command on it.
-    path: the argument as an absolute path; passwords are masked in `argument`.
-    moment: 'before' or 'executed'; then `reply` has the bytes that will be sent.
-    """
-
-    server: object
-    connection: int
-    number: int
-    verb: str
-    argument: str
-    path: str
-    moment: str = 'before'
-    reply: bytes = b''
-
-
 class Session:
     """The state of one control connection; runs in a thread of its own."""
 
@@ -61,6 +42,7 @@ class Session:
         self.private = False  # PROT P: data connections have it
         self.upgrade = False  # AUTH was accepted
         self._kept = []
+        self._ends = []
         self._control = control
         self._greeting = greeting
         self._buffer = b''
@@ -82,6 +64,7 @@ class Session:
             pass  # the ordinary ends of a session; whoever caused it knows
         finally:
             self.close_port()
+            self._end_data()
             for each in self._kept:
                 each.close()
             self.server.record.add(self.number, 'close')  # first: who sees the end, finds it
@@ -138,7 +121,8 @@ class Session:
 
     def _perform(self, verb, argument):
         shown = '***' if verb in SECRETS else argument
-        event = Event(self.server, self.number, self._count, verb, shown, self.resolve(shown))
+        where = self.server, self.number, self._count
+        event = script.Event(*where, verb, shown, self.resolve(shown))
         self._count += verb != script.GREETING
         self.server.call_hook(event)
         self._actions = self.server.script.decide(event)
@@ -162,12 +146,17 @@ class Session:
         for action in self._actions:
             action.executed(self, event)
         self.send(reply)
+        self._end_data()
         if self.upgrade:
             self._secure()
         for action in self._actions:
             action.replied(self, event)
         if b'\n421 ' in b'\n' + reply:
             raise actions.Disconnect
+
+    def _end_data(self):
+        while self._ends:
+            self._ends.pop()()
 
     # What handlers and actions use
 
@@ -219,6 +208,15 @@ class Session:
     def keep(self, sock):
         """Leave a socket open until the session ends."""
         self._kept.append(sock)
+
+    def end_after_reply(self, function):
+        """Call a function when the reply is sent, or the session ends before that."""
+        self._ends.append(function)
+
+    def await_command(self, timeout):
+        """Wait until the client has sent something, at most so many seconds; record it if so."""
+        if self._buffer or self.wait(self._control, timeout=timeout):
+            self.server.record.add(self.number, 'prompt')
 
     def saw_data(self):
         """Note it if what is transferred is not encrypted."""

@@ -121,7 +121,7 @@ def _receive(session, node, offset):
         session.tree.write(node, data, at=position)
         position += len(data)
 
-    reply = _transfer(session, lambda transfer: transfer.receive(write))
+    reply = _transfer(session, lambda transfer: transfer.receive(write), upload=True)
     session.tree.write(node, carry, at=position)
     return reply
 
@@ -136,12 +136,14 @@ def _send(session, data):
     return _transfer(session, lambda transfer: transfer.send(data))
 
 
-def _transfer(session, work):
+def _transfer(session, work, *, upload=False):
     connection = session.accept_data()
     if connection is None:
         return "425 Can't open data connection."
     early = session.acting(actions.ReplyEarly)
-    with ftpdata.Transfer(session, connection, silent=session.silent_data) as transfer:
+    linger = upload and not session.acting(actions.ReplyLate)
+    options = {'silent': session.silent_data, 'linger': linger}
+    with ftpdata.Transfer(session, connection, **options) as transfer:
         session.send(actions.wire('150 Opening data connection.'))
         if early:
             session.send(actions.wire(early.text))

@@ -16,6 +16,25 @@ from zeit.cds.testing import actions
 GREETING = 'GREETING'  # in place of a verb: the server's first words on a new connection
 
 
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """A command, as hooks, rules and `Call` see it.
+
+    connection, number: 0-based number of the connection, and of the command on it.
+    path: the argument as an absolute path; passwords are masked in `argument`.
+    moment: 'before' or 'executed'; then `reply` has the bytes that will be sent.
+    """
+
+    server: object
+    connection: int
+    number: int
+    verb: str
+    argument: str
+    path: str
+    moment: str = 'before'
+    reply: bytes = b''
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rule:
     """When to apply actions. Made by `FaultServer.fault`, which documents the attributes."""

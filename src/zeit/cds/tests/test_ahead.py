@@ -1,6 +1,7 @@
 """What is sent before its turn, and what becomes of it when the server does not stand that."""
 
 import contextlib
+import re
 import unittest
 from unittest import mock
 
@@ -16,10 +17,16 @@ ALONG = 6
 
 
 class Ahead(Scenario):
+    """`prompt` are the files whose data connection the server ends first, before it replies."""
+
     options = {}
+    prompt = ''
 
     def export(self, *names, **kw):
         """Also keep what was sent, packet by packet, in `packets`."""
+        if self.prompt:
+            for path in ('/cds/[{}].*.part', '/cds/[{}]'):
+                self.fault('STOR', faults.ReplyLate(), path=path.format(self.prompt))
         self.packets = []
         send = Stream.send
 
@@ -41,8 +48,10 @@ class Ahead(Scenario):
                 found.append(' '.join(word for word in words if word.isupper() and len(word) < 5))
         return found
 
-    def given_up(self, way):
-        return f'Given up for this session: {way}' in self.log
+    @property
+    def given_up(self):
+        """The ways that were given up."""
+        return re.findall('Given up for this session: ([a-z]+)', self.log)
 
 
 class OrderTests(Ahead, unittest.TestCase):
@@ -78,12 +87,29 @@ class OrderTests(Ahead, unittest.TestCase):
         self.assertRegex(self.packets[at + 2], '^STOR c')
 
 
+class PromptOrderTests(OrderTests):
+    prompt = 'abc'
+
+    def test_the_size_is_asked_for_before_the_final_reply(self):
+        self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+        self.assertEqual(3, len([kind for _, kind, _ in self.server.dialogue if kind == 'prompt']))
+        self.assertNotIn('Given up', self.log)
+
+    def test_not_for_the_files_of_the_lock(self):
+        self.assert_run(0, 'a', self.export('a'))
+        self.assertEqual(1, len([packet for packet in self.packets if 'SIZE write.' in packet]))
+
+
 class WithoutTemporaryTests(Ahead, unittest.TestCase):
     options = {'temporary': False}
 
     def test_two_packets_of_commands_for_a_file(self):
         self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
         self.assertEqual(['STOR', '...', 'SIZE EPSV'], self.packets_of('b'))
+
+
+class PromptWithoutTemporaryTests(WithoutTemporaryTests):
+    prompt = 'abc'
 
 
 class RefusalTests(Ahead, unittest.TestCase):
@@ -122,33 +148,37 @@ class RefusalTests(Ahead, unittest.TestCase):
 
 
 class HealingTests(Ahead, unittest.TestCase):
-    """All files are delivered in this run."""
+    """All files are delivered in this run, after `way` was given up."""
+
+    way = 'together'
+    afterwards = ['STOR', '...', 'SIZE', 'RNFR', 'RNTO']
 
     def healed(self, *rules, **options):
         for verb, action, when in rules:
             self.fault(verb, action, times=1, **when)
+            if self.prompt:  # only until it is given up
+                self.prompt = 'ab' if when.get('path', '').startswith('/cds/b') else 'a'
         self.assert_run(0, 'a b c', self.export('a', 'b', 'c', **options))
 
     def test_rnfr_that_is_refused_only_in_company(self):
         self.healed(('RNFR', faults.Reply('503 Not now.'), {'path': '/cds/b*'}))
-        self.assertTrue(self.given_up('together'))
-        self.assertEqual(['STOR', '...', 'SIZE', 'RNFR', 'RNTO'], self.packets_of('c'))
+        self.assertEqual([self.way], self.given_up)
+        self.assertEqual(self.afterwards, self.packets_of('c'))
 
     def test_a_port_that_is_refused_only_in_company(self):
         self.healed(('EPSV', faults.Reply('503 Not now.'), {'nth': ALONG}))
-        self.assertTrue(self.given_up('together'))
-        self.assertFalse(self.given_up('epsv'))
+        self.assertEqual([self.way], self.given_up)
 
     def test_a_command_that_was_thrown_away(self):
         for verb, nth in (('RNFR', 2), ('EPSV', ALONG)):
             with self.subTest(verb):
                 self.prepare()
                 self.healed((verb, faults.Reply(''), {'nth': nth}), **SHORT)
-                self.assertTrue(self.given_up('together'))
+                self.assertEqual([self.way], self.given_up)
 
     def test_stor_that_wants_the_data_connection_first(self):
         self.healed(('STOR', faults.Reply("425 Can't open data connection."), {'path': '/cds/b*'}))
-        self.assertTrue(self.given_up('early'))
+        self.assertIn('early', self.given_up)
         self.assertIn('Not yet delivered: b', self.log)
 
     def test_a_port_that_nobody_serves(self):
@@ -175,6 +205,45 @@ class HealingTests(Ahead, unittest.TestCase):
         self.healed(('EPSV', faults.Cut(), {'nth': ALONG}))
         names = [command.split()[1] for command in self.server.commands('RNTO')]
         self.assertEqual(['a', 'b', 'c'], [name for name in names if len(name) == 1])
+
+
+class PromptHealingTests(HealingTests):
+    """The same before the final reply."""
+
+    prompt = 'ab'
+    way = 'prompt'
+    afterwards = ['STOR', '...', 'SIZE RNFR', 'RNTO']
+
+    def test_a_size_that_is_refused_or_another_one_before_its_time(self):
+        for text in ('503 Not now.', '550 No such file.', '213 0', '421 Not now.'):
+            with self.subTest(text):
+                self.prepare()
+                self.healed(('SIZE', faults.Reply(text), {'path': '/cds/b*'}))
+                self.assertEqual(['prompt'], self.given_up)
+                self.assertEqual([0, 0, 1, 1], self.server.connections('SIZE')[-4:])
+
+    def test_a_final_reply_that_is_none(self):
+        """Nothing is renamed over the connection on which RNFR was sent too soon."""
+        for text, code, delivered, given_up in (
+            ('426 Aborted.', 0, 'a b c', ['prompt']),
+            ('421 Closing.', 0, 'a b c', ['prompt']),
+            ('451 Disk.', 1, 'a c', []),
+        ):
+            with self.subTest(text):
+                self.prepare()
+                late = (faults.ReplyLate(), faults.Lie(text))
+                self.fault('STOR', *late, path='/cds/b*.part', times=1)
+                self.assert_run(code, delivered, self.export('a', 'b', 'c'))
+                self.assertEqual(given_up, self.given_up)
+                self.assertNotIn('RNTO b', self.server.commands(connection=0))
+                self.heal()
+
+    def test_a_final_reply_that_never_comes(self):
+        late = (faults.ReplyLate(), faults.Silence('executed'))
+        self.fault('STOR', *late, path='/cds/b*.part', times=1)
+        self.assert_run(0, 'a b c', self.export('a', 'b', 'c', **SHORT))
+        self.assertEqual(['prompt'], self.given_up)
+        self.assertNotIn('RNTO b', self.server.commands(connection=0))
 
 
 class LossTests(Ahead, unittest.TestCase):

@@ -55,9 +55,10 @@ ALLOWED = {
     # the other side
     'ftp.deadline': 'errors',
     'ftp.resolver': 'errors ftp.deadline',
-    'ftp.stream': 'errors ftp.deadline ftp.resolver',
+    'ftp.sockets': 'ftp.deadline',
+    'ftp.stream': 'errors ftp.deadline ftp.resolver ftp.sockets',
     'ftp.tls': 'errors text',
-    'ftp.secure': 'errors ftp.deadline ftp.stream ftp.tls',
+    'ftp.secure': 'errors ftp.stream ftp.tls',
     'ftp.settings': 'errors ftp.tls',
     'ftp.login': 'errors text ftp.protocol',
     'ftp.connection': 'errors text ftp.deadline ftp.login ftp.protocol ftp.stream ftp.secure '
@@ -65,8 +66,9 @@ ALLOWED = {
     'ftp.active': 'errors text ftp.deadline ftp.stream',
     'ftp.ways': 'text',
     'ftp.passive': 'errors text ftp.active ftp.protocol ftp.ways ftp.wire ftp.connection',
+    'ftp.along': 'errors text ftp.passive',
     'ftp.start': 'errors',
-    'ftp.transfers': 'errors text ftp.passive ftp.start ftp.stream ftp.wire',
+    'ftp.transfers': 'errors text ftp.along ftp.start ftp.stream',
     'ftp.listings': 'errors text ftp.transfers ftp.wire',
     'pool': '',
     'crew': 'errors interfaces plan pool text',
@@ -77,7 +79,7 @@ ALLOWED = {
     'fetching': 'errors text',
     'gathering': 'arrivals crew errors fetching plan text',
     'session': 'errors interfaces deliveries delivery gathering holder names plan text '
-    'ftp.deadline ftp.listings ftp.ways',
+    'ftp.along ftp.deadline ftp.listings ftp.ways',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',

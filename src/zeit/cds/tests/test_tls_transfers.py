@@ -96,10 +96,10 @@ class Transfers(OverTLS):
         resumed = []
         secure = Protection.secure
 
-        def counted(protection, data):
+        def counted(protection, data, **options):
             if not protection.connections:
                 together.wait()  # the quickest would have sent them all before the others are there
-            made = secure(protection, data)
+            made = secure(protection, data, **options)
             resumed.append((protection, made.resumed))
             return made
 
@@ -138,7 +138,11 @@ class Vsftpd13Tests(Transfers, unittest.TestCase):
             self.assertTrue(poll.poll(TIMEOUT * 1000), 'no ticket came')
             stream._sock.close()
 
-        with self.relayed() as relays, mock.patch.object(SecureStream, 'finish', careless):
+        with (
+            self.relayed() as relays,
+            mock.patch.object(SecureStream, 'finish', careless),
+            mock.patch.object(SecureStream, 'is_ended_before', return_value=False),
+        ):
             (outcome,) = self.session.run(Plan([job('a', content(101_701))]))
         self.assertIsNotNone(outcome.error)
         self.assertEqual('RST', relays[0].ends[0][0])

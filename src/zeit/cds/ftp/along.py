@@ -1,0 +1,206 @@
+"""What is sent along with another command, or before its turn: round trips are the cost of FTP.
+
+The port of the next data connection is asked for (EPSV, PASV) in one packet with SIZE of the file
+before, and so is that this file gets another name (RNFR), last, since nothing may come between RNFR
+and RNTO.  While the server renames, the next data connection is made.
+
+That packet does not wait for the final reply to the transfer before it, but for the server to end
+the data connection: that is when it has read all, and what follows comes in the order of the
+commands.  While a transfer runs no server is asked anything: they differ in what they make of that.
+Whether a server stands all this is in its `Ways`.
+"""
+
+import logging
+import time
+from typing import NamedTuple
+
+from zeit.cds.errors import LOST, Error, RemoteProtocolError
+from zeit.cds.ftp.passive import PassiveConnection
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: The answer to a command that was sent along with another one must be there so many seconds later:
+#: a server that reads one command from each packet has thrown it away.
+ALONG = 10
+
+
+class Along(NamedTuple):
+    """What is sent along with SIZE of a file.
+
+    `port`: another transfer follows, so that its port is asked for.  `rename`: the file gets
+    another name, so that this is announced (RNFR).
+    """
+
+    port: bool = False
+    rename: bool = False
+
+
+ALONE = Along()
+
+
+class _Asked(NamedTuple):
+    """A question that is under way: the file, what went along, and how many bytes were sent.
+
+    `sent` is None if the question waited for the transfer's final reply.
+    """
+
+    name: str
+    along: Along
+    sent: int | None = None
+
+    @property
+    def way(self):
+        """What the server does not stand if there is something wrong with the answers."""
+        return 'together' if self.sent is None else 'prompt'
+
+
+class AlongConnection(PassiveConnection):
+    """A `PassiveConnection` that says several things at once."""
+
+    _asked = None
+    _refused_along = None
+
+    @property
+    def announced(self):
+        """True when the server waits for a file's new name; ProFTPD refuses anything else then."""
+        return bool(self._channel.renaming)
+
+    @property
+    def due(self):
+        """The call that must come next on this connection, (method, name), or None for any."""
+        if self._asked is not None:
+            return 'size', self._asked.name
+        return ('rename', self._channel.renaming) if self.announced else None
+
+    def is_quiet(self):
+        """See `Connection`; the answers to a question that was sent ahead are no noise."""
+        if self._asked is None:
+            return super().is_quiet()
+        if not self.usable:
+            broken = RemoteProtocolError('The connection broke with the final reply')
+            self.ways.give_up(self._asked.way, error=broken)
+        return self.usable
+
+    def drop(self):
+        """See `Connection`."""
+        self._asked = None
+        super().drop()
+
+    def size(self, name, along=ALONE):
+        """See `ISession.size`; RFC 3659 section 4.  Whether RNFR was accepted shows in `rename`."""
+        if self._asked is None:
+            if along == ALONE or not self.ways.together:
+                return super().size(name)
+            self._ask_size(_Asked(name, along))
+        asked, self._asked = self._asked, None
+        try:
+            return self._size_told(asked)
+        except LOST as error:
+            self.ways.give_up(asked.way, error=error)
+            raise
+
+    def _ask_size(self, asked):
+        """Send what `size` takes the answers to."""
+        name, along, _ = asked
+        others = (('RNFR', name),) if along.rename else ()
+        self._say(('SIZE', name), *others, port=along.port, way=asked.way)
+        self._asked = asked
+
+    def ask_promptly(self, name, along, *, data, sent, until):
+        """Ask for the size of a file whose `sent` bytes are sent as soon as the server has them.
+
+        That is when it has ended the connection `data`.  It is not waited for longer than for the
+        final reply of the transfer, nor than `until` (of `time.monotonic`): then nothing is asked.
+        Returns whether it was asked.
+        """
+        if not (self.ways.prompt and self.ways.together):
+            return False
+        if self._answers or not data.is_ended_before(self._stream, until=until):
+            return False
+        self._channel.data_ended()
+        self._ask_size(_Asked(name, along, sent))
+        return True
+
+    def _size_told(self, asked):
+        answer = self._answer_and_port(port=asked.along.port, way=asked.way)
+        if self._channel.broken:
+            self._check(answer)
+        refusal = self._answer(until=self._along()).error() if asked.along.rename else None
+        if asked.sent is None:
+            size = self._size(answer)
+        elif answer.error() is None and (size := self._size(answer)) == asked.sent:
+            pass
+        else:
+            # It may be true; but then it is so over another connection, after the final reply.
+            raise RemoteProtocolError(f'Before its time, the server told: {answer.reply.text}')
+        if refusal is not None:
+            log.debug('Not to be renamed: %s', printable(refusal.message))
+            self._refused_along = (asked.way, refusal)
+        return size
+
+    def _say(self, command, *others, port, way):
+        """Send a command, if `port` ask for one along with it, and send the `others`."""
+        commands = [command]
+        if port and self._settings.passive:
+            self._forget_ahead()  # a server has one port at a time
+            commands.append(('EPSV' if self._may_use_epsv() else 'PASV', ''))
+        try:
+            self._send(*commands, *others)
+        except LOST as error:
+            self.ways.give_up(way, error=error)
+            raise
+
+    def _answer_and_port(self, *, port, way='together'):
+        """Return the answer to the command of `_say`; what becomes of the port is no error of it.
+
+        The answers to the others are still due then.
+        """
+        answer = self._answer()
+        if self._channel.broken or not (port and self._settings.passive):
+            return answer
+        try:
+            self._keep_port(self._check(self._answer(until=self._along())))
+        except Error as error:
+            self.ways.give_up(way, error=error)
+        return answer
+
+    def _with_port(self, verb, argument):
+        """Send a command and ask for the port of the next transfer."""
+        self._say((verb, argument), port=True, way='together')
+        try:
+            answer = self._answer_and_port(port=True)
+        except LOST as error:
+            self.ways.give_up('together', error=error)
+            raise
+        self._check(answer)
+
+    def delete(self, name, *, more=False):
+        """DELE (RFC 959 section 4.1.3); `more` says that a transfer follows."""
+        if more and self.ways.together:
+            self._with_port('DELE', name)
+        else:
+            self.command('DELE', name)
+
+    def rename(self, old, new, *, more=False):
+        """RNFR and RNTO (RFC 959 section 4.1.3); the second only if the first was accepted.
+
+        `more` says that another transfer follows: its data connection is made meanwhile if there
+        is a port for it, otherwise the port is asked for.
+        """
+        if self._channel.renaming != old:
+            self.command('RNFR', old)
+            if self._refused_along is not None:
+                way, refusal = self._refused_along
+                self.ways.give_up(way, error=refusal)
+        if more and self.ways.together and not self.is_ahead:
+            self._with_port('RNTO', new)
+            return
+        self._send(('RNTO', new))
+        if more:
+            self._connect_ahead()
+        self._check(self._answer())
+
+    def _along(self):
+        return time.monotonic() + min(ALONG, self._settings.reply_timeout)

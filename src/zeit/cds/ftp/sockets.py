@@ -1,0 +1,64 @@
+"""Sockets that never block: how one is connected, and a bound for each wait."""
+
+import errno
+import os
+import select
+import socket
+import time
+
+from zeit.cds.ftp.deadline import LOOK
+
+
+def dial(address, *, timeout, deadline, bind=None):
+    """Return a socket that is connected to one of the addresses of `resolve`."""
+    family, kind, protocol, _, where = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        begin(sock, where, bind=bind)
+        wait_connected(sock, timeout=timeout, deadline=deadline)
+        return sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def begin(sock, where, *, bind=None):
+    """Begin to connect, from the address `bind`: connect(2) of a socket that does not block."""
+    sock.setblocking(False)
+    if bind is not None:
+        if (':' in bind) != (sock.family == socket.AF_INET6):
+            raise OSError(errno.EAFNOSUPPORT, f'The server cannot be reached from {bind}')
+        try:
+            sock.bind((bind, 0))
+        except OSError as error:
+            raise OSError(error.errno, f'{error.strerror}: {bind}') from error
+    try:
+        sock.connect(where)
+    except BlockingIOError:
+        pass  # it goes on
+
+
+def wait_connected(sock, *, timeout, deadline):
+    """Wait until the socket is connected.  Raises OSError."""
+    wait(sock, select.POLLOUT, until=time.monotonic() + timeout, deadline=deadline)
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
+def wait(sock, events, *, until, deadline):
+    """Wait for `events` (of poll(2)), or an error, on a socket until a moment of `time.monotonic`.
+
+    Raises TimeoutError, and what `deadline` raises.
+    """
+    poll = select.poll()
+    poll.register(sock, events)
+    while (left := until - time.monotonic()) > 0:
+        if poll.poll(deadline.within(min(left, LOOK)) * 1000):
+            return
+    raise TimeoutError
+
+
+def without_delay(sock):
+    """Let the system send at once what there is to send (TCP_NODELAY, tcp(7))."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
