@@ -16,10 +16,10 @@ class Filing:
     """Files what was delivered, in the spool at `path`.  All methods raise OSError."""
 
     def __init__(self, path):
-        self._path = path
+        self._path = os.fspath(path)
 
     def __repr__(self):
-        return f'<Filing in {str(self._path)!r}>'
+        return f'<Filing in {self._path!r}>'
 
     def _in(self, *segments):
         return os.path.join(self._path, *segments)

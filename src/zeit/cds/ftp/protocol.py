@@ -132,9 +132,9 @@ class Answer(NamedTuple):
 
     def error(self, *, hint='', exit_code=None):
         """Return the error that this answer is, or None if it is a success."""
-        text, code = self.reply.text, self.reply.code
         if self.verdict not in (RETRY, REFUSED):
             return None
+        text, code = self.reply.text, self.reply.code
         if code == _CLOSING:
             return ServiceClosing(code, text, hint=hint or 'The next run tries again.')
         if code in _DATA_LOST:

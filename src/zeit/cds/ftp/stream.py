@@ -159,19 +159,13 @@ class Stream:
         view = memoryview(data)
         try:
             while view:
-                view = self._send_piece(view)
+                piece, view = view[:CHUNK], view[CHUNK:]
+                until = time.monotonic() + self._timeout
+                while piece:
+                    sent = self._within(until, self._sock.send, piece, events=select.POLLOUT)
+                    piece = piece[sent:]
         except OSError as error:
             raise self._lost(error, doing) from error
-
-    def _send_piece(self, view):
-        """Send a `CHUNK` of `view`; return the rest."""
-        left = min(CHUNK, len(view))
-        until = time.monotonic() + self._timeout
-        while left:
-            sent = self._within(until, self._sock.send, view[:left], events=select.POLLOUT)
-            left -= sent
-            view = view[sent:]
-        return view
 
     def _within(self, until, function, argument, *, events):
         """Call a function of the socket until it does not block; between, wait for `events`.

@@ -119,14 +119,15 @@ class TransferConnection(AlongConnection):
     def _pump(self, source, data, name, *, start):
         """Send what `source.readinto` gives, and that this was all; return the number of bytes."""
         sent = 0
-        buffer = memoryview(bytearray(CHUNK))
+        buffer = memoryview(bytearray(EARLY))
         doing = f'sending {printable(name)}'
-        while count := source.readinto(buffer if start.accepted else buffer[:EARLY]):
+        while count := source.readinto(buffer):
             with self._reason_first(data, start):
                 data.send(buffer[:count], doing=doing)
             sent += count
-            if count == EARLY:
+            if len(buffer) < CHUNK and sent >= EARLY:
                 start.wait()  # more will follow, and somebody should be reading
+                buffer = memoryview(bytearray(CHUNK))
         with self._reason_first(data, start):
             data.finish(doing=doing)
         start.wait()

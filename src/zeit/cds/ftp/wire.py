@@ -20,6 +20,8 @@ MAX_REPLY = 256 * 1024
 MAX_SHOWN = 500
 
 _CODE = re.compile(rb'([1-5][0-9][0-9])([ -]|$)')
+_EPSV = re.compile(r'\((.)\1\1([0-9]{1,5})\1\)')
+_LINE_END = re.compile('[\r\n\0]')
 
 
 class Reply(NamedTuple):
@@ -49,8 +51,7 @@ class ReplyParser:
 
     def __init__(self, *, encoding='utf-8'):
         self._encoding = encoding
-        self._buffer = bytearray()
-        self._scanned = 0
+        self._buffer = b''
         self._code = None
         self._lines = []
         self._length = 0
@@ -65,17 +66,13 @@ class ReplyParser:
 
         Raises `RemoteProtocolError` when this is not FTP, or grows over all bounds.
         """
-        self._buffer += data
+        *lines, self._buffer = (self._buffer + data).split(b'\n')
         replies = []
-        while (end := self._buffer.find(b'\n', self._scanned)) >= 0:
-            line = bytes(self._buffer[:end]).rstrip(b'\r')
-            del self._buffer[: end + 1]
-            self._scanned = 0
-            reply = self._line(line)
+        for line in lines:
+            reply = self._line(line.rstrip(b'\r'))
             if reply is not None:
                 replies.append(reply)
-        self._scanned = len(self._buffer)
-        if self._scanned > MAX_LINE:
+        if len(self._buffer) > MAX_LINE:
             raise RemoteProtocolError(f'The server sent a line of more than {MAX_LINE} bytes')
         return replies
 
@@ -115,14 +112,14 @@ def command(verb, argument='', *, encoding='utf-8'):
     long before, so this is the last line of defence.
     """
     line = f'{verb} {argument}' if argument else verb
-    if any(c in line for c in '\r\n\0'):
+    if _LINE_END.search(line):
         raise LocalProtocolError(f'The argument of {verb} contains a line end or NUL')
     return line.encode(encoding, 'surrogateescape') + b'\r\n'
 
 
 def epsv_port(reply):
     """Return the port of a 229 reply (RFC 2428 section 3), as in `(|||6446|)`."""
-    match = re.search(r'\((.)\1\1([0-9]{1,5})\1\)', reply.text)
+    match = _EPSV.search(reply.lines[-1])
     if match is None or not 0 < int(match[2]) < 65536:
         raise RemoteProtocolError(f'The server announced no port: {reply.text}')
     return int(match[2])

@@ -92,14 +92,14 @@ class FaultTest(MainCase, unittest.TestCase):
         # TEST-NET-1 of RFC 5737: nobody's.
         self.server.fault('PASV', faults.Announce(host='192.0.2.1'))
         connected = []
-        dial = stream._dial
+        dial = stream.dial
 
         def record(address, **kw):
             connected.append(address[4][0])
             self.assertEqual('127.0.0.1', address[4][0])
             return dial(address, **kw)
 
-        with mock.patch.object(stream, '_dial', record):
+        with mock.patch.object(stream, 'dial', record):
             self.assertEqual(0, self.call(main.cds_export))
         self.assertEqual({'127.0.0.1'}, set(connected))
         self.assert_delivered()
