@@ -205,7 +205,7 @@ class FTPSession:
 
     def fetch(self, name, file):
         """See `ISession`."""
-        return self._call('download', name, file, early=True)
+        return self._call('download', name, file)
 
     def store(self, name, data):
         """See `ISession`."""

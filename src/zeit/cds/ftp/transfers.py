@@ -167,15 +167,14 @@ class TransferConnection(AlongConnection):
                 raise  # it did come: 426
             raise ReplyLost(sent=sent, cause=error) from error
 
-    def download(self, name, sink, *, limit=None, early=False):
+    def download(self, name, sink, *, limit=None):
         """RETR into `sink.write`; return the number of bytes, or None if there is no such file.
 
-        `early` allows to send RETR while the data connection is made: see `upload`.
         With `limit` no more than so many bytes are read; the connection is dropped if there are
         more, since there is no other way to stop a server for sure.
         """
         try:
-            data = self._open_data('RETR', name, absent=(550,), early=early)
+            data = self._open_data('RETR', name, absent=(550,))
             if data is None:
                 self._confirm_absence(name)
                 return None
@@ -246,13 +245,15 @@ class TransferConnection(AlongConnection):
                 total += len(piece)
                 yield piece
 
-    def _open_data(self, verb, argument='', *, absent=(), early=False):
+    def _open_data(self, verb, argument='', *, absent=()):
         """Make a data connection for a command and wait until the server starts the transfer.
+
+        The command changes nothing on the server: it may be sent while the connection is made.
 
         Returns the data connection; None if the server refuses the command, not what comes before
         it, with one of the codes `absent`: there is nothing to transfer.
         """
-        early = early and self.proven and self.ways.early and self._settings.passive
+        early = self.proven and self.ways.early and self._settings.passive
         data = self._dial(wait=not early)
         try:
             start = Start(self, verb, argument)
