@@ -87,6 +87,11 @@ export = celery.shared_task(
 class WakeUp:
     """See `IWakeUp`.  `task` is called with the name of the exporter, by its `apply_async`.
 
+    Tasks of z3c.celery, which those of zeit.cms are, send their messages in the vote of the current
+    transaction.  That is too late for a file that waits already, a broker that is down would fail
+    the publication, and the files of a transaction come only after its vote.  So theirs are sent at
+    once, as celery itself does it; `_run_asynchronously_` is what z3c.celery wants to be told.
+
     A broker that cannot be reached must not hold a publication: how long kombu tries, which is six
     seconds by default and without end for one that accepts and is silent, is up to the settings of
     the application, for Redis
@@ -103,4 +108,8 @@ class WakeUp:
 
     def wake(self, name):
         """See `IWakeUp`.  Raises what celery raises, `kombu.exceptions.OperationalError`."""
-        self._task.apply_async((name,), retry=False)
+        task = self._task
+        if hasattr(task, 'run_in_worker') and not task.app.conf.task_always_eager:
+            celery.Task.apply_async(task, (name,), {'_run_asynchronously_': True}, retry=False)
+        else:
+            task.apply_async((name,), retry=False)
