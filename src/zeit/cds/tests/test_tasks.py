@@ -11,7 +11,9 @@ import transaction
 import zope.component
 
 from zeit.cds import errors, pace, tasks
-from zeit.cds.interfaces import IPublisher, IWakeUp
+from zeit.cds.configured import ConfiguredImporter
+from zeit.cds.importer import Importer, ImportOptions
+from zeit.cds.interfaces import IImporter, IPublisher, IWakeUp
 from zeit.cds.outbox import Outbox
 from zeit.cds.testing import layers
 from zeit.cds.tests.driving import DriverCase
@@ -126,6 +128,28 @@ class TaskTests(DriverCase, unittest.TestCase):
         zope.component.provideUtility(publisher, IPublisher)
         tasks.export.delay('articles')
         self.assertEqual(['late.xml'], self.next_run().delivered)
+
+    def importer(self):
+        zope.component.provideAdapter(Importer)
+        importer = ConfiguredImporter(spool='articles', target='partner', options=ImportOptions())
+        zope.component.provideUtility(importer, IImporter, name='letters')
+
+    def test_an_import(self):
+        self.importer()
+        self.target.files['a.xml'] = b'<a/>'
+        self.assertEqual(errors.DONE, tasks.import_.delay('letters').get())
+        self.assertEqual((['a.xml'], {}), (self.names('new'), self.target.files))
+
+    def test_an_import_is_not_retried(self):
+        self.importer()
+        countdowns = self.countdowns()
+        self.target.files['write'] = b'somebody'
+        self.assertEqual(errors.COME_BACK_LATER, tasks.import_.delay('letters').get())
+        self.assertEqual([], countdowns)
+
+    def test_no_such_importer(self):
+        with self.assertRaisesRegex(errors.ConfigurationError, "no importer 'articles'"):
+            tasks.import_.delay('articles').get()
 
     def test_the_decorator_of_an_application(self):
         app = celery.Celery('newspaper', set_as_current=False)

@@ -12,11 +12,13 @@ import unittest.mock
 import zope.component
 
 from zeit.cds import errors, pace
-from zeit.cds.interfaces import IExporter, IWakeUp
+from zeit.cds.configured import ConfiguredImporter
+from zeit.cds.importer import Importer, ImportOptions
+from zeit.cds.interfaces import IExporter, IImporter, IWakeUp
 from zeit.cds.report import Report
 from zeit.cds.testing import layers
 from zeit.cds.tests.driving import TIMEOUT, DriverCase
-from zeit.cds.thread import ExporterThread
+from zeit.cds.thread import ExporterThread, ImporterThread
 
 
 class PaceTests(unittest.TestCase):
@@ -203,6 +205,71 @@ class ThreadTests(DriverCase, unittest.TestCase):
             self.thread.wake('articles')
             self.assertTrue(self.thread.stop(timeout=0))
         self.assertTrue(self.thread.running)
+
+
+class ImporterThreadTests(DriverCase, unittest.TestCase):
+    """What differs: what it runs, and that nothing wakes it."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        zope.component.provideAdapter(Importer)
+        importer = ConfiguredImporter(spool='articles', target='partner', options=ImportOptions())
+        zope.component.provideUtility(importer, IImporter, name='letters')
+        self.thread = self.start(interval=TIMEOUT * 10)
+
+    def start(self, *, interval):
+        thread = ImporterThread('letters', interval=interval)
+        self.addCleanup(thread.stop)
+        return thread
+
+    def test_what_is_there_is_fetched_when_it_starts(self):
+        self.target.files['a.xml'] = b'<a/>'
+        self.assertEqual("<ImporterThread 'letters' stopped>", repr(self.thread))
+        self.thread.start()
+        report = self.next_run()
+        self.assertEqual(['a.xml'], [result.name for result in report.results])
+        self.assertEqual((['a.xml'], {}), (self.names('new'), self.target.files))
+
+    def test_it_asks_again_at_its_intervals(self):
+        thread = self.start(interval=0.01)
+        thread.start()
+        self.next_run()
+        self.target.files['a.xml'] = b'<a/>'
+        while not self.next_run().results:
+            pass
+        self.assertEqual(['a.xml'], self.names('new'))
+
+    def test_what_is_put_into_a_spool_does_not_wake_it(self):
+        self.thread.start()
+        self.next_run()
+        self.spool.put('b.xml', b'<b/>')
+        with self.assertRaises(queue.Empty):
+            self.runs.get(timeout=0.05)
+        self.thread.wake('letters')  # but whoever knows better can
+        self.next_run()
+
+    def test_stopping_ends_a_run_between_two_files(self):
+        at_work, go_on = threading.Event(), threading.Event()
+
+        def hook(operation, name):
+            if operation == 'fetch':
+                at_work.set()
+                go_on.wait(TIMEOUT)
+
+        self.target.hook = hook
+        self.target.files.update({'a.xml': b'<a/>', 'b.xml': b'<b/>'})
+        self.thread.start()
+        self.assertTrue(at_work.wait(TIMEOUT))
+        with self.assertLogs('zeit.cds.thread', 'WARNING') as logs:
+            self.assertFalse(self.thread.stop(timeout=0.01))
+        self.assertIn('The thread of importer letters is still at work.', logs.output[0])
+        go_on.set()
+        self.assertTrue(self.thread.stop(timeout=TIMEOUT))
+        self.assertIsInstance(self.next_run().error, errors.Interrupted)
+        self.assertEqual(['a.xml'], self.names('new'))
+        self.assertEqual({'b.xml': b'<b/>'}, self.target.files)
 
 
 class WakeTests(DriverCase, unittest.TestCase):
