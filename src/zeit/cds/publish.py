@@ -27,8 +27,14 @@ def published(content, event):
 
     A subscriber for content and an event that has `object` and `master`.
     """
-    if content == event.master:
-        zope.component.getUtility(IPublisher).publish(content)
+    try:
+        if content == event.master:
+            zope.component.getUtility(IPublisher).publish(content)
+    except Exception:  # noqa: BLE001 content that cannot even be asked for its id may raise anything
+        log.critical(
+            'Not exported, and cannot be tried again: %s', printable(object.__repr__(content)),
+            exc_info=True,
+        )  # fmt: skip
 
 
 @zope.interface.implementer(IPublisher)

@@ -190,6 +190,24 @@ class FailureTests(PublishTests):
         self.fail_once()
         self.assertIn('is not the name of a file', self.unpublished[0].reason)
 
+    def test_content_that_does_not_tell_its_id(self):
+        from zeit.cms.content import Article
+
+        class Broken(Article):
+            uniqueId = property(lambda self: 1 / 0)  # noqa: N815 as in zeit.cms
+
+            def __init__(self):
+                """Not even this."""
+
+            __eq__ = object.__eq__
+            __hash__ = object.__hash__
+            __copy__ = lambda self: self  # noqa: E731 it is no other object when it is published
+
+        with self.assertLogs('zeit.cds.publish', 'CRITICAL') as logs:
+            self.publish(Broken())
+        self.assertIn('Not exported, and cannot be tried again: <', logs.output[0])
+        self.assertIn('ZeroDivisionError', logs.output[0])
+
     def test_one_spool_that_fails_does_not_stop_the_other(self):
         self.adapt(Deliverable, name='a spool that does not exist')
         self.assertIn('http://xml.zeit.de/politik/a', self.fail_once().getMessage())

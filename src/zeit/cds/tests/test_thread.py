@@ -1,10 +1,13 @@
 """The thread: started by hand after fork, woken, never dead, stopped."""
 
 import os
+import pathlib
 import queue
 import shutil
 import subprocess
 import sys
+import tempfile
+import textwrap
 import threading
 import unittest
 import unittest.mock
@@ -17,6 +20,7 @@ from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.interfaces import IExporter, IImporter, IWakeUp
 from zeit.cds.report import Report
 from zeit.cds.testing import layers
+from zeit.cds.tests import application, cms
 from zeit.cds.tests.driving import TIMEOUT, DriverCase
 from zeit.cds.thread import ExporterThread, ImporterThread
 
@@ -307,13 +311,29 @@ class WakeTests(DriverCase, unittest.TestCase):
 
 
 class ImportTests(unittest.TestCase):
-    def test_no_thread_at_import_or_while_zcml_is_read(self):
-        program = (
-            'import threading, zeit.cds.thread, zeit.cds.wake\n'
-            'from zope.configuration import xmlconfig\n'
-            'import zeit.cds\n'
-            'xmlconfig.file("configure.zcml", package=zeit.cds)\n'
-            'assert threading.active_count() == 1, threading.enumerate()\n'
+    PROGRAM = """
+        import sys, threading
+        import zeit.cds.tasks, zeit.cds.thread, zeit.cds.wake
+        from zope.configuration import xmlconfig
+
+        used = []
+        sys.addaudithook(lambda event, args: used.append(event) if event in BAD else None)
+        BAD = 'socket.connect socket.bind socket.getaddrinfo _thread.start_new_thread'.split()
+        BAD += 'os.fork subprocess.Popen os.mkdir os.rename'.split()
+
+        xmlconfig.file(sys.argv[1])
+        assert threading.active_count() == 1, threading.enumerate()
+        assert not used, used
+    """
+
+    def test_no_thread_and_no_connection_at_import_or_while_zcml_is_read(self):
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        server = unittest.mock.Mock(host='ftp.example.com', port=21, user='zeit', password='x')
+        more = '<utility factory="zeit.cds.tasks.WakeUp" />'
+        path = application.write(folder, server, more=more, options='tls="explicit"')
+        subprocess.run(
+            [sys.executable, '-c', textwrap.dedent(self.PROGRAM), path],
+            env=cms.environment(cms.CMS),
+            check=True,
+            timeout=60,
         )
-        environ = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
-        subprocess.run([sys.executable, '-c', program], env=environ, check=True, timeout=60)
