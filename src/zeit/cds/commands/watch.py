@@ -34,11 +34,14 @@ def watch(console, zcml, *, interval, check, **arguments):
       zeit-cds --zcml cds.zcml watch
       zeit-cds watch --spool /var/spool/cds ftp://zeit@ftp.example.com/in
 
+    \b
     New files in a spool are noticed where inotify_simple is installed (the extra
-    watch), else it is looked at each --interval.  Importers ask their server each
-    --interval; of the options of a run they have --max-files, --max-bytes,
-    --deadline, --dry-run.  What fails is tried again after 1, 2, 4 ... seconds,
-    --interval at most.
+    watch), else it is looked at each --interval.  Importers ask their server as
+    often; order, strict, empty and park-after are not about them.
+
+    \b
+    What fails is tried again after 1, 2, 4 ... seconds, the interval at most; a
+    refused login after five minutes.
 
     \b
     SIGHUP reads all anew: the command, ZCML, passwords.  If that is not possible

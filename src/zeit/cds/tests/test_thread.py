@@ -37,6 +37,11 @@ class PaceTests(unittest.TestCase):
         self.assertEqual(pace.LONGEST, pace.pause(10**9))
         self.assertEqual(60, pace.Pace(interval=60, failures=100, exit_code=69).pause)
 
+    def test_a_refused_login_is_not_tried_soon(self):
+        self.assertEqual(pace.LONGEST, pace.Pace(interval=60).after(77).pause)
+        self.assertEqual(1000, pace.Pace(interval=1000).after(77).pause)
+        self.assertEqual(60, pace.Pace(interval=60).after(77).after(0).pause)
+
     def test_a_new_file_hurries_only_where_the_server_would_take_it(self):
         hurries = [pace.Pace().after(code).hurries for code in (0, 1, 69, 70, 73, 75, 77, 78)]
         self.assertEqual([True, True] + 6 * [False], hurries)
