@@ -209,19 +209,19 @@ class KilledTests(ApplicationCase):
         super().setUp()
         self.celery(workers=1)
 
-    def kill(self, who):
+    def kill(self, who, *, publish):
         """Let what delivers next be killed; publish; return the names."""
         (self.folder / 'kill').write_text(who)
-        return [application.publish(name) for name in 'abc']
+        return [application.publish(name) for name in publish]
 
     def test_one_process_and_its_message_comes_again(self):
-        names = self.kill('process')
+        names = self.kill('process', publish='a')
         self.assert_delivered(*names, daemon=self.worker)
         self.assertFalse((self.folder / 'kill').exists())
         self.assertIn('WorkerLostError', self.worker.log.read_text())
 
     def test_all_of_them_and_the_next_task_heals(self):
-        names = self.kill('worker')
+        names = self.kill('worker', publish='abc')
         self.wait_until(lambda: not self.worker.alive)
         self.assertFalse((self.folder / 'kill').exists())
         self.assertIn('write', self.remote())
