@@ -108,6 +108,15 @@ class ZeitCDSImport(ZeitCDS):
     verb = 'import'
 
 
+class Woken(ZeitCDS):
+    """This package, by a driver that is woken by each publication: see `bench.wake`."""
+
+    @property
+    def driver(self):
+        """The last word of the name."""
+        return self.name.rpartition(' ')[2]
+
+
 class Lftp(Client):
     """lftp's `mirror -R`, as it comes; `settings` are words of its `set`."""
 
@@ -252,6 +261,7 @@ CLIENTS = {
         ZeitCDS('zeit.cds'),
         ZeitCDS('zeit.cds, temporary="no"', '--no-temporary'),
         ZeitCDSImport('zeit.cds import'),
+        *(Woken(f'zeit.cds, {driver}') for driver in ('thread', 'watch', 'celery')),
         Lftp('lftp'),
         LftpFetch('lftp mirror'),
         Lftp('lftp, temporary files', 'xfer:use-temp-file yes'),

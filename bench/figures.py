@@ -73,6 +73,11 @@ def median(results, name):
     return statistics.median(values) if values else None
 
 
+def worst(results, name):
+    """Return the greatest of what the results have as `name`, None if that is nothing."""
+    return max((value for r in results if (value := getattr(r, name)) is not None), default=None)
+
+
 def ratios(results, row, server, *, ours, peer):
     """Return peer's seconds / our seconds for each round in which both arrived."""
     mine = {r.turn: r.seconds for r in select(results, row, server, ours)}

@@ -26,10 +26,6 @@ def main(arguments=None):
     """Measure, print, perhaps write; return the exit code: 1 if zeit.cds failed, or nobody ran."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, _terminated)
-    if options.wake:
-        from bench import wake
-
-        return wake.main()
     known = QUICK if options.quick else ROWS
     rows = [row for row in known if _chosen(row, options)]
     if options.list:
@@ -67,11 +63,6 @@ def _options(arguments):
     parser.add_argument(
         '--rows', action='append', default=[], metavar='WORD',
         help='rows whose names begin with this',
-    )  # fmt: skip
-    parser.add_argument(
-        '--wake', action='store_true',
-        help='measure only how long it takes from publishing to delivered, with a thread, watch and'
-        ' celery',
     )  # fmt: skip
     parser.add_argument('--server', action='append', choices=SERVERS, help='default: both')
     parser.add_argument('--rounds', type=int, metavar='N', help='default: as in the rows')
@@ -143,6 +134,9 @@ def _measure(rows, clients, options, results):
 
 def measured(row, server, clients, options):
     """Yield a `Result` for each run of a row on a server."""
+    if row.wake:
+        yield from _woken(row, server, clients)
+        return
     made = stage(
         server,
         number=row.files,
@@ -171,6 +165,23 @@ def measured(row, server, clients, options):
                     yield Result(**told, **_one(row, place, client))
                 except measure.Failed as error:
                     yield Result(**told, error=str(error))
+
+
+def _woken(row, server, clients):
+    """Yield a `Result` for each publication, driver by driver."""
+    from bench import wake
+
+    for client in (clients[name] for name in row.clients):
+        told = {'row': row.name, 'server': server, 'client': client.name}
+        try:
+            found = wake.latencies(client.driver, publications=row.files, size=row.size)
+        except ServerUnavailable as error:
+            print(f'{client.name} does not take part: {error}')
+        except measure.Failed as error:
+            yield Result(**told, turn=0, error=str(error))
+        else:
+            for turn, seconds in enumerate(found):
+                yield Result(**told, turn=turn, seconds=seconds)
 
 
 def _one(row, place, client):

@@ -22,6 +22,7 @@ SECTIONS = {
     'small': 'Many small files, next door',
     'large': 'Large files',
     'import': 'The other direction',
+    'wake': 'From publishing to delivered',
     'disk': 'A spool on a disk',
     'memory': 'Memory, and the first file',
 }

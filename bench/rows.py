@@ -8,6 +8,7 @@ KIB, MIB = 1024, 1024 * 1024
 SAFE = 'zeit.cds'
 DIRECT = 'zeit.cds, temporary="no"'
 OURS = (SAFE, DIRECT)
+WOKEN = ('zeit.cds, thread', 'zeit.cds, watch', 'zeit.cds, celery')
 PEERS = ('lftp', 'lftp, temporary files', 'rclone', 'ncftpput', 'curl', 'ftplib')
 SERVERS = ('vsftpd', 'Pure-FTPd')
 
@@ -32,7 +33,8 @@ class Row:
     `group` are rows that belong together, in a table or a curve; `x` is a point on the curve.
     `rtt` in seconds, `size` in bytes; `disk`: spool and journal are on a disk, not in memory, and
     the fsyncs are counted; `traced`: round trips are counted as well; `max_files`: only so many are
-    sent; `fetch`: the other direction.
+    sent; `fetch`: the other direction; `wake`: not a run, but from publishing to delivered, file by
+    file; `within`: no client may need so many seconds, not even once.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Row:
     rounds: int = 3
     max_files: int | None = None
     fetch: bool = False
+    wake: bool = False
+    within: float | None = None
     clients: tuple = OURS + PEERS
     servers: tuple = SERVERS
     goals: tuple = ()
@@ -60,6 +64,8 @@ class Row:
             else f'{self.size // KIB} KiB' if self.size >= KIB
             else f'{self.size} bytes'
         )  # fmt: skip
+        if self.wake:
+            return f'{self.files} publications of {unit}, one after the other, no delay'
         parts = [
             f'{self.files:,} file{"s" * (self.files > 1)} of {unit}',
             f'{self.connections} connection{"s" * (self.connections > 1)}',
@@ -138,6 +144,10 @@ ROWS = (
         name='import-4', group='import', files=500, connections=4, rtt=RTT, fetch=True,
         clients=('zeit.cds import', 'lftp mirror'),
     ),
+    Row(
+        name='wake', group='wake', files=50, wake=True, within=1, clients=WOKEN,
+        servers=('vsftpd',),
+    ),
     Row(name='1GiB', group='memory', files=1, size=1024 * MIB, rounds=1, clients=(SAFE, 'lftp')),
     Row(
         name='waiting', group='memory', files=100_000, size=100, max_files=1, traced=True, rounds=1,
@@ -172,6 +182,7 @@ QUICK = tuple(
             'small-4': {'files': 200},
             'large-4': {'size': 16 * MIB},
             'disk': {'files': 50, 'servers': ('vsftpd',)},
+            'wake': {'files': 3, 'within': None},
             'waiting': {'files': 2000, 'servers': ('vsftpd',)},
             'count-100': {},
             'count-300': {},

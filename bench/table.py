@@ -14,7 +14,9 @@ def row_table(row, server, results):
     if not any((r.row, r.server) == (row.name, server) for r in results):
         return []
     rounds = len({r.turn for r in figures.select(results, row.name, server)})
-    title = f'{server}: {row.title}; {rounds} round{"s" * (rounds != 1)}'
+    title = f'{server}: {row.title}'
+    if not row.wake:
+        title += f'; {rounds} round{"s" * (rounds != 1)}'
     columns = [column for column in _columns(row) if column.wanted(row, server, results)]
     lines = [title, '-' * len(title)]
     lines.append(f'{"":26}' + ''.join(f'{c.title:>{c.width}}' for c in columns))
@@ -51,14 +53,25 @@ def goals(row, server, results):
         lines.append(
             f'{word}: {goal.ours} is {value:.2f} times as fast as {peer}; {goal.ratio:g} wanted'
         )
+    if row.within is not None:
+        lines += [line for name in row.clients for line in _within(row, server, results, name)]
     return lines
 
 
-class _Column:
-    """The median of one figure."""
+def _within(row, server, results, client):
+    """Yield the line for a client that must not need longer than the row says."""
+    longest = figures.worst(figures.select(results, row.name, server, client), 'seconds')
+    if longest is not None:
+        word = 'reached' if longest < row.within else 'NOT reached'
+        yield f'{word}: {client} needs {longest:.3f} s at most; less than {row.within:g} s wanted'
 
-    def __init__(self, title, name, form, *, factor=1, width=9):
+
+class _Column:
+    """One figure of several rounds: the median, or what else `of` makes of them."""
+
+    def __init__(self, title, name, form, *, factor=1, width=9, of=figures.median):
         self.title = title
+        self._of = of
         self.width = width
         self._name = name
         self._form = form
@@ -70,7 +83,7 @@ class _Column:
 
     def cell(self, row, server, results, client):
         """Return the text for one client."""
-        found = figures.median(figures.select(results, row.name, server, client), self._name)
+        found = self._of(figures.select(results, row.name, server, client), self._name)
         return '' if found is None else format(found * self._factor, self._form)
 
 
@@ -101,6 +114,11 @@ class _Ratio:
 
 
 def _columns(row):
+    if row.wake:
+        return [
+            _Column('median s', 'seconds', '.3f', width=10),
+            _Column('worst s', 'seconds', '.3f', width=10, of=figures.worst),
+        ]
     return [
         _Column('seconds', 'seconds', '.2f'),
         _Ratio(SAFE, '/ zeit.cds'),

@@ -1,28 +1,31 @@
 """How long it takes from publishing to delivered, with "wake up after put": thread, watch, celery.
 
-    bin/bench --wake
-
 Time begins when `ISpool.put` is called and ends when the partner's server, vsftpd over loopback,
 gives the file its real name.  Each publication waits for the one before.
+
+    python -m bench.wake DRIVER PUBLICATIONS SIZE
+
+prints the seconds of each as JSON, from a process of its own: the registry and celery are global.
 """
 
 import contextlib
+import json
 import os
 import pathlib
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 import celery
 import inotify_simple
 import zope.component
 
+from bench import measure
 from zeit.cds import tasks, zcml
 from zeit.cds.interfaces import ISpool, IWakeUp
 from zeit.cds.testing.process import Daemon
-from zeit.cds.testing.servers import VsftpdServer
+from zeit.cds.testing.servers import ServerUnavailable, VsftpdServer
 from zeit.cds.tests import application, broker, cms
 from zeit.cds.thread import ExporterThread
 
@@ -30,12 +33,29 @@ from zeit.cds.thread import ExporterThread
 #: Seconds after which one is given up.
 TIMEOUT = 30
 
+#: The exit code of the process if a server is not there.
+MISSING = 3
 
-def latencies(driver, *, publications=20):
-    """Return the seconds of each publication.
 
-    `driver`: 'thread', 'watch' or 'celery'.  Raises TimeoutError.
+def latencies(driver, *, publications, size):
+    """Return the seconds of each publication of `size` bytes.
+
+    `driver`: 'thread', 'watch' or 'celery'.  Raises `measure.Failed`, and `ServerUnavailable` if
+    vsftpd or Redis is not there.
     """
+    command = [sys.executable, '-m', __name__, driver, str(publications), str(size)]
+    environ = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        command, env=environ, capture_output=True, text=True, timeout=measure.TIMEOUT
+    )
+    if done.returncode == MISSING:
+        raise ServerUnavailable(done.stdout.strip())
+    if done.returncode:
+        raise measure.Failed(done.stderr.strip()[-measure.COMPLAINT :])
+    return json.loads(done.stdout)
+
+
+def _measured(driver, publications, size):
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(VsftpdServer())
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -46,13 +66,14 @@ def latencies(driver, *, publications=20):
         _DRIVERS[driver](stack, folder, path)
         arrivals = stack.enter_context(inotify_simple.INotify())
         arrivals.add_watch(server.root, inotify_simple.flags.MOVED_TO)
+        data = b'x' * size
         # The first one finds connections to make and modules to import.
-        return [_one(spool, arrivals, f'{n}.xml') for n in range(publications + 1)][1:]
+        return [_one(spool, arrivals, f'{n}.xml', data) for n in range(publications + 1)][1:]
 
 
-def _one(spool, arrivals, name):
+def _one(spool, arrivals, name, data):
     begin = time.perf_counter()
-    spool.put(name, b'<article>%s</article>' % (b'x' * 4096))
+    spool.put(name, data)
     while time.perf_counter() - begin < TIMEOUT:
         if any(event.name == name for event in arrivals.read(timeout=1000)):
             return time.perf_counter() - begin
@@ -99,26 +120,15 @@ def _start(stack, folder, command, settings=()):
 _DRIVERS = {'thread': _thread, 'watch': _watch, 'celery': _celery}
 
 
-def main(publications=20):
-    """Print a line for each driver; return the exit code, 1 if one took a second or more."""
-    codes = []
-    for driver in _DRIVERS:
-        # One process each: the registry and celery are global.
-        pid = os.fork()
-        if not pid:
-            _measure(driver, publications)
-        codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-    return int(any(codes))
-
-
-def _measure(driver, publications):
-    code = 1
+def main(driver, publications, size):
+    """Print the seconds of each publication; return the exit code."""
     try:
-        found = latencies(driver, publications=publications)
-        middle = statistics.median(found)
-        print(f'{driver:8} median {middle:.3f} s, worst {max(found):.3f} s', flush=True)
-        code = int(middle >= 1)
-    except Exception:  # noqa: BLE001 the process ends here, whatever it was
-        traceback.print_exc()
-    finally:
-        os._exit(code)
+        print(json.dumps(_measured(driver, int(publications), int(size))))
+    except ServerUnavailable as error:
+        print(error)
+        return MISSING
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(*sys.argv[1:]))

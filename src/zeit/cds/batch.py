@@ -97,7 +97,7 @@ class Batch:
 
     def put(self, name, data):
         """See `IBatch`."""
-        names.check(name)
+        names.check_new(name)
         with self._ours():
             content = io.BytesIO(data) if isinstance(data, bytes) else data
             draft = str(self._number)

@@ -71,17 +71,27 @@ def _exchanges(kind, what, zcml, names, spool, target):
 
 
 def watched(*, zcml, names, spool, **target):
-    """Return the exporters to be watched: those that are named, else all of them.
+    """Return what runs again and again: (name, `IExporter`) and (name, `IImporter`), two lists.
 
-    Arguments, result and errors are those of `exporters`.
+    It is what has one of the names; without names everything.  With `spool` it is one exporter.
+    Arguments and errors are those of `exporters`.
     """
-    if zcml is None or names:
-        return exporters(zcml=zcml, names=names, spool=spool, **target)
+    if zcml is None:
+        return exporters(zcml=zcml, names=names, spool=spool, **target), []
+    _refuse_passwords(names)
     _only_zcml(spool, target)
-    known = _registered(zcml, IExporter)
-    if not known:
-        raise UsageError(f'{printable(zcml)} has no exporters', hint='Add a cds:exporter.')
-    return [*known.items()]
+    known = _registered(zcml, IExporter), _registered(None, IImporter)
+    everything = [name for each in known for name in each]
+    if not everything:
+        raise UsageError(
+            f'{printable(zcml)} has no exporters or importers', hint='Add a cds:exporter.'
+        )
+    if unknown := [name for name in names if name not in everything]:
+        raise _unknown('exporter or importer', unknown[0], everything, zcml)
+    return tuple(
+        [(name, each[name]) for name in dict.fromkeys(names or each) if name in each]
+        for each in known
+    )
 
 
 def places(*, zcml, names, spool, remote, **target):

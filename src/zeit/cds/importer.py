@@ -15,6 +15,7 @@ from zeit.cds.errors import (
     LOST,
     ConfigurationError,
     DeadlinePassed,
+    Interrupted,
     NameRefused,
     SourceGone,
 )
@@ -198,6 +199,8 @@ class _Import:
                 self._settle(outcome)
                 if self.exchange.is_late():
                     self.plan.stop(DeadlinePassed('The time of this run is used up'))
+                if self.options.interrupted():
+                    self.plan.stop(Interrupted('The run was asked to end; the next one goes on'))
                 if self.plan.stopped is None and session.free:
                     lock.watch()
         finally:

@@ -104,6 +104,14 @@ def with_suffix(name, suffix):
     return name + suffix
 
 
+def check_new(name):
+    """Raise `NameRefused` if a file must not get the name `name` here, see `check`."""
+    try:
+        check(name)
+    except NameRefused as error:
+        raise NameRefused(error.message, hint='Give it another name; nothing was put.') from None
+
+
 def check(name, *, encoding='utf-8'):
     """Raise `NameRefused` with the reason if `name` must not be sent to a server.
 

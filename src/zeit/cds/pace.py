@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from zeit.cds.errors import DONE, FILES_FAILED
+from zeit.cds.errors import DONE, FILES_FAILED, LOGIN_REFUSED
 
 
 #: Seconds between two runs if nobody asks for one earlier.
@@ -40,6 +40,9 @@ class Pace:
     @property
     def pause(self):
         """Seconds until the next run."""
+        if self.exit_code == LOGIN_REFUSED:
+            # Each attempt counts where an account is locked after some.
+            return max(self.interval, LONGEST)
         return min(self.interval, pause(self.failures)) if self.failures else self.interval
 
     @property

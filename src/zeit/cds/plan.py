@@ -67,6 +67,7 @@ class ImportOptions:
     empty: str = 'take'
     deadline: float = 3600
     dry_run: bool = False
+    interrupted: Callable = bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ class Late:
             section, key = _key(self._schema, name, *self._place.split('/'))
             raise ZCMLError(
                 f'Missing parameter: {name!r}; product configuration {section!r} has no {key!r}.'
-                ' It must be set before ZCML is executed'
+                ' Set it before ZCML is executed, or let the attribute be the default'
             )
         self.component = self._make(**given)
         return self.component

@@ -11,7 +11,13 @@ import logging
 import zope.component
 import zope.interface
 
-from zeit.cds.errors import ConfigurationError, Error, SourceUnreadable
+from zeit.cds.errors import (
+    ConfigurationError,
+    Error,
+    FileError,
+    NameRefused,
+    SourceUnreadable,
+)
 from zeit.cds.interfaces import IContentFinder, IDeliverable, IPublisher, ISpool
 from zeit.cds.text import printable
 
@@ -27,8 +33,14 @@ def published(content, event):
 
     A subscriber for content and an event that has `object` and `master`.
     """
-    if content == event.master:
-        zope.component.getUtility(IPublisher).publish(content)
+    try:
+        if content == event.master:
+            zope.component.getUtility(IPublisher).publish(content)
+    except Exception:  # noqa: BLE001 content that cannot even be asked for its id may raise anything
+        log.critical(
+            'Not exported, and cannot be tried again: %s', printable(object.__repr__(content)),
+            exc_info=True,
+        )  # fmt: skip
 
 
 @zope.interface.implementer(IPublisher)
@@ -84,12 +96,16 @@ class Publisher:
         return [*dict.fromkeys([*found, *((each, name) for name, each in [*self._homeless])])]
 
     def _retry(self, unique_id, spool):
+        content = None
         try:
-            self._put(_find(unique_id), unique_id, spool)
+            content = _find(unique_id)
+            self._put(content, unique_id, spool)
         except Exception as error:  # noqa: BLE001 the application's adapter may raise anything
             log.warning('Still not exported: %s: %s', printable(unique_id), _reason(error))
             log.debug('The reason', exc_info=error)
-            self._keep(unique_id, spool, error)
+            # Not to be found is no further failure: perhaps the application is not here.
+            if content is not None:
+                self._keep(unique_id, spool, error)
             return error
         return None
 
@@ -102,13 +118,15 @@ class Publisher:
                 hint='An adapter to IDeliverable has the name of a spool.',
             )
         deliverable = zope.component.queryAdapter(content, IDeliverable, name=name)
-        wanted = deliverable is not None and deliverable.wanted
-        if wanted:
+        files = []
+        if deliverable is not None and deliverable.wanted:
+            file = deliverable.name
             with contextlib.closing(deliverable.open()) as data:
-                spool.put(deliverable.name, _Content(data))
+                _put(spool, file, data)
+            files.append(file)
         self._homeless.pop((name, unique_id), None)
         spool.unpublished.forget(unique_id)
-        return [deliverable.name] if wanted else []
+        return files
 
     def _keep(self, unique_id, name, error):
         try:
@@ -138,6 +156,16 @@ class _Content:
             raise SourceUnreadable(f'The content cannot be read: {error}') from error
 
 
+def _put(spool, name, data):
+    try:
+        spool.put(name, _Content(data))
+    except NameRefused as error:
+        raise NameRefused(
+            f'{error.message}: {printable(repr(name))}',
+            hint='The adapter to IDeliverable has given it.',
+        ) from None
+
+
 def _id(content):
     return str(getattr(content, 'uniqueId', None) or repr(content))
 
@@ -148,9 +176,16 @@ def _find(unique_id):
         raise ConfigurationError(
             'Content cannot be found here', hint='Only the application around it can try again.'
         )
-    content = find(unique_id)
+    missing = FileError(
+        'There is no content with this id here',
+        hint='If it was deleted, `zeit-cds retry --forget` gives it up.',
+    )
+    try:
+        content = find(unique_id)
+    except (TypeError, LookupError) as error:
+        raise missing from error
     if content is None:
-        raise LookupError(f'There is no content {unique_id}')
+        raise missing
     return content
 
 

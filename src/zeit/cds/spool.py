@@ -205,7 +205,7 @@ class Spool:
 
     def put(self, name, data):
         """See `ISpool`."""
-        names.check(name)
+        names.check_new(name)
         with self._translated():
             self._make_directories(*self._sections)
             content = io.BytesIO(data) if isinstance(data, bytes) else data

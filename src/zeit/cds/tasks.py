@@ -13,6 +13,9 @@ only needs to be bound:
     provideUtility(WakeUp(export_cds))
 
 Nothing is in the message but the name of an exporter: what is to be delivered is in its spool.
+
+Nobody knows when a partner has left something: for importers there is a task, too, to be sent by
+celery's own clock, beat.
 """
 
 import logging
@@ -22,7 +25,7 @@ import zope.component
 import zope.interface
 
 from zeit.cds.errors import COME_BACK_LATER, UNAVAILABLE, ConfigurationError
-from zeit.cds.interfaces import IExporter, IPublisher, IWakeUp
+from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IWakeUp
 from zeit.cds.pace import pause
 from zeit.cds.text import printable
 
@@ -49,13 +52,7 @@ def run(task, name):
     publisher = zope.component.queryUtility(IPublisher)
     if publisher is not None:
         publisher.retry()
-    exporter = zope.component.queryUtility(IExporter, name=name)
-    if exporter is None:
-        raise ConfigurationError(
-            f'There is no exporter {name!r} in this process',
-            hint='Read the same ZCML in the workers as in the application.',
-        )
-    code = exporter.run_once().exit_code
+    code = _found(IExporter, name, kind='exporter').run_once().exit_code
     if code in TRIED_AGAIN and not task.request.called_directly:
         _retry(task, name, code)
     return code
@@ -73,19 +70,43 @@ def _retry(task, name, code):
     )
 
 
-#: See `run`.  A worker that is killed gives the message back: it does no harm to have it twice.
-export = celery.shared_task(
-    bind=True,
-    name='zeit.cds.export',
-    acks_late=True,
-    reject_on_worker_lost=True,
-    ignore_result=True,
-)(run)
+def run_import(name):
+    """Let the importer `name` run once; return its exit code.
+
+    It is not retried: it comes again when beat says so, and one message more for each time that it
+    failed would ask a server the more often the less it answers.
+
+    Raises `ConfigurationError` if there is no such importer.
+    """
+    return _found(IImporter, name, kind='importer').run_once().exit_code
+
+
+def _found(interface, name, *, kind):
+    component = zope.component.queryUtility(interface, name=name)
+    if component is None:
+        raise ConfigurationError(
+            f'There is no {kind} {name!r} in this process',
+            hint='Read the same ZCML in the workers as in the application.',
+        )
+    return component
+
+
+#: A worker that is killed gives the message back: it does no harm to have it twice.
+_OPTIONS = {'acks_late': True, 'reject_on_worker_lost': True, 'ignore_result': True}
+
+#: See `run` and `run_import`.
+export = celery.shared_task(bind=True, name='zeit.cds.export', **_OPTIONS)(run)
+import_ = celery.shared_task(name='zeit.cds.import', **_OPTIONS)(run_import)
 
 
 @zope.interface.implementer(IWakeUp)
 class WakeUp:
     """See `IWakeUp`.  `task` is called with the name of the exporter, by its `apply_async`.
+
+    Tasks of z3c.celery, which those of zeit.cms are, send their messages in the vote of the current
+    transaction.  That is too late for a file that waits already, a broker that is down would fail
+    the publication, and the files of a transaction come only after its vote.  So theirs are sent at
+    once, as celery itself does it; `_run_asynchronously_` is what z3c.celery wants to be told.
 
     A broker that cannot be reached must not hold a publication: how long kombu tries, which is six
     seconds by default and without end for one that accepts and is silent, is up to the settings of
@@ -103,4 +124,8 @@ class WakeUp:
 
     def wake(self, name):
         """See `IWakeUp`.  Raises what celery raises, `kombu.exceptions.OperationalError`."""
-        self._task.apply_async((name,), retry=False)
+        task = self._task
+        if hasattr(task, 'run_in_worker') and not task.app.conf.task_always_eager:
+            celery.Task.apply_async(task, (name,), {'_run_asynchronously_': True}, retry=False)
+        else:
+            task.apply_async((name,), retry=False)

@@ -7,7 +7,8 @@
     ...
     thread.stop()       # at its end
 
-As many processes as like may do so: the spool's lock lets one of them in at a time.
+As many processes as like may do so: the spool's lock lets one of them in at a time.  With
+`ImporterThread` it is the same for an importer, which nothing wakes.
 """
 
 import atexit
@@ -20,9 +21,9 @@ import zope.component
 import zope.interface
 
 from zeit.cds import errors
-from zeit.cds.interfaces import IExporter, IWakeUp
+from zeit.cds.interfaces import IExporter, IImporter, IWakeUp
 from zeit.cds.pace import INTERVAL, Pace
-from zeit.cds.plan import Options
+from zeit.cds.plan import ImportOptions, Options
 from zeit.cds.text import printable
 
 
@@ -32,12 +33,12 @@ log = logging.getLogger(__name__)
 PATIENCE = 5
 
 
-@zope.interface.implementer(IWakeUp)
-class ExporterThread:
-    """A thread in this process that runs the exporter `name`; see `IWakeUp` for waking it.
+class _RunnerThread:
+    """`interface` is that of what it runs, a utility; `options_class` that of its options."""
 
-    `interval`: seconds between runs if it is not woken.  Nothing runs before `start`.
-    """
+    interface = None
+    options_class = None
+    kind = ''
 
     def __init__(self, name, *, interval=INTERVAL):
         self.name = name
@@ -46,7 +47,8 @@ class ExporterThread:
         self._pid = None
 
     def __repr__(self):
-        return f'<ExporterThread {self.name!r} {"running" if self.running else "stopped"}>'
+        state = 'running' if self.running else 'stopped'
+        return f'<{type(self).__name__} {self.name!r} {state}>'
 
     @property
     def running(self):
@@ -61,21 +63,21 @@ class ExporterThread:
         """
         if self.running:
             return
-        self._loop, self._pid = _Loop(self.name, interval=self._interval), os.getpid()
+        self._loop, self._pid = _Loop(self, interval=self._interval), os.getpid()
         self._loop.thread.start()
         # The last resort of a process that forgets to stop it: a run in the middle of its work
         # would leave its lock on the server until the next one.
         atexit.register(self.stop)
 
     def wake(self, name):
-        """See `IWakeUp`."""
+        """Let it run now, or once more if it is at work; see `IWakeUp`."""
         if self.running:
             self._loop.wake()
 
     def stop(self, *, timeout=PATIENCE):
         """End the thread; return whether it has ended after `timeout` seconds.
 
-        A run that is at work finishes the file that it is sending, and removes its lock.  Where
+        A run that is at work finishes the file that it is carrying, and removes its lock.  Where
         that takes longer than `timeout`, the thread goes on, and ends with the process at the
         latest; what it leaves then is healed by the next run.  Stopped already, or never started
         in this process: nothing happens.
@@ -86,21 +88,50 @@ class ExporterThread:
         self._loop.end()
         self._loop.thread.join(timeout)
         if self._loop.thread.is_alive():
-            log.warning('The thread of exporter %s is still at work.', printable(self.name))
+            log.warning('The thread of %s is still at work.', self.about)
             return False
         return True
 
+    @property
+    def about(self):
+        """Kind and name of what it runs, for the log."""
+        return f'{self.kind} {printable(self.name)}'
+
+
+@zope.interface.implementer(IWakeUp)
+class ExporterThread(_RunnerThread):
+    """A thread in this process that runs the exporter `name`; see `IWakeUp` for waking it.
+
+    `interval`: seconds between runs if it is not woken.  Nothing runs before `start`.
+    """
+
+    interface = IExporter
+    options_class = Options
+    kind = 'exporter'
+
+
+class ImporterThread(_RunnerThread):
+    """A thread in this process that runs the importer `name`.
+
+    `interval`: seconds between runs, as nothing tells when the partner has left something.
+    Nothing runs before `start`.
+    """
+
+    interface = IImporter
+    options_class = ImportOptions
+    kind = 'importer'
+
 
 class _Loop:
-    """The life of one thread."""
+    """The life of one thread, which runs what `runner` is about."""
 
-    def __init__(self, name, *, interval):
-        self._name = name
+    def __init__(self, runner, *, interval):
+        self._runner = runner
         self._pace = Pace(interval=interval)
         self._woken = threading.Event()
         self._ended = threading.Event()
         self.thread = threading.Thread(
-            target=self._work, name=f'zeit.cds exporter {name}', daemon=True
+            target=self._work, name=f'zeit.cds {runner.kind} {runner.name}', daemon=True
         )
 
     def wake(self):
@@ -125,12 +156,12 @@ class _Loop:
     def _run(self):
         """Make one run; return its exit code.  Nothing that happens in it ends the thread."""
         try:
-            exporter = zope.component.getUtility(IExporter, name=self._name)
-            own = getattr(exporter, 'options', None) or Options()
-            # An exporter made by somebody else may have options of its own kind.
-            if isinstance(own, Options):
+            exchange = zope.component.getUtility(self._runner.interface, name=self._runner.name)
+            own = getattr(exchange, 'options', None) or self._runner.options_class()
+            # What was made by somebody else may have options of its own kind.
+            if isinstance(own, self._runner.options_class):
                 own = dataclasses.replace(own, interrupted=self._ended.is_set)
-            return exporter.run_once(own).exit_code
+            return exchange.run_once(own).exit_code
         except (Exception, SystemExit):  # noqa: BLE001 whoever replaced a part may raise anything
-            log.exception('The exporter %s failed, and will be tried again.', printable(self._name))
+            log.exception('The %s failed, and will be tried again.', self._runner.about)
             return errors.SOFTWARE

@@ -3,11 +3,36 @@
 A run's span is below the one that is current when it begins, that of a task for example.
 """
 
+import functools
+import logging
+
 from zeit.cds.text import printable
 
 
+log = logging.getLogger(__name__)
+
+
+def _harmless(method):
+    """Let no error of the application's tracer get into a run, which has no spans then."""
+
+    @functools.wraps(method)
+    def call(self, *args, **kw):
+        try:
+            method(self, *args, **kw)
+        except Exception as error:  # noqa: BLE001 the application's tracer may raise anything
+            self._run = None
+            what = printable(f'{type(error).__name__}: {error}')
+            log.warning('From here on this run has no spans: %s', what)
+            log.debug('The reason', exc_info=error)
+
+    return call
+
+
 class Trace:
-    """The spans of one run between `spool` and `target`; `done` says what it does to files."""
+    """The spans of one run between `spool` and `target`; `done` says what it does to files.
+
+    Nothing here raises.
+    """
 
     def __init__(self, spool, target, *, done):
         self._files = {}
@@ -16,6 +41,10 @@ class Trace:
             from opentelemetry import trace
         except ImportError:
             return
+        self._begin(trace, spool, target, done)
+
+    @_harmless
+    def _begin(self, trace, spool, target, done):
         self._api = trace
         self._tracer = trace.get_tracer('zeit.cds')
         # A target's url has no password in it.
@@ -25,6 +54,7 @@ class Trace:
     def __repr__(self):
         return f'<Trace {self._run!r}>'
 
+    @_harmless
     def started(self, name):
         """Work on the file `name` begins, perhaps once more."""
         if self._run is not None and name not in self._files:
@@ -37,6 +67,7 @@ class Trace:
             attributes={'zeit.cds.file.name': printable(name)},
         )
 
+    @_harmless
     def result(self, result):
         """It has ended for the file of an `IResult`."""
         if self._run is None:
@@ -48,6 +79,7 @@ class Trace:
             span.set_status(self._api.StatusCode.ERROR, result.reason)
         span.end()
 
+    @_harmless
     def finish(self, report):
         """The run has ended, as an `IReport` says."""
         if self._run is None:

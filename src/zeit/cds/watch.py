@@ -1,4 +1,7 @@
-"""`zeit-cds watch`: delivers what comes in at once, for as long as it is let; made for systemd."""
+"""`zeit-cds watch`: delivers what comes in at once, and imports, for as long as it is let.
+
+It is made for systemd.
+"""
 
 import contextlib
 import logging
@@ -26,7 +29,7 @@ CHECK_TIMEOUT = 60
 
 
 class Turn:
-    """One exporter and when it runs next.
+    """One exporter, or whatever makes runs, and when it runs next.
 
     `run()` makes one run; returns its exit code.  `deadline`: seconds that it may take, 0 for no
     end.  `interval`: seconds between two of them, at most.
@@ -47,7 +50,7 @@ class Turn:
 
     @property
     def new(self):
-        """The directory where files come in."""
+        """The directory where files come in; None if that is on a server, which does not tell."""
         return os.path.join(self.exporter.spool.path, 'new')
 
     def is_due(self, *, now, arrived):
@@ -74,8 +77,17 @@ class Turn:
             return True  # the run will say what is wrong
 
 
+class ImportTurn(Turn):
+    """One importer; it has only its intervals."""
+
+    new = None
+
+    def _has_work(self):
+        return True  # the run will find out
+
+
 class Watch:
-    """Watches the spools of exporters, and runs these.
+    """Watches the spools of exporters, and runs these; asks the servers of importers.
 
     `turns`: a list of `Turn`; `notifier`: the `zeit.cds.sdnotify.Notifier`; `check`: a command that
     ends with 0 if the configuration can be read.
@@ -100,16 +112,25 @@ class Watch:
         with contextlib.ExitStack() as stack:
             alarm = stack.enter_context(self._alarm())
             heartbeat = stack.enter_context(Heartbeat(self._notifier))
-            new = {turn.new for turn in self._turns}
+            new = {turn.new for turn in self._turns if turn.new is not None}
             arriving = stack.enter_context(Arriving(sorted(new), alarm=alarm))
-            how = '' if arriving.notices else ', at intervals only: inotify_simple is missing'
-            log.info('Watching %s%s', plural(len(self._turns), 'spool'), how)
-            self._notifier.tell(READY=1, STATUS=f'Watching {plural(len(self._turns), "spool")}')
+            missing = new and not arriving.notices
+            how = ', at intervals only: inotify_simple is missing' if missing else ''
+            log.info('%s%s', self._about, how)
+            self._notifier.tell(READY=1, STATUS=self._about)
             try:
                 self._watch(arriving, heartbeat)
             except BaseException:
                 self._notifier.tell(STOPPING=1)
                 raise
+
+    @property
+    def _about(self):
+        importers = sum(turn.new is None for turn in self._turns)
+        exporters = len(self._turns) - importers
+        parts = [f'watching {plural(exporters, "spool")}'] * bool(exporters)
+        parts += [f'asking {plural(importers, "server")}'] * bool(importers)
+        return ', '.join(parts).capitalize()
 
     def _watch(self, arriving, heartbeat):
         arrived = set()

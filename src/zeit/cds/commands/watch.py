@@ -9,7 +9,11 @@ from zeit.cds import errors, options, options_target
 from zeit.cds.commands import command
 
 
-@click.command(short_help='Deliver what comes in, until it is ended.')
+#: Options of a run that an importer has as well.
+SHARED = ('max_files', 'max_bytes', 'deadline', 'dry_run')
+
+
+@click.command(short_help='Deliver and import again and again, until it is ended.')
 @click.argument('names', nargs=-1, metavar='[NAME]... | URL')
 @click.option(
     '--interval',
@@ -22,17 +26,22 @@ from zeit.cds.commands import command
 @options.several(options.SPOOL, options.PASSWORD, *options.RUN, *options_target.TARGET)
 @command
 def watch(console, zcml, *, interval, check, **arguments):
-    """Deliver what comes into spools at once, until it is ended.
+    """Deliver what comes into spools at once, and import, until it is ended.
 
     \b
-    With --zcml: the exporters of these names, without a name all of them.
-    With --spool: to this URL.
+    With --zcml: exporters and importers of these names, without a name all of
+    them.  With --spool: to this URL.
       zeit-cds --zcml cds.zcml watch
       zeit-cds watch --spool /var/spool/cds ftp://zeit@ftp.example.com/in
 
-    What fails is tried again, after 1, 2, 4 ... seconds, --interval at most.  New
-    files are noticed where inotify_simple is installed (the extra watch), else
-    the spool is looked at each --interval.
+    \b
+    New files in a spool are noticed where inotify_simple is installed (the extra
+    watch), else it is looked at each --interval.  Importers ask their server as
+    often; order, strict, empty and park-after are not about them.
+
+    \b
+    What fails is tried again after 1, 2, 4 ... seconds, the interval at most; a
+    refused login after five minutes.
 
     \b
     SIGHUP reads all anew: the command, ZCML, passwords.  If that is not possible
@@ -46,37 +55,42 @@ def watch(console, zcml, *, interval, check, **arguments):
     from zeit.cds import choice
     from zeit.cds import watch as watching
     from zeit.cds.exporter import Options
+    from zeit.cds.importer import ImportOptions
     from zeit.cds.sdnotify import Notifier
 
     target = options_target.take(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     names, spool = given.pop('names'), given.pop('spool', None)
-    exporters = choice.watched(zcml=zcml, names=names, spool=spool, **target)
+    exporters, importers = choice.watched(zcml=zcml, names=names, spool=spool, **target)
     if check:
         return errors.DONE
 
-    def run(exporter, own):
-        report = exporter.run_once(own)
+    def run(exchange, own):
+        report = exchange.run_once(own)
         console.tell_report(report)
         return report.exit_code
+
+    def turn(kind, title, exchange, own):
+        about = title * (len(exporters) + len(importers) > 1)
+        return kind(
+            title,
+            exchange,
+            run=functools.partial(
+                console.guarded, functools.partial(run, exchange, own), about=about
+            ),
+            interval=interval,
+            deadline=own.deadline,
+            now=time.monotonic(),
+        )
 
     turns = []
     for name, exporter in exporters:
         own = dataclasses.replace(getattr(exporter, 'options', None) or Options(), **given)
-        turns.append(
-            watching.Turn(
-                name,
-                exporter,
-                run=functools.partial(
-                    console.guarded,
-                    functools.partial(run, exporter, own),
-                    about=name * (len(exporters) > 1),
-                ),
-                interval=interval,
-                deadline=own.deadline,
-                now=time.monotonic(),
-            )
-        )
+        turns.append(turn(watching.Turn, name, exporter, own))
+    shared = {name: value for name, value in given.items() if name in SHARED}
+    for name, importer in importers:
+        own = dataclasses.replace(getattr(importer, 'options', None) or ImportOptions(), **shared)
+        turns.append(turn(watching.ImportTurn, f'{name} (import)', importer, own))
     command_line = [sys.executable, *sys.orig_argv[1:], '--check']
     watching.Watch(turns, notifier=Notifier(os.environ), check=command_line).run()
     watching.replace()

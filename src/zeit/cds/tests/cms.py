@@ -1,8 +1,11 @@
 """The stand-in for zeit.cms: packages that are importable only where a test asks for them.
 
 `standin/cms` has `zeit.cms` and `standin/appsetup` has `zope.app.appsetup`, as far as zeit.cds
-knows of them, by their exact names.  `zeit` and `zope` are namespaces without an `__init__`, so
-it takes a path only:
+knows of them, by their exact names.  Those of zeit.cms were compared with ZeitOnline/vivi on
+GitHub; no index has the package itself.  What happens to content between its events is in
+`zeit.cms.workflow.publish`, what its celery does to a task in `test_tasks`.
+
+`zeit` and `zope` are namespaces without an `__init__`, so it takes a path only:
 
     with cms.importable(cms.CMS):
         xmlconfig.xmlconfig(...)        # <include package="zeit.cms" />

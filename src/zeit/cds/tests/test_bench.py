@@ -149,6 +149,22 @@ class FigureTests(BenchCase):
         self.assertRegex('\n'.join(lines), r'\nlftp +2\.00 +2\.00 +0\.00 +0\.0\n')
         self.assertIn('NOT reached: zeit.cds is 2.00 times as fast as lftp; 3 wanted', lines)
 
+    def test_a_table_of_publications_has_the_worst(self):
+        from bench import table
+        from bench.rows import Row
+
+        row = Row(
+            name='r', group='g', files=3, wake=True, within=1, clients=('thread', 'watch', 'celery')
+        )
+        results = [self.result('thread', turn, seconds) for turn, seconds in enumerate((1, 2, 9))]
+        results += [self.result('watch', 0, 0.5), self.result('celery', 0, 0, error='no Redis')]
+        lines = table.row_table(row, 's', results)
+        self.assertEqual('s: 3 publications of 4 KiB, one after the other, no delay', lines[0])
+        self.assertRegex('\n'.join(lines), r'\nthread +2\.000 +9\.000\nwatch +0\.500 +0\.500\n')
+        self.assertIn('celery                      no Redis', lines)
+        self.assertIn('NOT reached: thread needs 9.000 s at most; less than 1 s wanted', lines)
+        self.assertIn('reached: watch needs 0.500 s at most; less than 1 s wanted', lines)
+
     def test_every_goal_is_about_clients_that_take_part(self):
         from bench.clients import CLIENTS
         from bench.rows import QUICK, ROWS

@@ -17,7 +17,7 @@ from zeit.cds.report import Report
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.tests.driving import DriverCase
-from zeit.cds.tests.test_cli import CommandLine
+from zeit.cds.tests.test_cli import CommandLine, ServerCase
 from zeit.cds.undelivered import too_old, undelivered
 
 
@@ -213,6 +213,38 @@ class UndeliveredTests(NumbersCase):
             too_old(found, now=now + 7200, limit=3600),
             r'spool: \S+ .* for 2 h, longer than 60 min, and 3 more$',
         )
+
+
+class AgreementTests(ServerCase):
+    """A cron job has run; a collector and a command, in two other processes, say the same of it."""
+
+    #: What tells the time of the question.
+    MOVING = ('oldest_undelivered_age_seconds',)
+
+    def samples(self, text):
+        return {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in prometheus_client.parser.text_string_to_metric_families(text)
+            for sample in family.samples
+            if not sample.name.endswith(self.MOVING)
+        }
+
+    def test_they_agree(self):
+        (self.path / 'new' / 'link').symlink_to('a.xml')
+        command = 'export', '--spool', self.path, self.url
+        self.assertEqual(0, self.finish(self.start(*command)).code)
+        (self.server.root / 'write').write_text('the archive')
+        self.spool.put('c.xml', b'hello')
+        self.assertEqual(75, self.finish(self.start(*command)).code)
+        told = self.finish(self.start('status', '--spool', self.path, '--prometheus'))
+        registry = prometheus_client.CollectorRegistry()
+        registry.register(metrics.Collector(lambda: [(str(self.path), Spool(self.path))]))
+        theirs = self.samples(prometheus_client.generate_latest(registry).decode())
+        self.assertEqual(theirs, self.samples(told.out))
+        values = {name.removeprefix('zeit_cds_'): value for (name, *_), value in theirs.items()}
+        self.assertEqual((2, 1), (values['delivered_files_total'], values['waiting_files']))
+        (lock,) = (labels for name, *labels in theirs if 'locked_since' in name)
+        self.assertIn('the archive', dict(lock)['holder'])
 
 
 class CommandTests(CommandLine):

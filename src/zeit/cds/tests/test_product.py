@@ -127,7 +127,8 @@ class MistakeTests(ProductTests):
             with self.subTest(directive):
                 self.assertEqual(
                     f"{self.LINE}Missing parameter: '{parameter}'; product configuration 'zeit.cds'"
-                    f" has no '{key}'. It must be set before ZCML is executed",
+                    f" has no '{key}'. Set it before ZCML is executed, or let the attribute be the"
+                    ' default',
                     self.problem(directive),
                 )
 
@@ -209,7 +210,7 @@ class AccessorTests(ZCMLTests):
         with cms.importable(cms.CMS):
             import zeit.cms.config
 
-            with self.assertRaisesRegex(ZCMLError, 'It must be set before ZCML is executed'):
+            with self.assertRaisesRegex(ZCMLError, 'Set it before ZCML is executed'):
                 self.read(self.DIRECTIVE)
             zeit.cms.config.set('zeit.cds', 'cds-export', '/export')
             self.read(self.DIRECTIVE)

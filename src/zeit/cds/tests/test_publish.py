@@ -188,7 +188,29 @@ class FailureTests(PublishTests):
     def test_a_name_that_must_not_go_over_the_wire(self):
         self.article.uuid = '../evil'
         self.fail_once()
-        self.assertIn('is not the name of a file', self.unpublished[0].reason)
+        self.assertEqual(
+            "The name is not the name of a file: '../evil.xml'."
+            ' The adapter to IDeliverable has given it.',
+            self.unpublished[0].reason,
+        )
+
+    def test_content_that_does_not_tell_its_id(self):
+        from zeit.cms.content import Article
+
+        class Broken(Article):
+            uniqueId = property(lambda self: 1 / 0)  # noqa: N815 as in zeit.cms
+
+            def __init__(self):
+                """Not even this."""
+
+            __eq__ = object.__eq__
+            __hash__ = object.__hash__
+            __copy__ = lambda self: self  # noqa: E731 it is no other object when it is published
+
+        with self.assertLogs('zeit.cds.publish', 'CRITICAL') as logs:
+            self.publish(Broken())
+        self.assertIn('Not exported, and cannot be tried again: <', logs.output[0])
+        self.assertIn('ZeroDivisionError', logs.output[0])
 
     def test_one_spool_that_fails_does_not_stop_the_other(self):
         self.adapt(Deliverable, name='a spool that does not exist')
@@ -269,15 +291,21 @@ class RetryTests(PublishTests):
         self.article.delete()
         with self.assertLogs('zeit.cds.publish', 'WARNING'):
             ((_, _, error),) = self.retry()
-        self.assertIsInstance(error, TypeError)
-        self.assertEqual(1, len(self.unpublished))
+        self.assertEqual('There is no content with this id here', error.message)
+        self.assert_as_it_was()
+
+    def assert_as_it_was(self):
+        """Not to be found is no further failure: the reason that is known is the better one."""
+        (failure,) = self.unpublished
+        self.assertEqual(1, failure.attempts)
+        self.assertIn('is not the name of a file', failure.reason)
 
     def test_without_the_application_it_is_kept(self):
         zope.component.getSiteManager().unregisterUtility(provided=IContentFinder)
         with self.assertLogs('zeit.cds.publish', 'WARNING'):
             ((_, _, error),) = self.retry()
         self.assertIn('Content cannot be found here', str(error))
-        self.assertEqual(1, len(self.unpublished))
+        self.assert_as_it_was()
 
     def test_another_process_knows_as_well(self):
         self.article.uuid = UUID

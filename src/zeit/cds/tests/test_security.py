@@ -16,10 +16,12 @@ from zope.security.management import (
 )
 from zope.security.simplepolicies import ParanoidSecurityPolicy
 
-from zeit.cds.interfaces import IExporter, ISpool, ITarget
+from zeit.cds.interfaces import IExporter, IImporter, IPublisher, ISpool, ITarget
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.test_zcml import EXPORTER, SPOOL, TARGET, ZCMLTests
 
+
+IMPORTER = '<cds:importer name="i" spool="s" target="t" />'
 
 VIEW, RETRY = 'zeit.cds.ViewStatus', 'zeit.cds.Retry'
 
@@ -38,7 +40,7 @@ class SecurityTests(ZCMLTests):
     def setUp(self):
         super().setUp()
         (self.folder / 'spool').mkdir()
-        self.read(SPOOL, TARGET, EXPORTER)
+        self.read(SPOOL, TARGET, EXPORTER, IMPORTER)
         self.spool = zope.component.getUtility(ISpool, name='s')
         self.spool.put('a.xml', b'<a />')
 
@@ -76,12 +78,33 @@ class SecurityTests(ZCMLTests):
         self.assertEqual((0, ['a.xml']), (report.exit_code, list(report.delivered)))
         self.assertEqual(['a.xml'], [result.name for result in report.results])
 
+    def test_who_may_retry_imports(self):
+        target = MemoryTarget()
+        target.files['b.xml'] = b'<b />'
+        zope.component.provideUtility(target, ITarget, name='t')
+        self.grant(VIEW, RETRY)
+        report = self.proxied(zope.component.getUtility(IImporter, name='i')).run_once()
+        self.assertEqual((0, 'b.xml'), (report.exit_code, report.results[0].filed_as))
+        self.assertTrue((self.folder / 'spool' / 'new' / 'b.xml').exists())
+
+    def test_who_may_look_sees_what_could_not_be_published_or_is_in_doubt(self):
+        self.spool.unpublished.add('http://xml.zeit.de/a', 'no adapter')
+        with self.spool.batch() as batch:
+            batch.put('b.xml', b'')
+            batch.prepare()
+        self.grant(VIEW)
+        status = self.proxied(self.spool).status()
+        self.assertEqual('http://xml.zeit.de/a', status.unpublished[0].unique_id)
+        self.assertEqual('b.xml', status.in_doubt[0].names[0])
+
     def test_nobody_else_sees_anything(self):
         self.grant()
         for component, attributes in {
             self.spool: ('path', 'status', 'retry'),
             zope.component.getUtility(ITarget, name='t'): ('title', 'url'),
             zope.component.getUtility(IExporter, name='e'): ('run_once', 'spool', 'target'),
+            zope.component.getUtility(IImporter, name='i'): ('run_once', 'spool', 'target'),
+            zope.component.getUtility(IPublisher): ('retry',),
         }.items():
             for attribute in attributes:
                 with self.subTest(component, attribute=attribute):
@@ -95,6 +118,7 @@ class SecurityTests(ZCMLTests):
             (self.spool, 'run'),
             (zope.component.getUtility(ITarget, name='t'), 'settings'),
             (zope.component.getUtility(ITarget, name='t'), 'open'),
+            (zope.component.getUtility(IPublisher), 'publish'),
         ):
             with self.subTest(attribute), self.assertRaises(ForbiddenAttribute):
                 getattr(self.proxied(component), attribute)

@@ -41,6 +41,7 @@ class StandinTests(unittest.TestCase):
             )
             IPublish(article).publish()
             self.assertEqual([(article, article, article), (picture, picture, article)], told)
+            self.assertIsNot(article, told[0][0])
             self.assertIs(article, ICMSContent('http://xml.zeit.de/a'))
             article.delete()
             self.assertIsNone(ICMSContent('http://xml.zeit.de/a', None))
@@ -55,6 +56,9 @@ class StandinTests(unittest.TestCase):
             self.assertEqual('/a', zeit.cms.config.get('zeit.cds', 'cds-export'))
             self.assertIsNone(zeit.cms.config.get('zeit.cds', 'other'))
             self.assertEqual('b', zeit.cms.config.get('zeit.cds', 'other', 'b'))
+            self.assertEqual('/a', zeit.cms.config.required('zeit.cds', 'cds-export'))
+            self.assertRaises(KeyError, zeit.cms.config.required, 'zeit.cds', 'other')
+            self.assertEqual({'cds-export': '/a'}, zeit.cms.config.package('zeit.cds'))
             setProductConfiguration('zeit.cds', {'cds-export': '/a'})
             self.assertEqual({'cds-export': '/a'}, getProductConfiguration('zeit.cds'))
 

@@ -6,10 +6,15 @@ import time
 import unittest.mock
 
 import celery
+import kombu.exceptions
+import transaction
 import zope.component
 
 from zeit.cds import errors, pace, tasks
-from zeit.cds.interfaces import IPublisher, IWakeUp
+from zeit.cds.configured import ConfiguredImporter
+from zeit.cds.importer import Importer, ImportOptions
+from zeit.cds.interfaces import IImporter, IPublisher, IWakeUp
+from zeit.cds.outbox import Outbox
 from zeit.cds.testing import layers
 from zeit.cds.tests.driving import DriverCase
 
@@ -124,21 +129,30 @@ class TaskTests(DriverCase, unittest.TestCase):
         tasks.export.delay('articles')
         self.assertEqual(['late.xml'], self.next_run().delivered)
 
+    def importer(self):
+        zope.component.provideAdapter(Importer)
+        importer = ConfiguredImporter(spool='articles', target='partner', options=ImportOptions())
+        zope.component.provideUtility(importer, IImporter, name='letters')
+
+    def test_an_import(self):
+        self.importer()
+        self.target.files['a.xml'] = b'<a/>'
+        self.assertEqual(errors.DONE, tasks.import_.delay('letters').get())
+        self.assertEqual((['a.xml'], {}), (self.names('new'), self.target.files))
+
+    def test_an_import_is_not_retried(self):
+        self.importer()
+        countdowns = self.countdowns()
+        self.target.files['write'] = b'somebody'
+        self.assertEqual(errors.COME_BACK_LATER, tasks.import_.delay('letters').get())
+        self.assertEqual([], countdowns)
+
+    def test_no_such_importer(self):
+        with self.assertRaisesRegex(errors.ConfigurationError, "no importer 'articles'"):
+            tasks.import_.delay('articles').get()
+
     def test_the_decorator_of_an_application(self):
-        """One that wraps each call and sends only after a commit, as that of zeit.cms does."""
-        after_commit, wrapped = [], []
-
-        class TransactionAware(celery.Task):
-            def __call__(self, *args, **kw):
-                wrapped.append(self.name)
-                return super().__call__(*args, **kw)
-
-            def apply_async(self, args=None, kw=None, task_id=None, *arguments, **options):
-                after_commit.append(
-                    lambda: super(TransactionAware, self).apply_async(args, kw, task_id, **options)
-                )
-
-        app = celery.Celery('cms', task_cls=TransactionAware, set_as_current=False)
+        app = celery.Celery('newspaper', set_as_current=False)
         self.addCleanup(app.close)
         app.conf.task_always_eager = True
 
@@ -148,11 +162,107 @@ class TaskTests(DriverCase, unittest.TestCase):
 
         zope.component.provideUtility(tasks.WakeUp(export_cds), IWakeUp)
         self.spool.put('a.xml', b'<a/>')
-        self.assertEqual(['a.xml'], self.names('new'))
-        (send,) = after_commit
-        send()
         self.assertEqual(['a.xml'], self.names('cur'))
-        self.assertEqual(['export_cds'], wrapped)
+
+
+class TransactionAwareTask(celery.Task):
+    """A task as z3c.celery 1.8 has it, the base class of those of zeit.cms.
+
+    What is sent joins the current transaction, to go out in its vote.
+    """
+
+    def __call__(self, *args, _run_asynchronously_=False, **kw):
+        if _run_asynchronously_:
+            return self.run_in_worker(args, kw)
+        return self.run(*args, **kw)
+
+    def run_in_worker(self, args, kw):
+        with transaction.manager:
+            return self.run(*args, **kw)
+
+    def apply_async(self, args=None, kw=None, task_id=None, **options):
+        if self.app.conf.task_always_eager:
+            return self(*args, **(kw or {}))
+        kw = {'_run_asynchronously_': True, **(kw or {})}
+        send = super().apply_async
+        transaction.get().join(Session(lambda: send(args, kw, task_id=task_id, **options)))
+
+
+class Session:
+    """The data manager of z3c.celery."""
+
+    transaction_manager = None
+
+    def __init__(self, send):
+        self.tpc_vote = lambda current: send()
+
+    def nothing(self, current):
+        """Nothing is to be done."""
+
+    abort = tpc_begin = commit = tpc_finish = tpc_abort = nothing
+
+    def sortKey(self):  # noqa: N802 as in IDataManager
+        return '~z3c.celery'
+
+
+class TransactionTests(DriverCase, unittest.TestCase):
+    """In zeit.cms every task is bound to the transaction, also a `shared_task`."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.app = celery.Celery('cms', task_cls=TransactionAwareTask, strict_typing=False)
+        self.addCleanup(self.app.close)
+        self.addCleanup(celery._state._set_current_app, celery._state.default_app)
+        self.app.set_current()
+        self.app.send_task = unittest.mock.Mock()
+        self.addCleanup(transaction.abort)
+        zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+
+    def sent(self):
+        """Return what was sent so far: name of the task, arguments, keyword arguments."""
+        return [call.args for call in self.app.send_task.call_args_list]
+
+    MESSAGE = ('zeit.cds.export', ('articles',), {'_run_asynchronously_': True})
+
+    def test_a_publication_wakes_at_once_and_whatever_becomes_of_the_transaction(self):
+        transaction.begin()
+        self.spool.put('a.xml', b'<a/>')
+        self.assertEqual([self.MESSAGE], self.sent())
+        transaction.abort()
+        self.assertEqual([self.MESSAGE], self.sent())
+
+    def test_a_transaction_that_files_wakes_when_they_are_there(self):
+        waiting = []
+        self.app.send_task.side_effect = lambda *args, **kw: waiting.append(self.names('new'))
+        Outbox(self.spool).put('a.xml', b'<a/>')
+        with self.assertNoLogs('zeit.cds', 'WARNING'):
+            transaction.commit()
+        self.assertEqual([['a.xml']], waiting)
+
+    def test_a_broker_that_is_down_fails_no_transaction(self):
+        self.app.send_task.side_effect = kombu.exceptions.OperationalError('Connection refused')
+        transaction.begin()
+        with self.assertLogs('zeit.cds.wake', 'WARNING'):
+            self.spool.put('a.xml', b'<a/>')
+        transaction.commit()
+        self.assertEqual(['a.xml'], self.names('new'))
+
+    def test_in_tests_of_the_application_it_runs_at_once(self):
+        self.app.conf.task_always_eager = True
+        self.spool.put('a.xml', b'<a/>')
+        self.assertEqual(['a.xml'], self.names('cur'))
+        self.assertEqual([], self.sent())
+
+    def test_in_the_worker_it_is_the_task_of_the_application(self):
+        self.spool.put('a.xml', b'<a/>')
+        _, args, kw = self.sent()[0]
+        with unittest.mock.patch.object(
+            TransactionAwareTask, 'run_in_worker', autospec=True
+        ) as called:
+            tasks.export(*args, **kw)
+        self.assertEqual((('articles',), {}), called.call_args.args[1:])
 
 
 class BrokerTests(DriverCase, unittest.TestCase):

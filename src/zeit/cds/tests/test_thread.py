@@ -1,10 +1,13 @@
 """The thread: started by hand after fork, woken, never dead, stopped."""
 
 import os
+import pathlib
 import queue
 import shutil
 import subprocess
 import sys
+import tempfile
+import textwrap
 import threading
 import unittest
 import unittest.mock
@@ -12,11 +15,14 @@ import unittest.mock
 import zope.component
 
 from zeit.cds import errors, pace
-from zeit.cds.interfaces import IExporter, IWakeUp
+from zeit.cds.configured import ConfiguredImporter
+from zeit.cds.importer import Importer, ImportOptions
+from zeit.cds.interfaces import IExporter, IImporter, IWakeUp
 from zeit.cds.report import Report
 from zeit.cds.testing import layers
+from zeit.cds.tests import application, cms
 from zeit.cds.tests.driving import TIMEOUT, DriverCase
-from zeit.cds.thread import ExporterThread
+from zeit.cds.thread import ExporterThread, ImporterThread
 
 
 class PaceTests(unittest.TestCase):
@@ -30,6 +36,11 @@ class PaceTests(unittest.TestCase):
     def test_pauses_are_bounded(self):
         self.assertEqual(pace.LONGEST, pace.pause(10**9))
         self.assertEqual(60, pace.Pace(interval=60, failures=100, exit_code=69).pause)
+
+    def test_a_refused_login_is_not_tried_soon(self):
+        self.assertEqual(pace.LONGEST, pace.Pace(interval=60).after(77).pause)
+        self.assertEqual(1000, pace.Pace(interval=1000).after(77).pause)
+        self.assertEqual(60, pace.Pace(interval=60).after(77).after(0).pause)
 
     def test_a_new_file_hurries_only_where_the_server_would_take_it(self):
         hurries = [pace.Pace().after(code).hurries for code in (0, 1, 69, 70, 73, 75, 77, 78)]
@@ -205,6 +216,71 @@ class ThreadTests(DriverCase, unittest.TestCase):
         self.assertTrue(self.thread.running)
 
 
+class ImporterThreadTests(DriverCase, unittest.TestCase):
+    """What differs: what it runs, and that nothing wakes it."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        zope.component.provideAdapter(Importer)
+        importer = ConfiguredImporter(spool='articles', target='partner', options=ImportOptions())
+        zope.component.provideUtility(importer, IImporter, name='letters')
+        self.thread = self.start(interval=TIMEOUT * 10)
+
+    def start(self, *, interval):
+        thread = ImporterThread('letters', interval=interval)
+        self.addCleanup(thread.stop)
+        return thread
+
+    def test_what_is_there_is_fetched_when_it_starts(self):
+        self.target.files['a.xml'] = b'<a/>'
+        self.assertEqual("<ImporterThread 'letters' stopped>", repr(self.thread))
+        self.thread.start()
+        report = self.next_run()
+        self.assertEqual(['a.xml'], [result.name for result in report.results])
+        self.assertEqual((['a.xml'], {}), (self.names('new'), self.target.files))
+
+    def test_it_asks_again_at_its_intervals(self):
+        thread = self.start(interval=0.01)
+        thread.start()
+        self.next_run()
+        self.target.files['a.xml'] = b'<a/>'
+        while not self.next_run().results:
+            pass
+        self.assertEqual(['a.xml'], self.names('new'))
+
+    def test_what_is_put_into_a_spool_does_not_wake_it(self):
+        self.thread.start()
+        self.next_run()
+        self.spool.put('b.xml', b'<b/>')
+        with self.assertRaises(queue.Empty):
+            self.runs.get(timeout=0.05)
+        self.thread.wake('letters')  # but whoever knows better can
+        self.next_run()
+
+    def test_stopping_ends_a_run_between_two_files(self):
+        at_work, go_on = threading.Event(), threading.Event()
+
+        def hook(operation, name):
+            if operation == 'fetch':
+                at_work.set()
+                go_on.wait(TIMEOUT)
+
+        self.target.hook = hook
+        self.target.files.update({'a.xml': b'<a/>', 'b.xml': b'<b/>'})
+        self.thread.start()
+        self.assertTrue(at_work.wait(TIMEOUT))
+        with self.assertLogs('zeit.cds.thread', 'WARNING') as logs:
+            self.assertFalse(self.thread.stop(timeout=0.01))
+        self.assertIn('The thread of importer letters is still at work.', logs.output[0])
+        go_on.set()
+        self.assertTrue(self.thread.stop(timeout=TIMEOUT))
+        self.assertIsInstance(self.next_run().error, errors.Interrupted)
+        self.assertEqual(['a.xml'], self.names('new'))
+        self.assertEqual({'b.xml': b'<b/>'}, self.target.files)
+
+
 class WakeTests(DriverCase, unittest.TestCase):
     layer = layers.QUIET
 
@@ -240,13 +316,29 @@ class WakeTests(DriverCase, unittest.TestCase):
 
 
 class ImportTests(unittest.TestCase):
-    def test_no_thread_at_import_or_while_zcml_is_read(self):
-        program = (
-            'import threading, zeit.cds.thread, zeit.cds.wake\n'
-            'from zope.configuration import xmlconfig\n'
-            'import zeit.cds\n'
-            'xmlconfig.file("configure.zcml", package=zeit.cds)\n'
-            'assert threading.active_count() == 1, threading.enumerate()\n'
+    PROGRAM = """
+        import sys, threading
+        import zeit.cds.tasks, zeit.cds.thread, zeit.cds.wake
+        from zope.configuration import xmlconfig
+
+        used = []
+        sys.addaudithook(lambda event, args: used.append(event) if event in BAD else None)
+        BAD = 'socket.connect socket.bind socket.getaddrinfo _thread.start_new_thread'.split()
+        BAD += 'os.fork subprocess.Popen os.mkdir os.rename'.split()
+
+        xmlconfig.file(sys.argv[1])
+        assert threading.active_count() == 1, threading.enumerate()
+        assert not used, used
+    """
+
+    def test_no_thread_and_no_connection_at_import_or_while_zcml_is_read(self):
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        server = unittest.mock.Mock(host='ftp.example.com', port=21, user='zeit', password='x')
+        more = '<utility factory="zeit.cds.tasks.WakeUp" />'
+        path = application.write(folder, server, more=more, options='tls="explicit"')
+        subprocess.run(
+            [sys.executable, '-c', textwrap.dedent(self.PROGRAM), path],
+            env=cms.environment(cms.CMS),
+            check=True,
+            timeout=60,
         )
-        environ = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
-        subprocess.run([sys.executable, '-c', program], env=environ, check=True, timeout=60)

@@ -43,9 +43,9 @@ class TracingTests(DriverCase, unittest.TestCase):
     def setUp(self):
         super().setUp()
         self.spans = []
-        tracer = unittest.mock.Mock()
-        tracer.start_span = self.start_span
-        self.enterContext(unittest.mock.patch.object(trace, 'get_tracer', lambda name: tracer))
+        self.tracer = unittest.mock.Mock()
+        self.tracer.start_span = self.start_span
+        self.enterContext(unittest.mock.patch.object(trace, 'get_tracer', lambda name: self.tracer))
 
     def start_span(self, name, context=None, attributes=()):
         self.spans.append(Span(name, context, attributes))
@@ -93,6 +93,16 @@ class TracingTests(DriverCase, unittest.TestCase):
         self.assertEqual(69, run.attributes['zeit.cds.exit_code'])
         self.assertEqual((trace.StatusCode.ERROR, 'Connection refused'), run.status)
         self.assertNotIn('verysecret', repr(vars(run)))
+
+    def test_a_tracer_that_fails_fails_no_run(self):
+        for method in ('start_span', 'end', 'set_attribute'):
+            with self.subTest(method):
+                self.spool.put('a.xml', b'')
+                broken = unittest.mock.Mock(side_effect=ZeroDivisionError('no collector'))
+                where = self.tracer if method == 'start_span' else Span
+                with unittest.mock.patch.object(where, method, broken):
+                    self.assertEqual(['a.xml'], self.export().delivered)
+                broken.assert_called()
 
     def test_without_the_api(self):
         self.spool.put('a.xml', b'')

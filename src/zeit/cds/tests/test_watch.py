@@ -61,7 +61,7 @@ class WatchCase(unittest.TestCase):
         super().setUp()
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.systemd = self.enterContext(Systemd(self.folder))
-        self.sending = threading.Event()
+        self.sending, self.fetching = threading.Event(), threading.Event()
         self.server = self.enterContext(faults.FaultServer(hook=self.hook))
         self.server.user, self.server.password = 'test', 'testpw'
         self.spool = Spool(self.folder / 'spool')
@@ -71,6 +71,8 @@ class WatchCase(unittest.TestCase):
     def hook(self, event):
         if event.verb == 'STOR' and event.path.endswith('.part'):
             self.sending.set()
+        if event.verb == 'RETR' and event.path.endswith('.xml'):
+            self.fetching.set()
 
     def write(self, **kw):
         text = application.ZCML.format(
@@ -83,8 +85,13 @@ class WatchCase(unittest.TestCase):
         (self.folder / 'password').write_text('testpw')
         (self.folder / 'password').chmod(0o600)
 
-    def watch(self, *arguments, program=PROCESS, **environ):
+    def watch(self, *arguments, hears='articles', **kw):
         """Start it; return when systemd has heard that it is ready, and the first run is over."""
+        self.start(*arguments, **kw)
+        self.systemd.hear('READY=1')
+        self.systemd.hear(f'STATUS={hears}.*: last run')
+
+    def start(self, *arguments, program=PROCESS, **environ):
         path = {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
         with open(self.log, 'wb') as log:
             self.process = subprocess.Popen(
@@ -96,8 +103,6 @@ class WatchCase(unittest.TestCase):
             )
         self.addCleanup(self.process.wait)
         self.addCleanup(self.process.kill)
-        self.systemd.hear('READY=1')
-        self.systemd.hear('STATUS=articles: last run')
 
     def run_over(self, how='done'):
         self.systemd.hear(f'last run {re.escape(how)}')
@@ -195,6 +200,85 @@ class WatchTests(WatchCase):
         self.run_over()
         self.assertEqual(['a.xml'], self.remote())
         self.end()
+
+
+class ImportTests(WatchCase):
+    """Importers in the same process, or alone."""
+
+    IMPORTER = """
+        <cds:spool name="letters" path="{folder}/letters" />
+        <cds:importer name="letters" spool="letters" target="partner" {more} />
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.letters = Spool(self.folder / 'letters')
+        self.letters.path.mkdir()
+        self.importer()
+
+    def importer(self, more=''):
+        self.write(more=self.IMPORTER.format(folder=self.folder, more=more))
+
+    def imported(self):
+        return sorted(path.name for path in (self.letters.path / 'new').iterdir())
+
+    def test_both_in_one_process(self):
+        self.watch('--interval', '0.1')
+        self.systemd.hear('letters .import.: last run done')
+        self.assertIn('Watching 1 spool, asking 1 server', '\n'.join(self.systemd.heard))
+        self.server.put('/a.xml', b'<a/>')
+        while not self.imported():
+            self.systemd.hear('letters .import.: last run done')
+        self.assertEqual((['a.xml'], []), (self.imported(), self.remote()))
+        self.end()
+
+    def test_what_comes_into_a_spool_is_delivered_at_once_all_the_same(self):
+        self.watch('--interval', '3600')
+        self.systemd.hear('letters')
+        self.spool.put('a.xml', b'<a/>')
+        self.systemd.hear('articles: last run')
+        self.assertEqual(['a.xml'], self.remote())
+        self.assertEqual([], [each for each in self.systemd.heard if 'failed' in each])
+        self.assertNotIn('letters', self.systemd.heard[-1])
+        self.end()
+
+    def test_an_importer_alone(self):
+        self.server.put('/a.xml', b'<a/>')
+        self.spool.put('b.xml', b'<b/>')
+        self.watch('letters', '--interval', '3600', '--max-files', '1', hears='letters')
+        self.assertEqual((['a.xml'], []), (self.imported(), self.remote()))
+        self.assertIn('Asking 1 server', self.end())
+
+    def test_a_partner_that_is_at_work_is_asked_again(self):
+        self.server.put('/a.xml', b'<a/>')
+        self.server.put('/write', b'the partner')
+        self.watch('letters', '--interval', '0.1', hears='letters')
+        self.systemd.hear('failed .75.')
+        self.server.delete('/write')
+        self.run_over()
+        self.assertEqual(['a.xml'], self.imported())
+        self.end()
+
+    def test_a_signal_during_an_import_cleans_up(self):
+        self.server.put('/a.xml', b'<a/>' * 1000)
+        self.server.fault('RETR', faults.StallData(10), path='*.xml')
+        self.start('letters')
+        self.assertTrue(self.fetching.wait(TIMEOUT))
+        self.end()
+        self.assertEqual(['a.xml'], self.remote())
+        self.assertEqual([], self.imported())
+
+    def test_a_name_that_nobody_has(self):
+        command = [*PROCESS, '--zcml', str(self.zcml), 'watch', '--check', 'letter']
+        environ = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+        result = subprocess.run(
+            command, env=environ, capture_output=True, text=True, timeout=TIMEOUT
+        )
+        self.assertEqual(64, result.returncode)
+        self.assertRegex(
+            result.stderr,
+            r"no exporter or importer 'letter' in .*cds.zcml. Known: articles, letters\.$",
+        )
 
 
 class ReloadTests(WatchCase):

@@ -3,15 +3,21 @@
 _settings = {}
 
 
-def set(package, key, value):  # noqa: A001 as in zeit.cms
-    """Set a value; None removes it."""
-    section = _settings.setdefault(package, {})
-    if value is None:
-        section.pop(key, None)
-    else:
-        section[key] = value
+def package(pkg):
+    """Return the mapping of a package."""
+    return _settings.setdefault(pkg, {})
 
 
-def get(package, key, default=None):
+def get(pkg, key, default=None):
     """Return a value (str), or `default` if there is none."""
-    return _settings.get(package, {}).get(key, default)
+    return package(pkg).get(key, default)
+
+
+def required(pkg, key):
+    """Return a value.  Raises KeyError if there is none."""
+    return package(pkg)[key]
+
+
+def set(pkg, key, value):  # noqa: A001 as in zeit.cms
+    """Set a value."""
+    package(pkg)[key] = value

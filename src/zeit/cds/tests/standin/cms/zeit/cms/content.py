@@ -22,6 +22,12 @@ class Article:
         self.export_cds = True
         _repository[self.uniqueId] = self
 
+    def __eq__(self, other):
+        return ICMSContent.providedBy(other) and self.uniqueId == other.uniqueId
+
+    def __hash__(self):
+        return hash(self.uniqueId)
+
     def open(self):
         """Return a new binary stream of its body."""
         return io.BytesIO(self.body)

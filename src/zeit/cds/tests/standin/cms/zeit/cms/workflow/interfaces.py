@@ -14,17 +14,22 @@ class IPublishedEvent(IWithMasterObjectEvent):
     """`object` is published; an exception of a subscriber would fail the publication."""
 
 
-@zope.interface.implementer(IPublishedEvent)
-class PublishedEvent(ObjectEvent):
-    """See `IPublishedEvent`."""
+@zope.interface.implementer(IWithMasterObjectEvent)
+class WithMasterObjectEvent(ObjectEvent):
+    """See `IWithMasterObjectEvent`."""
 
     def __init__(self, obj, master):
         super().__init__(obj)
         self.master = master
 
 
+@zope.interface.implementer(IPublishedEvent)
+class PublishedEvent(WithMasterObjectEvent):
+    """See `IPublishedEvent`."""
+
+
 class IPublish(zope.interface.Interface):
     """Publishes the content that it adapts."""
 
-    def publish():
+    def publish(priority=None, background=True, **kw):
         """Publish it, and what depends on it."""

@@ -1,4 +1,6 @@
-"""Publication: here it consists of its events only."""
+"""Publication: here it consists of its events only, and happens at once."""
+
+import copy
 
 import zope.component
 import zope.event
@@ -16,7 +18,8 @@ class Publish:
     def __init__(self, context):
         self.context = context
 
-    def publish(self):
+    def publish(self, priority=None, background=True, **kw):
         """See `IPublish`."""
         for content in (self.context, *getattr(self.context, 'dependencies', ())):
-            zope.event.notify(PublishedEvent(content, self.context))
+            # Checked out and in meanwhile: another object, which equals the first one.
+            zope.event.notify(PublishedEvent(copy.copy(content), self.context))
