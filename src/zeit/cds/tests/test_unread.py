@@ -14,10 +14,14 @@ from zeit.cds.tests.scenario import SHORT, Scenario, target
 from zeit.cds.tests.test_contract import target as served
 
 
+#: More bytes than the system takes without their being read: tcp_wmem(7) of Linux is 4 MiB.
+LARGE = 10_000_000
+
+
 class UnreadTests(Scenario, unittest.TestCase):
     def put(self, *names):
         for name in names:
-            self.offered[name] = os.urandom(3_000_000)
+            self.offered[name] = os.urandom(LARGE)
             self.spool.put(name, self.offered[name])
 
     def export(self, *names, **kw):
@@ -31,7 +35,7 @@ class UnreadTests(Scenario, unittest.TestCase):
         self.assertEqual('', self.receipt('a')['sha256'])
 
     def test_up_to_the_limit_it_is_read(self):
-        self.assert_run(0, 'a', self.export('a', digest_limit=3_000_000))
+        self.assert_run(0, 'a', self.export('a', digest_limit=LARGE))
         self.assertEqual(64, len(self.receipt('a')['sha256']))
 
     def test_a_lost_data_connection(self):
