@@ -260,6 +260,7 @@ CLIENTS = {
     for client in (
         ZeitCDS('zeit.cds'),
         ZeitCDS('zeit.cds, temporary="no"', '--no-temporary'),
+        ZeitCDS('zeit.cds, with SHA-256', f'--digest-limit={1 << 40}'),
         ZeitCDSImport('zeit.cds import'),
         *(Woken(f'zeit.cds, {driver}') for driver in ('thread', 'watch', 'celery')),
         Lftp('lftp'),

@@ -3,7 +3,7 @@
 import statistics
 
 from bench import figures
-from bench.rows import DIRECT, OURS, SAFE
+from bench.rows import DIGEST, DIRECT, OURS, SAFE
 
 
 MIB = 1024 * 1024
@@ -44,7 +44,7 @@ def goals(row, server, results):
     for goal in row.goals:
         if server not in goal.servers:
             continue
-        peer = goal.peer or figures.fastest(results, row.name, server, except_for=OURS)
+        peer = goal.peer or figures.fastest(results, row.name, server, except_for=(*OURS, DIGEST))
         found = figures.ratios(results, row.name, server, ours=goal.ours, peer=peer)
         if not found:
             continue
@@ -53,17 +53,23 @@ def goals(row, server, results):
         lines.append(
             f'{word}: {goal.ours} is {value:.2f} times as fast as {peer}; {goal.ratio:g} wanted'
         )
-    if row.within is not None:
-        lines += [line for name in row.clients for line in _within(row, server, results, name)]
+    for limit in row.limits:
+        if server in limit.servers:
+            lines += _kept(row, server, results, limit)
     return lines
 
 
-def _within(row, server, results, client):
-    """Yield the line for a client that must not need longer than the row says."""
-    longest = figures.worst(figures.select(results, row.name, server, client), 'seconds')
-    if longest is not None:
-        word = 'reached' if longest < row.within else 'NOT reached'
-        yield f'{word}: {client} needs {longest:.3f} s at most; less than {row.within:g} s wanted'
+def _kept(row, server, results, limit):
+    """Yield a line for each client that the limit is for: whether it keeps that."""
+    for client in row.clients:
+        most = figures.worst(figures.select(results, row.name, server, client), limit.field)
+        if most is not None and client in limit.clients:
+            value = most * limit.factor
+            word = 'reached' if value <= limit.most else 'NOT reached'
+            yield (
+                f'{word}: {client} needs {value:.3g} {limit.unit} at most; '
+                f'{limit.most:g} {limit.unit} wanted'
+            )
 
 
 class _Column:

@@ -151,19 +151,19 @@ class FigureTests(BenchCase):
 
     def test_a_table_of_publications_has_the_worst(self):
         from bench import table
-        from bench.rows import Row
+        from bench.rows import Limit, Row
 
-        row = Row(
-            name='r', group='g', files=3, wake=True, within=1, clients=('thread', 'watch', 'celery')
-        )
+        clients = ('thread', 'watch', 'celery')
+        limit = Limit(field='seconds', most=1, unit='s', clients=clients, servers=('s',))
+        row = Row(name='r', group='g', files=3, wake=True, clients=clients, limits=(limit,))
         results = [self.result('thread', turn, seconds) for turn, seconds in enumerate((1, 2, 9))]
         results += [self.result('watch', 0, 0.5), self.result('celery', 0, 0, error='no Redis')]
         lines = table.row_table(row, 's', results)
         self.assertEqual('s: 3 publications of 4 KiB, one after the other, no delay', lines[0])
         self.assertRegex('\n'.join(lines), r'\nthread +2\.000 +9\.000\nwatch +0\.500 +0\.500\n')
         self.assertIn('celery                      no Redis', lines)
-        self.assertIn('NOT reached: thread needs 9.000 s at most; less than 1 s wanted', lines)
-        self.assertIn('reached: watch needs 0.500 s at most; less than 1 s wanted', lines)
+        self.assertIn('NOT reached: thread needs 9 s at most; 1 s wanted', lines)
+        self.assertIn('reached: watch needs 0.5 s at most; 1 s wanted', lines)
 
     def test_every_goal_is_about_clients_that_take_part(self):
         from bench.clients import CLIENTS
@@ -175,6 +175,8 @@ class FigureTests(BenchCase):
             self.assertEqual(set(), set(row.clients) - set(CLIENTS), row.name)
             for goal in row.goals:
                 self.assertEqual(set(), {goal.ours, goal.peer} - {''} - set(row.clients), row.name)
+            for limit in row.limits:
+                self.assertTrue(set(limit.clients) & set(row.clients), row.name)
 
 
 class PlotTests(BenchCase):
