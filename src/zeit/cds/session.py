@@ -253,7 +253,7 @@ class FTPSession:
 
     def delete(self, name, *, more=False):
         """See `ISession`; `more` says that a transfer follows."""
-        self._call('delete', name, more=more)
+        self._call('command', 'DELE', name, more=more)
 
     def make_directory(self, name):
         """See `ISession`."""

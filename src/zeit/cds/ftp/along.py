@@ -1,8 +1,9 @@
 """What is sent along with another command, or before its turn: round trips are the cost of FTP.
 
-The port of the next data connection is asked for (EPSV, PASV) in one packet with SIZE of the file
-before, and so is that this file gets another name (RNFR), last, since nothing may come between RNFR
-and RNTO.  While the server renames, the next data connection is made.
+The port of the next data connection is asked for (EPSV, PASV) in one packet with a command before
+it: SIZE of the file before, or one of the commands that make the lock.  With SIZE goes also that a
+file gets another name (RNFR), last, since nothing may come between RNFR and RNTO.  While the server
+renames, the next data connection is made.
 
 That packet does not wait for the final reply to the transfer before it, but for the server to end
 the data connection: that is when it has read all, and what follows comes in the order of the
@@ -24,6 +25,10 @@ log = logging.getLogger(__name__)
 #: The answer to a command that was sent along with another one must be there so many seconds later:
 #: a server that reads one command from each packet has thrown it away.
 ALONG = 10
+
+
+#: Commands that are often followed by a transfer: RNFR is by RNTO, DELE by QUIT.
+_WITH_PORT = ('CWD', 'CDUP', 'MKD', 'RMD', 'RNTO')
 
 
 class Along(NamedTuple):
@@ -91,6 +96,8 @@ class AlongConnection(PassiveConnection):
     def size(self, name, along=ALONE):
         """See `ISession.size`; RFC 3659 section 4.  Whether RNFR was accepted shows in `rename`."""
         if self._asked is None:
+            if along == ALONE:
+                along = Along(port=self._may_ask_ahead())
             if along == ALONE or not self.ways.together:
                 return super().size(name)
             self._ask_size(_Asked(name, along))
@@ -166,22 +173,26 @@ class AlongConnection(PassiveConnection):
             self.ways.give_up(way, error=error)
         return answer
 
-    def _with_port(self, verb, argument):
-        """Send a command and ask for the port of the next transfer."""
+    def command(self, verb, argument='', *, more=False, **options):
+        """See `Connection`; `more` says that a transfer follows, whose port is asked for along."""
+        more = (more or verb in _WITH_PORT) and self._may_ask_ahead()
+        if not more:
+            return super().command(verb, argument, **options)
         self._say((verb, argument), port=True, way='together')
         try:
             answer = self._answer_and_port(port=True)
         except LOST as error:
             self.ways.give_up('together', error=error)
             raise
-        self._check(answer)
+        return self._check(answer, **options)
 
-    def delete(self, name, *, more=False):
-        """DELE (RFC 959 section 4.1.3); `more` says that a transfer follows."""
-        if more and self.ways.together:
-            self._with_port('DELE', name)
-        else:
-            self.command('DELE', name)
+    def _may_ask_ahead(self):
+        """Tell whether a port can be asked for now, along with something else.
+
+        Not before there was a data connection: whether EPSV is known is found out by itself.
+        """
+        passive = self._settings.passive and self.proven
+        return passive and self.ways.together and not self.is_ahead
 
     def rename(self, old, new, *, more=False):
         """RNFR and RNTO (RFC 959 section 4.1.3); the second only if the first was accepted.
@@ -194,12 +205,11 @@ class AlongConnection(PassiveConnection):
             if self._refused_along is not None:
                 way, refusal = self._refused_along
                 self.ways.give_up(way, error=refusal)
-        if more and self.ways.together and not self.is_ahead:
-            self._with_port('RNTO', new)
+        if not (more and self.is_ahead):
+            self.command('RNTO', new)
             return
         self._send(('RNTO', new))
-        if more:
-            self._connect_ahead()
+        self._connect_ahead()
         self._check(self._answer())
 
     def _along(self):

@@ -60,9 +60,22 @@ class OrderTests(Ahead, unittest.TestCase):
         self.assertEqual(['STOR', '...', 'SIZE EPSV RNFR', 'RNTO'], self.packets_of('b'))
         self.assertNotIn('Given up', self.log)
 
-    def test_no_port_is_asked_for_after_the_last_file(self):
+    def test_after_the_last_file_there_is_a_port_to_read_the_lock(self):
         self.assert_run(0, 'a b', self.export('a', 'b'))
-        self.assertEqual(['STOR', '...', 'SIZE RNFR', 'RNTO'], self.packets_of('b'))
+        self.assertEqual(['STOR', '...', 'SIZE RNFR', 'RNTO EPSV'], self.packets_of('b'))
+        self.assertEqual('RETR write', self.packets[self.packets.index('RNTO b EPSV') + 1])
+
+    def test_the_port_of_a_transfer_goes_along_with_the_command_before_it(self):
+        self.assert_run(0, 'a', self.export('a'))
+        alone = [packet for packet in self.packets if packet == 'EPSV']
+        # For the first listing, before anything is known, and between RETR and a listing.
+        self.assertEqual(2, len(alone), self.packets)
+
+    def test_no_port_is_asked_for_in_vain(self):
+        self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+        asked = sum(packet.count('EPSV') for packet in self.packets)
+        transfers = [p for p in self.packets if p.split()[0] in ('STOR', 'RETR', 'MLSD')]
+        self.assertEqual(len(transfers), asked, self.packets)
 
     def test_no_command_while_a_transfer_runs(self):
         self.export('a', 'b', 'c')
@@ -212,7 +225,7 @@ class PromptHealingTests(HealingTests):
 
     prompt = 'ab'
     way = 'prompt'
-    afterwards = ['STOR', '...', 'SIZE RNFR', 'RNTO']
+    afterwards = ['STOR', '...', 'SIZE RNFR', 'RNTO EPSV']
 
     def test_a_size_that_is_refused_or_another_one_before_its_time(self):
         for text in ('503 Not now.', '550 No such file.', '213 0', '421 Not now.'):

@@ -1,3 +1,4 @@
+import collections
 import functools
 import logging
 import unittest
@@ -114,14 +115,20 @@ class Recorder(logging.Handler):
     def __init__(self):
         super().__init__(logging.DEBUG)
         self.dialogue = []
+        self._waiting = collections.deque()
 
     def emit(self, record):
         line = record.getMessage()
         if line.startswith('> '):
             verb, _, argument = line[2:].partition(' ')
-            self.dialogue.append([verb, argument, ''])
-        elif line.startswith('< ') and self.dialogue and self.dialogue[-1][2] in ('', '1'):
-            self.dialogue[-1][2] = line[2]
+            self._waiting.append([verb, argument, ''])
+            self.dialogue.append(self._waiting[-1])
+        elif line.startswith('< 220'):
+            self._waiting.clear()  # another connection: what was due on the last one never comes
+        elif line.startswith('< '):
+            self._waiting[0][2] = line[2]
+            if line[2] != '1':
+                self._waiting.popleft()
 
 
 class Killed(BaseException):
