@@ -76,15 +76,16 @@ class Fetcher:
     def __repr__(self):
         return f'<Fetcher over {self._session!r}>'
 
-    def look(self, name):
+    def look(self, name, *, more=False):
         """Return the `Look` at the file `name`, as it is now.
 
-        Raises `SizeMismatch` if the server does not tell sizes and they are wanted.
+        `more` says that a transfer is likely to follow.  Raises `SizeMismatch` if the server does
+        not tell sizes and they are wanted.
         """
         if not self._knows_size:
             return Look(None, self.modified(name))
         try:
-            size, modified = self._session.look(name)
+            size, modified = self._session.look(name, more=more)
         except PermanentError as error:
             if error.code not in _UNKNOWN:
                 raise
@@ -108,15 +109,16 @@ class Fetcher:
             return ''
         return found.isoformat() if found else ''
 
-    def fetch(self, name, incoming, *, before):
+    def fetch(self, name, incoming, *, before, more=False):
         """Write the file `name` into `incoming` (`IIncoming`), and compare; return the last `Look`.
 
-        `before` is an earlier `Look`.  Raises `StillGrowing` if the file is not what it was then,
-        `SizeMismatch` if it is, but something else arrived, `SourceGone` if it is not there.
+        `before` is an earlier `Look`, `more` says that another file is likely to follow.  Raises
+        `StillGrowing` if the file is not what it was then, `SizeMismatch` if it is, but something
+        else arrived, `SourceGone` if it is not there.
         """
         if self._session.fetch(name, incoming) is None:
             raise SourceGone(f'{printable(name)} has disappeared from the server')
-        after = self.look(name)
+        after = self.look(name, more=more)
         if not after.exists:
             raise SourceGone(f'{printable(name)} has disappeared from the server')
         if not after.agrees(before):

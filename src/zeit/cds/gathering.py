@@ -88,7 +88,7 @@ class Gatherer:
             return Outcome(job=job, error=error)
 
     def _gather(self, job, incoming, *, more):
-        look = self._fetch(job, incoming)
+        look = self._fetch(job, incoming, more=more)
         incoming.complete()
         handover = Handover(
             name=job.name,
@@ -110,7 +110,7 @@ class Gatherer:
         self._call(lambda: arrivals.settle(job.name, removed=kept is None))
         return Gathered(job=job, source=incoming, filed_as=handover.filed_as, kept=kept)
 
-    def _fetch(self, job, incoming):
+    def _fetch(self, job, incoming, *, more):
         name = job.name
         look = job.entry or self._look(name)
         again = f' (attempt {job.attempt})' if job.attempt > 1 else ''
@@ -118,7 +118,7 @@ class Gatherer:
         if look.size == 0:
             log.warning('It is empty: %s', printable(name))
         try:
-            return self._fetcher.fetch(name, incoming, before=look)
+            return self._fetcher.fetch(name, incoming, before=look, more=more)
         except StillGrowing:
             if not look.listed:
                 raise

@@ -195,9 +195,9 @@ class FTPSession:
         """See `ISession`."""
         return self._ask('modified', name)
 
-    def look(self, name):
+    def look(self, name, *, more=False):
         """See `ISession`."""
-        return self._ask('look', name)
+        return self._ask('look', name, more=more)
 
     def read(self, name, *, limit=4096):
         """See `ISession`."""

@@ -3,7 +3,7 @@
 The port of the next data connection is asked for (EPSV, PASV) in one packet with a command before
 it: SIZE of the file before, or one of the commands that make the lock.  With SIZE goes also that a
 file gets another name (RNFR), last, since nothing may come between RNFR and RNTO.  While the server
-renames, the next data connection is made.
+renames, or deletes what was fetched, the next data connection is made.
 
 That packet does not wait for the final reply to the transfer before it, but for the server to end
 the data connection: that is when it has read all, and what follows comes in the order of the
@@ -174,7 +174,15 @@ class AlongConnection(PassiveConnection):
         return answer
 
     def command(self, verb, argument='', *, more=False, **options):
-        """See `Connection`; `more` says that a transfer follows, whose port is asked for along."""
+        """See `Connection`; `more` says that a transfer follows.
+
+        Its data connection is made meanwhile if there is a port for it, otherwise the port is asked
+        for along.
+        """
+        if more and self.is_ahead:
+            self._send((verb, argument))
+            self._connect_ahead()
+            return self._check(self._answer(), **options)
         more = (more or verb in _WITH_PORT) and self._may_ask_ahead()
         if not more:
             return super().command(verb, argument, **options)
@@ -197,20 +205,14 @@ class AlongConnection(PassiveConnection):
     def rename(self, old, new, *, more=False):
         """RNFR and RNTO (RFC 959 section 4.1.3); the second only if the first was accepted.
 
-        `more` says that another transfer follows: its data connection is made meanwhile if there
-        is a port for it, otherwise the port is asked for.
+        `more` says that another transfer follows, as in `command`.
         """
         if self._channel.renaming != old:
             self.command('RNFR', old)
             if self._refused_along is not None:
                 way, refusal = self._refused_along
                 self.ways.give_up(way, error=refusal)
-        if not (more and self.is_ahead):
-            self.command('RNTO', new)
-            return
-        self._send(('RNTO', new))
-        self._connect_ahead()
-        self._check(self._answer())
+        self.command('RNTO', new, more=more)
 
     def _along(self):
         return time.monotonic() + min(ALONG, self._settings.reply_timeout)

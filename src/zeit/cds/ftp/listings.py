@@ -40,16 +40,17 @@ class ListingConnection(TransferConnection):
             self.drop()  # rather a new connection than one in the wrong directory
             raise
 
-    def look(self, name):
+    def look(self, name, *, more=False):
         """Return (size, modified) of a file: `size` and `modified` in one packet.
 
-        `modified` is None also where the server does not tell it.
+        `modified` is None also where the server does not tell it.  `more` says that another
+        transfer follows: its port is asked for, too.
         """
         if not self.ways.together:
             return self.size(name), self._time(lambda: self.modified(name))
+        self._say(('SIZE', name), ('MDTM', name), port=more, way='together')
         try:
-            self._send(('SIZE', name), ('MDTM', name))
-            size = self._answer()
+            size = self._answer_and_port(port=more)
             if self._channel.broken:
                 self._check(size)
             modified = self._answer(until=self._along())

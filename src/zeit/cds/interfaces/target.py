@@ -65,10 +65,11 @@ class ISession(Interface):
     def modified(name):
         """Return when the file was changed (aware datetime, UTC), or None if not known."""
 
-    def look(name):
+    def look(name, *, more=False):
         """Return (size, modified) of the file, as `size` and `modified` do, at once.
 
-        A server that does not know times is no error.
+        A server that does not know times is no error.  `more` says that a transfer is likely to
+        follow.
         """
 
     def read(name, *, limit=4096):
