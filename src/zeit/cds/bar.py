@@ -60,6 +60,7 @@ class Bar:
         self._width = width or (lambda: os.get_terminal_size(stream.fileno()).columns)
         self._lock = threading.RLock()
         self._files = self._size = self._files_done = self._size_done = 0
+        self._sized = True
         self._positions = {}
         self._past = collections.deque()
         self._shown = False
@@ -88,7 +89,8 @@ class Bar:
         """See `IProgress`."""
         with self._lock:
             self._files += files
-            self._size += size
+            self._size += size or 0
+            self._sized = self._sized and size is not None
             self._past.append((self._clock(), self._bytes(), self._work()))
 
     def sent(self, name, position):
@@ -117,7 +119,10 @@ class Bar:
         return self._size_done + sum(self._positions.values())
 
     def _work(self):
-        return self._bytes() + self._files_done * FILE_COSTS
+        return (self._bytes() if self._sized else 0) + self._files_done * FILE_COSTS
+
+    def _whole(self):
+        return (self._size if self._sized else 0) + self._files * FILE_COSTS
 
     def draw(self):
         """Show how far it is now; before anything is expected, nothing."""
@@ -149,7 +154,7 @@ class Bar:
         left, rate = self._speed()
         # In the order in which they are given up where there is no room.
         for text in (
-            f'{file_size(self._bytes())} of {file_size(self._size)}',
+            file_size(self._bytes()) + (f' of {file_size(self._size)}' if self._sized else ''),
             '' if left is None else f'{_duration(left)} left',
             '' if rate is None else f'{file_size(round(rate))}/s',
         ):
@@ -162,7 +167,7 @@ class Bar:
         return line[: max(width, 0)]
 
     def _bar(self, length):
-        total = self._size + self._files * FILE_COSTS
+        total = self._whole()
         full = min(length, int(length * self._work() / total)) if total else length
         return f'[{"#" * full}{"." * (length - full)}]'
 
@@ -170,10 +175,12 @@ class Bar:
         """Return (seconds left, bytes per second), None for what is not known yet."""
         (since, size, work), (now, size_now, work_now) = self._past[0], self._past[-1]
         elapsed = now - since
-        if elapsed < REDRAW or work_now <= work:
+        if elapsed < REDRAW or (work_now <= work and size_now <= size):
             return None, None
-        rest = self._size + self._files * FILE_COSTS - work_now
-        return max(rest, 0) * elapsed / (work_now - work), max(size_now - size, 0) / elapsed
+        rate = max(size_now - size, 0) / elapsed
+        if work_now <= work:
+            return None, rate
+        return max(self._whole() - work_now, 0) * elapsed / (work_now - work), rate
 
 
 def _duration(seconds):

@@ -20,12 +20,13 @@ from zeit.cds.errors import (
     SourceGone,
 )
 from zeit.cds.exchange import Exchange
-from zeit.cds.fetching import Fetcher, Look, StillGrowing
-from zeit.cds.gathering import OCCUPIED, Gathering, NoFile, Waits
+from zeit.cds.fetching import Fetcher, StillGrowing
+from zeit.cds.gathering import Gathering, NoFile, Waits
 from zeit.cds.holder import described, is_file
 from zeit.cds.interfaces import IImporter, ISpool, ITarget
 from zeit.cds.offered import Offered
 from zeit.cds.plan import ImportOptions, Job, Plan
+from zeit.cds.progress import NoProgress, WatchedIncoming
 from zeit.cds.report import FileImported
 from zeit.cds.text import printable
 
@@ -33,6 +34,9 @@ from zeit.cds.text import printable
 __all__ = ['ImportOptions', 'Importer']
 
 log = logging.getLogger(__name__)
+
+#: Where listings tell names only, so many files are asked about before the first one is fetched.
+LOOKS = 10_000
 
 
 @zope.interface.implementer(IImporter)
@@ -78,11 +82,10 @@ class _Import:
         self.options = exchange.options
         self.record = exchange.record
         self.now = now
-        self.offered = Offered(ignore=self.options.ignore)
+        self.progress = exchange.options.progress or NoProgress()
         self.arrivals = None
         self.plan = None
         self.number = 0
-        self.unsure = frozenset()
         #: Imported, and perhaps deleted on the server: the answer did not come in.
         self.lost = set()
 
@@ -105,58 +108,60 @@ class _Import:
     def pretend(self, session):
         """Say what would be fetched."""
         fetcher = Fetcher(session, size_check=self.target.size_check)
+        offered = self._offered()
         number = 0
-        for job in self._jobs(session.files()):
+        for job in self._jobs(offered.judged(self._listed(session, offered))):
             if number == self.options.max_files:
                 break
             look = job.entry or fetcher.look(job.name)
-            if look.exists:
+            if look.exists and (reason := offered.reason_to_wait(job.name, look)):
+                self.record.left(job.name, reason)
+            elif look.exists:
                 number += 1
                 log.info('Would download: %s', printable(job.name))
                 self.record.result(job.name, 'planned', size=look.size or 0)
 
-    def _jobs(self, found, *, token=''):
-        """Yield a job for each of the files `found` that is taken, as the work proceeds."""
-        for name, facts in sorted(found.items()):
-            if self.offered.is_ignored(name) or self.arrivals.is_settled(name):
-                continue
-            try:
-                self._check(name)
-            except NameRefused as error:
-                self.record.failed(name, error, size=0)
-                continue
-            look = Look.at(*facts)
-            if look is not None and (reason := self._reason_to_wait(name, look)):
-                self.record.left(name, reason)
-                continue
-            size = look.size if look else 0
-            opened = functools.partial(self._receive, name, token=token)
-            yield Job(name=name, size=size, open=opened, entry=look)
+    def _offered(self, *, unsure=()):
+        return Offered(
+            self.options,
+            spool=self.spool,
+            target=self.target,
+            arrivals=self.arrivals,
+            now=self.now,
+            unsure=unsure,
+        )
+
+    def _listed(self, session, offered):
+        return session.files(wanted=offered.is_wanted, most=self.options.max_files or LOOKS)
+
+    def _jobs(self, judged, *, token=''):
+        """Yield a job for each file that is taken, as the work proceeds; say why others are not."""
+        for name, look, why in judged:
+            if isinstance(why, NameRefused):
+                self.record.failed(name, why, size=0)
+            elif why:
+                self.record.left(name, why)
+            else:
+                size = look.size if look else 0
+                opened = functools.partial(self._receive, name, token=token)
+                yield Job(name=name, size=size, open=opened, entry=look)
+
+    def _expect(self, judged):
+        """Tell who watches how much is to come, as far as that is known."""
+        looks = [look for _, look, why in judged if not why][: self.options.max_files]
+        size = None
+        if None not in looks:
+            size = sum(look.size for look in looks)
+            size = min(size, self.options.max_bytes or size)
+        self.progress.expected(files=len(looks), size=size)
 
     def _receive(self, name, *, token):
         self.number += 1
         temporary = names.temporary(name, token=token, number=self.number)
-        return self.spool.receive(name, temporary=temporary)
-
-    def _check(self, name):
-        try:
-            self.target.check(name)
-            names.check(name)
-        except NameRefused as error:
-            raise NameRefused(
-                error.message, hint='Let the file be renamed on the server; it stays there.'
-            ) from None
-
-    def _reason_to_wait(self, name, look):
-        options = self.options
-        if options.empty == 'skip' and look.size == 0:
-            return 'it is empty'
-        if options.min_age:
-            age = look.age(self.now())
-            if age is None or age < options.min_age:
-                return f'it is not known to be {options.min_age:g} s old'
-        occupied = options.occupied == 'wait' and self.spool.has(name)
-        return OCCUPIED if occupied and name not in self.unsure else ''
+        incoming = self.spool.receive(name, temporary=temporary)
+        if self.options.progress is None:
+            return incoming
+        return WatchedIncoming(incoming, name=name, progress=self.progress)
 
     # On the server
 
@@ -167,16 +172,18 @@ class _Import:
             session, lock, fetcher=fetcher, arrivals=self.arrivals, record=self.record
         )
         clearance.finish(self.arrivals.pending())
-        self.unsure = frozenset(self.arrivals.pending())
+        offered = self._offered(unsure=frozenset(self.arrivals.pending()))
         gathering = Gathering(
             arrivals=self.arrivals,
-            wait=self._reason_to_wait,
+            wait=offered.reason_to_wait,
             since=fetcher.modified(names.READ),
             size_check=self.target.size_check,
             unique=self.options.occupied == 'unique',
         )
+        judged = offered.judged(self._files(session, offered))
+        self._expect(judged)
         self.plan = Plan(
-            self._jobs(self._files(session), token=token),
+            self._jobs(judged, token=token),
             max_files=self.options.max_files,
             max_bytes=self.options.max_bytes,
             started=lambda job: self.record.started(job.name),
@@ -208,13 +215,13 @@ class _Import:
         if not worked and self.plan.stopped is None:
             self.nothing()
 
-    def _files(self, session):
-        """Return the names on the server.  Raises `ConfigurationError` if it does not list them.
+    def _files(self, session, offered):
+        """Return the facts of what is on the server, by name.
 
         Servers answer in the same way whether a directory is empty or may not be read.  This one is
-        not empty: our lock is in it.
+        not empty: our lock is in it.  Raises `ConfigurationError` where not even that is listed.
         """
-        found = session.files()
+        found = self._listed(session, offered)
         if not found:
             if not is_file(session, names.READ):
                 raise described(session, names.READ, lost=True)
@@ -227,6 +234,10 @@ class _Import:
     def _settle(self, outcome):
         job, error = outcome.job, outcome.error
         again = self.plan.settle(outcome)
+        if not again:
+            size = job.size if outcome.source is None else outcome.source.size
+            self.plan.recount(job, size=size)
+            self.progress.settled(job.name, size=size)
         if error is None:
             self._gathered(outcome)
         elif again:

@@ -1,4 +1,4 @@
-"""Which of the names on a server belong to files that are taken away from there.
+"""Which of the files on a server are taken away from there, and why others are not.
 
 A remote name is foreign text.  What is not somebody else's business, and not a name that a file can
 have in a spool, is refused with the reason.
@@ -7,16 +7,26 @@ have in a spool, is refused with the reason.
 import fnmatch
 
 from zeit.cds import names
+from zeit.cds.errors import NameRefused
+from zeit.cds.fetching import Look
+from zeit.cds.gathering import OCCUPIED
 
 
 class Offered:
-    """The names that are left on the server, and those that are looked at.
+    """What an import with these `options` takes from `target` into `spool`.
 
-    `ignore` are patterns as in a shell, separated by spaces; upper and lower case are the same.
+    `arrivals` knows what is done already, and `now()` tells seconds since the epoch; `unsure` are
+    names of what was imported, and may still be on the server, or another file in its place.
     """
 
-    def __init__(self, *, ignore):
-        self._patterns = ignore.casefold().split()
+    def __init__(self, options, *, spool, target, arrivals, now, unsure=()):
+        self._options = options
+        self._patterns = options.ignore.casefold().split()
+        self._spool = spool
+        self._target = target
+        self._arrivals = arrivals
+        self._now = now
+        self._unsure = unsure
 
     def __repr__(self):
         return f'<Offered but {" ".join(self._patterns)}>'
@@ -31,3 +41,47 @@ class Offered:
             or names.is_ours(name)
             or any(fnmatch.fnmatchcase(folded, pattern) for pattern in self._patterns)
         )
+
+    def is_wanted(self, name):
+        """Return whether the file is taken, as far as its name tells."""
+        return not self._is_passed_over(name) and self._refusal(name) is None
+
+    def _is_passed_over(self, name):
+        return self.is_ignored(name) or self._arrivals.is_settled(name)
+
+    def judged(self, found):
+        """Return a list of (name, `Look` or None, why it is not taken), in the order of names.
+
+        `found` is what `ISession.files` returns.  Why is a `NameRefused`, or what the file waits
+        for, '' for nothing.  What is passed over in silence is not in the list.
+        """
+        judged = []
+        for name, facts in sorted(found.items()):
+            if not self._is_passed_over(name):
+                look, why = Look.at(*facts), self._refusal(name)
+                if why is None:
+                    why = self.reason_to_wait(name, look) if look else ''
+                judged.append((name, look, why))
+        return judged
+
+    def _refusal(self, name):
+        """Return why no file of this name can be taken, a `NameRefused`, or None."""
+        try:
+            self._target.check(name)
+            names.check(name)
+        except NameRefused as error:
+            hint = 'Let the file be renamed on the server; it stays there.'
+            return NameRefused(error.message, hint=hint)
+        return None
+
+    def reason_to_wait(self, name, look):
+        """Return why the file, of which this is the `Look`, is not taken now, '' if it is."""
+        options = self._options
+        if options.empty == 'skip' and look.size == 0:
+            return 'it is empty'
+        if options.min_age:
+            age = look.age(self._now())
+            if age is None or age < options.min_age:
+                return f'it is not known to be {options.min_age:g} s old'
+        occupied = options.occupied == 'wait' and self._spool.has(name)
+        return OCCUPIED if occupied and name not in self._unsure else ''

@@ -68,6 +68,7 @@ class ImportOptions:
     deadline: float = 3600
     dry_run: bool = False
     interrupted: Callable = bool
+    progress: object = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +194,11 @@ class Plan:
         if self.strict:
             self.stop(error)
         return False
+
+    def recount(self, job, *, size):
+        """Let `job`, which turned out to have `size` bytes, count for that in the bounds."""
+        if self._bytes_left is not None:
+            self._bytes_left += job.size - size
 
     def insert(self, job):
         """Let `job`, the newer version of a file that was just delivered, be the next one."""

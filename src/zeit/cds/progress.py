@@ -2,7 +2,7 @@
 
 import zope.interface
 
-from zeit.cds.interfaces import IProgress, ISource
+from zeit.cds.interfaces import IIncoming, IProgress, ISource
 
 
 @zope.interface.implementer(IProgress)
@@ -55,3 +55,32 @@ class WatchedSource:
         self._position += count
         self._progress.sent(self._name, self._position)
         return count
+
+
+@zope.interface.implementer(IIncoming)
+class WatchedIncoming:
+    """An `IIncoming` that tells `progress` how much of the file `name` has come in."""
+
+    def __init__(self, incoming, *, name, progress):
+        self._incoming = incoming
+        self._name = name
+        self._progress = progress
+
+    def __enter__(self):
+        self._incoming.__enter__()
+        return self
+
+    def __exit__(self, *exc_info):
+        return self._incoming.__exit__(*exc_info)
+
+    def __repr__(self):
+        return f'<WatchedIncoming {self._incoming!r}>'
+
+    def __getattr__(self, name):
+        # What becomes of it in the spool is no progress of the run.
+        return getattr(self._incoming, name)
+
+    def write(self, data):
+        """See `IIncoming`."""
+        self._incoming.write(data)
+        self._progress.sent(self._name, self._incoming.size)

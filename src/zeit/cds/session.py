@@ -179,9 +179,9 @@ class FTPSession:
         """See `ISession`."""
         return self._ask('list_names', inside=inside)
 
-    def files(self):
+    def files(self, **options):
         """See `ISession`."""
-        return self._ask('list_files')
+        return self._ask('list_files', **options)
 
     def facts(self):
         """See `ISession`."""

@@ -37,22 +37,7 @@ def export(console, zcml, **arguments):
     given = {name: value for name, value in arguments.items() if value is not None}
     names, spool = given.pop('names'), given.pop('spool', None)
     exporters = choice.exporters(zcml=zcml, names=names, spool=spool, **target)
-    codes = []
-    for name, exporter in exporters:
-        about = name if len(exporters) > 1 else ''
-
-        def run(exporter=exporter):
-            # None lets an exporter that somebody else made use its own options.
-            own = getattr(exporter, 'options', None)
-            with console.progress() as progress:
-                if given or own or isinstance(exporter, Exporter):
-                    own = dataclasses.replace(own or Options(), progress=progress, **given)
-                report = exporter.run_once(own)
-            console.tell_report(report)
-            return report.exit_code
-
-        codes.append(console.guarded(run, about=about))
-    return errors.decisive(codes)
+    return _runs(console, exporters, given, factory=Exporter, options=Options)
 
 
 @click.command(name='import')
@@ -74,24 +59,35 @@ def import_(console, zcml, **arguments):
 
     Each file is deleted on the server when it is complete in new.  A run that
     succeeds says what it did if standard output is a terminal, and nothing
-    otherwise.
+    otherwise, so that cron sends mail only when there is something to do.
     """
     from zeit.cds import choice
-    from zeit.cds.importer import ImportOptions
+    from zeit.cds.importer import Importer, ImportOptions
 
     target = options_target.take(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     names, spool = given.pop('names'), given.pop('spool', None)
     importers = choice.importers(zcml=zcml, names=names, spool=spool, **target)
-    codes = []
-    for name, importer in importers:
-        about = name if len(importers) > 1 else ''
+    return _runs(console, importers, given, factory=Importer, options=ImportOptions)
 
-        def run(importer=importer):
-            own = getattr(importer, 'options', None)
-            if given:
-                own = dataclasses.replace(own or ImportOptions(), **given)
-            report = importer.run_once(own)
+
+def _runs(console, exchanges, given, *, factory, options):
+    """Make a run of each (name, exporter or importer); return the decisive exit code.
+
+    `given` are the options of the command line, `factory` is the class of those that are ours, and
+    `options` that of their options.
+    """
+    codes = []
+    for name, exchange in exchanges:
+        about = name if len(exchanges) > 1 else ''
+
+        def run(exchange=exchange):
+            # None lets one that somebody else made use its own options.
+            own = getattr(exchange, 'options', None)
+            with console.progress() as progress:
+                if given or own or isinstance(exchange, factory):
+                    own = dataclasses.replace(own or options(), progress=progress, **given)
+                report = exchange.run_once(own)
             console.tell_report(report)
             return report.exit_code
 

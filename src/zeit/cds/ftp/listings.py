@@ -1,5 +1,7 @@
 """What is in a directory: MLSD (RFC 3659 section 7), or NLST (RFC 959 section 4.1.3)."""
 
+import contextlib
+import itertools
 import logging
 
 from zeit.cds.errors import LOST, PermanentError, RemoteProtocolError, ServerError
@@ -10,14 +12,14 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
-
-
 #: Largest listing that is read, in bytes: some 300,000 names of 200 bytes.
 MAX_LISTING = 64 * 1024 * 1024
 
 #: The command is not implemented (RFC 959 section 4.2), not: it was refused in this case.
 UNKNOWN = (500, 501, 502, 504, 522)
+
+#: So many bytes of commands are sent at once: what fits into one packet.
+PACKET = 1400
 
 
 class ListingConnection(TransferConnection):
@@ -83,16 +85,44 @@ class ListingConnection(TransferConnection):
             facts = [wire.Fact(name, {}) for name in names - {'', '.', '..'}]
         return facts
 
-    def list_files(self):
+    def list_files(self, *, wanted=None, most=None):
         """See `ISession.files`."""
         facts = self._machine_listing()
         if facts is None:
             directory = self._settings.directory
             lines = self._listing('NLST')
             names = {wire.nlst_name(line, directory=directory) for line in lines}
-            facts = [wire.Fact(name, {}) for name in names - {'', '.', '..'}]
+            found = dict.fromkeys(names - {'', '.', '..'}, (None, None))
+            return self._with_facts(found, wanted=wanted, most=most) if wanted else found
         files = [fact for fact in facts if not fact.type.endswith('dir')]
         return {fact.name: (fact.size, fact.modified) for fact in files}
+
+    def _with_facts(self, found, *, wanted, most):
+        """Return `found` with the facts of what is wanted, and without what turns out no file."""
+        for names in _packets(itertools.islice(filter(wanted, sorted(found)), most)):
+            if self.ways.together:
+                for name, fact in self._facts_of(names):
+                    if fact is None:
+                        del found[name]
+                    else:
+                        found[name] = fact
+        return found
+
+    def _facts_of(self, names):
+        """Yield (name, (size, modified)) or (name, None) for those that the server tells about."""
+        try:
+            self._send(*((verb, name) for name in names for verb in ('SIZE', 'MDTM')))
+            answers = [self._answer()]
+            while len(answers) < 2 * len(names):
+                answers.append(self._answer(until=self._along()))
+        except LOST as error:
+            self.ways.give_up('together', error=error)
+            raise
+        for name, size, modified in zip(names, answers[::2], answers[1::2], strict=True):
+            with contextlib.suppress(ServerError, RemoteProtocolError):
+                length = self._size(size)
+                time = self._time(lambda answer=modified: self._modified(answer))
+                yield name, None if length is None else (length, time)
 
     def _machine_listing(self):
         """Return the `wire.Fact`s of MLSD, or None if the server does not know it."""
@@ -135,3 +165,18 @@ class ListingConnection(TransferConnection):
             self.drop()
             raise
         return bytes(content)
+
+
+def _packets(names):
+    """Yield lists of names about which can be asked in one packet."""
+    packet, room = [], PACKET
+    for name in names:
+        # Two commands, each of them a verb, a blank and a line end more than the name.
+        needed = 2 * (len(name.encode('utf-8', 'surrogateescape')) + 7)
+        if packet and needed > room:
+            yield packet
+            packet, room = [], PACKET
+        packet.append(name)
+        room -= needed
+    if packet:
+        yield packet

@@ -36,10 +36,13 @@ class IProgress(Interface):
     """Who watches a run.  `sent` is called from any thread, the rest from that of the run."""
 
     def expected(*, files, size):
-        """So many files more are going to be sent, with so many bytes together."""
+        """So many files more are going to be sent or fetched, with so many bytes together.
+
+        `size` is None where the server does not tell.
+        """
 
     def sent(name, position):
-        """So many bytes of the file were read to be sent; less than before: once more."""
+        """So many bytes of the file were read to be sent, or have come in; less: once more."""
 
     def settled(name, *, size):
         """The run is done with the file, which has `size` bytes, for good or not."""

@@ -46,8 +46,12 @@ class ISession(Interface):
         With `inside`, those in the directory of that name.
         """
 
-    def files():
+    def files(*, wanted=None, most=None):
         """Return what may be files in the directory: (size, modified) by name, as in `facts`.
+
+        Where a listing tells names only, the rest is asked for, several files at a time, if
+        `wanted(name)` says so, for at most `most` of them; what turns out to be no file is left
+        out.
 
         The names are as the server gave them, and may be anything, `../x` included: whoever uses
         one for something else than asking this session about it must check it.

@@ -94,7 +94,7 @@ class MemorySession:
         self._target.hook('names', '')
         return {*self._target.files, *self._target.directories}
 
-    def files(self):
+    def files(self, *, wanted=None, most=None):
         """See `ISession`."""
         self._target.hook('files', '')
         return {name: fact for name, fact in self.facts().items() if name in self._target.files}

@@ -83,7 +83,7 @@ ALLOWED = {
     'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',
-    'offered': 'names',
+    'offered': 'errors fetching gathering names',
     'clearance': 'arrivals errors text',
     # one run
     'tracing': 'text',
@@ -93,7 +93,7 @@ ALLOWED = {
     'publish': 'errors interfaces text',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
     'importer': 'errors arrivals clearance exchange fetching gathering holder interfaces names '
-    'offered plan report text',
+    'offered plan progress report text',
     # what calls it again and again
     'pace': 'errors',
     'thread': 'errors interfaces pace plan text',

@@ -17,6 +17,7 @@ import unittest
 
 from zeit.cds.bar import Bar
 from zeit.cds.exporter import Exporter, Options
+from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.settings import Secret
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -166,6 +167,22 @@ class BarTests(unittest.TestCase):
         screen.feed(self.stream.getvalue())
         self.assertEqual('', screen.last)
 
+    def test_sizes_that_are_not_known(self):
+        """Then the files count, and what has come in is shown without what is to come."""
+        self.bar.expected(files=4, size=None)
+        self.assertEqual(f'[{"." * 40}]  0/4 files  0 B', self.shown())
+        self.now += 1
+        self.bar.sent('a', 10 * MIB)
+        self.assertEqual(f'[{"." * 40}]  0/4 files  10.0 MiB  10.0 MiB/s', self.shown())
+        self.now += 1
+        self.bar.settled('a', size=10 * MIB)
+        self.assertEqual(
+            f'[{"#" * 10}{"." * 30}]  1/4 files  10.0 MiB  0:07 left  5.0 MiB/s', self.shown()
+        )
+        for name in 'bcd':
+            self.bar.settled(name, size=MIB)
+        self.assertRegex(self.shown(), r'^\[#{40}\]  4/4 files  13.0 MiB  ')
+
     def test_files_without_content(self):
         self.bar.expected(files=0, size=0)
         self.bar.expected(files=1, size=0)
@@ -183,8 +200,8 @@ class BarTests(unittest.TestCase):
             bar.draw()
 
 
-class RunTests(unittest.TestCase):
-    """What a run tells who watches it."""
+class Watcher(unittest.TestCase):
+    """A spool, and what a run tells who watches it: `told`."""
 
     layer = layers.QUIET
 
@@ -201,6 +218,12 @@ class RunTests(unittest.TestCase):
     def settled(self, name, *, size):
         self.told.append(('settled', name, size))
 
+    def kinds(self):
+        """Return what was told but for the positions."""
+        return [entry for entry in self.told if entry[0] != 'sent']
+
+
+class ExportTests(Watcher):
     def export(self, target, **options):
         with self.assertLogs('zeit.cds'):
             return Exporter(self.spool, target).run_once(Options(progress=self, **options))
@@ -209,8 +232,9 @@ class RunTests(unittest.TestCase):
         self.spool.put('a', b'12345')
         self.spool.put('b', b'123')
         self.assertEqual(0, self.export(MemoryTarget()).exit_code)
-        kinds = [entry for entry in self.told if entry[0] != 'sent']
-        self.assertEqual([('expected', 2, 8), ('settled', 'a', 5), ('settled', 'b', 3)], kinds)
+        self.assertEqual(
+            [('expected', 2, 8), ('settled', 'a', 5), ('settled', 'b', 3)], self.kinds()
+        )
         self.assertIn(('sent', 'a', 5), self.told)
 
     def test_a_limit(self):
@@ -232,8 +256,74 @@ class RunTests(unittest.TestCase):
         self.assertEqual(('settled', 'a', 5), self.told[-1])
 
 
-class TerminalTests(CommandLine):
-    """The command on a real terminal."""
+class ImportTests(Watcher):
+    def setUp(self):
+        super().setUp()
+        self.server = self.enterContext(faults.FaultServer(directories=['/out']))
+        for name, size in (('a', 600_000), ('b', 3), ('c', 1000)):
+            self.server.put(f'/out/{name}', bytes(size), modified=1_000_000_000)
+        self.server.put('/out/d.tmp', b'somebody writes it')
+        self.server.make_directory('/out/e')
+
+    def run_import(self, **options):
+        where = {'host': self.server.host, 'port': self.server.port, 'directory': '/out'}
+        target = FTPTarget.from_options(
+            user='test', password=Secret('testpw'), connections=1, **where
+        )
+        with self.assertLogs('zeit.cds'):
+            return Importer(self.spool, target).run_once(ImportOptions(progress=self, **options))
+
+    def check(self, *expected):
+        self.assertEqual(0, self.run_import().exit_code)
+        settled = [('settled', 'a', 600_000), ('settled', 'b', 3), ('settled', 'c', 1000)]
+        self.assertEqual([('expected', *expected), *settled], self.kinds())
+        positions = [entry[2] for entry in self.told if entry[:2] == ('sent', 'a')]
+        self.assertEqual(sorted(positions), positions)
+        self.assertGreater(len(positions), 1, 'told only at the end')
+        self.assertEqual(600_000, positions[-1])
+
+    def test_the_listing_tells_sizes(self):
+        self.check(3, 601_003)
+
+    def test_the_listing_tells_names_only(self):
+        self.server.fault('MLSD', faults.Reply('500 Unknown command.'))
+        self.check(3, 601_003)
+
+    def test_nobody_tells_sizes_before(self):
+        """A server that throws away what comes in company is asked for each file by itself."""
+        self.server.fault('MLSD', faults.Reply('500 Unknown command.'))
+        self.server.fault('SIZE', faults.Cut(), path='/out/b', times=1)
+        self.server.remove_directory('/out/e')
+        self.check(3, None)
+
+    def test_limits(self):
+        self.run_import(max_files=2)
+        self.assertEqual(('expected', 2, 600_003), self.told[0])
+        self.told.clear()
+        self.run_import(max_bytes=10)
+        self.assertEqual(('expected', 1, 10), self.told[0])
+
+    def test_what_waits_is_not_expected(self):
+        (self.spool.path / 'new').mkdir()
+        (self.spool.path / 'new' / 'a').write_bytes(b'older')
+        self.run_import()
+        self.assertEqual(('expected', 2, 1003), self.told[0])
+
+    def test_a_file_that_fails_is_settled_as_well(self):
+        self.server.fault('RETR', faults.CutData(5), path='/out/a')
+        self.assertEqual(1, self.run_import().exit_code)
+        self.assertEqual(3, len(self.kinds()) - 1)
+        self.assertIn(('settled', 'a', 600_000), self.told)
+
+    def test_nothing_there(self):
+        for name in 'abc':
+            self.server.delete(f'/out/{name}')
+        self.run_import()
+        self.assertEqual([('expected', 0, 0)], self.told)
+
+
+class Terminal(CommandLine):
+    """Commands on a real terminal."""
 
     layer = layers.QUIET
 
@@ -250,21 +340,14 @@ class TerminalTests(CommandLine):
         self.screen = Screen(width=width)
         return ours, theirs
 
-    def export_slowly(self, *arguments, until=r'\d/\d', **options):
-        """Run `export`, and let the server take the last file when the bar was seen."""
-        go_on = threading.Event()
-        last = sorted(os.listdir(self.path / 'new'))[-1]
-        rule = self.server.fault('STOR', faults.StallData(until=go_on), path=f'*{last}*')
-        code = self.export('--order=name', *arguments, until=until, then=go_on.set, **options)
-        self.server.remove_fault(rule)
-        return code
-
-    def export(self, *arguments, width=100, until=None, then=None, out=None, program=PROCESS):
-        """Run `export` on a terminal; call `then` when `until` was seen on its last line."""
+    def run_command(
+        self, command, *arguments, width=100, until=None, then=None, out=None, program=PROCESS
+    ):
+        """Run `command` on a terminal; call `then` when `until` was seen on its last line."""
         ours, theirs = self.open_terminal(width=width)
         url = f'ftp://test@{self.server.host}:{self.server.port}'
         process = subprocess.Popen(
-            [*program, 'export', '--spool', str(self.path), *arguments, url],
+            [*program, command, '--spool', str(self.path), *arguments, url],
             env=self.environ, stdin=theirs, stdout=out or theirs, stderr=theirs,
         )  # fmt: skip
         self.addCleanup(process.wait)
@@ -284,6 +367,22 @@ class TerminalTests(CommandLine):
             ended = ended or descriptor in ready
         self.assertIsNone(then, self.raw)
         return process.wait()
+
+
+class TerminalTests(Terminal):
+    """An export."""
+
+    def export(self, *arguments, **options):
+        return self.run_command('export', *arguments, **options)
+
+    def export_slowly(self, *arguments, until=r'\d/\d', **options):
+        """Run `export`, and let the server take the last file when the bar was seen."""
+        go_on = threading.Event()
+        last = sorted(os.listdir(self.path / 'new'))[-1]
+        rule = self.server.fault('STOR', faults.StallData(until=go_on), path=f'*{last}*')
+        code = self.export('--order=name', *arguments, until=until, then=go_on.set, **options)
+        self.server.remove_fault(rule)
+        return code
 
     def test_it_moves_during_a_large_file_and_is_gone_at_the_end(self):
         self.spool.put('large.xml', bytes(32 * MIB))
@@ -363,3 +462,56 @@ class TerminalTests(CommandLine):
             os.unlink(self.path / 'new' / name)
         self.assertEqual(0, self.export())
         self.assertEqual('Nothing to deliver.\r\n', self.raw)
+
+
+class ImportTerminalTests(Terminal):
+    """An import."""
+
+    def setUp(self):
+        super().setUp()
+        self.path = self.folder / 'letters'
+        self.path.mkdir()
+        for name in ('c.xml', 'd.xml'):
+            self.server.put(f'/{name}', b'hello', modified=1_000_000_000)
+
+    def run_import(self, *arguments, **options):
+        return self.run_command('import', *arguments, **options)
+
+    def test_it_moves_during_a_large_file_and_is_gone_at_the_end(self):
+        for mlsd in (True, False):
+            with self.subTest(mlsd=mlsd):
+                self.server.put('/large.xml', bytes(32 * MIB), modified=1_000_000_000)
+                if not mlsd:
+                    self.server.fault('MLSD', faults.Reply('500 Unknown command.'))
+                go_on = threading.Event()
+                stall = faults.StallData(MIB, until=go_on)
+                rule = self.server.fault('RETR', stall, path='/large.xml')
+                seen = r'\d/\d files  [1-9]\d*\.\d MiB of 32\.0 MiB'
+                self.assertEqual(0, self.run_import(until=seen, then=go_on.set), self.raw)
+                self.server.remove_fault(rule)
+                self.assertRegex(
+                    self.screen.lines[0], r'^\d files? imported \(32.0 MiB\), 0 failed'
+                )
+                self.assertEqual((1, ''), (len(self.screen.lines), self.screen.last))
+                (self.path / 'new' / 'large.xml').unlink()
+
+    def test_log_lines_stay_whole(self):
+        self.assertEqual(0, self.run_import('-v', program=AT_ONCE))
+        self.assertIn('/2 files', self.raw)
+        lines = self.screen.lines
+        self.assertEqual(15, len(lines), lines)
+        for line in lines[:-1]:
+            self.assertRegex(line, r'^\d\d:\d\d:\d\d INFO    \w[^\[]*$')
+        self.assertEqual('2 files imported (10 B), 0 failed', lines[-1])
+
+    def test_where_there_is_none(self):
+        self.assertEqual(0, self.run_import('-q', program=AT_ONCE))
+        self.assertEqual('', self.raw)
+        self.environ['TERM'] = 'dumb'
+        self.assertEqual(0, self.run_import(program=AT_ONCE))
+        self.assertEqual('Nothing to import.\r\n', self.raw)
+
+    def test_without_a_terminal_it_is_silent(self):
+        url = f'ftp://test@{self.server.host}:{self.server.port}'
+        outcome = self.finish(self.start('import', '--spool', self.path, url))
+        self.assertEqual((0, '', ''), (outcome.code, outcome.out, outcome.err))

@@ -1,4 +1,4 @@
-"""What an import sends before its turn, and what becomes of it if the server does not stand that."""
+"""What an import sends before its turn, and what if the server does not stand that."""
 
 import unittest
 from unittest import mock
@@ -6,7 +6,7 @@ from unittest import mock
 from zeit.cds.ftp import passive
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.testing import faults
-from zeit.cds.tests.importing import ImportScenario
+from zeit.cds.tests.importing import ImportOptions, ImportScenario
 from zeit.cds.tests.scenario import SHORT
 
 
@@ -126,3 +126,102 @@ class HealingTests(Ahead, unittest.TestCase):
         self.fault('DELE', faults.Reply('550 No.'), path='/cds/b')
         self.assert_run(1, 'a b c', self.run_import('a', 'b', 'c'))
         self.heal()
+
+
+class LookTests(Ahead, unittest.TestCase):
+    """A listing that tells names only: what is there is asked about, several files at a time."""
+
+    def setUp(self):
+        super().setUp()
+        self.without_mlsd()
+
+    def without_mlsd(self):
+        self.fault('MLSD', faults.Reply('500 Unknown command.'))
+
+    def looks(self):
+        """Return the packets that ask about more than one file."""
+        return [packet for packet in self.packets if packet.count('MDTM') > 1]
+
+    def asked(self, verb):
+        return [command.split()[1] for command in self.server.commands(verb)]
+
+    def test_one_packet_for_many(self):
+        self.server.make_directory('/cds/d')
+        self.plant('e.tmp')
+        self.assert_run(0, 'a b c', self.run_import('a', 'b', 'c'))
+        words = ' '.join(f'SIZE {name} MDTM {name}' for name in 'abcd')
+        self.assertEqual([words], self.looks())
+        self.assertNotIn('RETR d', self.downloads())
+        self.assertNotIn('e.tmp', self.asked('SIZE'))
+        # Nothing is asked before it is fetched, and nothing more behind it.
+        self.assertEqual(
+            ['RETR b', 'SIZE b EPSV MDTM b', 'DELE b', '(connects)'], self.packets_of('b')
+        )
+
+    def test_packets_of_a_size_that_fits(self):
+        names = [f'{"x" * 200}{number}' for number in range(8)]
+        self.assert_run(0, ' '.join(names), self.run_import(*names))
+        self.assertEqual(3, sum(packet.startswith('SIZE x') for packet in self.looks()))
+        for packet in self.looks():
+            self.assertLess(len(packet), 1460)
+
+    def test_not_more_than_are_taken(self):
+        self.run_import('a', 'b', 'c', options=ImportOptions(max_files=2))
+        self.assertEqual(['SIZE a MDTM a SIZE b MDTM b'], self.looks())
+
+    def test_names_that_must_not_be_sent(self):
+        self.fault('NLST', faults.Alter(extra=b'../x\r\nb\x01c\r\n'))
+        self.assert_run(1, 'a b', self.run_import('a', 'b'))
+        self.assertFalse([name for name in self.asked('SIZE') if '/' in name or '\x01' in name])
+
+    def test_the_sizes_bound_a_run(self):
+        self.offer('a', 'b', 'c')
+        options = ImportOptions(max_bytes=len(self.offered['a']) + 1)
+        self.assert_run(0, 'a', self.run_import(options=options))
+
+    def test_without_sizes_a_run_ends_with_the_file_that_exceeds_them(self):
+        self.offer('a', 'b', 'c')
+        self.fault('SIZE', faults.Cut(), path='/cds/b', times=1)
+        options = ImportOptions(max_bytes=1)
+        self.assert_run(0, 'a', self.run_import(options=options))
+
+    def test_what_is_too_young_is_not_fetched(self):
+        self.offer('a', 'b')
+        self.plant('c')
+        options = ImportOptions(min_age=60)
+        self.assert_run(0, 'a b', self.run_import(options=options))
+        self.assertNotIn('RETR c', self.downloads())
+
+    def test_a_dry_run(self):
+        self.server.make_directory('/cds/c')
+        report = self.run_import('a', 'b', options=ImportOptions(dry_run=True))
+        self.assertEqual(['a', 'b'], [r.name for r in report.results if r.status == 'planned'])
+
+    def test_a_server_that_stands_one_command_only(self):
+        for verb, action in (
+            ('SIZE', faults.Cut()),
+            ('MDTM', faults.Cut('executed')),
+            ('SIZE', faults.Lie('421 Closing.')),
+            ('MDTM', faults.Lie('421 Closing.')),
+            ('MDTM', faults.Reply('')),
+        ):
+            with self.subTest(verb, action=action):
+                self.prepare()
+                self.without_mlsd()
+                self.fault(verb, action, path='/cds/b', times=1)
+                self.assert_run(0, 'a b c', self.run_import('a', 'b', 'c', **SHORT))
+                self.assertTrue(self.given_up('together'), self.log)
+                self.assertEqual({}, self.remote)
+
+    def test_answers_that_say_nothing(self):
+        """What cannot be told together is asked for each file, and decided there."""
+        for verb in ('SIZE', 'MDTM'):
+            with self.subTest(verb):
+                self.prepare()
+                self.without_mlsd()
+                self.fault(verb, faults.Reply('451 Not now.'), path='/cds/b', times=1)
+                self.assert_run(0, 'a b c', self.run_import('a', 'b', 'c'))
+
+    def test_no_sizes_at_all(self):
+        self.fault('SIZE', faults.Reply('502 Not implemented.'))
+        self.assert_run(0, 'a b', self.run_import('a', 'b', size_check=False))
