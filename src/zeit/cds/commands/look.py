@@ -34,7 +34,7 @@ def status(console, zcml, **arguments):
       zeit-cds --zcml cds.zcml status --max-age 15m
       zeit-cds --zcml cds.zcml status --prometheus
     """
-    from zeit.cds import choice
+    from zeit.cds import choice, status_json, status_text
     from zeit.cds import status as look
 
     remote, as_json = arguments.pop('remote'), arguments.pop('as_json')
@@ -49,7 +49,7 @@ def status(console, zcml, **arguments):
         for error in look.failures(looks):
             console.tell(error)
     else:
-        console.say(look.as_json(looks) if as_json else look.as_text(looks))
+        console.say(status_json.as_json(looks) if as_json else status_text.as_text(looks))
     late = [] if max_age is None else look.too_old(looks, limit=max_age)
     for line in late:
         console.complain(line)

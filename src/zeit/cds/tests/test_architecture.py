@@ -116,6 +116,8 @@ EDGE = {
         'options_target',
         'signals',
         'status',
+        'status_json',
+        'status_text',
         'demo',
         'receipts',
         'unlock',

@@ -1,0 +1,86 @@
+"""What `zeit-cds status` says to programs."""
+
+import json
+
+from zeit.cds.text import from_timestamp, printable
+
+
+def as_json(looks):
+    """Return a JSON array with an object for each `Look`; sizes in bytes, times in UTC."""
+    return json.dumps([_object(each) for each in looks], indent=2)
+
+
+def _object(look):
+    result = {
+        'name': look.place.name,
+        'path': str(look.place.spool.path),
+        'error': _failure(look.error),
+    }
+    if look.found is not None:
+        result |= _spool_object(look.found, look.now)
+    return result | {'servers': [_server_object(server) for server in look.servers]}
+
+
+def _spool_object(found, now):
+    waiting = [{'name': e.name, 'size': e.size, 'arrived': _utc(e.arrived)} for e in found.waiting]
+    oldest = min((entry.arrived for entry in found.waiting), default=None)
+    newest = found.last_delivered
+    return {
+        'waiting': {
+            'files': len(waiting),
+            'bytes': sum(entry.size for entry in found.waiting),
+            'oldest_seconds': None if oldest is None else max(0, round(now - oldest, 3)),
+            'names': waiting,
+        },
+        'delivered': {
+            'files': found.delivered,
+            'newest': newest and {'name': newest[0], 'filed': _utc(newest[1])},
+        },
+        'parked': [{'name': name, 'reason': reason} for name, reason in found.parked],
+        'unpublished': [
+            {
+                'id': each.unique_id,
+                'reason': each.reason,
+                'attempts': each.attempts,
+                'since': _utc(each.since),
+            }
+            for each in found.unpublished
+        ],
+        'in_doubt': [
+            {
+                'names': list(each.names),
+                'description': each.description,
+                'user': each.user,
+                'since': _utc(each.since),
+                'committed': each.committed,
+            }
+            for each in found.in_doubt
+        ],
+        'ignored': [{'name': name, 'reason': reason} for name, reason in found.ignored],
+        'active': found.active or None,
+    }
+
+
+def _server_object(server):
+    lock = server.lock
+    return {
+        'exporter': server.name or None,
+        'server': server.title,
+        'locked': None if server.error else lock is not None,
+        'lock': lock and {'name': lock.name, 'holder': lock.holder},
+        'error': _failure(server.error),
+    }
+
+
+def _failure(error):
+    if error is None:
+        return None
+    return {
+        'message': printable(error.message),
+        'hint': error.hint,
+        'exit_code': error.exit_code,
+    }
+
+
+def _utc(seconds):
+    return from_timestamp(seconds).isoformat(timespec='seconds')
