@@ -26,11 +26,16 @@ _KINDS = {'exporter': (IExporter, Exporter), 'importer': (IImporter, Importer)}
 
 
 class Place(NamedTuple):
-    """A spool, its name in ZCML ('' without), and (name, target) of who exports or imports it."""
+    """A spool, its name in ZCML ('' without), and (name, target) of who exports or imports it.
+
+    `exports` and `imports` say whether there is one who does; without ZCML neither is known.
+    """
 
     name: str
     spool: object
     targets: list
+    exports: bool = False
+    imports: bool = False
 
 
 class Door(NamedTuple):
@@ -139,12 +144,12 @@ def doors(*, zcml, names, spool, **target):
 def _places(zcml, names):
     spools, known = _registered(zcml, ISpool), _all_registered(None)
     found = [
-        Place(name, spool, [(n, e.target) for n, e in known if e.spool is spool])
+        _place(name, spool, [(n, e) for n, e in known if e.spool is spool])
         for name, spool in spools.items()
     ]
     # An exporter made by somebody else may have a spool that is registered nowhere.
     own = (e for e in known if all(e[1].spool is not s for s in spools.values()))
-    found += [Place(name, exporter.spool, [(name, exporter.target)]) for name, exporter in own]
+    found += [_place(name, exchange.spool, [(name, exchange)]) for name, exchange in own]
     if not names:
         return found
     everything = [*spools, *(name for name, _ in known)]
@@ -155,6 +160,14 @@ def _places(zcml, names):
         for place in found
         if place.name in names or any(name in names for name, _ in place.targets)
     ]
+
+
+def _place(name, spool, exchanges):
+    """Return the `Place` of a spool, of which these (name, exporter or importer) are known."""
+    targets = [(each, exchange.target) for each, exchange in exchanges]
+    importing = [IImporter.providedBy(exchange) for _, exchange in exchanges]
+    exports = not all(importing)
+    return Place(name, spool, targets, exports=exports, imports=any(importing))
 
 
 def _all_registered(zcml):

@@ -7,6 +7,9 @@ compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
 removed     what was fetched as NAME is not on TARGET any more
 """
 
+import contextlib
+import datetime
+
 
 class ImportLog:
     """What a `Journal` knows of the files that come in; it writes by `_note(kind, **fields)`."""
@@ -83,3 +86,30 @@ class ImportLog:
         entry.  In both cases it may still be on the server.
         """
         return list(self._arrivals.values())
+
+
+def look(entries):
+    """Return (the newest import or None, those that are open) out of a journal's `entries`.
+
+    Each is a tuple: the name on the server, and when it came in, in seconds since the epoch.  Open
+    are those that are in `new/`, or were taken from there, and may be on the server still.  Damaged
+    entries are left out.
+    """
+    known, newest, left = ImportLog(), None, []
+    damaged = KeyError, TypeError, ValueError
+    for entry in entries:
+        with contextlib.suppress(*damaged):
+            learn = getattr(known, f'_learn_{entry.get("kind")}', None)
+            if learn is not None:
+                learn(entry)
+            if entry.get('kind') == 'received':
+                newest = entry['name'], _moment(entry)
+    for entry in known.arrivals():
+        if entry.get('moved'):
+            with contextlib.suppress(*damaged):
+                left.append((entry['name'], _moment(entry)))
+    return newest, left
+
+
+def _moment(entry):
+    return datetime.datetime.fromisoformat(entry['at']).timestamp()

@@ -12,28 +12,30 @@ import zope.component
 
 from zeit.cds import statistics
 from zeit.cds.errors import Error
-from zeit.cds.interfaces import ISpool
-from zeit.cds.undelivered import undelivered
+from zeit.cds.interfaces import IImporter, ISpool
+from zeit.cds.unimported import unfinished
 
 
 #: Name, kind and help of each.  Counters never go down, but to 0 when a spool is made anew.
 _KNOWN = (
     ('spool_readable', 'gauge', '1 if the spool can be looked at, 0 if not.'),
-    ('waiting_files', 'gauge', 'Files that wait to be delivered.'),
+    ('waiting_files', 'gauge', 'Files in new/ that wait to be delivered, or taken by the CMS.'),
     ('waiting_bytes', 'gauge', 'What they hold.'),
     ('parked_files', 'gauge', 'Files that were put away and are not tried again.'),
     ('ignored_files', 'gauge', 'What lies in new/ and can never be delivered.'),
     ('unpublished_contents', 'gauge', 'Contents that could not be put into the spool.'),
     ('in_doubt_files', 'gauge', 'Files of transactions whose end is not known.'),
+    ('undeleted_files', 'gauge', 'Files that were imported, and may still be on the server.'),
     (
         'oldest_undelivered_age_seconds',
         'gauge',
-        'Since when the oldest of all these waits; 0 if there is none.',
+        'Since when the oldest of all these waits, or no import has succeeded; 0 if there is none.',
     ),
     ('delivered_files_total', 'counter', 'Files that were delivered.'),
     ('delivered_bytes_total', 'counter', 'What they held.'),
     ('received_files_total', 'counter', 'Files that were fetched.'),
     ('received_bytes_total', 'counter', 'What they held.'),
+    ('last_received_timestamp_seconds', 'gauge', 'When a file was fetched last.'),
     ('failed_files_total', 'counter', 'Refusals of files by the server, one for each run.'),
     ('parked_files_total', 'counter', 'Files that were put away.'),
     ('runs_total', 'counter', 'Runs that ended, by exit code.'),
@@ -63,20 +65,22 @@ class Family:
     samples: list = dataclasses.field(default_factory=list)
 
 
-def families(spools, *, now):
+def families(spools, *, now, importing=()):
     """Return the list of `Family` for an iterable of (name, `ISpool`).
 
-    `now`: seconds since the epoch.
+    `now`: seconds since the epoch.  `importing`: spools that are known to be filled by importers,
+    also if none has run yet.
     """
     known = {name: Family(name=_PREFIX + name, kind=kind, help=text) for name, kind, text in _KNOWN}
     for label, spool in spools:
-        for name, value, labels in _samples(spool, now):
+        imports = any(spool is each for each in importing)
+        for name, value, labels in _samples(spool, now, imports=imports):
             if value is not None:
                 known[name].samples.append(({'spool': label, **labels}, value))
     return [*known.values()]
 
 
-def _samples(spool, now):
+def _samples(spool, now, *, imports):
     """Yield (name, value, further labels)."""
     try:
         found, numbers = spool.status(), statistics.look(spool)
@@ -90,7 +94,12 @@ def _samples(spool, now):
     yield 'ignored_files', len(found.ignored), {}
     yield 'unpublished_contents', len(found.unpublished), {}
     yield 'in_doubt_files', sum(len(doubt.names) for doubt in found.in_doubt), {}
-    oldest = min((each.since for each in undelivered(found)), default=now)
+    roles = {'imports': imports or numbers.imports, 'exports': numbers.exports}
+    if roles['imports']:
+        yield 'undeleted_files', len(numbers.undeleted), {}
+        yield 'last_received_timestamp_seconds', numbers.newest and numbers.newest[1], {}
+    waiting = unfinished(found, numbers, **roles)
+    oldest = min((each.since for each in waiting), default=now)
     yield 'oldest_undelivered_age_seconds', max(0, now - oldest), {}
     yield from _totals(numbers.totals)
     yield from _runs(numbers.runs)
@@ -165,7 +174,9 @@ class Collector:
 
     def collect(self):
         """Return the metrics: what the disk says now."""
-        return [_client(family) for family in families(self._spools(), now=time.time())]
+        importing = [e.spool for _, e in zope.component.getUtilitiesFor(IImporter)]
+        found = families(self._spools(), now=time.time(), importing=importing)
+        return [_client(family) for family in found]
 
 
 def _client(family):

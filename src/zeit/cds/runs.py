@@ -38,11 +38,15 @@ def _after(known, report, *, seconds, now):
     code = report.exit_code
     runs = dict(known.get('runs') or {})
     runs[str(code)] = runs.get(str(code), 0) + 1
+    kinds, kind = dict(known.get('kinds') or {}), getattr(report, 'done', 'delivered')
+    success = now if code == 0 else (kinds.get(kind) or {}).get('success')
+    kinds[kind] = {'ended': now, 'exit_code': code, 'success': success}
     return {
         'runs': runs,
         'seconds': known.get('seconds', 0) + seconds,
         'last': {'ended': now, 'seconds': seconds, 'exit_code': code},
         'success': now if code == 0 else known.get('success'),
+        'kinds': kinds,
         'locked': _locked(known.get('locked'), report.error, now=now),
     }
 
@@ -62,6 +66,8 @@ def read(path):
     `runs`: how many ended with which exit code; `seconds`: how long they took together; `last`:
     when the last one `ended`, its `seconds` and `exit_code`; `success`: when the last one with exit
     code 0 ended; `locked`: which `lock` it met, its `holder`, `since` when, None if none.
+    `kinds` has the same of exports ('delivered') and imports ('imported'): when the last one
+    `ended`, its `exit_code`, and the last `success`.
     """
     with contextlib.suppress(FileNotFoundError), open(path, 'rb') as file:
         fcntl.flock(file, fcntl.LOCK_SH)

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 
-from zeit.cds import journal, runs
+from zeit.cds import importlog, journal, jsonlog, runs
 from zeit.cds.errors import SpoolBusy, SpoolError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.runlock import Owner, RunLock
@@ -20,12 +20,35 @@ log = logging.getLogger(__name__)
 class Statistics:
     """`totals` since the spool is there; how `runs` ended, see `zeit.cds.runs.read`.
 
-    `owner` of the active run, None if none is active.
+    `owner` of the active run, None if none is active.  `newest`: the last file that came in, or
+    None; `undeleted`: those that came in, and may still be on the server; each of them is a name
+    and when it came in, in seconds since the epoch.
     """
 
     totals: Totals
     runs: dict
     owner: Owner | None
+    newest: tuple | None = None
+    undeleted: list = dataclasses.field(default_factory=list)
+
+    @property
+    def imports(self):
+        """True if files are known to have come in, or to be wanted."""
+        return bool(self.totals.received or 'imported' in self._kinds)
+
+    @property
+    def exports(self):
+        """True if files are known to have been delivered, or to be wanted to."""
+        return bool(self.totals.delivered or 'delivered' in self._kinds)
+
+    @property
+    def last_import(self):
+        """How the last run that imports has ended, see `zeit.cds.runs.read`; empty without one."""
+        return self._kinds.get('imported') or {}
+
+    @property
+    def _kinds(self):
+        return self.runs.get('kinds') or {}
 
 
 def ended(spool, report, *, seconds):
@@ -49,7 +72,13 @@ def look(spool):
     """
     private = os.path.join(spool.path, PRIVATE)
     try:
+        newest, undeleted = importlog.look(jsonlog.entries(private, kept=0))
+        if newest is None:
+            # A journal that has just begun anew carries over what is open, but no receipts.
+            newest, _ = importlog.look(jsonlog.entries(private, kept=1))
         return Statistics(
+            newest=newest,
+            undeleted=undeleted,
             totals=journal.totals(private),
             runs=runs.read(os.path.join(private, 'runs')),
             owner=RunLock(os.path.join(private, 'lock'), like=spool.path).owner(),

@@ -3,9 +3,11 @@
 import dataclasses
 import time
 
-from zeit.cds import metrics, undelivered
+from zeit.cds import metrics, statistics
 from zeit.cds.errors import Error, Locked
 from zeit.cds.lock import Lock
+from zeit.cds.undelivered import too_old as line_about
+from zeit.cds.unimported import unfinished
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,14 +24,27 @@ class Server:
 class Look:
     """What a look at a `Place` found: `found` (`ISpoolStatus`) or `error`, and its servers.
 
-    `now` is when it was, in seconds since the epoch.
+    `numbers` are its `zeit.cds.statistics.Statistics`.  `now` is when it was, in seconds since the
+    epoch.
     """
 
     place: tuple
     now: float
     found: object = None
+    numbers: object = None
     error: Error | None = None
     servers: tuple = ()
+
+    @property
+    def imports(self):
+        """True if files come into the spool from a server."""
+        return self.place.imports or not self.place.exports and self.numbers.imports
+
+    @property
+    def exports(self):
+        """True if files go from the spool to a server; what is not known is taken for that."""
+        known = self.place.exports or not self.place.imports and self.numbers.exports
+        return known or not self.imports
 
     @property
     def errors(self):
@@ -49,7 +64,8 @@ def look(place, *, remote):
     servers = tuple(_look_at(*target) for target in place.targets) if remote else ()
     now = time.time()
     try:
-        return Look(place=place, now=now, found=place.spool.status(), servers=servers)
+        found, numbers = place.spool.status(), statistics.look(place.spool)
+        return Look(place=place, now=now, found=found, numbers=numbers, servers=servers)
     except Error as error:
         return Look(place=place, now=now, error=error, servers=servers)
 
@@ -74,7 +90,8 @@ def _look_at(name, target):
 def as_metrics(looks):
     """Return what Prometheus reads; a spool without a name goes by its path."""
     spools = [(look.place.name or str(look.place.spool.path), look.place.spool) for look in looks]
-    return metrics.as_text(metrics.families(spools, now=time.time()))
+    importing = [look.place.spool for look in looks if look.place.imports]
+    return metrics.as_text(metrics.families(spools, now=time.time(), importing=importing))
 
 
 def failures(looks):
@@ -83,6 +100,11 @@ def failures(looks):
 
 
 def too_old(looks, *, limit):
-    """Return a line for each spool in which something is not delivered for `limit` seconds."""
-    found = (undelivered.too_old(e.found, now=e.now, limit=limit) for e in looks if e.found)
-    return [line for line in found if line]
+    """Return a line for each spool in which something has not come to its end for `limit` s."""
+    lines = []
+    for each in looks:
+        if each.found is not None:
+            roles = {'imports': each.imports, 'exports': each.exports}
+            waiting = unfinished(each.found, each.numbers, **roles)
+            lines.append(line_about(waiting, path=each.found.path, now=each.now, limit=limit))
+    return [line for line in lines if line]

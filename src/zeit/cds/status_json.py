@@ -18,23 +18,47 @@ def _object(look):
     }
     if look.found is not None:
         result |= _spool_object(look.found, look.now)
-    return result | {'servers': [_server_object(server) for server in look.servers]}
+        result |= _roles(look)
+    importing = look.place.imports and not look.place.exports
+    servers = [_server_object(server, importing=importing) for server in look.servers]
+    return result | {'servers': servers}
+
+
+def _roles(look):
+    """Return what is in `cur/`, by what it means, and what is known about imports."""
+    found, newest = look.found, look.found.last_delivered
+    filed = {
+        'files': found.delivered,
+        'newest': newest and {'name': newest[0], 'filed': _utc(newest[1])},
+    }
+    return {
+        'delivered': filed if look.exports else None,
+        'taken': None if look.exports else filed,
+        'imported': _imports(look.numbers) if look.imports else None,
+    }
+
+
+def _imports(numbers):
+    newest, last = numbers.newest, numbers.last_import
+    success = last.get('success')
+    return {
+        'files': numbers.totals.received,
+        'newest': newest and {'name': newest[0], 'received': _utc(newest[1])},
+        'undeleted': [{'name': name, 'since': _utc(when)} for name, when in numbers.undeleted],
+        'last_run': last and {'ended': _utc(last['ended']), 'exit_code': last['exit_code']} or None,
+        'last_success': None if success is None else _utc(success),
+    }
 
 
 def _spool_object(found, now):
     waiting = [{'name': e.name, 'size': e.size, 'arrived': _utc(e.arrived)} for e in found.waiting]
     oldest = min((entry.arrived for entry in found.waiting), default=None)
-    newest = found.last_delivered
     return {
         'waiting': {
             'files': len(waiting),
             'bytes': sum(entry.size for entry in found.waiting),
             'oldest_seconds': None if oldest is None else max(0, round(now - oldest, 3)),
             'names': waiting,
-        },
-        'delivered': {
-            'files': found.delivered,
-            'newest': newest and {'name': newest[0], 'filed': _utc(newest[1])},
         },
         'parked': [{'name': name, 'reason': reason} for name, reason in found.parked],
         'unpublished': [
@@ -61,10 +85,11 @@ def _spool_object(found, now):
     }
 
 
-def _server_object(server):
-    lock = server.lock
+def _server_object(server, *, importing):
+    lock, name = server.lock, server.name or None
     return {
-        'exporter': server.name or None,
+        'exporter': None if importing else name,
+        'importer': name if importing else None,
         'server': server.title,
         'locked': None if server.error else lock is not None,
         'lock': lock and {'name': lock.name, 'holder': lock.holder},

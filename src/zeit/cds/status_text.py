@@ -1,5 +1,6 @@
 """What `zeit-cds status` says to people."""
 
+from zeit.cds import errors
 from zeit.cds.text import age, file_size, plural, printable
 
 
@@ -19,7 +20,7 @@ def _paragraph(look):
         yield _line('error', printable(look.error.message))
         yield _line('', look.error.hint)
     else:
-        yield from _spool(look.found, look.now)
+        yield from _spool(look)
     for server in look.servers:
         yield _line('server', _title(server))
         yield from (_line('', text) for text in _state(server) if text)
@@ -29,15 +30,12 @@ def _line(label, text):
     return f'  {label:<11}{text}'
 
 
-def _spool(found, now):
-    yield from _waiting(found.waiting, now)
-    newest = 'nothing in cur'
-    if found.last_delivered is not None:
-        name, when = found.last_delivered
-        newest = f'{plural(found.delivered, "file")} in cur, the newest for {age(now - when)}:'
-    yield _line('delivered', newest)
-    if found.last_delivered is not None:
-        yield _line('', printable(name))
+def _spool(look):
+    found, now = look.found, look.now
+    yield from _waiting(found.waiting, now, whom='' if look.exports else ' for the CMS')
+    if look.imports:
+        yield from _imports(look.numbers, now)
+    yield from _filed(found, now, label='delivered' if look.exports else 'taken')
     if found.parked:
         yield _line('parked', f'{plural(len(found.parked), "file")}, not tried again:')
         yield from (
@@ -61,18 +59,67 @@ def _spool(found, now):
             yield _line('', text)
             yield from (_line('', f'  {printable(name)}') for name in each.names)
     if found.ignored:
-        yield _line('ignored', f'{len(found.ignored)} in new, never sent:')
+        what = 'never sent' if look.exports else 'no files'
+        yield _line('ignored', f'{len(found.ignored)} in new, {what}:')
         yield from (_line('', f'{printable(name)} {reason}') for name, reason in found.ignored)
+    if look.imports:
+        yield from _last_import(look.numbers, now)
     yield _line('run', f'active: {found.active}' if found.active else 'none is active')
 
 
-def _waiting(entries, now):
+def _filed(found, now, *, label):
+    if found.last_delivered is None:
+        yield _line(label, 'nothing in cur')
+        return
+    name, when = found.last_delivered
+    number = plural(found.delivered, 'file')
+    yield _line(label, f'{number} in cur, the newest for {age(now - when)}:')
+    yield _line('', printable(name))
+
+
+def _imports(numbers, now):
+    if numbers.newest is None:
+        yield _line('imported', 'nothing yet')
+    else:
+        name, when = numbers.newest
+        number = plural(numbers.totals.received, 'file')
+        yield _line('imported', f'{number}, the newest {age(now - when)} ago:')
+        yield _line('', printable(name))
+    if numbers.undeleted:
+        number = plural(len(numbers.undeleted), 'file')
+        yield _line('undeleted', f'{number}, imported, and still on the server:')
+        for name, when in numbers.undeleted[:SHOWN]:
+            yield _line('', f'{printable(name)} for {age(now - when)}')
+        if len(numbers.undeleted) > SHOWN:
+            yield _line('', f'and {len(numbers.undeleted) - SHOWN} more')
+
+
+def _last_import(numbers, now):
+    last, locked = numbers.last_import, numbers.runs.get('locked')
+    if not last:
+        yield _line('last run', 'none yet')
+        return
+    how = 'with success'
+    if last['exit_code'] == errors.COME_BACK_LATER and locked:
+        since = age(now - locked['since'])
+        how = f"it was locked by '{printable(locked['lock'])}', known for {since}"
+    elif last['exit_code'] != errors.DONE:
+        how = f'with exit code {last["exit_code"]}'
+    yield _line('last run', f'{age(now - last["ended"])} ago, {how}')
+    if last['exit_code'] != errors.DONE:
+        success = last['success']
+        when = 'none yet' if success is None else f'{age(now - success)} ago'
+        yield _line('', f'the last one with success: {when}')
+
+
+def _waiting(entries, now, *, whom):
     if not entries:
         yield _line('waiting', 'nothing')
         return
     size = file_size(sum(entry.size for entry in entries))
     oldest = age(now - min(entry.arrived for entry in entries))
-    yield _line('waiting', f'{plural(len(entries), "file")}, {size}, the oldest for {oldest}:')
+    number = plural(len(entries), 'file')
+    yield _line('waiting', f'{number}{whom}, {size}, the oldest for {oldest}:')
     for entry in entries[:SHOWN]:
         when, size = age(now - entry.arrived), file_size(entry.size)
         yield f'{when:>10} {size:>10}  {printable(entry.name)}'

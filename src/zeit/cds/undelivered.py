@@ -8,7 +8,10 @@ from zeit.cds.text import age, printable
 
 
 class Undelivered(NamedTuple):
-    """A file, or a content without one: its name, since when (seconds since the epoch), why."""
+    """A file, or a content without one: its name, since when (seconds since the epoch), why.
+
+    The name is '' for what is about no file.
+    """
 
     name: str
     since: float
@@ -51,15 +54,18 @@ def _time(path, attribute):
     return None
 
 
-def too_old(found, *, now, limit):
-    """Return one line about the oldest, if it is older than `limit` seconds; '' otherwise."""
-    waiting = undelivered(found)
+def too_old(waiting, *, path, now, limit):
+    """Return one line about the oldest of `waiting`, `Undelivered`, in the spool at `path`.
+
+    '' if none is older than `limit` seconds.
+    """
     oldest = min(waiting, key=lambda each: each.since, default=None)
     if oldest is None or now - oldest.since <= limit:
         return ''
     others = sum(now - each.since > limit for each in waiting) - 1
     more = f', and {others} more' if others else ''
+    what = f'{printable(oldest.name)} {oldest.why}'.lstrip()
     return (
-        f'{printable(str(found.path))}: {printable(oldest.name)} {oldest.why} for '
-        f'{age(now - oldest.since)}, longer than {age(limit)}{more}'
+        f'{printable(str(path))}: {what} for {age(now - oldest.since)}, '
+        f'longer than {age(limit)}{more}'
     )

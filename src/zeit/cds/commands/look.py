@@ -15,7 +15,7 @@ from zeit.cds.commands import command
 @options.several(options.JSON, *options.MONITORING, *options_target.REACH)
 @command
 def status(console, zcml, **arguments):
-    """Show what waits, what was delivered, and who is at work.
+    """Show what waits, what was delivered or imported, and who is at work.
 
     \b
     With --zcml: all spools, or those with these names, or of exporters with
@@ -30,7 +30,8 @@ def status(console, zcml, **arguments):
     \b
     For monitoring: 2, and a line that says why, if anything is not delivered for
     longer than --max-age, be it parked, ignored or never put into the spool.
-    A failure goes before.
+    Of imports: if for so long no run has succeeded, the CMS has not taken a file,
+    or one is imported, but still on the server.  A failure goes before.
       zeit-cds --zcml cds.zcml status --max-age 15m
       zeit-cds --zcml cds.zcml status --prometheus
     """

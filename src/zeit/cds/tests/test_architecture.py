@@ -49,7 +49,7 @@ ALLOWED = {
     'filing': 'entries files',
     'spool': 'errors interfaces batch entries files filing incoming indoubt journal names parking '
     'runlock spoolstatus text unpublished wake',
-    'statistics': 'errors filing journal runlock runs text totals',
+    'statistics': 'errors filing importlog journal jsonlog runlock runs text totals',
     'ledger': 'interfaces',
     'arrivals': 'files',
     # the other side
@@ -99,7 +99,8 @@ ALLOWED = {
     'thread': 'errors interfaces pace plan text',
     'tasks': 'errors interfaces pace text',
     'undelivered': 'text',
-    'metrics': 'errors interfaces statistics undelivered',
+    'unimported': 'undelivered',
+    'metrics': 'errors interfaces statistics unimported',
 }
 
 #: The edge may import everything, and nothing imports it.

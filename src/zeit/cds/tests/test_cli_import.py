@@ -114,12 +114,6 @@ class Commands(MainCase, layers.ServerTests, unittest.TestCase):
         (receipt,) = json.loads(out)
         self.assertEqual(('in', 9, 'a.xml'), tuple(map(receipt.get, ('direction', 'size', 'name'))))
 
-    def test_status(self):
-        self.by_url()
-        code, out, _ = self.cli('status', '--spool', self.spool)
-        self.assertEqual(0, code)
-        self.assertIn('2 files, 18 B', out)
-
     def test_something_failed(self):
         (self.server.root / 'x\x01').write_bytes(b'')
         code, out, err = self.by_url()

@@ -208,9 +208,10 @@ class UndeliveredTests(NumbersCase):
             [each.name for each in undelivered(found)],
         )
         now = time.time()
-        self.assertEqual('', too_old(found, now=now, limit=60))
+        where = {'path': found.path}
+        self.assertEqual('', too_old(undelivered(found), now=now, limit=60, **where))
         self.assertRegex(
-            too_old(found, now=now + 7200, limit=3600),
+            too_old(undelivered(found), now=now + 7200, limit=3600, **where),
             r'spool: \S+ .* for 2 h, longer than 60 min, and 3 more$',
         )
 
