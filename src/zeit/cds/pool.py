@@ -11,6 +11,8 @@ import queue
 import threading
 from typing import NamedTuple
 
+from zeit.cds.errors import Interrupted
+
 
 READY = 'ready'  # the worker is open, and waits for its first job
 DONE = 'done'  # it has done its job; `value` is what `work` returned
@@ -43,12 +45,15 @@ class _Call:
         self._executed = False
 
     def execute(self):
-        if not self._executed:
-            self._executed = True
-            try:
-                self._result = self._function()
-            except Exception as error:  # noqa: BLE001 it is raised where the call came from
-                self._error = error
+        if self._executed:
+            # A signal came in between, and nobody knows how far it got: this, or its group.
+            self.fail(Interrupted('The run was interrupted at this moment; the next one goes on'))
+            return
+        self._executed = True
+        try:
+            self._result = self._function()
+        except Exception as error:  # noqa: BLE001 it is raised where the call came from
+            self._error = error
 
     def fail(self, error):
         self._error = self._error or error
@@ -100,11 +105,13 @@ class Pool:
             worker.hasten()
             self.dismiss(worker)
         while self._threads:
-            with contextlib.suppress(queue.Empty):
+            try:
                 self.events(timeout=LOOK)
-            for worker, thread in list(self._threads.items()):
-                if not thread.is_alive():
-                    self._ended(worker)
+            except queue.Empty:
+                # Not before: one that was started just now is not alive yet.
+                for worker, thread in list(self._threads.items()):
+                    if not thread.is_alive():
+                        self._ended(worker)
 
     # In the pool's thread
 
@@ -148,12 +155,15 @@ class Pool:
     def _ended(self, worker):
         thread = self._threads.pop(worker, None)
         if thread is not None:
-            thread.join()
+            if thread.ident is not None:  # else a signal came before it was started
+                thread.join()
             del self._jobs[worker]
 
     def _answer_calls(self):
         if not self._calls:
             return
+        # One that was asked for twice, as there was no answer for a while, is one all the same.
+        self._calls = list(dict.fromkeys(self._calls))
         try:
             with self._together():
                 for call in self._calls:

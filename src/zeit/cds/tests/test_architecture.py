@@ -70,7 +70,7 @@ ALLOWED = {
     'ftp.start': 'errors',
     'ftp.transfers': 'errors text ftp.along ftp.start ftp.stream',
     'ftp.listings': 'errors text ftp.transfers ftp.wire',
-    'pool': '',
+    'pool': 'errors',
     'crew': 'errors interfaces plan pool text',
     'exposed': 'errors names text',
     'delivery': 'errors interfaces exposed names plan text',

@@ -3,7 +3,9 @@
 import contextlib
 import threading
 import unittest
+from unittest import mock
 
+from zeit.cds.errors import Error, Interrupted
 from zeit.cds.pool import DONE, ENDED, READY, Pool
 from zeit.cds.testing import layers
 
@@ -189,3 +191,69 @@ class PoolTests(unittest.TestCase):
             self.pool.give(worker, lambda worker: answers.append(self.pool.call(lambda: 1)))
             self.until(DONE, 1)
         self.assertEqual(([], [1]), (signals, answers))
+
+    def interrupted_call(self, together, function):
+        """Let a worker call `function`; return what came of it, and how often it was called."""
+        answers, calls = [], []
+
+        def counted():
+            calls.append(1)
+            return function()
+
+        def job(worker):
+            try:
+                answers.append(self.pool.call(counted))
+            except Error as error:
+                answers.append(error)
+
+        self.pool = Pool(together=together)
+        with self.assertRaises(KeyboardInterrupt), self.pool:
+            (worker,) = self.hire(1)
+            self.pool.give(worker, job)
+            self.until(DONE, 1)
+        (answer,) = answers
+        return answer, len(calls)
+
+    def test_a_signal_at_the_end_of_a_group_is_no_success_of_its_calls(self):
+        """What the group does at its end, such as writing to the disk, may not have happened."""
+        signals = [KeyboardInterrupt]
+
+        @contextlib.contextmanager
+        def interrupt():
+            yield
+            if signals:
+                raise signals.pop()
+
+        answer, calls = self.interrupted_call(interrupt, lambda: 1)
+        self.assertIsInstance(answer, Interrupted)
+        self.assertEqual(1, calls)
+
+    def test_a_signal_in_a_call_is_no_success_of_it(self):
+        signals = [KeyboardInterrupt]
+
+        def interrupt():
+            if signals:
+                raise signals.pop()
+
+        answer, calls = self.interrupted_call(contextlib.nullcontext, interrupt)
+        self.assertIsInstance(answer, Interrupted)
+        self.assertEqual(1, calls)
+
+    def test_a_signal_while_a_thread_is_started(self):
+        start = threading.Thread.start
+
+        def before(thread):
+            raise KeyboardInterrupt
+
+        def after(thread):
+            start(thread)
+            raise KeyboardInterrupt
+
+        for interrupted, closed in ((before, []), (after, ['close'])):
+            with self.subTest(interrupted.__name__), mock.patch('zeit.cds.pool.LOOK', 0.1):
+                worker = Worker(self.pool)
+                with self.assertRaises(KeyboardInterrupt), self.pool:
+                    with mock.patch.object(threading.Thread, 'start', interrupted):
+                        self.pool.hire(worker)
+                self.assertEqual(closed, worker.did[-1:][: len(closed)])
+                self.assertEqual('<Pool of 0 threads>', repr(self.pool))
