@@ -5,6 +5,7 @@ from unittest import mock
 
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario, take
+from zeit.cds.tests.scenario import target
 from zeit.cds.tests.test_kill_import import ImportKillTests
 
 
@@ -117,6 +118,9 @@ class SeveralKillTests(ImportKillTests):
     """Killed while several connections are at work."""
 
     names = tuple(NAMES[:8])
+
+    def target(self):
+        return target(self.server, connections=4)
 
 
 class SeveralTests(SeveralKillTests, unittest.TestCase):
