@@ -14,10 +14,11 @@ from zeit.cds.testing import faults, layers
 from zeit.cds.tests.test_cli import PASSWORD, PROCESS, TIMEOUT, CommandLine, ServerCase
 
 
-class Signals(CommandLine):
-    """A signal ends a run, and the lock and half a file are gone from the server."""
+class SignalCase(CommandLine):
+    """Runs that get signals at some moments of their dialogue with the server."""
 
     layer = layers.QUIET
+    command = 'export'
 
     def setUp(self):
         super().setUp()
@@ -46,11 +47,17 @@ class Signals(CommandLine):
     def run_until(self, moments, *arguments, program=PROCESS):
         self.moments = dict(moments)
         url = f'ftp://test@{self.server.host}:{self.server.port}'
-        self.process = self.start('export', '--spool', self.path, *arguments, url, program=program)
+        self.process = self.start(
+            self.command, '--spool', self.path, *arguments, url, program=program
+        )
         self.started.set()
         outcome = self.finish(self.process)
         self.assertEqual({}, self.moments)
         return outcome
+
+
+class Signals(SignalCase):
+    """A signal ends a run, and the lock and half a file are gone from the server."""
 
     def assert_clean(self):
         left = [path for path in self.server.files if path not in ('/a.xml', '/b.xml')]
@@ -144,6 +151,41 @@ class Signals(CommandLine):
         self.call('status', '--spool', self.path)
         after = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
         self.assertEqual(before, after)
+
+
+class ImportSignals(SignalCase):
+    """A signal ends an import: the lock is gone, and half a file from the spool."""
+
+    command = 'import'
+
+    def setUp(self):
+        super().setUp()
+        for name in ('c.xml', 'd.xml'):
+            self.server.put(f'/{name}', b'a letter', modified=1_000_000_000)
+
+    def test_during_a_download_that_hangs(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            with self.subTest(number):
+                rule = self.server.fault('RETR', faults.StallData(3), path='/c.xml')
+                outcome = self.run_until({('RETR', '/c.xml', 0): [number]})
+                self.server.remove_fault(rule)
+                self.assert_line(outcome, 128 + number, f'warning: Ended by {number.name}')
+                self.assertEqual(['/c.xml', '/d.xml'], sorted(self.server.files))
+                self.assertEqual([], self.names('tmp'))
+
+    def test_between_the_move_and_dele(self):
+        """It is here, and deleted by the next run, which does not fetch it once more."""
+        rule = self.server.fault('DELE', faults.Silence(), path='/c.xml')
+        outcome = self.run_until({('DELE', '/c.xml', 0): [signal.SIGINT]})
+        self.server.remove_fault(rule)
+        self.assert_line(outcome, 130, 'Ended by SIGINT')
+        self.assertEqual(['a.xml', 'b.xml', 'c.xml'], self.names('new'))
+        self.assertNotIn('/read', self.server.files)
+        (self.path / 'new' / 'c.xml').unlink()
+        self.assertEqual(0, self.run_until({}).code)
+        self.assertEqual(['a.xml', 'b.xml', 'd.xml'], self.names('new'))
+        self.assertEqual([], sorted(self.server.files))
+        self.assertEqual(1, self.server.commands('RETR').count('RETR c.xml'))
 
 
 class Process(ServerCase):
