@@ -44,9 +44,33 @@ IMPORTS = (
     ),
     (
         'a dangerous name believed',
-        'importer.py',
-        '                self._check(name)\n',
-        '                pass\n',
+        'offered.py',
+        'look, why = Look.at(*facts), self._refusal(name)\n',
+        'look, why = Look.at(*facts), None\n',
+    ),
+    (
+        'moved when it may not be on the disk',
+        'incoming.py',
+        '            os.fsync(self._file.fileno())\n',
+        '',
+    ),
+    (
+        'a temporary of somebody else overwritten',
+        'incoming.py',
+        "temporary), 'xb', buffering=0)",
+        "temporary), 'wb', buffering=0)",
+    ),
+    (
+        'what a signal interrupted taken for done',
+        'pool.py',
+        '            # A signal came in between, and nobody knows how far it got: this, or its group.\n',
+        '            return\n',
+    ),
+    (
+        'no alarm where no import succeeds',
+        'unimported.py',
+        "    yield Undelivered('', _succeeded(found, numbers), 'no import has succeeded')\n",
+        '',
     ),
     (
         'what a killed run left in tmp/ stays',

@@ -1,6 +1,7 @@
 """`zeit-cds import`, and what other commands say about imports."""
 
 import json
+import time
 import unittest
 
 import zope.component.testing
@@ -70,6 +71,42 @@ class Commands(MainCase, layers.ServerTests, unittest.TestCase):
     def test_options_of_zcml(self):
         self.assertEqual((0, '', ''), self.cli(*self.zcml(ignore='a.* *.tmp'), 'import'))
         self.assertEqual(['b.xml'], self.names('new'))
+
+    def test_options(self):
+        """Each of them arrives."""
+        young = [name for name in ('a.xml', 'b.xml') if time.time() - self.age(name) < 3600]
+        self.assertEqual(['a.xml', 'b.xml'], young)
+        (self.server.root / 'c.xml').write_bytes(b'')
+        for options, taken in (
+            (['--ignore', 'a.* B.*'], ['c.xml']),
+            (['--min-age', '3600'], []),
+            (['--max-files', '2'], ['a.xml', 'b.xml']),
+            (['--max-bytes', '10'], ['a.xml']),
+            (['--empty', 'skip'], ['a.xml', 'b.xml']),
+        ):
+            with self.subTest(options):
+                code, out, _ = self.by_url('--dry-run', *options, '--max-files', '2')
+                self.assertEqual(0, code)
+                self.assertEqual([], self.names('new'))
+                code, _, err = self.by_url(*options)
+                self.assertEqual((0, taken), (code, self.names('new')), err)
+                for name in taken:
+                    data = (self.spool / 'new' / name).read_bytes()
+                    (self.spool / 'new' / name).unlink()
+                    (self.server.root / name).write_bytes(data)
+
+    def age(self, name):
+        return (self.server.root / name).stat().st_mtime
+
+    def test_names_that_are_taken(self):
+        (self.spool / 'new' / 'a.xml').write_bytes(b'older')
+        self.assertEqual((0, '', ''), self.by_url())
+        self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+        self.assertEqual(['a.xml'], [p.name for p in self.server.root.iterdir()])
+        self.assertEqual((0, '', ''), self.by_url('--occupied', 'unique'))
+        self.assertEqual(3, len(self.names('new')))
+        self.assertEqual(b'older', (self.spool / 'new' / 'a.xml').read_bytes())
+        self.assertEqual([], [*self.server.root.iterdir()])
 
     def test_mistakes(self):
         for mistake, said in (

@@ -26,7 +26,7 @@ from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.ledger import Ledger
 from zeit.cds.plan import Job, Outcome, Plan
 from zeit.cds.product import AppSetup
-from zeit.cds.progress import NoProgress, WatchedSource
+from zeit.cds.progress import NoProgress, WatchedIncoming, WatchedSource
 from zeit.cds.publish import Publisher
 from zeit.cds.report import ExchangeFinished, FileExported, FileImported, FilePut, Report, Result
 from zeit.cds.session import FTPSession
@@ -123,6 +123,9 @@ class ConformanceTests(unittest.TestCase):
             Outcome(job=job),
             NoProgress(),
             Bar(io.StringIO()),
+            WatchedIncoming(
+                self.incoming(spool, temporary='c.part'), name='b.xml', progress=NoProgress()
+            ),
             WatchedSource(
                 self.enterContext(spool.open(entry)), name=entry.name, progress=NoProgress()
             ),
@@ -153,8 +156,8 @@ class ConformanceTests(unittest.TestCase):
             examples.append(Outbox(spool))
         return examples
 
-    def incoming(self, spool):
-        incoming = spool.receive('b.xml', temporary='b.part')
+    def incoming(self, spool, *, temporary='b.part'):
+        incoming = spool.receive('b.xml', temporary=temporary)
         self.addCleanup(incoming.discard)
         return incoming
 

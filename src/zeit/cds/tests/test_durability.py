@@ -19,6 +19,7 @@ import unittest.mock
 
 from zeit.cds import files
 from zeit.cds.exporter import Exporter, Options
+from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.journal import Journal
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
@@ -316,6 +317,53 @@ class RunTests(DurabilityTests):
         (said,) = (n for n, call in enumerate(calls) if call.startswith('LOG Parked: a'))
         self.assert_in_order(['rename .cds/filing/a parked/a', 'fsync parked'], calls[:said])
         self.assert_synchronised(calls[:said])
+
+
+class ImportTests(DurabilityTests):
+    """An import: nothing is deleted on the server before it is in the spool for good."""
+
+    def run_import(self, **options):
+        recorder = Recorder(self.path)
+
+        def hook(operation, name):
+            recorder.calls.append(f'SERVER {operation} {name}'.strip())
+
+        target = MemoryTarget(hook=hook)
+        target.files.update(a=b'1', b=b'2')
+        with recorder, self.assertLogs('zeit.cds'):
+            report = Importer(self.spool, target).run_once(ImportOptions(**options))
+        self.assertEqual(['a', 'b'], report.delivered)
+        # A temporary has a token in its name.
+        return [re.sub(r'\.cds[0-9a-f]{16}-\d+', '', call) for call in recorder.calls]
+
+    def test_deleted_when_it_is_here_for_good(self):
+        calls = self.run_import()
+        deleted = calls.index('SERVER delete a')
+        self.assert_in_order(
+            [
+                'SERVER fetch a',
+                'fsync tmp/a.part',
+                'write .cds/journal',  # fetched
+                'fsync tmp',
+                'fsync .cds/journal',
+                'rename tmp/a.part new/a',
+                'fsync new',
+                'fsync tmp',
+                'SERVER delete a',
+                'write .cds/journal',  # received
+                'fsync .cds/journal',
+            ],
+            calls,
+        )
+        self.assert_synchronised(calls[:deleted])
+
+    def test_the_same_where_the_file_system_has_no_exclusive_rename(self):
+        with unittest.mock.patch.object(files, '_renameat2', lambda old, new: False):
+            calls = self.run_import()
+        self.assert_in_order(
+            ['fsync .cds/journal', 'link tmp/a.part new/a', 'fsync new', 'SERVER delete a'], calls
+        )
+        self.assert_synchronised(calls[: calls.index('SERVER delete a')])
 
 
 @unittest.skipUnless(shutil.which('strace'), 'strace is missing: apt-get install strace')
