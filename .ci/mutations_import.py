@@ -63,7 +63,8 @@ IMPORTS = (
     (
         'what a signal interrupted taken for done',
         'pool.py',
-        '            # A signal came in between, and nobody knows how far it got: this, or its group.\n',
+        '            # A signal came in between, and nobody knows how far it got: this, or its '
+        'group.\n',
         '            return\n',
     ),
     (

@@ -26,7 +26,7 @@ SCENARIOS = {
 }
 
 #: What other issues bring, as a whole or in part.
-LATER = {29, 54, 110, 113, 114}
+LATER = {29, 54, 113, 114}
 
 
 def parse(text):
