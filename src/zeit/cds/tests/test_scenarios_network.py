@@ -5,7 +5,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors
-from zeit.cds.ftp import listings
+from zeit.cds.ftp import connection, listings
 from zeit.cds.testing import faults
 from zeit.cds.testing.ftpdata import Port
 from zeit.cds.tests.scenario import SHORT, Drip, Scenario, target
@@ -152,9 +152,11 @@ class ControlTests(Scenario, unittest.TestCase):
             self.assert_run(0, 'a', self.export('a', host='cds.example'))
 
     def test_36_quit_is_never_answered(self):
+        self.assertLessEqual(connection.QUIT_TIMEOUT, 2)
         self.fault('QUIT', faults.Silence())
-        self.assert_run(0, 'a', self.export('a'))
-        self.assertLess(self.took, 3)
+        with unittest.mock.patch.object(connection, 'QUIT_TIMEOUT', 0.2):
+            self.assert_run(0, 'a', self.export('a'))
+        self.assertLess(self.took, 1.2)
 
 
 class ListingTests(Scenario, unittest.TestCase):
