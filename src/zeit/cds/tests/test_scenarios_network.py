@@ -6,6 +6,7 @@ import unittest.mock
 
 from zeit.cds import errors
 from zeit.cds.ftp import connection, listings
+from zeit.cds.spool import Spool
 from zeit.cds.testing import faults
 from zeit.cds.testing.ftpdata import Port
 from zeit.cds.tests.scenario import SHORT, Drip, Scenario, target
@@ -112,9 +113,16 @@ class ControlTests(Scenario, unittest.TestCase):
         self.assertEqual([], self.server.commands('PASS'))
 
     def test_33_the_server_ends_the_session_after_each_file(self):
+        done = Spool.done
+
+        def wait(*args, **kw):
+            # Else the next command may be on its way before the end has come.
+            self.server.wait_closed()
+            return done(*args, **kw)
+
         for end in (faults.Cut('replied'), faults.Cut('replied', reset=True),
                     faults.Extra('421 Enough.')):  # fmt: skip
-            with self.subTest(end):
+            with self.subTest(end), unittest.mock.patch.object(Spool, 'done', wait):
                 self.prepare()
                 self.fault('RNTO', end, path='*[abc]')
                 self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
