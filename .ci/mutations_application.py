@@ -96,8 +96,8 @@ APPLICATION = (
     (
         'what could not be published is not kept',
         'publish.py',
-        '                self._keep(unique_id, spool, error)\n',
-        '',
+        '                self._keep(unique_id, spool, error)\n        return done\n',
+        '        return done\n',
     ),
     (
         'what was published in the end is still kept',

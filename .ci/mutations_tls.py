@@ -40,14 +40,15 @@ TLS = (
     (
         'TLS: no close_notify behind an upload',
         SECURE,
-        '            while not self._say_goodbye():\n                self._wait_for_room(until)\n',
+        '            while not self._say_goodbye():\n'
+        '                self._wait(select.POLLOUT, until=until)\n',
         '',
     ),
     (
         'TLS: no session resumed',
         SECURE,
-        'made = SecureStream.over(data, session=session, **self._options)',
-        'made = SecureStream.over(data, session=None, **self._options)',
+        'made = SecureStream.over(data, session=session, **options, **self._options)',
+        'made = SecureStream.over(data, session=None, **options, **self._options)',
     ),
     (
         'TLS: the server is not verified, and nobody hears of it',

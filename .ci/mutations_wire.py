@@ -9,8 +9,8 @@ WIRE = (
     (
         'the final reply ignored',
         TRANSFERS,
-        '            return self._final().reply\n',
-        '            return self._answer().reply\n',
+        '            return self._final(until=until).reply\n',
+        '            return self._answer(until=until).reply\n',
     ),
     (
         'an upload that fails here ends in order, as if it were complete',
@@ -57,8 +57,8 @@ WIRE = (
     (
         'CR and LF in commands',
         'ftp/wire.py',
-        r"if any(c in line for c in '\r\n\0'):",
-        r"if any(c in line for c in '\0'):",
+        r"re.compile('[\r\n\0]')",
+        r"re.compile('[\0]')",
     ),
     (
         'temporaries left on the server',

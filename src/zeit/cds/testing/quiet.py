@@ -43,9 +43,7 @@ class QuietLayer:
         self._hooks = sys.unraisablehook, threading.excepthook
         sys.unraisablehook = self._unraisable
         threading.excepthook = self._thread_died
-        # What exists by now is not looked at again: a collection per test is cheap.
         gc.collect()
-        gc.freeze()
 
     def tearDown(self):
         """Restore the hooks; raises AssertionError for what came after the last test."""
@@ -58,6 +56,9 @@ class QuietLayer:
 
     def testSetUp(self):
         """Remember what is there before the test."""
+        # What exists by now is not looked at again, so a collection per test is cheap.  Anew each
+        # time: zope.testrunner keeps the test cases that are over, with all their attributes.
+        gc.freeze()
         self._filters = warnings.catch_warnings()
         self._filters.__enter__()
         warnings.simplefilter('error', ResourceWarning)

@@ -3,8 +3,6 @@
 import contextlib
 import logging
 import os
-import pathlib
-import tempfile
 import time
 
 from zeit.cds import errors, journal
@@ -13,6 +11,7 @@ from zeit.cds.names import _OURS
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.faults import FaultServer
+from zeit.cds.tests.folders import in_memory
 from zeit.cds.tests.scenario import LONGEST, content, target
 
 
@@ -31,8 +30,7 @@ class ImportScenario:
         """Start anew: an empty spool, an empty server without faults."""
         self.server = self.enterContext(FaultServer(directories=['/cds']))
         self.fault = self.server.fault
-        folder = self.enterContext(tempfile.TemporaryDirectory())
-        self.path = pathlib.Path(folder, 'spool')
+        self.path = in_memory(self) / 'spool'
         self.path.mkdir()
         self.spool = Spool(self.path)
         self.offered = {}

@@ -11,10 +11,8 @@ import hashlib
 import itertools
 import logging
 import os
-import pathlib
 import shutil
 import signal
-import tempfile
 import threading
 import traceback
 import warnings
@@ -25,14 +23,11 @@ from zeit.cds.ftp.stream import Stream
 from zeit.cds.names import _OURS
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults
+from zeit.cds.tests.folders import in_memory
 
 
 #: Seconds after which a process of ours ends itself, so that no test waits for ever.
 LONGEST = 30
-
-#: Spools are in memory where that is possible: what survives a kill is not what survives a loss of
-#: power, and waiting for the disk is nine tenths of the time.
-MEMORY = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
 
 #: The exit code of a process with a bug, and the traceback in its log.
 BUG = 70
@@ -180,7 +175,7 @@ class Killing:
     def setUp(self):
         super().setUp()
         self.positions = self.resent = self.replaced = 0
-        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(dir=MEMORY)))
+        self.folder = in_memory(self)
 
     def anew(self):
         """Provide an empty directory on the server."""

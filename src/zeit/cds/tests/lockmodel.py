@@ -63,6 +63,10 @@ class Model:
         self.clients = [Client(number, program) for number, program in enumerate(programs, 1)]
         self.partners = frozenset()
         self._runs = (runs,) * len(programs) if isinstance(runs, int) else runs
+        self._own = {
+            who: tuple(token(who, run) for run in range(1, max(self._runs) + 9))
+            for who in range(1, len(programs) + 1)
+        }
         self._late_removal = late_removal
         self._check_ends = check_ends
         self._execute = functools.cache(functools.partial(modelserver.execute, replaces=replaces))
@@ -113,7 +117,7 @@ class Model:
                     yield f'{who}: a new run', state_with(new)
                 continue
             command = client.point(number).command
-            for after, reply in self._answers(server, command, self._own(who)):
+            for after, reply in self._answers(server, command, self._own[who]):
                 new = self._moved(client, run, number, reply)
                 yield f'{who}: {_shown(command)} -> {reply}', state_with(new, server=after)
             for fate, after, pending in self._fates(server, command, late):
@@ -154,10 +158,6 @@ class Model:
         number = client.step(number, reply)
         point = client.point(number)
         return (run, point.left, number) if point.command else (run, point.left, None)
-
-    @functools.cache  # noqa: B019
-    def _own(self, who):
-        return tuple(token(who, run) for run in range(1, max(self._runs) + 9))
 
     def _answers(self, server, command, own):
         """Yield (server afterwards, reply); a listing is not the picture of one moment."""
@@ -233,7 +233,7 @@ class Model:
         number = client.start(run, left)
         while (command := client.point(number).command) is not None:
             worked = worked or command == ('work',)
-            server, reply = next(iter(self._answers(server, command, self._own(index + 1))))
+            server, reply = next(iter(self._answers(server, command, self._own[index + 1])))
             number = client.step(number, reply)
         return server, client.point(number).left, worked
 

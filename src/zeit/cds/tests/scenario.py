@@ -4,9 +4,7 @@ import contextlib
 import itertools
 import logging
 import os
-import pathlib
 import socket
-import tempfile
 import threading
 import time
 
@@ -18,6 +16,7 @@ from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.faults import FaultServer
+from zeit.cds.tests.folders import in_memory
 
 
 #: Time-outs of a target, in seconds, for a server that says nothing.
@@ -61,7 +60,7 @@ class Scenario:
             FaultServer(directories=['/cds'], hook=self.hook, **self.arguments)
         )
         self.fault = self.server.fault
-        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.path = in_memory(self)
         self.spool = Spool(self.path)
         self.offered = {}
         self.theirs = {}

@@ -157,24 +157,6 @@ class HindranceTest(Tree):
         self.assert_one_line(process, 'lacks ensurepip', f'sudo apt install {name}')
         self.assertFalse((self.path / '.venv').exists())
 
-    def test_without_network_it_says_so_and_leaves_a_state_that_is_repaired(self):
-        if importlib.util.find_spec('ensurepip') is None:
-            self.skipTest('this Python lacks ensurepip')
-        with socket.create_server(('127.0.0.1', 0)) as closed:
-            url = f'http://127.0.0.1:{closed.getsockname()[1]}/simple'
-        process = self.start(
-            PIP_CONFIG_FILE=os.devnull,
-            PIP_EXTRA_INDEX_URL='',
-            PIP_FIND_LINKS='',
-            PIP_INDEX_URL=url,
-            PIP_NO_CACHE_DIR='1',
-            PIP_RETRIES='1',
-            no_proxy='127.0.0.1',
-        )
-        self.assert_one_line(process, 'No connection to the package index', 'PIP_INDEX_URL')
-        self.assertFalse(os.path.exists(self.checkout.stamp))
-        self.assertTrue(os.path.exists(self.checkout.log))
-
     def test_other_systems_are_turned_down(self):
         with unittest.mock.patch.object(self.module.os, 'name', 'nt'):
             with self.assertRaisesRegex(self.module.Failure, 'POSIX'):
@@ -207,6 +189,30 @@ class HindranceTest(Tree):
         ):
             with self.subTest(output=output):
                 self.assertIn(expected, self.module.explain(output, 'pip', 2))
+
+
+class NetworkTest(Tree):
+    """With the real steps, of which the first one takes seconds."""
+
+    level = 2
+
+    def test_without_network_it_says_so_and_leaves_a_state_that_is_repaired(self):
+        if importlib.util.find_spec('ensurepip') is None:
+            self.skipTest('this Python lacks ensurepip')
+        with socket.create_server(('127.0.0.1', 0)) as closed:
+            url = f'http://127.0.0.1:{closed.getsockname()[1]}/simple'
+        process = self.start(
+            PIP_CONFIG_FILE=os.devnull,
+            PIP_EXTRA_INDEX_URL='',
+            PIP_FIND_LINKS='',
+            PIP_INDEX_URL=url,
+            PIP_NO_CACHE_DIR='1',
+            PIP_RETRIES='1',
+            no_proxy='127.0.0.1',
+        )
+        self.assert_one_line(process, 'No connection to the package index', 'PIP_INDEX_URL')
+        self.assertFalse(os.path.exists(self.checkout.stamp))
+        self.assertTrue(os.path.exists(self.checkout.log))
 
 
 class StateTest(Tree):

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import unittest.mock
 from zeit.cds import cli
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
+from zeit.cds.testing.ftpdata import Port
 
 
 PASSWORD = 'testpw'
@@ -227,11 +227,11 @@ class Failures(ServerCase):
         self.assertRegex(verbose.err.splitlines()[-1], pattern)
 
     def test_a_port_without_server(self):
-        with socket.create_server(('127.0.0.1', 0)) as listener:
-            url = f'ftp://me@127.0.0.1:{listener.getsockname()[1]}/'
-        self.assert_failure(
-            69, 'Could not connect to CDS FTP server: Connection refused. Nothing listens', url=url
-        )
+        # Taken all the while: another process could get one that is free again.
+        with contextlib.closing(Port('127.0.0.1', kind='refused')) as port:
+            url = f'ftp://me@127.0.0.1:{port.number}/'
+            refused = 'Could not connect to CDS FTP server: Connection refused. Nothing listens'
+            self.assert_failure(69, refused, url=url)
 
     def test_a_wrong_password(self):
         self.environ['ZEIT_CDS_PASSWORD'] = 'wrong'

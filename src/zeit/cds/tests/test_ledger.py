@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import os
 import pathlib
-import tempfile
 import unittest
 import unittest.mock
 
@@ -21,6 +20,7 @@ from zeit.cds.ledger import Ledger
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests.folders import in_memory
 
 
 class Killed(BaseException):
@@ -31,7 +31,7 @@ class LedgerTests(unittest.TestCase):
     layer = layers.QUIET
 
     def setUp(self):
-        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.path = in_memory(self)
         self.spool = Spool(self.path)
         self.calls = []
         self.target = MemoryTarget(hook=self.hook)
@@ -274,7 +274,7 @@ class CorrectionTests(LedgerTests):
     """v1 is delivered; v2, of the same size, was uploaded and checked, but not renamed."""
 
     def prepare(self):
-        self.spool = Spool(self.enterContext(tempfile.TemporaryDirectory()))
+        self.spool = Spool(in_memory(self))
         self.path = pathlib.Path(self.spool.path)
         self.target.files.clear()
         self.target.directories.clear()

@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import pathlib
-import tempfile
 import unittest
 
 from zeit.cds import errors, names
@@ -11,6 +9,7 @@ from zeit.cds.exporter import Exporter, Options
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests.folders import in_memory
 
 
 #: The token of a run of somebody else's.
@@ -25,7 +24,7 @@ class LeftoverTests(unittest.TestCase):
     layer = layers.QUIET
 
     def setUp(self):
-        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.path = in_memory(self)
         self.spool = Spool(self.path)
         self.target = MemoryTarget(hook=self.hook)
         self.calls = []
@@ -254,7 +253,7 @@ class ForeignTests(LeftoverTests):
 
     def test_two_spools_do_not_wait_for_each_others_orphans(self):
         """A's guard stands in B's way, and B's lock in A's: each removes its own, and goes on."""
-        other = Spool(pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())))
+        other = Spool(in_memory(self))
         with other.run():
             others = other.journal.new_token(self.target.url)
         self.leave_guard(self.token())

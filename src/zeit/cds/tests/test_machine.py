@@ -16,7 +16,8 @@ from zeit.cds.names import _OURS
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import MemoryTarget
-from zeit.cds.tests.killing import BUG, LOCAL, MEMORY, Process, arm, die
+from zeit.cds.tests.folders import MEMORY
+from zeit.cds.tests.killing import BUG, LOCAL, Process, arm, die
 from zeit.cds.tests.scenario import target
 
 

@@ -54,6 +54,8 @@ class FaultTest(MainCase, unittest.TestCase):
         self.assert_delivered()
 
     def test_a_file_that_cannot_be_read_to_its_end_is_no_upload_for_the_server(self):
+        # Larger than what is sent before the server has said yes: so it says how it ended, too.
+        self.publish('a', content=bytes(100_000))
         readinto = files.Source.readinto
         reads = []
 
@@ -67,9 +69,12 @@ class FaultTest(MainCase, unittest.TestCase):
             self.assertEqual(1, self.call(main.cds_export))
         self.assert_kept()
         # Closed in order, it would have been taken for the end of the file.
-        conversation = [line for _, _, line in self.server.dialogue]
-        sent = next(n for n, line in enumerate(conversation) if line.endswith('.part'))
-        self.assertNotIn('226 Transfer complete.', conversation[sent : sent + 3])
+        self.server.wait_closed()
+        number = self.server.connections('STOR')[1]
+        said = [entry.text for entry in self.server.conversation(number)]
+        sent = next(n for n, line in enumerate(said) if line.endswith('.part'))
+        self.assertNotIn('226 Transfer complete.', said[sent:])
+        self.assertIn('426 Connection closed; transfer aborted.', said[sent:])
 
     def test_after_an_upload_that_failed_the_work_goes_on_over_a_new_connection(self):
         self.publish('b')

@@ -5,7 +5,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 import unittest.mock
@@ -18,6 +17,7 @@ from zeit.cds.metrics import families
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.tests import outboxkill
+from zeit.cds.tests.folders import in_memory
 from zeit.cds.undelivered import undelivered
 
 
@@ -30,7 +30,7 @@ class KillTests(unittest.TestCase):
     def setUp(self):
         zope.component.testing.setUp()
         self.addCleanup(zope.component.testing.tearDown)
-        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.folder = in_memory(self)
         # What the runs say is not the subject; there are some hundred of them.
         log = logging.getLogger('zeit.cds')
         self.enterContext(unittest.mock.patch.object(log, 'disabled', True))

@@ -92,7 +92,7 @@ class Sources:
         self.temporary.cleanup()
 
 
-class PackagingTest(unittest.TestCase):
+class PackagingCase(unittest.TestCase):
     layer = Sources()
 
     def setUp(self):
@@ -107,37 +107,6 @@ class PackagingTest(unittest.TestCase):
         self.folder = self.layer.folder
         self.ours = self.layer.ours
         self.theirs = self.layer.theirs
-
-    def build(self, kind):
-        """Build 'wheel' or 'sdist' with the setuptools at hand; return the file."""
-        target = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
-        program = f'import sys, setuptools.build_meta as b; b.build_{kind}(sys.argv[1])'
-        python(sys.executable, '-c', program, str(target), cwd=self.ours)
-        (path,) = target.iterdir()
-        return path
-
-    def test_the_wheel_carries_all_zcml_and_no_zeit_package(self):
-        with zipfile.ZipFile(self.build('wheel')) as wheel:
-            names = set(wheel.namelist())
-        self.assertIn('zeit/cds/__init__.py', names)
-        self.assertNotIn('zeit/__init__.py', names)
-        self.assertEqual(set(), shipped_data() - names)
-        self.assertFalse([name for name in names if name.endswith(('.pth', '.pyc'))])
-        self.assertFalse([name for name in names if 'namespace_packages' in name])
-        source = self.ours / 'src'
-        modules = {str(path.relative_to(source)) for path in source.rglob('*.py')}
-        self.assertEqual(set(), modules - names)
-
-    def test_the_sdist_carries_readme_changes_and_docs(self):
-        with tarfile.open(self.build('sdist')) as sdist:
-            names = {name.partition('/')[2] for name in sdist.getnames()}
-        expected = {'setup.py', 'pyproject.toml', 'bootstrap.py', 'buildout.cfg', 'versions.cfg'}
-        docs = [path for path in (ROOT / 'docs').rglob('*') if path.is_file()]
-        texts = [*ROOT.glob('*.txt'), *docs]
-        expected |= {str(path.relative_to(ROOT)) for path in texts}
-        expected |= {f'src/{name}' for name in shipped_data()}
-        self.assertEqual(set(), expected - names)
-        self.assertNotIn('src/zeit/__init__.py', names)
 
     def install(self, *requirements):
         """Install both distributions into an environment of its own; return its Python."""
@@ -172,11 +141,50 @@ class PackagingTest(unittest.TestCase):
         output = python(interpreter, '-I', '-c', program, cwd=self.folder)
         self.assertIn(f'other {self.folder}', output)
 
+
+class PackagingTest(PackagingCase):
+    def build(self, kind):
+        """Build 'wheel' or 'sdist' with the setuptools at hand; return the file."""
+        target = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        program = f'import sys, setuptools.build_meta as b; b.build_{kind}(sys.argv[1])'
+        python(sys.executable, '-c', program, str(target), cwd=self.ours)
+        (path,) = target.iterdir()
+        return path
+
+    def test_the_wheel_carries_all_zcml_and_no_zeit_package(self):
+        with zipfile.ZipFile(self.build('wheel')) as wheel:
+            names = set(wheel.namelist())
+        self.assertIn('zeit/cds/__init__.py', names)
+        self.assertNotIn('zeit/__init__.py', names)
+        self.assertEqual(set(), shipped_data() - names)
+        self.assertFalse([name for name in names if name.endswith(('.pth', '.pyc'))])
+        self.assertFalse([name for name in names if 'namespace_packages' in name])
+        source = self.ours / 'src'
+        modules = {str(path.relative_to(source)) for path in source.rglob('*.py')}
+        self.assertEqual(set(), modules - names)
+
+    def test_the_sdist_carries_readme_changes_and_docs(self):
+        with tarfile.open(self.build('sdist')) as sdist:
+            names = {name.partition('/')[2] for name in sdist.getnames()}
+        expected = {'setup.py', 'pyproject.toml', 'bootstrap.py', 'buildout.cfg', 'versions.cfg'}
+        docs = [path for path in (ROOT / 'docs').rglob('*') if path.is_file()]
+        texts = [*ROOT.glob('*.txt'), *docs]
+        expected |= {str(path.relative_to(ROOT)) for path in texts}
+        expected |= {f'src/{name}' for name in shipped_data()}
+        self.assertEqual(set(), expected - names)
+        self.assertNotIn('src/zeit/__init__.py', names)
+
     def test_installed_beside_an_installed_one(self):
         self.assert_side_by_side(str(self.ours), str(self.theirs))
 
     def test_editable_beside_an_editable_one(self):
         self.assert_side_by_side('-e', str(self.ours), '-e', str(self.theirs))
+
+
+class MixedTest(PackagingCase):
+    """One of them installed, the other one editable."""
+
+    level = 2
 
     def test_editable_beside_an_installed_one(self):
         self.assert_side_by_side('-e', str(self.ours), str(self.theirs))

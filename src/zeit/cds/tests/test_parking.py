@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import pathlib
-import tempfile
 import unittest
 import unittest.mock
 
@@ -13,6 +11,7 @@ from zeit.cds.plan import Options as Defaults
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests.folders import in_memory
 
 
 REFUSED = errors.PermanentError(553, '553 Not that one.')
@@ -22,7 +21,7 @@ class ParkingTests(unittest.TestCase):
     layer = layers.QUIET
 
     def setUp(self):
-        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.path = in_memory(self)
         self.spool = Spool(self.path)
         self.faults = {}
         self.target = MemoryTarget(hook=self.hook)

@@ -5,7 +5,8 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors
-from zeit.cds.ftp import listings
+from zeit.cds.ftp import connection, listings
+from zeit.cds.spool import Spool
 from zeit.cds.testing import faults
 from zeit.cds.testing.ftpdata import Port
 from zeit.cds.tests.scenario import SHORT, Drip, Scenario, target
@@ -112,9 +113,16 @@ class ControlTests(Scenario, unittest.TestCase):
         self.assertEqual([], self.server.commands('PASS'))
 
     def test_33_the_server_ends_the_session_after_each_file(self):
+        done = Spool.done
+
+        def wait(*args, **kw):
+            # Else the next command may be on its way before the end has come.
+            self.server.wait_closed()
+            return done(*args, **kw)
+
         for end in (faults.Cut('replied'), faults.Cut('replied', reset=True),
                     faults.Extra('421 Enough.')):  # fmt: skip
-            with self.subTest(end):
+            with self.subTest(end), unittest.mock.patch.object(Spool, 'done', wait):
                 self.prepare()
                 self.fault('RNTO', end, path='*[abc]')
                 self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
@@ -152,9 +160,11 @@ class ControlTests(Scenario, unittest.TestCase):
             self.assert_run(0, 'a', self.export('a', host='cds.example'))
 
     def test_36_quit_is_never_answered(self):
+        self.assertLessEqual(connection.QUIT_TIMEOUT, 2)
         self.fault('QUIT', faults.Silence())
-        self.assert_run(0, 'a', self.export('a'))
-        self.assertLess(self.took, 3)
+        with unittest.mock.patch.object(connection, 'QUIT_TIMEOUT', 0.2):
+            self.assert_run(0, 'a', self.export('a'))
+        self.assertLess(self.took, 1.2)
 
 
 class ListingTests(Scenario, unittest.TestCase):

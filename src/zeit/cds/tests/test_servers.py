@@ -56,7 +56,17 @@ class Client(unittest.TestCase):
         return None
 
 
-class Common(ServerTests):
+class Refusals(ServerTests):
+    def test_wrong_password_is_530(self):
+        with self.assertRaisesRegex(ftplib.error_perm, '^530'):
+            self.connect(self.server, password='wrong')
+
+    def test_unknown_user_is_530(self):
+        with self.assertRaisesRegex(ftplib.error_perm, '^530'):
+            self.connect(self.server, user='nobody')
+
+
+class Common(Refusals):
     """What holds for every server."""
 
     # Reply codes of a refusal; None where the server replaces the existing file.
@@ -66,14 +76,6 @@ class Common(ServerTests):
 
     def store(self, ftp, name, data):
         ftp.storbinary(f'STOR {name}', io.BytesIO(data))
-
-    def test_wrong_password_is_530(self):
-        with self.assertRaisesRegex(ftplib.error_perm, '^530'):
-            self.connect(self.server, password='wrong')
-
-    def test_unknown_user_is_530(self):
-        with self.assertRaisesRegex(ftplib.error_perm, '^530'):
-            self.connect(self.server, user='nobody')
 
     def test_root_is_the_directory_on_disk(self):
         ftp = self.connect(self.server)
@@ -283,5 +285,10 @@ class ProFTPDTest(Daemons, Client):
 class PureFTPDTest(Daemons, Client):
     layer = PUREFTPD
     rename_onto_directory = '451'
-    # Seconds once more, for what the wrong password has shown.
-    test_unknown_user_is_530 = None
+    # They take seconds: see below.
+    test_wrong_password_is_530 = test_unknown_user_is_530 = None
+
+
+class PureFTPDRefusalTest(Refusals, Client):
+    layer = PUREFTPD
+    level = 2

@@ -56,7 +56,7 @@ class UnreadTests(Scenario, unittest.TestCase):
 
     def test_a_server_that_reads_no_more(self):
         self.fault('STOR', faults.StallData(70_000), path='*.part', times=1)
-        self.assert_run(0, 'a', self.export('a', **{**SHORT, 'reply_timeout': 2}))
+        self.assert_run(0, 'a', self.export('a', **{**SHORT, 'reply_timeout': 0.6}))
 
     def test_in_doubt_it_is_sent_again(self):
         """The run ended between the upload and the receipt."""
