@@ -15,7 +15,7 @@ import logging
 import time
 from typing import NamedTuple
 
-from zeit.cds.errors import LOST, Error, RemoteProtocolError
+from zeit.cds.errors import LOST, DeadlinePassed, Error, RemoteProtocolError, ServiceClosing
 from zeit.cds.ftp.passive import PassiveConnection
 from zeit.cds.text import printable
 
@@ -135,6 +135,8 @@ class AlongConnection(PassiveConnection):
         if self._channel.broken:
             self._check(answer)
         refusal = self._answer(until=self._along()).error() if asked.along.rename else None
+        if isinstance(refusal, LOST):
+            raise refusal
         if asked.sent is None:
             size = self._size(answer)
         elif answer.error() is None and (size := self._size(answer)) == asked.sent:
@@ -165,10 +167,13 @@ class AlongConnection(PassiveConnection):
         The answers to the others are still due then.
         """
         answer = self._answer()
-        if self._channel.broken or not (port and self._settings.passive):
+        closing = isinstance(answer.error(), ServiceClosing)
+        if closing or not (port and self._settings.passive):
             return answer
         try:
             self._keep_port(self._check(self._answer(until=self._along())))
+        except DeadlinePassed as error:
+            log.debug('No port: %s', printable(error.message))
         except Error as error:
             self.ways.give_up(way, error=error)
         return answer

@@ -56,10 +56,10 @@ class ListingConnection(TransferConnection):
             if self._channel.broken:
                 self._check(size)
             modified = self._answer(until=self._along())
+            return self._size(size), self._time(lambda: self._modified(modified))
         except LOST as error:
             self.ways.give_up('together', error=error)
             raise
-        return self._size(size), self._time(lambda: self._modified(modified))
 
     def _time(self, function):
         try:

@@ -3,7 +3,8 @@
 import unittest
 from unittest import mock
 
-from zeit.cds.ftp.along import AlongConnection
+from zeit.cds.errors import DeadlinePassed, ServiceClosing
+from zeit.cds.ftp.along import Along, AlongConnection
 from zeit.cds.testing import faults
 from zeit.cds.tests.test_network import FaultCase
 
@@ -48,3 +49,51 @@ class InterruptTests(AlongCase):
         self.session.leave()
         self.server.wait_closed()
         self.assertEqual([], self.server.commands('QUIT'))
+
+
+class DeadlineTests(AlongCase):
+    def test_it_is_no_fault_of_the_server(self):
+        self.fault('EPSV', faults.Silence())
+        self.session.bound(0.2)
+        self.session.make_directory('a')
+        with self.assertRaises(DeadlinePassed):
+            self.session.make_directory('b')
+        self.assertTrue(self.ways.together)
+
+
+class ClosingTests(AlongCase):
+    """The server says 421 to the second command of a packet, at once: it shall get only one."""
+
+    closing = faults.Extra('421 One at a time.')
+
+    def test_behind_a_command_of_the_lock(self):
+        self.fault('MKD', self.closing)
+        self.session.make_directory('a')
+        self.assertFalse(self.ways.together)
+
+    def test_behind_size(self):
+        for along in Along(port=True), Along(rename=True), Along(port=True, rename=True):
+            with self.subTest(along):
+                self.ways.together = True
+                self.server.clear_faults()
+                self.session.names()
+                self.fault('SIZE', self.closing, times=1)
+                self.session.compare('a.xml', 7, along=along)
+                self.assertFalse(self.ways.together)
+
+    def test_to_rnfr(self):
+        self.fault('RNFR', faults.Reply('421 One at a time.'), times=1)
+        self.session.compare('a.xml', 7, along=Along(rename=True))
+        self.assertFalse(self.ways.together)
+
+    def test_behind_the_size_of_a_look(self):
+        self.fault('SIZE', self.closing, times=1)
+        self.assertEqual(7, self.session.look('a.xml')[0])
+        self.assertFalse(self.ways.together)
+
+    def test_the_command_itself(self):
+        """That is the usual end of an idle session."""
+        self.fault('MKD', faults.Reply('421 Idle.'), times=1)
+        with self.assertRaises(ServiceClosing):
+            self.session.make_directory('a')
+        self.assertTrue(self.ways.together)
