@@ -150,6 +150,8 @@ class TransferConnection(AlongConnection):
             yield
         except ConnectionLost as lost:
             data.abort()
+            if not self._channel.transferring:
+                raise  # that was what it says: 425, 421
             try:
                 start.wait()
                 self._final()

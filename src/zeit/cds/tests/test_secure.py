@@ -3,8 +3,10 @@
 import contextlib
 import errno
 import os
+import select
 import socket
 import ssl
+import struct
 import threading
 import time
 import unittest
@@ -384,6 +386,22 @@ class HandshakeTests(SecureCase):
     def test_one_that_hangs_up(self):
         with self.assertRaisesRegex(HandshakeFailed, 'the server closed the connection'):
             self.over(lambda sock: sock.recv(CHUNK))
+
+    def test_one_that_has_reset_the_connection(self):
+        connected = threading.Event()
+
+        def reset(sock):
+            connected.wait(TIMEOUT)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+
+        with Peer(reset) as peer:
+            stream = peer.connect()
+            connected.set()
+        poll = select.poll()
+        poll.register(stream._sock, select.POLLIN)
+        self.assertTrue(poll.poll(TIMEOUT * 1000))
+        with self.assertRaisesRegex(ConnectionLost, 'reset by peer'):
+            SecureStream.over(stream, context=self.context(), host=HOST, timeout=TIMEOUT)
 
     def test_no_common_version(self):
         context = tls.TLS(certificate=self.certificates.server, maximum='1.2').context()
