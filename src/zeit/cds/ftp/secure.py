@@ -102,6 +102,7 @@ class SecureStream(Stream):
 
     def _within(self, until, function, argument, *, events):
         """See `Stream`; what is waited for, TLS knows better."""
+        self._deadline.within(self._timeout)
         while True:
             try:
                 return function(argument)

@@ -1,5 +1,6 @@
 """Answers to what was sent along: none is taken for another one, and no time-out is waited for."""
 
+import os
 import unittest
 from unittest import mock
 
@@ -51,7 +52,42 @@ class InterruptTests(AlongCase):
         self.assertEqual([], self.server.commands('QUIT'))
 
 
+class Slow:
+    """What an upload takes; it reads slower than the network is, which never has to be waited for.
+
+    The deadline passes when the half was read.  `pieces` counts those that are left.
+    """
+
+    size = 100_000
+
+    def __init__(self, session):
+        self._session = session
+        self.pieces = 100
+
+    def _next(self):
+        self.pieces -= 1
+        if self.pieces == 50:
+            self._session.hasten(0)
+        return bytes(1000 if self.pieces >= 0 else 0)
+
+    def readinto(self, buffer):
+        data = self._next()
+        buffer[: len(data)] = data
+        return len(data)
+
+    def sendfile(self, number, limit):
+        return os.write(number, self._next())
+
+
 class DeadlineTests(AlongCase):
+    def test_it_is_looked_at_where_nothing_has_to_be_waited_for(self):
+        for unread in False, True:
+            with self.subTest(unread=unread):
+                source = Slow(session := self.open())
+                with self.assertRaises(DeadlinePassed):
+                    session.upload('a', source, unread=unread)
+                self.assertIn(source.pieces, (49, 50))
+
     def test_it_is_no_fault_of_the_server(self):
         self.fault('EPSV', faults.Silence())
         self.session.bound(0.2)

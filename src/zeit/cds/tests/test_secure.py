@@ -12,7 +12,7 @@ import time
 import unittest
 import unittest.mock
 
-from zeit.cds.errors import CertificateRefused, ConnectionLost, HandshakeFailed
+from zeit.cds.errors import CertificateRefused, ConnectionLost, DeadlinePassed, HandshakeFailed
 from zeit.cds.ftp import secure
 from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.stream import CHUNK, Stream
@@ -256,6 +256,24 @@ class BothVersions:
         self.assertEqual(b'data', stream.receive(doing='reading'))
         self.assertIsNone(stream.receive_now())
         stream.close()
+
+    def test_the_deadline_where_data_is_always_there(self):
+        sent = threading.Event()
+
+        def speak(sock):
+            sock.sendall(b'x')
+            sock.sendall(b'y')
+            sent.set()
+            sock.recv(1)
+
+        stream = self.secure(self.serve(speak))
+        self.assertTrue(sent.wait(TIMEOUT))
+        self.assertEqual(b'x', stream.receive(doing='reading'))
+        stream._deadline.restart(0)
+        with self.assertRaises(DeadlinePassed):
+            stream.receive(doing='reading')
+        with self.assertRaises(DeadlinePassed):
+            stream.send(b'z', doing='sending')
 
     def test_silence(self):
         go_on = threading.Event()
