@@ -61,6 +61,14 @@ class _Asked(NamedTuple):
         return 'together' if self.sent is None else 'prompt'
 
 
+class _Refused(NamedTuple):
+    """The name of a file whose RNFR was refused in company, the way, and why."""
+
+    name: str
+    way: str
+    error: Error
+
+
 class AlongConnection(PassiveConnection):
     """A `PassiveConnection` that says several things at once."""
 
@@ -127,7 +135,10 @@ class AlongConnection(PassiveConnection):
         if self._answers or not data.is_ended_before(self._stream, until=until):
             return False
         self._channel.data_ended()
-        self._ask_size(_Asked(name, along, sent))
+        try:
+            self._ask_size(_Asked(name, along, sent))
+        except LOST:
+            return False  # what is lost then is the final reply
         return True
 
     def _size_told(self, asked):
@@ -146,7 +157,7 @@ class AlongConnection(PassiveConnection):
             raise RemoteProtocolError(f'Before its time, the server told: {answer.reply.text}')
         if refusal is not None:
             log.debug('Not to be renamed: %s', printable(refusal.message))
-            self._refused_along = (asked.way, refusal)
+            self._refused_along = _Refused(asked.name, asked.way, refusal)
         return size
 
     def _say(self, command, *others, port, way):
@@ -166,7 +177,8 @@ class AlongConnection(PassiveConnection):
 
         The answers to the others are still due then.
         """
-        answer = self._answer()
+        # A packet that comes too soon may be thrown away as a whole.
+        answer = self._answer(until=self._along() if way == 'prompt' else None)
         closing = isinstance(answer.error(), ServiceClosing)
         if closing or not (port and self._settings.passive):
             return answer
@@ -212,11 +224,11 @@ class AlongConnection(PassiveConnection):
 
         `more` says that another transfer follows, as in `command`.
         """
+        refused, self._refused_along = self._refused_along, None
         if self._channel.renaming != old:
             self.command('RNFR', old)
-            if self._refused_along is not None:
-                way, refusal = self._refused_along
-                self.ways.give_up(way, error=refusal)
+            if refused is not None and refused.name == old:
+                self.ways.give_up(refused.way, error=refused.error)
         self.command('RNTO', new, more=more)
 
     def _along(self):

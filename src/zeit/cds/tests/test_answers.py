@@ -1,11 +1,21 @@
 """Answers to what was sent along: none is taken for another one, and no time-out is waited for."""
 
+import errno
+import io
 import os
+import time
 import unittest
 from unittest import mock
 
-from zeit.cds.errors import DeadlinePassed, ServiceClosing
+from zeit.cds.errors import (
+    ConnectionLost,
+    DeadlinePassed,
+    PermanentError,
+    ReplyLost,
+    ServiceClosing,
+)
 from zeit.cds.ftp.along import Along, AlongConnection
+from zeit.cds.ftp.stream import Stream
 from zeit.cds.testing import faults
 from zeit.cds.tests.test_network import FaultCase
 
@@ -52,6 +62,12 @@ class InterruptTests(AlongCase):
         self.assertEqual([], self.server.commands('QUIT'))
 
 
+class Source(io.BytesIO):
+    """What an upload takes."""
+
+    size = 5
+
+
 class Slow:
     """What an upload takes; it reads slower than the network is, which never has to be waited for.
 
@@ -95,6 +111,68 @@ class DeadlineTests(AlongCase):
         with self.assertRaises(DeadlinePassed):
             self.session.make_directory('b')
         self.assertTrue(self.ways.together)
+
+
+class RefusalTests(AlongCase):
+    def test_of_rnfr_says_nothing_about_another_file(self):
+        for renames in True, False:
+            with self.subTest(renames=renames):
+                self.server.put('/c.xml', b'c')
+                self.fault('RNFR', faults.Reply('550 No.'), path='/a.xml')
+                self.session.compare('a.xml', 7, along=Along(rename=True))
+                if renames:
+                    with self.assertRaises(PermanentError):
+                        self.session.rename('a.xml', 'b.xml')
+                self.session.rename('c.xml', 'd.xml')
+                self.assertTrue(self.ways.together)
+
+
+class UploadTests(AlongCase):
+    """The server is asked for the size before its final reply."""
+
+    def setUp(self):
+        super().setUp()
+        self.fault('STOR', faults.ReplyLate(), times=1)
+        self.along = Along(port=True, rename=True)
+
+    def upload(self):
+        return self.session.upload('b', Source(b'12345'), along=self.along)
+
+    def compare(self):
+        """All is well over a new connection."""
+        self.session.compare('b', 5, along=self.along)
+        self.session.rename('b', 'c')
+        self.assertEqual([1], self.server.connections('RNTO'))
+        self.assertEqual([False, True], [self.ways.prompt, self.ways.together])
+
+    def test_the_question_cannot_be_sent(self):
+        send = Stream.send
+
+        def fail(stream, data, **options):
+            if bytes(data).startswith(b'SIZE b'):
+                raise ConnectionLost(errno.EPIPE, 'Broken pipe')
+            send(stream, data, **options)
+
+        with mock.patch.object(Stream, 'send', fail), self.assertRaises(ReplyLost) as caught:
+            self.upload()
+        self.assertEqual(5, caught.exception.sent)
+        self.compare()
+
+    def test_an_answer_that_comes_before_the_final_reply_does_not_confirm_the_upload(self):
+        self.server.clear_faults()
+        self.fault('STOR', faults.ReplyLate(), faults.Extra('213 5', first=True))
+        with self.assertRaises(ReplyLost):
+            self.upload()
+        self.compare()
+
+    def test_a_question_that_was_thrown_away(self):
+        self.fault('SIZE RNFR', faults.Reply(''), times=2)
+        self.fault('EPSV', faults.Reply(''), nth=1, times=1)
+        with mock.patch('zeit.cds.ftp.along.ALONG', 0.1):
+            started = time.monotonic()
+            self.upload()
+            self.compare()
+            self.assertLess(time.monotonic() - started, 10)
 
 
 class ClosingTests(AlongCase):

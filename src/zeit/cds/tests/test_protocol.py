@@ -46,6 +46,13 @@ class ControlChannelTests(unittest.TestCase):
     def test_250_ends_a_transfer_too(self):
         self.assertEqual('DONE', self.verdict('STOR', b'250'))
 
+    def test_what_was_asked_along_does_not_end_a_transfer(self):
+        for code in (b'213', b'229', b'227'):
+            self.setUp()
+            with self.assertRaises(errors.RemoteProtocolError):
+                self.verdict('STOR', code)
+            self.assertTrue(self.channel.transferring)
+
     def test_replies_that_carry_a_value_have_one_code(self):
         for verb, code in (('SIZE', b'213'), ('MDTM', b'213'), ('EPSV', b'229'), ('PASV', b'227')):
             self.setUp()
