@@ -15,7 +15,14 @@ import logging
 import time
 from typing import NamedTuple
 
-from zeit.cds.errors import LOST, DeadlinePassed, Error, RemoteProtocolError, ServiceClosing
+from zeit.cds.errors import (
+    LOST,
+    ConnectionLost,
+    DeadlinePassed,
+    Error,
+    RemoteProtocolError,
+    ServiceClosing,
+)
 from zeit.cds.ftp.passive import PassiveConnection
 from zeit.cds.text import printable
 
@@ -140,6 +147,20 @@ class AlongConnection(PassiveConnection):
         except LOST:
             return False  # what is lost then is the final reply
         return True
+
+    def _confirm_order(self):
+        """Take the answers to a question that was sent before the final reply, a refusal.
+
+        A server that refuses the question, not the upload, and does not keep the order, shows it:
+        the final reply is no answer to any of it.  Raises `RemoteProtocolError` then.
+        """
+        until = self._along()
+        try:
+            while self._channel.waiting or self._answers:
+                if isinstance(self._answer(until=until).error(), ServiceClosing):
+                    return
+        except (ConnectionLost, DeadlinePassed) as error:
+            log.debug('Nothing else was said: %s', printable(error.message))
 
     def _size_told(self, asked):
         answer = self._answer_and_port(port=asked.along.port, way=asked.way)

@@ -11,8 +11,10 @@ from zeit.cds.errors import (
     ConnectionLost,
     DeadlinePassed,
     PermanentError,
+    RemoteProtocolError,
     ReplyLost,
     ServiceClosing,
+    TemporaryError,
 )
 from zeit.cds.ftp.along import Along, AlongConnection
 from zeit.cds.ftp.stream import Stream
@@ -164,6 +166,35 @@ class UploadTests(AlongCase):
         with self.assertRaises(ReplyLost):
             self.upload()
         self.compare()
+
+    def busy(self, *codes):
+        """The answers to the question come before the final reply."""
+        self.server.clear_faults()
+        said = '\n'.join(f'{code} Busy.' for code in codes)
+        self.fault('STOR', faults.ReplyLate(), faults.Lie(f'{said}\n226 Complete.'), times=1)
+        self.fault('SIZE RNFR', faults.Reply(''), times=2)
+        self.fault('EPSV', faults.Reply(''), nth=1, times=1)
+        self.upload()
+
+    def test_a_refusal_of_the_question_does_not_refuse_the_upload(self):
+        for codes in (503, 503, 503), (450, 229, 350), (550, 503, 350):
+            with self.subTest(codes):
+                self.session = self.open()
+                self.session.names()
+                with self.assertRaises(RemoteProtocolError):
+                    self.busy(*codes)
+                self.assertFalse(self.ways.prompt)
+                self.upload()
+
+    def test_a_refusal_of_the_upload(self):
+        for cut in (), (faults.Cut('replied'),):
+            with self.subTest(cut):
+                self.server.clear_faults()
+                late = faults.ReplyLate(), faults.Lie('451 Disk.')
+                self.fault('STOR', *late, *cut, times=1)
+                with self.assertRaisesRegex(TemporaryError, 'Disk'):
+                    self.upload()
+                self.assertTrue(self.ways.prompt)
 
     def test_a_question_that_was_thrown_away(self):
         self.fault('SIZE RNFR', faults.Reply(''), times=2)
