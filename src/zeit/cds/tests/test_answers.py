@@ -4,7 +4,6 @@ import errno
 import io
 import os
 import time
-import unittest
 from unittest import mock
 
 from zeit.cds.errors import (
@@ -129,6 +128,22 @@ class RefusalTests(AlongCase):
                 self.assertTrue(self.ways.together)
 
 
+class PortTests(AlongCase):
+    def test_the_one_before_is_not_used(self):
+        self.session.make_directory('d')
+        self.fault('EPSV', faults.Reply('503 Not now.'), times=1)
+        self.session.compare('a.xml', 7, along=Along(port=True))
+        self.session.names()
+        self.assertEqual(4, len(self.server.commands('EPSV')))
+
+    def test_none_in_active_mode(self):
+        before = self.server.commands('EPSV', 'PASV')
+        session = self.open(passive=False)
+        session.compare('a.xml', 7, along=Along(port=True, rename=True))
+        session.rename('a.xml', 'b.xml', more=True)
+        self.assertEqual(before, self.server.commands('EPSV', 'PASV'))
+
+
 class UploadTests(AlongCase):
     """The server is asked for the size before its final reply."""
 
@@ -194,7 +209,30 @@ class UploadTests(AlongCase):
                 self.fault('STOR', *late, *cut, times=1)
                 with self.assertRaisesRegex(TemporaryError, 'Disk'):
                     self.upload()
+                self.session.size('b')
                 self.assertTrue(self.ways.prompt)
+
+    def test_an_upload_that_was_aborted_is_not_one_whose_reply_is_lost(self):
+        for text in '426 Aborted.', '421 Closing.':
+            with self.subTest(text):
+                self.session = self.open()
+                self.session.names()
+                self.server.clear_faults()
+                self.fault('STOR', faults.ReplyLate(), faults.Lie(text), times=1)
+                with self.assertRaisesRegex(ConnectionLost, text) as caught:
+                    self.upload()
+                self.assertNotIsInstance(caught.exception, ReplyLost)
+
+    def test_no_question(self):
+        """Where the server does not stand it, or the file is not what was announced."""
+        with mock.patch.object(Stream, 'is_ended_before', side_effect=AssertionError):
+            self.server.clear_faults()
+            self.fault('STOR', faults.ReplyLate(0.1))
+            self.ways.together = False
+            self.upload()
+            self.ways.together = True
+            with mock.patch.object(Source, 'size', 6):
+                self.upload()
 
     def test_a_question_that_was_thrown_away(self):
         self.fault('SIZE RNFR', faults.Reply(''), times=2)
@@ -225,6 +263,12 @@ class ClosingTests(AlongCase):
                 self.fault('SIZE', self.closing, times=1)
                 self.session.compare('a.xml', 7, along=along)
                 self.assertFalse(self.ways.together)
+
+    def test_by_hanging_up(self):
+        self.fault('MKD', faults.Cut())
+        with self.assertRaises(ConnectionLost):
+            self.session.make_directory('a')
+        self.assertFalse(self.ways.together)
 
     def test_to_rnfr(self):
         self.fault('RNFR', faults.Reply('421 One at a time.'), times=1)

@@ -118,6 +118,15 @@ class ControlChannelTests(unittest.TestCase):
             self.assertIsInstance(answer.error(), errors.ServiceClosing)
             self.assertTrue(self.channel.broken)
 
+    def test_the_end_of_a_data_connection_is_that_of_one_transfer(self):
+        self.channel.send('STOR', 'a')
+        self.channel.data_ended()
+        self.channel.send('SIZE', 'a')
+        self.channel.receive(b'150 x\r\n226 y\r\n213 1\r\n')
+        self.channel.send('STOR', 'b')
+        with self.assertRaises(errors.LocalProtocolError):
+            self.channel.send('SIZE', 'b')
+
     def test_nothing_is_sent_while_a_transfer_runs(self):
         self.channel.send('STOR', 'a')
         with self.assertRaises(errors.LocalProtocolError):

@@ -275,6 +275,28 @@ class BothVersions:
         with self.assertRaises(DeadlinePassed):
             stream.send(b'z', doing='sending')
 
+    def test_a_ticket_is_no_end(self):
+        go_on, ends = threading.Event(), threading.Event()
+
+        def speak(sock):
+            go_on.wait(TIMEOUT)
+            with contextlib.suppress(OSError):
+                sock.unwrap()
+            ends.wait(TIMEOUT)
+
+        with Peer(lambda sock: ends.wait(TIMEOUT)) as silent:
+            control, stream = silent.connect(), self.secure(self.serve(speak))
+            try:
+                soon = time.monotonic() + 0.1
+                self.assertFalse(stream.is_ended_before(control, until=soon))
+                go_on.set()
+                late = time.monotonic() + TIMEOUT
+                self.assertTrue(stream.is_ended_before(control, until=late))
+            finally:
+                go_on.set()
+                ends.set()
+                control.close()
+
     def test_silence(self):
         go_on = threading.Event()
         stream = self.secure(self.serve(lambda sock: go_on.wait(TIMEOUT)), timeout=0.05)
