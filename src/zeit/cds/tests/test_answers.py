@@ -264,6 +264,12 @@ class ClosingTests(AlongCase):
                 self.session.compare('a.xml', 7, along=along)
                 self.assertFalse(self.ways.together)
 
+    def test_to_the_last_one_about_many_files(self):
+        self.fault('MLSD', faults.Reply('500 What?'))
+        self.fault('MDTM', faults.Reply('421 One at a time.'))
+        self.assertEqual({'a.xml': (None, None)}, self.session.files(wanted=bool))
+        self.assertFalse(self.ways.together)
+
     def test_by_hanging_up(self):
         self.fault('MKD', faults.Cut())
         with self.assertRaises(ConnectionLost):
