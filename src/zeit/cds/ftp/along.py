@@ -15,7 +15,14 @@ import logging
 import time
 from typing import NamedTuple
 
-from zeit.cds.errors import LOST, Error, RemoteProtocolError
+from zeit.cds.errors import (
+    LOST,
+    ConnectionLost,
+    DeadlinePassed,
+    Error,
+    RemoteProtocolError,
+    ServiceClosing,
+)
 from zeit.cds.ftp.passive import PassiveConnection
 from zeit.cds.text import printable
 
@@ -59,6 +66,14 @@ class _Asked(NamedTuple):
     def way(self):
         """What the server does not stand if there is something wrong with the answers."""
         return 'together' if self.sent is None else 'prompt'
+
+
+class _Refused(NamedTuple):
+    """The name of a file whose RNFR was refused in company, the way, and why."""
+
+    name: str
+    way: str
+    error: Error
 
 
 class AlongConnection(PassiveConnection):
@@ -127,14 +142,33 @@ class AlongConnection(PassiveConnection):
         if self._answers or not data.is_ended_before(self._stream, until=until):
             return False
         self._channel.data_ended()
-        self._ask_size(_Asked(name, along, sent))
+        try:
+            self._ask_size(_Asked(name, along, sent))
+        except LOST:
+            return False  # what is lost then is the final reply
         return True
+
+    def _confirm_order(self):
+        """Take the answers to a question that was sent before the final reply, a refusal.
+
+        A server that refuses the question, not the upload, and does not keep the order, shows it:
+        the final reply is no answer to any of it.  Raises `RemoteProtocolError` then.
+        """
+        until = self._along()
+        try:
+            while self._channel.waiting or self._answers:
+                if isinstance(self._answer(until=until).error(), ServiceClosing):
+                    return
+        except (ConnectionLost, DeadlinePassed) as error:
+            log.debug('Nothing else was said: %s', printable(error.message))
 
     def _size_told(self, asked):
         answer = self._answer_and_port(port=asked.along.port, way=asked.way)
         if self._channel.broken:
             self._check(answer)
         refusal = self._answer(until=self._along()).error() if asked.along.rename else None
+        if isinstance(refusal, LOST):
+            raise refusal
         if asked.sent is None:
             size = self._size(answer)
         elif answer.error() is None and (size := self._size(answer)) == asked.sent:
@@ -144,7 +178,7 @@ class AlongConnection(PassiveConnection):
             raise RemoteProtocolError(f'Before its time, the server told: {answer.reply.text}')
         if refusal is not None:
             log.debug('Not to be renamed: %s', printable(refusal.message))
-            self._refused_along = (asked.way, refusal)
+            self._refused_along = _Refused(asked.name, asked.way, refusal)
         return size
 
     def _say(self, command, *others, port, way):
@@ -164,11 +198,15 @@ class AlongConnection(PassiveConnection):
 
         The answers to the others are still due then.
         """
-        answer = self._answer()
-        if self._channel.broken or not (port and self._settings.passive):
+        # A packet that comes too soon may be thrown away as a whole.
+        answer = self._answer(until=self._along() if way == 'prompt' else None)
+        closing = isinstance(answer.error(), ServiceClosing)
+        if closing or not (port and self._settings.passive):
             return answer
         try:
             self._keep_port(self._check(self._answer(until=self._along())))
+        except DeadlinePassed as error:
+            log.debug('No port: %s', printable(error.message))
         except Error as error:
             self.ways.give_up(way, error=error)
         return answer
@@ -207,11 +245,11 @@ class AlongConnection(PassiveConnection):
 
         `more` says that another transfer follows, as in `command`.
         """
+        refused, self._refused_along = self._refused_along, None
         if self._channel.renaming != old:
             self.command('RNFR', old)
-            if self._refused_along is not None:
-                way, refusal = self._refused_along
-                self.ways.give_up(way, error=refusal)
+            if refused is not None and refused.name == old:
+                self.ways.give_up(refused.way, error=refused.error)
         self.command('RNTO', new, more=more)
 
     def _along(self):

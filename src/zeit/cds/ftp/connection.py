@@ -61,6 +61,14 @@ class Connection:
         """True while the answers can be trusted."""
         return self._stream is not None and not self._failed and not self._channel.broken
 
+    @property
+    def _in_between(self):
+        """True while there is an answer, or one is due, that nobody will take.
+
+        A signal came in between a command and the wait for its answer, or between two answers.
+        """
+        return bool(self._channel.waiting or self._answers)
+
     def is_quiet(self):
         """Return whether the connection is usable, and the server has said nothing unasked.
 
@@ -69,8 +77,7 @@ class Connection:
         """
         if not self.usable:
             return False
-        if self._channel.waiting:
-            # A signal came in between a command and the wait for its answer.
+        if self._in_between:
             self.drop()
             return False
         try:
@@ -148,7 +155,7 @@ class Connection:
 
     def quit(self):
         """Say goodbye, if that makes sense, and close; never raises."""
-        if self.usable and not self._channel.waiting:
+        if self.usable and not self._in_between:
             try:
                 self._send(('QUIT', ''))
                 self._answer(until=time.monotonic() + QUIT_TIMEOUT)

@@ -56,10 +56,10 @@ class ListingConnection(TransferConnection):
             if self._channel.broken:
                 self._check(size)
             modified = self._answer(until=self._along())
+            return self._size(size), self._time(lambda: self._modified(modified))
         except LOST as error:
             self.ways.give_up('together', error=error)
             raise
-        return self._size(size), self._time(lambda: self._modified(modified))
 
     def _time(self, function):
         try:
@@ -115,14 +115,14 @@ class ListingConnection(TransferConnection):
             answers = [self._answer()]
             while len(answers) < 2 * len(names):
                 answers.append(self._answer(until=self._along()))
+            for name, size, modified in zip(names, answers[::2], answers[1::2], strict=True):
+                with contextlib.suppress(ServerError, RemoteProtocolError):
+                    length = self._size(size)
+                    time = self._time(lambda answer=modified: self._modified(answer))
+                    yield name, None if length is None else (length, time)
         except LOST as error:
             self.ways.give_up('together', error=error)
             raise
-        for name, size, modified in zip(names, answers[::2], answers[1::2], strict=True):
-            with contextlib.suppress(ServerError, RemoteProtocolError):
-                length = self._size(size)
-                time = self._time(lambda answer=modified: self._modified(answer))
-                yield name, None if length is None else (length, time)
 
     def _machine_listing(self):
         """Return the `wire.Fact`s of MLSD, or None if the server does not know it."""

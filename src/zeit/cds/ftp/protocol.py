@@ -263,7 +263,9 @@ class ControlChannel:
 def _fits(command, reply):
     if command.verb in EXACT:
         return reply.code == EXACT[command.verb]
-    return command.kind == 'transfer' or reply.code not in _TRANSFER_ONLY
+    # What was asked along with a transfer is no end of it.
+    others = EXACT.values() if command.kind == 'transfer' else _TRANSFER_ONLY
+    return reply.code not in others
 
 
 def _without_secret(command, reply):

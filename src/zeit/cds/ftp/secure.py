@@ -1,6 +1,7 @@
 """A `Stream` in TLS: handshake, orderly end, and the session that data connections resume."""
 
 import contextlib
+import functools
 import logging
 import select
 import socket
@@ -9,6 +10,7 @@ import time
 
 from zeit.cds.errors import ConnectionLost, DeadlinePassed, from_os
 from zeit.cds.ftp import tls
+from zeit.cds.ftp.sockets import raise_error
 from zeit.cds.ftp.stream import Stream
 
 
@@ -19,6 +21,18 @@ GOODBYE = 2
 
 #: The most that one read returns, a TLS record (RFC 8446 section 5.1), in bytes.
 RECORD = 16 * 1024
+
+
+@contextlib.contextmanager
+def _shaking_hands(stream, host, *, timeout):
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, ssl.SSLError):
+            raise tls.handshake_failed(error, host=host) from error
+        stream._deadline.within(timeout)
+        doing = f'beginning TLS with {host}'
+        raise from_os(error, doing=doing, cls=ConnectionLost, timeout=timeout) from error
 
 
 class SecureStream(Stream):
@@ -47,20 +61,23 @@ class SecureStream(Stream):
         begun, before its answer is waited for.  Raises `CertificateRefused`, `HandshakeFailed`,
         `ConnectionLost`, and what `meanwhile` raises; the connection is closed then.
         """
-        sock = context.wrap_socket(
-            stream._sock,
-            server_hostname=host.rstrip('.'),
-            do_handshake_on_connect=False,
-            suppress_ragged_eofs=False,
-            session=session,
-        )
-        made = cls(stream, sock)
+        sock = stream._sock
+        shaking_hands = functools.partial(_shaking_hands, stream, host, timeout=timeout)
         try:
-            with made._shaking_hands(host, timeout=timeout):
+            with shaking_hands():
+                raise_error(sock)  # Python does not wrap one that was reset, and leaves it open
+                sock = context.wrap_socket(
+                    sock,
+                    server_hostname=host.rstrip('.'),
+                    do_handshake_on_connect=False,
+                    suppress_ragged_eofs=False,
+                    session=session,
+                )
                 with contextlib.suppress(ssl.SSLWantReadError):
                     sock.do_handshake()
+            made = cls(stream, sock)
             meanwhile()
-            with made._shaking_hands(host, timeout=timeout):
+            with shaking_hands():
                 until = time.monotonic() + timeout
                 made._within(until, lambda _: sock.do_handshake(), None, events=select.POLLIN)
         except BaseException:
@@ -70,17 +87,6 @@ class SecureStream(Stream):
         resumed = ', resumed' if made.resumed else ''
         log.debug('%s, %s%s', sock.version(), sock.cipher()[0], resumed)
         return made
-
-    @contextlib.contextmanager
-    def _shaking_hands(self, host, *, timeout):
-        try:
-            yield
-        except OSError as error:
-            if isinstance(error, ssl.SSLError):
-                raise tls.handshake_failed(error, host=host) from error
-            self._deadline.within(timeout)
-            doing = f'beginning TLS with {host}'
-            raise from_os(error, doing=doing, cls=ConnectionLost, timeout=timeout) from error
 
     @property
     def session(self):
@@ -96,6 +102,7 @@ class SecureStream(Stream):
 
     def _within(self, until, function, argument, *, events):
         """See `Stream`; what is waited for, TLS knows better."""
+        self._deadline.within(self._timeout)
         while True:
             try:
                 return function(argument)

@@ -41,6 +41,11 @@ def begin(sock, where, *, bind=None):
 def wait_connected(sock, *, timeout, deadline):
     """Wait until the socket is connected.  Raises OSError."""
     wait(sock, select.POLLOUT, until=time.monotonic() + timeout, deadline=deadline)
+    raise_error(sock)
+
+
+def raise_error(sock):
+    """Raise what has happened to a socket, an OSError, if something has and was not told yet."""
     number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if number:
         raise OSError(number, os.strerror(number))

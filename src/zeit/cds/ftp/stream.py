@@ -170,8 +170,10 @@ class Stream:
     def _within(self, until, function, argument, *, events):
         """Call a function of the socket until it does not block; between, wait for `events`.
 
-        At most until a moment of `time.monotonic`.  Raises OSError.
+        At most until a moment of `time.monotonic`.  Raises OSError.  The deadline is looked at also
+        where nothing has to be waited for: a network may be faster than what it is read from.
         """
+        self._deadline.within(self._timeout)
         while True:
             try:
                 return function(argument)

@@ -150,6 +150,8 @@ class TransferConnection(AlongConnection):
             yield
         except ConnectionLost as lost:
             data.abort()
+            if not self._channel.transferring:
+                raise  # that was what it says: 425, 421
             try:
                 start.wait()
                 self._final()
@@ -162,6 +164,9 @@ class TransferConnection(AlongConnection):
     def _last_word(self, sent, *, until):
         try:
             return self._final(until=until).reply
+        except ServerError:
+            self._confirm_order()
+            raise
         except (ConnectionLost, RemoteProtocolError) as error:
             if not self._channel.transferring:
                 raise  # it did come: 426

@@ -58,7 +58,7 @@ ALLOWED = {
     'ftp.sockets': 'ftp.deadline',
     'ftp.stream': 'errors ftp.deadline ftp.resolver ftp.sockets',
     'ftp.tls': 'errors text',
-    'ftp.secure': 'errors ftp.stream ftp.tls',
+    'ftp.secure': 'errors ftp.sockets ftp.stream ftp.tls',
     'ftp.settings': 'errors ftp.tls',
     'ftp.login': 'errors text ftp.protocol',
     'ftp.connection': 'errors text ftp.deadline ftp.login ftp.protocol ftp.stream ftp.secure '

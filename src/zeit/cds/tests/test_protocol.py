@@ -46,6 +46,13 @@ class ControlChannelTests(unittest.TestCase):
     def test_250_ends_a_transfer_too(self):
         self.assertEqual('DONE', self.verdict('STOR', b'250'))
 
+    def test_what_was_asked_along_does_not_end_a_transfer(self):
+        for code in (b'213', b'229', b'227'):
+            self.setUp()
+            with self.assertRaises(errors.RemoteProtocolError):
+                self.verdict('STOR', code)
+            self.assertTrue(self.channel.transferring)
+
     def test_replies_that_carry_a_value_have_one_code(self):
         for verb, code in (('SIZE', b'213'), ('MDTM', b'213'), ('EPSV', b'229'), ('PASV', b'227')):
             self.setUp()
@@ -110,6 +117,15 @@ class ControlChannelTests(unittest.TestCase):
             (answer,) = self.channel.receive(b'421 Timeout.\r\n')
             self.assertIsInstance(answer.error(), errors.ServiceClosing)
             self.assertTrue(self.channel.broken)
+
+    def test_the_end_of_a_data_connection_is_that_of_one_transfer(self):
+        self.channel.send('STOR', 'a')
+        self.channel.data_ended()
+        self.channel.send('SIZE', 'a')
+        self.channel.receive(b'150 x\r\n226 y\r\n213 1\r\n')
+        self.channel.send('STOR', 'b')
+        with self.assertRaises(errors.LocalProtocolError):
+            self.channel.send('SIZE', 'b')
 
     def test_nothing_is_sent_while_a_transfer_runs(self):
         self.channel.send('STOR', 'a')

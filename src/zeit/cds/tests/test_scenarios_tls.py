@@ -3,11 +3,13 @@
 Sizes, resumption and ends on real servers are in `test_tls_transfers`.
 """
 
+import threading
 import unittest
-import unittest.mock
+from unittest import mock
 
 from zeit.cds import errors
 from zeit.cds.ftp import secure
+from zeit.cds.ftp.start import Start
 from zeit.cds.testing import faults
 from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.layers import QUIET
@@ -105,7 +107,7 @@ class EndTests(TLSScenario, unittest.TestCase):
             with self.subTest(kind):
                 self.prepare()
                 self.fault('STOR', faults.EndData(kind), path='*.part')
-                with unittest.mock.patch.object(secure, 'GOODBYE', 0.2):
+                with mock.patch.object(secure, 'GOODBYE', 0.2):
                     self.assert_run(0, 'a', self.export('a'))
                 self.assertLess(self.took, 2.2)
 
@@ -331,6 +333,39 @@ class StallTests(TLSScenario, unittest.TestCase):
                 self.assert_run(69, '', self.export('a', **SHORT))
                 self.assert_no_login()
                 self.assertLess(self.took, 3 * SHORT['connect_timeout'])
+
+
+class RefusedTransferTests(TLSScenario, unittest.TestCase):
+    """The reply to STOR comes when the handshake has begun."""
+
+    def refused(self, text):
+        self.prepare()
+        begun = threading.Event()
+        late = faults.Call(lambda event: begun.wait(5))
+        self.fault('STOR', late, faults.Reply(text), path='/cds/b*', times=1)
+        wait = Start.wait
+
+        def begin(start, **options):
+            if start._command[1].startswith('b.'):
+                begun.set()
+            wait(start, **options)
+
+        with mock.patch.object(Start, 'wait', begin):
+            return self.export('a', 'b', 'c')
+
+    def test_nothing_more_is_waited_for(self):
+        for text in '425 No data connection.', '426 Aborted.', '421 Closing.':
+            with self.subTest(text):
+                self.assert_run(0, 'a b c', self.refused(text))
+                self.assertIn(f'Not yet delivered: b: {text}', self.log)
+                self.assertLess(self.took, 3)
+
+    def test_the_reply_is_the_reason(self):
+        for text in '451 Disk.', '553 Not that one.':
+            with self.subTest(text):
+                report = self.refused(text)
+                self.assert_run(1, 'a c', report)
+                self.assertIn(text, report.results[1].reason)
 
 
 class RealServerTests(unittest.TestCase):

@@ -3,14 +3,16 @@
 import contextlib
 import errno
 import os
+import select
 import socket
 import ssl
+import struct
 import threading
 import time
 import unittest
 import unittest.mock
 
-from zeit.cds.errors import CertificateRefused, ConnectionLost, HandshakeFailed
+from zeit.cds.errors import CertificateRefused, ConnectionLost, DeadlinePassed, HandshakeFailed
 from zeit.cds.ftp import secure
 from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.stream import CHUNK, Stream
@@ -255,6 +257,46 @@ class BothVersions:
         self.assertIsNone(stream.receive_now())
         stream.close()
 
+    def test_the_deadline_where_data_is_always_there(self):
+        sent = threading.Event()
+
+        def speak(sock):
+            sock.sendall(b'x')
+            sock.sendall(b'y')
+            sent.set()
+            sock.recv(1)
+
+        stream = self.secure(self.serve(speak))
+        self.assertTrue(sent.wait(TIMEOUT))
+        self.assertEqual(b'x', stream.receive(doing='reading'))
+        stream._deadline.restart(0)
+        with self.assertRaises(DeadlinePassed):
+            stream.receive(doing='reading')
+        with self.assertRaises(DeadlinePassed):
+            stream.send(b'z', doing='sending')
+
+    def test_a_ticket_is_no_end(self):
+        go_on, ends = threading.Event(), threading.Event()
+
+        def speak(sock):
+            go_on.wait(TIMEOUT)
+            with contextlib.suppress(OSError):
+                sock.unwrap()
+            ends.wait(TIMEOUT)
+
+        with Peer(lambda sock: ends.wait(TIMEOUT)) as silent:
+            control, stream = silent.connect(), self.secure(self.serve(speak))
+            try:
+                soon = time.monotonic() + 0.1
+                self.assertFalse(stream.is_ended_before(control, until=soon))
+                go_on.set()
+                late = time.monotonic() + TIMEOUT
+                self.assertTrue(stream.is_ended_before(control, until=late))
+            finally:
+                go_on.set()
+                ends.set()
+                control.close()
+
     def test_silence(self):
         go_on = threading.Event()
         stream = self.secure(self.serve(lambda sock: go_on.wait(TIMEOUT)), timeout=0.05)
@@ -384,6 +426,22 @@ class HandshakeTests(SecureCase):
     def test_one_that_hangs_up(self):
         with self.assertRaisesRegex(HandshakeFailed, 'the server closed the connection'):
             self.over(lambda sock: sock.recv(CHUNK))
+
+    def test_one_that_has_reset_the_connection(self):
+        connected = threading.Event()
+
+        def reset(sock):
+            connected.wait(TIMEOUT)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+
+        with Peer(reset) as peer:
+            stream = peer.connect()
+            connected.set()
+        poll = select.poll()
+        poll.register(stream._sock, select.POLLIN)
+        self.assertTrue(poll.poll(TIMEOUT * 1000))
+        with self.assertRaisesRegex(ConnectionLost, 'reset by peer'):
+            SecureStream.over(stream, context=self.context(), host=HOST, timeout=TIMEOUT)
 
     def test_no_common_version(self):
         context = tls.TLS(certificate=self.certificates.server, maximum='1.2').context()
