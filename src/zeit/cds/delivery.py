@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 #: The server does not know the command (RFC 959 section 4.2); not: it refuses this one.
 UNKNOWN = (500, 502)
 
+#: What to do when a complete upload does not get its name.
+CANNOT_RENAME = 'For a server that cannot rename, set temporary="no" (--no-temporary).'
+CANNOT_REPLACE = 'Other files got their names; perhaps a directory has this one.'
+
 #: An upload that has begun can end so only when the server is storing; with all other errors it may
 #: not have come to STOR.
 _AFTER_THE_START = (ServerError, SizeMismatch, SourceChanged)
@@ -92,6 +96,7 @@ class Courier:
         self._numbers = numbers or itertools.count(1)
         self._standing = standing or Standing(session)
         self._more = False
+        self._has_renamed = False
 
     def __repr__(self):
         return f'<Courier {self._token}>'
@@ -207,10 +212,9 @@ class Courier:
         try:
             self._rename_or_replace(temporary, name, size)
         except PermanentError as error:
-            error.hint = 'For a server that cannot rename, set temporary="no" (--no-temporary).'
+            error.advise(CANNOT_REPLACE if self._has_renamed else CANNOT_RENAME)
             if error.code in UNKNOWN:
                 error.exit_code = CONFIGURATION  # every other file would be sent in vain, too
-            error.add_note(error.hint)
             raise
 
     def _rename_or_replace(self, temporary, name, size):
@@ -263,6 +267,7 @@ class Courier:
         """Rename; where the answer is lost, find out whether it happened."""
         try:
             self._session.rename(temporary, name, more=self._more)
+            self._has_renamed = True
         except LOST as error:
             if error.while_connecting:
                 raise

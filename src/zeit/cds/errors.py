@@ -7,11 +7,6 @@ it.  The hint is attached as a note (PEP 678), so it stands in each traceback be
 Errors are made once, where the operating system or the server spoke, and are never wrapped again.
 """
 
-import errno
-import os
-import socket
-
-
 DONE = 0
 FILES_FAILED = 1
 TOO_OLD = 2  # `zeit-cds status --max-age` only
@@ -55,11 +50,16 @@ class Error(Exception):
 
     def __init__(self, *args, hint='', exit_code=None):
         super().__init__(*args)
-        self.hint = hint
+        self.hint = ''
         if hint:
-            self.add_note(hint)
+            self.advise(hint)
         if exit_code is not None:
             self.exit_code = exit_code
+
+    def advise(self, hint):
+        """Tell what to do next, in place of any other advice."""
+        self.hint = hint
+        self.__notes__ = [hint]
 
     @property
     def message(self):
@@ -259,42 +259,5 @@ class ServerFull(ServerError):
     transient = True
 
 
-#: What to check, by error number, when a connection cannot be made.  Source: connect(2).
-_CONNECT_HINTS = {
-    errno.ECONNREFUSED: 'Nothing listens there: check host and port, and whether the server runs.',
-    errno.ETIMEDOUT: 'Check host and port, and whether a firewall drops the packets.',
-    errno.EHOSTUNREACH: 'There is no route to the host: check the network.',
-    errno.ENETUNREACH: 'There is no route to the network: check the network.',
-}
-
-#: The same when the server has accepted a connection.
-_CONNECTED_HINTS = {
-    errno.ETIMEDOUT: 'The connection stands, but the server, or a firewall in between, is silent; '
-    'the next run tries again. A slow server needs longer time-outs.',
-}
-
-
 #: After one of these the connection is gone, and nothing is known about the command's effect.
 LOST = (ConnectionLost, RemoteProtocolError)
-
-
-def from_os(error, *, doing, cls=FTPOSError, timeout=None):
-    """Translate an OSError of a socket into an `FTPOSError`.
-
-    `error` is the OSError, `doing` says in a few words what was being done, `timeout` is the
-    time-out in seconds that applied, if one did.  Returns an instance of `cls`; the caller
-    raises it `from error`.
-    """
-    hints = _CONNECT_HINTS if cls is FTPOSError else _CONNECTED_HINTS
-    if isinstance(error, TimeoutError) and error.errno is None:
-        number, text = errno.ETIMEDOUT, f'No answer within {timeout:g} s while {doing}'
-        return cls(number, text, hint=hints[number])
-    if isinstance(error, socket.gaierror):
-        return cls(
-            error.errno,
-            f'The name cannot be resolved: {error.strerror}',
-            hint="Check the spelling of the server's name, and the name service of this machine.",
-        )
-    number = error.errno or 0
-    hint = hints.get(number, f'It happened while {doing}; the next run tries again.')
-    return cls(number, error.strerror or os.strerror(number), hint=hint)

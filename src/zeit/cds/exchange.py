@@ -11,7 +11,7 @@ What is done with the files is the *work*, an object with four methods, called i
 import logging
 
 from zeit.cds import statistics
-from zeit.cds.errors import Error
+from zeit.cds.errors import CONFIGURATION, FILES_FAILED, UNAVAILABLE, Error, ServerError
 from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
 from zeit.cds.record import Record
@@ -115,7 +115,7 @@ class Exchange:
     def _under_lock(self, lock, session, work, *, token):
         try:
             log.info('Creating lock file: %s', self._name)
-            lock.create()
+            self._create(lock)
             log.info('Lock file successfully created: %s', self._name)
             work.carry(session, lock, token=token)
         except Error as error:
@@ -127,6 +127,19 @@ class Exchange:
         finally:
             session.bound(CLEAN_UP)
             self._release(lock)
+
+    def _create(self, lock):
+        try:
+            lock.create()
+        except ServerError as error:
+            if error.exit_code == FILES_FAILED:  # a refusal, but of no file
+                error.exit_code = UNAVAILABLE if error.transient else CONFIGURATION
+            if not error.hint:
+                error.advise(
+                    f"The lock file '{self._name}' cannot be made: let the user create, rename and "
+                    'delete files in the directory.'
+                )
+            raise
 
     def _release(self, lock):
         if lock.touched:

@@ -16,7 +16,6 @@ from zeit.cds.errors import (
     Interrupted,
     NameRefused,
     ServerError,
-    ServerFull,
     SizeMismatch,
     SourceGone,
     TargetExists,
@@ -34,7 +33,7 @@ __all__ = ['Exporter', 'Options']
 
 log = logging.getLogger(__name__)
 
-#: What speaks against the file.
+#: What may speak against the file.
 _AGAINST_THE_FILE = (ServerError, NameRefused, SizeMismatch)
 
 
@@ -249,14 +248,20 @@ class _Export:
 
     def _failed(self, entry, error):
         self.record.failed(entry.name, error, size=entry.size)
-        against = isinstance(error, _AGAINST_THE_FILE) and not isinstance(error, ServerFull)
-        against = against and error.exit_code != CONFIGURATION
-        if not against or self.options.dry_run or not self.options.park_after:
+        if self.options.dry_run or not self.options.park_after or not self._is_against(error):
             return
         journal = self.spool.journal
         number = journal.failed(name=entry.name, version=entry.version, reason=error.message)
         if number >= self.options.park_after:
             self._park(entry, f'Refused in {number} runs, the last time: {error.message}')
+
+    def _is_against(self, error):
+        """Tell whether `error` speaks against the file, not against the server."""
+        if isinstance(error, SizeMismatch) and not self.record.report.delivered:
+            return False  # no other file came through: its disk may be full
+        if isinstance(error, ServerError) and error.transient:
+            return False  # 4xx: it may work later
+        return isinstance(error, _AGAINST_THE_FILE) and error.exit_code != CONFIGURATION
 
     def _park(self, entry, reason):
         if self.spool.park(entry, reason):

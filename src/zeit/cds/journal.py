@@ -17,7 +17,7 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     tidied      nothing stands aside any more, and no part under its own name
     delivered   NAME is complete on TARGET and filed: the receipt
     abandoned   an upload of NAME whose end is not known any more, or does not matter
-    failed      the server refused NAME, in the version VERSION
+    failed      the server refused NAME, in the version VERSION (carried over: it WAS at that time)
     parked, retried    NAME was put away, was brought back
     totals      how much there was before this file began: see `zeit.cds.totals`
 
@@ -27,6 +27,7 @@ A file that was copied, with the spool around it, has other inodes than its firs
 tokens belong to the original, and nothing is adopted from it.
 """
 
+import datetime
 import logging
 
 from zeit.cds import jsonlog, names
@@ -35,6 +36,9 @@ from zeit.cds.totals import Totals
 
 
 log = logging.getLogger(__name__)
+
+#: Refusals of a file in less than so many seconds are one: a run may come for each publication.
+APART = 60
 
 #: So many of the latest tokens are still known as ours after a file was put away.  Older ones could
 #: only be met again if a command of a long dead session arrived.
@@ -55,7 +59,7 @@ class Journal(ImportLog):
         #: Target by token, in the order of time, and the tokens that may have left something.
         self._tokens = {}
         self._open = {}
-        #: Entries by (target, name); (version, number) by name.
+        #: Entries by (target, name); (version, number, time of the last one) by name.
         self._uploads = {}
         self._asides = {}
         self._exposed = {}
@@ -92,7 +96,7 @@ class Journal(ImportLog):
         if learn is not None:
             try:
                 learn(entry)
-            except (KeyError, TypeError):
+            except (KeyError, TypeError, ValueError):
                 log.warning('An entry of the journal is damaged and left out: %s', entry)
 
     def _unfinished(self):
@@ -108,8 +112,8 @@ class Journal(ImportLog):
         yield from self._asides.values()
         yield from self.arrivals()
         yield from self._exposed.values()
-        for name, (version, number) in self._failures.items():
-            yield {'kind': 'failed', 'name': name, 'version': version, 'number': number}
+        for name, (version, number, at) in self._failures.items():
+            yield {'kind': 'failed', 'was': at, 'name': name, 'version': version, 'number': number}
 
     # Tokens
 
@@ -235,15 +239,22 @@ class Journal(ImportLog):
     # Failures
 
     def failed(self, *, name, version, reason):
-        """Count a refusal of `name` in this `version` (list); return how many there are."""
+        """Count a refusal of `name` in this `version` (list); return how many there are.
+
+        What comes within `APART` seconds counts once.
+        """
         self._note('failed', name=name, version=list(version), reason=reason)
         return self._failures[name][1]
 
     def _learn_failed(self, entry):
         name, version = entry['name'], entry['version']
-        known, number = self._failures.get(name, (version, 0))
-        number = number + 1 if known == version else 1
-        self._failures[name] = (version, max(number, entry.get('number', 1)))
+        at = entry.get('at') or entry.get('was')
+        known, number, before = self._failures.get(name, (version, 0, None))
+        if known != version:
+            number, before = 0, None
+        if _is_apart(before, at):
+            number, before = number + 1, at
+        self._failures[name] = (version, max(number, entry.get('number', 1)), before)
 
     def parked(self, *, name, reason):
         """Remember that a file was put away."""
@@ -257,6 +268,14 @@ class Journal(ImportLog):
         self._failures.pop(entry['name'], None)
 
     _learn_retried = _learn_parked
+
+
+def _is_apart(before, at):
+    """Tell whether `APART` seconds are between two times (ISO 8601), or a clock was set back."""
+    if before is None or at is None:
+        return True
+    passed = datetime.datetime.fromisoformat(at) - datetime.datetime.fromisoformat(before)
+    return not 0 <= passed.total_seconds() < APART
 
 
 def totals(directory):

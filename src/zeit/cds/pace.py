@@ -43,6 +43,8 @@ class Pace:
         if self.exit_code == LOGIN_REFUSED:
             # Each attempt counts where an account is locked after some.
             return max(self.interval, LONGEST)
+        if self.exit_code == FILES_FAILED:
+            return self.interval  # the server works; what it refuses, it would refuse again
         return min(self.interval, pause(self.failures)) if self.failures else self.interval
 
     @property

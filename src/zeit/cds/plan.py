@@ -9,9 +9,11 @@ import zope.interface
 from zeit.cds.errors import (
     CONFIGURATION,
     LOST,
+    UNAVAILABLE,
     DeadlinePassed,
     Error,
     ServerFull,
+    TemporaryError,
 )
 from zeit.cds.interfaces import IOutcome, IPlan
 
@@ -20,7 +22,7 @@ from zeit.cds.interfaces import IOutcome, IPlan
 ATTEMPTS = 2
 
 #: So many broken connections in a row end the run: the server is not there, and trying every file
-#: in turn would wait for each of them.
+#: in turn would wait for each of them.  So do so many files in a row that it cannot take for now.
 LOSSES = 4
 
 
@@ -121,6 +123,7 @@ class Plan:
         self._under_way = {}
         self._losses = 0
         self._known_loss = 0
+        self._put_off = 0
         self.stopped = None
         self.limited = False
 
@@ -173,6 +176,7 @@ class Plan:
         """
         job, error = outcome.job, outcome.error
         number = self._under_way.pop(job.name, self._handed_out)
+        self._put_off = self._put_off + 1 if isinstance(error, TemporaryError) else 0
         if error is None:
             self._losses = 0
             return False
@@ -191,7 +195,10 @@ class Plan:
                 return True
         else:
             self._losses = 0
-        if self.strict:
+        if self._put_off >= LOSSES:
+            why = error.code, str(error)
+            self.stop(TemporaryError(*why, hint=error.hint, exit_code=UNAVAILABLE))
+        elif self.strict:
             self.stop(error)
         return False
 

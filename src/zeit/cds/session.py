@@ -170,7 +170,7 @@ class FTPSession:
         self.bound(HURRY)
         self.sweep()
         for name in self.litter:
-            log.warning('Left behind on the server, to be deleted by hand: %s', printable(name))
+            log.warning('Left on the server, for the next run to delete: %s', printable(name))
         self._connection.quit()
 
     # Single operations

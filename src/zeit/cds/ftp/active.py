@@ -5,8 +5,8 @@ import select
 import socket
 import time
 
-from zeit.cds.errors import from_os
 from zeit.cds.ftp.deadline import LOOK
+from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.text import printable
 

@@ -1,9 +1,10 @@
 """Getting in: data connections in TLS if that is wanted, then user and password."""
 
 import logging
+import re
 
 from zeit.cds import errors
-from zeit.cds.errors import PermanentError, TemporaryError
+from zeit.cds.errors import PermanentError, ServerError, ServiceClosing, TemporaryError
 from zeit.cds.ftp import protocol
 from zeit.cds.text import printable
 
@@ -12,6 +13,9 @@ log = logging.getLogger(__name__)
 
 #: What to do when a server has no TLS for data connections.
 NO_PRIVACY = 'The server does not encrypt data connections, so no file was sent. Ask its operator.'
+
+#: What servers that demand TLS say to who logs in without: vsftpd 530, ProFTPD 550, Pure-FTPd 421.
+_TLS_DEMANDED = re.compile(r'\b(TLS|SSL|encrypt\w*)\b', re.IGNORECASE)
 
 #: Bad sequence of commands; not logged in.  Some servers want to know the user before PROT.
 _LOG_IN_FIRST = (503, 530)
@@ -24,6 +28,18 @@ def log_in(connection, settings):
     `PermanentError`, exit code 77 for a refused login, 69 for refused encryption.
     """
     protected = not settings.tls or _protect_data(connection, unless=_LOG_IN_FIRST)
+    try:
+        _say_who(connection, settings)
+    except (ServerError, ServiceClosing) as error:
+        if not settings.tls and _TLS_DEMANDED.search(str(error)):
+            error.advise('The server demands TLS: ftpes://, or tls="explicit" (--tls explicit).')
+        raise
+    if not protected:
+        _protect_data(connection)
+
+
+def _say_who(connection, settings):
+    """USER and PASS (RFC 959 section 4.1.1)."""
     hint = 'Check user and password; too many attempts may lock the account.'
     code = errors.LOGIN_REFUSED
     answer = connection.command('USER', settings.user, hint=hint, refused=code)
@@ -34,8 +50,6 @@ def log_in(connection, settings):
         raise PermanentError(
             answer.reply.code, answer.reply.text, exit_code=code, hint='It wants an account.'
         )
-    if not protected:
-        _protect_data(connection)
 
 
 def _protect_data(connection, *, unless=()):

@@ -73,6 +73,10 @@ _TRANSFER_ONLY = (225, 226)
 #: RFC 959 section 4.2.2: insufficient storage space; exceeded storage allocation.
 _FULL = (452, 552)
 
+#: RFC 959 section 4.2.2: local error in processing.  vsftpd, ProFTPD and Pure-FTPd say so when
+#: their disk is full.
+_LOCAL_ERROR = 451
+
 _CLOSING = 421
 
 #: RFC 959 section 4.2.2: can't open data connection; connection closed, transfer aborted.  They
@@ -143,6 +147,8 @@ class Answer(NamedTuple):
         if code in _FULL:
             hint = hint or 'The server has no room: ask its operator.'
             return ServerFull(code, text, hint=hint)
+        if code == _LOCAL_ERROR:
+            hint = hint or 'The server has a problem, often a full disk: ask its operator.'
         if code == _NO_LOGIN and self.command.kind == 'login' and _CROWDED.search(text):
             hint = 'The server takes no more logins for now; the next run tries again.'
             return TemporaryError(code, text, hint=hint, command=self.command.shown)

@@ -5,8 +5,8 @@ import socket
 import threading
 import time
 
-from zeit.cds.errors import from_os
 from zeit.cds.ftp.deadline import LOOK
+from zeit.cds.ftp.oserrors import from_os
 
 
 def resolve(host, port, *, timeout, deadline):

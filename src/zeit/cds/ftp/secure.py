@@ -8,8 +8,9 @@ import socket
 import ssl
 import time
 
-from zeit.cds.errors import ConnectionLost, DeadlinePassed, from_os
+from zeit.cds.errors import ConnectionLost, DeadlinePassed
 from zeit.cds.ftp import tls
+from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.sockets import raise_error
 from zeit.cds.ftp.stream import Stream
 

@@ -7,8 +7,9 @@ import socket
 import struct
 import time
 
-from zeit.cds.errors import ConnectionLost, from_os
+from zeit.cds.errors import ConnectionLost
 from zeit.cds.ftp.deadline import LOOK, Deadline
+from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.resolver import resolve
 from zeit.cds.ftp.sockets import begin, dial, wait, wait_connected, without_delay
 

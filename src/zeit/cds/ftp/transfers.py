@@ -150,7 +150,7 @@ class TransferConnection(AlongConnection):
             yield
         except ConnectionLost as lost:
             data.abort()
-            if not self._channel.transferring:
+            if not (self._channel.transferring or self._answers):
                 raise  # that was what it says: 425, 421
             try:
                 start.wait()

@@ -25,6 +25,7 @@ ALLOWED = {
     'logs': 'text',
     'ftp': '',
     'ftp.wire': 'errors text',
+    'ftp.oserrors': 'errors',
     # decisions, without input and output
     'progress': 'interfaces',
     'report': 'errors interfaces',
@@ -54,16 +55,16 @@ ALLOWED = {
     'arrivals': 'files',
     # the other side
     'ftp.deadline': 'errors',
-    'ftp.resolver': 'errors ftp.deadline',
+    'ftp.resolver': 'ftp.deadline ftp.oserrors',
     'ftp.sockets': 'ftp.deadline',
-    'ftp.stream': 'errors ftp.deadline ftp.resolver ftp.sockets',
+    'ftp.stream': 'errors ftp.deadline ftp.oserrors ftp.resolver ftp.sockets',
     'ftp.tls': 'errors text',
-    'ftp.secure': 'errors ftp.sockets ftp.stream ftp.tls',
+    'ftp.secure': 'errors ftp.oserrors ftp.sockets ftp.stream ftp.tls',
     'ftp.settings': 'errors ftp.tls',
     'ftp.login': 'errors text ftp.protocol',
     'ftp.connection': 'errors text ftp.deadline ftp.login ftp.protocol ftp.stream ftp.secure '
     'ftp.settings ftp.wire',
-    'ftp.active': 'errors text ftp.deadline ftp.stream',
+    'ftp.active': 'text ftp.deadline ftp.oserrors ftp.stream',
     'ftp.ways': 'text',
     'ftp.passive': 'errors text ftp.active ftp.protocol ftp.ways ftp.wire ftp.connection',
     'ftp.along': 'errors text ftp.passive',

@@ -1,6 +1,7 @@
 """What a spool remembers: across runs, rotations, kills, copies and full disks."""
 
 import contextlib
+import datetime
 import errno
 import os
 import pathlib
@@ -99,6 +100,19 @@ class MemoryTests(JournalTests):
             journal.clean(token)
             self.assertEqual(({token}, []), (journal.tokens('ftp://one/'), []))
 
+    def test_failures_count_if_they_are_a_minute_apart(self):
+        now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+        moments, counts = (0, 1, 59, 60, 61, 119, 121, 50), []
+        for passed in moments:
+            moment = now + datetime.timedelta(seconds=passed)
+            with unittest.mock.patch('zeit.cds.jsonlog.datetime') as clock:
+                clock.datetime.now.return_value = moment
+                with self.journal(limit=1) as journal:  # each time a new file, which carries on
+                    counts.append(journal.failed(name='a', version=(1,), reason='553 No.'))
+        # The last one: the clock was set back.
+        self.assertEqual([1, 1, 1, 2, 2, 2, 3, 4], counts)
+
+    @unittest.mock.patch('zeit.cds.journal.APART', 0)
     def test_failures_count_for_one_version(self):
         with self.journal() as journal:
             for number in (1, 2):

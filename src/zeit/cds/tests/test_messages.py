@@ -3,8 +3,9 @@
 import errno
 import unittest
 
-from zeit.cds.errors import ConnectionLost, PermanentError, RemoteProtocolError, from_os
+from zeit.cds.errors import ConnectionLost, PermanentError, RemoteProtocolError
 from zeit.cds.ftp import protocol
+from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.testing.layers import QUIET
 
 

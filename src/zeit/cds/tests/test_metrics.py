@@ -5,6 +5,7 @@ import logging
 import os
 import time
 import unittest
+import unittest.mock
 
 import prometheus_client
 import prometheus_client.parser
@@ -51,6 +52,10 @@ class NumbersCase(DriverCase, unittest.TestCase):
 
 
 class TotalsTests(NumbersCase):
+    def setUp(self):
+        super().setUp()
+        self.enterContext(unittest.mock.patch('zeit.cds.journal.APART', 0))
+
     def refuse(self, operation, name):
         if (operation, name) == ('upload', 'bad.xml'):
             raise PermanentError(553, '553 No.')

@@ -22,6 +22,8 @@ class ParkingTests(unittest.TestCase):
 
     def setUp(self):
         self.path = in_memory(self)
+        # Here runs are not apart.
+        self.enterContext(unittest.mock.patch('zeit.cds.journal.APART', 0))
         self.spool = Spool(self.path)
         self.faults = {}
         self.target = MemoryTarget(hook=self.hook)
@@ -144,9 +146,15 @@ class CountTests(ParkingTests):
         self.assertIn('is the one of a lock file', reasons['write'])
 
     def test_what_the_server_stores_wrongly(self):
-        self.faults = {'upload a': errors.SizeMismatch('9 bytes were sent, but it has 3')}
-        self.spool.put('a', b'1')
-        self.assertEqual([5], self.runs(5))
+        """Only if other files come through: else it is the server's disk that is full."""
+        self.faults = {'upload b': errors.SizeMismatch('9 bytes were sent, but it has 3')}
+        self.spool.put('b', b'1')
+        self.assertEqual([], self.runs(7))
+        for number in range(5):
+            self.assertEqual([], self.section('parked'))
+            self.spool.put(f'a{number}', b'fine')
+            self.export(order='name')
+        self.assertEqual(['b'], self.section('parked'))
 
 
 class NoFaultOfTheFileTests(ParkingTests):
@@ -171,6 +179,13 @@ class NoFaultOfTheFileTests(ParkingTests):
                     self.faults = {where: error}
                     self.spool.put('a', b'1')
                     self.assertEqual([], self.runs(3, park_after=2))
+
+    def test_what_the_server_cannot_do_for_now(self):
+        """451: vsftpd, ProFTPD and Pure-FTPd say so of a full disk."""
+        self.faults = {'upload': errors.TemporaryError(451, '451 Failure writing to local file.')}
+        for name in 'abcdefgh':
+            self.spool.put(name, b'1')
+        self.assertEqual([], self.runs(7))
 
     def test_somebody_elses_lock(self):
         self.spool.put('a', b'1')

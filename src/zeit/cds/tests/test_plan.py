@@ -72,6 +72,20 @@ class PlanTests(unittest.TestCase):
         plan = Plan(jobs(*'abc'))
         self.assertEqual('a1', self.run_plan(plan, a=errors.ServerFull(452, '452 Full')))
 
+    def test_so_do_many_files_in_a_row_that_it_cannot_take_for_now(self):
+        error = errors.TemporaryError(451, '451 Disk.', hint='Ask.')
+        plan = Plan(jobs(*'abcdef'))
+        self.assertEqual('a1 b1 c1 d1', self.run_plan(plan, **dict.fromkeys('abcdef', error)))
+        stopped = plan.stopped
+        self.assertEqual((69, '451 Disk.', 'Ask.'), (stopped.exit_code, str(stopped), stopped.hint))
+        self.assertEqual(1, error.exit_code)
+
+    def test_some_of_them_do_not(self):
+        error = errors.TemporaryError(451, '451 Disk.')
+        plan = Plan(jobs(*'abcdefgh'))
+        self.run_plan(plan, **dict.fromkeys('abcefgh', error))
+        self.assertIsNone(plan.stopped)
+
     def test_a_directory_that_is_gone_ends_the_run(self):
         gone = errors.PermanentError(550, '550 No such directory.', exit_code=78)
         plan = Plan(jobs(*'abc'))

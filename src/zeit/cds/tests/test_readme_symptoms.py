@@ -161,9 +161,18 @@ class SymptomsTest(unittest.TestCase):
 
     def test_read_only(self):
         self.server.fault('STOR', faults.Reply('553 Permission denied.'))
-        code, text = self.export()
-        self.assert_symptom('Error accessing FTP server: 553', (code, text), code=code)
-        self.assertNotEqual(0, code)
+        term = "The lock file 'write' cannot be made"
+        self.assert_symptom(term, self.export(), code=errors.CONFIGURATION)
+
+    def test_disk_of_the_server(self):
+        self.server.fault('STOR', faults.Lie('451 Failure writing to file.'), path='*.part')
+        term = 'The server has a problem'
+        self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
+
+    def test_tls_demanded(self):
+        self.server.fault('USER', faults.Reply('530 Use encryption.'))
+        term = 'The server demands TLS'
+        self.assert_symptom(term, self.export(), code=errors.LOGIN_REFUSED)
 
     def test_no_size(self):
         self.server.fault('SIZE', _UNKNOWN)
@@ -209,7 +218,7 @@ class SymptomsTest(unittest.TestCase):
     def test_left_behind(self):
         self.server.fault('STOR', faults.Alter(keep=2), path='*.part')
         self.server.fault('DELE', faults.Reply('550 No.'), path='*.part')
-        term = 'Left behind on the server, to be deleted by hand'
+        term = 'Left on the server, for the next run to delete'
         self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
         self.assertRegex(' '.join(self.server.files), r'^/in/a\.xml\.cds\S+\.part')
 

@@ -68,6 +68,12 @@ class RefusedTests(Scenario, unittest.TestCase):
                     self.assertNotIn('Uploading: b', self.log)
                     self.assert_run(0, 'a b', self.export(temporary=False))
 
+    def test_a_directory_has_the_name_of_a_file(self):
+        self.fault('RNTO', faults.Reply('550 Rename failed.'), path='/cds/b')
+        self.assert_run(1, 'a c', self.export('a', 'b', 'c'))
+        self.assertIn('perhaps a directory has this one', self.log)
+        self.assertNotIn('For a server that cannot rename', self.log)
+
     def test_77_no_rnto_after_a_refused_rnfr(self):
         for reply in ('550 No.', '450 No.', '250 Fine.', '226 Done.', '150 Wait.'):
             with self.subTest(reply):
@@ -120,7 +126,7 @@ class LitterTests(Scenario, unittest.TestCase):
                 self.fault('DELE', action, path='*.part')
                 self.fault('STOR', faults.Alter(keep=3), path='*.part', times=1)
                 self.assert_run(1, 'b c', self.export('a', 'b', 'c', litter=1))
-                self.assertIn('Left behind on the server, to be deleted by hand: a.cds', self.log)
+                self.assertIn('Left on the server, for the next run to delete: a.cds', self.log)
                 self.assertLessEqual(len(self.server.commands('DELE')), 4)
 
     def test_a_refused_upload_that_left_an_empty_file(self):
@@ -149,7 +155,7 @@ class LitterTests(Scenario, unittest.TestCase):
             with self.assertLogs('zeit.cds', 'WARNING') as logs:
                 session.close()
         self.assertLess(time.monotonic() - started, 3)
-        self.assertIn('Left behind on the server, to be deleted by hand: a', logs.output[0])
+        self.assertIn('Left on the server, for the next run to delete: a', logs.output[0])
 
 
 class Replace(layers.ServerTests):

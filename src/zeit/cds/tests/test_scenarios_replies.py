@@ -1,6 +1,7 @@
 """What the server says after an upload, and what follows from it."""
 
 import unittest
+from unittest import mock
 
 from zeit.cds import errors
 from zeit.cds.testing import faults
@@ -36,6 +37,20 @@ class FinalReplyTests(Scenario, unittest.TestCase):
                 self.assertEqual(['a'], self.section('new'))
                 self.assertIn(f'Not delivered: a: {reply.rstrip(".")}', self.log)
                 self.heal()
+
+    def test_12_a_full_disk_says_451_and_costs_no_file(self):
+        """vsftpd, ProFTPD and Pure-FTPd: every file is refused, run after run."""
+        self.final(faults.Lie('451 Failure writing to local file.'))
+        names = 'abcdefgh'
+        with mock.patch('zeit.cds.journal.APART', 0):
+            report = self.export(*names)
+            for _ in range(6):
+                self.assert_run(69, '', report)
+                self.assertEqual(4, self.log.count('Uploading: '))
+                self.assertIn('often a full disk: ask its operator', self.log)
+                report = self.export()
+        self.assertEqual((list(names), []), (self.section('new'), self.section('parked')))
+        self.heal()
 
     def test_13_a_full_server_ends_the_run_at_once(self):
         for reply in ('452 Insufficient storage.', '552 Quota exceeded.'):
@@ -192,3 +207,46 @@ class FinalReplyTests(Scenario, unittest.TestCase):
         self.assert_run(1, '', self.export('a'))
         self.assertEqual([0, 1], self.server.connections('STOR')[1:])
         self.heal()
+
+
+class LockRefusedTests(Scenario, unittest.TestCase):
+    """The directory is there, but the lock file cannot be made in it."""
+
+    def test_a_directory_in_which_the_user_may_not_write(self):
+        for verb, reply in (
+            ('MKD STOR', '550 Permission denied'),  # ProFTPD
+            ('MKD STOR', '553 Could not create file.'),  # vsftpd
+            ('STOR', "553 Can't open that file: Permission denied"),  # Pure-FTPd
+        ):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault(verb, faults.Reply(reply))
+                report = self.export('a')
+                self.assert_run(78, '', report)
+                self.assertIn(reply.rstrip('.'), report.error.advice)
+                self.assertIn('let the user create, rename and delete files', report.error.advice)
+                self.heal()
+
+    def test_no_room_even_for_that(self):
+        self.fault('STOR', faults.Lie('451 Failure writing to local file.'))
+        report = self.export('a')
+        self.assert_run(69, '', report)
+        self.assertIn('often a full disk', report.error.advice)
+        self.heal()
+
+
+class TLSDemandedTests(Scenario, unittest.TestCase):
+    def test_a_login_in_clear_that_is_refused(self):
+        for verb, reply, code in (
+            ('USER', '530 Non-anonymous sessions must use encryption.', 77),  # vsftpd
+            ('USER', '550 SSL/TLS required on the control channel', 77),  # ProFTPD
+            ('USER', '421 Cleartext sessions are not accepted, reconnect using TLS', 69),
+        ):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault(verb, faults.Reply(reply))
+                report = self.export('a')
+                self.assert_run(code, '', report)
+                self.assertIn('The server demands TLS: ftpes://', report.error.advice)
+                self.assertIn('The server demands TLS: ftpes://', '/'.join(report.error.__notes__))
+                self.assertNotIn('Check user and password', report.error.advice)

@@ -28,10 +28,13 @@ from zeit.cds.thread import ExporterThread, ImporterThread
 class PaceTests(unittest.TestCase):
     def test_pauses_grow_and_end_with_success(self):
         now, pauses = pace.Pace(interval=1000), []
-        for code in (75, 69, 69, 0, 1):
+        for code in (75, 69, 69, 0, 69):
             now = now.after(code)
             pauses.append(now.pause)
         self.assertEqual([1, 2, 4, 1000, 1], pauses)
+
+    def test_a_file_that_was_refused_is_not_tried_soon(self):
+        self.assertEqual(60, pace.Pace(interval=60).after(1).pause)
 
     def test_pauses_are_bounded(self):
         self.assertEqual(pace.LONGEST, pace.pause(10**9))

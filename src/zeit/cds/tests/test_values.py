@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeit.cds import errors, names, settings, text
+from zeit.cds.ftp.oserrors import from_os
 
 
 class ErrorTests(unittest.TestCase):
@@ -32,7 +33,7 @@ class ErrorTests(unittest.TestCase):
         self.assertFalse(hasattr(errors.SpoolError('No.'), '__notes__'))
 
     def test_an_os_error_looks_as_it_did(self):
-        error = errors.from_os(ConnectionRefusedError(111, 'Connection refused'), doing='x')
+        error = from_os(ConnectionRefusedError(111, 'Connection refused'), doing='x')
         self.assertEqual("(111, 'Connection refused')", str(error))
         self.assertEqual(
             (111, 'Connection refused', 69), (error.errno, error.message, error.exit_code)
@@ -40,11 +41,11 @@ class ErrorTests(unittest.TestCase):
         self.assertIn('Nothing listens there', error.hint)
 
     def test_a_time_out_says_what_was_waited_for(self):
-        error = errors.from_os(TimeoutError(), doing='sending a.xml', timeout=60)
+        error = from_os(TimeoutError(), doing='sending a.xml', timeout=60)
         self.assertEqual('No answer within 60 s while sending a.xml', error.message)
 
     def test_a_name_that_cannot_be_resolved(self):
-        error = errors.from_os(socket.gaierror(-2, 'Name or service not known'), doing='x')
+        error = from_os(socket.gaierror(-2, 'Name or service not known'), doing='x')
         self.assertEqual('The name cannot be resolved: Name or service not known', error.message)
 
     def test_every_error_has_an_exit_code_that_can_be_weighed(self):
