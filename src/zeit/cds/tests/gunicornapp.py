@@ -1,7 +1,8 @@
 """A web application with the thread, and gunicorn's settings: loaded once, forked, then started.
 
 `gunicorn --preload -c python:zeit.cds.tests.gunicornapp zeit.cds.tests.gunicornapp:app`; a request
-for `/NAME` publishes an article of that name.  The environment has the ZCML file.
+for `/NAME` publishes an article of that name.  The environment has the ZCML file, and the
+descriptor of a pipe that gets a line with the process id of each worker that is ready.
 """
 
 import os
@@ -39,6 +40,11 @@ def on_starting(server):
 def post_fork(server, worker):
     """The last fork is done."""
     thread.start()
+
+
+def post_worker_init(worker):
+    """It obeys signals from now on."""
+    os.write(int(os.environ['ZEIT_CDS_TEST_READY']), f'{worker.pid}\n'.encode())
 
 
 def worker_exit(server, worker):

@@ -3,6 +3,7 @@
 import http.client
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -10,12 +11,15 @@ import sys
 import time
 
 from zeit.cds.spool import Spool
-from zeit.cds.tests import application, diary
+from zeit.cds.tests import application, diary, gunicornapp
 from zeit.cds.tests.test_drivers import TIMEOUT, ApplicationCase
 
 
 #: Seconds for an end in order.
 STOP = 5
+
+#: More than all workers say, in bytes.
+CHUNK = 1024
 
 
 class Connection(http.client.HTTPConnection):
@@ -35,18 +39,36 @@ class GunicornTests(ApplicationCase):
         module = 'zeit.cds.tests.gunicornapp'
         command = [*'-m gunicorn -c'.split(), f'python:{module}', '-b', f'unix:{self.address}']
         self.log = self.folder / 'log'
-        with open(self.log, 'wb') as log:
+        reading, writing = os.pipe()
+        ready = self.enterContext(open(reading, 'rb', buffering=0))
+        with open(self.log, 'wb') as log, open(writing, 'wb') as theirs:
             self.process = subprocess.Popen(
                 [sys.executable, *command, '--no-control-socket', f'{module}:app'],
-                env=self.environ(ZEIT_CDS_TEST_ZCML=str(self.zcml)),
+                env=self.environ(
+                    ZEIT_CDS_TEST_ZCML=str(self.zcml), ZEIT_CDS_TEST_READY=str(writing)
+                ),
+                pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         self.addCleanup(self.process.wait)
         self.addCleanup(self.process.kill)
-        self.wait_until(lambda: self.process.poll() is None and self.request('first'))
-        self.names = ['{urn:uuid:first}.xml']
+        self.workers = self.started(ready)
+        self.names = []
+
+    def started(self, ready):
+        """Return the process ids (text) of all workers, which have said that they are ready.
+
+        gunicorn starts them one by one, and takes its time: the first serves long before the last
+        is there, and a signal to one that is not ready is lost.
+        """
+        found = b''
+        while found.count(b'\n') < gunicornapp.workers:
+            some = select.select([ready], [], [], TIMEOUT)[0] and ready.read(CHUNK)
+            self.assertTrue(some, self.log.read_text())
+            found += some
+        return set(found.decode().split())
 
     def request(self, name):
         """Return whether an article was published."""
@@ -69,16 +91,16 @@ class GunicornTests(ApplicationCase):
         self.assert_delivered(*self.names)
         self.publish(*range(30, 40))  # some of these are at work when the end comes
         pid = self.process.pid
-        workers = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
-        self.assertEqual(4, len(workers))
+        children = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+        self.assertEqual(self.workers, {*children})
         before = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         self.assertEqual(0, self.process.wait(TIMEOUT), self.log.read_text())
         self.assertLess(time.monotonic() - before, STOP)
         runs, processes = diary.check(self, self.diary)
         self.assertGreater(runs, 1)
-        self.assertLessEqual(processes, {*workers})
-        for pid in map(int, workers):
+        self.assertLessEqual(processes, self.workers)
+        for pid in map(int, self.workers):
             self.assertRaises(ProcessLookupError, os.kill, pid, 0)
         # No lock on either side; nothing is lost.
         spool = Spool(self.folder / 'spool')
