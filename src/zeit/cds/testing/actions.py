@@ -1,8 +1,7 @@
 """What the fault server can do wrong: one frozen value per misbehaviour.
 
 Those that concern a reply or the control connection act by their methods, which the session calls
-around the execution of the command. Those that concern data are looked up by what opens the data
-port (`DataPort`) or transfers (`StallData`, `CutData`, `Alter`, `ReplyEarly`, `ReplyLate`).
+around the execution of the command. Those that concern data are looked up where data go.
 """
 
 import dataclasses
@@ -271,6 +270,11 @@ class Alter(Action):
     keep: int | None = None
     _: dataclasses.KW_ONLY
     extra: bytes = b''
+
+
+@dataclasses.dataclass(frozen=True)
+class NoMark(Action):
+    """On a transfer: do not say that it begins (150), as if that had been lost on the way."""
 
 
 @dataclasses.dataclass(frozen=True)

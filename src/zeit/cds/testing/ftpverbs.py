@@ -144,7 +144,8 @@ def _transfer(session, work, *, upload=False):
     linger = upload and not session.acting(actions.ReplyLate)
     options = {'silent': session.silent_data, 'linger': linger}
     with ftpdata.Transfer(session, connection, **options) as transfer:
-        session.send(actions.wire('150 Opening data connection.'))
+        if not session.acting(actions.NoMark):
+            session.send(actions.wire('150 Opening data connection.'))
         if early:
             session.send(actions.wire(early.text))
         if transfer.secure():

@@ -230,6 +230,14 @@ class DataFaults(ServerCase):
         self.assertEqual('200', client.say('NOOP')[:3])
         self.assertEqual({'/a': ALL}, server.files)
 
+    def test_no_reply_before_the_data(self):
+        server, client = self.faulty('STOR', faults.NoMark())
+        with client.data() as data:
+            client.send('STOR a')
+            data.sendall(ALL)
+        self.assertEqual('226', client.reply()[:3])
+        self.assertEqual({'/a': ALL}, server.files)
+
     def test_closed_after_each_file(self):
         server, client = self.faulty('STOR', faults.Cut('replied'))
         self.assertEqual('226', client.store('a', ALL)[-1][:3])
