@@ -132,30 +132,64 @@ class BothVersions:
                 stream.close()
             self.assertEqual(content, peer.result)
 
-    def test_no_reset_with_unread_tickets(self):
-        closed = threading.Event()
+    def test_no_reset_with_an_unread_end(self):
+        """The server's close_notify comes after `finish`: before `close`, or while that waits."""
+        for waits in (False, True):
+            with self.subTest(waits=waits):
+                self.assert_not_reset(self.serve, waits=waits)
 
-        def slow(sock):
+    def assert_not_reset(self, serve, *, waits=False, begin=lambda sock: None):
+        """`serve` a function that calls `begin` and says its own when `finish` is over.
+
+        It does not end the connection: after that a reset would find nobody.
+        """
+        finished, said, closed = threading.Event(), threading.Event(), threading.Event()
+
+        def late(sock):
+            finished.wait(TIMEOUT)
+            begin(sock)
             found = everything(sock)
-            with socket.socket(fileno=sock.detach()) as plain:
-                plain.settimeout(TIMEOUT)
-                plain.sendall(b'more that nobody reads' * 1000)
-                plain.shutdown(socket.SHUT_WR)
-                closed.wait(TIMEOUT)
-                return found, plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            said.set()
+            closed.wait(TIMEOUT)
+            return found, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
-        def close(stream, close=Stream.close):
-            close(stream)
-            closed.set()
+        def wait(stream, events, **kw):
+            finished.set()
+            Stream._wait(stream, events, **kw)
 
-        peer = self.serve(slow)
+        peer = serve(late)
         stream = self.secure(peer)
         stream.send(b'content', doing='sending')
         stream.finish(doing='ending')
-        with unittest.mock.patch.object(Stream, 'close', close):
+        with (
+            unittest.mock.patch.object(secure, 'GOODBYE', TIMEOUT),
+            unittest.mock.patch.object(SecureStream, '_wait', wait),
+        ):
+            if not waits:
+                finished.set()
+                self.assertTrue(said.wait(TIMEOUT))
             stream.close()
+        finished.set()
+        closed.set()
         peer.__exit__(None, None, None)
         self.assertEqual((b'content', 0), peer.result)
+
+    def test_a_server_that_ends_first(self):
+        said = threading.Event()
+
+        def hasty(sock):
+            sock.setblocking(False)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                sock.unwrap()
+            said.set()
+            sock.settimeout(TIMEOUT)
+            sock.unwrap()
+
+        stream = self.secure(self.serve(hasty))
+        self.assertTrue(said.wait(TIMEOUT))
+        with self.assertNoLogs('zeit.cds.ftp.secure', 'DEBUG'):
+            stream.finish(doing='ending')
+            stream.close()
 
     def test_one_that_never_says_goodbye(self):
         go_on = threading.Event()
@@ -396,6 +430,31 @@ class TLS12Tests(BothVersions, SecureCase):
 
 class TLS13Tests(BothVersions, SecureCase):
     version = '1.3'
+
+    def test_no_reset_with_unread_tickets(self):
+        """They come with the end of the handshake, for which the client does not wait."""
+        context = tls.TLS(
+            certificate=self.certificates.server, minimum=self.version, maximum=self.version
+        ).context()
+
+        def serve(function):
+            def half(plain):
+                sock = context.wrap_socket(
+                    plain, server_side=True, do_handshake_on_connect=False
+                )
+                select.select([sock], [], [], TIMEOUT)
+                sock.setblocking(False)
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    sock.do_handshake()
+                sock.settimeout(TIMEOUT)
+                with sock:
+                    return function(sock)
+
+            return self.enterContext(Peer(half))
+
+        for waits in (False, True):
+            with self.subTest(waits=waits):
+                self.assert_not_reset(serve, waits=waits, begin=ssl.SSLSocket.do_handshake)
 
 
 class HandshakeTests(SecureCase):
