@@ -13,6 +13,7 @@ from zeit.cds.commands.act import demo, retry, unlock
 from zeit.cds.commands.exchange import export, import_
 from zeit.cds.commands.look import receipt, status
 from zeit.cds.commands.watch import watch
+from zeit.cds.output import open_closed, unwritten
 
 
 _CONTEXT = {'help_option_names': ['-h', '--help'], 'max_content_width': 80}
@@ -71,6 +72,7 @@ def main(args=None):
 
     Raises `SystemExit` with 128 + the number of a signal that ended it.
     """
+    open_closed()
     try:
         return _run(args)
     except KeyboardInterrupt:
@@ -96,8 +98,6 @@ def _run(args):
         return 130
     except OSError as error:
         # Of --help and --version; what goes wrong in a command, it says itself.
-        from zeit.cds.output import unwritten
-
         reason = unwritten(error)
         return _refuse(reason, errors.FILES_FAILED) if reason else errors.DONE
 

@@ -10,6 +10,7 @@ from zeit.cds.errors import ConfigurationError
 from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
 from zeit.cds.logs import log_to, unheard
+from zeit.cds.output import open_closed
 from zeit.cds.settings import Secret
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -112,6 +113,7 @@ def _port(value):
 
 
 def _script(name, function, arguments, named):
+    open_closed()
     try:
         bound = inspect.signature(function).bind(*arguments, **named)
     except TypeError:

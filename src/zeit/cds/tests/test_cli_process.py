@@ -11,7 +11,14 @@ from zeit.cds.ftp.connection import Connection
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.settings import Secret
 from zeit.cds.testing import faults, layers
-from zeit.cds.tests.test_cli import PASSWORD, PROCESS, TIMEOUT, CommandLine, ServerCase
+from zeit.cds.tests.test_cli import (
+    PASSWORD,
+    PROCESS,
+    TIMEOUT,
+    CommandLine,
+    Outcome,
+    ServerCase,
+)
 
 
 #: The command; what is on its way when a run ends is given less time to end.
@@ -194,6 +201,68 @@ class ImportSignals(SignalCase):
         self.assertEqual(['a.xml', 'b.xml', 'd.xml'], self.names('new'))
         self.assertEqual([], sorted(self.server.files))
         self.assertEqual(1, self.server.commands('RETR').count('RETR c.xml'))
+
+
+class ClosedStreams(ServerCase):
+    """Standard input, output and error are closed, as by a daemon or by `>&-` in a crontab."""
+
+    EVERYTHING = '<&- >&- 2>&-'
+
+    def closed(self, how, *arguments, program=PROCESS):
+        """Return the outcome with redirections of sh(1)."""
+        shell = ['sh', '-c', f'exec "$@" {how}', 'sh', *program]
+        outcome = self.finish(self.start(*arguments, program=shell))
+        self.assertNotIn('Traceback', outcome.err)
+        return outcome
+
+    def export(self, how, *arguments):
+        return self.closed(how, 'export', '--spool', self.path, *arguments, self.url)
+
+    def test_nobody_can_be_asked(self):
+        (self.server.root / 'write').write_bytes(b'theirs')
+        outcome = self.closed('<&-', 'unlock', self.url)
+        self.assertEqual(64, outcome.code, outcome.err)
+        self.assertIn('nobody could be asked', outcome.err)
+        self.assertTrue((self.server.root / 'write').exists())
+
+    def test_who_has_nothing_to_say_needs_no_output(self):
+        for how in ('<&-', '>&-', '2>&-', self.EVERYTHING):
+            with self.subTest(how):
+                self.spool.put('a.xml', how.encode())
+                self.assertEqual(Outcome(0, '', ''), self.export(how))
+                self.assertEqual(how.encode(), (self.server.root / 'a.xml').read_bytes())
+
+    def test_what_cannot_be_said_is_missed(self):
+        for arguments in (
+            ['status', '--spool', self.path],
+            ['status', '--spool', self.path, '--json'],
+            ['export', '--spool', self.path, '--dry-run', self.url],
+            ['demo'],
+            ['--version'],
+        ):
+            with self.subTest(arguments):
+                self.assert_line(self.closed('>&-', *arguments), 1, 'Cannot write to standard out')
+
+    def test_errors_that_nobody_sees(self):
+        for how in ('2>&-', self.EVERYTHING):
+            with self.subTest(how):
+                self.assertEqual(Outcome(64, '', ''), self.closed(how, 'exprot'))
+                outcome = self.closed(how, 'receipt', '--spool', self.path, 'never.xml')
+                self.assertEqual(Outcome(1, '', ''), outcome)
+                self.server.stop()
+                self.assertEqual(Outcome(69, '', ''), self.export(how))
+                self.server.start()
+                script = 'import sys; from zeit.cds import main; sys.exit(main.cds_export())'
+                outcome = self.closed(how, program=[PROCESS[0], '-c', script])
+                self.assertEqual(Outcome(64, '', ''), outcome)
+
+    def test_no_file_of_ours_gets_their_numbers(self):
+        script = (
+            'import os, sys; from zeit.cds import cli; cli.main(["--version"]); '
+            'sys.exit(os.open(os.devnull, os.O_RDONLY))'
+        )
+        outcome = self.closed(self.EVERYTHING, program=[PROCESS[0], '-c', script])
+        self.assertGreater(outcome.code, 2)
 
 
 class Process(ServerCase):
