@@ -26,16 +26,22 @@ def close(sock, *, reset=False, goodbye=True):
 
 
 class Port:
-    """A data port on `host`, good for one connection; `kind` is None or one of PORT_KINDS."""
+    """A data port on `host`, good for one connection; `kind` is None or one of PORT_KINDS.
 
-    def __init__(self, host, *, kind=None):
+    Its number is one of `ours`, a `ports.DataPorts`; None: any that is free.
+    """
+
+    def __init__(self, host, *, kind=None, ours=None):
         self.kind = kind
         self._sockets = []
         family = socket.AF_INET6 if ':' in host else socket.AF_INET
         self.listener = self._socket(family)
         try:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER * 8)
-            self.listener.bind((host, 0))
+            if ours is None or kind == 'refused':  # to which nobody can connect by mistake
+                self.listener.bind((host, 0))
+            else:
+                ours.bind(self.listener, host)
             if kind == 'black hole':
                 self._fill(family)
             elif kind != 'refused':  # bound, but not listening: nobody else gets the number

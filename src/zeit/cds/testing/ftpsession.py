@@ -269,7 +269,8 @@ class Session:
         """Open the data port for the next transfer; return its number."""
         self.close_port()
         fault = self.acting(actions.DataPort)
-        self._port = ftpdata.Port(self.host, kind=fault.kind if fault else None)
+        kind = fault.kind if fault else None
+        self._port = ftpdata.Port(self.host, kind=kind, ours=self.server.data_ports)
         self.silent_data = self._port.kind == 'silent'
         return self._port.number
 

@@ -8,9 +8,15 @@ that only one process of the machine can have, for as long as the server lives:
 - on Linux the abstract Unix socket `zeit.cds.port.N` (unix(7)), which belongs to the same network
   namespace as the port and is gone with the process, however that ends;
 - elsewhere a lock (flock(2)) on a file in the directory for temporary files.
+
+Data ports are opened and given up by the hundred, and a client may still connect to one that was
+given up: from the kernel the server of another test run could have it by then.  So each server has
+some numbers for them that are its own as long.
 """
 
+import errno
 import fcntl
+import itertools
 import os
 import pathlib
 import random
@@ -21,6 +27,8 @@ import tempfile
 
 #: Below are ports of well-known services, and those that people use by hand.
 LOWEST = 10_000
+#: Numbers for data ports, so many for each server.
+DATA, SPAN = range(20_032, 32_768), 64
 #: What the kernel does where it does not say: the default of Linux.
 EPHEMERAL = range(32768, 61000)
 #: So many numbers are tried before we give up: only a few can be taken.
@@ -78,6 +86,49 @@ class Reservation:
             held.close()
 
 
+class DataPorts:
+    """The numbers for the data ports of one server, a range, until `close`.
+
+    Raises `NoFreePort` if other servers have them all.
+    """
+
+    def __init__(self):
+        for span in random.sample(spans(), len(spans())):
+            self._held = _hold(span.start)
+            if self._held is not None:
+                self.numbers = span
+                self._next = itertools.cycle(random.sample(span, len(span)))
+                return
+        raise NoFreePort('Other test servers have all numbers for data ports')
+
+    def __repr__(self):
+        return f'<DataPorts {self.numbers[0]} to {self.numbers[-1]}>'
+
+    @property
+    def descriptors(self):
+        """The descriptors in this process that belong to it."""
+        return {self._held.fileno()} if self._held else set()
+
+    def bind(self, sock, host):
+        """Bind a socket that is going to listen to the number that was not used for longest."""
+        # A connection that has ended holds its number for a minute (TIME-WAIT).
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for number in itertools.islice(self._next, len(self.numbers)):
+            try:
+                sock.bind((host, number))
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+        raise NoFreePort(f'None of the data ports {self!r} of {host} is free')
+
+    def close(self):
+        """Give the numbers back; may be called again."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
+
+
 def ephemeral():
     """Return the range of ports that the kernel gives to connections: nobody reserves these."""
     path = pathlib.Path('/proc/sys/net/ipv4/ip_local_port_range')
@@ -88,11 +139,19 @@ def ephemeral():
 
 
 def candidates():
-    """Return the port numbers that the kernel does not give to connections by itself."""
+    """Return the port numbers that nobody is given without having asked for them."""
     taken = ephemeral()
-    found = [port for port in range(LOWEST, 65536) if port not in taken]
+    found = [port for port in range(LOWEST, 65536) if port not in taken and port not in DATA]
     # Somebody may have given the kernel nearly all of them; what is reserved stays reserved.
     return found if len(found) >= ATTEMPTS else list(range(LOWEST, 65536))
+
+
+def spans():
+    """Return the ranges of numbers for data ports, each for one server."""
+    found = [range(first, first + SPAN) for first in DATA[::SPAN]]
+    taken = ephemeral()
+    # As above: if all of them are the kernel's, they are better than nothing.
+    return [span for span in found if span[0] not in taken and span[-1] not in taken] or found
 
 
 def _is_free(host, port):

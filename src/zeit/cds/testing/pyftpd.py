@@ -11,6 +11,7 @@ import socket
 import threading
 import traceback
 
+from zeit.cds.testing import ports
 from zeit.cds.testing.base import Server
 from zeit.cds.testing.process import ServerError
 
@@ -42,6 +43,7 @@ class PyFTPServer(Server):
         self.errors = []
         self._thread = None
         self._loop = None
+        self._data_ports = None
         self._idle = threading.Condition()
         self._sessions = 0
 
@@ -63,7 +65,8 @@ class PyFTPServer(Server):
         """See `Server`."""
         threads, descriptors = super().held()
         if self.running:
-            return threads | {self._thread}, descriptors | self._loop.descriptors()
+            ours = self._loop.descriptors() | self._data_ports.descriptors
+            return threads | {self._thread}, descriptors | ours
         return threads, descriptors
 
     def _launch(self):
@@ -79,6 +82,7 @@ class PyFTPServer(Server):
         with contextlib.ExitStack() as stack:
             listener = socket.create_server((self.host, self._reservation.port), backlog=100)
             stack.callback(listener.close)
+            data_ports = stack.enter_context(contextlib.closing(ports.DataPorts()))
             loop = _Loop()
             stack.callback(loop.close)
             authorizer = DummyAuthorizer()
@@ -86,12 +90,19 @@ class PyFTPServer(Server):
             handler = type(
                 'Handler',
                 (_quiet_handler(base, self.errors),),
-                {'authorizer': authorizer, 'auth_failed_timeout': 0} | settings | self.settings,
+                {
+                    'authorizer': authorizer,
+                    'auth_failed_timeout': 0,
+                    'passive_ports': data_ports.numbers,
+                    **settings,
+                    **self.settings,
+                },
             )
             FTPServer(listener, handler, ioloop=loop.ioloop)
             stack.pop_all()
         loop.adopt()
         self._loop = loop
+        self._data_ports = data_ports
         self._thread = threading.Thread(target=self._serve, args=(loop,), name=repr(self))
         self._thread.start()
 
@@ -104,6 +115,7 @@ class PyFTPServer(Server):
         if thread.is_alive():
             raise ServerError(f'{self!r} could not be stopped')
         self._loop = None
+        self._data_ports.close()
 
     def _serve(self, loop):
         # What pyftpdlib logs past the handler's methods goes to whatever the application has

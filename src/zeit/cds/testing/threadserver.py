@@ -24,6 +24,7 @@ class ThreadServer:
         self.stopping = threading.Event()
         self.stop_signal = None
         self._stop_signal_sender = None
+        self.data_ports = None  # a `ports.DataPorts` while it runs
         self._reservation = None
         self._listener = None
         self._acceptor = None
@@ -64,6 +65,7 @@ class ThreadServer:
                 ports.Reservation(host=self.host, port=self.port)
             )
             self.port = self._reservation.port
+            self.data_ports = stack.enter_context(contextlib.closing(ports.DataPorts()))
             self._listener = socket.create_server((self.host, self.port), family=family)
             stack.pop_all()
         self.stop_signal, self._stop_signal_sender = socket.socketpair()
@@ -91,6 +93,7 @@ class ThreadServer:
                 self._errors.append(RuntimeError(f'{thread.name} does not end'))
         self._listener.close()
         self._reservation.close()
+        self.data_ports.close()
         self.stop_signal.close()
         self._listener = None
         errors, self._errors = self._errors, []

@@ -11,8 +11,10 @@ import unittest
 from unittest import mock
 
 from zeit.cds.testing import ports
+from zeit.cds.testing.faults import FaultServer
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.testing.pyftpd import PyFTPServer
+from zeit.cds.testing.rawclient import RawClient
 
 
 #: Another process that reserves ports, says which, and holds them until its input ends.
@@ -114,3 +116,58 @@ class ReservationTests(unittest.TestCase):
         server.stop()
         self.reserve(port=server.port).close()
         self.assertIs(server, server.start())
+
+
+class DataPortsTests(unittest.TestCase):
+    layer = QUIET
+
+    def ours(self):
+        return self.enterContext(contextlib.closing(ports.DataPorts()))
+
+    def listen(self, ours):
+        sock = self.enterContext(socket.socket())
+        ours.bind(sock, '127.0.0.1')
+        sock.listen()
+        return sock.getsockname()[1]
+
+    def test_no_two_servers_have_one_in_common(self):
+        few = ports.spans()[:3]
+        with mock.patch.object(ports, 'spans', lambda: few):
+            found = [self.ours() for _ in few]
+            self.assertRaises(ports.NoFreePort, ports.DataPorts)
+            found[1].close()
+            self.assertEqual(found[1].numbers, self.ours().numbers)
+        numbers = [number for each in found for number in each.numbers]
+        self.assertEqual(len(numbers), len({*numbers}))
+        self.assertFalse({*numbers} & {*ports.ephemeral()})
+        self.assertFalse({*numbers} & {*ports.candidates()})
+
+    def test_where_the_kernel_takes_them_all(self):
+        with mock.patch.object(ports, 'ephemeral', lambda: range(1024, 65536)):
+            self.assertEqual(len(ports.DATA) // ports.SPAN, len(ports.spans()))
+        with mock.patch.object(ports, 'ephemeral', lambda: range(25_000, 61_000)):
+            self.assertLess(ports.spans()[-1][-1], 25_000)
+
+    def test_each_in_turn_and_what_is_listened_on_is_passed_over(self):
+        with mock.patch.object(ports, 'SPAN', 4):
+            ours = self.ours()
+            self.assertEqual({*ours.numbers}, {self.listen(ours) for _ in ours.numbers})
+            self.assertRaises(ports.NoFreePort, self.listen, ours)
+
+    def test_fault_server(self):
+        """Every transfer leaves a number in TIME-WAIT; each of them is taken several times."""
+        with FaultServer({'/a': b'content'}) as server, RawClient(server) as client:
+            numbers = server.data_ports.numbers
+            client.login()
+            for _ in range(3 * ports.SPAN):
+                self.assertIn(client.data_port(), numbers)
+            for _ in range(2 * ports.SPAN):
+                self.assertEqual(b'content', client.fetch('RETR a')[0])
+
+    def test_pyftpdlib(self):
+        server = PyFTPServer()
+        self.addCleanup(server.stop)
+        server.start()
+        with RawClient(server) as client:
+            client.login()
+            self.assertIn(client.data_port(), server._data_ports.numbers)
