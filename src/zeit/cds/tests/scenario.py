@@ -22,6 +22,9 @@ from zeit.cds.tests.folders import in_memory
 #: Time-outs of a target, in seconds, for a server that says nothing.
 SHORT = {'connect_timeout': 0.3, 'reply_timeout': 0.3, 'data_timeout': 0.3}
 
+#: Those of the others: what takes less has not waited for an answer in vain.
+PATIENCE = 5
+
 #: A run that takes longer than this, in seconds, has waited for something it was not to wait for.
 LONGEST = 6
 
@@ -29,7 +32,7 @@ LONGEST = 6
 def target(server, **options):
     """Return a target: the directory /cds of the server."""
     where = {'host': server.host, 'port': server.port, 'directory': '/cds'}
-    patience = {'connect_timeout': 5, 'reply_timeout': 5, 'data_timeout': 5}
+    patience = dict.fromkeys(SHORT, PATIENCE)
     login = {'user': 'test', 'password': Secret('testpw')}
     one = {'connections': 1}
     return FTPTarget.from_options(**{**where, **patience, **login, **one, **options})

@@ -8,7 +8,7 @@ from unittest import mock
 from zeit.cds import crew, journal
 from zeit.cds.exporter import Options
 from zeit.cds.testing import faults
-from zeit.cds.tests.scenario import SHORT, Scenario
+from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario
 from zeit.cds.tests.test_scenarios_sweep import FAULTS
 
 
@@ -107,7 +107,7 @@ class RefusalTests(Several, unittest.TestCase):
         self.fault(faults.GREETING, faults.Silence(), connection=2)
         with mock.patch.object(crew, 'GRACE', 0.3):
             self.assert_all(self.export(*FILES))
-        self.assertLess(self.took, 2.8)
+        self.assertLess(self.took, PATIENCE)
 
     def test_one_that_is_lost_and_not_allowed_in_again(self):
         self.fault('SIZE', faults.Cut(), path='*.part', connection=1, times=1)
@@ -148,7 +148,7 @@ class LossTests(Several, unittest.TestCase):
         self.fault('STOR', faults.StallData(0), path='*.part')
         report = self.export(*FILES, run=Options(order='name', deadline=0.5))
         self.assertEqual((69, []), (report.exit_code, report.delivered))
-        self.assertLess(self.took, 4)
+        self.assertLess(self.took, PATIENCE)
 
     def test_silence_on_all(self):
         self.fault('SIZE', faults.Silence(), path='*.part')

@@ -18,7 +18,7 @@ from zeit.cds.testing.servers import ProFTPDServer, VsftpdServer
 from zeit.cds.testing.tls import TLS
 from zeit.cds.tests import ftps
 from zeit.cds.tests.relay import Relay
-from zeit.cds.tests.scenario import SHORT, Scenario
+from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario
 
 
 #: The types of TLS records (RFC 8446 section 5.1) that are no application data.
@@ -109,7 +109,7 @@ class EndTests(TLSScenario, unittest.TestCase):
                 self.fault('STOR', faults.EndData(kind), path='*.part')
                 with mock.patch.object(secure, 'GOODBYE', 0.2):
                     self.assert_run(0, 'a', self.export('a'))
-                self.assertLess(self.took, 2.2)
+                self.assertLess(self.took, PATIENCE)
 
     def test_43_and_has_swallowed_the_end_of_the_file(self):
         self.fault(
@@ -332,7 +332,7 @@ class StallTests(TLSScenario, unittest.TestCase):
                 self.fault(verb, faults.StallHandshake())
                 self.assert_run(69, '', self.export('a', **SHORT))
                 self.assert_no_login()
-                self.assertLess(self.took, 3 * SHORT['connect_timeout'])
+                self.assertEqual(1, self.server.connected)
 
 
 class RefusedTransferTests(TLSScenario, unittest.TestCase):
