@@ -105,7 +105,7 @@ CONTRACT = (
         '        super().__init__(text, hint=hint, exit_code=exit_code)\n',
         '        super().__init__(code, text, hint=hint, exit_code=exit_code)\n',
     ),
-    ('the note removed', 'errors.py', '            self.add_note(hint)\n', '            pass\n'),
+    ('the note removed', 'errors.py', '        self.__notes__ = [hint]\n', ''),
     (
         'the traceback left out',
         RECORD,

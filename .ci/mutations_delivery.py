@@ -14,8 +14,14 @@ DELIVERIES = (
     (
         'a file that is refused stops the others',
         'plan.py',
-        '        if self.strict:\n            self.stop(error)\n',
-        '        self.stop(error)\n',
+        '        elif self.strict:\n            self.stop(error)\n',
+        '        else:\n            self.stop(error)\n',
+    ),
+    (
+        'a full disk at the partner parks the queue',
+        'exporter.py',
+        'isinstance(error, ServerError) and error.transient',
+        'False',
     ),
     (
         'a file that changed while it was sent',

@@ -146,7 +146,13 @@ LOCAL = (
     (
         'a corrected version parked for what was refused before',
         JOURNAL,
-        'number + 1 if known == version else 1',
-        'number + 1',
+        'if known != version:',
+        'if not known:',
+    ),
+    (
+        'five publications in a moment park a file',
+        JOURNAL,
+        'if _is_apart(before, at):',
+        'if True:',
     ),
 )

@@ -33,8 +33,8 @@ WIRE = (
     (
         'a late 226 taken for the answer to another command',
         PROTOCOL,
-        'reply.code not in _TRANSFER_ONLY',
-        'reply.code',
+        'else _TRANSFER_ONLY',
+        'else ()',
     ),
     (
         'a connection used again after an error',

@@ -83,7 +83,7 @@ class PlanTests(unittest.TestCase):
     def test_some_of_them_do_not(self):
         error = errors.TemporaryError(451, '451 Disk.')
         plan = Plan(jobs(*'abcdefgh'))
-        self.run_plan(plan, **dict.fromkeys('abcefgh', error))
+        self.run_plan(plan, **dict.fromkeys('abcefg', error))
         self.assertIsNone(plan.stopped)
 
     def test_a_directory_that_is_gone_ends_the_run(self):
