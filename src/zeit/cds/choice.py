@@ -7,10 +7,10 @@ from typing import NamedTuple
 import zope.component
 
 from zeit.cds import settings
-from zeit.cds.errors import ConfigurationError, UsageError
+from zeit.cds.errors import DONE, ConfigurationError, UsageError
 from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
-from zeit.cds.interfaces import IExporter, IImporter, ISpool
+from zeit.cds.interfaces import IExporter, IImporter, ISpool, IUsable
 from zeit.cds.options import PASSWORD_VARIABLE
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -97,6 +97,18 @@ def watched(*, zcml, names, spool, **target):
         [(name, each[name]) for name in dict.fromkeys(names or each) if name in each]
         for each in known
     )
+
+
+def require_usable(exchange):
+    """Look at spool and target of an exporter or importer, without the network; return 0.
+
+    Those that somebody else made are looked at if they are `IUsable`.  Raises
+    `ConfigurationError`.
+    """
+    for part in (exchange.spool, exchange.target):
+        if IUsable.providedBy(part):
+            part.require_usable()
+    return DONE
 
 
 def places(*, zcml, names, spool, remote, **target):

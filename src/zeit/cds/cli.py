@@ -54,7 +54,7 @@ def cli(context):
        1  a file was not delivered     75  locked, or another run is active
       64  wrong usage                  77  the login was refused
       69  the server is unreachable    78  configuration, spool or directory
-      70  a bug in zeit-cds           130  interrupted; 143 terminated
+      70  a bug in zeit-cds           129  130  143  ended by a signal
     """
     if os.environ.get('NO_COLOR'):
         context.color = False

@@ -27,6 +27,11 @@ CHUNK = 256 * 1024
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
+_REMEDIES = {
+    errno.EROFS: 'It is mounted read-only: "dmesg" may tell why; then mount -o remount,rw.',
+    errno.ENOTDIR: 'It must be a directory: move what is there out of the way.',
+}
+
 _AT_FDCWD = -100  # fcntl.h: relative paths are relative to the working directory
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
@@ -128,11 +133,11 @@ class Source:
         return self._file
 
 
-def no_room(error):
-    """Return what to do about an OSError that tells of a full disk, '' for all others."""
+def remedy(error):
+    """Return what to do about an OSError that has nothing to do with owner and mode, else ''."""
     if error.errno in _FULL:
         return 'Make room there: "df -h" and "df -i" tell how much is left.'
-    return ''
+    return _REMEDIES.get(error.errno, '')
 
 
 def _version(found):

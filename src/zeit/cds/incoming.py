@@ -105,7 +105,7 @@ def translated(path):
             ) from error
         raise SpoolError(
             f'The spool cannot be used: {printable(str(path))}: {error.strerror}',
-            hint=f'{files.no_room(error) or "Check owner and mode."} The file stays on the server.',
+            hint=f'{files.remedy(error) or "Check owner and mode."} The file stays on the server.',
         ) from error
 
 

@@ -12,7 +12,7 @@ import logging
 import os
 
 from zeit.cds.errors import SpoolError
-from zeit.cds.files import no_room, sync_directories
+from zeit.cds.files import remedy, sync_directories
 from zeit.cds.text import printable
 
 
@@ -173,7 +173,7 @@ class JSONLog:
     def _unusable(self, error):
         return SpoolError(
             f'The journal {printable(self._path)} cannot be used: {error.strerror}',
-            hint=f'Without it nothing is sent. {no_room(error) or "Check owner and mode."}',
+            hint=f'Without it nothing is sent. {remedy(error) or "Check owner and mode."}',
         )
 
 

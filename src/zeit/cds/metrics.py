@@ -36,7 +36,11 @@ _KNOWN = (
     ('received_files_total', 'counter', 'Files that were fetched.'),
     ('received_bytes_total', 'counter', 'What they held.'),
     ('last_received_timestamp_seconds', 'gauge', 'When a file was fetched last.'),
-    ('failed_files_total', 'counter', 'Refusals of files by the server, one for each run.'),
+    (
+        'failed_files_total',
+        'counter',
+        'Refusals of files, by the server or for their name, one for each run.',
+    ),
     ('parked_files_total', 'counter', 'Files that were put away.'),
     ('runs_total', 'counter', 'Runs that ended, by exit code.'),
     ('run_seconds_total', 'counter', 'How long they took together.'),

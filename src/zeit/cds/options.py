@@ -37,7 +37,8 @@ def _keep(context, parameter, value):
         setattr(common, parameter.name, value)
 
 
-_PATH = click.Path(dir_okay=False)
+# What cannot be read is no wrong call, and whoever opens it can say why.
+_PATH = click.Path(dir_okay=False, readable=False)
 
 COMMON = (
     click.option(
@@ -88,13 +89,13 @@ def several(*options):
 
 SPOOL = click.option(
     '--spool',
-    type=click.Path(file_okay=False),
+    type=click.Path(file_okay=False, readable=False),
     metavar='DIR',
     help='The spool: a directory with tmp, new and cur.  Default: from --zcml.',
 )
 PASSWORD = click.option(
     '--password-file',
-    type=click.Path(),
+    type=click.Path(readable=False),
     metavar='FILE',
     help=f'The password is its first line.  Default: ${PASSWORD_VARIABLE}, else ~/.netrc.',
 )

@@ -3,7 +3,7 @@
 import click
 
 
-_FILE = click.Path(dir_okay=False)
+_FILE = click.Path(dir_okay=False, readable=False)
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _VERSION = click.Choice(['1.2', '1.3'])
 

@@ -69,11 +69,17 @@ class SecretVariable(Secret):
     def reveal(self):
         """See `Secret`."""
         try:
-            return os.environ[self._name]
+            password = os.environ[self._name]
         except KeyError:
             raise ConfigurationError(
                 f'The environment variable {self._name} for the password is not set'
             ) from None
+        if not password:
+            raise ConfigurationError(
+                f'The environment variable {self._name} for the password is empty',
+                hint='Set it to the password, or unset it.',
+            )
+        return password
 
 
 class SecretNetrc(Secret):
@@ -156,10 +162,18 @@ def location(url):
         )
     if port == 0:
         raise UsageError('Port 0 cannot be connected to')
+    user = urllib.parse.unquote(parts.username or 'anonymous')
+    directory = urllib.parse.unquote(parts.path) or '/'
+    for what, text in (('user', user), ('path', directory)):
+        if any(c < ' ' or c == '\x7f' for c in text):
+            raise UsageError(
+                f'The {what} in the URL has a control character, which no command can have',
+                hint='%0d and %0a are ends of lines.',
+            )
     return Location(
         host=host,
         port=port,
-        user=urllib.parse.unquote(parts.username or 'anonymous'),
-        directory=urllib.parse.unquote(parts.path) or '/',
+        user=user,
+        directory=directory,
         tls=SCHEMES[parts.scheme],
     )

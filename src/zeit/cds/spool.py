@@ -7,9 +7,11 @@ rename, and after each rename the directories are synchronised, so that it survi
 """
 
 import contextlib
+import errno
 import io
 import os
 import pathlib
+import stat
 
 import gocept.filestore.filestore
 import zope.interface
@@ -18,7 +20,7 @@ from zeit.cds import entries, files, incoming, indoubt, names
 from zeit.cds.batch import Batch
 from zeit.cds.errors import SpoolError
 from zeit.cds.filing import FILING, PRIVATE, Filing
-from zeit.cds.interfaces import ISpool
+from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
@@ -37,7 +39,7 @@ _RIGHTS = (
 )
 
 
-@zope.interface.implementer(ISpool)
+@zope.interface.implementer(ISpool, IUsable)
 class Spool:
     """See `ISpool`.  `path` is the directory, which must exist when a run begins."""
 
@@ -85,7 +87,7 @@ class Spool:
             where = printable(os.fsdecode(error.filename or self.path))
             raise SpoolError(
                 f'The spool cannot be used: {where}: {error.strerror}',
-                hint=files.no_room(error) or _RIGHTS,
+                hint=files.remedy(error) or _RIGHTS,
             ) from error
 
     def _require(self):
@@ -100,22 +102,35 @@ class Spool:
         for section in sections:
             files.make_directory(self._in(section), like=self.path)
 
-    def _check(self):
-        """Find out before anything is sent whether it could be filed."""
+    def require_usable(self):
+        """See `IUsable`."""
+        needed = [*map(self._in, (*self._sections, PRIVATE, FILING))]
+        with self._translated():
+            self._require()
+            there = [*filter(os.path.lexists, needed)]
+            # What is missing will be made.
+            self._check_directories([self._in()] * (there != needed) + there)
+
+    def _check_directories(self, directories):
         device = os.stat(self.path).st_dev
-        for section in (*self._sections, PRIVATE, FILING):
-            directory = self._in(section)
-            if os.stat(directory).st_dev != device:
+        for directory in directories:
+            found = os.stat(directory)
+            if not stat.S_ISDIR(found.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, 'Not a directory', directory)
+            if found.st_dev != device:
                 raise SpoolError(
                     f'{printable(directory)} is on another file system than the spool',
                     hint='Files are moved by renaming, which needs one file system for all.',
                 )
+            if os.statvfs(directory).f_flag & os.ST_RDONLY:
+                raise OSError(errno.EROFS, 'Read-only file system', directory)
             if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-                raise PermissionError(
-                    0,
-                    f'rwx is needed, its mode is {os.stat(directory).st_mode & 0o7777:o}',
-                    directory,
-                )
+                mode = f'{found.st_mode & 0o7777:o}'
+                raise PermissionError(0, f'rwx is needed, its mode is {mode}', directory)
+
+    def _check(self):
+        """Find out before anything is sent whether it could be filed."""
+        self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
         # A read-only or full file system shows only when something is written.
         os.unlink(files.draft(self._in('cur'), io.BytesIO(b'probe'), name='.probe'))
 
@@ -230,10 +245,10 @@ class Spool:
 
     def status(self):
         """See `ISpool`."""
-        self._require()
         with self._translated():
+            self._require()
             # What a first run will create is as good as empty.
-            there = [os.path.isdir(self._in(section)) for section in ('new', 'cur')]
+            there = [os.path.lexists(self._in(section)) for section in ('new', 'cur')]
             waiting, ignored = self.pending() if there[0] else ([], [])
             delivered, newest = files.newest(self._in('cur')) if there[1] else (0, None)
             return SpoolStatus(

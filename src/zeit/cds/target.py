@@ -11,8 +11,9 @@ from zeit.cds import names
 from zeit.cds.delivery import Delivery
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.ftp.settings import Settings
+from zeit.cds.ftp.sockets import require_address
 from zeit.cds.ftp.tls import TLS
-from zeit.cds.interfaces import ITarget
+from zeit.cds.interfaces import ITarget, IUsable
 from zeit.cds.session import FTPSession
 from zeit.cds.text import printable
 
@@ -42,7 +43,7 @@ def is_loopback(host):
         return host.rstrip('.').lower() == 'localhost'
 
 
-@zope.interface.implementer(ITarget)
+@zope.interface.implementer(ITarget, IUsable)
 class FTPTarget:
     """See `ITarget`.
 
@@ -110,6 +111,22 @@ class FTPTarget:
     def check(self, name):
         """See `ITarget`."""
         names.check(name, encoding=self.settings.encoding)
+
+    def require_usable(self):
+        """See `IUsable`: the password, the files of TLS, the address to connect from."""
+        settings = self.settings
+        if settings.password is not None:
+            settings.password.reveal()
+        elif settings.user != 'anonymous':
+            raise ConfigurationError(
+                f'No password is configured for {printable(settings.user)} on '
+                f'{printable(settings.host)}',
+                hint='Set password_file, password_env or netrc; password="" where there is none.',
+            )
+        if settings.tls:
+            settings.tls.context()
+        if settings.bind_address is not None:
+            require_address(settings.bind_address)
 
     def open(self):
         """See `ITarget`."""

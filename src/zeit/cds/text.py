@@ -1,20 +1,27 @@
 """Texts for people: what comes from a server or a spool, made safe to be read."""
 
 import datetime
+import re
 
 
 #: Longest piece of foreign text that goes into a log line or onto a terminal, in characters.
 LIMIT = 200
+
+#: What stands between the user of a URL and the last @, whatever that is.
+_PASSWORD = re.compile(r'(:/+[^:\s]*):.*@', re.DOTALL)
 
 
 def printable(text, *, limit=LIMIT):
     """Return `text` (str or bytes) as one line of at most `limit` harmless characters.
 
     Control characters, line ends, lone surrogates and other characters that a terminal would
-    obey, not show (also those that reverse the direction of writing), are written as escapes.
+    obey, not show (also those that reverse the direction of writing), are written as escapes.  The
+    password of a URL, which somebody gave where none belongs, is left out.
     """
     if isinstance(text, bytes):
         text = text.decode('utf-8', 'backslashreplace')
+    if ':/' in text:  # not in the name of a file
+        text = _PASSWORD.sub(r'\1:***@', text)
     if len(text) <= limit and text.isprintable():
         return text  # nearly all of them, and there are several for each file
     cut = text[:limit]

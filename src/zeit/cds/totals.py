@@ -8,7 +8,8 @@ class Totals:
     """What the entries of a journal add up to.
 
     `delivered`, `received`: files that were sent, that came in; `delivered_bytes`,
-    `received_bytes`: what they held.  `failed`: refusals of files, one for each run.  `parked`:
+    `received_bytes`: what they held.  `failed`: refusals of files, by the
+    server or for their name, one for each run.  `parked`:
     files that were put away.
 
     A journal that begins anew begins with the `entry` of the one before.

@@ -22,7 +22,11 @@ SHARED = ('max_files', 'max_bytes', 'deadline', 'dry_run')
     metavar='SECONDS',
     help='Look at least so often.  Default: 60.',
 )
-@click.option('--check', is_flag=True, help='Only find out whether all can be read.  Default: no.')
+@click.option(
+    '--check',
+    is_flag=True,
+    help='Only find out whether all can be used, without the network.  Default: no.',
+)
 @options.several(options.SPOOL, options.PASSWORD, *options.RUN, *options_target.TARGET)
 @command
 def watch(console, zcml, *, interval, check, **arguments):
@@ -62,8 +66,13 @@ def watch(console, zcml, *, interval, check, **arguments):
     given = {name: value for name, value in arguments.items() if value is not None}
     names, spool = given.pop('names'), given.pop('spool', None)
     exporters, importers = choice.watched(zcml=zcml, names=names, spool=spool, **target)
+    several = len(exporters) + len(importers) > 1
     if check:
-        return errors.DONE
+        looks = [
+            (functools.partial(choice.require_usable, exchange), name * several)
+            for name, exchange in (*exporters, *importers)
+        ]
+        return errors.decisive([console.guarded(look, about=about) for look, about in looks])
 
     def run(exchange, own):
         report = exchange.run_once(own)
@@ -71,12 +80,11 @@ def watch(console, zcml, *, interval, check, **arguments):
         return report.exit_code
 
     def turn(kind, title, exchange, own):
-        about = title * (len(exporters) + len(importers) > 1)
         return kind(
             title,
             exchange,
             run=functools.partial(
-                console.guarded, functools.partial(run, exchange, own), about=about
+                console.guarded, functools.partial(run, exchange, own), about=title * several
             ),
             interval=interval,
             deadline=own.deadline,
@@ -91,6 +99,7 @@ def watch(console, zcml, *, interval, check, **arguments):
     for name, importer in importers:
         own = dataclasses.replace(getattr(importer, 'options', None) or ImportOptions(), **shared)
         turns.append(turn(watching.ImportTurn, f'{name} (import)', importer, own))
-    command_line = [sys.executable, *sys.orig_argv[1:], '--check']
+    # Quiet, whatever stands before: its last line is the reason.
+    command_line = [sys.executable, *sys.orig_argv[1:], '--check', '-qqqq']
     watching.Watch(turns, notifier=Notifier(os.environ), check=command_line).run()
     watching.replace()

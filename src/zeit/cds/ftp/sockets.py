@@ -6,7 +6,9 @@ import select
 import socket
 import time
 
+from zeit.cds.errors import ConfigurationError
 from zeit.cds.ftp.deadline import LOOK
+from zeit.cds.text import printable
 
 
 def dial(address, *, timeout, deadline, bind=None):
@@ -23,19 +25,41 @@ def dial(address, *, timeout, deadline, bind=None):
 
 
 def begin(sock, where, *, bind=None):
-    """Begin to connect, from the address `bind`: connect(2) of a socket that does not block."""
+    """Begin to connect, from the address `bind`: connect(2) of a socket that does not block.
+
+    Raises OSError, `ConfigurationError` for an address that this machine does not have.
+    """
     sock.setblocking(False)
     if bind is not None:
         if (':' in bind) != (sock.family == socket.AF_INET6):
             raise OSError(errno.EAFNOSUPPORT, f'The server cannot be reached from {bind}')
-        try:
-            sock.bind((bind, 0))
-        except OSError as error:
-            raise OSError(error.errno, f'{error.strerror}: {bind}') from error
+        _bind(sock, bind)
     try:
         sock.connect(where)
     except BlockingIOError:
         pass  # it goes on
+
+
+def _bind(sock, address):
+    try:
+        sock.bind((address, 0))
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise OSError(error.errno, f'{error.strerror}: {address}') from error
+        raise ConfigurationError(
+            f'This machine does not have the address {printable(address)}',
+            hint='See bind_address (--bind-address): without it the system chooses.',
+        ) from error
+
+
+def require_address(address):
+    """Raise `ConfigurationError` if connections cannot come from `address`."""
+    family = socket.AF_INET6 if ':' in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            _bind(sock, address)
+    except OSError as error:
+        raise ConfigurationError(f'Nothing can be sent from {address}: {error.strerror}') from error
 
 
 def wait_connected(sock, *, timeout, deadline):

@@ -70,6 +70,7 @@ from zeit.cds.interfaces.target import (
     IPlan,
     ISession,
     ITarget,
+    IUsable,
 )
 
 
@@ -80,6 +81,7 @@ __all__ = [
     'IIncoming',
     'ISpoolStatus',
     'ITarget',
+    'IUsable',
     'ISession',
     'ILedger',
     'IPlan',

@@ -24,6 +24,16 @@ class ITarget(Interface):
         """
 
 
+class IUsable(Interface):
+    """A spool or a target that can be looked at before there is a run; see `watch --check`."""
+
+    def require_usable():
+        """Raise `ConfigurationError` if a run could not use it as it is.
+
+        It looks at all that can be looked at without the network, and changes nothing.
+        """
+
+
 class ISession(Interface):
     """The work in the target's directory during one run.
 

@@ -56,7 +56,7 @@ ALLOWED = {
     # the other side
     'ftp.deadline': 'errors',
     'ftp.resolver': 'ftp.deadline ftp.oserrors',
-    'ftp.sockets': 'ftp.deadline',
+    'ftp.sockets': 'errors text ftp.deadline',
     'ftp.stream': 'errors ftp.deadline ftp.oserrors ftp.resolver ftp.sockets',
     'ftp.tls': 'errors text',
     'ftp.secure': 'errors ftp.oserrors ftp.sockets ftp.stream ftp.tls',
@@ -81,7 +81,8 @@ ALLOWED = {
     'gathering': 'arrivals crew errors fetching plan text',
     'session': 'errors interfaces deliveries delivery gathering holder names plan text '
     'ftp.along ftp.deadline ftp.listings ftp.ways',
-    'target': 'errors interfaces delivery names session text ftp.settings ftp.tls',
+    'target': 'errors interfaces delivery names session text ftp.settings ftp.sockets '
+    'ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',
     'offered': 'errors fetching gathering names',

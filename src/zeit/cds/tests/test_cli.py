@@ -163,6 +163,8 @@ class Usage(CommandLine):
             (['--zcml', 'x', 'export', '--no-temporary'], '--temporary does not go with --zcml'),
             (['--zcml', 'x', 'status', '--password-file', 'y'], '--password-file does not go'),
             (['status'], 'which spool'),
+            (['export', '--spool', self.path, 'ftp://me@h/a%0d%0aDELE%20b'], 'The path in the URL'),
+            (['export', '--spool', self.path, 'ftp://m%0ae@h/'], 'The user in the URL has a contr'),
             (['status', '--remote', '--spool', self.path], 'URL, which --remote needs'),
         ):
             with self.subTest(arguments):
@@ -180,6 +182,24 @@ class Usage(CommandLine):
                 self.assertRegex(outcome.err, 'A password does not belong in a URL.*password-f')
                 self.assertNotIn('geheim', outcome.err + outcome.out)
         self.assertNotIn('geheim', (self.folder / 'log').read_text())
+
+    def test_a_password_in_a_url_is_never_repeated(self):
+        url = 'ftp://me:ge%heim@h/'
+        for arguments in (
+            [url],
+            ['export', '--order', url],
+            ['export', '--zcml', url],
+            ['--log-file', self.folder / 'log', '-v', 'retry', '--spool', self.path, url],
+            ['--log-file', self.folder / 'log', '-v', 'receipt', '--spool', self.path, url],
+            ['receipt', '--spool', self.path, 'x' * 190 + url],
+            ['retry', '--spool', self.path, '--forget', url],
+            ['status', '--spool', url],
+        ):
+            with self.subTest(arguments):
+                outcome = self.call(*arguments)
+                self.assertRegex(outcome.err + outcome.out, r':/+me:\*\*\*@h|//m\.\.\.')
+                self.assertNotIn('heim', outcome.err + outcome.out)
+        self.assertNotIn('heim', (self.folder / 'log').read_text())
 
     def test_not_on_posix(self):
         with unittest.mock.patch.dict(sys.modules, {'fcntl': None}):
@@ -258,6 +278,32 @@ class Failures(ServerCase):
                 reason = 'The first line of the password file .* is empty. It holds the password'
                 self.assert_failure(78, reason, '--password-file', path)
 
+    def test_an_empty_variable(self):
+        self.environ['ZEIT_CDS_PASSWORD'] = ''
+        with unittest.mock.patch(f'{__name__}.PASSWORD', 'never-there'):
+            self.assert_failure(78, 'variable ZEIT_CDS_PASSWORD for the password is empty. Set it')
+
+    def test_an_address_that_this_machine_does_not_have(self):
+        pattern = 'This machine does not have the address 192.0.2.7. See bind_address'
+        self.assert_failure(78, pattern, '--bind-address', '192.0.2.7')
+        self.assertNotIn('tries again', self.export('--bind-address', '192.0.2.7').err)
+
+    def test_a_file_in_place_of_new(self):
+        path = self.folder / 'other'
+        path.mkdir()
+        (path / 'new').write_text('')
+        for arguments in (['status'], ['export', self.url]):
+            outcome = self.call(*arguments, '--spool', path)
+            self.assertEqual(78, outcome.code)
+            self.assertRegex(outcome.out + outcome.err, '/new: Not a directory')
+            self.assertRegex(outcome.out + outcome.err, 'It must be a directory: move')
+            self.assertNotIn('waiting', outcome.out)
+
+    def test_a_read_only_file_system(self):
+        error = OSError(errno.EROFS, 'Read-only file system', str(self.path / 'cur'))
+        with unittest.mock.patch('zeit.cds.files.draft', side_effect=error):
+            self.assert_failure(78, 'The spool cannot be used: .*/cur: Read-only.* is mounted read')
+
     def test_a_missing_directory(self):
         self.assert_failure(78, '550 .*Check that the directory /in exists', url=self.url + '/in')
 
@@ -289,20 +335,52 @@ class Failures(ServerCase):
         self.assertEqual((0, ''), (self.export().code, self.export().err))
         self.assertEqual(['a.xml', 'b.xml'], self.names('cur'))
 
-    def test_a_spool_without_permission(self):
-        """As a user who may do nothing: root may do everything."""
+    def as_nobody(self, *arguments):
+        """Call it as a user who may do nothing: root may do everything."""
         os.chmod(self.folder, 0o755)
-        os.chmod(self.path / 'new', 0o700 if os.geteuid() == 0 else 0)
         code = (
             'import os, sys\n'
             # Before the user changes: afterwards Python's own files may be out of reach.
-            'from zeit.cds import choice, cli, console\n'
+            'import xml.sax.expatreader\n'
+            'from zeit.cds import choice, cli, console, status_json, status_text, watch, zcml\n'
             'if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n'
             'sys.exit(cli.main())\n'
         )
-        program = [sys.executable, '-c', code]
-        process = self.start('export', '--spool', self.path, self.url, program=program)
-        outcome = self.finish(process)
+        process = self.start(*arguments, program=[sys.executable, '-c', code])
+        return self.finish(process)
+
+    def closed(self, path):
+        """Let nobody read what is at `path`."""
+        self.addCleanup(os.chmod, path, 0o755)
+        os.chmod(path, 0o700 if os.geteuid() == 0 else 0)
+        return path
+
+    def test_what_cannot_be_read_is_no_wrong_call(self):
+        spool = self.folder / 'other'
+        spool.mkdir()
+        spool.chmod(0o777)
+        password, zcml = self.folder / 'password', self.folder / 'cds.zcml'
+        for path in (password, zcml):
+            path.write_text('secret')
+            self.closed(path)
+        self.closed(self.path)
+        for arguments, pattern in (
+            (['export', '--spool', self.path, self.url], 'The spool cannot be used: .*ermission'),
+            (['status', '--zcml', zcml], '.*/cds.zcml: Permission denied'),
+            (
+                ['watch', '--check', '--spool', spool, '--password-file', password, self.url],
+                'The password file .* cannot be read: Permission denied',
+            ),
+            (['status', '--spool', self.path / 'deeper'], 'The spool .*ermission denied'),
+        ):
+            with self.subTest(arguments):
+                outcome = self.as_nobody(*arguments)
+                self.assertEqual(78, outcome.code, outcome.err)
+                self.assertRegex(outcome.err or outcome.out, pattern)
+
+    def test_a_spool_without_permission(self):
+        self.closed(self.path / 'new')
+        outcome = self.as_nobody('export', '--spool', self.path, self.url)
         os.chmod(self.path / 'new', 0o755)
         self.assert_line(outcome, 78, 'The spool cannot be used: .*ermission.*Check owner and mode')
         self.assertEqual(['a.xml', 'b.xml'], self.names('new'))

@@ -93,7 +93,8 @@ class IncomingTests(unittest.TestCase):
         for number, kind, hint in (
             (errno.ENOSPC, SpoolError, 'Make room there'),
             (errno.EDQUOT, SpoolError, 'Make room there'),
-            (errno.EROFS, SpoolError, 'Check owner and mode'),
+            (errno.EROFS, SpoolError, 'It is mounted read-only'),
+            (errno.EACCES, SpoolError, 'Check owner and mode'),
             (errno.EIO, SpoolError, 'stays on the server'),
             (errno.ENAMETOOLONG, NameRefused, 'Let the file be renamed'),
             (errno.EILSEQ, NameRefused, 'Let the file be renamed'),

@@ -5,7 +5,13 @@ import socket
 import unittest
 import unittest.mock
 
-from zeit.cds.errors import ConfigurationError, DataConnectionRefused, FTPOSError, PermanentError
+from zeit.cds.errors import (
+    ConfigurationError,
+    DataConnectionRefused,
+    Error,
+    FTPOSError,
+    PermanentError,
+)
 from zeit.cds.ftp import active, wire
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.settings import Settings
@@ -106,13 +112,14 @@ class PassiveTests(FaultCase):
         self.assertEqual(['127.0.0.3', '127.0.0.3'], peers)
 
     def test_an_address_that_cannot_be_used(self):
-        for address, text in (
-            ('192.0.2.1', 'Cannot assign requested address: 192.0.2.1'),
-            ('::1', 'The server cannot be reached from ::1'),
+        for address, text, code in (
+            ('192.0.2.1', 'This machine does not have the address 192.0.2.1', 78),
+            ('::1', 'The server cannot be reached from ::1', 69),
         ):
-            with self.assertRaisesRegex(FTPOSError, text) as caught:
+            with self.assertRaisesRegex(Error, text) as caught:
                 self.open(bind_address=address)
-            self.assertEqual(69, caught.exception.exit_code)
+            self.assertEqual(code, caught.exception.exit_code)
+            self.assertTrue(caught.exception.while_connecting)
 
 
 class KeepaliveTests(FaultCase):

@@ -284,14 +284,15 @@ class ImportTests(WatchCase):
 class ReloadTests(WatchCase):
     def test_zcml_and_password_are_read_anew(self):
         self.watch('--interval', '3600')
+        (self.folder / 'other').mkdir()
         self.write(
-            more='<cds:spool name="other" path="/nowhere" />'
+            more=f'<cds:spool name="other" path="{self.folder}/other" />'
             '<cds:exporter name="b" spool="other" target="partner" />'
         )
         self.process.send_signal(signal.SIGHUP)
         self.systemd.hear('(?s)RELOADING=1.*MONOTONIC_USEC=[0-9]+')
         self.assertIn('Watching 2 spools', self.systemd.hear('READY=1'))
-        self.systemd.hear('last run failed .78.')
+        self.systemd.hear('b: last run done')
         self.spool.put('a.xml', b'<a/>')
         self.run_over()
         self.assertEqual(['a.xml'], self.remote())
@@ -310,6 +311,15 @@ class ReloadTests(WatchCase):
         self.assertRegex(
             line, 'Not reloaded, what was read before stays: .*cds.zcml, line 1: This is no XML'
         )
+
+    def test_nor_does_one_without_its_password(self):
+        self.watch('--interval', '3600')
+        (self.folder / 'password').unlink()
+        self.process.send_signal(signal.SIGHUP)
+        self.systemd.hear('RELOADING=1')
+        self.systemd.hear('READY=1')
+        (line,) = [line for line in self.end().splitlines() if ' ERROR ' in line]
+        self.assertRegex(line, 'stays: zeit-cds: The password file .*/password cannot be read: No')
 
     def test_asked_many_times(self):
         self.watch('--interval', '3600')
