@@ -147,9 +147,11 @@ class Console:
             try:
                 code = self.guarded(function)
                 return code or (errors.FILES_FAILED if self._unread else errors.DONE)
-            except SystemExit:
+            except SystemExit as error:
                 if ending.name:
-                    log.warning('Ended by %s.', ending.name)
+                    # What the run that was broken off has done.
+                    about = ' '.join(getattr(error, '__notes__', ()))
+                    log.warning('%s', f'Ended by {ending.name}. {about}'.rstrip())
                 raise
 
     def guarded(self, function, *, about=''):

@@ -145,17 +145,16 @@ class Interrupted(DeadlinePassed):
 class Locked(Error):
     """Somebody else holds the lock `name` on the server; `holder` says who, and since when.
 
-    `lost` is True if it was ours when the run began.
+    `tokens`: those in it.  `lost` is True if it was ours when the run began.
     """
 
     exit_code = COME_BACK_LATER
     transient = True
 
-    def __init__(self, name, *, holder='', lost=False, hint=''):
+    def __init__(self, name, *, holder='', tokens=(), lost=False, hint=''):
         what = 'changed hands during the run' if lost else 'lockfile exists'
         super().__init__(f"'{name}' {what}", hint=hint)
-        self.name = name
-        self.holder = holder
+        self.name, self.holder, self.tokens = name, holder, frozenset(tokens)
         self.lost = lost
 
 

@@ -9,9 +9,17 @@ What is done with the files is the *work*, an object with four methods, called i
 """
 
 import logging
+import signal
 
 from zeit.cds import statistics
-from zeit.cds.errors import CONFIGURATION, FILES_FAILED, UNAVAILABLE, Error, ServerError
+from zeit.cds.errors import (
+    CONFIGURATION,
+    FILES_FAILED,
+    SOFTWARE,
+    UNAVAILABLE,
+    Error,
+    ServerError,
+)
 from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
 from zeit.cds.record import Record
@@ -22,6 +30,14 @@ log = logging.getLogger(__name__)
 
 #: For cleaning up there are so many seconds, however many the run has left.
 CLEAN_UP = 60
+
+
+def _exit_code(error):
+    """Return the exit code of a process that ends by `error`, which is none of ours."""
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    code = getattr(error, 'code', None) if isinstance(error, SystemExit) else None
+    return code if isinstance(code, int) and code else SOFTWARE
 
 
 class Exchange:
@@ -60,10 +76,19 @@ class Exchange:
                     work.nothing()
         except Error as error:
             self.record.given_up(error)
-        if not self.options.dry_run:
-            statistics.ended(self.spool, self.record.report, seconds=self._clock() - started)
+        except BaseException as error:
+            # A signal, or a bug: it was a run all the same.
+            error.add_note(self.record.so_far)
+            self._ended(started, code=_exit_code(error))
+            raise
+        self._ended(started)
         self.record.finish()
         return self.record.report
+
+    def _ended(self, started, *, code=None):
+        if not self.options.dry_run:
+            seconds = self._clock() - started
+            statistics.ended(self.spool, self.record.report, seconds=seconds, exit_code=code)
 
     def is_late(self):
         """Return whether the time of this run is used up."""
@@ -122,6 +147,7 @@ class Exchange:
             # Noted before the lock is removed: that may fail for the same reason.
             self.record.given_up(error)
         except BaseException:
+            log.warning('Ending, cleaning up ...')
             session.hurry()
             raise
         finally:

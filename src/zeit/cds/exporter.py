@@ -204,7 +204,7 @@ class _Export:
         log.info('Uploading: %s%s', printable(job.name), again)
         self.record.started(job.name)
         if not job.size:
-            log.warning('It is empty: %s', printable(job.name))
+            log.warning('Empty, and sent all the same: %s', printable(job.name))
 
     def _settle(self, outcome):
         job, error = outcome.job, outcome.error
@@ -247,13 +247,23 @@ class _Export:
         return newer
 
     def _failed(self, entry, error):
-        self.record.failed(entry.name, error, size=entry.size)
+        parked = False
+        try:
+            reason = self._reason_to_park(entry, error)
+            parked = bool(reason) and self._park(entry, reason)
+        finally:
+            if not parked:
+                self.record.failed(entry.name, error, size=entry.size)
+
+    def _reason_to_park(self, entry, error):
+        """Count what speaks against the file; return why it is put away, '' if it is not yet."""
         if self.options.dry_run or not self.options.park_after or not self._is_against(error):
-            return
+            return ''
         journal = self.spool.journal
         number = journal.failed(name=entry.name, version=entry.version, reason=error.message)
-        if number >= self.options.park_after:
-            self._park(entry, f'Refused in {number} runs, the last time: {error.message}')
+        if number < self.options.park_after:
+            return ''
+        return f'Refused in {number} runs, the last time: {error.message}'
 
     def _is_against(self, error):
         """Tell whether `error` speaks against the file, not against the server."""
@@ -264,5 +274,8 @@ class _Export:
         return isinstance(error, _AGAINST_THE_FILE) and error.exit_code != CONFIGURATION
 
     def _park(self, entry, reason):
-        if self.spool.park(entry, reason):
-            self.record.parked(entry.name, reason, size=entry.size)
+        """Put the file away; return whether this version of it was still there."""
+        if not self.spool.park(entry, reason):
+            return False
+        self.record.parked(entry.name, reason, size=entry.size)
+        return True

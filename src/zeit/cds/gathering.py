@@ -116,7 +116,7 @@ class Gatherer:
         again = f' (attempt {job.attempt})' if job.attempt > 1 else ''
         log.info('Downloading: %s%s', printable(name), again)
         if look.size == 0:
-            log.warning('It is empty: %s', printable(name))
+            log.warning('Empty, and fetched all the same: %s', printable(name))
         try:
             return self._fetcher.fetch(name, incoming, before=look, more=more)
         except StillGrowing:

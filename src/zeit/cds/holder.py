@@ -1,6 +1,7 @@
 """Whether there is a lock on a server, whose it is, and since when, as far as can be seen."""
 
 import logging
+import re
 
 from zeit.cds import names
 from zeit.cds.errors import Error, Locked, ServerError
@@ -8,6 +9,8 @@ from zeit.cds.text import local_time, printable
 
 
 log = logging.getLogger(__name__)
+
+_SINCE = re.compile(r', since \S+$')
 
 
 def is_file(session, name):
@@ -22,18 +25,32 @@ def is_file(session, name):
         return False
 
 
+def said(content, *, since):
+    """Return what the `content` (bytes) of a lock says, without the ends of its lines.
+
+    One of ours says its time as well; that is left out if `since` will be told.
+    """
+    text = ' '.join(content.decode('utf-8', 'backslashreplace').split())
+    if since is not None and names.token_of(text):
+        text = _SINCE.sub('', text)
+    return text
+
+
 def described(session, name, *, lost=False):
     """Return the `Locked` for the lock or guard `name`: who holds it, since when."""
-    holder, since = 'It cannot be read.', None
+    holder, since, tokens = 'It cannot be read.', None, set()
     try:
         if name == names.GUARD:
-            inside = ', '.join(sorted(session.names(inside=name)))
-            holder = f'An exporter is about to lock: {printable(inside) or "unknown"}'
+            inside = sorted(session.names(inside=name))
+            tokens.update(map(names.token_of, inside))
+            holder = f'An exporter is about to lock: {printable(", ".join(inside)) or "unknown"}'
         else:
             content = session.read(name, limit=1000)
             since = session.modified(name)
             if content is not None:
-                holder = f'It says: {printable(content)}' if content else 'It is empty.'
+                tokens.add(names.token_of(content.decode('latin-1')))
+                text = said(content, since=since)
+                holder = f'It says: {printable(text)}' if text else 'It is empty.'
     except Error as error:
         log.debug('Nothing is known about %s: %s', name, printable(error.message))
     if since is not None:
@@ -42,6 +59,7 @@ def described(session, name, *, lost=False):
         name,
         lost=lost,
         holder=holder,
+        tokens=tokens - {''},
         hint='Whoever made it removes it, and the next run goes on. If nobody does: '
         '"zeit-cds unlock" shows it, and removes it if you are sure.',
     )

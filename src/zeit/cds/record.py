@@ -62,7 +62,11 @@ class Record:
 
     def parked(self, name, reason, *, size):
         """A file was put away."""
-        log.error('Parked: %s: %s', printable(name), printable(reason, limit=REASON))
+        log.error(
+            'Parked: %s: %s. "zeit-cds retry NAME" brings it back.',
+            printable(name),
+            printable(reason, limit=REASON).rstrip('.'),
+        )
         self.result(name, 'parked', size=size, reason=printable(reason, limit=REASON))
 
     def left(self, name, reason):
@@ -96,6 +100,12 @@ class Record:
             log.error('Could not connect to CDS FTP server.')
         elif not isinstance(error, _LOCAL):
             log.error('Error accessing FTP server.')
+
+    @property
+    def so_far(self):
+        """What was done, of a run that does not come to its end."""
+        number = plural(len(self.report.delivered), 'file')
+        return f'{number} {self._done}; the next run goes on with the rest.'
 
     def finish(self):
         """Say how it ended, to the log and to the subscribers."""

@@ -16,8 +16,8 @@ from zeit.cds.errors import Locked
 LIMIT = 64 * 1024
 
 
-def note(path, report, *, seconds, now, like):
-    """Write down how a run ended; `report` is its `IReport`.
+def note(path, report, *, code, seconds, now, like):
+    """Write down how a run ended; `report` is its `IReport`, `code` its exit code.
 
     `seconds`: how long it took; `now`: when it ended, in seconds since the epoch.  The directory
     `like` has the permissions of the file.  Raises OSError.
@@ -28,14 +28,14 @@ def note(path, report, *, seconds, now, like):
         known = _parse(file.read(LIMIT))
         if os.fstat(file.fileno()).st_uid == os.geteuid():
             os.chmod(file.fileno(), stat.S_IMODE(os.stat(like).st_mode) & 0o666)
-        content = json.dumps(_after(known, report, seconds=seconds, now=now)).encode('ascii')
+        found = _after(known, report, code=code, seconds=seconds, now=now)
+        content = json.dumps(found).encode('ascii')
         file.seek(0)
         file.write(content)
         file.truncate()
 
 
-def _after(known, report, *, seconds, now):
-    code = report.exit_code
+def _after(known, report, *, code, seconds, now):
     runs = dict(known.get('runs') or {})
     runs[str(code)] = runs.get(str(code), 0) + 1
     kinds, kind = dict(known.get('kinds') or {}), getattr(report, 'done', 'delivered')

@@ -18,7 +18,7 @@ import zope.interface
 
 from zeit.cds import entries, files, incoming, indoubt, names
 from zeit.cds.batch import Batch
-from zeit.cds.errors import SpoolError
+from zeit.cds.errors import NameRefused, SpoolError
 from zeit.cds.filing import FILING, PRIVATE, Filing
 from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.journal import Journal
@@ -37,6 +37,19 @@ _RIGHTS = (
     'Check owner and mode. The exporter needs rwx on tmp, new, cur and .cds; if it is another user '
     'than the one who publishes, let them share a group: chgrp, then chmod 2770.'
 )
+
+
+def _by_name(found, ignored):
+    """Return what is in `new/` like `Spool.pending`, but what no server gets is ignored as well."""
+    waiting, refused = [], []
+    for entry in found:
+        try:
+            names.check(entry.name)
+            waiting.append(entry)
+        except NameRefused as error:
+            reason = f'is refused: {error.message[:1].lower()}{error.message[1:]}'
+            refused.append((entry.name, reason))
+    return waiting, sorted([*ignored, *refused])
 
 
 @zope.interface.implementer(ISpool, IUsable)
@@ -249,7 +262,7 @@ class Spool:
             self._require()
             # What a first run will create is as good as empty.
             there = [os.path.lexists(self._in(section)) for section in ('new', 'cur')]
-            waiting, ignored = self.pending() if there[0] else ([], [])
+            waiting, ignored = _by_name(*self.pending()) if there[0] else ([], [])
             delivered, newest = files.newest(self._in('cur')) if there[1] else (0, None)
             return SpoolStatus(
                 path=self.path,

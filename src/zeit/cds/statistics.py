@@ -47,20 +47,26 @@ class Statistics:
         return self._kinds.get('imported') or {}
 
     @property
+    def last_export(self):
+        """The same of the last run that exports."""
+        return self._kinds.get('delivered') or {}
+
+    @property
     def _kinds(self):
         return self.runs.get('kinds') or {}
 
 
-def ended(spool, report, *, seconds):
+def ended(spool, report, *, seconds, exit_code=None):
     """Remember that a run of `spool` has ended after so many seconds; never raises.
 
-    `report` is its `IReport`.
+    `report` is its `IReport`; `exit_code` is that of the process, if a signal has ended it.
     """
     if any(isinstance(error, SpoolBusy) for error in report.errors):
         return  # nothing was done, and the other run counts
     path = os.path.join(spool.path, PRIVATE, 'runs')
+    code = report.exit_code if exit_code is None else exit_code
     try:
-        runs.note(path, report, seconds=seconds, now=time.time(), like=spool.path)
+        runs.note(path, report, code=code, seconds=seconds, now=time.time(), like=spool.path)
     except OSError as error:
         log.debug('No statistics: %s', error.strerror)
 

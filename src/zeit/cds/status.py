@@ -6,17 +6,23 @@ import time
 from zeit.cds import metrics, statistics
 from zeit.cds.errors import Error, Locked
 from zeit.cds.lock import Lock
+from zeit.cds.undelivered import parked_since
 from zeit.cds.undelivered import too_old as line_about
 from zeit.cds.unimported import unfinished
+from zeit.cds.unlock import of_a_run, own_tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Server:
-    """What a look at a server found: `lock` (`Locked`) or `error`, or None and None."""
+    """What a look at a server found: `lock` (`Locked`) or `error`, or None and None.
+
+    `whose` says it if the lock belongs to a run of the spool, else it is ''.
+    """
 
     name: str
     title: str
     lock: Locked | None = None
+    whose: str = ''
     error: Error | None = None
 
 
@@ -24,8 +30,8 @@ class Server:
 class Look:
     """What a look at a `Place` found: `found` (`ISpoolStatus`) or `error`, and its servers.
 
-    `numbers` are its `zeit.cds.statistics.Statistics`.  `now` is when it was, in seconds since the
-    epoch.
+    `numbers` are its `zeit.cds.statistics.Statistics`.  `now` is when it was, `parked_since` when
+    files were put away, by name, in seconds since the epoch.
     """
 
     place: tuple
@@ -34,6 +40,7 @@ class Look:
     numbers: object = None
     error: Error | None = None
     servers: tuple = ()
+    parked_since: dict = dataclasses.field(default_factory=dict)
 
     @property
     def imports(self):
@@ -61,16 +68,23 @@ def look(place, *, remote):
 
     Nothing is changed, no run is waited for.
     """
-    servers = tuple(_look_at(*target) for target in place.targets) if remote else ()
+    servers = tuple(_look_at(*target, place.spool) for target in place.targets) if remote else ()
     now = time.time()
     try:
         found, numbers = place.spool.status(), statistics.look(place.spool)
-        return Look(place=place, now=now, found=found, numbers=numbers, servers=servers)
+        return Look(
+            place=place,
+            now=now,
+            found=found,
+            numbers=numbers,
+            servers=servers,
+            parked_since=parked_since(found),
+        )
     except Error as error:
         return Look(place=place, now=now, error=error, servers=servers)
 
 
-def _look_at(name, target):
+def _look_at(name, target, spool):
     try:
         session = target.open()
         try:
@@ -78,10 +92,18 @@ def _look_at(name, target):
         finally:
             session.close()
     except Locked as lock:
-        return Server(name=name, title=target.title, lock=lock)
+        whose = _whose(lock, spool, target)
+        return Server(name=name, title=target.title, lock=lock, whose=whose)
     except Error as error:
         return Server(name=name, title=target.title, error=error)
     return Server(name=name, title=target.title)
+
+
+def _whose(lock, spool, target):
+    try:
+        return of_a_run(spool) if lock.tokens & own_tokens(spool, target.url) else ''
+    except Error:
+        return ''  # about a spool that cannot be looked at something is said already
 
 
 # Monitoring

@@ -17,7 +17,7 @@ def _object(look):
         'error': _failure(look.error),
     }
     if look.found is not None:
-        result |= _spool_object(look.found, look.now)
+        result |= _spool_object(look.found, look.now, parked_since=look.parked_since)
         result |= _roles(look)
     importing = look.place.imports and not look.place.exports
     servers = [_server_object(server, importing=importing) for server in look.servers]
@@ -27,30 +27,37 @@ def _object(look):
 def _roles(look):
     """Return what is in `cur/`, by what it means, and what is known about imports."""
     found, newest = look.found, look.found.last_delivered
+    exports = _last_run(look.numbers.last_export)
     filed = {
         'files': found.delivered,
         'newest': newest and {'name': newest[0], 'filed': _utc(newest[1])},
     }
     return {
-        'delivered': filed if look.exports else None,
+        'delivered': {**filed, **exports} if look.exports else None,
         'taken': None if look.exports else filed,
         'imported': _imports(look.numbers) if look.imports else None,
     }
 
 
 def _imports(numbers):
-    newest, last = numbers.newest, numbers.last_import
-    success = last.get('success')
+    newest = numbers.newest
     return {
         'files': numbers.totals.received,
         'newest': newest and {'name': newest[0], 'received': _utc(newest[1])},
         'undeleted': [{'name': name, 'since': _utc(when)} for name, when in numbers.undeleted],
+        **_last_run(numbers.last_import),
+    }
+
+
+def _last_run(last):
+    success = last.get('success')
+    return {
         'last_run': last and {'ended': _utc(last['ended']), 'exit_code': last['exit_code']} or None,
         'last_success': None if success is None else _utc(success),
     }
 
 
-def _spool_object(found, now):
+def _spool_object(found, now, *, parked_since):
     waiting = [{'name': e.name, 'size': e.size, 'arrived': _utc(e.arrived)} for e in found.waiting]
     oldest = min((entry.arrived for entry in found.waiting), default=None)
     return {
@@ -60,7 +67,14 @@ def _spool_object(found, now):
             'oldest_seconds': None if oldest is None else max(0, round(now - oldest, 3)),
             'names': waiting,
         },
-        'parked': [{'name': name, 'reason': reason} for name, reason in found.parked],
+        'parked': [
+            {
+                'name': name,
+                'reason': reason,
+                'since': _utc(parked_since[name]) if name in parked_since else None,
+            }
+            for name, reason in found.parked
+        ],
         'unpublished': [
             {
                 'id': each.unique_id,
@@ -92,7 +106,11 @@ def _server_object(server, *, importing):
         'importer': name if importing else None,
         'server': server.title,
         'locked': None if server.error else lock is not None,
-        'lock': lock and {'name': lock.name, 'holder': lock.holder},
+        'lock': lock and {
+            'name': lock.name,
+            'holder': lock.holder,
+            'whose': server.whose or None,
+        },
         'error': _failure(server.error),
     }
 

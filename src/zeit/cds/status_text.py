@@ -1,11 +1,16 @@
 """What `zeit-cds status` says to people."""
 
+import signal
+
 from zeit.cds import errors
 from zeit.cds.text import age, file_size, plural, printable
 
 
 #: So many of the files that wait are shown; JSON has all of them.
 SHOWN = 10
+
+#: Above this, an exit code is that of a process that a signal has ended.
+_SIGNAL = 128
 
 
 def as_text(looks):
@@ -37,11 +42,13 @@ def _spool(look):
         yield from _imports(look.numbers, now)
     yield from _filed(found, now, label='delivered' if look.exports else 'taken')
     if found.parked:
-        yield _line('parked', f'{plural(len(found.parked), "file")}, not tried again:')
-        yield from (
-            _line('', f'{printable(name)}: {printable(reason) or "no reason is known"}')
-            for name, reason in found.parked
-        )
+        number = plural(len(found.parked), 'file')
+        yield _line('parked', f'{number}, not tried again before "zeit-cds retry NAME":')
+        for name, reason in found.parked:
+            since = look.parked_since.get(name)
+            how_long = '' if since is None else f' for {age(now - since)}'
+            why = printable(reason) or 'no reason is known'
+            yield _line('', f'{printable(name)}{how_long}: {why}')
     if found.unpublished:
         number = plural(len(found.unpublished), 'publication')
         yield _line('failed', f'{number} that could not be put into new, tried again:')
@@ -62,8 +69,11 @@ def _spool(look):
         what = 'never sent' if look.exports else 'no files'
         yield _line('ignored', f'{len(found.ignored)} in new, {what}:')
         yield from (_line('', f'{printable(name)} {reason}') for name, reason in found.ignored)
+    numbers = look.numbers
+    if look.exports:
+        yield from _last(numbers.last_export, numbers, now, what='export ' * look.imports)
     if look.imports:
-        yield from _last_import(look.numbers, now)
+        yield from _last(numbers.last_import, numbers, now, what='import ' * look.exports)
     yield _line('run', f'active: {found.active}' if found.active else 'none is active')
 
 
@@ -94,22 +104,31 @@ def _imports(numbers, now):
             yield _line('', f'and {len(numbers.undeleted) - SHOWN} more')
 
 
-def _last_import(numbers, now):
-    last, locked = numbers.last_import, numbers.runs.get('locked')
+def _last(last, numbers, now, *, what):
+    locked = numbers.runs.get('locked')
     if not last:
-        yield _line('last run', 'none yet')
+        yield _line('last run', f'{what}none yet')
         return
     how = 'with success'
-    if last['exit_code'] == errors.COME_BACK_LATER and locked:
+    if last['exit_code'] > _SIGNAL:
+        how = f'ended by {_signal(last["exit_code"] - _SIGNAL)}'
+    elif last['exit_code'] == errors.COME_BACK_LATER and locked:
         since = age(now - locked['since'])
         how = f"it was locked by '{printable(locked['lock'])}', known for {since}"
     elif last['exit_code'] != errors.DONE:
         how = f'with exit code {last["exit_code"]}'
-    yield _line('last run', f'{age(now - last["ended"])} ago, {how}')
+    yield _line('last run', f'{what}{age(now - last["ended"])} ago, {how}')
     if last['exit_code'] != errors.DONE:
         success = last['success']
         when = 'none yet' if success is None else f'{age(now - success)} ago'
         yield _line('', f'the last one with success: {when}')
+
+
+def _signal(number):
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f'signal {number}'
 
 
 def _waiting(entries, now, *, whom):
@@ -138,5 +157,6 @@ def _state(server):
     elif server.lock is not None:
         yield f"locked by '{server.lock.name}'"
         yield server.lock.holder
+        yield server.whose
     else:
         yield 'not locked'

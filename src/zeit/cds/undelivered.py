@@ -47,6 +47,15 @@ def undelivered(found):
     ]
 
 
+def parked_since(found):
+    """Return when the parked files of an `ISpoolStatus` were put away, by name, as far as known."""
+    return {
+        name: since
+        for name, _ in found.parked
+        if (since := _time(found.path / 'parked' / name, 'st_ctime')) is not None
+    }
+
+
 def _time(path, attribute):
     """Return when it was, None if the file has gone meanwhile."""
     with contextlib.suppress(FileNotFoundError):

@@ -12,7 +12,7 @@ import datetime
 import logging
 import os
 
-from zeit.cds import errors, jsonlog, names
+from zeit.cds import errors, holder, jsonlog, names
 from zeit.cds.errors import LOST, Error, Locked, LockLeftBehind, ServerError, UsageError
 from zeit.cds.text import local_time, printable
 
@@ -50,8 +50,8 @@ class Found:
         elif self.content is None:
             said = 'it cannot be read'
         else:
-            said = f'it says: {self.content.decode("utf-8", "backslashreplace").strip()}'
-            said = said if self.content.strip() else 'it is empty'
+            text = holder.said(self.content, since=self.since)
+            said = f'it says: {text}' if text else 'it is empty'
         since = f' (since {local_time(self.since)})' if self.since else ''
         return printable(said) + since
 
@@ -245,14 +245,19 @@ def run(console, door, *, sure):
         session.close()
 
 
+def of_a_run(spool):
+    """Return whose a lock is that belongs to a run of `spool`."""
+    path, active = printable(str(spool.path)), spool.status().active
+    does = f'is active ({active})' if active else 'is over: the next one removes it'
+    return f'of a run of {path}, which {does}'
+
+
 def _shown(console, found, own):
     """Show a lock; return True if it belongs to one of our spools."""
     console.say(f"  '{printable(found.name)}': {found.description}")
     for spool, tokens in own.items():
         if found.tokens & tokens:
-            path, active = printable(str(spool.path)), spool.status().active
-            does = f'is active ({active})' if active else 'is over: the next one removes it'
-            console.say(f'    of a run of {path}, which {does}')
+            console.say(f'    {of_a_run(spool)}')
             return True
     if own:
         console.say('    not of ' + ', '.join(printable(str(spool.path)) for spool in own))

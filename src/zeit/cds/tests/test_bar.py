@@ -410,7 +410,7 @@ class TerminalTests(Terminal):
         self.assertEqual(
             [
                 'zeit-cds: warning: Not sent: folder is a directory, not a regular file',
-                'zeit-cds: warning: It is empty: empty.xml',
+                'zeit-cds: warning: Empty, and sent all the same: empty.xml',
                 '4 files delivered (15 B), 0 failed, 1 skipped',
             ],
             self.screen.lines,

@@ -71,6 +71,15 @@ class SignalCase(CommandLine):
         return outcome
 
 
+    def assert_ended(self, outcome, number):
+        """It says at once that it is going to end, and then how things stand."""
+        *first, last = outcome.err.splitlines()
+        self.assertIn(first, ([], ['zeit-cds: warning: Ending, cleaning up ...']))
+        done = r'\d+ files? (delivered|imported); the next run goes on with the rest\.'
+        self.assertRegex(last, f'^zeit-cds: warning: Ended by {number.name}\\. {done}$')
+        self.assertEqual((128 + number, ''), (outcome.code, outcome.out))
+
+
 class Signals(SignalCase):
     """A signal ends a run, and the lock and half a file are gone from the server."""
 
@@ -86,7 +95,7 @@ class Signals(SignalCase):
                 rule = self.server.fault('STOR', faults.StallData(0), path='*.part')
                 outcome = self.run_until({('STOR', '.part', 0): [number]})
                 self.server.remove_fault(rule)
-                self.assert_line(outcome, 128 + number, f'warning: Ended by {number.name}')
+                self.assert_ended(outcome, number)
                 self.assert_clean()
                 self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
 
@@ -97,7 +106,7 @@ class Signals(SignalCase):
                 ('RETR', '/write', 2): [signal.SIGTERM, signal.SIGINT],
             }
         )
-        self.assert_line(outcome, 143, 'Ended by SIGTERM')
+        self.assert_ended(outcome, signal.SIGTERM)
         self.assertEqual([signal.SIGTERM, signal.SIGTERM, signal.SIGINT], self.sent)
         self.assert_clean()
 
@@ -123,7 +132,7 @@ class Signals(SignalCase):
             # All four of them are on their way when the signal comes.
             outcome = self.run_until({('STOR', '.part', 3): [signal.SIGTERM]}, program=program)
             self.assertLess(time.monotonic() - began, 10)
-            self.assert_line(outcome, 143, 'Ended by SIGTERM')
+            self.assert_ended(outcome, signal.SIGTERM)
             self.assert_clean()
         self.server.remove_fault(rule)
         self.assertEqual(14, len(self.names('new')))
@@ -146,7 +155,7 @@ class Signals(SignalCase):
         for moment in [*moments, ('DELE', '/write', 0), ('SIZE', '.part', 0)]:
             with self.subTest(moment):
                 outcome = self.run_until({moment: [signal.SIGTERM]})
-                self.assert_line(outcome, 143, 'Ended by SIGTERM')
+                self.assert_ended(outcome, signal.SIGTERM)
                 self.assert_clean()
                 for name in self.names('cur'):
                     os.rename(self.path / 'cur' / name, self.path / 'new' / name)
@@ -184,16 +193,27 @@ class ImportSignals(SignalCase):
                 rule = self.server.fault('RETR', faults.StallData(3), path='/c.xml')
                 outcome = self.run_until({('RETR', '/c.xml', 0): [number]})
                 self.server.remove_fault(rule)
-                self.assert_line(outcome, 128 + number, f'warning: Ended by {number.name}')
+                self.assert_ended(outcome, number)
                 self.assertEqual(['/c.xml', '/d.xml'], sorted(self.server.files))
                 self.assertEqual([], self.names('tmp'))
+
+    def test_it_was_a_run(self):
+        """`status` knows of it, and how much it has brought."""
+        rule = self.server.fault('RETR', faults.StallData(3), path='/d.xml')
+        outcome = self.run_until({('RETR', '/d.xml', 0): [signal.SIGTERM]})
+        self.server.remove_fault(rule)
+        self.assert_ended(outcome, signal.SIGTERM)
+        self.assertIn('Ended by SIGTERM. 1 file imported; the next run', outcome.err)
+        said = self.call('status', '--spool', self.path).out
+        self.assertRegex(said, r'last run   \d+ s ago, ended by SIGTERM\n')
+        self.assertRegex(said, r'the last one with success: none yet')
 
     def test_between_the_move_and_dele(self):
         """It is here, and deleted by the next run, which does not fetch it once more."""
         rule = self.server.fault('DELE', faults.Silence(), path='/c.xml')
         outcome = self.run_until({('DELE', '/c.xml', 0): [signal.SIGINT]})
         self.server.remove_fault(rule)
-        self.assert_line(outcome, 130, 'Ended by SIGINT')
+        self.assert_ended(outcome, signal.SIGINT)
         self.assertEqual(['a.xml', 'b.xml', 'c.xml'], self.names('new'))
         self.assertNotIn('/read', self.server.files)
         (self.path / 'new' / 'c.xml').unlink()

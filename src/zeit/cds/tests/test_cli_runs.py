@@ -10,6 +10,7 @@ import zope.component.globalregistry
 from zeit.cds import errors
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.report import Report, Result
+from zeit.cds.tests.maincase import closed_port
 from zeit.cds.tests.test_cli import PASSWORD, ServerCase
 
 
@@ -206,7 +207,9 @@ class Status(ServerCase):
         self.export('--max-files', '1')
         (self.path / 'new' / 'sub').mkdir()
         for number in range(12):
-            (self.path / 'new' / f'{number:02}\x1b.xml').write_bytes(b'x' * 1024)
+            (self.path / 'new' / f'{number:02}\u202e.xml').write_bytes(b'x' * 1024)
+        for name in ('write', 'a\nb'):
+            (self.path / 'new' / name).write_bytes(b'x')
         with self.spool.run():
             entry = self.spool.pending()[0][0]
             self.spool.park(entry, 'refused\nfor ever\x1b')
@@ -217,12 +220,15 @@ class Status(ServerCase):
         self.assertEqual(before, sorted(self.path.rglob('*')))
         for line in (
             r'waiting    12 files, 12.0 KiB, the oldest for \d s:',
-            r' +\d s +1.0 KiB  00\\x1b.xml',
+            r' +\d s +1.0 KiB  00\\u202e.xml',
             r' +and 2 more',
             r'delivered  1 file in cur, the newest for \d s:',
-            r'parked     1 file, not tried again:',
-            r' +b.xml: refused\\nfor ever\\x1b',
-            r'ignored    1 in new, never sent:',
+            r'parked     1 file, not tried again before "zeit-cds retry NAME":',
+            r' +b.xml for \d s: refused\\nfor ever\\x1b',
+            r'ignored    3 in new, never sent:',
+            r" +a\\nb is refused: the name contains the control character '\\n'",
+            r' +write is refused: the name is the one of a lock file',
+            r'last run   \d s ago, with success',
             r' +sub is a directory, not a regular file',
             rf'run        active: process {os.getpid()} on .*',
         ):
@@ -232,6 +238,7 @@ class Status(ServerCase):
         self.assertEqual((12, 12 * 1024), (found['waiting']['files'], found['waiting']['bytes']))
         self.assertRegex(found['waiting']['names'][0]['arrived'], r'T\d\d:\d\d:\d\d\+00:00$')
         self.assertEqual('b.xml', found['parked'][0]['name'])
+        self.assertRegex(found['parked'][0]['since'], r'T\d\d:\d\d:\d\d\+00:00$')
         self.assertEqual('a.xml', found['delivered']['newest']['name'])
 
     def test_nothing(self):
@@ -240,10 +247,37 @@ class Status(ServerCase):
             (self.path / 'cur' / name).unlink()
         outcome = self.status()
         self.assertRegex(outcome.out, 'waiting    nothing\n  delivered  nothing in cur\n')
-        self.assertEqual({'files': 0, 'newest': None}, self.found()['delivered'])
+        found = self.found()['delivered']
+        self.assertEqual((0, None), (found['files'], found['newest']))
+        self.assertEqual(0, found['last_run']['exit_code'])
 
     def found(self, *arguments):
         return json.loads(self.status('--json', *arguments).out)[0]
+
+    def test_a_run_without_a_server(self):
+        self.call('export', '--spool', self.path, f'ftp://me@127.0.0.1:{closed_port()}/')
+        self.assertRegex(
+            self.status().out,
+            r'last run   \d s ago, with exit code 69\n +the last one with success: none yet\n',
+        )
+
+    def test_a_lock_that_a_killed_run_has_left(self):
+        with self.spool.run():
+            token = self.spool.journal.new_token(f'{self.url}/')
+        content = f'{token} zeit.cds, host there, pid 7, since 2026-01-01T00:00:00+00:00\n'
+        (self.server.root / 'write').write_text(content)
+        outcome = self.status('--remote', self.url)
+        self.assertRegex(
+            outcome.out,
+            rf"locked by 'write'\n +It says: {token} zeit.cds, host there, pid 7 \(since [^)]+\)\n"
+            rf' +of a run of {self.path}, which is over: the next one removes it\n',
+        )
+        lock = self.found('--remote', self.url)['servers'][0]['lock']
+        self.assertNotIn('\\n', lock['holder'])
+        self.assertIn('which is over', lock['whose'])
+        (self.server.root / 'write').write_text('somebody\nelse\n')
+        self.assertNotIn('of a run of', self.status('--remote', self.url).out)
+        self.assertRegex(self.export().err, r'It says: somebody else \(since')
 
     def test_a_fresh_spool_is_empty(self):
         fresh = self.folder / 'fresh'

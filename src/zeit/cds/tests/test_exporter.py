@@ -161,7 +161,7 @@ class FileTests(ExporterTests):
         self.assertEqual([], self.export(empty='skip').delivered)
         self.assertIn('WARNING Not sent: empty is empty', self.log)
         self.assertEqual(['empty'], self.export(empty='send').delivered)
-        self.assertIn('WARNING It is empty: empty', self.log)
+        self.assertIn('WARNING Empty, and sent all the same: empty', self.log)
         self.spool.put('empty', b'')
         self.assertEqual(
             (1, 'empty'), (self.export(empty='park').exit_code, self.names('parked')[-1])

@@ -6,6 +6,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors, plan
+from zeit.cds.console import summary
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.plan import Options as Defaults
 from zeit.cds.spool import Spool
@@ -74,8 +75,16 @@ class CountTests(ParkingTests):
             self.assertEqual([], self.section('parked'))
         report = self.export()
         self.assertEqual(1, report.exit_code)
-        self.assertEqual([('a', 'failed'), ('a', 'parked')], self.statuses(report))
-        self.assertIn('Parked: a: Refused in 5 runs, the last time: 553 Not that one.', self.log)
+        self.assertEqual([('a', 'parked')], self.statuses(report))
+        self.assertIn(
+            'Parked: a: Refused in 5 runs, the last time: 553 Not that one. '
+            '"zeit-cds retry NAME" brings it back.\n',
+            self.log,
+        )
+        # Each file is counted once.
+        self.assertIn('Exiting with errors: 1 file not delivered, 0 delivered.', self.log)
+        self.assertEqual('0 files delivered (0 B), 0 failed, 1 parked', summary(report))
+        self.assertNotIn('Not delivered: a', self.log)
         self.assertEqual(([], ['a']), (self.section('new'), self.section('parked')))
         self.assertEqual(b'poison', (self.path / 'parked' / 'a').read_bytes())
         ((name, reason),) = self.spool.status().parked

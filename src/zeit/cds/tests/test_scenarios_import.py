@@ -126,7 +126,7 @@ class ContractTests(ImportScenario, unittest.TestCase):
         self.server.put('/cds/a.xml', b'')
         self.assert_run(0, '', self.run_import(options=ImportOptions(empty='skip')))
         self.assert_run(0, 'a.xml', self.run_import())
-        self.assertIn('It is empty: a.xml', self.log)
+        self.assertIn('Empty, and fetched all the same: a.xml', self.log)
 
 
 class DownloadTests(ImportScenario, unittest.TestCase):

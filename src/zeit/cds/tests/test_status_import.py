@@ -232,7 +232,8 @@ class JSONTests(StatusCase):
 
     def test_an_export(self):
         found = self.found()
-        self.assertEqual({'files': 0, 'newest': None}, found['delivered'])
+        nothing = dict.fromkeys(('newest', 'last_run', 'last_success'))
+        self.assertEqual({'files': 0, **nothing}, found['delivered'])
         self.assertEqual((None, None), (found['taken'], found['imported']))
 
     def test_nothing_yet(self):
