@@ -142,7 +142,8 @@ def doors(*, zcml, names, spool, **target):
     if zcml is not None:
         _only_zcml(spool, target)
         known = _all_registered(zcml)
-        chosen = _chosen(names, [name for name, _ in known], zcml)
+        known_names = [*dict.fromkeys(name for name, _ in known)]
+        chosen = _chosen(names, known_names, zcml, kind='exporter or importer')
         return [
             Door(target, [e.spool for _, e in known if e.target.url == target.url])
             for target in {e.target.url: e.target for n, e in known if n in chosen}.values()
@@ -197,11 +198,13 @@ def _registered(zcml, interface):
 
 
 def _chosen(names, known, zcml, *, kind='exporter'):
+    if not known:
+        raise UsageError(f'There is no {kind} in {printable(zcml)}')
     if not names and len(known) == 1:
         return list(known)
     if not names:
         raise UsageError(
-            f'{printable(zcml)} has {len(known) or "no"} {kind}s, so name one',
+            f'{printable(zcml)} has {len(known)} {kind.replace(" or ", "s or ")}s, so name one',
             hint=_known(known),
         )
     for name in names:

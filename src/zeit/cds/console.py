@@ -141,7 +141,7 @@ class Console:
         level = logging.DEBUG if self.verbosity == 2 else logging.INFO
         with (
             signals.ending() as ending,
-            logs.log_to(self._log_file, level=level),
+            logs.log_to(self._log_file, level=level, program=PROGRAM),
             logs.handling(self._handler, level=_LEVELS[self.verbosity]),
         ):
             try:

@@ -5,12 +5,15 @@ import importlib.util
 import logging
 import os
 import pathlib
+import shutil
+import sys
 import tempfile
 import zlib
 
 import click
 
 from zeit.cds import errors, logs
+from zeit.cds.console import PROGRAM
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.text import file_size, plural, printable
 
@@ -46,10 +49,19 @@ upload   Each file travelled under a temporary name, was compared in size, and
 move     Only then it went from new to cur. Whatever breaks in between, it is
          still in new, and the next run sends it again."""
 
-_NEXT = """\
-zeit-cds -vv demo        the same with every FTP command and reply
-zeit-cds export --help   deliver a spool of your own, to a server of your own
-zeit-cds status --help   what waits, what was delivered, who holds the lock"""
+_NEXT = (
+    ('-vv demo', 'the same with every FTP command and reply'),
+    ('export --help', 'deliver a spool of your own, to a server of your own'),
+    ('status --help', 'what waits, what was delivered, who holds the lock'),
+)
+
+
+def _as_called():
+    """Return how this command was called: newcomers do not have it on their PATH."""
+    program = os.path.basename(sys.argv[0])
+    if program != PROGRAM or shutil.which(program) == os.path.abspath(sys.argv[0]):
+        return PROGRAM
+    return printable(sys.argv[0])
 
 
 def samples():
@@ -126,7 +138,9 @@ class _Demonstration:
             self._heading('What happened')
             self._say(_EXPLANATION)
             self._heading('What to try next')
-            self._say(_NEXT)
+            program = _as_called()
+            for arguments, what in _NEXT:
+                self._say(f'{program} {arguments:<13}  {what}')
         else:
             self._console.tell_report(report)
         return code

@@ -19,11 +19,12 @@ KEPT = 5
 class _LogFile(logging.handlers.TimedRotatingFileHandler):
     """A file that begins anew each Monday; one that cannot be written stops nobody."""
 
-    def __init__(self, path):
+    def __init__(self, path, *, program):
         # The day of the week, not an interval: a cron job's handler never lives for a week.
         super().__init__(path, when='W0', backupCount=KEPT, encoding='utf-8', errors='replace')
         self.setFormatter(logging.Formatter(FORMAT))
         self._complained = False
+        self._program = program
 
     def handleError(self, record):
         """Say it once on standard error: the delivery matters more than its log."""
@@ -39,28 +40,29 @@ class _LogFile(logging.handlers.TimedRotatingFileHandler):
     def _complain(self, error):
         if not self._complained:
             self._complained = True
-            _complain(self.baseFilename, error)
+            _complain(self.baseFilename, error, program=self._program)
 
 
-def _complain(path, error):
+def _complain(path, error, *, program):
     reason = getattr(error, 'strerror', None) or error
-    print(f'Warning: cannot write to the log file {printable(path)}: {reason}', file=sys.stderr)
+    about = f'warning: Cannot write to the log file {printable(path)}: {reason}'
+    print(f'{program}: {about}', file=sys.stderr)
 
 
 @contextlib.contextmanager
-def log_to(path, *, level=logging.INFO):
+def log_to(path, *, level=logging.INFO, program=PACKAGE):
     """Write what this package logs also to the file `path`, as long as the context lasts.
 
     None: no file.  It rotates weekly, 5 old ones are kept.  If the file cannot be written there is
-    a warning on standard error, and everything else goes on.
+    a warning on standard error, which begins with `program`, and everything else goes on.
     """
     if path is None:
         yield
         return
     try:
-        handler = _LogFile(path)
+        handler = _LogFile(path, program=program)
     except OSError as error:
-        _complain(str(path), error)
+        _complain(str(path), error, program=program)
         yield
         return
     with handling(handler, level=level):

@@ -103,13 +103,13 @@ JSON = click.option('--json', 'as_json', is_flag=True, help='JSON, times in UTC.
 
 
 class _Duration(click.ParamType):
-    """A time span: `90`, `90s`, `15m`, `2h`, `1d`; in seconds."""
+    """A time span: `90s`, `15m`, `2h`, `1d`; in seconds.  A number alone might mean anything."""
 
     name = 'time'
-    _units = types.MappingProxyType({'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400})
+    _units = types.MappingProxyType({'s': 1, 'm': 60, 'h': 3600, 'd': 86400})
 
     def convert(self, value, parameter, context):
-        found = re.fullmatch(r'([0-9]{1,6})([smhd]?)', str(value))
+        found = re.fullmatch(r'([0-9]{1,6})([smhd])', str(value))
         if found is None:
             self.fail(f'{value!r} is not a time such as 90s, 15m, 2h or 1d.')
         return int(found[1]) * self._units[found[2]]

@@ -105,6 +105,18 @@ NETWORK = (
     ),
 )
 
+_SIZE_CHECK = click.option(
+    '--size-check/--no-size-check',
+    default=None,
+    help="Compare with the server's answer to SIZE.  Default: yes.",
+)
+_CONNECTIONS = click.option(
+    '--connections',
+    type=click.IntRange(min=1),
+    metavar='N',
+    help='At most so many at once, if there are files for them (1: in order).  Default: 4.',
+)
+
 #: `zeit.cds.delivery.Delivery`.
 DELIVERY = (
     click.option(
@@ -112,22 +124,13 @@ DELIVERY = (
         default=None,
         help='Send under a temporary name, then rename.  Default: yes.',
     ),
-    click.option(
-        '--size-check/--no-size-check',
-        default=None,
-        help="Compare with the server's answer to SIZE.  Default: yes.",
-    ),
+    _SIZE_CHECK,
     click.option(
         '--exists',
         type=click.Choice(['replace', 'park']),
         help='When the server has a file of that name and keeps it.  Default: replace.',
     ),
-    click.option(
-        '--connections',
-        type=click.IntRange(min=1),
-        metavar='N',
-        help='At most so many at once, if there are files for them (1: in order).  Default: 4.',
-    ),
+    _CONNECTIONS,
     click.option(
         '--digest-limit',
         type=click.IntRange(min=0),
@@ -137,9 +140,10 @@ DELIVERY = (
     ),
 )
 
-#: What every command needs that connects to a server, and what one needs that delivers.
+#: What every command needs that connects to a server, one that delivers, and one that fetches.
 REACH = (*TLS, *NETWORK)
 TARGET = (*DELIVERY, *REACH)
+SOURCE = (_SIZE_CHECK, _CONNECTIONS, *REACH)
 
 
 def _names(*options):

@@ -136,6 +136,15 @@ class Location:
 SCHEMES = {'ftp': None, 'ftpes': 'explicit', 'ftps': 'implicit'}
 
 
+def _port(parts):
+    try:
+        if parts.port != 0:
+            return parts.port
+    except ValueError:
+        pass
+    raise UsageError('The port in the URL is not a number from 1 to 65535')
+
+
 def location(url):
     """Return the `Location` that a URL `ftp://user@host:port/directory` names.
 
@@ -152,7 +161,7 @@ def location(url):
         )
     try:
         parts = urllib.parse.urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = parts.hostname, _port(parts)
     except ValueError:
         host = port = parts = None
     if not host or parts.scheme not in SCHEMES or parts.query or parts.fragment:
@@ -160,8 +169,6 @@ def location(url):
             'This is not the URL of a directory on an FTP server',
             hint='Write ftp://user@host:port/directory, or ftpes:// or ftps:// with TLS',
         )
-    if port == 0:
-        raise UsageError('Port 0 cannot be connected to')
     user = urllib.parse.unquote(parts.username or 'anonymous')
     directory = urllib.parse.unquote(parts.path) or '/'
     for what, text in (('user', user), ('path', directory)):

@@ -4,7 +4,7 @@ import contextlib
 import os
 from typing import NamedTuple
 
-from zeit.cds.text import age, printable
+from zeit.cds.text import age, plural, printable
 
 
 class Undelivered(NamedTuple):
@@ -71,8 +71,11 @@ def too_old(waiting, *, path, now, limit):
     oldest = min(waiting, key=lambda each: each.since, default=None)
     if oldest is None or now - oldest.since <= limit:
         return ''
-    others = sum(now - each.since > limit for each in waiting) - 1
-    more = f', and {others} more' if others else ''
+    others = [each for each in waiting if each is not oldest and now - each.since > limit]
+    files = sum(bool(each.name) for each in others)
+    more = f', and {plural(files, "more file")}' if files else ''
+    # What is about no file says itself what it is.
+    more += ''.join(f', and {each.why}' for each in others if not each.name)
     what = f'{printable(oldest.name)} {oldest.why}'.lstrip()
     return (
         f'{printable(str(path))}: {what} for {age(now - oldest.since)}, '

@@ -13,10 +13,10 @@ import sys
 import time
 
 from zeit.cds.arriving import Arriving
-from zeit.cds.errors import DONE, Error
+from zeit.cds.errors import DONE, LOGIN_REFUSED, Error
 from zeit.cds.pace import Pace
 from zeit.cds.sdnotify import Heartbeat
-from zeit.cds.text import plural, printable
+from zeit.cds.text import age, plural, printable
 
 
 log = logging.getLogger(__name__)
@@ -152,6 +152,9 @@ class Watch:
     def _tell(self, turn, code):
         if code is not None:
             about = f'{turn.name}: ' if turn.name else ''
+            if code == LOGIN_REFUSED:
+                pause = age(turn.at - self._clock() + 1)
+                log.warning('%sThe login is tried again in %s.', printable(about), pause)
             how = 'done' if code == DONE else f'failed ({code})'
             now = time.strftime('%H:%M:%S')
             self._notifier.tell(STATUS=f'{printable(about)}last run {how} at {now}')

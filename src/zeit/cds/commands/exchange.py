@@ -42,7 +42,7 @@ def export(console, zcml, **arguments):
 
 @click.command(name='import')
 @click.argument('names', nargs=-1, metavar='[NAME]... | URL')
-@options.several(options.SPOOL, options.PASSWORD, *options.IMPORT, *options_target.TARGET)
+@options.several(options.SPOOL, options.PASSWORD, *options.IMPORT, *options_target.SOURCE)
 @command
 def import_(console, zcml, **arguments):
     """Fetch what a partner has left on a server into a spool.

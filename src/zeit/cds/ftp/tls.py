@@ -25,6 +25,9 @@ VERSIONS = {'1.2': ssl.TLSVersion.TLSv1_2, '1.3': ssl.TLSVersion.TLSv1_3}
 #: The value of `curve` that leaves the choice to OpenSSL.
 ANY = 'any'
 
+#: The fields that are called the same among all options of a target.
+_FILES = ('ca_file', 'certificate', 'key')
+
 #: X509_V_ERR_...: what to do about a certificate, by the reason why it was refused.  Source:
 #: x509_vfy.h of OpenSSL.
 _CERTIFICATE_HINTS = {
@@ -83,6 +86,17 @@ class TLS:
             raise ConfigurationError('The maximum version of TLS is below the minimum')
         if self.key and not self.certificate:
             raise ConfigurationError('A key was given without its certificate')
+        if not self:
+            self._refuse_what_is_useless()
+
+    def _refuse_what_is_useless(self):
+        """Whoever names authorities believes that the server is verified."""
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) != field.default:
+                name = field.name if field.name in _FILES else f'tls_{field.name}'
+                raise ConfigurationError(
+                    f'{name} is for TLS, which is not wanted: say tls="explicit" (--tls explicit)'
+                )
 
     def __bool__(self):
         return self.mode != 'no'

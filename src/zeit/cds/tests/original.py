@@ -51,8 +51,11 @@ def find(environ):
     path = pathlib.Path(given) if given else pathlib.Path(__file__).parents[5] / BESIDE
     if path.is_file():
         return path
+    if given:
+        raise Unusable(f'The original document is not there: {VARIABLE}={path}')
     raise Unusable(
-        f'The original document is not at {path}: point to it with {VARIABLE}=/path/to/README.txt'
+        'This compares with the README.txt of the package of 2009 to 2015, which is not part of '
+        f'this one; who has it sets {VARIABLE}=/path/to/README.txt'
     )
 
 

@@ -114,6 +114,13 @@ class Usage(CommandLine):
             # --help and --version have none.
             self.assertEqual(len(found), defaults + 1 + (command == []), outcome.out)
 
+    def test_an_import_has_no_options_of_an_export(self):
+        said = self.call('import', '--help').out
+        for option in ('--temporary', '--exists', '--digest-limit'):
+            self.assertNotIn(option, said)
+        self.assertIn('--size-check', said)
+        self.assertIn('--connections', said)
+
     def test_version(self):
         self.assertRegex(self.call('--version').out, r'^zeit-cds \d+\.\S+\n$')
 
@@ -157,11 +164,16 @@ class Usage(CommandLine):
                 ],
                 'below the minimum',
             ),
+            (['export', '--spool', self.path, '--ca-file', 'x', 'ftp://h'], 'ca_file is for TLS'),
+            (['export', '--spool', self.path, '--no-tls-verify', 'ftp://h'], 'tls_verify is for'),
             (['--zcml', 'x', 'export', '--ca-file', 'y'], '--ca-file does not go with --zcml'),
             (['--zcml', 'x', 'status', '--tls', 'no'], '--tls does not go with --zcml'),
             (['--zcml', 'x', 'export', '--spool', 'y'], '--spool does not go with --zcml'),
             (['--zcml', 'x', 'export', '--no-temporary'], '--temporary does not go with --zcml'),
             (['--zcml', 'x', 'status', '--password-file', 'y'], '--password-file does not go'),
+            (['export', '--spool', self.path, 'ftp://h:70000/'], 'The port in the URL is not a n'),
+            (['export', '--spool', self.path, 'ftp://h:0/'], 'The port in the URL is not a numb'),
+            (['export', '--spool', self.path, 'ftp://h:x/'], 'The port in the URL is not a numb'),
             (['status'], 'which spool'),
             (['export', '--spool', self.path, 'ftp://me@h/a%0d%0aDELE%20b'], 'The path in the URL'),
             (['export', '--spool', self.path, 'ftp://m%0ae@h/'], 'The user in the URL has a contr'),

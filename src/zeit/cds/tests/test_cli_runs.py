@@ -187,6 +187,14 @@ class Zcml(ZcmlCase):
             # `call` looks for it in the traceback as well.
             self.assertEqual(78, self.call('-vv', '--zcml', self.file, 'export').code)
 
+    def test_none_at_all(self):
+        self.assert_line(
+            self.call('--zcml', self.file, 'import'), 64, r'There is no importer in .*\.zcml$'
+        )
+        self.assert_line(
+            self.call('--zcml', self.file, 'unlock'), 64, 'has 2 exporters or importers, so name'
+        )
+
     def test_status(self):
         self.call('--zcml', self.file, 'export', 'articles')
         outcome = self.call('--zcml', self.file, 'status', 'articles', '--remote')

@@ -45,6 +45,14 @@ class Demonstration(CommandLine):
         self.assertIn('3 files delivered; every byte compared.', outcome.out)
         self.assertLessEqual(max(map(len, outcome.out.splitlines())), 80)
 
+    def test_it_is_called_as_it_was_called(self):
+        for called, said in (
+            ('bin/zeit-cds', 'bin/zeit-cds -vv demo'),
+            ('/x/of-a-test', 'zeit-cds -vv demo'),
+        ):
+            with unittest.mock.patch('sys.argv', [called]):
+                self.assertIn(f'\n{said} ', self.call('demo').out)
+
     def test_what_the_export_did_is_looked_at(self):
         with unittest.mock.patch.object(demo._Demonstration, '_arrived', return_value=b'half'):
             outcome = self.call('demo')

@@ -96,7 +96,9 @@ class LogFileTest(MainCase, ServerTests, unittest.TestCase):
             with self.subTest(path), quiet() as (out, err):
                 self.publish(f'a{number}')
                 self.assertEqual(0, self.export(path))
-                self.assertRegex(err.getvalue(), r'\AWarning: cannot write to the log file .+\n\Z')
+                self.assertRegex(
+                    err.getvalue(), r'\Azeit\.cds: warning: Cannot write to the log file .+\n\Z'
+                )
                 self.assertIn(str(path), err.getvalue())
                 self.assertEqual('', out.getvalue())
                 self.assertIn(f'a{number}', self.names('cur'))
@@ -108,6 +110,7 @@ class LogFileTest(MainCase, ServerTests, unittest.TestCase):
         self.publish('a')
         with quiet() as (out, err):
             self.assertEqual(0, self.export(full))
-        self.assertRegex(err.getvalue(), r'\AWarning: .*/dev/full: No space left on device\n\Z')
+        reason = r'.*/dev/full: No space left on device'
+        self.assertRegex(err.getvalue(), rf'\Azeit\.cds: warning: {reason}\n\Z')
         self.assertEqual('', out.getvalue())
         self.assertEqual(['a'], self.names('cur'))

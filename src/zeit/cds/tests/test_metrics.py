@@ -217,7 +217,7 @@ class UndeliveredTests(NumbersCase):
         self.assertEqual('', too_old(undelivered(found), now=now, limit=60, **where))
         self.assertRegex(
             too_old(undelivered(found), now=now + 7200, limit=3600, **where),
-            r'spool: \S+ .* for 2 h, longer than 60 min, and 3 more$',
+            r'spool: \S+ .* for 2 h, longer than 60 min, and 3 more files$',
         )
 
 
@@ -269,11 +269,12 @@ class CommandTests(CommandLine):
         self.assertEqual(2, outcome.code)
         self.assertRegex(
             outcome.err,
-            r'^zeit-cds: .*/spool: a.xml waits for 16 min, longer than 15 min, and 1 more\n$',
+            r'^zeit-cds: .*/spool: a.xml waits for 16 min, longer than 15 min, and 1 more file\n$',
         )
         self.assertIn('waiting    2 files', outcome.out)
         self.assertEqual(0, self.status('--max-age', '1d').code)
-        self.assertEqual(2, self.status('--max-age', '90', '--json').code)
+        self.assertEqual(2, self.status('--max-age', '90s', '--json').code)
+        self.assertIn("'15' is not a time such as", self.status('--max-age', '15').err)
         self.assertEqual(0, self.status().code)
 
     def test_a_failure_goes_before(self):

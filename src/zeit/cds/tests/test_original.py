@@ -58,6 +58,13 @@ class OriginalDocumentTest(unittest.TestCase):
         self.assertIn('/nonexistent/README.txt', stderr.getvalue())
         self.assertEqual(1, stderr.getvalue().count('\n'))
 
+    def test_without_it_nobody_is_told_a_path_of_this_machine(self):
+        with self.assertRaises(original.Unusable) as caught:
+            with mock.patch.object(original, 'BESIDE', 'no/where.txt'):
+                original.find({})
+        self.assertIn(f'{original.VARIABLE}=/path/to/README.txt', str(caught.exception))
+        self.assertNotIn('where', str(caught.exception))
+
     def test_a_missing_document_is_a_failure_for_ci(self):
         environ = {original.VARIABLE: '/nonexistent/README.txt', 'CI': 'true'}
         with self.assertRaisesRegex(self.failureException, 'ZEIT_CDS_ORIGINAL_README='):

@@ -254,10 +254,12 @@ class MaxAgeTests(StatusCase):
         self.assertEqual('', self.late())
         self.later = 1000
         self.assertEqual(
-            'a.xml waits for the CMS for 16 min, longer than 15 min, and 2 more', self.late()
+            'a.xml waits for the CMS for 16 min, longer than 15 min, and 1 more file, '
+            'and no import has succeeded',
+            self.late(),
         )
         self.run_import()
-        self.assertRegex(self.late(), r'^a\.xml waits for the CMS .*, and 1 more$')
+        self.assertRegex(self.late(), r'^a\.xml waits for the CMS .*, and 1 more file$')
         take(self.path, 'a.xml', 'b.xml')
         self.assertEqual('', self.late())
 
@@ -301,7 +303,7 @@ class MaxAgeTests(StatusCase):
         self.run_import('a.xml')
         take(self.path, 'a.xml')
         self.later = 1000
-        self.assertRegex(self.late(), '^no import has succeeded for .*, and 1 more$')
+        self.assertRegex(self.late(), '^no import has succeeded for .*, and 1 more file$')
         self.assertIn(
             'a.xml is imported, but still on the server, for 16 min',
             self.status_line_about_the_newest(),

@@ -129,6 +129,12 @@ class WatchTests(WatchCase):
         self.assertIn('Ended by SIGTERM', self.end())
         self.systemd.hear('STOPPING=1')
 
+    def test_a_refused_login(self):
+        self.server.fault('PASS', faults.Reply('530 Login incorrect.'))
+        self.spool.put('a.xml', b'<a/>')
+        self.watch()
+        self.assertRegex(self.end(), r'WARNING articles: The login is tried again in 5 min\.')
+
     def test_the_watchdog_hears_from_it(self):
         self.watch('--interval', '3600', WATCHDOG_USEC='100000')
         for _ in range(3):
