@@ -154,7 +154,9 @@ class Locked(Error):
     def __init__(self, name, *, holder='', tokens=(), lost=False, hint=''):
         what = 'changed hands during the run' if lost else 'lockfile exists'
         super().__init__(f"'{name}' {what}", hint=hint)
-        self.name, self.holder, self.tokens = name, holder, frozenset(tokens)
+        self.name = name
+        self.holder = holder
+        self.tokens = frozenset(tokens)
         self.lost = lost
 
 

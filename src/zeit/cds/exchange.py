@@ -78,7 +78,8 @@ class Exchange:
             self.record.given_up(error)
         except BaseException as error:
             # A signal, or a bug: it was a run all the same.
-            error.add_note(self.record.so_far)
+            if not isinstance(error, Exception):
+                error.add_note(self.record.so_far)
             self._ended(started, code=_exit_code(error))
             raise
         self._ended(started)
