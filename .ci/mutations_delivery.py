@@ -78,8 +78,8 @@ DELIVERIES = (
     (
         'nothing parked that is refused again and again',
         EXPORTER,
-        '        if number >= self.options.park_after:\n',
-        '        if number > 99:\n',
+        '        if number < self.options.park_after:\n',
+        '        if number < 99:\n',
     ),
     (
         'a lost answer to a rename not looked after',

@@ -58,8 +58,8 @@ DRIVERS = (
     (
         'parked files are not undelivered',
         'undelivered.py',
-        'for name, _ in found.parked',
-        'for name, _ in []',
+        "'is parked')\n        for name, _ in found.parked",
+        "'is parked')\n        for name, _ in []",
     ),
     (
         'quotes in labels',

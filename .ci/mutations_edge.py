@@ -50,7 +50,7 @@ EDGE = (
     (
         'a log file that cannot be written stops the run',
         'logs.py',
-        '        _complain(str(path), error)\n        yield\n        return\n',
+        '        _complain(str(path), error, program=program)\n        yield\n        return\n',
         '        raise\n',
     ),
 )
