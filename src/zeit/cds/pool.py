@@ -153,11 +153,14 @@ class Pool:
         return events
 
     def _ended(self, worker):
-        thread = self._threads.pop(worker, None)
-        if thread is not None:
-            if thread.ident is not None:  # else a signal came before it was started
-                thread.join()
-            del self._jobs[worker]
+        thread = self._threads.get(worker)
+        if thread is None:
+            return
+        if thread.ident is not None:  # else a signal came before it was started
+            thread.join()
+        # Not before: a signal in between must not leave a thread behind that nobody waits for.
+        self._threads.pop(worker, None)
+        self._jobs.pop(worker, None)
 
     def _answer_calls(self):
         if not self._calls:

@@ -354,7 +354,8 @@ class Failures(ServerCase):
             'import os, sys\n'
             # Before the user changes: afterwards Python's own files may be out of reach.
             'import xml.sax.expatreader\n'
-            'from zeit.cds import choice, cli, console, status_json, status_text, watch, zcml\n'
+            'from zeit.cds import choice, cli, console, status, status_json, status_text\n'
+            'from zeit.cds import watch, zcml\n'
             'if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n'
             'sys.exit(cli.main())\n'
         )

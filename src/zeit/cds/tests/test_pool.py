@@ -133,6 +133,29 @@ class PoolTests(unittest.TestCase):
         self.assertIsInstance(event.value, ZeroDivisionError)
         self.assertEqual(['open', 'close'], worker.did)
 
+    def test_a_signal_while_a_thread_ends(self):
+        join = threading.Thread.join
+        calls = []
+
+        def interrupted(thread, *args):
+            calls.append(thread)
+            if len(calls) == 1:
+                raise SystemExit(143)
+            join(thread, *args)
+
+        with (
+            mock.patch('zeit.cds.pool.LOOK', 0.01),
+            mock.patch('threading.Thread.join', interrupted),
+            self.assertRaises(SystemExit),
+        ):
+            with self.pool:
+                (worker,) = self.hire(1)
+                self.until(READY, 1)
+                self.pool.dismiss(worker)
+                self.until(ENDED, 1)
+        # Somebody has waited for it all the same.
+        self.assertEqual(2, len(calls))
+
     def test_one_is_dismissed_and_the_other_works_on(self):
         with self.pool:
             first, second = self.hire(2)
