@@ -22,12 +22,15 @@ class ImportScenario:
     """
 
     layer = layers.QUIET
+    server = None
 
     def setUp(self):
         self.prepare()
 
     def prepare(self):
         """Start anew: an empty spool, an empty server without faults."""
+        if self.server is not None:
+            self.server.stop()
         self.server = self.enterContext(FaultServer(directories=['/cds']))
         self.fault = self.server.fault
         self.path = in_memory(self) / 'spool'

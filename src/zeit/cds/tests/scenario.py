@@ -51,6 +51,7 @@ class Scenario:
     """
 
     layer = layers.QUIET
+    server = None
     hook = None  # of the server
     arguments = {}  # further ones of the server
 
@@ -59,6 +60,8 @@ class Scenario:
 
     def prepare(self):
         """Start anew: an empty spool, an empty server without faults."""
+        if self.server is not None:
+            self.server.stop()
         self.server = self.enterContext(
             FaultServer(directories=['/cds'], hook=self.hook, **self.arguments)
         )
