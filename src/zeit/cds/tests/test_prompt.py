@@ -1,10 +1,13 @@
 """Real servers are asked when they have ended the data connection, before their final reply."""
 
 import select
+import socket
+import time
 import unittest
 from unittest import mock
 
 from zeit.cds.ftp.along import AlongConnection
+from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.stream import REPLY, Stream
 from zeit.cds.plan import Plan
 from zeit.cds.testing import layers
@@ -28,6 +31,53 @@ def is_ended_before(stream, other, *, until):
         except BlockingIOError:
             continue
     return False
+
+
+class EndTests(unittest.TestCase):
+    """What is the end of a data connection, and what is none."""
+
+    #: Seconds: longer than anything here takes.
+    LATE = 10
+
+    def setUp(self):
+        self.data, self.theirs = self.stream()
+        self.control, self.server = self.stream()
+
+    def stream(self):
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        stream = Stream(ours, timeout=self.LATE, deadline=Deadline(), peer='server')
+        self.addCleanup(stream.close)
+        return stream, theirs
+
+    def is_ended(self, *, seconds=LATE):
+        return self.data.is_ended_before(self.control, until=time.monotonic() + seconds)
+
+    def test_it_is_closed(self):
+        self.theirs.close()
+        self.assertIs(True, self.is_ended())
+
+    def test_something_is_said_that_nobody_asked_for(self):
+        self.theirs.sendall(b'x')
+        self.theirs.close()
+        self.assertIs(False, self.is_ended())
+
+    def test_the_final_reply_is_there_before(self):
+        self.theirs.close()
+        self.server.sendall(b'226 Done.\r\n')
+        self.assertIs(False, self.is_ended())
+
+    def test_it_is_reset(self):
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            ours = socket.create_connection(listener.getsockname())
+            theirs, _ = listener.accept()
+        self.data = Stream(ours, timeout=self.LATE, deadline=Deadline())
+        self.addCleanup(self.data.close)
+        Stream(theirs, timeout=self.LATE, deadline=Deadline()).abort()
+        self.assertIs(False, self.is_ended())
+
+    def test_nothing_happens(self):
+        self.assertIs(False, self.is_ended(seconds=0.01))
 
 
 class Prompt:
