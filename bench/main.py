@@ -141,6 +141,7 @@ def measured(row, server, clients, options):
         server,
         number=row.files,
         size=row.size,
+        longest=row.longest,
         rtt=row.rtt,
         tls=row.tls,
         spools=options.disk if row.disk else None,
@@ -174,7 +175,9 @@ def _woken(row, server, clients):
     for client in (clients[name] for name in row.clients):
         told = {'row': row.name, 'server': server, 'client': client.name}
         try:
-            found = wake.latencies(client.driver, publications=row.files, size=row.size)
+            found = wake.latencies(
+                client.driver, publications=row.files, size=row.size, longest=row.longest
+            )
         except ServerUnavailable as error:
             print(f'{client.name} does not take part: {error}')
         except measure.Failed as error:

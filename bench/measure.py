@@ -14,9 +14,6 @@ import time
 #: Seconds between two looks at the memory of the client.
 LOOK = 0.02
 
-#: Seconds after which a client is given up.
-TIMEOUT = 1800
-
 #: Characters of what a client complained about that are kept.
 COMPLAINT = 300
 
@@ -39,10 +36,11 @@ class Run:
     peak: int
 
 
-def run(client, job, *, namespace, prefix=()):
+def run(client, job, *, namespace, longest, prefix=()):
     """Let `client` do `job` in a network namespace; return the `Run`.
 
-    `prefix` are words in front of its command.  Raises `Failed`.
+    After `longest` seconds it is given up.  `prefix` are words in front of its command.  Raises
+    `Failed`.
     """
     command = [*prefix, *client.command(job)]
     with open(job.work / 'output', 'w+b') as output, open(os.devnull, 'rb') as nothing:
@@ -57,22 +55,27 @@ def run(client, job, *, namespace, prefix=()):
             stderr=subprocess.STDOUT,
         )
         try:
-            peak = _watch(process.pid, until=started + TIMEOUT)
+            peak = _watch(process.pid, until=started + longest)
             ended = time.perf_counter()
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if not pid:
-                raise Failed(f'{client.name} has not ended after {TIMEOUT} s')
+                raise Failed(f'{client.name} has not ended after {longest} s: {_said(output)}')
             process.returncode = os.waitstatus_to_exitcode(status)
         finally:
             if process.returncode is None:
                 process.kill()
                 process.wait()
         if process.returncode:
-            output.seek(0)
-            said = output.read().decode(errors='replace').strip()[-COMPLAINT:]
-            raise Failed(f'{client.name} has failed, exit code {process.returncode}: {said}')
+            code = process.returncode
+            raise Failed(f'{client.name} has failed, exit code {code}: {_said(output)}')
     cpu = usage.ru_utime + usage.ru_stime
     return Run(began=began, seconds=ended - started, cpu=cpu, peak=peak)
+
+
+def _said(output):
+    """Return the end of what a client has written, to complain about it."""
+    output.seek(0)
+    return output.read().decode(errors='replace').strip()[-COMPLAINT:] or 'it said nothing'
 
 
 def _watch(pid, *, until):
@@ -90,7 +93,7 @@ def _watch(pid, *, until):
     return peak
 
 
-def fsyncs(client, job, *, namespace):
+def fsyncs(client, job, *, namespace, longest):
     """Let `client` do `job` under strace(1); return the number of its fsyncs.
 
     Raises `Failed`, also where there is no strace.
@@ -99,7 +102,7 @@ def fsyncs(client, job, *, namespace):
         raise Failed('fsyncs are counted by strace, which is not installed')
     counts = job.work / 'strace'
     prefix = ['strace', '-f', '-c', '-e', 'trace=fsync,fdatasync', '-o', counts]
-    run(client, job, namespace=namespace, prefix=prefix)
+    run(client, job, namespace=namespace, longest=longest, prefix=prefix)
     # % time, seconds, usecs/call, calls, [errors,] syscall
     rows = (line.split() for line in counts.read_text().splitlines())
     return sum(int(row[3]) for row in rows if row and row[-1] in ('fsync', 'fdatasync'))

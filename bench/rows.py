@@ -56,7 +56,7 @@ class Row:
     `rtt` in seconds, `size` in bytes; `disk`: spool and journal are on a disk, not in memory, and
     the fsyncs are counted; `traced`: round trips are counted as well; `max_files`: only so many are
     sent; `fetch`: the other direction; `wake`: not a run, but from publishing to delivered, file by
-    file.
+    file.  A client that has not ended after `longest` seconds is given up.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Row:
     max_files: int | None = None
     fetch: bool = False
     wake: bool = False
+    longest: float = 1800
     clients: tuple = OURS + PEERS
     servers: tuple = SERVERS
     goals: tuple = ()
@@ -212,7 +213,7 @@ ROWS = (
 
 #: The same in little: whether all of it works, not how fast anything is.
 QUICK = tuple(
-    dataclasses.replace(row, rounds=1, goals=(), limits=(), **changes)
+    dataclasses.replace(row, rounds=1, goals=(), limits=(), longest=30, **changes)
     for row in ROWS
     for changes in [
         {

@@ -67,7 +67,7 @@ class Stage:
     With `fetch` the files are on the server, and are to be fetched.
     """
 
-    def __init__(self, server, *, port, line, spools, number, size, certificate, fetch):
+    def __init__(self, server, *, port, line, spools, number, size, certificate, fetch, longest):
         self.server = server
         self.port = port
         self.line = line
@@ -76,6 +76,7 @@ class Stage:
         self._spools = spools
         self._number = number
         self._size = size
+        self._longest = longest
 
     @contextlib.contextmanager
     def _job(self, connections, max_files):
@@ -114,7 +115,7 @@ class Stage:
     def run(self, client, *, connections=1, max_files=None):
         """Let `client` send all files; return the `measure.Run`.  Raises `measure.Failed`."""
         with self._job(connections, max_files) as job:
-            found = measure.run(client, job, namespace=self.line.client)
+            found = measure.run(client, job, namespace=self.line.client, longest=self._longest)
             self._check(client, job, max_files or self._number)
             return found
 
@@ -132,15 +133,27 @@ class Stage:
     def fsyncs(self, client, *, connections=1):
         """Return the number of fsyncs that `client` needs for all files."""
         with self._job(connections, None) as job:
-            return measure.fsyncs(client, job, namespace=self.line.client)
+            return measure.fsyncs(client, job, namespace=self.line.client, longest=self._longest)
 
 
 @contextlib.contextmanager
-def stage(kind, *, number, size, rtt=0, tls=False, spools=None, fetch=False, private=True):
+def stage(
+    kind,
+    *,
+    number,
+    size,
+    longest,
+    rtt=0,
+    tls=False,
+    spools=None,
+    fetch=False,
+    private=True,
+):
     """Yield the `Stage` with a server of this kind and `number` files of `size` bytes.
 
-    `rtt` in seconds; `tls`: the server speaks TLS; `spools`: where the spools are, by default in
-    memory; `fetch`: the files are on the server; `private`: in a network of its own if possible.
+    A client that has not ended after `longest` seconds is given up.  `rtt` in seconds; `tls`: the
+    server speaks TLS; `spools`: where the spools are, by default in memory; `fetch`: the files are
+    on the server; `private`: in a network of its own if possible.
     Raises `ServerUnavailable` or `ServerError` of `zeit.cds.testing`.
     """
     with contextlib.ExitStack() as stack:
@@ -170,6 +183,7 @@ def stage(kind, *, number, size, rtt=0, tls=False, spools=None, fetch=False, pri
             number=number,
             size=size,
             fetch=fetch,
+            longest=longest,
             certificate=certificates.ca_file if tls else None,
         )
 

@@ -37,17 +37,18 @@ TIMEOUT = 30
 MISSING = 3
 
 
-def latencies(driver, *, publications, size):
-    """Return the seconds of each publication of `size` bytes.
+def latencies(driver, *, publications, size, longest):
+    """Return the seconds of each publication of `size` bytes, all of them within `longest` seconds.
 
     `driver`: 'thread', 'watch' or 'celery'.  Raises `measure.Failed`, and `ServerUnavailable` if
     vsftpd or Redis is not there.
     """
     command = [sys.executable, '-m', __name__, driver, str(publications), str(size)]
     environ = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        command, env=environ, capture_output=True, text=True, timeout=measure.TIMEOUT
-    )
+    try:
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=longest)
+    except subprocess.TimeoutExpired as error:
+        raise measure.Failed(f'{driver} has not ended after {longest} s') from error
     if done.returncode == MISSING:
         raise ServerUnavailable(done.stdout.strip())
     if done.returncode:

@@ -2,6 +2,8 @@
 
 import pathlib
 import sys
+import tempfile
+import types
 import unittest
 import xml.etree.ElementTree
 
@@ -202,6 +204,31 @@ class PlotTests(BenchCase):
 
         self.assertEqual([0, 20, 40, 60, 80], plot.axis('', [3, 71]).ticks())
         self.assertEqual([1, 10, 100], plot.axis('', [2, 71], logarithmic=True).ticks())
+
+
+class ClientTests(BenchCase):
+    """A client that does not do its job is complained about, in its own words."""
+
+    def complaint(self, script, *, longest):
+        from bench import measure, network
+
+        client = types.SimpleNamespace(
+            name='sh', command=lambda job: ['sh', '-c', script], environment=lambda job: None
+        )
+        job = types.SimpleNamespace(
+            work=pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        )
+        with self.assertRaises(measure.Failed) as caught:
+            measure.run(client, job, namespace=network.Here(), longest=longest)
+        return str(caught.exception)
+
+    def test_it_fails(self):
+        said = self.complaint('echo No.; exit 3', longest=60)
+        self.assertEqual('sh has failed, exit code 3: No.', said)
+
+    def test_it_does_not_end(self):
+        said = self.complaint('exec sleep 600', longest=0.1)
+        self.assertEqual('sh has not ended after 0.1 s: it said nothing', said)
 
 
 class DocumentTests(BenchCase):
