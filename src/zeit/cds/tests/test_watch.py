@@ -198,6 +198,19 @@ class WatchTests(WatchCase):
         self.end()
         self.assertEqual([], self.remote())
 
+    def test_a_signal_during_a_run_whose_server_goes_away(self):
+        """The lock cannot be removed; the process ends all the same, and says so."""
+        self.watch('--interval', '3600')
+        self.server.fault('STOR', faults.StallData(0), path='*.part')
+        self.spool.put('a.xml', b'<a/>')
+        self.assertTrue(self.sending.wait(TIMEOUT))
+        self.server.fault(faults.GREETING, faults.Reply('421 Not now.'))
+        self.process.send_signal(signal.SIGTERM)
+        self.assertEqual(73, self.process.wait(TIMEOUT), self.log.read_text())
+        log = self.log.read_text()
+        self.assertIn("The lock file 'write' could not be removed", log)
+        self.assertIn('Ended by SIGTERM', log)
+
     def test_a_run_that_another_one_holds_up_is_made_later(self):
         with self.spool.run():
             self.watch('--interval', '0.1')
