@@ -22,7 +22,7 @@ from zeit.cds.errors import (
 )
 from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
-from zeit.cds.record import Record
+from zeit.cds.record import REASON, Record
 from zeit.cds.text import printable
 
 
@@ -140,6 +140,19 @@ class Exchange:
 
     def _under_lock(self, lock, session, work, *, token):
         try:
+            self._carry(lock, session, work, token=token)
+            session.bound(CLEAN_UP)
+            self._release(lock)
+        except Error:
+            raise
+        except BaseException as ending:
+            log.warning('Ending, cleaning up ...')
+            session.hurry()
+            self._release_at_last(lock, ending)
+            raise
+
+    def _carry(self, lock, session, work, *, token):
+        try:
             log.info('Creating lock file: %s', self._name)
             self._create(lock)
             log.info('Lock file successfully created: %s', self._name)
@@ -147,13 +160,6 @@ class Exchange:
         except Error as error:
             # Noted before the lock is removed: that may fail for the same reason.
             self.record.given_up(error)
-        except BaseException:
-            log.warning('Ending, cleaning up ...')
-            session.hurry()
-            raise
-        finally:
-            session.bound(CLEAN_UP)
-            self._release(lock)
 
     def _create(self, lock):
         try:
@@ -167,6 +173,15 @@ class Exchange:
                     'delete files in the directory.'
                 )
             raise
+
+    def _release_at_last(self, lock, ending):
+        """Release it after a signal, which ends the process whatever becomes of the lock."""
+        try:
+            self._release(lock)
+        except Error as error:
+            log.error('%s', printable(error.advice, limit=REASON))
+            if isinstance(ending, SystemExit):
+                ending.code = error.exit_code
 
     def _release(self, lock):
         if lock.touched:

@@ -21,6 +21,7 @@ spool, which finds T in its journal; first the staged things, so that no late re
 what comes after them.  `docs/lock.txt` has the model that was checked.
 """
 
+import contextlib
 import datetime
 import logging
 import os
@@ -230,10 +231,11 @@ class Lock:
             except Error as error:
                 failure = error
             except BaseException:
-                # A signal interrupted it, and ends the run when the lock is gone.
+                # A signal interrupted it, and ends the run when the lock is gone, or stays.
                 self._session.hurry()
                 self._session.refresh()
-                self._remove()
+                with contextlib.suppress(Error):
+                    self._remove()
                 raise
         raise LockLeftBehind(
             f"The lock file '{self._name}' could not be removed: {printable(failure.message)}",
