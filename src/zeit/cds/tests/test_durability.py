@@ -18,6 +18,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds import files
+from zeit.cds.arrivals import Arrivals
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.journal import Journal
@@ -364,6 +365,30 @@ class ImportTests(DurabilityTests):
             ['fsync .cds/journal', 'link tmp/a.part new/a', 'fsync new', 'SERVER delete a'], calls
         )
         self.assert_synchronised(calls[: calls.index('SERVER delete a')])
+
+    def test_what_a_killed_run_had_moved_is_there_for_good_before_it_is_said(self):
+        """It died between the move and the synchronisation, or, with link(2), before the unlink."""
+        for linked in (False, True):
+            with self.subTest(linked=linked):
+                self.setUp()
+                with self.spool.run():
+                    token = self.spool.journal.new_token('memory:')
+                    temporary = f'a.{token}-1.part'
+                    entry = {'temporary': temporary, 'size': 1, 'sha256': 'f' * 64}
+                    self.spool.journal.fetched(
+                        target='memory:', name='a', modified='', filed_as='a', **entry
+                    )
+                (self.path / 'new' / 'a').write_bytes(b'1')
+                if linked:
+                    os.link(self.path / 'new' / 'a', self.path / 'tmp' / temporary)
+                with self.spool.run(), Recorder(self.path) as recorder:
+                    list(Arrivals(self.spool, url='memory:').recover())
+                calls = recorder.calls
+                received = calls.index('write .cds/journal')
+                self.assertIn('fsync new', calls[:received], calls)
+                if linked:
+                    unlinked = calls.index(f'unlink tmp/{temporary}')
+                    self.assertIn('fsync new', calls[:unlinked], calls)
 
 
 @unittest.skipUnless(shutil.which('strace'), 'strace is missing: apt-get install strace')
