@@ -141,8 +141,9 @@ def left(path, temporary):
         except FileNotFoundError:
             return None
         if found.st_nlink > 1:
+            # Gone from here only when it is there for good.
+            sync(path)
             os.unlink(where)
-            files.sync_directories(os.path.dirname(where))
             return None
     with files.Source(where) as source:
         return source.size, source.digest()

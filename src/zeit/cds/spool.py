@@ -209,10 +209,11 @@ class Spool:
     def recover(self, name, *, temporary, size, sha256):
         """See `ISpool`."""
         found = incoming.left(self.path, temporary)
-        if found is None:
-            return True
-        if found != (size, sha256) or not incoming.move(self.path, temporary, name):
+        if found is not None and (
+            found != (size, sha256) or not incoming.move(self.path, temporary, name)
+        ):
             return False
+        # Also what was moved already: the run that did it may have been killed before this.
         self.sync_arrivals()
         return True
 
