@@ -5,6 +5,7 @@ another name; the size on the server agrees.  In doubt it is sent again.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import pathlib
@@ -192,6 +193,26 @@ class RuleTests(LedgerTests):
         self.hook(operation, name)
         if operation == 'size' and name == 'a':
             raise errors.PermanentError(500, '500 What?')
+
+    def test_what_is_in_cur_and_cannot_be_read_holds_nothing_up(self):
+        """It is asked for the receipt of a file that does not wait any more; others do."""
+        for error, number in ((PermissionError, errno.EACCES), (FileNotFoundError, errno.ENOENT)):
+            with self.subTest(error.__name__):
+                self.setUp()
+                self.prepare()
+                os.rename(self.path / 'new' / 'a', self.path / 'cur' / 'a')
+                self.spool.put('b', b'other')
+                opened = os.open
+
+                def refused(path, *args, error=error(number, 'No'), opened=opened, **kw):
+                    if str(path).endswith('cur/a'):
+                        raise error
+                    return opened(path, *args, **kw)
+
+                with unittest.mock.patch('os.open', refused):
+                    report = self.export()
+                self.assertEqual((0, ['b']), (report.exit_code, report.delivered), self.log)
+                self.assertEqual({}, self.uploads())
 
     def test_94_on_another_server(self):
         self.prepare()
