@@ -18,7 +18,7 @@ import stat
 import zope.interface
 
 from zeit.cds import names
-from zeit.cds.errors import SourceChanged, SourceGone, SourceUnreadable
+from zeit.cds.errors import FileError, SourceChanged, SourceGone, SourceUnreadable
 from zeit.cds.interfaces import ISource
 from zeit.cds.text import printable
 
@@ -131,6 +131,15 @@ class Source:
         """Return the binary file, positioned at its start."""
         self._file.seek(0)
         return self._file
+
+
+def digest(path):
+    """Return the SHA-256 of the file at `path`, '' if it is gone or cannot be read."""
+    try:
+        with Source(path) as source:
+            return source.digest()
+    except FileError:
+        return ''
 
 
 def remedy(error):
