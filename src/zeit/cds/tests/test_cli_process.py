@@ -137,6 +137,25 @@ class Signals(SignalCase):
         self.server.remove_fault(rule)
         self.assertEqual(14, len(self.names('new')))
 
+    def test_while_a_file_gets_its_name(self):
+        """The server has renamed it, only its answer is not there: it is not sent once more."""
+        for more in (0, 12):  # one connection, and four of them
+            with self.subTest(more=more):
+                self.spool.put('a.xml', b'again')
+                for number in range(more):
+                    self.spool.put(f'more-{number}.xml', b'x')
+                rule = self.server.fault('RNTO', faults.Silence('executed'), path='/a.xml')
+                before = len(self.server.commands('STOR'))
+                moment = ('RNTO', '/a.xml', 0)
+                self.assert_ended(
+                    self.run_until({moment: [signal.SIGTERM]}, program=IMPATIENT), signal.SIGTERM
+                )
+                self.server.remove_fault(rule)
+                self.assertEqual(0, self.run_until({}).code)
+                self.assertEqual([], self.names('new'))
+                sent = self.server.commands('STOR')[before:]
+                self.assertEqual(1, sum('a.xml' in command for command in sent), sent)
+
     def test_a_signal_between_a_command_and_the_wait_for_its_answer(self):
         place = {'host': self.server.host, 'port': self.server.port, 'user': 'test'}
         connection = Connection(Settings(password=Secret(PASSWORD), **place))
