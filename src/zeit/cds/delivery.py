@@ -117,16 +117,19 @@ class Courier:
         if not self._delivery.temporary:
             return self._deliver_exposed(name, source)
         temporary = names.temporary(name, token=self._token, number=next(self._numbers))
-        began, noted = [], False
+        began, noted, renaming = [], False, False
         try:
             reply = self._send(temporary, source, began=began.append)
             source.verify()
             noted = True
             self._note(name, temporary, source, reply)
+            renaming = True
             self._publish(temporary, name, source.size)
         except BaseException as error:
             if isinstance(error, ServerError):
                 began.append(temporary)  # some servers create it, and then refuse the command
+            if renaming and self._may_be_renamed(temporary, error):
+                raise  # the next run finds out, as after a kill
             if noted:
                 # Before the temporary is deleted: a run after a crash takes one that is gone for
                 # one that got its name.
@@ -134,6 +137,18 @@ class Courier:
             self._session.litter += set(began)
             raise
         return reply
+
+    def _may_be_renamed(self, temporary, error):
+        """Return whether an upload may have got its real name before `error` came."""
+        if isinstance(error, (ServerError, TargetExists)):
+            return False
+        if not isinstance(error, Error):
+            self._session.hurry()
+        try:
+            return self._session.size(temporary) is None
+        except Error as unknown:
+            log.debug('Perhaps renamed: %s: %s', printable(temporary), printable(unknown.message))
+            return True
 
     def _deliver_exposed(self, name, source):
         """The same under the real name: what stands there is written down before."""
