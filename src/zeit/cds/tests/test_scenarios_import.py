@@ -231,6 +231,20 @@ class DownloadTests(ImportScenario, unittest.TestCase):
                 self.assert_run(0, 'a.xml b.xml', self.run_import('a.xml', 'b.xml'))
                 self.assert_imported('a.xml', 'b.xml')
 
+    def test_j104_the_answer_to_dele_is_lost_and_so_is_the_lock(self):
+        """What is there now, somebody else is about to take."""
+        self.fault(
+            'DELE',
+            faults.Call(lambda event: self.plant('read', b'theirs')),
+            faults.Cut('before'),
+            path='/cds/a',
+            times=1,
+        )
+        report = self.run_import('a')
+        self.assert_run(75, 'a', report)
+        self.assertEqual(['DELE a'], self.server.commands('DELE'), self.log)
+        self.assertEqual({'a', 'read'}, set(self.remote))
+
     def test_j105_another_size(self):
         self.fault('RETR', faults.Alter(keep=5), path='*/a.xml')
         self.assert_run(1, 'b.xml', self.run_import('a.xml', 'b.xml'))
