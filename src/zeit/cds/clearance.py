@@ -37,8 +37,9 @@ class Clearance:
             if verdict == OTHER:
                 self._arrivals.forget(name)  # it is gone, or was replaced
             elif verdict == SAME:
-                self._delete_settled(name, look)
+                # To look, another connection may have been needed.
                 self._lock.watch()
+                self._delete_settled(name, look)
 
     def _delete_settled(self, name, look):
         removed = False

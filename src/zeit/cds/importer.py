@@ -188,10 +188,9 @@ class _Import:
             max_bytes=self.options.max_bytes,
             started=lambda job: self.record.started(job.name),
         )
-        try:
-            self._gather(session, lock, gathering)
-        finally:
-            clearance.finish(sorted(self.lost))
+        # After an error, or a signal, the next run does it.
+        self._gather(session, lock, gathering)
+        clearance.finish(sorted(self.lost))
         if self.plan.limited:
             log.info('The limit of this run is reached; the next one goes on.')
         if self.plan.stopped is not None:
