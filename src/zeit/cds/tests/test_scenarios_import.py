@@ -453,6 +453,27 @@ class NameTests(ImportScenario, unittest.TestCase):
                 )
                 self.assertEqual(set(names), set(self.section('new')))
 
+    def test_a_name_that_is_too_long_for_this_file_system(self):
+        """eCryptfs takes 143 bytes; the temporary of so long a name has a short one."""
+        long = 'l' * 240
+        exclusively = files.rename_exclusively
+
+        def rename(old, new):
+            if len(os.path.basename(new)) > 143:
+                raise OSError(errno.ENAMETOOLONG, 'File name too long', new)
+            exclusively(old, new)
+
+        for connections in (1, 4):
+            with self.subTest(connections=connections):
+                self.prepare()
+                others = [f'{letter}.xml' for letter in 'abcdefg']
+                with mock.patch.object(files, 'rename_exclusively', rename):
+                    report = self.run_import(long, *others, connections=connections)
+                    self.assertEqual((1, others), (report.exit_code, sorted(report.delivered)))
+                    self.assertEqual({long}, set(self.remote))
+                    # Nor does it stop the next run.
+                    self.assert_run(1, 'z.xml', self.run_import('z.xml'))
+
     def test_a_name_that_is_too_long_here_only(self):
         """Two bytes for each of its letters: too long for a local file system only."""
         raw = (b'\xe4' * 200).decode('utf-8', 'surrogateescape')
