@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 
 from zeit.cds import files
+from zeit.cds.errors import NameRefused
 
 
 #: What an open entry says about a file that is on the server.
@@ -22,7 +23,8 @@ class Handover:
 
     `modified` is the server's time of the file in ISO 8601, '' if it says nothing.  `unique`: if
     there is something of its name, it gets another one.  `filed_as` is the name that it gets, '' if
-    it does not get there; `same`: an earlier run has brought it there.
+    it does not get there; `same`: an earlier run has brought it there; `refused` is why it cannot
+    have its name, or None.
     """
 
     name: str
@@ -31,6 +33,15 @@ class Handover:
     unique: bool
     filed_as: str = ''
     same: bool = False
+    refused: NameRefused | None = None
+
+    def move(self):
+        """Move it to `new/`; return whether it is there."""
+        try:
+            return self.incoming.move(self.filed_as)
+        except NameRefused as error:  # of no concern to the others
+            self.refused = error
+            return False
 
 
 class Arrivals:
@@ -74,7 +85,7 @@ class Arrivals:
             yield
             if batch:
                 self._spool.sync_arrivals()
-        moved = [each for each in batch if each.incoming.move(each.filed_as)]
+        moved = [each for each in batch if each.move()]
         if moved:
             self._spool.sync_arrivals()
         for each in batch:
@@ -113,14 +124,16 @@ class Arrivals:
         )
 
     def _hand_over_again(self, handover):
-        """Its name was taken since we have looked."""
-        if handover.unique:
+        """Its name was taken since we have looked, or cannot be had."""
+        if handover.unique and not handover.refused:
             for filed_as in files.candidates(handover.name):
                 if not self._spool.has(filed_as):
                     self._note(handover, filed_as)
-                    if handover.incoming.move(filed_as):
+                    if handover.move():
                         self._spool.sync_arrivals()
                         return
+                    if handover.refused:
+                        break
         # Noted before it is deleted: what is gone from tmp/ counts as moved.
         self._journal.dropped(target=self._url, name=handover.name)
         handover.filed_as = ''

@@ -100,6 +100,8 @@ class Gatherer:
         )
         arrivals = self._gathering.arrivals
         self._call(lambda: arrivals.hand_over(handover))
+        if handover.refused:
+            raise handover.refused
         if not (handover.filed_as or handover.same):
             raise Waits(OCCUPIED)
         if handover.filed_as:

@@ -209,10 +209,13 @@ class Spool:
     def recover(self, name, *, temporary, size, sha256):
         """See `ISpool`."""
         found = incoming.left(self.path, temporary)
-        if found is not None and (
-            found != (size, sha256) or not incoming.move(self.path, temporary, name)
-        ):
-            return False
+        try:
+            if found is not None and (
+                found != (size, sha256) or not incoming.move(self.path, temporary, name)
+            ):
+                return False
+        except NameRefused:
+            return False  # which is said when it is fetched again
         # Also what was moved already: the run that did it may have been killed before this.
         self.sync_arrivals()
         return True

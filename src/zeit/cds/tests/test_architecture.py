@@ -52,7 +52,7 @@ ALLOWED = {
     'runlock spoolstatus text unpublished wake',
     'statistics': 'errors filing importlog journal jsonlog runlock runs text totals',
     'ledger': 'interfaces',
-    'arrivals': 'files',
+    'arrivals': 'errors files',
     # the other side
     'ftp.deadline': 'errors',
     'ftp.resolver': 'ftp.deadline ftp.oserrors',

@@ -196,15 +196,15 @@ class RuleTests(LedgerTests):
 
     def test_what_is_in_cur_and_cannot_be_read_holds_nothing_up(self):
         """It is asked for the receipt of a file that does not wait any more; others do."""
-        for error, number in ((PermissionError, errno.EACCES), (FileNotFoundError, errno.ENOENT)):
-            with self.subTest(error.__name__):
+        for error in (PermissionError(errno.EACCES, 'No'), FileNotFoundError(errno.ENOENT, 'No')):
+            with self.subTest(error):
                 self.setUp()
                 self.prepare()
                 os.rename(self.path / 'new' / 'a', self.path / 'cur' / 'a')
                 self.spool.put('b', b'other')
                 opened = os.open
 
-                def refused(path, *args, error=error(number, 'No'), opened=opened, **kw):
+                def refused(path, *args, error=error, opened=opened, **kw):
                     if str(path).endswith('cur/a'):
                         raise error
                     return opened(path, *args, **kw)
