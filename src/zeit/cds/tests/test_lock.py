@@ -233,4 +233,5 @@ class LockTests(unittest.TestCase):
                 lock.release()
             else:
                 self.fail(f'Nothing failed at step {number}')
-            self.assertEqual({}, self.target.files, steps[number])
+            left = self.target.files | self.target.directories
+            self.assertEqual({}, left, steps[number])
