@@ -150,6 +150,30 @@ class RefusedTests(JSONLogTests):
         self.fill(3)
         self.assertEqual([1, 3], self.again())
 
+    def test_what_comes_after_an_interrupted_entry_is_as_durable(self):
+        """A signal came behind the write; then an entry got there, and then the disk was full."""
+        fsync = os.fsync
+
+        def interrupted(descriptor):
+            fsync(descriptor)
+            raise SystemExit(143)
+
+        with self.log() as log:
+            log.append('x', number=1)
+            with (
+                unittest.mock.patch('os.fsync', interrupted),
+                self.assertRaises(SystemExit),
+            ):
+                log.append('x', number=2)
+            log.append('x', number=3)
+            with (
+                unittest.mock.patch('os.write', side_effect=OSError(errno.ENOSPC, 'Full')),
+                self.assertRaises(errors.SpoolError),
+            ):
+                log.append('x', number=4)
+            log.append('x', number=5)
+        self.assertEqual([1, 3, 5], self.again())
+
     def test_nothing_stays_open_when_it_cannot_be_opened(self):
         self.file.mkdir()  # the layer looks for descriptors
         with self.assertRaises(errors.SpoolError):
