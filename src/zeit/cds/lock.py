@@ -173,12 +173,12 @@ class Lock:
 
     def _give_back_guard(self):
         self._session.remove_directory(f'{names.GUARD}/{self._token}')
-        self._left.discard(GUARD)
         try:
             self._session.remove_directory(names.GUARD)
         except ServerError as error:
             # It is empty, and somebody else's guard may have taken its place already.
             log.debug('The guard has another owner: %s', printable(error.message))
+        self._left.discard(GUARD)
 
     def _make(self):
         session = self._session
