@@ -159,16 +159,18 @@ class JSONLog:
 
     def _write(self, added):
         data = memoryview(b''.join(json.dumps(entry).encode('ascii') + b'\n' for entry in added))
+        length = self._length + len(data)
         try:
             written = 0
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
             if not self._together:
                 os.fsync(self._descriptor)
-        except OSError:
+        except BaseException:
+            # Also for a signal: what was interrupted was not added.
             os.ftruncate(self._descriptor, self._length)
             raise
-        self._length += len(data)
+        self._length = length
 
     def _unusable(self, error):
         return SpoolError(
