@@ -7,6 +7,7 @@ from unittest import mock
 
 from zeit.cds import crew, journal
 from zeit.cds.exporter import Options
+from zeit.cds.pool import Pool
 from zeit.cds.testing import faults
 from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario
 from zeit.cds.tests.test_scenarios_sweep import FAULTS
@@ -102,6 +103,18 @@ class RefusalTests(Several, unittest.TestCase):
         self.refuse(faults.GREETING, '421 Too many users.', among=(1, 2, 3))
         self.assertIn('1 connection:', self.log)
 
+    def test_no_more_threads(self):
+        start = threading.Thread.start
+
+        def refuse(thread):
+            if thread.name in ('zeit.cds connection 2', 'zeit.cds connection 4'):
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        with mock.patch.object(threading.Thread, 'start', refuse):
+            self.assert_all(self.export(*FILES))
+        self.assertEqual(2, self.server.connected)
+
     def test_one_that_is_never_answered(self):
         self.assertLessEqual(crew.GRACE, 1.5)
         self.fault(faults.GREETING, faults.Silence(), connection=2)
@@ -114,6 +127,20 @@ class RefusalTests(Several, unittest.TestCase):
         self.fault(faults.GREETING, faults.Reply('421 Too many.'), connection=4)
         self.assert_all(self.export(*FILES))
         self.assertIn('Over another connection', self.log)
+
+
+class SignalTests(Several, unittest.TestCase):
+    def test_a_signal_just_before_all_are_ended(self):
+        """What a `with` statement calls is protected by nothing until it has begun."""
+
+        def interrupted(pool, *exc_info):
+            raise SystemExit(143)
+
+        with mock.patch.object(Pool, '__exit__', interrupted), self.assertRaises(SystemExit):
+            self.export(*FILES)
+        left = [t for t in threading.enumerate() if t.name.startswith('zeit.cds connection')]
+        self.assertEqual([], left)
+        self.assertNotIn('write', self.remote)
 
 
 class LossTests(Several, unittest.TestCase):
