@@ -121,12 +121,13 @@ class Crew:
 
     def run(self, handed):
         """Yield the outcomes of all jobs; `handed` is the ledger of the hands."""
+        pool = handed.pool = Pool(together=self._ledger.together)
         try:
-            with Pool(together=self._ledger.together) as handed.pool:
-                for hand in list(self._hands):
-                    handed.pool.hire(hand)
-                yield from self._work(handed.pool)
+            with pool:
+                self._hire(pool)
+                yield from self._work(pool)
         finally:
+            pool.end()  # a signal may have come before it could be left
             for _, source in self._busy.values():
                 with source:
                     pass
@@ -134,6 +135,16 @@ class Crew:
                 self._orphans += hand.session.litter
             self._first.session.free = True
             self._adopt()
+
+    def _hire(self, pool):
+        for hand in list(self._hands):
+            try:
+                pool.hire(hand)
+            except RuntimeError as error:
+                if hand is self._first:
+                    raise
+                self._hands.remove(hand)
+                log.info('The system has no more threads: %s', error)
 
     def _work(self, pool):
         while True:

@@ -93,6 +93,10 @@ class Pool:
         return self
 
     def __exit__(self, *exc_info):
+        self.end()
+
+    def end(self):
+        """Let all workers end, and wait for that; may be called again."""
         self._ending = True
         try:
             self._end()
