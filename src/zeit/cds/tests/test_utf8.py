@@ -1,7 +1,9 @@
 """Names beyond ASCII: OPTS UTF8 ON, when it matters and not before."""
 
+from zeit.cds.plan import Job, Plan
 from zeit.cds.settings import Secret
 from zeit.cds.testing import faults
+from zeit.cds.tests.test_delivery import Source
 from zeit.cds.tests.test_network import FaultCase
 
 
@@ -25,6 +27,15 @@ class UTF8Tests(FaultCase):
         session.delete('ä.xml.done')
         self.assertEqual(['OPTS UTF8 ON'] * 2, self.asked())
         self.assertIn('/ö.xml.done', self.server.files)
+
+    def test_before_a_name_whose_temporary_is_in_ascii(self):
+        """It is so long that a hash takes its place until it is complete."""
+        self.server.fault('OPTS', faults.Reply('200 UTF8 is on.'))
+        plan = Plan([Job(name='ä' * 120, size=3, open=lambda: Source(b'abc'))])
+        (outcome,) = self.open().run(plan)
+        self.assertIsNone(outcome.error)
+        said = [text.split()[0] for text in self.server.commands('OPTS', 'RNTO')]
+        self.assertEqual(['OPTS', 'RNTO'], said, self.server.transcript)
 
     def test_before_the_directory(self):
         self.server.fault('OPTS', faults.Reply('200 UTF8 is on.'))
