@@ -119,7 +119,7 @@ class Courier:
         temporary = names.temporary(name, token=self._token, number=next(self._numbers))
         began, noted, renaming = [], False, False
         try:
-            reply = self._send(temporary, source, began=began.append)
+            reply = self._send(temporary, source, began=began.append, to=name)
             source.verify()
             noted = True
             self._note(name, temporary, source, reply)
@@ -197,11 +197,15 @@ class Courier:
             name, temporary=temporary, size=source.size, sha256=source.sha256, reply=reply
         )
 
-    def _send(self, name, source, *, began):
+    def _send(self, name, source, *, began, to=''):
+        """Send and compare; return the final word.  It is going to be renamed `to`, if given."""
+        # What goes along with SIZE: see `FTPSession.compare`.  Behind RNFR there is no room for
+        # OPTS UTF8, which the real name of a hash may need.
+        along = self._more, bool(to) and (to.isascii() or not name.isascii())
         try:
             options = {'unread': source.size > self._delivery.digest_limit}
             if self._delivery.size_check:
-                options['along'] = self._along()
+                options['along'] = along
             sent, reply = self._session.upload(name, source, began=began, **options)
             reply = reply.text
         except ReplyLost as error:
@@ -215,12 +219,8 @@ class Courier:
                 hint='It changed while it was sent; the next run sends it again.',
             )
         if self._delivery.size_check:
-            self._session.compare(name, sent, along=self._along())
+            self._session.compare(name, sent, along=along)
         return reply
-
-    def _along(self):
-        """Return what goes along with SIZE: see `FTPSession.compare`."""
-        return self._more, self._delivery.temporary
 
     def _publish(self, temporary, name, size):
         """Give a complete upload its real name."""

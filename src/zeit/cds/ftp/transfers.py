@@ -51,6 +51,12 @@ class TransferConnection(AlongConnection):
             self.use_utf8()
         super()._send(*commands)
 
+    def rename(self, old, new, *, more=False):
+        """See `AlongConnection`; nothing may come between RNFR and RNTO."""
+        if not new.isascii() and not self.announced:
+            self.use_utf8()
+        super().rename(old, new, more=more)
+
     def use_utf8(self):
         """Ask for names in UTF-8, once, if they are to be; return whether the server says yes.
 
