@@ -3,7 +3,12 @@
 import errno
 import unittest
 
-from zeit.cds.errors import ConnectionLost, PermanentError, RemoteProtocolError
+from zeit.cds.errors import (
+    ConfigurationError,
+    ConnectionLost,
+    PermanentError,
+    RemoteProtocolError,
+)
 from zeit.cds.ftp import protocol
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.testing.layers import QUIET
@@ -44,6 +49,32 @@ class Messages(unittest.TestCase):
         self.assertEqual('the answer to DELE a', protocol.Command('DELE', 'a').awaited)
         with self.assertRaisesRegex(RemoteProtocolError, '^The server began with 331 Password'):
             protocol.ControlChannel().receive(b'331 Password?\r\n')
+
+    def test_nor_by_a_server_that_repeats_it(self):
+        """Neither as a line that is no reply, nor as a reply too many, nor as an answer to TYPE."""
+        for before, said in (
+            (b'', b'PASS secret\r\n'),
+            (b'230 In.\r\n', b'530 PASS secret?\r\n'),
+            (b'', b'150 PASS secret\r\n'),
+        ):
+            with self.subTest(said):
+                channel = protocol.ControlChannel()
+                channel.receive(b'220 Hello.\r\n')
+                channel.send('PASS', 'secret')
+                channel.receive(before)
+                with self.assertRaises(RemoteProtocolError) as caught:
+                    channel.receive(said)
+                self.assertIn('***', str(caught.exception))
+                self.assertNotIn('secret', str(caught.exception))
+
+    def test_nor_if_it_cannot_be_written(self):
+        channel = protocol.ControlChannel(encoding='latin-1')
+        channel.receive(b'220 Hello.\r\n')
+        with self.assertRaises(ConfigurationError) as caught:
+            channel.send('PASS', 'secret \u20ac')
+        error = caught.exception
+        self.assertEqual('What comes behind PASS cannot be written in latin-1', error.message)
+        self.assertIsNone(error.__context__)  # which would have the whole line
 
     def test_never_with_a_password(self):
         self.assertEqual('530 No. (PASS ***)', self.error(b'530 No.', 'PASS', 'secret').message)
