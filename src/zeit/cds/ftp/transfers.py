@@ -53,16 +53,15 @@ class TransferConnection(AlongConnection):
 
     def rename(self, old, new, *, more=False):
         """See `AlongConnection`; nothing may come between RNFR and RNTO."""
-        if not new.isascii() and not self.announced:
+        if not (new.isascii() or self.announced):
             self.use_utf8()
         super().rename(old, new, more=more)
 
     def use_utf8(self):
         """Ask for names in UTF-8, once, if they are to be; return whether the server says yes.
 
-        Not before it matters: most servers know nothing else, and it is a round trip.  Some, such
-        as IIS, take names for Windows-1252 until they are asked.  A refusal is no error: servers
-        refuse it also where FEAT has UTF8 (RFC 2640).
+        Not before it matters: it is a round trip.  Some servers, such as IIS, take names for
+        Windows-1252 until they are asked, and some refuse it where FEAT has UTF8 (RFC 2640).
         """
         if not self._utf8_due:
             return False
@@ -78,12 +77,10 @@ class TransferConnection(AlongConnection):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
 
         `along` is what will be asked along with `size` of this file, if that is asked next.
-
         `began(name)` is called when the server may have started to store, which is when STOR was
         sent and not refused: from then on there may be something under that name, and what was
         there before may be gone.  `early` allows to send STOR while the data connection is made.
         `unread` allows not to read the file: then its digest is not known.
-
         A local error, also one that `source` raises, resets the data connection so that the
         server cannot take the part for the whole.  After any error the connection is dropped.
         Raises `ReplyLost` when all was sent and only the final word is missing.
@@ -181,8 +178,8 @@ class TransferConnection(AlongConnection):
     def download(self, name, sink, *, limit=None):
         """RETR into `sink.write`; return the number of bytes, or None if there is no such file.
 
-        With `limit` no more than so many bytes are read; the connection is dropped if there are
-        more, since there is no other way to stop a server for sure.
+        With `limit` no more than so many bytes are read; if there are more the connection is
+        dropped: nothing else stops a server for sure.
         """
         try:
             data = self._open_data('RETR', name, absent=(550,))
@@ -207,9 +204,9 @@ class TransferConnection(AlongConnection):
             raise
 
     def _confirm_end(self, name, total):
-        """Raise `ConnectionLost` unless `total` bytes are the whole file.
+        """Raise `ConnectionLost` unless `total` bytes are the whole file: TLS was not ended.
 
-        TLS was not ended by the server: some never do that, or somebody cut the connection.
+        Some servers never do that, or somebody cut the connection.
         """
         size = self.size(name)
         if size != total:
@@ -260,7 +257,6 @@ class TransferConnection(AlongConnection):
         """Make a data connection for a command and wait until the server starts the transfer.
 
         The command changes nothing on the server: it may be sent while the connection is made.
-
         Returns the data connection; None if the server refuses the command, not what comes before
         it, with one of the codes `absent`: there is nothing to transfer.
         """
