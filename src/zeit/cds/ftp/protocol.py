@@ -24,6 +24,7 @@ from zeit.cds.errors import (
     TemporaryError,
 )
 from zeit.cds.ftp import wire
+from zeit.cds.text import printable
 
 
 WAIT = 'WAIT'  # a preliminary reply: another one follows
@@ -169,6 +170,7 @@ class ControlChannel:
         self._waiting = collections.deque([Command('greeting')])
         self._renaming = ''
         self._data_ended = False
+        self._secrets = []
         self.broken = False
 
     def __repr__(self):
@@ -212,6 +214,8 @@ class ControlChannel:
         data = wire.command(verb, argument, encoding=self._encoding)
         self._renaming = ''
         self._waiting.append(Command(verb, argument))
+        if verb in SECRET and argument:
+            self._secrets.append(argument)
         return data
 
     def data_ended(self):
@@ -227,15 +231,22 @@ class ControlChannel:
         Raises `RemoteProtocolError` for what may not happen; the channel is broken then.  The
         answers before it count: after `226 ...` a second 226 does not make the first one untrue.
         """
-        answers = []
+        answers, broken = [], None
         try:
             for reply in self._parser.feed(data):
                 answers.append(self._answer(reply))
-        except RemoteProtocolError:
-            self.broken = True
-            if not answers:
-                raise
+        except RemoteProtocolError as error:
+            self.broken, broken = True, error
+        if broken is not None and not answers:
+            raise self._concealed(broken)
         return answers
+
+    def _concealed(self, error):
+        """Return an error that may be shown: what is no reply may be what we have said."""
+        text = str(error)
+        for secret in self._secrets:
+            text = text.replace(secret, '***').replace(printable(secret), '***')
+        return error if text == str(error) else RemoteProtocolError(text, hint=error.hint)
 
     def _answer(self, reply):
         if self._waiting:

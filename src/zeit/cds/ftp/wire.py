@@ -7,7 +7,7 @@ import datetime
 import re
 from typing import NamedTuple
 
-from zeit.cds.errors import LocalProtocolError, RemoteProtocolError
+from zeit.cds.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from zeit.cds.text import printable
 
 
@@ -109,12 +109,26 @@ def command(verb, argument='', *, encoding='utf-8'):
     """Return the bytes of a command (RFC 959 section 5.3).
 
     Raises `LocalProtocolError` if the argument would be more than one line: names are checked
-    long before, so this is the last line of defence.
+    long before, so this is the last line of defence.  Raises `ConfigurationError` if user, password
+    or directory are none in this encoding.
     """
     line = f'{verb} {argument}' if argument else verb
     if _LINE_END.search(line):
         raise LocalProtocolError(f'The argument of {verb} contains a line end or NUL')
-    return line.encode(encoding, 'surrogateescape') + b'\r\n'
+    data = _encoded(line, encoding)
+    if data is None:  # not with what Python says, which has the line: it may be a password
+        raise ConfigurationError(
+            f'What comes behind {verb} cannot be written in {encoding}',
+            hint='See encoding (--encoding): utf-8 has all characters.',
+        )
+    return data + b'\r\n'
+
+
+def _encoded(line, encoding):
+    try:
+        return line.encode(encoding, 'surrogateescape')
+    except UnicodeEncodeError:
+        return None
 
 
 def epsv_port(reply):

@@ -30,7 +30,7 @@ ALLOWED = {
     'progress': 'interfaces',
     'report': 'errors interfaces',
     'plan': 'errors interfaces',
-    'ftp.protocol': 'errors ftp.wire',
+    'ftp.protocol': 'errors text ftp.wire',
     # the local side
     'files': 'errors interfaces names text',
     'runlock': 'errors text',
