@@ -3,12 +3,14 @@
 import contextlib
 import io
 import unittest
+import unittest.mock
 
 import zope.interface
 from zope.interface.verify import verifyObject
 
 from zeit.cds.errors import DeadlinePassed
 from zeit.cds.ftp.deadline import Deadline
+from zeit.cds.ftp.start import Start
 from zeit.cds.interfaces import ILedger
 from zeit.cds.plan import Job, Plan
 from zeit.cds.testing import faults, layers
@@ -108,6 +110,19 @@ class OrderTests(unittest.TestCase):
         self.server.fault('RNTO', faults.Cut(moment='executed'), times=1)
         self.assertEqual(['NoneType'], self.deliver())
         self.assertEqual(['STOR part', 'uploaded a', 'RNTO a'], self.events)
+
+
+class StartTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def test_an_interruption_behind_the_answer_is_one_after_the_beginning(self):
+        """Otherwise nobody would delete what has been begun."""
+        connection = unittest.mock.Mock()
+        seen = []
+        start = Start(connection, 'STOR', 'a', began=lambda name: seen.append(start.accepted))
+        start.ask()
+        start.wait()
+        self.assertEqual(([False], True), (seen, start.accepted))
 
 
 class DeadlineTests(unittest.TestCase):
