@@ -6,8 +6,8 @@ from zeit.cds.errors import ServerError
 class Start:
     """The start of a transfer over a `PassiveConnection`.
 
-    `began(argument)` is called once when the server begins, or when nobody knows whether it did:
-    not when it has refused.
+    `began(argument)` is called when the server begins, or when nobody knows whether it did (then
+    perhaps twice): not when it has refused.
     """
 
     def __init__(self, connection, verb, argument, *, began=lambda argument: None):
@@ -29,8 +29,9 @@ class Start:
         """Wait until the server has accepted it, if that is still to be done."""
         if not self.accepted:
             self._connection.first_word(within=within)
-            self.accepted = True
+            # In this order: a signal in between must not hide that it began.
             self._began(self._command[1])
+            self.accepted = True
 
     def failed(self, error):
         """It has ended by `error`."""
