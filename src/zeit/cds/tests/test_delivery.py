@@ -8,7 +8,7 @@ import unittest.mock
 import zope.interface
 from zope.interface.verify import verifyObject
 
-from zeit.cds.errors import DeadlinePassed
+from zeit.cds.errors import DeadlinePassed, SpoolError
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.start import Start
 from zeit.cds.interfaces import ILedger
@@ -110,6 +110,29 @@ class OrderTests(unittest.TestCase):
         self.server.fault('RNTO', faults.Cut(moment='executed'), times=1)
         self.assertEqual(['NoneType'], self.deliver())
         self.assertEqual(['STOR part', 'uploaded a', 'RNTO a'], self.events)
+
+
+class SignalTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def test_an_error_while_it_is_cleaned_up_does_not_take_its_place(self):
+        """The disk is full, for instance: whoever was to end must end."""
+        for temporary, method in ((True, 'abandoned'), (False, 'tidied')):
+            with self.subTest(method), faults.FaultServer(directories=['/cds']) as server:
+                ledger = unittest.mock.Mock(spec=Recorder([]))
+                ledger.uploaded.side_effect = SystemExit(143)
+                ledger.exposed.side_effect = None
+                getattr(ledger, method).side_effect = SpoolError('Full.')
+                session = target(server, temporary=temporary).open()
+                source = Source(b'new')
+                if not temporary:
+                    source.readinto = unittest.mock.Mock(side_effect=SystemExit(143))
+                plan = Plan([Job(name='a', size=3, open=lambda source=source: source)])
+                try:
+                    with self.assertRaises(SystemExit):
+                        list(session.run(plan, ledger=ledger))
+                finally:
+                    session.close()
 
 
 class StartTests(unittest.TestCase):
