@@ -18,6 +18,7 @@ from zeit.cds.errors import (
     SizeMismatch,
     SourceChanged,
     TargetExists,
+    raise_signal,
 )
 from zeit.cds.exposed import Standing
 from zeit.cds.interfaces import ILedger
@@ -110,6 +111,7 @@ class Courier:
         try:
             return Outcome(job=job, source=source, reply=self._deliver(job.name, source))
         except Error as error:
+            raise_signal(error)
             return Outcome(job=job, error=error)
 
     def _deliver(self, name, source):

@@ -37,6 +37,17 @@ def decisive(codes):
     return min(codes, key=PRECEDENCE.index, default=DONE)
 
 
+def raise_signal(error):
+    """Raise the signal that was being answered when `error` came, if there was one.
+
+    It ends the process, whatever goes wrong with the cleaning up.
+    """
+    while error is not None:
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            raise error
+        error = error.__context__
+
+
 class Error(Exception):
     """Something that this package foresees.
 

@@ -19,6 +19,7 @@ from zeit.cds.errors import (
     UNAVAILABLE,
     Error,
     ServerError,
+    raise_signal,
 )
 from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
@@ -158,6 +159,7 @@ class Exchange:
             log.info('Lock file successfully created: %s', self._name)
             work.carry(session, lock, token=token)
         except Error as error:
+            raise_signal(error)
             # Noted before the lock is removed: that may fail for the same reason.
             self.record.given_up(error)
 

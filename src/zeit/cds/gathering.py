@@ -5,7 +5,7 @@ import logging
 
 from zeit.cds.arrivals import Handover
 from zeit.cds.crew import Crew, Hand, size
-from zeit.cds.errors import DONE, LOST, Error, FileError, ServerError
+from zeit.cds.errors import DONE, LOST, Error, FileError, ServerError, raise_signal
 from zeit.cds.fetching import Fetcher, StillGrowing
 from zeit.cds.plan import Outcome
 from zeit.cds.text import printable
@@ -85,6 +85,7 @@ class Gatherer:
         try:
             return self._gather(job, incoming, more=more)
         except Error as error:
+            raise_signal(error)
             return Outcome(job=job, error=error)
 
     def _gather(self, job, incoming, *, more):
