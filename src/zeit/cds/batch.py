@@ -98,8 +98,8 @@ class Batch:
     def put(self, name, data):
         """See `IBatch`."""
         names.check_new(name)
+        content = files.readable(data, name=name)
         with self._ours():
-            content = io.BytesIO(data) if isinstance(data, bytes) else data
             draft = str(self._number)
             self._number += 1
             files.draft(self._path, content, name=draft)

@@ -6,6 +6,7 @@ import stat
 
 import zope.interface
 
+from zeit.cds import names
 from zeit.cds.interfaces import IEntry
 
 
@@ -37,7 +38,7 @@ def scan(directory):
     found, ignored = [], []
     with os.scandir(directory) as items:
         for item in items:
-            if item.name.startswith('.'):
+            if names.is_hidden(item.name):
                 continue
             try:
                 status = item.stat(follow_symlinks=False)
@@ -48,6 +49,11 @@ def scan(directory):
             else:
                 ignored.append((item.name, f'is {_kind(status.st_mode)}, not a regular file'))
     return found, sorted(ignored)
+
+
+def hidden(directory):
+    """Return what `scan` leaves out of `directory`: a sorted list of names.  Raises OSError."""
+    return sorted(filter(names.is_hidden, os.listdir(directory)))
 
 
 def entry(name, found):

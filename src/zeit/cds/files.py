@@ -9,6 +9,7 @@ import datetime
 import errno
 import functools
 import hashlib
+import io
 import itertools
 import os
 import secrets
@@ -224,6 +225,18 @@ def candidates(name):
     yield names.with_suffix(name, f'.{now}')
     for number in itertools.count(2):
         yield names.with_suffix(name, f'.{now}-{number}')
+
+
+def readable(data, *, name):
+    """Return `data`, what is put as `name`, as a binary file.  Raises TypeError if it is none."""
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return io.BytesIO(data)
+    if isinstance(data, io.TextIOBase) or not callable(getattr(data, 'read', None)):
+        raise TypeError(
+            f'The content of {printable(repr(name))} has to be bytes or a binary file, '
+            f'and is {type(data).__name__}'
+        )
+    return data
 
 
 def draft(directory, content, *, name=None):

@@ -20,6 +20,7 @@ import secrets
 import sys
 
 from zeit.cds.errors import NameRefused
+from zeit.cds.text import printable
 
 
 WRITE, READ = LOCKS = ('write', 'read')
@@ -105,11 +106,23 @@ def with_suffix(name, suffix):
 
 
 def check_new(name):
-    """Raise `NameRefused` if a file must not get the name `name` here, see `check`."""
-    try:
-        check(name)
-    except NameRefused as error:
-        raise NameRefused(error.message, hint='Give it another name; nothing was put.') from None
+    """Raise `NameRefused` if a file must not get the name `name` here, see `check`.
+
+    Nor one that begins with a dot: by custom that is somebody's temporary, and never sent.
+    """
+    reason = 'is not a text' if not isinstance(name, str) else _reason(name, 'utf-8')
+    if not reason and is_hidden(name):
+        reason = 'begins with a dot, and such files are never sent'
+    if reason:
+        raise NameRefused(
+            f'The name {reason}: {printable(repr(name))}',
+            hint='Give it another name; nothing was put.',
+        )
+
+
+def is_hidden(name):
+    """Return whether `name` is one that programs look past: it begins with a dot."""
+    return name.startswith('.')
 
 
 def check(name, *, encoding='utf-8'):

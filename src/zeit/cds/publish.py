@@ -121,7 +121,7 @@ class Publisher:
         files = []
         if deliverable is not None and deliverable.wanted:
             file = deliverable.name
-            with contextlib.closing(deliverable.open()) as data:
+            with contextlib.closing(_opened(deliverable)) as data:
                 _put(spool, file, data)
             files.append(file)
         self._homeless.pop((name, unique_id), None)
@@ -151,19 +151,29 @@ class _Content:
 
     def read(self, size):
         try:
-            return self._file.read(size)
+            data = self._file.read(size)
         except OSError as error:
             raise SourceUnreadable(f'The content cannot be read: {error}') from error
+        if isinstance(data, str):
+            raise TypeError(_NO_FILE.format(f'{type(self._file).__name__}, which has text'))
+        return data
+
+
+_NO_FILE = 'IDeliverable.open() has to return a binary file, and has returned {}'
+
+
+def _opened(deliverable):
+    file = deliverable.open()
+    if not all(callable(getattr(file, method, None)) for method in ('read', 'close')):
+        raise TypeError(_NO_FILE.format('None' if file is None else type(file).__name__))
+    return file
 
 
 def _put(spool, name, data):
     try:
         spool.put(name, _Content(data))
     except NameRefused as error:
-        raise NameRefused(
-            f'{error.message}: {printable(repr(name))}',
-            hint='The adapter to IDeliverable has given it.',
-        ) from None
+        raise NameRefused(error.message, hint='The adapter to IDeliverable has given it.') from None
 
 
 def _id(content):

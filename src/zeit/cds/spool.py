@@ -238,9 +238,9 @@ class Spool:
     def put(self, name, data):
         """See `ISpool`."""
         names.check_new(name)
+        content = files.readable(data, name=name)
         with self._translated():
             self._make_directories(*self._sections)
-            content = io.BytesIO(data) if isinstance(data, bytes) else data
             draft = files.draft(self._in('tmp'), content)
             try:
                 os.replace(draft, self._in('new', name))
@@ -272,6 +272,7 @@ class Spool:
                 path=self.path,
                 waiting=waiting,
                 ignored=ignored,
+                hidden=entries.hidden(self._in('new')) if there[0] else [],
                 delivered=delivered,
                 last_delivered=newest,
                 parked=self._parking.content(),

@@ -16,6 +16,7 @@ class SpoolStatus:
     path: pathlib.Path
     waiting: list
     ignored: list
+    hidden: list
     delivered: int
     last_delivered: tuple | None
     parked: list

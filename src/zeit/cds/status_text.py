@@ -9,6 +9,9 @@ from zeit.cds.text import age, file_size, plural, printable
 #: So many of the files that wait are shown; JSON has all of them.
 SHOWN = 10
 
+#: Why a file of such a name is never sent.
+HIDDEN = 'begins with a dot, as temporaries do'
+
 #: Above this, an exit code is that of a process that a signal has ended.
 _SIGNAL = 128
 
@@ -65,10 +68,10 @@ def _spool(look):
             text = f'{known} {age(now - each.since)} ago{about and ": "}{printable(about)}'
             yield _line('', text)
             yield from (_line('', f'  {printable(name)}') for name in each.names)
-    if found.ignored:
+    if ignored := [*found.ignored, *((name, HIDDEN) for name in found.hidden)]:
         what = 'never sent' if look.exports else 'no files'
-        yield _line('ignored', f'{len(found.ignored)} in new, {what}:')
-        yield from (_line('', f'{printable(name)} {reason}') for name, reason in found.ignored)
+        yield _line('ignored', f'{len(ignored)} in new, {what}:')
+        yield from (_line('', f'{printable(name)} {reason}') for name, reason in ignored)
     numbers = look.numbers
     if look.exports:
         yield from _last(numbers.last_export, numbers, now, what='export ' * look.imports)

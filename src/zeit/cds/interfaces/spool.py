@@ -58,7 +58,7 @@ class ISpool(Interface):
 
         `data` is bytes or a binary file, read to its end.  A file of the same name that still
         waits is replaced (a correction).  Needs no active run.  Sends `IFilePut`, raises
-        `NameRefused`.
+        `NameRefused`, also for a name that begins with a dot, and TypeError for other `data`.
         """
 
     def batch():
@@ -161,6 +161,7 @@ class ISpoolStatus(Interface):
     path = Attribute('The directory')
     waiting = Attribute('The entries in `new/`, in the order of arrival')
     ignored = Attribute('What in `new/` will never be sent: (name, reason)')
+    hidden = Attribute('Names in `new/` that begin with a dot: never sent, and no cause for alarm')
     delivered = Attribute('The number of files in `cur/`')
     last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
     parked = Attribute('(name, reason) of each file in `parked/`')

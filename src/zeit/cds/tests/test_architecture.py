@@ -20,7 +20,7 @@ ALLOWED = {
     'interfaces.exchange': '',
     'interfaces.application': '',
     'interfaces': ('interfaces.application interfaces.exchange interfaces.spool interfaces.target'),
-    'names': 'errors',
+    'names': 'errors text',
     'settings': 'errors text',
     'logs': 'text',
     'ftp': '',
@@ -34,7 +34,7 @@ ALLOWED = {
     # the local side
     'files': 'errors interfaces names text',
     'runlock': 'errors text',
-    'entries': 'interfaces',
+    'entries': 'interfaces names',
     'jsonlog': 'errors files text',
     'totals': '',
     'runs': 'errors',

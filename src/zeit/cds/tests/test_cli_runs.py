@@ -216,7 +216,7 @@ class Status(ServerCase):
         (self.path / 'new' / 'sub').mkdir()
         for number in range(12):
             (self.path / 'new' / f'{number:02}\u202e.xml').write_bytes(b'x' * 1024)
-        for name in ('write', 'a\nb'):
+        for name in ('write', 'a\nb', '.xml'):
             (self.path / 'new' / name).write_bytes(b'x')
         with self.spool.run():
             entry = self.spool.pending()[0][0]
@@ -233,11 +233,12 @@ class Status(ServerCase):
             r'delivered  1 file in cur, the newest for \d s:',
             r'parked     1 file, not tried again before "zeit-cds retry NAME":',
             r' +b.xml for \d s: refused\\nfor ever\\x1b',
-            r'ignored    3 in new, never sent:',
+            r'ignored    4 in new, never sent:',
             r" +a\\nb is refused: the name contains the control character '\\n'",
             r' +write is refused: the name is the one of a lock file',
             r'last run   \d s ago, with success',
             r' +sub is a directory, not a regular file',
+            r' +.xml begins with a dot, as temporaries do',
             rf'run        active: process {os.getpid()} on .*',
         ):
             self.assertRegex(outcome.out, f'(?m)^  {line}$')
@@ -248,6 +249,7 @@ class Status(ServerCase):
         self.assertEqual('b.xml', found['parked'][0]['name'])
         self.assertRegex(found['parked'][0]['since'], r'T\d\d:\d\d:\d\d\+00:00$')
         self.assertEqual('a.xml', found['delivered']['newest']['name'])
+        self.assertEqual(['.xml'], found['hidden'])
 
     def test_nothing(self):
         self.export()

@@ -194,6 +194,32 @@ class FailureTests(PublishTests):
             self.unpublished[0].reason,
         )
 
+    def test_content_without_a_uuid(self):
+        self.article.uuid = ''
+        self.fail_once()
+        self.assertEqual([], [*(self.folder / 'spool').glob('new/.*')])
+        self.assertIn("begins with a dot, and such files are never sent: '.xml'", self.reason)
+
+    @property
+    def reason(self):
+        return self.unpublished[0].reason
+
+    def test_an_adapter_that_opens_no_binary_file(self):
+        for returned, said in (
+            (b'<article/>', 'bytes'),
+            (None, 'None'),
+            ('<article/>', 'str'),
+            (io.StringIO('<article/>'), 'StringIO, which has text'),
+        ):
+            with unittest.mock.patch.object(self.article, 'open', return_value=returned):
+                self.fail_once()
+            self.assertEqual(
+                'TypeError: IDeliverable.open() has to return a binary file, and has returned '
+                f'{said}',
+                self.reason,
+            )
+        self.assertEqual({}, self.waiting())
+
     def test_content_that_does_not_tell_its_id(self):
         from zeit.cms.content import Article
 

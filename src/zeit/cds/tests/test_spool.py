@@ -20,6 +20,7 @@ from zeit.cds.entries import Entry, by_arrival
 from zeit.cds.files import Source
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
+from zeit.cds.undelivered import undelivered
 
 
 class SpoolTests(unittest.TestCase):
@@ -109,9 +110,37 @@ class PendingTests(SpoolTests):
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def test_61_dot_files_are_somebody_elses(self):
+        (self.path / 'new').mkdir()
         for name in ('.hidden', '.nfs0001'):
-            self.spool.put(name, b'1')
+            (self.path / 'new' / name).write_bytes(b'1')
         self.assertEqual(([], []), self.spool.pending())
+        status = self.spool.status()
+        self.assertEqual(([], ['.hidden', '.nfs0001']), (status.ignored, status.hidden))
+        self.assertEqual([], undelivered(status))
+
+    def test_61_nobody_puts_what_would_never_go(self):
+        with self.spool.batch() as batch:
+            for put in (self.spool.put, batch.put):
+                with self.assertRaises(errors.NameRefused) as caught:
+                    put('.xml', b'<a/>')
+        self.assertEqual(
+            "The name begins with a dot, and such files are never sent: '.xml'",
+            caught.exception.message,
+        )
+        self.assertEqual([], self.names('new'))
+
+    def test_what_is_put_has_a_name_and_bytes(self):
+        with self.spool.batch() as batch:
+            for put in (self.spool.put, batch.put):
+                with self.assertRaisesRegex(errors.NameRefused, "not the name of a file: 'a/b'"):
+                    put('a/b', b'')
+                with self.assertRaisesRegex(errors.NameRefused, 'is not a text: None'):
+                    put(None, b'')
+                for data in (None, '<a/>', io.StringIO('<a/>')):
+                    with self.assertRaisesRegex(TypeError, "content of 'a' has to be bytes or a "):
+                        put('a', data)
+                put('b', bytearray(b'<b/>'))
+        self.assertEqual(['b'], self.names('new'))
 
     def test_67_what_has_vanished(self):
         self.spool.put('a', b'1')
