@@ -24,8 +24,8 @@ APPLICATION = (
     (
         'an abort that leaves the vote for the last',
         'batch.py',
-        '                        os.unlink(self._in(PREPARED))\n',
-        '                        pass\n',
+        '                    os.unlink(self._in(PREPARED))\n',
+        '                    pass\n',
     ),
     (
         'a commit that fails and can still be aborted',
@@ -35,9 +35,33 @@ APPLICATION = (
     ),
     (
         'a newer version replaced by what was in doubt',
+        'indoubt.py',
+        "    if version(spool.path / 'new' / name) not in older:\n",
+        '    if False:\n',
+    ),
+    (
+        'a newer version at the partner replaced by what was in doubt',
+        'indoubt.py',
+        "        version(spool.path / 'cur' / filed) not in older[1:]\n",
+        '        False\n',
+    ),
+    (
+        'a file that cannot be filed keeps the others',
         'batch.py',
-        'if superseded is not None and _is_newer(new, than=doubt.since):',
-        'if False:',
+        '                failed.append(type(error)(error.errno, error.strerror, new))\n',
+        '                raise\n',
+    ),
+    (
+        'an abort that cannot be noted lets go',
+        'batch.py',
+        '                self._left(self)\n',
+        '                self.close()\n',
+    ),
+    (
+        'each file of a transaction wakes',
+        'wake.py',
+        '    if not event.last:\n',
+        '    if False:\n',
     ),
     (
         'the vote believes in new/',
@@ -84,8 +108,8 @@ APPLICATION = (
     (
         'tpc_finish raises',
         'outbox.py',
-        "            log.critical(\n                'The next run files",
-        "            raise\n            log.critical(\n                'The next run files",
+        "            log.critical(\n                'Committed, but",
+        "            raise\n            log.critical(\n                'Committed, but",
     ),
     (
         'what depends on a publication goes as well',

@@ -2,14 +2,15 @@
 
     .cds/outbox/ID/     locked by flock(2) as long as the process lives whose transaction it is
         0, 1, ...       contents
-        prepared        which content gets which name; from here on the outcome counts
+        prepared        which content gets which name, and what had it until then; from here on
+                        the outcome counts
         committed       the same file, renamed: the outcome is that they go into `new/`
 
 What becomes of those whose process has died is the subject of `indoubt`.
 """
 
 import contextlib
-import dataclasses
+import errno
 import fcntl
 import io
 import json
@@ -20,24 +21,10 @@ import zope.interface
 
 from zeit.cds import files, names
 from zeit.cds.errors import SpoolError
-from zeit.cds.interfaces import IBatch, IInDoubt
+from zeit.cds.interfaces import IBatch
 from zeit.cds.runlock import forget_in_children
-
-
-PREPARED, COMMITTED = 'prepared', 'committed'
-
-
-@zope.interface.implementer(IInDoubt)
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class InDoubt:
-    """See `IInDoubt`."""
-
-    names: tuple
-    description: str
-    user: str
-    since: float
-    asks: bool
-    committed: bool
+from zeit.cds.text import printable
+from zeit.cds.voted import COMMITTED, PREPARED, read, version
 
 
 @zope.interface.implementer(IBatch)
@@ -45,15 +32,29 @@ class Batch:
     """See `IBatch`.
 
     `path` is its directory, `descriptor` the open directory, locked; `new` is where files go in
-    the end.  `translated` returns a context manager that makes a `SpoolError` of an OSError.
+    the end, `filing` what they pass when they leave it.  `translated` returns a context manager
+    that makes a `SpoolError` of an OSError.  `left` is called with this batch if it was aborted and
+    cannot be removed: it stays locked, and `abort` is to be called again.
     """
 
-    def __init__(self, path, *, descriptor, new, translated=contextlib.nullcontext):
+    def __init__(
+        self,
+        path,
+        *,
+        descriptor,
+        new,
+        filing='',
+        translated=contextlib.nullcontext,
+        left=lambda batch: None,
+    ):
         self._path = path
         self._descriptor = descriptor
         self._new = new
+        self._filing = filing
+        self._left = left
         self._translated = translated
         self._contents = {}
+        self.moved = []
         self._number = 0
         forget_in_children(self)
 
@@ -127,6 +128,7 @@ class Batch:
             self._remove_all_but(self._contents.values())
             entry = {
                 'files': self._contents,
+                'before': {name: self._standing(name) for name in self._contents},
                 'description': description,
                 'user': user,
                 'asks': asks,
@@ -135,8 +137,26 @@ class Batch:
             os.rename(draft, self._in(PREPARED))
             files.sync_directories(self._path, os.path.dirname(self._path))
 
+    def _standing(self, name):
+        """Return the versions of what has the name now, and waits: a list.
+
+        They tell later on what came after us.  No clock can: chmod and rename renew the time of an
+        inode, and whoever copies a file may keep the time of its content.
+        """
+        found = (version(os.path.join(folder, name)) for folder in (self._new, self._filing))
+        return [*filter(None, found)]
+
     def _check(self):
         """Find out now what must not happen later."""
+        spool = os.path.dirname(self._new)
+        if not os.path.isdir(self._new):
+            raise SpoolError(
+                f'There is no spool at {printable(spool)}, or it has no new/ any more',
+                hint='What was put into it in this transaction is gone with it.',
+            )
+        for name in self._contents:
+            if os.path.isdir(path := os.path.join(self._new, name)) and not os.path.islink(path):
+                raise IsADirectoryError(errno.EISDIR, 'Is a directory', path)
         if not os.access(self._new, os.W_OK | os.X_OK):
             raise PermissionError(0, 'files cannot be moved there', self._new)
         if os.stat(self._new).st_dev != os.stat(self._path).st_dev:
@@ -155,37 +175,49 @@ class Batch:
         finally:
             self.close()
 
-    def move(self, *, superseded=None):
+    def move(self, *, replaced=(), park=None):
         """Move the files into `new/`, as far as they are not there yet; remove the directory.
 
-        `superseded`, where it is given, is called with the path of the content and the name, if
-        something newer of this name waits in `new/` already.  Raises OSError.
+        Those whose names are in `replaced` do not go there: `park` is called with the path of the
+        content and the name.  One that cannot be moved keeps none of the others, and stays; then
+        the directory does, too.  Raises OSError.
         """
-        doubt, contents = self.read()
-        for name, draft in contents.items():
+        failed = []
+        self.moved = []
+        for name, draft in self.read()[1].items():
             path, new = self._in(draft), os.path.join(self._new, name)
-            if not os.path.exists(path):
-                continue
-            if superseded is not None and _is_newer(new, than=doubt.since):
-                superseded(path, name)
-            else:
-                os.rename(path, new)
+            try:
+                if name in replaced:
+                    park(path, name)
+                else:
+                    os.rename(path, new)
+                    self.moved.append(name)
+            except OSError as error:
+                failed.append(type(error)(error.errno, error.strerror, new))
         files.sync_directories(self._new)
+        if failed:
+            raise failed[0]
         self._remove()
 
     def abort(self):
         """See `IBatch`."""
-        try:
-            # `commit` has let go of it, however it ended: what is left is for the next run.
-            if self._descriptor is not None:
-                with self._translated():
-                    with contextlib.suppress(FileNotFoundError):
-                        # First of all: without it nobody is in doubt.
-                        os.unlink(self._in(PREPARED))
-                        files.sync_directories(self._path)
-                    self._remove()
-        finally:
-            self.close()
+        # `commit` has let go of it, however it ended: what is left is for the next run.
+        if self._descriptor is None:
+            return
+        with self._translated():
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    # First of all: without it nobody is in doubt.
+                    os.unlink(self._in(PREPARED))
+                    files.sync_directories(self._path)
+            except BaseException:
+                # Whoever got the lock now would take it for one that may have been committed.
+                self._left(self)
+                raise
+            try:
+                self._remove()
+            finally:
+                self.close()
 
     def _remove(self):
         self._remove_all_but([COMMITTED])
@@ -208,10 +240,7 @@ class Batch:
         self.close()
 
     def read(self):
-        """Return what was prepared: (`InDoubt` or None, dictionary of name and content).
-
-        Raises OSError, and ValueError for what was damaged.
-        """
+        """Return what was prepared: see `zeit.cds.voted.read`."""
         return read(self._path)
 
 
@@ -234,35 +263,3 @@ def lock(path, operation=fcntl.LOCK_EX):
         except (BlockingIOError, FileNotFoundError):
             pass
     return None
-
-
-def read(path):
-    """Return what was prepared in the directory `path`; see `Batch.read`."""
-    for name in (COMMITTED, PREPARED):
-        with contextlib.suppress(FileNotFoundError), open(os.path.join(path, name), 'rb') as file:
-            try:
-                entry = json.load(file)
-                contents = {str(name): str(draft) for name, draft in entry['files'].items()}
-                doubt = InDoubt(
-                    names=tuple(contents),
-                    description=str(entry['description']),
-                    user=str(entry['user']),
-                    since=os.fstat(file.fileno()).st_mtime,
-                    asks=bool(entry['asks']),
-                    committed=name == COMMITTED,
-                )
-            except (KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f'{error!r} in {name}') from error
-            return doubt, contents
-    return None, {}
-
-
-def _is_newer(path, *, than):
-    """Return whether there is a file at `path` that did not come there before the moment `than`.
-
-    A file system counts in milliseconds: of the same one, what waits is left alone.
-    """
-    try:
-        return os.lstat(path).st_ctime >= than
-    except FileNotFoundError:
-        return False

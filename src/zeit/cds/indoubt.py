@@ -10,15 +10,20 @@ No process number and no clock decides, only who holds the lock.
 """
 
 import contextlib
+import datetime
 import fcntl
+import functools
 import logging
 import os
 
 import zope.component
 
-from zeit.cds.batch import Batch, lock, read
+from zeit.cds import files, journal
+from zeit.cds.batch import Batch, lock
+from zeit.cds.filing import PRIVATE
 from zeit.cds.interfaces import ITransactionOutcome
 from zeit.cds.text import printable
+from zeit.cds.voted import read, version
 
 
 log = logging.getLogger(__name__)
@@ -43,19 +48,31 @@ def left(outbox):
     return sorted(filter(None, found), key=lambda doubt: doubt.since)
 
 
-def settle(spool, outbox, *, new, superseded):
-    """Finish what was left in `outbox`, in a run of `spool`; `new` and `superseded` as in `Batch`.
+def settle(spool, outbox, *, new, park):
+    """Finish what was left in `outbox`, in a run of `spool`; `new` as in `Batch`.
 
-    What cannot be finished stays, and the log says why: it must not keep others from going.
-    Raises OSError if `outbox` is unusable.
+    `park` is called with the path of a content, the name, and a reason, if something newer of this
+    name waits already, or was delivered.  What cannot be finished stays, and the log says why: it
+    must not keep others from going.  Raises OSError if `outbox` is unusable.
     """
-    for path in _paths(outbox):
+    # The latest first: what it has put into new/ is newer for those before it.
+    for path in sorted(_paths(outbox), key=_voted, reverse=True):
         try:
             descriptor = lock(path)
             if descriptor is not None:
                 with Batch(path, descriptor=descriptor, new=new) as batch:
-                    _settle(spool, batch, superseded)
-        except (OSError, ValueError) as error:
+                    _settle(spool, batch, park)
+        except OSError as error:
+            where = printable(os.fsdecode(error.filename or path))
+            remedy = files.remedy(error)
+            log.error(
+                'A transaction has left a file that cannot be filed, and is tried again by each '
+                'run: %s: %s.%s',
+                where,
+                error.strerror,
+                remedy and f' {remedy}',
+            )
+        except ValueError as error:
             log.error('It stays as it is: %s: %s', printable(path), printable(str(error)))
 
 
@@ -65,19 +82,66 @@ def _paths(outbox):
     return []
 
 
-def _settle(spool, batch, superseded):
+def _voted(path):
+    try:
+        doubt, _ = read(path)
+    except (OSError, ValueError):
+        return 0  # what is wrong is said when its turn comes
+    return 0 if doubt is None else doubt.since
+
+
+def _settle(spool, batch, park):
     doubt, _ = batch.read()
     if doubt is None:
         batch.abort()
         return
-    shown = printable(', '.join(doubt.names), limit=500)
+    shown = _shown(doubt.names)
     committed = True if doubt.committed else _committed(spool, doubt, shown)
     if committed:
-        log.warning('The process that put it has died; it goes now: %s', shown)
-        batch.move(superseded=superseded)
+        replaced = {name for name in doubt.names if _is_replaced(spool, doubt, name)}
+        goes = [name for name in doubt.names if name not in replaced]
+        if goes:
+            log.warning('Left by a transaction, it goes now: %s', _shown(goes))
+        if replaced:
+            log.warning(
+                'Left by a transaction, and replaced by a newer version meanwhile, it is parked: '
+                '%s. To send it all the same: zeit-cds retry NAME',
+                _shown(sorted(replaced)),
+            )
+        batch.move(replaced=replaced, park=functools.partial(_put_away, park))
     elif committed is not None:
-        log.warning('The process that put it has died; it was not committed: %s', shown)
+        log.warning('Left by a transaction that was not committed, it never goes: %s', shown)
         batch.abort()
+
+
+def _put_away(park, path, name):
+    park(path, name, 'Replaced by a newer version while its transaction was in doubt.')
+
+
+def _shown(names):
+    return printable(', '.join(names), limit=500)
+
+
+def _is_replaced(spool, doubt, name):
+    """Return whether something that came after the vote waits under `name`, or was delivered."""
+    older = (None, *doubt.before.get(name, ()))
+    if version(spool.path / 'new' / name) not in older:
+        return True
+    # What waited when it voted may have been delivered since: that is no newer one.  Of what is
+    # not in cur/ any more nobody knows; then an old version must not go over a new one.
+    return any(
+        version(spool.path / 'cur' / filed) not in older[1:]
+        for filed in _delivered(spool, name, since=doubt.since)
+    )
+
+
+def _delivered(spool, name, *, since):
+    """Yield the names in `cur/` that versions of `name` have got since a moment (seconds)."""
+    for receipt in journal.receipts(spool.path / PRIVATE, name):
+        if receipt['kind'] == 'delivered':
+            at = datetime.datetime.fromisoformat(receipt['at']).timestamp()
+            if at >= since:
+                yield receipt.get('filed_as') or ''
 
 
 def _committed(spool, doubt, shown):

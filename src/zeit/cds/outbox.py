@@ -103,14 +103,15 @@ class SpoolDataManager:
         try:
             self._batch.commit()
         except Exception as error:  # noqa: BLE001 whatever it is, the transaction is committed
+            names = self._batch.names
+            left = [name for name in names if name not in self._batch.moved] or names
             log.critical(
-                'The next run files what this transaction could not: %s',
-                printable(str(error)),
+                'Committed, but not filed yet: %s: %s Each run of the spool tries again.',
+                printable(', '.join(left), limit=500),
+                printable(error.advice if isinstance(error, Error) else f'{error}.', limit=500),
             )
             log.debug('The reason', exc_info=error)
-        else:
-            for name in self._batch.names:
-                announce(self._spool, name=name)
+        announce(self._spool, names=self._batch.moved)
 
     def tpc_abort(self, current):
         """Forget them."""
@@ -122,7 +123,12 @@ class SpoolDataManager:
         try:
             self._batch.abort()
         except Error as error:
-            log.error('The files of an aborted transaction are left: %s', error.message)
+            log.error(
+                'Aborted, but not removed yet: %s: %s This process tries again, and holds them '
+                'back as long as it lives. Should it be killed before that, they are in doubt.',
+                printable(', '.join(self._batch.names), limit=500),
+                printable(error.advice, limit=500),
+            )
 
 
 class _Savepoint:

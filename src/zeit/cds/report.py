@@ -117,3 +117,4 @@ class FilePut:
 
     spool: object
     name: str
+    last: bool = True

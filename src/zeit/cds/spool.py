@@ -17,6 +17,7 @@ import gocept.filestore.filestore
 import zope.interface
 
 from zeit.cds import entries, files, incoming, indoubt, names
+from zeit.cds.aborted import Aborted
 from zeit.cds.batch import Batch
 from zeit.cds.errors import NameRefused, SpoolError
 from zeit.cds.filing import FILING, PRIVATE, Filing
@@ -60,6 +61,7 @@ class Spool:
         self.path = pathlib.Path(path)
         self.journal = None
         self.unpublished = Unpublished(self._in(UNPUBLISHED), like=self.path)
+        self._aborted = Aborted()
         self._filing = Filing(self.path)
         self._parking = Parking(self.path, drafts=FILING)
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
@@ -83,9 +85,8 @@ class Spool:
                 self.journal = stack.enter_context(Journal(self._in(PRIVATE)))
                 stack.callback(self._forget_journal)
                 self._filing.put_back(digests=self.journal.digests, park=self._park)
-                indoubt.settle(
-                    self, self._in(OUTBOX), new=self._in('new'), superseded=self._superseded
-                )
+                self._aborted.remove()
+                indoubt.settle(self, self._in(OUTBOX), new=self._in('new'), park=self._park)
             yield self
 
     def _forget_journal(self):
@@ -146,9 +147,6 @@ class Spool:
         self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
         # A read-only or full file system shows only when something is written.
         os.unlink(files.draft(self._in('cur'), io.BytesIO(b'probe'), name='.probe'))
-
-    def _superseded(self, path, name):
-        self._park(path, name, 'Replaced by a newer version after its transaction was killed.')
 
     # What waits
 
@@ -239,6 +237,7 @@ class Spool:
         """See `ISpool`."""
         names.check_new(name)
         content = files.readable(data, name=name)
+        self._aborted.remove()
         with self._translated():
             self._make_directories(*self._sections)
             draft = files.draft(self._in('tmp'), content)
@@ -248,14 +247,20 @@ class Spool:
                 os.unlink(draft)
                 raise
             files.sync_directories(self._in('new'), self._in('tmp'))
-        announce(self, name=name)
+        announce(self, names=[name])
 
     def batch(self):
         """See `ISpool`."""
+        self._aborted.remove()
         with self._translated():
             self._make_directories(*self._sections)
             return Batch.begin(
-                self._in(OUTBOX), like=self.path, new=self._in('new'), translated=self._translated
+                self._in(OUTBOX),
+                like=self.path,
+                new=self._in('new'),
+                filing=self._in(FILING),
+                translated=self._translated,
+                left=self._aborted.add,
             )
 
     # Looking only

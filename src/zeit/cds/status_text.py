@@ -61,7 +61,7 @@ def _spool(look):
             yield _line('', f'  {printable(each.reason, limit=500)}')
     if found.in_doubt:
         number = plural(len(found.in_doubt), 'transaction')
-        yield _line('in doubt', f'{number} whose process has died, decided by the next run:')
+        yield _line('in doubt', f'{number} that did not end, decided by the next run:')
         for each in found.in_doubt:
             about = ', '.join(filter(None, (each.description, each.user)))
             known = 'committed' if each.committed else 'voted'

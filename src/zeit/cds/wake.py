@@ -14,15 +14,16 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 
-def announce(spool, *, name):
-    """Tell the subscribers that the file `name` was put into `spool`.
+def announce(spool, *, names):
+    """Tell the subscribers that the files `names` were put into `spool`, together.
 
-    It never raises: the file is there, and waits, whatever becomes of this.
+    What they raise is logged: the files are there, and wait, whatever becomes of this.
     """
-    try:
-        zope.event.notify(FilePut(spool=spool, name=name))
-    except Exception:  # noqa: BLE001 a subscriber may raise anything
-        log.exception('A subscriber of FilePut failed.')
+    for number, name in enumerate(names, start=1):
+        try:
+            zope.event.notify(FilePut(spool=spool, name=name, last=number == len(names)))
+        except Exception:  # noqa: BLE001 a subscriber may raise anything
+            log.exception('A subscriber of FilePut failed.')
 
 
 @zope.component.adapter(IFilePut)
@@ -30,8 +31,11 @@ def wake_exporters(event):
     """Wake every exporter of the spool that has somebody to wake it: a subscriber.
 
     That is the utility `IWakeUp` of the exporter's name, or the one without a name.  Where there
-    is none, or it fails, the file waits for the next run that comes by itself.
+    is none, or it fails, the file waits for the next run that comes by itself.  Of the files of a
+    transaction the last one wakes: each may cost the time-out of a broker.
     """
+    if not event.last:
+        return
     for name, exporter in zope.component.getUtilitiesFor(IExporter):
         waker = zope.component.queryUtility(IWakeUp, name=name)
         if waker is None:

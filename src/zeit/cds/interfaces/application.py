@@ -80,11 +80,13 @@ class IFilePut(Interface):
 
     Who wants to deliver at once subscribes to it, or registers an `IWakeUp`.  Sent by `ISpool.put`
     and by what puts files in transactions; not by a program that moves a file into `new/` by
-    itself.  A subscriber that raises is logged and changes nothing.
+    itself.  A subscriber that raises is logged and changes nothing; only what is no Exception, such
+    as SystemExit, goes through, out of the commit of a transaction, too, which stays committed.
     """
 
     spool = Attribute('The `ISpool`')
     name = Attribute('The name of the file')
+    last = Attribute('False if more follow that were put together with it, in a transaction (bool)')
 
 
 class IOutbox(Interface):
@@ -122,11 +124,20 @@ class IBatch(Interface):
         as long as it cannot ask an `ITransactionOutcome`.
         """
 
+    moved = Attribute('The names of those that `commit` has moved into `new/`')
+
     def commit():
-        """Move the files into `new/`; what was prepared gets there, if need be by the next run."""
+        """Move the files into `new/`; what was prepared gets there, if need be by the next run.
+
+        One that cannot be moved does not keep the others.
+        """
 
     def abort():
-        """Remove them; does nothing after `commit`."""
+        """Remove them; does nothing after `commit`.
+
+        What cannot be removed at the moment is held back as long as this process lives, and
+        removed as soon as that is possible.
+        """
 
 
 class IInDoubt(Interface):

@@ -45,11 +45,13 @@ ALLOWED = {
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
     'spoolstatus': 'interfaces',
-    'batch': 'errors interfaces files names runlock',
-    'indoubt': 'interfaces batch text',
+    'voted': 'entries interfaces',
+    'batch': 'errors interfaces files names runlock text voted',
+    'aborted': 'errors',
     'filing': 'entries files',
-    'spool': 'errors interfaces batch entries files filing incoming indoubt journal names parking '
-    'runlock spoolstatus text unpublished wake',
+    'indoubt': 'interfaces batch files filing journal text voted',
+    'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal names '
+    'parking runlock spoolstatus text unpublished wake',
     'statistics': 'errors filing importlog journal jsonlog runlock runs text totals',
     'ledger': 'interfaces',
     'arrivals': 'errors files',
