@@ -120,8 +120,38 @@ APPLICATION = (
     (
         'what could not be published is not kept',
         'publish.py',
-        '                self._keep(unique_id, spool, error)\n        return done\n',
-        '        return done\n',
+        '                self._keep(unique_id, spool, error)\n        self.retry_due(',
+        '        self.retry_due(',
+    ),
+    (
+        'what failed is tried each time',
+        'publish.py',
+        '        if not 0 <= now - each.last < pause(each.attempts, first=FIRST, longest=LONGEST)\n',
+        '',
+    ),
+    (
+        'what is in memory is never written',
+        'publish.py',
+        '        saved = kept.save()\n',
+        '        pass\n',
+    ),
+    (
+        'what failed wakes nobody',
+        'publish.py',
+        '            if found:\n                seconds',
+        '            if False:\n                seconds',
+    ),
+    (
+        'an adapter to a spool that does not exist',
+        'zcml.py',
+        'and adapter.name not in known:',
+        'and False:',
+    ),
+    (
+        'a name that nobody will ever send',
+        'names.py',
+        '    if not reason and is_hidden(name):\n',
+        '    if False:\n',
     ),
     (
         'what was published in the end is still kept',

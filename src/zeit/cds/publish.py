@@ -2,11 +2,15 @@
 
 Nothing that goes wrong here fails the publication.  It is logged, with the id of the content, and
 kept in the spool, to be tried again; `status` shows it.  If not even that is possible, it is kept
-in memory, until the process ends.
+in memory, until the spool can be written, or the process ends.
+
+It is tried again after pauses that grow: by the drivers inside of the application, which call
+`IPublisher.retry_due`, and by the next publications.
 """
 
 import contextlib
 import logging
+import time
 
 import zope.component
 import zope.interface
@@ -19,13 +23,23 @@ from zeit.cds.errors import (
     SourceUnreadable,
 )
 from zeit.cds.interfaces import IContentFinder, IDeliverable, IPublisher, ISpool
+from zeit.cds.pace import pause
 from zeit.cds.text import printable
+from zeit.cds.wake import tell_failure
 
 
 log = logging.getLogger(__name__)
 
 #: Longest reason that is kept, in characters.
 REASON = 500
+
+#: Seconds after which a publication that failed is due to be tried again, and at most; it doubles.
+#: Longer than half an hour no message should wait in a broker: Redis gives it out again after one.
+FIRST = 60
+LONGEST = 1800
+
+#: So much of what is due is tried along with a publication, which somebody waits for.
+ALONG = 10
 
 
 def published(content, event):
@@ -47,12 +61,8 @@ def published(content, event):
 class Publisher:
     """See `IPublisher`."""
 
-    def __init__(self):
-        #: What could not even be kept: the reason by (name of the spool, id).
-        self._homeless = {}
-
     def __repr__(self):
-        return f'<Publisher, {len(self._homeless)} kept in memory>'
+        return '<Publisher>'
 
     def publish(self, content):
         """See `IPublisher`."""
@@ -75,37 +85,36 @@ class Publisher:
                     exc_info=error,
                 )
                 self._keep(unique_id, spool, error)
+        self.retry_due(limit=ALONG)
         return done
 
     def retry(self, unique_id=None):
         """See `IPublisher`."""
+        found = [(name, each) for name, kept in _kept() for each in kept.content()]
         return [
-            (each, spool, self._retry(each, spool))
-            for each, spool in self._kept()
-            if unique_id in (None, each)
+            (failure.unique_id, name, self._retry(failure.unique_id, name))
+            for name, failure in found
+            if unique_id in (None, failure.unique_id)
         ]
 
-    def _kept(self):
-        """Return what is kept, a list of (id, name of the spool), each once."""
-        found = []
-        for name, spool in zope.component.getUtilitiesFor(ISpool):
-            try:
-                found += [(failure.unique_id, name) for failure in spool.unpublished.content()]
-            except OSError as error:
-                log.error('Cannot be read: %r: %s', spool, error.strerror)
-        return [*dict.fromkeys([*found, *((each, name) for name, each in [*self._homeless])])]
+    def retry_due(self, *, limit=None):
+        """See `IPublisher`."""
+        due = [(each, name) for name, kept in _kept() for each in _due(kept)]
+        if zope.component.queryUtility(IContentFinder) is None:
+            return []
+        return [(each, name, self._retry(each, name)) for each, name in due[:limit]]
 
     def _retry(self, unique_id, spool):
         content = None
         try:
             content = _find(unique_id)
             self._put(content, unique_id, spool)
+        except _NotHere as error:
+            return error
         except Exception as error:  # noqa: BLE001 the application's adapter may raise anything
             log.warning('Still not exported: %s: %s', printable(unique_id), _reason(error))
             log.debug('The reason', exc_info=error)
-            # Not to be found is no further failure: perhaps the application is not here.
-            if content is not None:
-                self._keep(unique_id, spool, error)
+            self._keep(unique_id, spool, error, found=content is not None)
             return error
         return None
 
@@ -124,23 +133,58 @@ class Publisher:
             with contextlib.closing(_opened(deliverable)) as data:
                 _put(spool, file, data)
             files.append(file)
-        self._homeless.pop((name, unique_id), None)
         spool.unpublished.forget(unique_id)
         return files
 
-    def _keep(self, unique_id, name, error):
-        try:
-            zope.component.getUtility(ISpool, name=name).unpublished.add(unique_id, _reason(error))
-        except Exception as failure:  # noqa: BLE001 nothing may fail the publication
-            self._homeless[name, unique_id] = _reason(error)
+    def _keep(self, unique_id, name, error, *, found=True):
+        """Keep it; of what was not `found` a better reason may be known already."""
+        spool = zope.component.queryUtility(ISpool, name=name)
+        if spool is None:
             log.critical(
-                'It is tried again as long as this process lives, but cannot be kept in the spool: '
-                '%s: %s',
+                'Not kept, to be published once more when that is mended: %s: %s',
+                printable(unique_id),
+                _reason(error),
+            )
+            return
+        try:
+            attempts = spool.unpublished.add(unique_id, _reason(error) if found else None)
+        except Exception as failure:  # noqa: BLE001 nothing may fail the publication
+            log.critical(
+                'Kept in the memory of this process only, and tried again by it when the spool can '
+                'be written: %s: %s',
                 printable(unique_id),
                 printable(str(failure)),
             )
         else:
-            self._homeless.pop((name, unique_id), None)
+            # Nobody waits for what was deleted.
+            if found:
+                seconds = pause(attempts, first=FIRST, longest=LONGEST)
+                tell_failure(spool, unique_id=unique_id, reason=_reason(error), pause=seconds)
+
+
+def _kept():
+    """Yield the name of each spool, and its `IUnpublished`, as far as that can be read."""
+    for name, spool in zope.component.getUtilitiesFor(ISpool):
+        try:
+            spool.unpublished.content()
+            yield name, spool.unpublished
+        except OSError as error:
+            log.error('Cannot be read: %r: %s', spool, error.strerror)
+
+
+def _due(kept):
+    """Return the ids of what is to be tried now, those that had to wait for the spool first."""
+    saved = []
+    with contextlib.suppress(OSError):  # then their time comes like that of the others
+        saved = kept.save()
+    now = time.time()
+    failures = [each for each in kept.content() if each.unique_id not in saved]
+    return saved + [
+        each.unique_id
+        for each in failures
+        # A clock that was set back is no reason to wait.
+        if not 0 <= now - each.last < pause(each.attempts, first=FIRST, longest=LONGEST)
+    ]
 
 
 class _Content:
@@ -180,11 +224,16 @@ def _id(content):
     return str(getattr(content, 'uniqueId', None) or repr(content))
 
 
+class _NotHere(ConfigurationError):
+    """There is nobody who could find content."""
+
+
 def _find(unique_id):
     find = zope.component.queryUtility(IContentFinder)
     if find is None:
-        raise ConfigurationError(
-            'Content cannot be found here', hint='Only the application around it can try again.'
+        raise _NotHere(
+            'Content cannot be found here, without the application around it',
+            hint='Name a ZCML file that has the application, or let that try again.',
         )
     missing = FileError(
         'There is no content with this id here',

@@ -8,7 +8,7 @@ import zope.component
 from zeit.cds import journal
 from zeit.cds.errors import FileError, SpoolError
 from zeit.cds.filing import PRIVATE
-from zeit.cds.interfaces import IPublisher
+from zeit.cds.interfaces import IContentFinder, IPublisher
 from zeit.cds.text import local_time, plural, printable
 
 
@@ -123,6 +123,7 @@ def bring_back(names, places):
     None.  Raises `SpoolError`, `SpoolBusy`.
     """
     found = [(place, place.spool.status()) for place in places]
+    helpless = []
     for name in dict.fromkeys(names):
         spools = [place.spool for place, status in found if name in dict(status.parked)]
         failed = [
@@ -132,12 +133,24 @@ def bring_back(names, places):
         ]
         if not spools and not failed:
             yield name, None, _not_parked(name)
-        if failed:
+        if failed and zope.component.queryUtility(IContentFinder) is None:
+            helpless.append(name)
+        elif failed:
             yield name, failed[0], _publish_again(name)
         for spool in spools:
             with spool.run():
                 error = _retry(spool, name)
             yield name, spool.path, error
+    if helpless:
+        yield helpless[0], None, _without_application(helpless)
+
+
+def everything(places):
+    """Return what `bring_back` can do something about: names and ids, a list."""
+    found = [place.spool.status() for place in places]
+    names = [name for status in found for name, _ in status.parked]
+    names += [failure.unique_id for status in found for failure in status.unpublished]
+    return [*dict.fromkeys(names)]
 
 
 def _retry(spool, name):
@@ -169,17 +182,23 @@ def forget(names, places):
 
 
 def _publish_again(unique_id):
-    publisher = zope.component.queryUtility(IPublisher)
-    if publisher is None:
-        return _unpublished(unique_id, 'the application that knows it is not there')
-    errors = [error for _, _, error in publisher.retry(unique_id) if error is not None]
-    return _unpublished(unique_id, str(errors[0])) if errors else None
-
-
-def _unpublished(unique_id, reason):
+    done = zope.component.getUtility(IPublisher).retry(unique_id)
+    error = next((error for _, _, error in done if error is not None), None)
+    if error is None:
+        return None
     return FileError(
-        f'{printable(unique_id)} could not be put into new/: {printable(reason, limit=500)}',
-        hint='Name a ZCML file with the application around it, or let that try again.',
+        f'{printable(unique_id)} could not be put into new/: {printable(str(error), limit=500)}',
+        hint=getattr(error, 'hint', '') or 'It is kept, and tried again.',
+    )
+
+
+def _without_application(ids):
+    more = f', and {len(ids) - 1} more,' if len(ids) > 1 else ''
+    them = 'them' if more else 'it'
+    return FileError(
+        f'{printable(ids[0])}{more} cannot be put into new/ here: the application that knows '
+        f'{them} is not there',
+        hint='Name a ZCML file that has the application, or let that try again.',
     )
 
 

@@ -11,6 +11,7 @@ from zeit.cds.interfaces import (
     IFileExported,
     IFileImported,
     IFilePut,
+    IPublicationFailed,
     IReport,
     IResult,
 )
@@ -118,3 +119,14 @@ class FilePut:
     spool: object
     name: str
     last: bool = True
+
+
+@zope.interface.implementer(IPublicationFailed)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PublicationFailed:
+    """See `IPublicationFailed`."""
+
+    spool: object
+    unique_id: str
+    reason: str
+    pause: float

@@ -25,7 +25,7 @@ import zope.component
 import zope.interface
 
 from zeit.cds.errors import COME_BACK_LATER, UNAVAILABLE, ConfigurationError
-from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IWakeUp
+from zeit.cds.interfaces import IExporter, IImporter, ILateWakeUp, IPublisher
 from zeit.cds.pace import pause
 from zeit.cds.text import printable
 
@@ -45,13 +45,14 @@ def run(task, name):
 
     `task` is the bound task (`self`) that calls this.  Where the server is locked or unreachable,
     or another run is at work, it is retried with pauses from one second to five minutes, RETRIES
-    times.  What the application could not put into its spools is tried again as well.
+    times.  What the application could not put into its spools is tried again as well, when it is
+    due.
 
     Raises `ConfigurationError` if there is no such exporter, and celery's `Retry`.
     """
     publisher = zope.component.queryUtility(IPublisher)
     if publisher is not None:
-        publisher.retry()
+        publisher.retry_due()
     code = _found(IExporter, name, kind='exporter').run_once().exit_code
     if code in TRIED_AGAIN and not task.request.called_directly:
         _retry(task, name, code)
@@ -99,9 +100,9 @@ export = celery.shared_task(bind=True, name='zeit.cds.export', **_OPTIONS)(run)
 import_ = celery.shared_task(name='zeit.cds.import', **_OPTIONS)(run_import)
 
 
-@zope.interface.implementer(IWakeUp)
+@zope.interface.implementer(ILateWakeUp)
 class WakeUp:
-    """See `IWakeUp`.  `task` is called with the name of the exporter, by its `apply_async`.
+    """See `ILateWakeUp`.  `task` is called with the name of the exporter, by its `apply_async`.
 
     Tasks of z3c.celery, which those of zeit.cms are, send their messages in the vote of the current
     transaction.  That is too late for a file that waits already, a broker that is down would fail
@@ -124,8 +125,16 @@ class WakeUp:
 
     def wake(self, name):
         """See `IWakeUp`.  Raises what celery raises, `kombu.exceptions.OperationalError`."""
+        self._send(name)
+
+    def wake_later(self, name, *, seconds):
+        """See `ILateWakeUp`.  Raises what celery raises."""
+        self._send(name, countdown=seconds)
+
+    def _send(self, name, **options):
         task = self._task
         if hasattr(task, 'run_in_worker') and not task.app.conf.task_always_eager:
-            celery.Task.apply_async(task, (name,), {'_run_asynchronously_': True}, retry=False)
+            asynchronously = {'_run_asynchronously_': True}
+            celery.Task.apply_async(task, (name,), asynchronously, retry=False, **options)
         else:
-            task.apply_async((name,), retry=False)
+            task.apply_async((name,), retry=False, **options)

@@ -21,7 +21,7 @@ import zope.component
 import zope.interface
 
 from zeit.cds import errors
-from zeit.cds.interfaces import IExporter, IImporter, IWakeUp
+from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IWakeUp
 from zeit.cds.pace import INTERVAL, Pace
 from zeit.cds.plan import ImportOptions, Options
 from zeit.cds.text import printable
@@ -92,6 +92,9 @@ class _RunnerThread:
             return False
         return True
 
+    def before(self):
+        """Called in front of each run."""
+
     @property
     def about(self):
         """Kind and name of what it runs, for the log."""
@@ -108,6 +111,12 @@ class ExporterThread(_RunnerThread):
     interface = IExporter
     options_class = Options
     kind = 'exporter'
+
+    def before(self):
+        """Let the application put into its spools what it could not, and is due."""
+        publisher = zope.component.queryUtility(IPublisher)
+        if publisher is not None:
+            publisher.retry_due()
 
 
 class ImporterThread(_RunnerThread):
@@ -156,6 +165,7 @@ class _Loop:
     def _run(self):
         """Make one run; return its exit code.  Nothing that happens in it ends the thread."""
         try:
+            self._runner.before()
             exchange = zope.component.getUtility(self._runner.interface, name=self._runner.name)
             own = getattr(exchange, 'options', None) or self._runner.options_class()
             # What was made by somebody else may have options of its own kind.

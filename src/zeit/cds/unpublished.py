@@ -1,8 +1,10 @@
 """`.cds/unpublished/`: what should have been put into a spool and was not, until it works.
 
-One file is one content of the application; its name is a hash of the id.
+One file is one content of the application; its name is a hash of the id.  What cannot be written,
+as the disk is full or the spool is gone, is in the memory of the process until it can be.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -10,6 +12,7 @@ import io
 import json
 import logging
 import os
+import time
 
 import zope.interface
 
@@ -30,6 +33,7 @@ class Failure:
     reason: str
     attempts: int
     since: float
+    last: float
 
 
 @zope.interface.implementer(IUnpublished)
@@ -42,6 +46,8 @@ class Unpublished:
     def __init__(self, directory, *, like):
         self._directory = directory
         self._like = like
+        #: What could not be written: `Failure` by id.
+        self._memory = {}
 
     def __repr__(self):
         return f'<Unpublished {str(self._directory)!r}>'
@@ -50,41 +56,62 @@ class Unpublished:
         name = hashlib.sha256(unique_id.encode('utf-8', 'surrogateescape')).hexdigest()[:32]
         return os.path.join(self._directory, name)
 
-    def add(self, unique_id, reason):
+    def add(self, unique_id, reason=None):
         """See `IUnpublished`."""
+        now = time.time()
+        known = self._memory.get(unique_id)
+        if known is None:
+            with contextlib.suppress(OSError):
+                known = _read(self._path(unique_id))
+        if known is None:
+            known = Failure(unique_id=unique_id, reason='', attempts=0, since=now, last=now)
+        failure = dataclasses.replace(
+            known, reason=reason or known.reason, attempts=known.attempts + 1, last=now
+        )
+        self._memory[unique_id] = failure
+        self._write(failure)
+        return failure.attempts
+
+    def _write(self, failure):
         for directory in (os.path.dirname(self._directory), self._directory):
             files.make_directory(directory, like=self._like)
-        path = self._path(unique_id)
-        known = _read(path)
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds')
         entry = {
-            'id': unique_id,
-            'reason': reason,
-            'attempts': known.attempts + 1 if known else 1,
-            'since': _iso(known.since) if known else now,
+            'id': failure.unique_id,
+            'reason': failure.reason,
+            'attempts': failure.attempts,
+            'since': _iso(failure.since),
+            'last': _iso(failure.last),
         }
         content = io.BytesIO(json.dumps(entry).encode('utf-8'))
-        os.replace(files.draft(self._directory, content), path)
+        os.replace(files.draft(self._directory, content), self._path(failure.unique_id))
         files.sync_directories(self._directory)
-        return entry['attempts']
+        self._memory.pop(failure.unique_id, None)
+
+    def save(self):
+        """See `IUnpublished`."""
+        kept = [*self._memory.values()]
+        for failure in kept:
+            self._write(failure)
+        return [failure.unique_id for failure in kept]
 
     def forget(self, unique_id):
         """See `IUnpublished`."""
+        kept = self._memory.pop(unique_id, None)
         try:
             os.unlink(self._path(unique_id))
         except FileNotFoundError:
-            return False
+            return kept is not None
         files.sync_directories(self._directory)
         return True
 
     def content(self):
         """See `IUnpublished`."""
-        try:
+        present = []
+        with contextlib.suppress(FileNotFoundError):
             present = os.listdir(self._directory)
-        except FileNotFoundError:
-            return []
-        found = [_read(os.path.join(self._directory, n)) for n in present if not n.startswith('.')]
-        return sorted(filter(None, found), key=lambda failure: (failure.since, failure.unique_id))
+        read = [_read(os.path.join(self._directory, n)) for n in present if not n.startswith('.')]
+        found = {failure.unique_id: failure for failure in filter(None, read)} | self._memory
+        return sorted(found.values(), key=lambda failure: (failure.since, failure.unique_id))
 
 
 def _iso(seconds):
@@ -101,6 +128,7 @@ def _read(path):
             reason=str(entry['reason']),
             attempts=int(entry['attempts']),
             since=datetime.datetime.fromisoformat(entry['since']).timestamp(),
+            last=datetime.datetime.fromisoformat(entry.get('last', entry['since'])).timestamp(),
         )
     except FileNotFoundError:
         return None

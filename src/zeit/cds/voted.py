@@ -55,7 +55,7 @@ def read(path):
                     committed=name == COMMITTED,
                     before={
                         str(name): [tuple(found) for found in versions]
-                        for name, versions in entry['before'].items()
+                        for name, versions in entry.get('before', {}).items()
                     },
                 )
             except (KeyError, TypeError, AttributeError) as error:

@@ -1,13 +1,14 @@
 """Delivering at once: who puts a file into a spool says so, and exporters are woken."""
 
+import functools
 import logging
 
 import zope.component
 import zope.component.event  # connects zope.event with the registry's subscribers
 import zope.event
 
-from zeit.cds.interfaces import IExporter, IFilePut, IWakeUp
-from zeit.cds.report import FilePut
+from zeit.cds.interfaces import IExporter, IFilePut, ILateWakeUp, IPublicationFailed, IWakeUp
+from zeit.cds.report import FilePut, PublicationFailed
 from zeit.cds.text import printable
 
 
@@ -26,6 +27,14 @@ def announce(spool, *, names):
             log.exception('A subscriber of FilePut failed.')
 
 
+def tell_failure(spool, **details):
+    """Tell the subscribers of a `PublicationFailed`; what they raise is logged."""
+    try:
+        zope.event.notify(PublicationFailed(spool=spool, **details))
+    except Exception:  # noqa: BLE001 a subscriber may raise anything
+        log.exception('A subscriber of PublicationFailed failed.')
+
+
 @zope.component.adapter(IFilePut)
 def wake_exporters(event):
     """Wake every exporter of the spool that has somebody to wake it: a subscriber.
@@ -36,18 +45,36 @@ def wake_exporters(event):
     """
     if not event.last:
         return
+    for name, exporter, waker in _wakers():
+        _wake(waker.wake, name, exporter, event.spool)
+
+
+@zope.component.adapter(IPublicationFailed)
+def wake_later(event):
+    """Wake the exporters of the spool when a publication that failed is due: a subscriber.
+
+    By those that can wait, `ILateWakeUp`; the other ones run again and again by themselves.
+    """
+    for name, exporter, waker in _wakers():
+        if ILateWakeUp.providedBy(waker):
+            wake = functools.partial(waker.wake_later, seconds=event.pause)
+            _wake(wake, name, exporter, event.spool)
+
+
+def _wakers():
+    """Yield (name of an exporter, itself, its `IWakeUp`)."""
     for name, exporter in zope.component.getUtilitiesFor(IExporter):
         waker = zope.component.queryUtility(IWakeUp, name=name)
         if waker is None:
             waker = zope.component.queryUtility(IWakeUp)
         if waker is not None:
-            _wake(waker, name, exporter, event.spool)
+            yield name, exporter, waker
 
 
-def _wake(waker, name, exporter, spool):
+def _wake(wake, name, exporter, spool):
     try:
         if exporter.spool is spool:
-            waker.wake(name)
+            wake(name)
     except Exception as error:  # noqa: BLE001 a broker may raise anything
         log.warning(
             'Exporter %s could not be woken, what waits goes with its next run: %s: %s',

@@ -36,7 +36,7 @@ from zeit.cds.directives import (
 )
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.ftp.settings import Settings
-from zeit.cds.interfaces import IExporter, IImporter, ISpool, ITarget
+from zeit.cds.interfaces import IDeliverable, IExporter, IImporter, ISpool, ITarget
 from zeit.cds.plan import ImportOptions, Options
 from zeit.cds.product import Late, required
 from zeit.cds.settings import Secret, SecretFile, SecretNetrc, SecretVariable
@@ -79,7 +79,24 @@ def _without_text(context):
 
 def spool(_context, **given):
     """Register a spool; see `zeit.cds.directives`.  Raises ZCML's `ConfigurationError`."""
-    _register(_without_text(_context), ISpool, Spool, schema=ISpoolDirective, **given)
+    context = _without_text(_context)
+    _register(context, ISpool, Spool, schema=ISpoolDirective, **given)
+    context.action(discriminator=None, callable=_check_deliverables, order=LATE)
+
+
+def _check_deliverables():
+    """Find adapters to `IDeliverable` that have the name of no spool: they publish in vain."""
+    known = {name for name, _ in zope.component.getUtilitiesFor(ISpool)}
+    for adapter in zope.component.getGlobalSiteManager().registeredAdapters():
+        if adapter.provided.isOrExtends(IDeliverable) and adapter.name not in known:
+            factory = getattr(adapter.factory, '__name__', repr(adapter.factory))
+            place = getattr(adapter.info, 'file', '')
+            place = f' ({place}, line {adapter.info.line})' if place else ''
+            raise ZCMLError(
+                f'{factory} adapts to IDeliverable for the spool {adapter.name!r}{place}, which '
+                f'does not exist; known: {", ".join(sorted(known))}. The name of the adapter is '
+                'that of a spool'
+            )
 
 
 def target(_context, *, name, **given):

@@ -7,14 +7,15 @@ from zeit.cds.commands import command
 
 
 @click.command()
-@click.argument('names', nargs=-1, required=True, metavar='NAME...')
+@click.argument('names', nargs=-1, metavar='NAME...')
 @options.several(options.SPOOL)
+@click.option('--all', 'everything', is_flag=True, help='All of that.  Default: no.')
 @click.option(
     '--forget', is_flag=True,
     help='Give content up that could not be put into a spool.  Default: no.',
 )  # fmt: skip
 @command
-def retry(console, zcml, *, names, forget, spool=None):
+def retry(console, zcml, *, names, everything, forget, spool=None):
     """Bring parked files back, to be sent by the next run.
 
     \b
@@ -25,6 +26,7 @@ def retry(console, zcml, *, names, forget, spool=None):
 
     With the id of content that could not be put into a spool when it was
     published, that is tried again; the ZCML file must have the application.
+    With --all everything that is parked, or could not be put into a spool.
     With --forget it is not tried again any more: it was deleted, say.
 
     The exit code is 1 if one is not parked, or a newer one waits already; the
@@ -33,7 +35,16 @@ def retry(console, zcml, *, names, forget, spool=None):
     from zeit.cds import choice, receipts
     from zeit.cds.text import printable
 
+    if everything and (names or forget):
+        other = 'names' if names else '--forget'
+        raise errors.UsageError(f'--all does not go with {other}', hint='Name what you mean.')
+    if not names and not everything:
+        raise errors.UsageError("Missing argument 'NAME...'", hint='Or say --all.')
     places = choice.places(zcml=zcml, names=(), spool=spool, remote=False)
+    if everything:
+        names = receipts.everything(places)
+        if not names and not console.quiet:
+            console.say('Nothing is parked, and everything could be put into the spool.')
     codes = []
     if forget:
         found = ((name, None, error) for name, error in receipts.forget(names, places))

@@ -19,10 +19,15 @@ class IDeliverable(Interface):
 
     It is registered with the name of the spool that the file goes into: for two partners there are
     two adapters.  It may also return None in place of itself, which means: it shall not go.
+
+    What failed is tried again later, and what goes then is what the content is by then: `wanted`
+    has to be False for what was withdrawn meanwhile.
     """
 
     name = Attribute('The name of the file')
-    wanted = Attribute('Whether it shall go (bool); the rest is used only if it shall')
+    wanted = Attribute(
+        'Whether it shall go (bool), and is published; the rest is used only if it shall'
+    )
 
     def open():
         """Return its content: a binary file, which is read to its end and closed."""
@@ -35,7 +40,8 @@ class IPublisher(Interface):
         """Put `content` into the spool of each of its adapters; return the names of the files.
 
         Raises nothing: what fails is logged with the id of the content, `uniqueId`, and kept with
-        the spool until it works.
+        the spool until it works.  What failed before and is due, see `retry_due`, is tried as
+        well, a few of it.
         """
 
     def retry(unique_id=None):
@@ -43,6 +49,14 @@ class IPublisher(Interface):
 
         With `unique_id` only this content.  The content is found by `IContentFinder`, so it has to
         happen inside of the application.  Raises nothing.
+        """
+
+    def retry_due(*, limit=None):
+        """Try again what has waited long enough since its last failure; return like `retry`.
+
+        The pauses grow with each failure.  What was kept in memory, as its spool could not be
+        written, is due as soon as that can be.  With `limit` only so many.  Nothing happens where
+        no `IContentFinder` is.  Raises nothing.
         """
 
 
@@ -54,10 +68,19 @@ class IContentFinder(Interface):
 
 
 class IUnpublished(Interface):
-    """What should have been put into a spool, and was not."""
+    """What should have been put into a spool, and was not.
 
-    def add(unique_id, reason):
-        """Remember one more failure of the content with this id; return how many there were."""
+    What cannot be written is kept in memory, and is part of `content` in this process.
+    """
+
+    def add(unique_id, reason=None):
+        """Remember one more failure of the content with this id; return how many there were.
+
+        Without `reason` the one that is known stays.  Raises OSError if it is in memory only.
+        """
+
+    def save():
+        """Write what is in memory only; return the ids, a list.  Raises OSError."""
 
     def forget(unique_id):
         """Forget about it; return whether it was known."""
@@ -71,8 +94,9 @@ class IFailure(Interface):
 
     unique_id = Attribute('Its id in the application')
     reason = Attribute('Why it failed the last time, one line')
-    attempts = Attribute('How often it has failed')
+    attempts = Attribute('How often it has failed, or was not even found')
     since = Attribute('When it failed first: seconds since the epoch (float)')
+    last = Attribute('When it failed last: seconds since the epoch (float)')
 
 
 class IFilePut(Interface):
@@ -87,6 +111,15 @@ class IFilePut(Interface):
     spool = Attribute('The `ISpool`')
     name = Attribute('The name of the file')
     last = Attribute('False if more follow that were put together with it, in a transaction (bool)')
+
+
+class IPublicationFailed(Interface):
+    """An event: a content could not be put into a spool, and is kept there to be tried again."""
+
+    spool = Attribute('The `ISpool`')
+    unique_id = Attribute('The id of the content')
+    reason = Attribute('Why it failed, one line')
+    pause = Attribute('In so many seconds it is due to be tried again')
 
 
 class IOutbox(Interface):

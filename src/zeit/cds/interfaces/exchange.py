@@ -61,6 +61,13 @@ class IWakeUp(Interface):
         """
 
 
+class ILateWakeUp(IWakeUp):
+    """One that can also do it later; asked where a publication failed, and will be tried again."""
+
+    def wake_later(name, *, seconds):
+        """Let the exporter `name` run in so many seconds; return at once."""
+
+
 class IReport(Interface):
     """What happened to every file of one run."""
 

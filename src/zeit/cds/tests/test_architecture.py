@@ -90,16 +90,16 @@ ALLOWED = {
     'offered': 'errors fetching gathering names',
     'clearance': 'arrivals errors text',
     # one run
+    'pace': 'errors',
     'tracing': 'text',
     'record': 'errors report text tracing',
     'exchange': 'errors leftovers lock record statistics text',
     'outbox': 'errors interfaces text wake',
-    'publish': 'errors interfaces text',
+    'publish': 'errors interfaces pace text wake',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
     'importer': 'errors arrivals clearance exchange fetching gathering holder interfaces names '
     'offered plan progress report text',
     # what calls it again and again
-    'pace': 'errors',
     'thread': 'errors interfaces pace plan text',
     'tasks': 'errors interfaces pace text',
     'undelivered': 'text',

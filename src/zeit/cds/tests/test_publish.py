@@ -5,18 +5,33 @@ import json
 import os
 import pathlib
 import shutil
+import time
 import unittest.mock
 
 import zope.component
 import zope.interface
 from zope.configuration import xmlconfig
+from zope.configuration.exceptions import ConfigurationError
 
 from zeit.cds import cli, errors
-from zeit.cds.interfaces import IContentFinder, IDeliverable, IFilePut, IPublisher, ISpool
+from zeit.cds.exporter import Exporter
+from zeit.cds.interfaces import (
+    IContentFinder,
+    IDeliverable,
+    IExporter,
+    IFilePut,
+    ILateWakeUp,
+    IPublisher,
+    ISpool,
+    IWakeUp,
+)
+from zeit.cds.metrics import families
 from zeit.cds.publish import Publisher
 from zeit.cds.spool import Spool
+from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests import cms
 from zeit.cds.tests.test_zcml import SPOOL, ZCMLTests
+from zeit.cds.thread import ExporterThread
 
 
 UUID = '{urn:uuid:347b85e0-0740-4e52-8f62-3192430b0417}'
@@ -318,20 +333,21 @@ class RetryTests(PublishTests):
         with self.assertLogs('zeit.cds.publish', 'WARNING'):
             ((_, _, error),) = self.retry()
         self.assertEqual('There is no content with this id here', error.message)
-        self.assert_as_it_was()
+        self.assert_kept(attempts=2)
 
-    def assert_as_it_was(self):
-        """Not to be found is no further failure: the reason that is known is the better one."""
+    def assert_kept(self, *, attempts):
+        """Where it is not even found, the reason that is known is the better one."""
         (failure,) = self.unpublished
-        self.assertEqual(1, failure.attempts)
+        self.assertEqual(attempts, failure.attempts)
         self.assertIn('is not the name of a file', failure.reason)
 
     def test_without_the_application_it_is_kept(self):
         zope.component.getSiteManager().unregisterUtility(provided=IContentFinder)
-        with self.assertLogs('zeit.cds.publish', 'WARNING'):
+        with self.assertNoLogs('zeit.cds.publish', 'WARNING'):
             ((_, _, error),) = self.retry()
+            self.assertEqual([], zope.component.getUtility(IPublisher).retry_due())
         self.assertIn('Content cannot be found here', str(error))
-        self.assert_as_it_was()
+        self.assert_kept(attempts=1)
 
     def test_another_process_knows_as_well(self):
         self.article.uuid = UUID
@@ -343,6 +359,146 @@ class RetryTests(PublishTests):
         self.assertEqual([], publisher.retry('http://xml.zeit.de/other'))
         self.article.uuid = UUID
         self.assertEqual(1, len(publisher.retry('http://xml.zeit.de/politik/a')))
+
+
+class DueTests(PublishTests):
+    """What failed is tried again, at growing distances."""
+
+    def setUp(self):
+        super().setUp()
+        self.now = time.time()
+        for module in ('publish', 'unpublished'):
+            clock = unittest.mock.patch(f'zeit.cds.{module}.time.time', lambda: self.now)
+            self.enterContext(clock)
+        self.article.uuid = '/'
+        self.fail_once()
+
+    def retry_after(self, seconds):
+        self.now += seconds
+        found = zope.component.getUtility(IPublisher).retry_due()
+        return [unique_id for unique_id, _, _ in found]
+
+    def test_the_pauses_grow_also_where_the_content_is_gone(self):
+        for delete in (lambda: None, self.article.delete):
+            delete()
+            for pause in (60, 120, 240):
+                self.assertEqual([], self.retry_after(pause - 1))
+                with self.assertLogs('zeit.cds.publish', 'WARNING') as logs:
+                    self.assertEqual([self.article.uniqueId], self.retry_after(1))
+                self.assertEqual(1, len(logs.output))
+            self.spool.unpublished.forget(self.article.uniqueId)
+            self.spool.unpublished.add(self.article.uniqueId, 'why')
+
+    def test_half_an_hour_is_the_longest(self):
+        for _ in range(40):
+            self.spool.unpublished.add(self.article.uniqueId)
+        self.assertEqual([], self.retry_after(1799))
+        with self.assertLogs('zeit.cds.publish', 'WARNING'):
+            self.assertEqual(1, len(self.retry_after(1)))
+
+    def test_a_clock_that_was_set_back(self):
+        with self.assertLogs('zeit.cds.publish', 'WARNING'):
+            self.assertEqual(1, len(self.retry_after(-3600)))
+
+    def test_the_next_publication_tries_it_as_well(self):
+        from zeit.cms.content import Article
+
+        self.article.uuid = UUID
+        self.publish(Article('b', uuid='b'))
+        self.assertEqual(['b.xml'], [*self.waiting()])
+        self.now += 60
+        self.publish(Article('c', uuid='c'))
+        self.assertEqual({'b.xml', 'c.xml', f'{UUID}.xml'}, {*self.waiting()})
+        self.assertEqual([], self.unpublished)
+
+    def test_but_not_all_of_a_day(self):
+        for number in range(12):
+            self.spool.unpublished.add(f'http://xml.zeit.de/{number}', 'why')
+        self.now += 60
+        with self.assertLogs('zeit.cds.publish', 'WARNING') as logs:
+            self.publish()
+        self.assertEqual(11, len(logs.output), logs.output)
+
+    def test_a_thread_in_the_application_does(self):
+        self.article.uuid = UUID
+        self.now += 60
+        ExporterThread('e').before()
+        self.assertEqual([f'{UUID}.xml'], [*self.waiting()])
+
+    def test_who_can_be_woken_later_is(self):
+        @zope.interface.implementer(ILateWakeUp)
+        class Waker:
+            called = []
+
+            def wake_later(self, name, *, seconds):
+                self.called.append((name, seconds))
+
+        zope.component.provideUtility(Exporter(self.spool, MemoryTarget()), IExporter, name='e')
+        zope.component.provideUtility(Waker(), IWakeUp)
+        self.fail_once()
+        self.assertEqual([('e', 120)], Waker.called)
+        # What does nothing but run again and again is left alone.
+        waker = unittest.mock.Mock()
+        zope.component.provideUtility(waker, IWakeUp)
+        self.fail_once()
+        self.assertEqual([], waker.mock_calls)
+        # Nobody waits for what was deleted.
+        zope.component.provideUtility(Waker(), IWakeUp)
+        self.article.delete()
+        with self.assertLogs('zeit.cds.publish', 'WARNING'):
+            self.retry()
+        self.assertEqual([('e', 120)], Waker.called)
+
+
+class FullTests(PublishTests):
+    """Nothing can be written for a while."""
+
+    def setUp(self):
+        super().setUp()
+        self.spool.put('before.xml', b'')
+        full = unittest.mock.patch(
+            'zeit.cds.files.draft', side_effect=OSError(28, 'No space left on device')
+        )
+        with full, self.assertLogs('zeit.cds.publish', 'CRITICAL') as logs:
+            self.publish()
+        self.log = logs.output[-1]
+
+    def stored(self):
+        return os.listdir(self.folder / 'spool' / '.cds' / 'unpublished')
+
+    def test_it_is_kept_in_memory_and_counted(self):
+        self.assertIn('Kept in the memory of this process only', self.log)
+        self.assertEqual([], self.stored())
+        (failure,) = self.unpublished
+        self.assertEqual(('http://xml.zeit.de/politik/a', 1), (failure.unique_id, failure.attempts))
+        found = families([('s', self.spool)], now=time.time())
+        (family,) = [f for f in found if f.name == 'zeit_cds_unpublished_contents']
+        self.assertEqual([({'spool': 's'}, 1)], family.samples)
+
+    def test_the_next_publication_tries_it_at_once(self):
+        from zeit.cms.content import Article
+
+        self.publish(Article('b', uuid='b'))
+        self.assertEqual({'before.xml', 'b.xml', f'{UUID}.xml'}, {*self.waiting()})
+        self.assertEqual(([], []), (self.unpublished, self.stored()))
+
+    def test_so_does_a_thread_and_what_fails_then_is_on_the_disk(self):
+        self.article.uuid = '/'
+        with self.assertLogs('zeit.cds.publish', 'WARNING'):
+            ExporterThread('e').before()
+        self.assertEqual(1, len(self.stored()))
+        self.assertEqual([2], [failure.attempts for failure in self.unpublished])
+        other_process = Spool(self.folder / 'spool').status()
+        self.assertEqual([2], [failure.attempts for failure in other_process.unpublished])
+
+    def test_without_the_application_it_gets_to_the_disk_as_well(self):
+        zope.component.getSiteManager().unregisterUtility(provided=IContentFinder)
+        self.assertEqual([], zope.component.getUtility(IPublisher).retry_due())
+        self.assertEqual(1, len(self.stored()))
+
+    def test_it_can_be_forgotten(self):
+        self.assertTrue(self.spool.unpublished.forget('http://xml.zeit.de/politik/a'))
+        self.assertEqual([], self.unpublished)
 
 
 class HomelessTests(PublishTests):
@@ -413,6 +569,35 @@ class CommandTests(PublishTests):
         self.assertEqual(1, code)
         self.assertIn('is no content that could not be put into a spool', err)
 
+    def test_retry_of_all(self):
+        for name in ('b', 'c'):
+            self.spool.put(name, b'')
+        with self.spool.run():
+            self.spool.park(self.spool.pending()[0][0], 'why')
+        self.article.uuid = UUID
+        code, out, err = self.call('--zcml', self.zcml, 'retry', '--all')
+        self.assertEqual((0, ''), (code, err))
+        self.assertEqual({'b', 'c', f'{UUID}.xml'}, {*self.waiting()})
+        self.assertEqual(2, out.count(' waits in '))
+        code, out, err = self.call('--zcml', self.zcml, 'retry', '--all')
+        self.assertEqual((0, True), (code, out.startswith('Nothing is parked, and everything')))
+        for wrong in (['a', '--all'], ['--forget', '--all']):
+            self.assertEqual(64, self.call('--zcml', self.zcml, 'retry', *wrong)[0])
+
+    def test_retry_of_all_without_the_application(self):
+        self.spool.unpublished.add('http://xml.zeit.de/b', 'why')
+        zope.component.testing.setUp()
+        code, _, err = self.call('retry', '--spool', str(self.folder / 'spool'), '--all')
+        self.assertEqual((1, 1), (code, err.count('\n')))
+        self.assertIn('politik/a, and 1 more, cannot be put into new/ here: the application', err)
+
+    def test_retry_of_what_was_deleted(self):
+        self.article.delete()
+        with self.assertLogs('zeit.cds.publish', 'WARNING'):
+            _, _, err = self.call('--zcml', self.zcml, 'retry', self.article.uniqueId)
+        self.assertIn('There is no content with this id here. If it was deleted', err)
+        self.assertNotIn('ZCML', err)
+
     def test_retry_without_the_application_says_so(self):
         zope.component.testing.setUp()
         code, _, err = self.call(
@@ -430,6 +615,25 @@ class PermissionTests(PublishTests):
         self.fail_once()
         for path in (self.folder / 'spool' / '.cds', self.folder / 'spool' / '.cds/unpublished'):
             self.assertEqual(0o770, pathlib.Path(path).stat().st_mode & 0o777)
+
+
+class NameTests(PublishTests):
+    """An adapter for a spool that does not exist is found when ZCML is executed."""
+
+    def test_it_ends_the_start(self):
+        self.adapt(Deliverable, name='artikles')
+        (self.folder / 'cds.zcml').unlink()
+        with self.assertRaises(ConfigurationError) as caught:
+            self.read('<include package="zeit.cms" />', SPOOL)
+        self.assertIn(
+            "Deliverable adapts to IDeliverable for the spool 'artikles', which does not exist; "
+            'known: s.',
+            str(caught.exception),
+        )
+
+    def test_later_it_is_said_and_not_promised_to_be_kept(self):
+        self.adapt(Deliverable, name='artikles')
+        self.assertIn('Not kept, to be published once more when', self.fail_once().getMessage())
 
 
 class WithoutTests(ZCMLTests):

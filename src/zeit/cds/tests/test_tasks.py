@@ -51,6 +51,11 @@ class TaskTests(DriverCase, unittest.TestCase):
         self.spool.put('a.xml', b'<a/>')
         self.assertEqual(['a.xml'], self.next_run().delivered)
 
+    def test_where_a_publication_failed_it_is_sent_with_a_countdown(self):
+        with unittest.mock.patch.object(tasks.export, 'apply_async') as send:
+            tasks.WakeUp().wake_later('articles', seconds=60)
+        send.assert_called_once_with(('articles',), retry=False, countdown=60)
+
     def test_sent_twice_it_does_nothing_more(self):
         self.spool.put('a.xml', b'<a/>')
         for expected in (['a.xml'], []):
@@ -124,7 +129,7 @@ class TaskTests(DriverCase, unittest.TestCase):
 
     def test_what_was_not_put_into_a_spool_is_tried_again(self):
         publisher = unittest.mock.Mock()
-        publisher.retry.side_effect = lambda: self.spool.put('late.xml', b'<a/>')
+        publisher.retry_due.side_effect = lambda: self.spool.put('late.xml', b'<a/>')
         zope.component.provideUtility(publisher, IPublisher)
         tasks.export.delay('articles')
         self.assertEqual(['late.xml'], self.next_run().delivered)
