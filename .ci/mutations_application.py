@@ -126,8 +126,8 @@ APPLICATION = (
     (
         'what failed is tried each time',
         'publish.py',
-        '        if not 0 <= now - each.last < pause(each.attempts, first=FIRST, longest=LONGEST)\n',
-        '',
+        'if not 0 <= now - each.last < pause(each.attempts, first=FIRST, longest=LONGEST)\n',
+        '\n',
     ),
     (
         'what is in memory is never written',
