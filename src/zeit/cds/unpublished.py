@@ -53,7 +53,7 @@ class Unpublished:
         return f'<Unpublished {str(self._directory)!r}>'
 
     def _path(self, unique_id):
-        name = hashlib.sha256(unique_id.encode('utf-8', 'surrogateescape')).hexdigest()[:32]
+        name = hashlib.sha256(unique_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]
         return os.path.join(self._directory, name)
 
     def add(self, unique_id, reason=None):

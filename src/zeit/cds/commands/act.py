@@ -7,7 +7,7 @@ from zeit.cds.commands import command
 
 
 @click.command()
-@click.argument('names', nargs=-1, metavar='NAME...')
+@click.argument('names', nargs=-1, metavar='NAME... | --all')
 @options.several(options.SPOOL)
 @click.option('--all', 'everything', is_flag=True, help='All of that.  Default: no.')
 @click.option(
@@ -26,8 +26,9 @@ def retry(console, zcml, *, names, everything, forget, spool=None):
 
     With the id of content that could not be put into a spool when it was
     published, that is tried again; the ZCML file must have the application.
-    With --all everything that is parked, or could not be put into a spool.
     With --forget it is not tried again any more: it was deleted, say.
+
+    With --all: everything that is parked, or could not be put into a spool.
 
     The exit code is 1 if one is not parked, or a newer one waits already; the
     others are brought back.

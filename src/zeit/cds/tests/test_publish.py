@@ -268,6 +268,12 @@ class FailureTests(PublishTests):
             self.assertEqual(since or failure.since, failure.since)
             since = failure.since
 
+    def test_an_id_that_is_no_utf_8(self):
+        self.article.uuid = '/'
+        self.article.uniqueId = 'http://xml.zeit.de/\ud800'
+        self.fail_once()
+        self.assertEqual([self.article.uniqueId], [each.unique_id for each in self.unpublished])
+
     def test_the_next_publication_that_works_settles_it(self):
         self.article.uuid = '/'
         self.fail_once()
