@@ -42,8 +42,8 @@ APPLICATION = (
     (
         'a newer version at the partner replaced by what was in doubt',
         'indoubt.py',
-        "        version(spool.path / 'cur' / filed) not in older[1:]\n",
-        '        False\n',
+        "        version(spool.path / 'cur' / filed) not in older[1:] for filed",
+        '        False for filed',
     ),
     (
         'a file that cannot be filed keeps the others',

@@ -98,7 +98,7 @@ def _settle(spool, batch, park):
     shown = _shown(doubt.names)
     committed = True if doubt.committed else _committed(spool, doubt, shown)
     if committed:
-        replaced = {name for name in doubt.names if _is_replaced(spool, doubt, name)}
+        replaced = _replaced(spool, doubt)
         goes = [name for name in doubt.names if name not in replaced]
         if goes:
             log.warning('Left by a transaction, it goes now: %s', _shown(goes))
@@ -122,26 +122,37 @@ def _shown(names):
     return printable(', '.join(names), limit=500)
 
 
-def _is_replaced(spool, doubt, name):
-    """Return whether something that came after the vote waits under `name`, or was delivered."""
+def _replaced(spool, doubt):
+    """Return the names under which something waits, or was delivered, that came after the vote."""
+    delivered = _delivered(spool, since=doubt.since)
+    return {name for name in doubt.names if _is_replaced(spool, doubt, name, delivered)}
+
+
+def _is_replaced(spool, doubt, name, delivered):
     older = (None, *doubt.before.get(name, ()))
     if version(spool.path / 'new' / name) not in older:
         return True
     # What waited when it voted may have been delivered since: that is no newer one.  Of what is
     # not in cur/ any more nobody knows; then an old version must not go over a new one.
     return any(
-        version(spool.path / 'cur' / filed) not in older[1:]
-        for filed in _delivered(spool, name, since=doubt.since)
+        version(spool.path / 'cur' / filed) not in older[1:] for filed in delivered.get(name, ())
     )
 
 
-def _delivered(spool, name, *, since):
-    """Yield the names in `cur/` that versions of `name` have got since a moment (seconds)."""
-    for receipt in journal.receipts(spool.path / PRIVATE, name):
-        if receipt['kind'] == 'delivered':
-            at = datetime.datetime.fromisoformat(receipt['at']).timestamp()
-            if at >= since:
-                yield receipt.get('filed_as') or ''
+def _delivered(spool, *, since):
+    """Return the names in `cur/`, by name, of what was delivered since a moment (seconds)."""
+    found = {}
+    for receipt in journal.receipts(spool.path / PRIVATE):
+        if receipt['kind'] == 'delivered' and _time(receipt) >= since:
+            found.setdefault(receipt.get('name'), []).append(receipt.get('filed_as') or '')
+    return found
+
+
+def _time(receipt):
+    try:
+        return datetime.datetime.fromisoformat(receipt['at']).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return 0  # damaged
 
 
 def _committed(spool, doubt, shown):

@@ -290,11 +290,11 @@ def totals(directory):
     return found
 
 
-def receipts(directory, name):
-    """Yield the receipts of `name`, oldest first: dictionaries, as written.
+def receipts(directory, name=None):
+    """Yield the receipts of `name`, or of all, oldest first: dictionaries, as written.
 
     Their kind is 'delivered', of a file that was sent, or 'received', of one that came in.
     """
     for entry in jsonlog.entries(directory):
-        if entry.get('kind') in ('delivered', 'received') and entry.get('name') == name:
+        if entry.get('kind') in ('delivered', 'received') and name in (None, entry.get('name')):
             yield entry

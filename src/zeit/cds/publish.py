@@ -38,6 +38,9 @@ REASON = 500
 FIRST = 60
 LONGEST = 1800
 
+#: Who is woken for it comes so many seconds later: the clocks of two machines are not the same.
+GRACE = 5
+
 #: So much of what is due is tried along with a publication, which somebody waits for.
 ALONG = 10
 
@@ -159,7 +162,9 @@ class Publisher:
             # Nobody waits for what was deleted.
             if found:
                 seconds = pause(attempts, first=FIRST, longest=LONGEST)
-                tell_failure(spool, unique_id=unique_id, reason=_reason(error), pause=seconds)
+                tell_failure(
+                    spool, unique_id=unique_id, reason=_reason(error), pause=seconds + GRACE
+                )
 
 
 def _kept():

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import queue
 import shutil
 import time
 import unittest.mock
@@ -18,6 +19,7 @@ from zeit.cds.exporter import Exporter
 from zeit.cds.interfaces import (
     IContentFinder,
     IDeliverable,
+    IExchangeFinished,
     IExporter,
     IFilePut,
     ILateWakeUp,
@@ -428,8 +430,14 @@ class DueTests(PublishTests):
     def test_a_thread_in_the_application_does(self):
         self.article.uuid = UUID
         self.now += 60
-        ExporterThread('e').before()
-        self.assertEqual([f'{UUID}.xml'], [*self.waiting()])
+        target, finished = MemoryTarget(), queue.Queue()
+        zope.component.provideUtility(Exporter(self.spool, target), IExporter, name='e')
+        zope.component.provideHandler(finished.put, (IExchangeFinished,))
+        thread = ExporterThread('e')
+        self.addCleanup(thread.stop)
+        thread.start()
+        self.assertEqual([f'{UUID}.xml'], finished.get(timeout=20).report.delivered)
+        thread.stop()
 
     def test_who_can_be_woken_later_is(self):
         @zope.interface.implementer(ILateWakeUp)
@@ -442,7 +450,7 @@ class DueTests(PublishTests):
         zope.component.provideUtility(Exporter(self.spool, MemoryTarget()), IExporter, name='e')
         zope.component.provideUtility(Waker(), IWakeUp)
         self.fail_once()
-        self.assertEqual([('e', 120)], Waker.called)
+        self.assertEqual([('e', 125)], Waker.called)
         # What does nothing but run again and again is left alone.
         waker = unittest.mock.Mock()
         zope.component.provideUtility(waker, IWakeUp)
@@ -453,7 +461,7 @@ class DueTests(PublishTests):
         self.article.delete()
         with self.assertLogs('zeit.cds.publish', 'WARNING'):
             self.retry()
-        self.assertEqual([('e', 120)], Waker.called)
+        self.assertEqual([('e', 125)], Waker.called)
 
 
 class FullTests(PublishTests):
