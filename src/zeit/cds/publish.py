@@ -41,7 +41,8 @@ LONGEST = 1800
 #: Who is woken for it comes so many seconds later: the clocks of two machines are not the same.
 GRACE = 5
 
-#: So much of what is due is tried along with a publication, which somebody waits for.
+#: So much of what is due is tried along with a publication, which somebody waits for; and nothing
+#: after one that fails, which may have cost a time-out.
 ALONG = 10
 
 
@@ -105,7 +106,13 @@ class Publisher:
         due = [(each, name) for name, kept in _kept() for each in _due(kept)]
         if zope.component.queryUtility(IContentFinder) is None:
             return []
-        return [(each, name, self._retry(each, name)) for each, name in due[:limit]]
+        done = []
+        for each, name in due[:limit]:
+            error = self._retry(each, name)
+            done.append((each, name, error))
+            if error is not None and limit is not None:
+                break
+        return done
 
     def _retry(self, unique_id, spool):
         content = None

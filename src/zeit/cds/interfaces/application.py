@@ -55,8 +55,8 @@ class IPublisher(Interface):
         """Try again what has waited long enough since its last failure; return like `retry`.
 
         The pauses grow with each failure.  What was kept in memory, as its spool could not be
-        written, is due as soon as that can be.  With `limit` only so many.  Nothing happens where
-        no `IContentFinder` is.  Raises nothing.
+        written, is due as soon as that can be.  With `limit` only so many, and none after one that
+        fails.  Nothing happens where no `IContentFinder` is.  Raises nothing.
         """
 
 

@@ -28,7 +28,15 @@ from zeit.cds.plan import Job, Outcome, Plan
 from zeit.cds.product import AppSetup
 from zeit.cds.progress import NoProgress, WatchedIncoming, WatchedSource
 from zeit.cds.publish import Publisher
-from zeit.cds.report import ExchangeFinished, FileExported, FileImported, FilePut, Report, Result
+from zeit.cds.report import (
+    ExchangeFinished,
+    FileExported,
+    FileImported,
+    FilePut,
+    PublicationFailed,
+    Report,
+    Result,
+)
 from zeit.cds.session import FTPSession
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -136,6 +144,7 @@ class ConformanceTests(unittest.TestCase):
             spool.unpublished,
             spool.unpublished.content()[0],
             FilePut(spool=spool, name='a.xml'),
+            PublicationFailed(spool=spool, unique_id='http://x', reason='why', pause=60),
             OfAnIntegrator(),
             ExporterThread('articles'),
             WakeUp(),

@@ -420,12 +420,23 @@ class DueTests(PublishTests):
         self.assertEqual([], self.unpublished)
 
     def test_but_not_all_of_a_day(self):
+        from zeit.cms.content import Article
+
         for number in range(12):
-            self.spool.unpublished.add(f'http://xml.zeit.de/{number}', 'why')
+            article = Article(str(number), uuid=str(number))
+            self.spool.unpublished.add(article.uniqueId, 'why')
+        self.now += 59
+        self.fail_once()
+        self.now += 1
+        self.publish(Article('b', uuid='b'))
+        self.assertEqual(11, len(self.waiting()))
+
+    def test_and_nothing_after_one_that_fails(self):
+        self.spool.unpublished.add('http://xml.zeit.de/gone', 'why')
         self.now += 60
         with self.assertLogs('zeit.cds.publish', 'WARNING') as logs:
             self.publish()
-        self.assertEqual(11, len(logs.output), logs.output)
+        self.assertEqual(2, len(logs.output), logs.output)
 
     def test_a_thread_in_the_application_does(self):
         self.article.uuid = UUID
