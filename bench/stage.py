@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+import time
 
 from bench import measure
 from bench.clients import Job
@@ -52,13 +53,15 @@ def folder(parent=MEMORY):
 
 
 def fill(directory, number, *, size):
-    """Make `number` files of `size` bytes in `directory`."""
+    """Make `number` files of `size` bytes in `directory`, complete for an hour."""
+    moment = time.time() - 3600
     directory.mkdir()
     block = os.urandom(min(size, _MIB))
     for n in range(number):
         with open(directory / f'article-{n:06}.xml', 'wb') as file:
             for start in range(0, size, _MIB):
                 file.write(block[: size - start])
+        os.utime(file.name, (moment, moment))
 
 
 class Stage:

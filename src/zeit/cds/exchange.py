@@ -54,8 +54,8 @@ class Exchange:
         self.options = options
         self.record = Record(spool, target, **words)
         self._name = name
-        self._clock = clock
-        self._wait = wait
+        self.clock = clock
+        self.wait = wait
         self._end = clock() + options.deadline if options.deadline else None
 
     def __repr__(self):
@@ -66,7 +66,7 @@ class Exchange:
 
         Never raises for what a report can say.
         """
-        started = self._clock()
+        started = self.clock()
         try:
             with self.spool.run():
                 log.info('Accessed filestore %s', printable(str(self.spool.path)))
@@ -89,12 +89,12 @@ class Exchange:
 
     def _ended(self, started, *, code=None):
         if not self.options.dry_run:
-            seconds = self._clock() - started
+            seconds = self.clock() - started
             statistics.ended(self.spool, self.record.report, seconds=seconds, exit_code=code)
 
     def is_late(self):
         """Return whether the time of this run is used up."""
-        return self._end is not None and self._clock() >= self._end
+        return self._end is not None and self.clock() >= self._end
 
     # On the server
 
@@ -103,7 +103,7 @@ class Exchange:
         session = self.target.open()
         try:
             if self._end is not None:
-                session.bound(self._end - self._clock())
+                session.bound(self._end - self.clock())
             if self.options.dry_run:
                 self._lock(session, token='').look()
                 work.pretend(session)
@@ -119,12 +119,12 @@ class Exchange:
         log.info('Disconnected from CDS FTP server')
 
     def _lock(self, session, *, token):
-        return Lock(session, token=token, name=self._name, wait=self._wait, clock=self._clock)
+        return Lock(session, token=token, name=self._name, wait=self.wait, clock=self.clock)
 
     def _exchange(self, session, work, *, wanted):
         journal, url = self.spool.journal, self.target.url
         leftovers = Leftovers(
-            session, journal=journal, target=url, wait=self._wait, clock=self._clock
+            session, journal=journal, target=url, wait=self.wait, clock=self.clock
         )
         present = leftovers.remove(waits=self._waits)
         if not wanted:

@@ -6,8 +6,9 @@ import logging
 from zeit.cds.arrivals import Handover
 from zeit.cds.crew import Crew, Hand, size
 from zeit.cds.errors import DONE, LOST, Error, FileError, ServerError, raise_signal
-from zeit.cds.fetching import Fetcher, StillGrowing
+from zeit.cds.fetching import Fetcher, Look, StillGrowing
 from zeit.cds.plan import Outcome
+from zeit.cds.quiet import Fresh
 from zeit.cds.text import printable
 
 
@@ -20,6 +21,16 @@ class Waits(FileError):
     """The file stays on the server for now."""
 
     exit_code = DONE
+
+
+class NotQuiet(FileError):
+    """It may be that somebody writes the file.  `fresh` is what was seen: a `Fresh`."""
+
+    exit_code = DONE
+
+    def __init__(self, fresh):
+        super().__init__('It is being written, or was a moment ago')
+        self.fresh = fresh
 
 
 class NoFile(FileError):
@@ -45,12 +56,14 @@ class Gathering:
     """What all connections of a run have in common.
 
     `wait(name, look)` returns why a file is left on the server for now, or ''.  `since` is the time
-    of our lock, ISO 8601.  `unique`: a name that is taken in `new/` is no obstacle.
+    of our lock, ISO 8601, `time` a `ServerTime`.  `unique`: a name that is taken in `new/` is no
+    obstacle.
     """
 
     arrivals: object
     wait: object
     since: str
+    time: object
     size_check: bool
     unique: bool
 
@@ -115,7 +128,7 @@ class Gatherer:
 
     def _fetch(self, job, incoming, *, more):
         name = job.name
-        look = job.entry or self._look(name)
+        look = job.entry if isinstance(job.entry, Look) else self._quiet(job)
         again = f' (attempt {job.attempt})' if job.attempt > 1 else ''
         log.info('Downloading: %s%s', printable(name), again)
         if look.size == 0:
@@ -127,7 +140,15 @@ class Gatherer:
                 raise
         # Some servers list times that are not those of their answers to MDTM.
         incoming.restart()
-        return self._fetcher.fetch(name, incoming, before=self._look(name))
+        return self._fetcher.fetch(name, incoming, before=self._quiet(job))
+
+    def _quiet(self, job):
+        """Look at a file anew; return the `Look`, or raise `NotQuiet`."""
+        time, look = self._gathering.time, self._look(job.name)
+        earlier = job.entry if isinstance(job.entry, Fresh) else None
+        if not time.is_quiet(look, earlier=earlier):
+            raise NotQuiet(time.fresh(look))
+        return look
 
     def _look(self, name):
         look = self._fetcher.look(name)

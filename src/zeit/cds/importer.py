@@ -11,22 +11,17 @@ import zope.interface
 from zeit.cds import names
 from zeit.cds.arrivals import Arrivals
 from zeit.cds.clearance import Clearance
-from zeit.cds.errors import (
-    LOST,
-    ConfigurationError,
-    DeadlinePassed,
-    Interrupted,
-    NameRefused,
-    SourceGone,
-)
+from zeit.cds.errors import ConfigurationError, NameRefused
 from zeit.cds.exchange import Exchange
-from zeit.cds.fetching import Fetcher, StillGrowing
-from zeit.cds.gathering import Gathering, NoFile, Waits
+from zeit.cds.fetching import Fetcher
+from zeit.cds.gathering import Gathering
 from zeit.cds.holder import described, is_file
+from zeit.cds.intake import Intake
 from zeit.cds.interfaces import IImporter, ISpool, ITarget
 from zeit.cds.offered import Offered
-from zeit.cds.plan import ImportOptions, Job, Plan
+from zeit.cds.plan import ImportOptions, Job
 from zeit.cds.progress import NoProgress, WatchedIncoming
+from zeit.cds.quiet import ServerTime, listed_time
 from zeit.cds.report import FileImported
 from zeit.cds.text import printable
 
@@ -82,12 +77,11 @@ class _Import:
         self.options = exchange.options
         self.record = exchange.record
         self.now = now
+        self.time = None
         self.progress = exchange.options.progress or NoProgress()
         self.arrivals = None
-        self.plan = None
+        self.intake = Intake(exchange, imported=self._imported)
         self.number = 0
-        #: Imported, and perhaps deleted on the server: the answer did not come in.
-        self.lost = set()
 
     # What is to be done
 
@@ -127,9 +121,13 @@ class _Import:
             spool=self.spool,
             target=self.target,
             arrivals=self.arrivals,
-            now=self.now,
+            age=self._age,
             unsure=unsure,
         )
+
+    def _age(self, look):
+        age = self.time.age(look) if self.time else None
+        return look.age(self.now()) if age is None else age
 
     def _listed(self, session, offered):
         return session.files(wanted=offered.is_wanted, most=self.options.max_files or LOOKS)
@@ -144,7 +142,11 @@ class _Import:
             else:
                 size = look.size if look else 0
                 opened = functools.partial(self._receive, name, token=token)
-                yield Job(name=name, size=size, open=opened, entry=look)
+                job = Job(name=name, size=size, open=opened, entry=look)
+                if look is None or self.time is None or self.time.is_quiet(look):
+                    yield job
+                else:
+                    self.intake.put_off(job, self.time.fresh(look))
 
     def _expect(self, judged):
         """Tell who watches how much is to come, as far as that is known."""
@@ -173,45 +175,30 @@ class _Import:
         )
         clearance.finish(self.arrivals.pending())
         offered = self._offered(unsure=frozenset(self.arrivals.pending()))
+        begun, since = self.exchange.clock(), fetcher.modified(names.READ)
+        found = self._files(session, offered)
+        self.time = ServerTime(
+            told=since,
+            listed=listed_time(found, names.READ),
+            begun=begun,
+            clock=self.exchange.clock,
+        )
         gathering = Gathering(
             arrivals=self.arrivals,
             wait=offered.reason_to_wait,
-            since=fetcher.modified(names.READ),
+            since=since,
+            time=self.time,
             size_check=self.target.size_check,
             unique=self.options.occupied == 'unique',
         )
-        judged = offered.judged(self._files(session, offered))
+        judged = offered.judged(found)
         self._expect(judged)
-        self.plan = Plan(
-            self._jobs(judged, token=token),
-            max_files=self.options.max_files,
-            max_bytes=self.options.max_bytes,
-            started=lambda job: self.record.started(job.name),
-        )
-        # After an error, or a signal, the next run does it.
-        self._gather(session, lock, gathering)
-        clearance.finish(sorted(self.lost))
-        if self.plan.limited:
-            log.info('The limit of this run is reached; the next one goes on.')
-        if self.plan.stopped is not None:
-            raise self.plan.stopped
-
-    def _gather(self, session, lock, gathering):
-        worked = False
-        outcomes = session.gather(self.plan, gathering)
-        try:
-            for outcome in outcomes:
-                worked = worked or not isinstance(outcome.error, (Waits, NoFile))
-                self._settle(outcome)
-                if self.exchange.is_late():
-                    self.plan.stop(DeadlinePassed('The time of this run is used up'))
-                if self.options.interrupted():
-                    self.plan.stop(Interrupted('The run was asked to end; the next one goes on'))
-                if self.plan.stopped is None and session.free:
-                    lock.watch()
-        finally:
-            outcomes.close()
-        if not worked and self.plan.stopped is None:
+        jobs = self._jobs(judged, token=token)
+        # After an error, or a signal, the next run does what is left to be deleted.
+        worked = self.intake.run(session, lock, jobs=jobs, gathering=gathering)
+        clearance.finish(sorted(self.intake.lost))
+        self.intake.finish()
+        if not worked:
             self.nothing()
 
     def _files(self, session, offered):
@@ -229,42 +216,6 @@ class _Import:
                 hint='Let the account have the right to read the directory itself.',
             )
         return found
-
-    def _settle(self, outcome):
-        job, error = outcome.job, outcome.error
-        again = self.plan.settle(outcome)
-        if not again:
-            size = job.size if outcome.source is None else outcome.source.size
-            self.plan.recount(job, size=size)
-            self.progress.settled(job.name, size=size)
-        if error is None:
-            self._gathered(outcome)
-        elif again:
-            log.info('Not yet imported: %s: %s', printable(job.name), printable(error.message))
-        elif isinstance(error, (Waits, NoFile)):
-            self.plan.uncount(job)
-            self._left(job.name, error)
-        elif isinstance(error, StillGrowing):
-            self.record.left(job.name, error.message)
-        elif isinstance(error, SourceGone):
-            self.record.gone(job.name, error)
-        else:
-            self.record.failed(job.name, error, size=job.size)
-
-    def _left(self, name, error):
-        if isinstance(error, NoFile):
-            log.debug('%s: %s', error.message, printable(name))
-        else:
-            self.record.left(name, error.message)
-
-    def _gathered(self, outcome):
-        name, kept = outcome.job.name, outcome.kept
-        if outcome.filed_as:
-            self._imported(name, size=outcome.source.size, filed_as=outcome.filed_as)
-        if isinstance(kept, LOST):
-            self.lost.add(name)
-        elif kept is not None:
-            self.record.kept(name, kept)
 
     def _imported(self, name, *, size, filed_as):
         result = self.record.result(name, 'delivered', size=size, filed_as=filed_as)

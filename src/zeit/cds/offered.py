@@ -15,17 +15,17 @@ from zeit.cds.gathering import OCCUPIED
 class Offered:
     """What an import with these `options` takes from `target` into `spool`.
 
-    `arrivals` knows what is done already, and `now()` tells seconds since the epoch; `unsure` are
+    `arrivals` knows what is done already, and `age(look)` tells seconds, or None; `unsure` are
     names of what was imported, and may still be on the server, or another file in its place.
     """
 
-    def __init__(self, options, *, spool, target, arrivals, now, unsure=()):
+    def __init__(self, options, *, spool, target, arrivals, age, unsure=()):
         self._options = options
         self._patterns = options.ignore.casefold().split()
         self._spool = spool
         self._target = target
         self._arrivals = arrivals
-        self._now = now
+        self._age = age
         self._unsure = unsure
 
     def __repr__(self):
@@ -80,7 +80,7 @@ class Offered:
         if options.empty == 'skip' and look.size == 0:
             return 'it is empty'
         if options.min_age:
-            age = look.age(self._now())
+            age = self._age(look)
             if age is None or age < options.min_age:
                 return f'it is not known to be {options.min_age:g} s old'
         occupied = options.occupied == 'wait' and self._spool.has(name)

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import zope.interface
@@ -55,8 +56,8 @@ class ImportOptions:
     """How a run that imports works.
 
     `ignore`: patterns of names that are never taken, as in a shell, separated by spaces.
-    `min_age`: seconds that have passed since a file was changed, by the clock of this machine and
-    the server's time; 0: not asked.  `occupied`: what becomes of a file when one of its name is in
+    `min_age`: seconds that have passed since a file was changed, by the server's clock; 0: a moment
+    is enough, see `zeit.cds.quiet`.  `occupied`: what becomes of a file when one of its name is in
     `new/` still: 'wait', on the server, or 'unique', it gets another name.  `empty`: what becomes
     of files without content: 'take' or 'skip'.  The others as in `Options`.
     """
@@ -206,6 +207,14 @@ class Plan:
         """Let `job`, which turned out to have `size` bytes, count for that in the bounds."""
         if self._bytes_left is not None:
             self._bytes_left += job.size - size
+
+    def is_full(self):
+        """Return whether a bound ends the run, or would end it with the next job."""
+        return self.limited or (self._files_left is not None and self._files_left < 1)
+
+    def add(self, jobs):
+        """Let there be more jobs, behind all others."""
+        self._jobs = itertools.chain(self._jobs, jobs)
 
     def insert(self, job):
         """Let `job`, the newer version of a file that was just delivered, be the next one."""

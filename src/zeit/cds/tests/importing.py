@@ -15,6 +15,19 @@ from zeit.cds.tests.folders import in_memory
 from zeit.cds.tests.scenario import LONGEST, content, target
 
 
+class Skipping:
+    """A clock, and a way to wait that takes no time.  `waited` is how long, in seconds."""
+
+    def __init__(self):
+        self.waited = 0
+
+    def clock(self):
+        return time.monotonic() + self.waited
+
+    def wait(self, seconds):
+        self.waited += seconds
+
+
 class ImportScenario:
     """Mixin for a TestCase: `server`, `spool`, and `run_import`, which checks what always holds.
 
@@ -36,6 +49,7 @@ class ImportScenario:
         self.path = in_memory(self) / 'spool'
         self.path.mkdir()
         self.spool = Spool(self.path)
+        self.time = Skipping()
         self.offered = {}
         self.left = {}
         self.complete = set()  # whatever was offered at any time
@@ -66,7 +80,7 @@ class ImportScenario:
         started = time.monotonic()
         with self.assertLogs('zeit.cds', 'DEBUG') as logs:
             goal = target(self.server, **kw)
-            importer = Importer(self.spool, goal, wait=lambda seconds: None)
+            importer = Importer(self.spool, goal, clock=self.time.clock, wait=self.time.wait)
             report = importer.run_once(options)
         self.assertLess(time.monotonic() - started, LONGEST)
         self.records = logs.records
@@ -121,6 +135,14 @@ class ImportScenario:
         self.complete.update(self.offered.values(), self.left.values())
         here = [*self.section('new').values(), *self.section('cur').values()]
         self.assertEqual(sorted(self.offered.values()), sorted(here), 'exactly once')
+
+
+def leave(path, data):
+    """Do what a partner has done an hour ago: leave a file."""
+    path.write_bytes(data)
+    path.chmod(0o666)
+    moment = time.time() - 3600
+    os.utime(path, (moment, moment))
 
 
 def take(path, *names):

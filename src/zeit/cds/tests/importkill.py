@@ -10,7 +10,7 @@ import time
 from zeit.cds import journal
 from zeit.cds.importer import Importer
 from zeit.cds.spool import Spool
-from zeit.cds.tests.importing import take
+from zeit.cds.tests.importing import Skipping, take
 from zeit.cds.tests.killing import Killing, Process, arm
 
 
@@ -46,7 +46,8 @@ class ImportKilling(Killing):
         raise NotImplementedError
 
     def importer(self):
-        return Importer(self.spool, self.target(), wait=lambda seconds: None)
+        skipping = Skipping()
+        return Importer(self.spool, self.target(), clock=skipping.clock, wait=skipping.wait)
 
     def run_import(self):
         """One run in this process; return its log."""

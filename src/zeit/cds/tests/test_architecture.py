@@ -80,7 +80,8 @@ ALLOWED = {
     'holder': 'errors names text',
     'deliveries': 'errors crew delivery exposed plan',
     'fetching': 'errors text',
-    'gathering': 'arrivals crew errors fetching plan text',
+    'quiet': 'fetching',
+    'gathering': 'arrivals crew errors fetching plan quiet text',
     'session': 'errors interfaces deliveries delivery gathering holder names plan text '
     'ftp.along ftp.deadline ftp.listings ftp.ways',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.sockets '
@@ -97,8 +98,9 @@ ALLOWED = {
     'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces pace text wake',
     'exporter': 'errors exchange interfaces ledger names plan progress report text',
-    'importer': 'errors arrivals clearance exchange fetching gathering holder interfaces names '
-    'offered plan progress report text',
+    'intake': 'errors fetching gathering plan progress quiet text',
+    'importer': 'errors arrivals clearance exchange fetching gathering holder intake interfaces '
+    'names offered plan progress quiet report text',
     # what calls it again and again
     'thread': 'errors interfaces pace plan text',
     'tasks': 'errors interfaces pace text',

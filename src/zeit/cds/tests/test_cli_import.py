@@ -8,6 +8,7 @@ import zope.component.testing
 
 from zeit.cds import cli
 from zeit.cds.testing import layers
+from zeit.cds.tests.importing import leave
 from zeit.cds.tests.maincase import MainCase, quiet
 
 
@@ -21,7 +22,7 @@ class Commands(MainCase, layers.ServerTests, unittest.TestCase):
         (self.directory / 'password').write_text('testpw\n')
         (self.directory / 'password').chmod(0o600)
         for name in ('a.xml', 'b.xml'):
-            (self.server.root / name).write_bytes(b'<letter/>')
+            leave(self.server.root / name, b'<letter/>')
 
     def cli(self, *arguments):
         with quiet() as (out, err):
@@ -74,12 +75,12 @@ class Commands(MainCase, layers.ServerTests, unittest.TestCase):
 
     def test_options(self):
         """Each of them arrives."""
-        young = [name for name in ('a.xml', 'b.xml') if time.time() - self.age(name) < 3600]
+        young = [name for name in ('a.xml', 'b.xml') if time.time() - self.age(name) < 7200]
         self.assertEqual(['a.xml', 'b.xml'], young)
-        (self.server.root / 'c.xml').write_bytes(b'')
+        leave(self.server.root / 'c.xml', b'')
         for options, taken in (
             (['--ignore', 'a.* B.*'], ['c.xml']),
-            (['--min-age', '3600'], []),
+            (['--min-age', '7200'], []),
             (['--max-files', '2'], ['a.xml', 'b.xml']),
             (['--max-bytes', '10'], ['a.xml']),
             (['--empty', 'skip'], ['a.xml', 'b.xml']),
@@ -93,7 +94,7 @@ class Commands(MainCase, layers.ServerTests, unittest.TestCase):
                 for name in taken:
                     data = (self.spool / 'new' / name).read_bytes()
                     (self.spool / 'new' / name).unlink()
-                    (self.server.root / name).write_bytes(data)
+                    leave(self.server.root / name, data)
 
     def age(self, name):
         return (self.server.root / name).stat().st_mtime

@@ -19,6 +19,7 @@ from zeit.cds.testing import layers
 from zeit.cds.testing.process import Daemon
 from zeit.cds.testing.quiet import open_descriptors
 from zeit.cds.tests import application, broker, cms, diary
+from zeit.cds.tests.importing import leave
 from zeit.cds.tests.test_cli import PROCESS
 from zeit.cds.thread import ExporterThread, ImporterThread
 
@@ -163,9 +164,7 @@ class ImportTests(ApplicationCase):
         (self.folder / 'letters').mkdir()
 
     def leave(self, name):
-        path = self.server.root / name
-        path.write_bytes(b'<letter/>')
-        path.chmod(0o666)
+        leave(self.server.root / name, b'<letter/>')
 
     def assert_imported(self, *names, daemon=None):
         """Wait until these files have come in, and nothing is left on the server."""

@@ -29,6 +29,7 @@ class ServerImportTests(layers.ServerTests):
         with open(path, 'wb') as file:
             file.write(data)
         os.chmod(path, 0o666)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
 
     def run_import(self, **options):
         goal = FTPTarget.from_options(

@@ -7,14 +7,14 @@ from zeit.cds.importer import Importer
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.tests.ftps import OverTLS
+from zeit.cds.tests.importing import leave
 
 
 class TLSImportTests(OverTLS):
     def test_twenty_files(self):
         files = {f'{n:02}.xml': b'x' * 4096 * n for n in range(20)}
         for name, data in files.items():
-            (self.server.root / name).write_bytes(data)
-            (self.server.root / name).chmod(0o666)
+            leave(self.server.root / name, data)
         spool = Spool(self.enterContext(tempfile.TemporaryDirectory()))
         report = Importer(spool, self.tls_target()).run_once()
         self.assertEqual((0, []), (report.exit_code, report.failed), report.errors)

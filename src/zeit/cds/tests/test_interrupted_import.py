@@ -8,7 +8,17 @@ import sys
 import threading
 import unittest
 
-from zeit.cds import arrivals, crew, gathering, importer, importlog, incoming, jsonlog, pool
+from zeit.cds import (
+    arrivals,
+    crew,
+    gathering,
+    importer,
+    importlog,
+    incoming,
+    intake,
+    jsonlog,
+    pool,
+)
 from zeit.cds.tests.killing import BUG, Process, die
 from zeit.cds.tests.scenario import target
 from zeit.cds.tests.test_kill_import import ImportKillTests
@@ -17,7 +27,7 @@ from zeit.cds.tests.test_kill_import import ImportKillTests
 #: Where it happens.
 WHERE = {
     module.__file__
-    for module in (arrivals, crew, gathering, importer, importlog, incoming, jsonlog, pool)
+    for module in (arrivals, crew, gathering, importer, importlog, incoming, intake, jsonlog, pool)
 }
 
 

@@ -5,6 +5,7 @@ import unittest
 
 from zeit.cds import main
 from zeit.cds.testing.layers import PYFTPD, QUIET, ServerTests
+from zeit.cds.tests.importing import leave
 from zeit.cds.tests.maincase import MainCase, closed_port, quiet
 
 
@@ -42,7 +43,7 @@ class ImportTest(MainCase, ServerTests, unittest.TestCase):
 
     def test_two_files_and_the_log(self):
         for name in ('b', 'a'):
-            (self.server.root / name).write_bytes(b'<article/>')
+            leave(self.server.root / name, b'<article/>')
         log = self.directory / 'log'
         with quiet() as (out, err):
             self.assertIsNone(self.call(main.import_, logfile=str(log)))

@@ -16,6 +16,7 @@ from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
+from zeit.cds.tests.importing import Skipping
 from zeit.cds.tests.test_races import PATIENCE, Races, _keep_diary, _target
 
 
@@ -31,7 +32,10 @@ def race():
     _keep_diary(diary, number)
     goal = _target(host, int(port))
     for line in sys.stdin:
-        report = SIDES[int(number)](Spool(line.rstrip('\n')), goal).run_once()
+        # What an exporter has put there is complete: it has a lock.
+        time = Skipping()
+        side = SIDES[int(number)](Spool(line.rstrip('\n')), goal, clock=time.clock, wait=time.wait)
+        report = side.run_once()
         said = [report.exit_code, report.delivered, [*map(repr, report.errors), *report.failed]]
         print(json.dumps(said), flush=True)
 

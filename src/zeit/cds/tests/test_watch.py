@@ -25,6 +25,9 @@ from zeit.cds.tests.test_cli import PROCESS
 from zeit.cds.watch import Turn
 
 
+#: When a partner has put a file there that is complete.
+HOUR_AGO = time.time() - 3600
+
 #: Seconds after which a test gives up.
 TIMEOUT = 30
 
@@ -245,7 +248,7 @@ class ImportTests(WatchCase):
         self.watch('--interval', '0.1')
         self.systemd.hear('letters .import.: last run done')
         self.assertIn('Watching 1 spool, asking 1 server', '\n'.join(self.systemd.heard))
-        self.server.put('/a.xml', b'<a/>')
+        self.server.put('/a.xml', b'<a/>', modified=HOUR_AGO)
         while not self.imported():
             self.systemd.hear('letters .import.: last run done')
         self.assertEqual((['a.xml'], []), (self.imported(), self.remote()))
@@ -262,14 +265,14 @@ class ImportTests(WatchCase):
         self.end()
 
     def test_an_importer_alone(self):
-        self.server.put('/a.xml', b'<a/>')
+        self.server.put('/a.xml', b'<a/>', modified=HOUR_AGO)
         self.spool.put('b.xml', b'<b/>')
         self.watch('letters', '--interval', '3600', '--max-files', '1', hears='letters')
         self.assertEqual((['a.xml'], []), (self.imported(), self.remote()))
         self.assertIn('Asking 1 server', self.end())
 
     def test_a_partner_that_is_at_work_is_asked_again(self):
-        self.server.put('/a.xml', b'<a/>')
+        self.server.put('/a.xml', b'<a/>', modified=HOUR_AGO)
         self.server.put('/write', b'the partner')
         self.watch('letters', '--interval', '0.1', hears='letters')
         self.systemd.hear('failed .75.')

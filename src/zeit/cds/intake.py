@@ -1,0 +1,138 @@
+"""The work on the files of one import: which comes next, and what is said of each."""
+
+import dataclasses
+import logging
+
+from zeit.cds.errors import LOST, DeadlinePassed, Interrupted, SourceGone
+from zeit.cds.fetching import StillGrowing
+from zeit.cds.gathering import NoFile, NotQuiet, Waits
+from zeit.cds.plan import Plan
+from zeit.cds.progress import NoProgress
+from zeit.cds.quiet import Fresh
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: While a run waits, it looks every so many seconds whether it has to end.
+STEP = 0.25
+
+
+class Intake:
+    """Fetches in `exchange` what is on the server.
+
+    `imported(name, size=..., filed_as=...)` is called for each file that is in `new/`.
+    """
+
+    def __init__(self, exchange, *, imported):
+        self._exchange = exchange
+        self._options = exchange.options
+        self._record = exchange.record
+        self._progress = exchange.options.progress or NoProgress()
+        self._imported = imported
+        #: Jobs whose files are not known to be quiet.
+        self._fresh = []
+        self._plan = None
+        #: Imported, and perhaps deleted on the server: the answer did not come in.
+        self.lost = set()
+
+    def __repr__(self):
+        return f'<Intake of {self._exchange!r}>'
+
+    def put_off(self, job, fresh):
+        """Let a file that is perhaps being written come last; `fresh` is a `Fresh`."""
+        self._fresh.append(dataclasses.replace(job, entry=fresh))
+
+    def run(self, session, lock, *, jobs, gathering):
+        """Work on all `jobs`; return whether there were files."""
+        self._plan = Plan(
+            jobs,
+            max_files=self._options.max_files,
+            max_bytes=self._options.max_bytes,
+            started=lambda job: self._record.started(job.name),
+        )
+        worked = self._work(session, lock, gathering)
+        if self._fresh and not self._plan.is_full() and self._goes_on():
+            fresh, self._fresh = self._fresh, []
+            if self._wait(max(job.entry.due for job in fresh), names=[job.name for job in fresh]):
+                lock.watch()
+                self._plan.add(fresh)
+                worked = self._work(session, lock, gathering) or worked
+        return worked
+
+    def finish(self):
+        """Say how the work has ended; raise what ended it before its time."""
+        if self._plan.limited or (self._fresh and self._plan.is_full()):
+            log.info('The limit of this run is reached; the next one goes on.')
+        if self._plan.stopped is not None:
+            raise self._plan.stopped
+
+    def _work(self, session, lock, gathering):
+        """Work on the jobs that there are; return whether there were files."""
+        worked = False
+        outcomes = session.gather(self._plan, gathering)
+        try:
+            for outcome in outcomes:
+                worked = worked or not isinstance(outcome.error, (Waits, NoFile, NotQuiet))
+                self._settle(outcome)
+                if self._goes_on() and session.free:
+                    lock.watch()
+        finally:
+            outcomes.close()
+        return worked
+
+    def _goes_on(self):
+        """Return whether the plan is not stopped; stop it if that is due."""
+        if self._exchange.is_late():
+            self._plan.stop(DeadlinePassed('The time of this run is used up'))
+        if self._options.interrupted():
+            self._plan.stop(Interrupted('The run was asked to end; the next one goes on'))
+        return self._plan.stopped is None
+
+    def _wait(self, due, *, names):
+        """Wait until the moment `due`; return whether the run goes on."""
+        clock, wait = self._exchange.clock, self._exchange.wait
+        log.debug('Perhaps they are being written: %s', printable(', '.join(names)))
+        while (goes_on := self._goes_on()) and (left := due - clock()) > 0:
+            wait(min(left, STEP))
+        return goes_on
+
+    def _settle(self, outcome):
+        job, error = outcome.job, outcome.error
+        again = self._plan.settle(outcome)
+        if isinstance(error, NotQuiet) and not isinstance(job.entry, Fresh):
+            self._plan.uncount(job)
+            self.put_off(job, error.fresh)
+            return
+        if not again:
+            size = job.size if outcome.source is None else outcome.source.size
+            self._plan.recount(job, size=size)
+            self._progress.settled(job.name, size=size)
+        if error is None:
+            self._gathered(outcome)
+        elif again:
+            log.info('Not yet imported: %s: %s', printable(job.name), printable(error.message))
+        elif isinstance(error, (Waits, NoFile, NotQuiet)):
+            self._plan.uncount(job)
+            self._left(job.name, error)
+        elif isinstance(error, StillGrowing):
+            self._record.left(job.name, error.message)
+        elif isinstance(error, SourceGone):
+            self._record.gone(job.name, error)
+        else:
+            self._record.failed(job.name, error, size=job.size)
+
+    def _left(self, name, error):
+        if isinstance(error, NoFile):
+            log.debug('%s: %s', error.message, printable(name))
+        else:
+            self._record.left(name, error.message)
+
+    def _gathered(self, outcome):
+        name, kept = outcome.job.name, outcome.kept
+        if outcome.filed_as:
+            self._imported(name, size=outcome.source.size, filed_as=outcome.filed_as)
+        if isinstance(kept, LOST):
+            self.lost.add(name)
+        elif kept is not None:
+            self._record.kept(name, kept)
