@@ -212,6 +212,10 @@ class DataConnectionRefused(ConnectionLost):
     """The control connection works, but no data connection could be made."""
 
 
+class NotBegun(ConnectionLost):
+    """The server never began to send a file, nor did it say why."""
+
+
 class HandshakeFailed(ConnectionLost):
     """There is a connection, but no TLS over it: client and server do not agree."""
 

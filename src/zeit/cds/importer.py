@@ -80,7 +80,7 @@ class _Import:
         self.time = None
         self.progress = exchange.options.progress or NoProgress()
         self.arrivals = None
-        self.intake = Intake(exchange, imported=self._imported)
+        self.intake = None
         self.number = 0
 
     # What is to be done
@@ -88,6 +88,7 @@ class _Import:
     def prepare(self):
         """Bring what a killed run has fetched to its end; what there is, the server knows."""
         self.arrivals = Arrivals(self.spool, url=self.target.url)
+        self.intake = Intake(self.exchange, arrivals=self.arrivals, imported=self._imported)
         if not self.options.dry_run:
             for entry in self.arrivals.recover():
                 log.info('Fetched by an earlier run: %s', printable(entry['name']))
@@ -134,6 +135,7 @@ class _Import:
 
     def _jobs(self, judged, *, token=''):
         """Yield a job for each file that is taken, as the work proceeds; say why others are not."""
+        missed = self.arrivals.missed()
         for name, look, why in judged:
             if isinstance(why, NameRefused):
                 self.record.failed(name, why, size=0)
@@ -143,10 +145,12 @@ class _Import:
                 size = look.size if look else 0
                 opened = functools.partial(self._receive, name, token=token)
                 job = Job(name=name, size=size, open=opened, entry=look)
-                if look is None or self.time is None or self.time.is_quiet(look):
-                    yield job
-                else:
+                if look and self.time and not self.time.is_quiet(look):
                     self.intake.put_off(job, self.time.fresh(look))
+                elif name in missed:
+                    self.intake.put_last(job)
+                else:
+                    yield job
 
     def _expect(self, judged):
         """Tell who watches how much is to come, as far as that is known."""
@@ -191,6 +195,7 @@ class _Import:
             size_check=self.target.size_check,
             unique=self.options.occupied == 'unique',
         )
+        self.arrivals.find(*self.arrivals.missed().difference(found))
         judged = offered.judged(found)
         self._expect(judged)
         jobs = self._jobs(judged, token=token)

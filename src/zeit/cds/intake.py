@@ -3,13 +3,13 @@
 import dataclasses
 import logging
 
-from zeit.cds.errors import LOST, DeadlinePassed, Interrupted, SourceGone
+from zeit.cds.errors import CONFIGURATION, LOST, DeadlinePassed, Interrupted, SourceGone
 from zeit.cds.fetching import StillGrowing
 from zeit.cds.gathering import NoFile, NotQuiet, Waits
 from zeit.cds.plan import Plan
 from zeit.cds.progress import NoProgress
 from zeit.cds.quiet import Fresh
-from zeit.cds.text import printable
+from zeit.cds.text import plural, printable
 
 
 log = logging.getLogger(__name__)
@@ -21,17 +21,22 @@ STEP = 0.25
 class Intake:
     """Fetches in `exchange` what is on the server.
 
-    `imported(name, size=..., filed_as=...)` is called for each file that is in `new/`.
+    `arrivals` remembers what could not be fetched.  `imported(name, size=..., filed_as=...)` is
+    called for each file that is in `new/`.
     """
 
-    def __init__(self, exchange, *, imported):
+    def __init__(self, exchange, *, arrivals, imported):
         self._exchange = exchange
         self._options = exchange.options
         self._record = exchange.record
         self._progress = exchange.options.progress or NoProgress()
+        self._arrivals = arrivals
         self._imported = imported
         #: Jobs whose files are not known to be quiet.
         self._fresh = []
+        #: Jobs that come last of all, and why they did not come in before, as far as it is known.
+        self._last = []
+        self._missed = set()
         self._plan = None
         #: Imported, and perhaps deleted on the server: the answer did not come in.
         self.lost = set()
@@ -43,10 +48,16 @@ class Intake:
         """Let a file that is perhaps being written come last; `fresh` is a `Fresh`."""
         self._fresh.append(dataclasses.replace(job, entry=fresh))
 
+    def put_last(self, job):
+        """Let a file that earlier runs could not fetch come behind all others, for one attempt."""
+        self._missed.add(job.name)
+        self._last.append((job, None))
+
     def run(self, session, lock, *, jobs, gathering):
         """Work on all `jobs`; return whether there were files."""
         self._plan = Plan(
             jobs,
+            scattered=True,
             max_files=self._options.max_files,
             max_bytes=self._options.max_bytes,
             started=lambda job: self._record.started(job.name),
@@ -58,6 +69,10 @@ class Intake:
                 lock.watch()
                 self._plan.add(fresh)
                 worked = self._work(session, lock, gathering) or worked
+        if self._last and not self._plan.is_full() and self._goes_on():
+            last, self._last = self._last, []
+            self._plan.add([job for job, _ in last])
+            worked = self._work(session, lock, gathering) or worked
         return worked
 
     def finish(self):
@@ -65,7 +80,21 @@ class Intake:
         if self._plan.limited or (self._fresh and self._plan.is_full()):
             log.info('The limit of this run is reached; the next one goes on.')
         if self._plan.stopped is not None:
+            self._give_up()
             raise self._plan.stopped
+
+    def _give_up(self):
+        for job, error in self._last:
+            if error is not None:
+                self._failed(job, error)
+        untried = self._plan.untried() + len(self._fresh)
+        untried += sum(error is None for _, error in self._last)
+        if untried and not isinstance(self._plan.stopped, DeadlinePassed):
+            log.warning(
+                'The run gives up, %s untried; the next one begins with others than those that '
+                'failed.',
+                plural(untried, 'file'),
+            )
 
     def _work(self, session, lock, gathering):
         """Work on the jobs that there are; return whether there were files."""
@@ -99,7 +128,7 @@ class Intake:
 
     def _settle(self, outcome):
         job, error = outcome.job, outcome.error
-        again = self._plan.settle(outcome)
+        again = self._plan.settle(outcome) and job.name not in self._missed
         if isinstance(error, NotQuiet) and not isinstance(job.entry, Fresh):
             self._plan.uncount(job)
             self.put_off(job, error.fresh)
@@ -112,6 +141,8 @@ class Intake:
             self._gathered(outcome)
         elif again:
             log.info('Not yet imported: %s: %s', printable(job.name), printable(error.message))
+            self._plan.uncount(job)
+            self._last.append((dataclasses.replace(job, attempt=job.attempt + 1), error))
         elif isinstance(error, (Waits, NoFile, NotQuiet)):
             self._plan.uncount(job)
             self._left(job.name, error)
@@ -120,7 +151,12 @@ class Intake:
         elif isinstance(error, SourceGone):
             self._record.gone(job.name, error)
         else:
-            self._record.failed(job.name, error, size=job.size)
+            self._failed(job, error)
+
+    def _failed(self, job, error):
+        self._record.failed(job.name, error, size=job.size)
+        if not (error.while_connecting or error.exit_code == CONFIGURATION):
+            self._arrivals.miss(job.name)
 
     def _left(self, name, error):
         if isinstance(error, NoFile):
@@ -130,6 +166,7 @@ class Intake:
 
     def _gathered(self, outcome):
         name, kept = outcome.job.name, outcome.kept
+        self._arrivals.find(name)
         if outcome.filed_as:
             self._imported(name, size=outcome.source.size, filed_as=outcome.filed_as)
         if isinstance(kept, LOST):

@@ -21,10 +21,8 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     parked, retried    NAME was put away, was brought back
     totals      how much there was before this file began: see `zeit.cds.totals`
 
-What imports write is in `zeit.cds.importlog`.
-
-A file that was copied, with the spool around it, has other inodes than its first line says: its
-tokens belong to the original, and nothing is adopted from it.
+What imports write is in `zeit.cds.importlog`.  A file that was copied, with the spool around it,
+has other inodes than its first line says: its tokens are the original's, nothing is adopted.
 """
 
 import datetime
@@ -111,6 +109,7 @@ class Journal(ImportLog):
         yield from self._uploads.values()
         yield from self._asides.values()
         yield from self.arrivals()
+        yield from self._missed.values()
         yield from self._exposed.values()
         for name, (version, number, at) in self._failures.items():
             yield {'kind': 'failed', 'was': at, 'name': name, 'version': version, 'number': number}

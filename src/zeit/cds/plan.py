@@ -13,6 +13,7 @@ from zeit.cds.errors import (
     UNAVAILABLE,
     DeadlinePassed,
     Error,
+    NotBegun,
     ServerFull,
     TemporaryError,
 )
@@ -104,6 +105,10 @@ class Plan:
     file that is not delivered.  `max_files` and `max_bytes` bound the run; one file is always
     allowed, however large.  `started(job)` is called when a job is handed out.
 
+    `scattered`: the order of the jobs does not matter.  Then the next one after a failure is the
+    last of all, as neighbours share a fate; and what is worth another attempt is not handed out
+    again by itself: its turn is when all others had theirs, see `add`.
+
     `stopped` is the error that ended the plan before its time, or None; `limited` says that a
     bound ended it.
 
@@ -111,11 +116,21 @@ class Plan:
     counts as one loss.
     """
 
-    def __init__(self, jobs, *, strict=False, max_files=None, max_bytes=None, started=None):
+    def __init__(
+        self,
+        jobs,
+        *,
+        strict=False,
+        scattered=False,
+        max_files=None,
+        max_bytes=None,
+        started=None,
+    ):
         self._jobs = iter(jobs)
         self._read = collections.deque()
         self._again = collections.deque()
         self.strict = strict
+        self._scattered = scattered
         self._files_left = max_files
         self._bytes_left = max_bytes
         self._first = True
@@ -125,6 +140,7 @@ class Plan:
         self._losses = 0
         self._known_loss = 0
         self._put_off = 0
+        self._known_put_off = 0
         self.stopped = None
         self.limited = False
 
@@ -140,7 +156,7 @@ class Plan:
     def _new(self):
         if self.stopped is not None or self.limited:
             return None
-        job = self._read.popleft() if self._read else next(self._jobs, None)
+        job = self._take()
         if job is None:
             return None
         if not self._first and self._exceeds(job):
@@ -152,6 +168,12 @@ class Plan:
         if self._bytes_left is not None:
             self._bytes_left -= job.size
         return job
+
+    def _take(self):
+        if self._scattered and (self._losses or self._put_off):
+            self._read.extend(self._jobs)
+            return self._read.pop() if self._read else None
+        return self._read.popleft() if self._read else next(self._jobs, None)
 
     def _exceeds(self, job):
         if self._files_left is not None and self._files_left < 1:
@@ -170,14 +192,18 @@ class Plan:
         )
 
     def settle(self, outcome):
-        """Take an outcome into account; return True if its job will be tried again.
+        """Take an outcome into account; return True if its job is to be tried again.
 
         Only a broken connection is worth another attempt at once: what the server said about a
         file, it would say again.
         """
         job, error = outcome.job, outcome.error
         number = self._under_way.pop(job.name, self._handed_out)
-        self._put_off = self._put_off + 1 if isinstance(error, TemporaryError) else 0
+        if not isinstance(error, TemporaryError):
+            self._put_off = 0
+        elif number > self._known_put_off:
+            self._put_off += 1
+            self._known_put_off = self._handed_out if self._scattered else 0
         if error is None:
             self._losses = 0
             return False
@@ -191,7 +217,9 @@ class Plan:
             if self._losses >= LOSSES:
                 self.stop(error)
                 return False
-            if job.attempt < ATTEMPTS:
+            if job.attempt < ATTEMPTS and not isinstance(error, NotBegun):
+                if self._scattered:
+                    return True
                 self._again.append(dataclasses.replace(job, attempt=job.attempt + 1))
                 return True
         else:
@@ -211,6 +239,12 @@ class Plan:
     def is_full(self):
         """Return whether a bound ends the run, or would end it with the next job."""
         return self.limited or (self._files_left is not None and self._files_left < 1)
+
+    def untried(self):
+        """Return how many jobs were never handed out; there are none left behind it."""
+        number = len(self._read) + sum(1 for _ in self._jobs)
+        self._read.clear()
+        return number
 
     def add(self, jobs):
         """Let there be more jobs, behind all others."""

@@ -1,6 +1,8 @@
 """The start of a transfer, whose first answer may be waited for later."""
 
-from zeit.cds.errors import ServerError
+import errno
+
+from zeit.cds.errors import ConnectionLost, NotBegun, ServerError
 
 
 class Start:
@@ -32,6 +34,19 @@ class Start:
             # In this order: a signal in between must not hide that it began.
             self._began(self._command[1])
             self.accepted = True
+
+    def expect(self):
+        """Wait as `wait` does; raise `NotBegun` if the server is silent about a file."""
+        try:
+            self.wait()
+        except ConnectionLost as error:
+            if not self._command[1] or error.errno != errno.ETIMEDOUT:
+                raise
+            raise NotBegun(
+                error.errno,
+                f'The server did not begin to send it: {error.message}',
+                hint='See whether it is a regular file there: a pipe, for example, is never sent.',
+            ) from error
 
     def failed(self, error):
         """It has ended by `error`."""

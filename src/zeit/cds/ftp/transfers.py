@@ -267,7 +267,7 @@ class TransferConnection(AlongConnection):
             start.ask()
             if early:
                 self._connected_early(data, start)
-            start.wait()
+            start.expect()
             if not self._settings.passive:
                 self._connected(data)
             return self._protected(data, start)

@@ -77,7 +77,8 @@ class HealingTests(Ahead, unittest.TestCase):
     def healed(self, *rules, **options):
         for verb, action, when in rules:
             self.fault(verb, action, times=1, **when)
-        self.assert_run(0, 'a b c', self.run_import('a', 'b', 'c', **options))
+        report = self.run_import('a', 'b', 'c', **options)
+        self.assertEqual((0, ['a', 'b', 'c']), (report.exit_code, sorted(report.delivered)))
         self.assert_imported('a', 'b', 'c')
         self.assertEqual({}, self.remote)
 

@@ -1,0 +1,93 @@
+"""What could not be fetched comes last: in the run, and in the next one."""
+
+import unittest
+
+from zeit.cds.testing import faults
+from zeit.cds.tests.importing import ImportScenario
+from zeit.cds.tests.scenario import SHORT
+
+
+class LastTests(ImportScenario, unittest.TestCase):
+    """Files that the server cannot send do not keep the others away."""
+
+    BAD = tuple(f'a{number:02}' for number in range(8))
+    GOOD = tuple(f'b{number:02}' for number in range(10))
+    ACTIONS = (
+        faults.Cut(),
+        faults.CutData(5),
+        faults.Reply('451 Local error.'),
+        faults.Reply("425 Can't open data connection."),
+        faults.Reply('550 Permission denied.'),
+    )
+
+    def test_the_others_arrive_at_once(self):
+        for action in self.ACTIONS:
+            for connections in (1, 4):
+                with self.subTest(action, connections=connections):
+                    self.prepare()
+                    self.fault('RETR', action, path='/cds/a*')
+                    report = self.run_import(*self.BAD, *self.GOOD, connections=connections)
+                    self.assertEqual(self.GOOD, tuple(sorted(report.delivered)), self.log)
+                    self.assertIn(report.exit_code, (1, 69))
+                    self.heal()
+
+    def test_they_arrive_in_the_next_runs(self):
+        """Bad ones are everywhere: those that failed come last from then on."""
+        bad = [*self.BAD, *(name.replace('a', 'c') for name in self.BAD)]
+        self.fault('RETR', faults.CutData(5), path='/cds/[ac]*')
+        imported = []
+        for _ in range(4):
+            imported += self.run_import(*(imported and () or [*bad, *self.GOOD])).delivered
+        self.assertEqual(self.GOOD, tuple(sorted(imported)), self.log)
+
+    def test_it_says_that_it_gives_up(self):
+        self.fault('RETR', faults.CutData(5), path='/cds/[ab]*')
+        report = self.run_import(*self.BAD, *self.GOOD)
+        self.assert_run(69, '', report)
+        self.assertIn('The run gives up, 14 files untried', self.log)
+        self.assertEqual(4, len(report.failed), self.log)
+
+    def test_what_failed_fails_again(self):
+        """Coming last, it is no less a failure."""
+        self.fault('RETR', faults.CutData(5), path='/cds/a')
+        for names in ('a', 'b'), ('c',):
+            report = self.run_import(*names)
+            self.assert_run(1, names[-1], report)
+            self.assertEqual(['a'], [name for name, _ in report.failed])
+        self.assertEqual(['RETR a', 'RETR b', 'RETR a', 'RETR c', 'RETR a'], self.fetched())
+
+    def fetched(self):
+        return [each for each in self.downloads() if 'read' not in each]
+
+    def test_it_is_forgotten_when_it_is_fetched_or_gone(self):
+        self.fault('RETR', faults.CutData(5), path='/cds/[ab]')
+        self.run_import('a', 'b', 'c')
+        self.assertEqual({'a', 'b'}, self.missed())
+        self.server.delete('/cds/a')
+        del self.offered['a']
+        self.server.clear_faults()
+        self.assert_run(0, 'd b', self.run_import('d'))
+        self.assertEqual(set(), self.missed())
+
+    def missed(self):
+        with self.spool.run():
+            return {name for _, name in self.spool.journal._missed}
+
+    def test_it_is_remembered_when_the_journal_begins_anew(self):
+        self.fault('RETR', faults.CutData(5), path='/cds/a')
+        self.run_import('a')
+        with self.spool.run():
+            entries = [*self.spool.journal._unfinished()]
+        self.assertIn('a', [e['name'] for e in entries if e['kind'] == 'missed'])
+
+    def test_a_file_that_is_never_begun(self):
+        """As a pipe: one attempt, behind the others from then on, and what to look for."""
+        self.fault('RETR', faults.Silence(), path='/cds/a')
+        report = self.run_import('a', 'b', **SHORT)
+        self.assert_run(1, 'b', report)
+        self.assertEqual(['RETR a', 'RETR b'], self.fetched())
+        self.assertIn('Not imported: a: The server did not begin to send it: No answer', self.log)
+        self.assertRegex(report.failed[0][1], 'See whether it is a regular file')
+        self.assert_run(1, 'c', self.run_import('c', **SHORT))
+        self.assertEqual(['RETR c', 'RETR a'], self.fetched()[2:])
+        self.heal()
