@@ -5,7 +5,15 @@ import logging
 
 from zeit.cds.arrivals import Handover
 from zeit.cds.crew import Crew, Hand, size
-from zeit.cds.errors import DONE, LOST, Error, FileError, ServerError, raise_signal
+from zeit.cds.errors import (
+    DONE,
+    LOST,
+    Error,
+    FileError,
+    ServerError,
+    SourceGone,
+    raise_signal,
+)
 from zeit.cds.fetching import Fetcher, Look, StillGrowing
 from zeit.cds.plan import Outcome
 from zeit.cds.quiet import Fresh
@@ -144,14 +152,16 @@ class Gatherer:
 
     def _quiet(self, job):
         """Look at a file anew; return the `Look`, or raise `NotQuiet`."""
-        time, look = self._gathering.time, self._look(job.name)
+        time, look = self._gathering.time, self._look(job.name, known=job.entry)
         earlier = job.entry if isinstance(job.entry, Fresh) else None
         if not time.is_quiet(look, earlier=earlier):
             raise NotQuiet(time.fresh(look))
         return look
 
-    def _look(self, name):
+    def _look(self, name, *, known):
         look = self._fetcher.look(name)
+        if not look.exists and known:
+            raise SourceGone(f'{printable(name)} has disappeared from the server')
         if not look.exists:
             raise NoFile('It is no file, or gone')
         if reason := self._gathering.wait(name, look):

@@ -202,7 +202,7 @@ class _Import:
         # After an error, or a signal, the next run does what is left to be deleted.
         worked = self.intake.run(session, lock, jobs=jobs, gathering=gathering)
         clearance.finish(sorted(self.intake.lost))
-        self.intake.finish()
+        self.intake.finish(session, listed=found)
         if not worked:
             self.nothing()
 

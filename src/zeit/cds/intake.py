@@ -3,7 +3,16 @@
 import dataclasses
 import logging
 
-from zeit.cds.errors import CONFIGURATION, LOST, DeadlinePassed, Interrupted, SourceGone
+from zeit.cds.errors import (
+    CONFIGURATION,
+    LOST,
+    DeadlinePassed,
+    Error,
+    Interrupted,
+    SourceGone,
+    SourceUnreadable,
+    raise_signal,
+)
 from zeit.cds.fetching import StillGrowing
 from zeit.cds.gathering import NoFile, NotQuiet, Waits
 from zeit.cds.plan import Plan
@@ -37,6 +46,8 @@ class Intake:
         #: Jobs that come last of all, and why they did not come in before, as far as it is known.
         self._last = []
         self._missed = set()
+        #: What the server says is not there, and why.
+        self._gone = []
         self._plan = None
         #: Imported, and perhaps deleted on the server: the answer did not come in.
         self.lost = set()
@@ -75,15 +86,44 @@ class Intake:
             worked = self._work(session, lock, gathering) or worked
         return worked
 
-    def finish(self):
-        """Say how the work has ended; raise what ended it before its time."""
-        if self._plan.limited or (self._fresh and self._plan.is_full()):
+    def finish(self, session, *, listed):
+        """Say how the work has ended; raise what ended it before its time.
+
+        `listed` is what `ISession.files` has returned before.
+        """
+        if self._plan.limited or ((self._fresh or self._last) and self._plan.is_full()):
             log.info('The limit of this run is reached; the next one goes on.')
         if self._plan.stopped is not None:
             self._give_up()
             raise self._plan.stopped
+        self._settle_gone(self._still_there(session, listed))
+
+    def _still_there(self, session, listed):
+        """Return the names of what is listed as it was, of what the server says is gone."""
+        gone = {job.name for job, _ in self._gone}
+        if not gone:
+            return gone
+        try:
+            found = session.files(wanted=gone.__contains__, most=len(gone))
+        except Error as error:
+            raise_signal(error)
+            log.debug('Not looked for: %s', printable(error.message))
+            return set()
+        return {name for name in gone if name in found and found[name] == listed.get(name)}
+
+    def _settle_gone(self, still_there=()):
+        for job, error in self._gone:
+            if job.name in still_there:
+                error = SourceUnreadable(
+                    'The server lists it, and says that there is no such file',
+                    hint='See there whether it is a link that leads nowhere; let it be renamed.',
+                )
+                self._failed(job, error)
+            else:
+                self._record.gone(job.name, error)
 
     def _give_up(self):
+        self._settle_gone()
         for job, error in self._last:
             if error is not None:
                 self._failed(job, error)
@@ -149,7 +189,7 @@ class Intake:
         elif isinstance(error, StillGrowing):
             self._record.left(job.name, error.message)
         elif isinstance(error, SourceGone):
-            self._record.gone(job.name, error)
+            self._gone.append((job, error))
         else:
             self._failed(job, error)
 

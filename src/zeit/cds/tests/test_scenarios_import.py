@@ -311,6 +311,31 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         self.assert_run(0, 'b.xml', self.run_import('a.xml', 'b.xml'))
         self.assertIn('It has disappeared from the server: a.xml', self.lines)
 
+    def test_listed_and_not_there(self):
+        """A link that leads nowhere, or a name that the server does not take back."""
+        for verb in ('RETR', 'SIZE'):
+            self.fault(verb, faults.Reply('550 No such file.'), path='*/a.xml')
+        for fresh in (False, True):
+            with self.subTest(fresh=fresh):
+                if fresh:
+                    self.server.put('/cds/a.xml', self.offered['a.xml'])
+                self.assert_run(1, 'b.xml', self.run_import('b.xml', *([] if fresh else ['a.xml'])))
+                self.assertIn('Not imported: a.xml: The server lists it, and says that', self.log)
+                self.assertNotIn('It has disappeared', self.log)
+                take(self.path, 'b.xml')
+        self.heal()
+
+    def test_replaced_by_a_newer_one_in_between(self):
+        def bring(event):
+            self.offered['a.xml'] = b'another one'
+            self.server.put('/cds/a.xml', self.offered['a.xml'])
+
+        withdraw = faults.Call(lambda event: self.server.delete('/cds/a.xml'))
+        self.fault('RETR', withdraw, path='*/a.xml', times=1)
+        self.fault('RETR', faults.Call(bring), path='*/b.xml', times=1)
+        self.assert_run(0, 'b.xml', self.run_import('a.xml', 'b.xml'))
+        self.assertIn('It has disappeared from the server: a.xml', self.lines)
+
     def test_not_readable(self):
         self.fault('RETR', faults.Reply('550 Permission denied.'), path='*/a.xml')
         self.assert_run(1, 'b.xml', self.run_import('a.xml', 'b.xml'))
