@@ -29,6 +29,29 @@ class StillGrowing(FileError):
     transient = True
 
 
+class _TooMuch(FileError):
+    """More came than the server has said that there is."""
+
+
+class _Bounded:
+    """Writes to `incoming`, but not more than `limit` bytes; None for no limit."""
+
+    def __init__(self, incoming, *, limit):
+        self._incoming = incoming
+        self._limit = limit
+        self._size = 0
+
+    def __repr__(self):
+        return f'<Bounded {self._incoming!r}, {self._size} of {self._limit} bytes>'
+
+    def write(self, data):
+        """Write `data`; raise `_TooMuch` in its place if it does not fit."""
+        self._size += len(data)
+        if self._limit is not None and self._size > self._limit:
+            raise _TooMuch(f'More comes than the {self._limit} bytes that the server has')
+        self._incoming.write(data)
+
+
 class Look(NamedTuple):
     """What a server says about a file: its length in bytes, its time in ISO 8601, '' if not known.
 
@@ -112,17 +135,27 @@ class Fetcher:
     def fetch(self, name, incoming, *, before, more=False):
         """Write the file `name` into `incoming` (`IIncoming`), and compare; return the last `Look`.
 
-        `before` is an earlier `Look`, `more` says that another file is likely to follow.  Raises
+        `before` is an earlier `Look`, of whose size no more is taken: a server must not fill the
+        disk.  `more` says that another file is likely to follow.  Raises
         `StillGrowing` if the file is not what it was then, `SizeMismatch` if it is, but something
         else arrived, `SourceGone` if it is not there.
         """
-        if self._session.fetch(name, incoming) is None:
-            raise SourceGone(f'{printable(name)} has disappeared from the server')
+        too_much = None
+        try:
+            if self._session.fetch(name, _Bounded(incoming, limit=before.size)) is None:
+                raise SourceGone(f'{printable(name)} has disappeared from the server')
+        except _TooMuch as error:
+            too_much = error
         after = self.look(name, more=more)
         if not after.exists:
             raise SourceGone(f'{printable(name)} has disappeared from the server')
         if not after.agrees(before):
             raise StillGrowing('It is being written: it changed while it was fetched')
+        if too_much is not None:
+            raise SizeMismatch(
+                too_much.message,
+                hint='The rest was not waited for; the next run fetches it again.',
+            )
         if after.size not in (None, incoming.size):
             raise SizeMismatch(
                 f'{incoming.size} bytes arrived, but the server has {after.size}',

@@ -7,7 +7,7 @@ import time
 import unittest
 from unittest import mock
 
-from zeit.cds import files
+from zeit.cds import files, incoming
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario, take
 
@@ -249,6 +249,22 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         self.fault('RETR', faults.Alter(keep=5), path='*/a.xml')
         self.assert_run(1, 'b.xml', self.run_import('a.xml', 'b.xml'))
         self.assertIn('5 bytes arrived, but the server has', self.log)
+        self.heal()
+
+    def test_j105_more_than_it_has_said(self):
+        """It is not waited for, and does not fill the disk."""
+        written = []
+        real = incoming.Incoming.write
+
+        def write(self, data):
+            written.append(len(data))
+            return real(self, data)
+
+        self.fault('RETR', faults.Alter(extra=bytes(20_000_000)), path='*/a.xml')
+        with mock.patch.object(incoming.Incoming, 'write', write):
+            self.assert_run(1, 'b.xml', self.run_import('a.xml', 'b.xml'))
+        self.assertLessEqual(sum(written), sum(map(len, self.offered.values())))
+        self.assertIn('Not imported: a.xml: More comes than the ', self.log)
         self.heal()
 
     def test_j105_no_sizes(self):
