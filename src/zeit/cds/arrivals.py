@@ -52,6 +52,7 @@ class Arrivals:
         self._journal = spool.journal
         self._url = url
         self._settled = set()
+        self._deleted = {}
         self._batch = None
 
     def __repr__(self):
@@ -139,17 +140,30 @@ class Arrivals:
         handover.filed_as = ''
         handover.incoming.discard()
 
-    def settle(self, name, *, removed):
+    def settle(self, name, *, removed, look=None):
         """Write the receipt of what is in `new/`, or that it is gone from the server, too.
 
-        `removed` is false also where that is not known.
+        `removed` is false also where that is not known.  `look` is the last one at the file, if
+        nobody has looked whether it is gone.
         """
         self._settled.add(name)
         entry = self._entry(name)
+        if removed and look is not None:
+            self._deleted[name] = look, entry
         if not entry.get('moved'):
             self._journal.received(target=self._url, name=name, removed=removed)
         elif removed:
             self._journal.removed(target=self._url, name=name)
+
+    def deleted(self):
+        """Return the last `Look` at each file that the server says it has deleted, by name."""
+        return {name: look for name, (look, _) in self._deleted.items()}
+
+    def keep(self, name):
+        """The server has not deleted the file `name`: it is not to be imported again."""
+        _, entry = self._deleted.pop(name)
+        known = {key: entry[key] for key in ('size', 'sha256', 'modified', 'filed_as')}
+        self._journal.kept(target=self._url, name=name, **known)
 
     def is_settled(self, name):
         """Return whether this run is done with the file `name` that is on the server."""

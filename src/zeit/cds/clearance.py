@@ -3,7 +3,7 @@
 import logging
 
 from zeit.cds.arrivals import OTHER, SAME
-from zeit.cds.errors import CONFIGURATION, LOST, FileError, ServerError
+from zeit.cds.errors import CONFIGURATION, LOST, Error, FileError, ServerError, raise_signal
 from zeit.cds.text import printable
 
 
@@ -57,8 +57,32 @@ class Clearance:
             if self._is_there(name):
                 self._record.kept(name, error)
                 return False
+        if self._is_kept(name, look):
+            self._record.kept(name, _not_deleted())
+            return False
         log.info('File removed on server: %s', printable(name))
         return True
+
+    def verify(self):
+        """Find out whether the server has deleted what it says, the last file first.
+
+        If that one is gone, the others are: it is not worth a look at each of them.
+        """
+        deleted = self._arrivals.deleted()
+        for name in reversed(deleted):
+            if not self._is_kept(name, deleted[name]):
+                return
+            self._record.kept(name, _not_deleted())
+            self._arrivals.keep(name)
+
+    def _is_kept(self, name, look):
+        """Return whether there is the file still that was looked at before it was deleted."""
+        try:
+            return self._fetcher.look(name).agrees(look)
+        except Error as error:
+            raise_signal(error)
+            log.debug('Not known whether it is gone: %s', printable(error.message))
+            return False
 
     def _delete_for_sure(self, name, look):
         try:
@@ -77,6 +101,13 @@ class Clearance:
         except (FileError, ServerError) as error:
             unless_fatal(error)
             return True
+
+
+def _not_deleted():
+    return FileError(
+        'it says that it has deleted it, and has not',
+        hint='Let the account have the right to delete files; the next run tries again.',
+    )
 
 
 def unless_fatal(error):

@@ -131,7 +131,7 @@ class Gatherer:
             as_what = f' (as {printable(handover.filed_as)})' if other else ''
             log.info("Moved from 'tmp' to 'new': %s%s", printable(job.name), as_what)
         kept = self._delete(job.name, more=more)
-        self._call(lambda: arrivals.settle(job.name, removed=kept is None))
+        self._call(lambda: arrivals.settle(job.name, removed=kept is None, look=look))
         return Gathered(job=job, source=incoming, filed_as=handover.filed_as, kept=kept)
 
     def _fetch(self, job, incoming, *, more):

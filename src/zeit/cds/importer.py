@@ -203,6 +203,7 @@ class _Import:
         worked = self.intake.run(session, lock, jobs=jobs, gathering=gathering)
         clearance.finish(sorted(self.intake.lost))
         self.intake.finish(session, listed=found)
+        clearance.verify()
         if not worked:
             self.nothing()
 

@@ -5,6 +5,7 @@ dropped     it does not get there; its temporary is going to be deleted
 received    it is there: the receipt; REMOVED tells whether it is gone from TARGET, too
 compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
 removed     what was fetched as NAME is not on TARGET any more
+kept        it is there still, although the server has said that it is not
 missed      NAME of TARGET could not be fetched; until 'found', other files come first
 found       it was fetched, or is gone
 """
@@ -69,6 +70,14 @@ class ImportLog:
     def removed(self, *, target, name):
         """Remember that a file that was imported is not on `target` any more."""
         self._note('removed', target=target, name=name)
+
+    def kept(self, *, target, name, size, sha256, modified, filed_as):
+        """Remember that a file that was imported is on `target`, and was not `removed`."""
+        known = {'size': size, 'sha256': sha256, 'modified': modified, 'filed_as': filed_as}
+        self._note('kept', target=target, name=name, temporary='', **known)
+
+    def _learn_kept(self, entry):
+        self._learn_fetched({**entry, 'kind': 'fetched', 'moved': True})
 
     def dropped(self, *, target, name):
         """Remember that a file that was fetched does not get into `new/`."""

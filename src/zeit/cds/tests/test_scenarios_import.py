@@ -245,6 +245,30 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         self.assertEqual(['DELE a'], self.server.commands('DELE'), self.log)
         self.assertEqual({'a', 'read'}, set(self.remote))
 
+    def test_j104_a_server_that_says_so_and_keeps_it(self):
+        """It is imported once, and each run says that it is there."""
+        for moment in (1_000_000_000, None):
+            for mdtm in (True, False):
+                with self.subTest(moment=moment, mdtm=mdtm):
+                    self.prepare()
+                    self.fault('DELE', faults.Reply('250 Deleted.'), path='*/*.xml')
+                    if not mdtm:
+                        self.fault('MDTM', faults.Reply('502 Not implemented.'))
+                    for name in ('a.xml', 'b.xml'):
+                        self.offered[name] = name.encode()
+                        self.server.put(f'/cds/{name}', name.encode(), modified=moment)
+                    self.assert_run(1, 'a.xml b.xml', self.run_import())
+                    self.assertIn('a.xml: It is imported, but stays on the server: it', self.log)
+                    take(self.path, 'a.xml', 'b.xml')
+                    for _ in range(3):
+                        report = self.run_import()
+                        self.assert_run(1, '', report)
+                        self.assertEqual(['kept', 'kept'], [r.status for r in report.results])
+                    self.server.clear_faults()
+                    self.assert_run(0, '', self.run_import())
+                    self.assertEqual({}, self.remote)
+                    self.assert_run(0, 'c.xml', self.run_import('c.xml'))
+
     def test_j105_another_size(self):
         self.fault('RETR', faults.Alter(keep=5), path='*/a.xml')
         self.assert_run(1, 'b.xml', self.run_import('a.xml', 'b.xml'))
