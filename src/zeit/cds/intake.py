@@ -116,7 +116,7 @@ class Intake:
             if job.name in still_there:
                 error = SourceUnreadable(
                     'The server lists it, and says that there is no such file',
-                    hint='See there whether it is a link that leads nowhere; let it be renamed.',
+                    hint='See there whether it is a regular file, or a link that leads nowhere.',
                 )
                 self._failed(job, error)
             else:
