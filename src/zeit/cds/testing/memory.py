@@ -61,10 +61,11 @@ class MemoryTarget:
         self.opened += 1
         return MemorySession(self)
 
-    def write(self, name, content):
-        """Make the file `name`, now."""
+    def write(self, name, content, *, age=0):
+        """Make the file `name`, `age` seconds ago."""
         self.files[name] = content
-        self.modified[name] = datetime.datetime.now(datetime.UTC)
+        passed = datetime.timedelta(seconds=age)
+        self.modified[name] = datetime.datetime.now(datetime.UTC) - passed
 
 
 @zope.interface.implementer(ISession)

@@ -80,7 +80,7 @@ class SecurityTests(ZCMLTests):
 
     def test_who_may_retry_imports(self):
         target = MemoryTarget()
-        target.files['b.xml'] = b'<b />'
+        target.write('b.xml', b'<b />', age=60)
         zope.component.provideUtility(target, ITarget, name='t')
         self.grant(VIEW, RETRY)
         report = self.proxied(zope.component.getUtility(IImporter, name='i')).run_once()

@@ -141,7 +141,7 @@ class TaskTests(DriverCase, unittest.TestCase):
 
     def test_an_import(self):
         self.importer()
-        self.target.files['a.xml'] = b'<a/>'
+        self.target.write('a.xml', b'<a/>', age=60)
         self.assertEqual(errors.DONE, tasks.import_.delay('letters').get())
         self.assertEqual((['a.xml'], {}), (self.names('new'), self.target.files))
 

@@ -237,7 +237,7 @@ class ImporterThreadTests(DriverCase, unittest.TestCase):
         return thread
 
     def test_what_is_there_is_fetched_when_it_starts(self):
-        self.target.files['a.xml'] = b'<a/>'
+        self.target.write('a.xml', b'<a/>', age=60)
         self.assertEqual("<ImporterThread 'letters' stopped>", repr(self.thread))
         self.thread.start()
         report = self.next_run()
@@ -248,7 +248,7 @@ class ImporterThreadTests(DriverCase, unittest.TestCase):
         thread = self.start(interval=0.01)
         thread.start()
         self.next_run()
-        self.target.files['a.xml'] = b'<a/>'
+        self.target.write('a.xml', b'<a/>', age=60)
         while not self.next_run().results:
             pass
         self.assertEqual(['a.xml'], self.names('new'))
@@ -271,7 +271,8 @@ class ImporterThreadTests(DriverCase, unittest.TestCase):
                 go_on.wait(TIMEOUT)
 
         self.target.hook = hook
-        self.target.files.update({'a.xml': b'<a/>', 'b.xml': b'<b/>'})
+        self.target.write('a.xml', b'<a/>', age=60)
+        self.target.write('b.xml', b'<b/>', age=60)
         self.thread.start()
         self.assertTrue(at_work.wait(TIMEOUT))
         with self.assertLogs('zeit.cds.thread', 'WARNING') as logs:
