@@ -282,7 +282,7 @@ class ImportTests(WatchCase):
         self.end()
 
     def test_a_signal_during_an_import_cleans_up(self):
-        self.server.put('/a.xml', b'<a/>' * 1000)
+        self.server.put('/a.xml', b'<a/>' * 1000, modified=HOUR_AGO)
         self.server.fault('RETR', faults.StallData(10), path='*.xml')
         self.start('letters')
         self.assertTrue(self.fetching.wait(TIMEOUT))
