@@ -109,17 +109,35 @@ class _Import:
         """Say what would be fetched."""
         fetcher = Fetcher(session, size_check=self.target.size_check)
         offered = self._offered()
-        number = 0
-        for job in self._jobs(offered.judged(self._listed(session, offered))):
-            if number == self.options.max_files:
-                break
+        found = self._listed(session, offered)
+        if not found:
+            # There is no lock of ours that a listing would have to show.
+            log.warning(
+                'The listing is empty: there is nothing, or the account may not read the directory.'
+                ' A dry run cannot tell; a real one can.'
+            )
+        self.plan = self._plan(offered.judged(found))
+        while (job := self.plan.next()) is not None:
             look = job.entry or fetcher.look(job.name)
-            if look.exists and (reason := offered.reason_to_wait(job.name, look)):
-                self.record.left(job.name, reason)
-            elif look.exists:
-                number += 1
-                log.info('Would download: %s', printable(job.name))
-                self.record.result(job.name, 'planned', size=look.size or 0)
+            reason = offered.reason_to_wait(job.name, look) if look.exists else 'not there'
+            if reason:
+                self.plan.uncount(job)
+                if look.exists:
+                    self.record.left(job.name, reason)
+                continue
+            size = look.size or 0
+            self.plan.recount(job, size=size)
+            log.info('Would download: %s', printable(job.name))
+            self.record.result(job.name, 'planned', size=size)
+        self._say_limited()
+
+    def _plan(self, judged, *, token=''):
+        return Plan(
+            self._jobs(judged, token=token),
+            max_files=self.options.max_files,
+            max_bytes=self.options.max_bytes,
+            started=lambda job: self.record.started(job.name),
+        )
 
     def _offered(self, *, unsure=()):
         return Offered(
@@ -182,19 +200,17 @@ class _Import:
         )
         judged = offered.judged(self._files(session, offered))
         self._expect(judged)
-        self.plan = Plan(
-            self._jobs(judged, token=token),
-            max_files=self.options.max_files,
-            max_bytes=self.options.max_bytes,
-            started=lambda job: self.record.started(job.name),
-        )
+        self.plan = self._plan(judged, token=token)
         # After an error, or a signal, the next run does it.
         self._gather(session, lock, gathering)
         clearance.finish(sorted(self.lost))
-        if self.plan.limited:
-            log.info('The limit of this run is reached; the next one goes on.')
+        self._say_limited()
         if self.plan.stopped is not None:
             raise self.plan.stopped
+
+    def _say_limited(self):
+        if self.plan.limited:
+            log.info('The limit of this run is reached; the next one goes on.')
 
     def _gather(self, session, lock, gathering):
         worked = False

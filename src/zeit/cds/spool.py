@@ -12,6 +12,7 @@ import io
 import os
 import pathlib
 import stat
+import tempfile
 
 import gocept.filestore.filestore
 import zope.interface
@@ -75,8 +76,12 @@ class Spool:
     # A run
 
     @contextlib.contextmanager
-    def run(self):
+    def run(self, *, rehearsal=False):
         """See `ISpool`."""
+        if rehearsal and self._is_pristine:
+            with self._rehearsal():
+                yield self
+            return
         with contextlib.ExitStack() as stack:
             with self._translated():
                 self._make_directories(*self._sections, PRIVATE, FILING)
@@ -88,6 +93,21 @@ class Spool:
                 self._aborted.remove()
                 indoubt.settle(self, self._in(OUTBOX), new=self._in('new'), park=self._park)
             yield self
+
+    @property
+    def _is_pristine(self):
+        """True if nothing was ever written or sent by us here."""
+        return self.path.is_dir() and not os.path.lexists(self._in(PRIVATE))
+
+    @contextlib.contextmanager
+    def _rehearsal(self):
+        """Look at a spool that has no `.cds`, and make none: it has nothing to remember."""
+        self.require_usable()
+        with tempfile.TemporaryDirectory() as directory, Journal(directory) as self.journal:
+            try:
+                yield
+            finally:
+                self._forget_journal()
 
     def _forget_journal(self):
         self.journal = None
@@ -152,6 +172,8 @@ class Spool:
 
     def pending(self, *, order='arrival'):
         """See `ISpool`."""
+        if self._is_pristine and not os.path.lexists(self._in('new')):
+            return [], []
         with self._translated():
             found, ignored = entries.scan(self._in('new'))
         found.sort(key=entries.by_name if order == 'name' else entries.by_arrival)

@@ -110,6 +110,33 @@ INFO Exiting with success.""",
         self.assertEqual(['a', 'b', 'empty'], self.names('new'))
         self.assertEqual(0, report.exit_code)
 
+    def test_a_dry_run_keeps_to_the_bounds(self):
+        self.put('a', 'bb', 'c')
+        for bounds, planned in (
+            ({'max_files': 2}, ['a', 'bb']),
+            ({'max_bytes': 2}, ['a']),
+            ({'max_bytes': 3}, ['a', 'bb']),
+        ):
+            with self.subTest(bounds):
+                report = self.export(dry_run=True, **bounds)
+                self.assertEqual(planned, [result.name for result in report.results])
+                self.assertIn('INFO The limit of this run is reached', self.log)
+
+    def test_a_dry_run_makes_nothing_in_a_new_spool(self):
+        path = self.path.with_name('another')
+        path.mkdir()
+        self.spool = Spool(path)
+        self.assertEqual(0, self.export(dry_run=True).exit_code)
+        self.assertEqual([], os.listdir(path))
+        (path / 'new').mkdir()
+        (path / 'new' / 'a').write_bytes(b'a')
+        self.assertEqual(['a'], [result.name for result in self.export(dry_run=True).results])
+        self.assertEqual(['new'], os.listdir(path))
+        path.joinpath('new', 'a').unlink()
+        path.joinpath('new').rmdir()
+        path.rmdir()
+        self.assertEqual(78, self.export(dry_run=True).exit_code)
+
     def test_a_dry_run_sees_a_lock(self):
         self.put('a')
         self.target.write('read', b'')

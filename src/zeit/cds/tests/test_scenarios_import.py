@@ -116,6 +116,39 @@ class ContractTests(ImportScenario, unittest.TestCase):
         self.assertEqual([], self.server.commands(*changing))
         self.assertEqual({}, self.section('new'))
 
+    def test_a_dry_run_keeps_to_the_bounds(self):
+        self.offer('a.xml', 'b.xml', 'c.xml')
+        size = len(self.offered['a.xml'])
+        for bounds, number in (({'max_files': 2}, 2), ({'max_bytes': size}, 1)):
+            for way in ('MLSD', 'NLST'):
+                with self.subTest(bounds, way=way):
+                    if way == 'NLST':
+                        self.fault('MLSD', faults.Reply('502 No.'))
+                    report = self.run_import(options=ImportOptions(dry_run=True, **bounds))
+                    self.assertEqual(['planned'] * number, [r.status for r in report.results])
+                    self.assertIn('The limit of this run is reached', self.log)
+                    self.server.clear_faults()
+
+    def test_a_dry_run_makes_nothing_in_a_new_spool(self):
+        self.offer('a.xml')
+        self.run_import(options=ImportOptions(dry_run=True))
+        self.assertEqual([], [*self.path.iterdir()])
+
+    def test_a_dry_run_of_an_empty_listing(self):
+        """No lock of ours is in it; so it may as well be a directory that cannot be read."""
+        warning = 'The listing is empty: there is nothing, or the account may not read'
+        self.assertEqual(0, self.run_import(options=ImportOptions(dry_run=True)).exit_code)
+        self.assertIn(warning, self.log)
+        self.offer('a.xml')
+        for code in (450, 550):
+            with self.subTest(code):
+                self.fault('MLSD NLST', faults.Reply(f'{code} Permission denied.'))
+                self.run_import(options=ImportOptions(dry_run=True))
+                self.assertIn(warning, self.log)
+                self.server.clear_faults()
+        self.run_import(options=ImportOptions(dry_run=True))
+        self.assertNotIn(warning, self.log)
+
     def test_a_limit(self):
         self.offer('a.xml', 'b.xml')
         self.assert_run(0, 'a.xml', self.run_import(options=ImportOptions(max_files=1)))
