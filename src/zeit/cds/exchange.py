@@ -142,7 +142,7 @@ class Exchange:
     def _under_lock(self, lock, session, work, *, token):
         try:
             self._carry(lock, session, work, token=token)
-            session.bound(CLEAN_UP)
+            session.bound(CLEAN_UP, ends=True)
             self._release(lock)
         except Error:
             raise

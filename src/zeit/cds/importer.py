@@ -201,8 +201,11 @@ class _Import:
         judged = offered.judged(self._files(session, offered))
         self._expect(judged)
         self.plan = self._plan(judged, token=token)
+        try:
+            self._gather(session, lock, gathering)
+        finally:
+            self.record.unsettled = frozenset(self.arrivals.moved)
         # After an error, or a signal, the next run does it.
-        self._gather(session, lock, gathering)
         clearance.finish(sorted(self.lost))
         self._say_limited()
         if self.plan.stopped is not None:

@@ -32,6 +32,8 @@ class Record:
         self._done = done
         self._begun = begun
         self.report = Report(done=done)
+        #: Names of files to which it is done, and whose result was not written down any more.
+        self.unsettled = frozenset()
         self._trace = Trace(spool, target, done=done)
 
     def __repr__(self):
@@ -104,7 +106,8 @@ class Record:
     @property
     def so_far(self):
         """What was done, of a run that does not come to its end."""
-        number = plural(len(self.report.delivered), 'file')
+        unsettled = self.unsettled - {*self.report.delivered}
+        number = plural(len(self.report.delivered) + len(unsettled), 'file')
         return f'{number} {self._done}; the next run goes on with the rest.'
 
     def finish(self):
