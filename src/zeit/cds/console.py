@@ -91,7 +91,7 @@ def complaints(report, *, most=1):
 
     At most so many files are named.  That somebody else is at work is no failure.
     """
-    failed = [f'{printable(name)}: {printable(why, limit=LINE_LIMIT)}' for name, why in report.failed]
+    failed = [f'{printable(name)}: {why}' for name, why in report.failed]
     more = len(failed) - most
     return [
         *failed[:most],

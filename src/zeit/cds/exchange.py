@@ -68,7 +68,8 @@ class Exchange:
         """
         started = self._clock()
         try:
-            with self.spool.run(rehearsal=self.options.dry_run):
+            dry = self.options.dry_run
+            with self.spool.run(rehearsal=True) if dry else self.spool.run():
                 log.info('Accessed filestore %s', printable(str(self.spool.path)))
                 wanted = work.prepare()
                 if wanted or self.spool.journal.open_tokens(self.target.url):

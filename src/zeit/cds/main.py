@@ -7,8 +7,8 @@ import os
 import sys
 
 from zeit.cds import errors
-from zeit.cds.errors import ConfigurationError
 from zeit.cds.console import complaints
+from zeit.cds.errors import ConfigurationError
 from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
 from zeit.cds.logs import log_to, unheard

@@ -177,8 +177,9 @@ def _check(kind, interface, name, made):
     if zope.component.queryUtility(interface, name=name) is component:
         try:
             component.resolve()
+            component.require_one_way()
         except ConfigurationError as error:
-            raise ZCMLError(f'{kind} {name!r}: {error}') from None
+            raise ZCMLError(f'{kind} {name!r}: {error.advice}') from None
 
 
 def load(path):

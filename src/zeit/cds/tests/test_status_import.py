@@ -47,13 +47,15 @@ class StatusCase(ImportScenario, unittest.TestCase):
               <cds:spool name="letters" path="{self.path}" />
               <cds:target name="agency" host="{self.server.host}" port="{self.server.port}"
                   user="test" password="testpw" directory="/cds" />
+              <cds:target name="archive" host="{self.server.host}" port="{self.server.port}"
+                  user="test" password="testpw" directory="/archive" />
               {''.join(directives)}
             </configure>
         """)
         return '--zcml', str(path)
 
     importer = '<cds:importer name="in" spool="letters" target="agency" />'
-    exporter = '<cds:exporter name="out" spool="letters" target="agency" />'
+    exporter = '<cds:exporter name="out" spool="letters" target="archive" />'
 
     def status_by_zcml(self, *directives, options=()):
         zope.component.testing.tearDown()

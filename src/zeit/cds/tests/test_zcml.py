@@ -454,6 +454,23 @@ class MistakeTests(ZCMLTests):
 
 
 class ReferenceTests(ZCMLTests):
+    def test_files_that_would_go_round(self):
+        importer = '<cds:importer name="i" spool="s" target="t" />'
+        again = [
+            '<cds:spool name="again" path="./spool/" />',
+            f'<cds:target name="t2" host="h" directory="/" tls="explicit" password="{SECRET}" />',
+            '<cds:importer name="i" spool="again" target="t2" />',
+        ]
+        for lines in ([importer], again):
+            with self.subTest(lines):
+                said = self.problem(SPOOL, TARGET, EXPORTER, *lines)
+                self.assertIn("'e': The importer 'i' has the same spool and target", said)
+                self.assertIn('Import into another spool.', said)
+                zope.component.testing.tearDown()
+                zope.component.testing.setUp()
+        elsewhere = '<cds:target name="o" host="h" directory="/out" />'
+        self.read(SPOOL, TARGET, EXPORTER, elsewhere, importer.replace('"t"', '"o"'))
+
     def test_the_order_in_the_file_does_not_matter(self):
         self.read(EXPORTER, TARGET, SPOOL)
         self.assertIsNotNone(zope.component.queryUtility(IExporter, name='e'))
