@@ -1,5 +1,6 @@
 """What is said and kept about a run: its log lines, its report, its events."""
 
+import collections
 import logging
 
 import zope.event
@@ -19,6 +20,9 @@ _LOCAL = (SpoolError, SpoolBusy)
 #: Longest reason in a report, in characters: what happened, and what to do about it.
 REASON = 500
 
+#: So many failures of a kind are said as errors; the others are in the log, and in the report.
+SHOWN = 20
+
 
 class Record:
     """The record of one run between `spool` and `target`; `report` is what remains of it.
@@ -32,6 +36,7 @@ class Record:
         self._done = done
         self._begun = begun
         self.report = Report(done=done)
+        self._said = collections.Counter()
         #: Names of files to which it is done, and whose result was not written down any more.
         self.unsettled = frozenset()
         self._trace = Trace(spool, target, done=done)
@@ -58,9 +63,22 @@ class Record:
     def failed(self, name, error, *, size):
         """A file was not delivered or imported, because of `error`."""
         reason = printable(error.advice, limit=REASON)
-        log.error('Not %s: %s: %s', self._done, printable(name), reason)
+        level = self._severity('failed')
+        log.log(level, 'Not %s: %s: %s', self._done, printable(name), reason)
         log.debug('The reason', exc_info=error)
         self.result(name, 'failed', size=size, reason=reason)
+
+    def _severity(self, status):
+        """Return the level for one more of this status: a mail needs no hundred lines."""
+        self._said[status] += 1
+        return logging.ERROR if self._said[status] <= SHOWN else logging.INFO
+
+    def _say_more(self):
+        for status, what in ('failed', f'not {self._done}'), ('kept', 'not removed on the server'):
+            more = self._said[status] - SHOWN
+            if more > 0:
+                number = plural(more, 'more file')
+                log.error('And %s %s; -v and a log file have them all.', number, what)
 
     def parked(self, name, reason, *, size):
         """A file was put away."""
@@ -79,7 +97,7 @@ class Record:
     def kept(self, name, error):
         """A file was imported, but the server does not let it be deleted there."""
         reason = printable(f'It is imported, but stays on the server: {error.advice}', limit=REASON)
-        log.error('%s: %s', printable(name), reason)
+        log.log(self._severity('kept'), '%s: %s', printable(name), reason)
         self.result(name, 'kept', reason=reason)
 
     def gone(self, name, error):
@@ -112,6 +130,7 @@ class Record:
 
     def finish(self):
         """Say how it ended, to the log and to the subscribers."""
+        self._say_more()
         report = self.report
         if isinstance(report.error, (Interrupted, Locked, SpoolBusy)):
             log.warning('Exiting.')

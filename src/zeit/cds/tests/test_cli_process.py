@@ -255,6 +255,22 @@ class ImportSignals(SignalCase):
         self.assertRegex(said, r'last run   \d+ s ago, ended by SIGTERM\n')
         self.assertRegex(said, r'the last one with success: none yet')
 
+    def test_one_that_was_killed(self):
+        """It has written down no end; the journal tells that it had begun."""
+        self.assertNotIn('killed', self.call('status', '--spool', self.path).out)
+        rule = self.server.fault('RETR', faults.StallData(3), path='/c.xml')
+        self.run_until({('RETR', '/c.xml', 0): [signal.SIGINT]})
+        self.assertNotIn('killed', self.call('status', '--spool', self.path).out)
+        outcome = self.run_until({('RETR', '/c.xml', 0): [signal.SIGKILL]})
+        self.server.remove_fault(rule)
+        self.assertEqual(-signal.SIGKILL, outcome.code)
+        said = self.call('status', '--spool', self.path).out
+        self.assertRegex(said, r'run +none is active\n +the last one, begun \d+ s ago, was killed')
+        self.assertIn('"killed": "2', self.call('status', '--json', '--spool', self.path).out)
+        self.assertEqual(0, self.run_until({}).code)
+        self.assertNotIn('killed', self.call('status', '--spool', self.path).out)
+        self.assertIn('"killed": null', self.call('status', '--json', '--spool', self.path).out)
+
     def test_between_the_move_and_dele(self):
         """It is here, and deleted by the next run, which does not fetch it once more."""
         rule = self.server.fault('DELE', faults.Silence(), path='/c.xml')

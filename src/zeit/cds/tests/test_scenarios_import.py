@@ -116,6 +116,31 @@ class ContractTests(ImportScenario, unittest.TestCase):
         self.assertEqual([], self.server.commands(*changing))
         self.assertEqual({}, self.section('new'))
 
+    def test_a_server_that_lists_nothing(self):
+        """Neither MLSD nor NLST: that concerns no file, and the server will not learn it."""
+        for reply, code in (('500 no', 78), ('502 no', 78), ('530 no', 78), ('451 no', 69)):
+            with self.subTest(reply):
+                self.prepare()
+                self.offer('a.xml')
+                self.fault('MLSD', faults.Reply('500 no'))
+                self.fault('NLST', faults.Reply(reply))
+                report = self.run_import()
+                self.assert_run(code, '', report)
+                hint = 'often a full disk' if code == 69 else 'does not list the directory'
+                self.assertIn(hint, report.error.hint)
+
+    def test_many_refused_names(self):
+        """A mail has some of them, and their number; the log has all."""
+        for number in range(30):
+            self.plant(f'a{number}\t')
+        report = self.run_import('b.xml')
+        self.assertEqual((1, 30), (report.exit_code, len(report.failed)))
+        refused = [r for r in self.records if r.getMessage().startswith('Not imported: ')]
+        levels = [record.levelname for record in refused]
+        self.assertEqual(['ERROR'] * 20 + ['INFO'] * 10, levels)
+        more = 'And 10 more files not imported; -v and a log file have them all.'
+        self.assertIn(more, self.lines)
+
     def test_a_dry_run_keeps_to_the_bounds(self):
         self.offer('a.xml', 'b.xml', 'c.xml')
         size = len(self.offered['a.xml'])
