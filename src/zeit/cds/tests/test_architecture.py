@@ -87,7 +87,7 @@ ALLOWED = {
     'ftp.tls',
     'lock': 'errors holder names text',
     'leftovers': 'errors exposed holder lock names text',
-    'offered': 'errors fetching gathering names',
+    'offered': 'errors fetching gathering names text',
     'clearance': 'arrivals errors text',
     # one run
     'pace': 'errors',

@@ -141,6 +141,23 @@ class ContractTests(ImportScenario, unittest.TestCase):
         more = 'And 10 more files not imported; -v and a log file have them all.'
         self.assertIn(more, self.lines)
 
+    def test_what_is_passed_over_is_told_to_who_wants_to_know(self):
+        for name in ('read.guard', 'A.PART', 'foo~', '..x'):
+            self.plant(name)
+        for dry_run in (True, False):
+            with self.subTest(dry_run=dry_run):
+                self.offer('WRITES')
+                self.run_import(options=ImportOptions(dry_run=dry_run))
+                for line in (
+                    'read.guard: it has the name of a lock, or of something temporary of ours',
+                    'A.PART: it matches the pattern *.part (ignore)',
+                    'foo~: it matches the pattern *~ (ignore)',
+                    '..x: it is hidden',
+                ):
+                    self.assertIn(f'Passed over: {line}', self.log)
+        self.assertNotIn('Passed over', '\n'.join(self.lines))
+        self.assertNotIn('Passed over: WRITES', self.log)
+
     def test_a_dry_run_keeps_to_the_bounds(self):
         self.offer('a.xml', 'b.xml', 'c.xml')
         size = len(self.offered['a.xml'])
