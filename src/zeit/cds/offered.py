@@ -80,6 +80,8 @@ class Offered:
             names.check(name)
         except NameRefused as error:
             hint = 'Let the file be renamed on the server; it stays there.'
+            if any('\udc80' <= c <= '\udcff' for c in name):
+                hint = f'Its names are in another encoding: encoding="latin-1" (--encoding). {hint}'
             return NameRefused(error.message, hint=hint)
         return None
 

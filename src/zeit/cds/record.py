@@ -96,6 +96,8 @@ class Record:
 
     def kept(self, name, error):
         """A file was imported, but the server does not let it be deleted there."""
+        if not error.hint:
+            error.advise('Let the account delete files there; the next run tries again.')
         reason = printable(f'It is imported, but stays on the server: {error.advice}', limit=REASON)
         log.log(self._severity('kept'), '%s: %s', printable(name), reason)
         self.result(name, 'kept', reason=reason)

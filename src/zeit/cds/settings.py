@@ -99,10 +99,14 @@ class SecretVariable(Secret):
 
 
 class SecretNetrc(Secret):
-    """The password of a host and user in a netrc file; `path` is None for ~/.netrc."""
+    """The password of a host and user in a netrc file; `path` is None for ~/.netrc.
 
-    def __init__(self, host, user, *, path=None):
+    `hint`: where else it may be had from.
+    """
+
+    def __init__(self, host, user, *, path=None, hint=''):
         super().__init__(None)
+        self._hint = hint or 'Name a password file, or an environment variable.'
         self._host, self._user, self._path = host, user, path
 
     def reveal(self):
@@ -113,7 +117,7 @@ class SecretNetrc(Secret):
         except OSError as error:
             raise ConfigurationError(
                 f'No password: {where} cannot be read: {error.strerror}',
-                hint='Name a password file, or an environment variable.',
+                hint=self._hint,
             ) from None
         except netrc.NetrcParseError as error:
             raise ConfigurationError(f'No password: {where} {_why(error)}') from None
@@ -122,7 +126,7 @@ class SecretNetrc(Secret):
         if entry is None or entry[0] not in ('', None, self._user):
             raise ConfigurationError(
                 f'No password for {printable(self._user)} on {printable(self._host)} in {where}',
-                hint='Name a password file, or an environment variable.',
+                hint=self._hint,
             )
         return entry[2]
 

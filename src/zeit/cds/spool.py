@@ -36,8 +36,8 @@ OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
 
 _RIGHTS = (
-    'Check owner and mode. The exporter needs rwx on tmp, new, cur and .cds; if it is another user '
-    'than the one who publishes, let them share a group: chgrp, then chmod 2770.'
+    'Check owner and mode. The user of the runs needs rwx on tmp, new, cur and .cds; if the CMS is '
+    'another user, let them share a group: chgrp, then chmod 2770.'
 )
 
 

@@ -75,7 +75,9 @@ def too_old(waiting, *, path, now, limit):
     files = sum(bool(each.name) for each in others)
     more = f', and {plural(files, "more file")}' if files else ''
     # What is about no file says itself what it is.
-    more += ''.join(f', and {each.why}' for each in others if not each.name)
+    more += ''.join(
+        f', and {each.why} for {age(now - each.since)}' for each in others if not each.name
+    )
     what = f'{printable(oldest.name)} {oldest.why}'.lstrip()
     return (
         f'{printable(str(path))}: {what} for {age(now - oldest.since)}, '

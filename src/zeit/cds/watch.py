@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 
 from zeit.cds.arriving import Arriving
 from zeit.cds.errors import DONE, LOGIN_REFUSED, Error
@@ -126,10 +127,11 @@ class Watch:
 
     @property
     def _about(self):
-        importers = sum(turn.new is None for turn in self._turns)
-        exporters = len(self._turns) - importers
+        urls = [turn.exporter.target.url for turn in self._turns if turn.new is None]
+        servers = {urllib.parse.urlsplit(url).netloc for url in urls}
+        exporters = len(self._turns) - len(urls)
         parts = [f'watching {plural(exporters, "spool")}'] * bool(exporters)
-        parts += [f'asking {plural(importers, "server")}'] * bool(importers)
+        parts += [f'asking {plural(len(servers), "server")}'] * bool(servers)
         return ', '.join(parts).capitalize()
 
     def _watch(self, arriving, heartbeat):

@@ -226,7 +226,11 @@ class TransferConnection(AlongConnection):
             log.debug('SIZE does not tell more: %s', printable(error.message))
             return
         if size is not None:
-            raise PermanentError(550, f'550 {printable(name)} is there, but may not be read')
+            raise PermanentError(
+                550,
+                '550 It is there, but may not be read',
+                hint='Let the account have the right to read it.',
+            )
 
     def read(self, name, *, limit):
         """See `ISession.read`."""

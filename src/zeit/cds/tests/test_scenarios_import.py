@@ -129,6 +129,13 @@ class ContractTests(ImportScenario, unittest.TestCase):
                 hint = 'often a full disk' if code == 69 else 'does not list the directory'
                 self.assertIn(hint, report.error.hint)
 
+    def test_a_name_in_another_encoding(self):
+        self.plant('lat\udcfcn')
+        (failed,) = self.run_import().failed
+        self.assertIn('The name cannot be written in utf-8', failed[1])
+        self.assertIn('encoding="latin-1" (--encoding)', failed[1])
+        self.assertIn('Not imported: lat\\xfcn: ', self.log)
+
     def test_many_refused_names(self):
         """A mail has some of them, and their number; the log has all."""
         for number in range(30):
@@ -423,7 +430,7 @@ class OccupiedTests(ImportScenario, unittest.TestCase):
         self.assert_run(0, 'b.xml', self.run_import())
         self.assertEqual(self.first, self.section('new')['a.xml'])
         self.assertEqual({'a.xml': b'newer'}, self.remote)
-        self.assertIn('Left on the server: a.xml: a file of that name is in new/ still', self.lines)
+        self.assertIn('Left on the server: a.xml: that name is taken in new/ still', self.lines)
         take(self.path, 'a.xml', 'b.xml')
         self.assert_run(0, 'a.xml', self.run_import())
         self.assertEqual({'a.xml': b'newer'}, self.section('new'))

@@ -257,7 +257,7 @@ class MaxAgeTests(StatusCase):
         self.later = 1000
         self.assertEqual(
             'a.xml waits for the CMS for 16 min, longer than 15 min, and 1 more file, '
-            'and no import has succeeded',
+            'and no import has succeeded for 16 min',
             self.late(),
         )
         self.run_import()

@@ -268,6 +268,16 @@ class ImportTests(WatchCase):
         self.assertEqual((['a.xml'], []), (self.imported(), self.remote()))
         self.assertIn('Asking 1 server', self.end())
 
+    def test_two_importers_of_one_server(self):
+        self.write(
+            more=self.IMPORTER.format(folder=self.folder, more='')
+            + '<cds:importer name="more" spool="articles" target="other" />'
+            + f'<cds:target name="other" host="{self.server.host}" port="{self.server.port}"'
+            + ' user="test" password="testpw" directory="/other" />'
+        )
+        self.watch('letters', 'more', '--interval', '3600', hears='letters')
+        self.assertIn('Asking 1 server', self.end())
+
     def test_a_partner_that_is_at_work_is_asked_again(self):
         self.server.put('/a.xml', b'<a/>')
         self.server.put('/write', b'the partner')
