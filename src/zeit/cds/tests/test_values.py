@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 import unittest
+import unittest.mock
 
 from hypothesis import given
 from hypothesis import strategies as st
