@@ -26,7 +26,7 @@ from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
-from zeit.cds.spoolstatus import SpoolStatus
+from zeit.cds.spoolstatus import SpoolStatus, by_name
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
 from zeit.cds.wake import announce
@@ -39,19 +39,6 @@ _RIGHTS = (
     'Check owner and mode. The user of the runs needs rwx on tmp, new, cur and .cds; if the CMS is '
     'another user, let them share a group: chgrp, then chmod 2770.'
 )
-
-
-def _by_name(found, ignored):
-    """Return what is in `new/` like `Spool.pending`, but what no server gets is ignored as well."""
-    waiting, refused = [], []
-    for entry in found:
-        try:
-            names.check(entry.name)
-            waiting.append(entry)
-        except NameRefused as error:
-            reason = f'is refused: {error.message[:1].lower()}{error.message[1:]}'
-            refused.append((entry.name, reason))
-    return waiting, sorted([*ignored, *refused])
 
 
 @zope.interface.implementer(ISpool, IUsable)
@@ -293,7 +280,7 @@ class Spool:
             self._require()
             # What a first run will create is as good as empty.
             there = [os.path.lexists(self._in(section)) for section in ('new', 'cur')]
-            waiting, ignored = _by_name(*self.pending()) if there[0] else ([], [])
+            waiting, ignored = by_name(*self.pending()) if there[0] else ([], [])
             delivered, newest = files.newest(self._in('cur')) if there[1] else (0, None)
             return SpoolStatus(
                 path=self.path,

@@ -44,7 +44,7 @@ ALLOWED = {
     'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
-    'spoolstatus': 'interfaces',
+    'spoolstatus': 'errors interfaces names',
     'voted': 'entries interfaces',
     'batch': 'errors interfaces files names runlock text voted',
     'aborted': 'errors',
