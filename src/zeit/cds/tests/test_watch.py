@@ -1,6 +1,7 @@
 """`zeit-cds watch`: real processes, real signals, and what systemd hears."""
 
 import configparser
+import contextlib
 import os
 import pathlib
 import re
@@ -16,6 +17,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds.arriving import Arriving
+from zeit.cds.errors import SpoolBusy
 from zeit.cds.sdnotify import Heartbeat, Notifier
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults, layers
@@ -80,7 +82,8 @@ class WatchCase(unittest.TestCase):
         text = re.sub(r'(?s)<include package="zeit.cms" />|<adapter.*?/>', '', text)
         self.zcml = self.folder / 'cds.zcml'
         self.zcml.write_text(text)
-        self.spool.path.mkdir(exist_ok=True)
+        # One that the first run makes would be a reason for a second.
+        (self.spool.path / 'new').mkdir(parents=True, exist_ok=True)
         (self.folder / 'password').write_text('testpw')
         (self.folder / 'password').chmod(0o600)
 
@@ -154,12 +157,37 @@ class WatchTests(WatchCase):
         self.assertEqual(50, len(self.remote()))
         self.assertEqual(1, self.end().count('Connecting to CDS'))
 
-    def test_without_anything_to_do_it_says_nothing(self):
+    def test_without_anything_to_do_it_asks_no_server(self):
         self.watch('--interval', '0.01')
         for _ in range(3):
-            self.spool.path.joinpath('new', '.other').write_bytes(b'')
-        log = self.end()
-        self.assertEqual(1, log.count('No new files to export.'), log)
+            self.run_over()
+        self.assertNotIn('Connecting', self.end())
+
+    def test_what_a_killed_run_has_left_is_removed_also_if_nothing_waits(self):
+        self.watch('--interval', '0.05')
+        while True:
+            with contextlib.suppress(SpoolBusy), self.spool.run():
+                url = f'ftp://test@{self.server.host}:{self.server.port}/'
+                token = self.spool.journal.new_token(url)
+                self.server.put('/write', token.encode())
+                break
+        while self.remote():
+            self.run_over()
+        self.assertIn('Connecting', self.end())
+
+    def test_what_is_in_doubt_is_decided_and_what_is_committed_filed_also_if_nothing_waits(self):
+        self.watch('--interval', '0.05')
+        for committed in (True, False):
+            with self.spool.batch() as batch:  # let go of without an end, as by a kill
+                batch.put('a.xml', b'<a/>')
+                batch.prepare()
+                if committed:
+                    (found,) = self.spool.path.glob('.cds/outbox/*/prepared')
+                    found.rename(found.with_name('committed'))
+            while self.remote() != ['a.xml']:
+                self.run_over()
+            self.server.delete('/a.xml')
+        self.end()
 
     def test_what_fails_is_tried_again(self):
         self.server.fault('STOR', faults.Reply('553 No.'), path='*.part', times=2)
@@ -303,7 +331,7 @@ class ImportTests(WatchCase):
 class ReloadTests(WatchCase):
     def test_zcml_and_password_are_read_anew(self):
         self.watch('--interval', '3600')
-        (self.folder / 'other').mkdir()
+        (self.folder / 'other' / 'new').mkdir(parents=True)
         self.write(
             more=f'<cds:spool name="other" path="{self.folder}/other" />'
             '<cds:exporter name="b" spool="other" target="partner" />'
