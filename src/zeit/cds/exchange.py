@@ -52,7 +52,7 @@ class Exchange:
         self.spool = spool
         self.target = target
         self.options = options
-        self.record = Record(spool, target, **words)
+        self.record = Record(spool, target, comes_again=options.comes_again, **words)
         self._name = name
         self._clock = clock
         self._wait = wait

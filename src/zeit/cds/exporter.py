@@ -191,6 +191,7 @@ class _Export:
         finally:
             outcomes.close()
         if self.plan.limited:
+            self.record.report.limited = True
             log.info('The limit of this run is reached; the next one goes on.')
         if self.plan.stopped is not None:
             raise self.plan.stopped

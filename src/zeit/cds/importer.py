@@ -192,6 +192,7 @@ class _Import:
         self._gather(session, lock, gathering)
         clearance.finish(sorted(self.lost))
         if self.plan.limited:
+            self.record.report.limited = True
             log.info('The limit of this run is reached; the next one goes on.')
         if self.plan.stopped is not None:
             raise self.plan.stopped

@@ -24,13 +24,15 @@ class Record:
     """The record of one run between `spool` and `target`; `report` is what remains of it.
 
     `done` and `begun` say what a run does to a file: 'delivered', 'sent', or 'imported', 'taken'.
+    `comes_again`: it is no warning that another run is active, see `zeit.cds.plan.Options`.
     """
 
-    def __init__(self, spool, target, *, done='delivered', begun='sent'):
+    def __init__(self, spool, target, *, done='delivered', begun='sent', comes_again=False):
         self._spool = spool
         self._target = target
         self._done = done
         self._begun = begun
+        self._busy = logging.DEBUG if comes_again else logging.WARNING
         self.report = Report(done=done)
         self._trace = Trace(spool, target, done=done)
 
@@ -94,7 +96,9 @@ class Record:
             log.debug('%s', error.holder)
         elif isinstance(error, Locked):
             log.warning("The lock '%s' was taken over. %s", error.name, error.holder)
-        elif isinstance(error, (SpoolBusy, Interrupted)):
+        elif isinstance(error, SpoolBusy):
+            log.log(self._busy, '%s', error.message)
+        elif isinstance(error, Interrupted):
             log.warning('%s', error.message)
         elif error.while_connecting:
             log.error('Could not connect to CDS FTP server.')
@@ -110,7 +114,9 @@ class Record:
     def finish(self):
         """Say how it ended, to the log and to the subscribers."""
         report = self.report
-        if isinstance(report.error, (Interrupted, Locked, SpoolBusy)):
+        if isinstance(report.error, SpoolBusy):
+            log.log(self._busy, 'Exiting.')
+        elif isinstance(report.error, (Interrupted, Locked)):
             log.warning('Exiting.')
         elif report.error is not None:
             log.error('Exiting with exception:', exc_info=report.error)

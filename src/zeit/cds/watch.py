@@ -31,8 +31,8 @@ CHECK_TIMEOUT = 60
 class Turn:
     """One exporter, or whatever makes runs, and when it runs next.
 
-    `run()` makes one run; returns its exit code.  `deadline`: seconds that it may take, 0 for no
-    end.  `interval`: seconds between two of them, at most.
+    `run()` makes one run; returns its exit code and its report, None without one.  `deadline`:
+    seconds that it may take, 0 for no end.  `interval`: seconds between two of them, at most.
     """
 
     def __init__(self, name, exporter, *, run, interval, deadline, now):
@@ -62,8 +62,8 @@ class Turn:
         Also where nothing waits: the run finds out what a killed one has left on the server, or a
         transaction in doubt, and connects only for that.
         """
-        code = self._run()
-        self._pace = self._pace.after(code)
+        code, report = self._run()
+        self._pace = self._pace.after(code, report)
         self.at = clock() + self._pace.pause
         return code
 

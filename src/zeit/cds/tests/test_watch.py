@@ -218,6 +218,15 @@ class WatchTests(WatchCase):
         self.assertEqual(['a.xml'], self.remote())
         self.assertIn('at intervals only: inotify_simple is missing', self.end())
 
+    def test_what_a_bound_has_left_goes_with_the_next_run_at_once(self):
+        for name in ('a.xml', 'b.xml', 'c.xml'):
+            self.spool.put(name, b'<a/>')
+        self.watch('--interval', '3600', '--max-files', '1')
+        for _ in range(2):
+            self.run_over()
+        self.assertEqual(['a.xml', 'b.xml', 'c.xml'], self.remote())
+        self.end()
+
     def test_a_signal_during_a_run_cleans_up(self):
         self.watch('--interval', '3600')
         self.server.fault('STOR', faults.StallData(0), path='*.part')
@@ -246,7 +255,7 @@ class WatchTests(WatchCase):
             self.run_over('failed (75)')
         self.run_over()
         self.assertEqual(['a.xml'], self.remote())
-        self.end()
+        self.assertNotIn('Another run is active', self.end())
 
 
 class ImportTests(WatchCase):
@@ -530,7 +539,8 @@ class TurnTests(unittest.TestCase):
     def test_after_a_failure_new_files_wait_if_the_server_is_locked(self):
         for code, hurries in ((0, True), (1, True), (75, False), (69, False)):
             exporter = unittest.mock.Mock()
-            turn = Turn('a', exporter, run=lambda code=code: code, interval=60, deadline=0, now=0)
+            run = unittest.mock.Mock(return_value=(code, None))
+            turn = Turn('a', exporter, run=run, interval=60, deadline=0, now=0)
             self.assertTrue(turn.is_due(now=0, arrived=False))
             self.assertEqual(code, turn.take(lambda: 10))
             self.assertFalse(turn.is_due(now=10.5, arrived=False))

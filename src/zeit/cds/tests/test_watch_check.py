@@ -57,6 +57,7 @@ class CheckTests(WatchCase):
             'The environment variable ZEIT_CDS_PASSWORD for the password is empty. Set it',
             '--spool', spool, url, environ=variable,
         )  # fmt: skip
+        (spool / 'new').rmdir()
         (spool / 'new').write_text('')
         self.assert_said('The spool cannot be used: .*/new: Not a directory. It must', *good, url)
 
