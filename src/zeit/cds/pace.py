@@ -29,13 +29,22 @@ def is_busy(report):
     return isinstance(report.error, SpoolBusy)
 
 
+def goes_on(report):
+    """Return whether the next run follows at once on the one of this `IReport`.
+
+    It was ended by a bound, after it had brought something, and more waits.
+    """
+    brought = report.exit_code in (DONE, FILES_FAILED) and report.delivered
+    return bool(brought and getattr(report, 'limited', False))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pace:
     """The pace of one exporter: `after` returns the next one.
 
     `interval`: seconds between runs that succeed.  `failures`: so many runs in a row have failed.
-    `exit_code`: that of the last one.  `busy`: another one was active since.  `more`: it was ended
-    by a bound, after it had brought something, and more waits.
+    `exit_code`: that of the last one.  `busy`: another one was active since.  `more`: see
+    `goes_on`.
     """
 
     interval: float = INTERVAL
@@ -52,14 +61,16 @@ class Pace:
         if report is not None and is_busy(report):
             return dataclasses.replace(self, busy=True, more=False)
         failures = 0 if exit_code == DONE else self.failures + 1
-        more = bool(getattr(report, 'limited', False) and report.delivered)
+        more = report is not None and goes_on(report)
         return Pace(interval=self.interval, failures=failures, exit_code=exit_code, more=more)
 
     @property
     def pause(self):
         """Seconds until the next run."""
-        if self.hurries and (self.more or self.busy):
-            return min(self.interval, BUSY) if self.busy else 0
+        if self.more:
+            return 0
+        if self.busy and self.hurries:
+            return min(self.interval, BUSY)
         if self.exit_code == LOGIN_REFUSED:
             # Each attempt counts where an account is locked after some.
             return max(self.interval, LONGEST)

@@ -101,7 +101,7 @@ ALLOWED = {
     'offered plan progress report text',
     # what calls it again and again
     'thread': 'errors interfaces pace plan text',
-    'tasks': 'errors interfaces pace text',
+    'tasks': 'errors interfaces pace plan statistics text',
     'undelivered': 'text',
     'unimported': 'undelivered',
     'metrics': 'errors interfaces statistics unimported',

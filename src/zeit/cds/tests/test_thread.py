@@ -68,7 +68,8 @@ class PaceTests(unittest.TestCase):
             (failed, 1, 60),
             (brought, 69, 1),
         ):
-            report = Report(results=results, limited=True)
+            lost = [errors.FTPOSError(104, 'Connection reset')] if code == 69 else []
+            report = Report(results=results, errors=lost, limited=True)
             self.assertEqual(expected, pace.Pace(interval=60).after(code, report).pause)
         self.assertEqual(60, pace.Pace(interval=60).after(0, Report(results=brought)).pause)
 
