@@ -102,8 +102,7 @@ class Watch:
             heartbeat = stack.enter_context(Heartbeat(self._notifier))
             new = {turn.new for turn in self._turns if turn.new is not None}
             arriving = stack.enter_context(Arriving(sorted(new), alarm=alarm))
-            missing = new and not arriving.notices
-            how = ', at intervals only: inotify_simple is missing' if missing else ''
+            how = f', at intervals only: {arriving.obstacle}' if new and arriving.obstacle else ''
             log.info('%s%s', self._about, how)
             self._notifier.tell(READY=1, STATUS=self._about)
             try:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import sys
 
 import click
 
@@ -13,7 +14,28 @@ from zeit.cds.commands import command
 SHARED = ('max_files', 'max_bytes', 'deadline', 'dry_run')
 
 
-@click.command(short_help='Deliver and import again and again, until it is ended.')
+class _Watch(click.Command):
+    """Remembers how many arguments were its own: the last ones of the command line."""
+
+    def parse_args(self, context, args):
+        """See click."""
+        context.meta[__name__] = len(args)
+        return super().parse_args(context, args)
+
+
+def _checking():
+    """Return the command line that only checks what this one is about.
+
+    It is quiet, whatever else is said, as its last line is the reason.  Options come first: behind
+    `--` there are none.
+    """
+    own = click.get_current_context().meta[__name__]
+    before = len(sys.orig_argv) - own
+    options = ['--check', f'-{"q" * 20}']
+    return [sys.executable, *sys.orig_argv[1:before], *options, *sys.orig_argv[before:]]
+
+
+@click.command(cls=_Watch, short_help='Deliver and import again and again, until it is ended.')
 @click.argument('names', nargs=-1, metavar='[NAME]... | URL')
 @click.option(
     '--interval',
@@ -53,7 +75,6 @@ def watch(console, zcml, *, interval, check, **arguments):
     systemd is told how it goes (Type=notify, with a watchdog).
     """
     import os
-    import sys
     import time
 
     from zeit.cds import choice
@@ -105,7 +126,5 @@ def watch(console, zcml, *, interval, check, **arguments):
     for name, importer in importers:
         own = dataclasses.replace(options_of(importer, ImportOptions), **shared)
         turns.append(turn(watching.ImportTurn, f'{name} (import)', importer, own))
-    # Quiet, whatever stands before: its last line is the reason.
-    command_line = [sys.executable, *sys.orig_argv[1:], '--check', '-qqqq']
-    watching.Watch(turns, notifier=Notifier(os.environ), check=command_line).run()
+    watching.Watch(turns, notifier=Notifier(os.environ), check=_checking()).run()
     watching.replace()

@@ -2,6 +2,7 @@
 
 import configparser
 import contextlib
+import errno
 import os
 import pathlib
 import re
@@ -368,6 +369,21 @@ class ReloadTests(WatchCase):
             line, 'Not reloaded, what was read before stays: .*cds.zcml, line 1: This is no XML'
         )
 
+    def test_behind_two_hyphens_there_are_no_options(self):
+        for arguments in (['--', 'articles'], ['-vvvvvv']):
+            with self.subTest(arguments=arguments):
+                self.write()
+                self.watch('--interval', '3600', *arguments)
+                self.process.send_signal(signal.SIGHUP)
+                self.systemd.hear('RELOADING=1')
+                self.assertIn('Watching 1 spool', self.systemd.hear('READY=1'))
+                self.run_over()
+                self.zcml.write_text('<configure')
+                self.process.send_signal(signal.SIGHUP)
+                self.systemd.hear('Not reloaded')
+                (line,) = [line for line in self.end().splitlines() if ' ERROR ' in line]
+                self.assertRegex(line, 'stays: zeit-cds: .*cds.zcml, line 1: This is no XML')
+
     def test_nor_does_one_without_its_password(self):
         self.watch('--interval', '3600')
         (self.folder / 'password').unlink()
@@ -533,6 +549,55 @@ class ArrivingTests(unittest.TestCase):
             before = time.monotonic()
             self.assertEqual({str(self.paths[0])}, found.wait(TIMEOUT))
             self.assertLess(time.monotonic() - before, TIMEOUT)
+
+
+    def test_a_file_that_is_linked_as_in_a_maildir(self):
+        draft, new = self.folder / 'draft', self.paths[0] / 'x'
+        with Arriving(self.paths) as found:
+            for unlinked in (False, True):
+                draft.write_bytes(b'x')
+                os.utime(draft, (1, 1))
+                os.link(draft, new)
+                if unlinked:
+                    draft.unlink()
+                self.assertEqual({str(self.paths[0])}, found.wait(TIMEOUT))
+                new.unlink()
+            new.symlink_to('y')
+            (self.paths[0] / 'directory').mkdir()
+            self.assertEqual(set(), found.wait(0))
+
+    def test_one_that_is_written_in_place_is_complete_when_it_is_closed(self):
+        with Arriving(self.paths) as found, open(self.paths[0] / 'x', 'wb') as file:
+            file.write(b'x')
+            file.flush()
+            self.assertEqual(set(), found.wait(0.01))
+            file.close()
+            self.assertEqual({str(self.paths[0])}, found.wait(TIMEOUT))
+
+    def test_no_instances_left(self):
+        error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        with (
+            unittest.mock.patch('inotify_simple.INotify', side_effect=error),
+            Arriving(self.paths) as found,
+        ):
+            expected = 'inotify: Too many open files (see fs.inotify.max_user_instances)'
+            self.assertEqual(expected, found.obstacle)
+            self.assertEqual(set(), found.wait(0))
+
+    def test_no_watches_left_is_said_once_until_there_is_one(self):
+        error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with (
+            unittest.mock.patch('inotify_simple.INotify.add_watch', side_effect=error) as add,
+            self.assertLogs('zeit.cds.arriving', 'WARNING') as logs,
+            Arriving(self.paths[:1]) as found,
+        ):
+            self.assertEqual('', found.obstacle)
+            for _ in range(3):
+                self.assertEqual(set(), found.wait(0))
+            add.side_effect = [1]
+            self.assertEqual({str(self.paths[0])}, found.wait(0))
+        (line,) = [record.getMessage() for record in logs.records]
+        self.assertRegex(line, r'/a is looked at at intervals only: .*inotify\.max_user_watches')
 
 
 class TurnTests(unittest.TestCase):
