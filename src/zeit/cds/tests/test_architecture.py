@@ -91,7 +91,7 @@ ALLOWED = {
     'clearance': 'arrivals errors text',
     # one run
     'pace': 'errors',
-    'tracing': 'text',
+    'tracing': 'errors text',
     'record': 'errors report text tracing',
     'exchange': 'errors leftovers lock record statistics text',
     'outbox': 'errors interfaces text wake',

@@ -234,11 +234,11 @@ class UndeliveredTests(NumbersCase):
             [each.name for each in undelivered(found)],
         )
         now = time.time()
-        where = {'path': found.path}
+        where = {'about': 'spool'}
         self.assertEqual('', too_old(undelivered(found), now=now, limit=60, **where))
         self.assertRegex(
             too_old(undelivered(found), now=now + 7200, limit=3600, **where),
-            r'spool: \S+ .* for 2 h, longer than 60 min, and 3 more files$',
+            r'^spool: \S+ .* for 2 h, longer than 60 min, and 3 more files$',
         )
 
 
