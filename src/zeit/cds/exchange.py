@@ -69,11 +69,17 @@ class Exchange:
         started = self._clock()
         try:
             with self.spool.run():
-                log.info('Accessed filestore %s', printable(str(self.spool.path)))
+                comes_again = self.options.comes_again
+                if not comes_again:
+                    self._accessed()
                 wanted = work.prepare()
                 if wanted or self.spool.journal.open_tokens(self.target.url):
+                    if comes_again:
+                        self._accessed()
                     self._connect(work, wanted=wanted)
                 else:
+                    # Who comes each minute does not say each minute that there is nothing.
+                    self.record.level = logging.DEBUG if comes_again else logging.INFO
                     work.nothing()
         except Error as error:
             self.record.given_up(error)
@@ -86,6 +92,9 @@ class Exchange:
         self._ended(started)
         self.record.finish()
         return self.record.report
+
+    def _accessed(self):
+        log.info('Accessed filestore %s', printable(str(self.spool.path)))
 
     def _ended(self, started, *, code=None):
         if not self.options.dry_run:

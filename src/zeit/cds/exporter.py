@@ -125,7 +125,7 @@ class _Export:
     def nothing(self):
         """What is filed was delivered: all that can be missing is its receipt."""
         self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
-        log.info('No new files to export.')
+        log.log(self.record.level, 'No new files to export.')
 
     def pretend(self, session):
         """Say what would be sent."""

@@ -35,8 +35,9 @@ class Options:
     without content: 'send', 'park' or 'skip'.  `park_after`: a file that the server refuses in so
     many runs is parked, 0 for never.  `deadline`: seconds after which a run stops, 0 for never.
     `dry_run`: look at everything, change nothing.  `interrupted()` is asked between two files: true
-    ends the run.  `comes_again`: if another run is active, who makes this one comes again soon, so
-    that it is nothing to warn of.  `progress`: the `IProgress` of who watches.
+    ends the run.  `comes_again`: who makes this run comes again soon, so that the log need not say
+    that there is nothing, nor that another run is active.  `progress`: the `IProgress` of who
+    watches.
     """
 
     order: str = 'arrival'

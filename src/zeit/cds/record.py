@@ -32,6 +32,8 @@ class Record:
         self._target = target
         self._done = done
         self._begun = begun
+        #: That of the lines which say that all is well.
+        self.level = logging.INFO
         self._busy = logging.DEBUG if comes_again else logging.WARNING
         self.report = Report(done=done)
         self._trace = Trace(spool, target, done=done)
@@ -123,7 +125,7 @@ class Record:
         elif report.failed:
             log.error('Exiting with errors: %s.', self._counts())
         else:
-            log.info('Exiting with success.')
+            log.log(self.level, 'Exiting with success.')
         self._trace.finish(report)
         self.notify(ExchangeFinished(spool=self._spool, target=self._target, report=report))
 

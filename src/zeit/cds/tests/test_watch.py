@@ -158,11 +158,13 @@ class WatchTests(WatchCase):
         self.assertEqual(50, len(self.remote()))
         self.assertEqual(1, self.end().count('Connecting to CDS'))
 
-    def test_without_anything_to_do_it_asks_no_server(self):
+    def test_without_anything_to_do_it_asks_no_server_and_says_nothing(self):
         self.watch('--interval', '0.01')
         for _ in range(3):
             self.run_over()
-        self.assertNotIn('Connecting', self.end())
+        log = self.end()
+        self.assertEqual(2, len(log.splitlines()), log)  # the first one, and how it ended
+        self.assertNotIn('Connecting', log)
 
     def test_what_a_killed_run_has_left_is_removed_also_if_nothing_waits(self):
         self.watch('--interval', '0.05')
