@@ -91,6 +91,7 @@ def _samples(spool, now, *, imports):
         found, numbers = spool.status(), statistics.look(spool)
     except Error:
         yield 'spool_readable', 0, {}
+        yield from _kept(spool, now)
         return
     yield 'spool_readable', 1, {}
     yield 'waiting_files', len(found.waiting), {}
@@ -111,6 +112,17 @@ def _samples(spool, now, *, imports):
     if owner := numbers.owner:
         whose = {'host': owner.host, 'pid': str(owner.pid)}
         yield 'run_active_since_timestamp_seconds', owner.since.timestamp(), whose
+
+
+def _kept(spool, now):
+    """Yield what this process knows of contents that such a spool did not take."""
+    try:
+        kept = spool.unpublished.content()
+    except OSError:
+        return
+    if kept:
+        yield 'unpublished_contents', len(kept), {}
+        yield 'oldest_undelivered_age_seconds', max(0, now - min(each.since for each in kept)), {}
 
 
 def _totals(totals):

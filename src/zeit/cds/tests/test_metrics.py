@@ -163,6 +163,13 @@ class RunsTests(NumbersCase):
         self.assertEqual(0, self.export().exit_code)
         self.assertEqual({('spool_readable',): 0}, self.values())
 
+    def test_what_a_spool_did_not_take_counts_also_if_it_cannot_be_looked_at(self):
+        self.spool.unpublished.add('http://xml.zeit.de/a', 'no room')
+        (self.spool.path / 'new').write_bytes(b'')
+        found = self.values()
+        self.assertGreaterEqual(found.pop(('oldest_undelivered_age_seconds',)), 0)
+        self.assertEqual({('spool_readable',): 0, ('unpublished_contents',): 1}, found)
+
     def test_a_spool_that_has_vanished(self):
         statistics.ended(Spool(self.folder / 'no'), Report(), seconds=1)
         self.assertEqual({('spool_readable',): 0}, self.values(Spool(self.folder / 'no')))
