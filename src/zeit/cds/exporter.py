@@ -125,7 +125,7 @@ class _Export:
     def nothing(self):
         """What is filed was delivered: all that can be missing is its receipt."""
         self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
-        log.info('No new files to export.')
+        log.log(self.record.level, 'No new files to export.')
 
     def pretend(self, session):
         """Say what would be sent."""
@@ -133,7 +133,8 @@ class _Export:
         while (job := plan.next()) is not None:
             log.info('Would upload: %s', printable(job.name))
             self.record.result(job.name, 'planned', size=job.size)
-        self._say_limited(plan)
+        if plan.limited:
+            self.record.limited()
 
     def carry(self, session, lock, *, token):
         """Send, and file what was delivered."""
@@ -186,7 +187,8 @@ class _Export:
                     lock.watch()
         finally:
             outcomes.close()
-        self._say_limited(self.plan)
+        if self.plan.limited:
+            self.record.limited()
         if self.plan.stopped is not None:
             raise self.plan.stopped
 
@@ -203,10 +205,6 @@ class _Export:
     def _expect(self, entries):
         size = sum(entry.size for entry in entries)
         self.progress.expected(files=len(entries), size=min(size, self.options.max_bytes or size))
-
-    def _say_limited(self, plan):
-        if plan.limited:
-            log.info('The limit of this run is reached; the next one goes on.')
 
     def _started(self, job):
         again = f' (attempt {job.attempt})' if job.attempt > 1 else ''

@@ -129,7 +129,8 @@ class _Import:
             self.plan.recount(job, size=size)
             log.info('Would download: %s', printable(job.name))
             self.record.result(job.name, 'planned', size=size)
-        self._say_limited()
+        if self.plan.limited:
+            self.record.limited()
 
     def _plan(self, judged, *, token=''):
         return Plan(
@@ -207,13 +208,10 @@ class _Import:
             self.record.unsettled = frozenset(self.arrivals.moved)
         # After an error, or a signal, the next run does it.
         clearance.finish(sorted(self.lost))
-        self._say_limited()
+        if self.plan.limited:
+            self.record.limited()
         if self.plan.stopped is not None:
             raise self.plan.stopped
-
-    def _say_limited(self):
-        if self.plan.limited:
-            log.info('The limit of this run is reached; the next one goes on.')
 
     def _gather(self, session, lock, gathering):
         worked = False

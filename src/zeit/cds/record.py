@@ -28,13 +28,17 @@ class Record:
     """The record of one run between `spool` and `target`; `report` is what remains of it.
 
     `done` and `begun` say what a run does to a file: 'delivered', 'sent', or 'imported', 'taken'.
+    `comes_again`: it is no warning that another run is active, see `zeit.cds.plan.Options`.
     """
 
-    def __init__(self, spool, target, *, done='delivered', begun='sent'):
+    def __init__(self, spool, target, *, done='delivered', begun='sent', comes_again=False):
         self._spool = spool
         self._target = target
         self._done = done
         self._begun = begun
+        #: That of the lines which say that all is well.
+        self.level = logging.INFO
+        self._busy = logging.DEBUG if comes_again else logging.WARNING
         self.report = Report(done=done)
         self._said = collections.Counter()
         #: Names of files to which it is done, and whose result was not written down any more.
@@ -108,6 +112,11 @@ class Record:
         log.info('It has disappeared from the %s: %s', where, printable(name))
         self.result(name, 'gone', reason=error.message)
 
+    def limited(self):
+        """A bound of the run has ended it, and more waits."""
+        self.report.limited = True
+        log.info('The limit of this run is reached; the next one goes on.')
+
     def given_up(self, error):
         """The run ends because of `error`."""
         self.report.errors.append(error)
@@ -116,7 +125,9 @@ class Record:
             log.debug('%s', error.holder)
         elif isinstance(error, Locked):
             log.warning("The lock '%s' was taken over. %s", error.name, error.holder)
-        elif isinstance(error, (SpoolBusy, Interrupted)):
+        elif isinstance(error, SpoolBusy):
+            log.log(self._busy, '%s', error.message)
+        elif isinstance(error, Interrupted):
             log.warning('%s', error.message)
         elif error.while_connecting:
             log.error('Could not connect to CDS FTP server.')
@@ -134,14 +145,16 @@ class Record:
         """Say how it ended, to the log and to the subscribers."""
         self._say_more()
         report = self.report
-        if isinstance(report.error, (Interrupted, Locked, SpoolBusy)):
+        if isinstance(report.error, SpoolBusy):
+            log.log(self._busy, 'Exiting.')
+        elif isinstance(report.error, (Interrupted, Locked)):
             log.warning('Exiting.')
         elif report.error is not None:
             log.error('Exiting with exception:', exc_info=report.error)
         elif report.failed:
             log.error('Exiting with errors: %s.', self._counts())
         else:
-            log.info('Exiting with success.')
+            log.log(self.level, 'Exiting with success.')
         self._trace.finish(report)
         self.notify(ExchangeFinished(spool=self._spool, target=self._target, report=report))
 

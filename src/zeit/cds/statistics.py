@@ -96,6 +96,19 @@ def _killed(begun, last):
     return begun if begun is not None and begun > (last['ended'] if last else 0) else None
 
 
+def last_export(spool):
+    """Return how the last run that exports from an `ISpool` has ended, see `zeit.cds.runs.read`.
+
+    It is empty where that is not known.  Never raises: it is no reason not to run.
+    """
+    try:
+        kinds = runs.read(os.path.join(spool.path, PRIVATE, 'runs')).get('kinds') or {}
+    except OSError as error:
+        log.debug('No statistics: %s', error.strerror)
+        return {}
+    return kinds.get('delivered') or {}
+
+
 def look(spool):
     """Return the `Statistics` of an `ISpool`, reading only and never waiting for a run.
 

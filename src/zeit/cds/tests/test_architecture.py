@@ -91,7 +91,7 @@ ALLOWED = {
     'clearance': 'arrivals errors text',
     # one run
     'pace': 'errors',
-    'tracing': 'text',
+    'tracing': 'errors text',
     'record': 'errors report text tracing',
     'exchange': 'errors leftovers lock record statistics text',
     'outbox': 'errors interfaces text wake',
@@ -101,7 +101,7 @@ ALLOWED = {
     'offered plan progress report text',
     # what calls it again and again
     'thread': 'errors interfaces pace plan text',
-    'tasks': 'errors interfaces pace text',
+    'tasks': 'errors interfaces pace plan statistics text',
     'undelivered': 'text',
     'unimported': 'undelivered',
     'metrics': 'errors interfaces statistics unimported',
