@@ -25,7 +25,7 @@ CONTRACT = (
     (
         'an extra log line where nothing is to be done',
         EXPORTER,
-        "        log.info('No new files to export.')\n",
+        "        log.log(self.record.level, 'No new files to export.')\n",
         "        log.info('No new files to export.')\n        log.info('Goodbye.')\n",
     ),
     (

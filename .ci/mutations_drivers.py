@@ -4,8 +4,10 @@ DRIVERS = (
     (
         'a thread that misses what is put during a run',
         'thread.py',
-        '            self._woken.clear()\n            self._pace = self._pace.after(self._run())\n',
-        '            self._pace = self._pace.after(self._run())\n            self._woken.clear()\n',
+        '            self._woken.clear()\n'
+        '            self._pace = self._pace.after(*self._run())\n',
+        '            self._pace = self._pace.after(*self._run())\n'
+        '            self._woken.clear()\n',
     ),
     (
         'a fork that believes in the thread of its parent',
@@ -36,6 +38,30 @@ DRIVERS = (
         'tasks.py',
         'if code in TRIED_AGAIN and not',
         'if False and not',
+    ),
+    (
+        'a login for each task while it is refused',
+        'tasks.py',
+        '    if code not in TRIED_AGAIN or passed < 0:\n',
+        '    if True:\n',
+    ),
+    (
+        'another run that is active taken for a failure',
+        'pace.py',
+        'if report is not None and is_busy(report):',
+        'if False:',
+    ),
+    (
+        'what a bound has left waits for the interval',
+        'pace.py',
+        'return bool(brought and',
+        'return bool(False and',
+    ),
+    (
+        'a file that is written yet is taken for complete',
+        'arriving.py',
+        'found.st_nlink > 1 or found.st_ctime_ns != found.st_mtime_ns',
+        'True',
     ),
     (
         'a task that is tried for ever',

@@ -53,6 +53,8 @@ class Arrivals:
         self._url = url
         self._settled = set()
         self._deleted = {}
+        #: The names of the files that got into `new/`.
+        self.moved = set()
         self._batch = None
 
     def __repr__(self):
@@ -87,6 +89,7 @@ class Arrivals:
             if batch:
                 self._spool.sync_arrivals()
         moved = [each for each in batch if each.move()]
+        self.moved.update(each.name for each in moved)
         if moved:
             self._spool.sync_arrivals()
         for each in batch:

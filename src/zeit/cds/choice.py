@@ -274,4 +274,5 @@ def _password(place, password_file):
         return settings.SecretVariable(PASSWORD_VARIABLE)
     if place.user == 'anonymous':
         return settings.Secret('anonymous@')  # RFC 1635: by custom an address
-    return settings.SecretNetrc(place.host, place.user)
+    hint = f'Name a password file (--password-file), or set {PASSWORD_VARIABLE}.'
+    return settings.SecretNetrc(place.host, place.user, hint=hint)

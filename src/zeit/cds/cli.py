@@ -51,7 +51,7 @@ def cli(context):
     \b
     Exit codes:
        0  done, or nothing to do       73  a lock was left on the server
-       1  a file was not delivered     75  locked, or another run is active
+       1  a file failed                75  locked, or another run is active
       64  wrong usage                  77  the login was refused
       69  the server is unreachable    78  configuration, spool or directory
       70  a bug in zeit-cds           129  130  143  ended by a signal

@@ -4,6 +4,7 @@ Everything is looked up when it is used, so that whatever is registered then tak
 """
 
 import logging
+import os
 
 import zope.component
 import zope.interface
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 class _Configured:
     """`options` is used by runs that are not given any."""
 
-    interface = None
+    interface = opposite = None
     kind = ''
     step = 1
 
@@ -52,6 +53,22 @@ class _Configured:
             )
         return found
 
+    def require_one_way(self):
+        """Raise `ConfigurationError` if files go round: from the target to the spool, and back."""
+        others = zope.component.getUtilitiesFor(self.opposite)
+        for name, other in sorted(others, key=lambda pair: pair[0]):
+            try:
+                same = _ends(other) == _ends(self)
+            except (ConfigurationError, AttributeError):
+                continue  # it is told by itself, or not one of ours
+            if same:
+                kind = 'importer' if self.opposite is IImporter else 'exporter'
+                raise ConfigurationError(
+                    f'The {kind} {name!r} has the same spool and target: what a partner brings '
+                    'would be sent back, again and again',
+                    hint='Import into another spool.',
+                )
+
     def run_once(self, options=None):
         """See the interface."""
         try:
@@ -66,7 +83,7 @@ class _Configured:
 class ConfiguredExporter(_Configured):
     """An `IExporter` for the spool and the target with these names."""
 
-    interface = IExporter
+    interface, opposite = IExporter, IImporter
     kind = 'exporter'
 
 
@@ -74,9 +91,14 @@ class ConfiguredExporter(_Configured):
 class ConfiguredImporter(_Configured):
     """An `IImporter` for the spool and the target with these names."""
 
-    interface = IImporter
+    interface, opposite = IImporter, IExporter
     kind = 'importer'
     step = -1
+
+
+def _ends(exchange):
+    """Return what says which spool and which directory on a server an exchange is between."""
+    return os.path.realpath(exchange.spool.path), exchange.target.url
 
 
 def _component(interface, name, *, kind):

@@ -86,6 +86,20 @@ def what_and_why(error):
     return printable(line, limit=LINE_LIMIT)
 
 
+def complaints(report, *, most=1):
+    """Return lines about what failed in a run, for who has no log: the files, then the reasons.
+
+    At most so many files are named.  That somebody else is at work is no failure.
+    """
+    failed = [f'{printable(name)}: {why}' for name, why in report.failed]
+    more = len(failed) - most
+    return [
+        *failed[:most],
+        *([f'{plural(more, "more file")} failed.'] if more > 0 else []),
+        *(what_and_why(e) for e in report.errors if e.exit_code != errors.COME_BACK_LATER),
+    ]
+
+
 class _NoFrame(logging.Filter):
     def filter(self, record):
         return not str(record.msg).startswith(_FRAME)

@@ -202,7 +202,9 @@ class IImporterDirective(zope.interface.Interface):
     target = fields.Line(title='The name of a target', wanted=_NAME, required=False)
     ignore = fields.Line(
         title='Patterns of names that are never taken, separated by spaces',
+        description='Empty: there are none.',
         wanted='some patterns on one line',
+        blank=True,
         required=False,
         default=ImportOptions.ignore,
     )

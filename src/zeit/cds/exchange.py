@@ -52,7 +52,7 @@ class Exchange:
         self.spool = spool
         self.target = target
         self.options = options
-        self.record = Record(spool, target, **words)
+        self.record = Record(spool, target, comes_again=options.comes_again, **words)
         self._name = name
         self.clock = clock
         self.wait = wait
@@ -68,12 +68,19 @@ class Exchange:
         """
         started = self.clock()
         try:
-            with self.spool.run():
-                log.info('Accessed filestore %s', printable(str(self.spool.path)))
+            dry = self.options.dry_run
+            with self.spool.run(rehearsal=True) if dry else self.spool.run():
+                comes_again = self.options.comes_again
+                if not comes_again:
+                    self._accessed()
                 wanted = work.prepare()
                 if wanted or self.spool.journal.open_tokens(self.target.url):
+                    if comes_again:
+                        self._accessed()
                     self._connect(work, wanted=wanted)
                 else:
+                    # Who comes each minute does not say each minute that there is nothing.
+                    self.record.level = logging.DEBUG if comes_again else logging.INFO
                     work.nothing()
         except Error as error:
             self.record.given_up(error)
@@ -86,6 +93,9 @@ class Exchange:
         self._ended(started)
         self.record.finish()
         return self.record.report
+
+    def _accessed(self):
+        log.info('Accessed filestore %s', printable(str(self.spool.path)))
 
     def _ended(self, started, *, code=None):
         if not self.options.dry_run:
@@ -142,7 +152,7 @@ class Exchange:
     def _under_lock(self, lock, session, work, *, token):
         try:
             self._carry(lock, session, work, token=token)
-            session.bound(CLEAN_UP)
+            session.bound(CLEAN_UP, ends=True)
             self._release(lock)
         except Error:
             raise

@@ -125,13 +125,16 @@ class _Export:
     def nothing(self):
         """What is filed was delivered: all that can be missing is its receipt."""
         self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
-        log.info('No new files to export.')
+        log.log(self.record.level, 'No new files to export.')
 
     def pretend(self, session):
         """Say what would be sent."""
-        for entry in self.entries[: self.options.max_files]:
-            log.info('Would upload: %s', printable(entry.name))
-            self.record.result(entry.name, 'planned', size=entry.size)
+        plan = self._plan(self.entries)
+        while (job := plan.next()) is not None:
+            log.info('Would upload: %s', printable(job.name))
+            self.record.result(job.name, 'planned', size=job.size)
+        if plan.limited:
+            self.record.limited()
 
     def carry(self, session, lock, *, token):
         """Send, and file what was delivered."""
@@ -171,13 +174,7 @@ class _Export:
     def _deliver(self, session, entries, lock, *, token):
         options = self.options
         self._expect(entries[: options.max_files])
-        self.plan = Plan(
-            (self._job(entry) for entry in entries),
-            strict=options.strict,
-            max_files=options.max_files,
-            max_bytes=options.max_bytes,
-            started=self._started,
-        )
+        self.plan = self._plan(entries, started=self._started)
         outcomes = session.run(self.plan, token=token, ledger=self.ledger)
         try:
             for outcome in outcomes:
@@ -191,9 +188,19 @@ class _Export:
         finally:
             outcomes.close()
         if self.plan.limited:
-            log.info('The limit of this run is reached; the next one goes on.')
+            self.record.limited()
         if self.plan.stopped is not None:
             raise self.plan.stopped
+
+    def _plan(self, entries, *, started=None):
+        options = self.options
+        return Plan(
+            (self._job(entry) for entry in entries),
+            strict=options.strict,
+            max_files=options.max_files,
+            max_bytes=options.max_bytes,
+            started=started,
+        )
 
     def _expect(self, entries):
         size = sum(entry.size for entry in entries)

@@ -19,18 +19,19 @@ SHORTEST, LONGEST = 0.1, 86400
 class Explained:
     """A field whose error says what it wants: `wanted` completes 'This is not ...'.
 
-    With `secret` neither the error nor its attributes repeat the value.
+    With `secret` neither the error nor its attributes repeat the value.  `blank` lets it be empty.
     """
 
-    def __init__(self, *, wanted, secret=False, **kw):
+    def __init__(self, *, wanted, secret=False, blank=False, **kw):
         self.wanted = wanted
         self.secret = secret
+        self.blank = blank
         super().__init__(**kw)
 
     def fromUnicode(self, value):  # noqa: N802 the name is the one of IFromUnicode
         """Return the converted value.  Raises `zope.schema.ValidationError`."""
         try:
-            if not value.strip() and not self.secret:
+            if not (value.strip() or self.secret or self.blank):
                 # An empty path would become the directory of the ZCML file.
                 raise zope.schema.ValidationError(value)
             converted = super().fromUnicode(value)

@@ -31,6 +31,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REMEDIES = {
     errno.EROFS: 'It is mounted read-only: "dmesg" may tell why; then mount -o remount,rw.',
     errno.EISDIR: 'A file is to have its name: move the directory out of the way.',
+    errno.ENOENT: 'It was removed, or is a link that leads nowhere: "ls -l" shows it.',
     errno.ENOTDIR: 'It must be a directory: move what is there out of the way.',
 }
 

@@ -22,7 +22,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-OCCUPIED = 'a file of that name is in new/ still'
+OCCUPIED = 'that name is taken in new/ still'
 
 
 class Waits(FileError):

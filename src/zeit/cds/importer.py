@@ -19,7 +19,7 @@ from zeit.cds.holder import described, is_file
 from zeit.cds.intake import Intake
 from zeit.cds.interfaces import IImporter, ISpool, ITarget
 from zeit.cds.offered import Offered
-from zeit.cds.plan import ImportOptions, Job
+from zeit.cds.plan import ImportOptions, Job, Plan
 from zeit.cds.progress import NoProgress, WatchedIncoming
 from zeit.cds.quiet import ServerTime, listed_time
 from zeit.cds.report import FileImported
@@ -104,17 +104,37 @@ class _Import:
         """Say what would be fetched."""
         fetcher = Fetcher(session, size_check=self.target.size_check)
         offered = self._offered()
-        number = 0
-        for job in self._jobs(offered.judged(self._listed(session, offered))):
-            if number == self.options.max_files:
-                break
+        found = self._listed(session, offered)
+        if not found:
+            # There is no lock of ours that a listing would have to show.
+            log.warning(
+                'The listing is empty: there is nothing, or the account may not read the directory.'
+                ' A dry run cannot tell; a real one can.'
+            )
+        plan = self._plan(offered.judged(found))
+        while (job := plan.next()) is not None:
             look = job.entry or fetcher.look(job.name)
-            if look.exists and (reason := offered.reason_to_wait(job.name, look)):
-                self.record.left(job.name, reason)
-            elif look.exists:
-                number += 1
-                log.info('Would download: %s', printable(job.name))
-                self.record.result(job.name, 'planned', size=look.size or 0)
+            reason = offered.reason_to_wait(job.name, look) if look.exists else 'not there'
+            if reason:
+                plan.uncount(job)
+                if look.exists:
+                    self.record.left(job.name, reason)
+                continue
+            size = look.size or 0
+            plan.recount(job, size=size)
+            log.info('Would download: %s', printable(job.name))
+            self.record.result(job.name, 'planned', size=size)
+        if plan.limited:
+            self.record.limited()
+
+    def _plan(self, judged, *, token=''):
+        return Plan(
+            self._jobs(judged, token=token),
+            scattered=True,
+            max_files=self.options.max_files,
+            max_bytes=self.options.max_bytes,
+            started=lambda job: self.record.started(job.name),
+        )
 
     def _offered(self, *, unsure=()):
         return Offered(
@@ -147,7 +167,7 @@ class _Import:
                 job = Job(name=name, size=size, open=opened, entry=look)
                 if look and self.time and not self.time.is_quiet(look):
                     self.intake.put_off(job, self.time.fresh(look))
-                elif name in missed:
+                elif self.time and name in missed:
                     self.intake.put_last(job)
                 else:
                     yield job
@@ -198,9 +218,12 @@ class _Import:
         self.arrivals.find(*self.arrivals.missed().difference(found))
         judged = offered.judged(found)
         self._expect(judged)
-        jobs = self._jobs(judged, token=token)
-        # After an error, or a signal, the next run does what is left to be deleted.
-        worked = self.intake.run(session, lock, jobs=jobs, gathering=gathering)
+        plan = self._plan(judged, token=token)
+        try:
+            worked = self.intake.run(session, lock, plan=plan, gathering=gathering)
+        finally:
+            self.record.unsettled = frozenset(self.arrivals.moved)
+        # After an error, or a signal, the next run does it.
         clearance.finish(sorted(self.intake.lost))
         self.intake.finish(session, listed=found)
         clearance.verify()

@@ -15,7 +15,6 @@ from zeit.cds.errors import (
 )
 from zeit.cds.fetching import StillGrowing
 from zeit.cds.gathering import NoFile, NotQuiet, Waits
-from zeit.cds.plan import Plan
 from zeit.cds.progress import NoProgress
 from zeit.cds.quiet import Fresh
 from zeit.cds.text import plural, printable
@@ -64,15 +63,9 @@ class Intake:
         self._missed.add(job.name)
         self._last.append((job, None))
 
-    def run(self, session, lock, *, jobs, gathering):
-        """Work on all `jobs`; return whether there were files."""
-        self._plan = Plan(
-            jobs,
-            scattered=True,
-            max_files=self._options.max_files,
-            max_bytes=self._options.max_bytes,
-            started=lambda job: self._record.started(job.name),
-        )
+    def run(self, session, lock, *, plan, gathering):
+        """Work on all jobs of `plan`; return whether there were files."""
+        self._plan = plan
         worked = self._work(session, lock, gathering)
         if self._fresh and not self._plan.is_full() and self._goes_on():
             fresh, self._fresh = self._fresh, []
@@ -92,7 +85,7 @@ class Intake:
         `listed` is what `ISession.files` has returned before.
         """
         if self._plan.limited or ((self._fresh or self._last) and self._plan.is_full()):
-            log.info('The limit of this run is reached; the next one goes on.')
+            self._record.limited()
         if self._plan.stopped is not None:
             self._give_up()
             raise self._plan.stopped

@@ -3,15 +3,18 @@
 import contextlib
 import inspect
 import logging
+import os
 import sys
 
 from zeit.cds import errors
+from zeit.cds.console import complaints
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
 from zeit.cds.logs import log_to, unheard
 from zeit.cds.output import open_closed
-from zeit.cds.settings import Secret
+from zeit.cds.report import Report
+from zeit.cds.settings import Secret, sendable
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
 from zeit.cds.text import printable
@@ -46,6 +49,8 @@ def export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
 def cds_export(*arguments, **named):
     """Export as `export` does, with the same arguments; return the exit code.
 
+    Without a log file, what failed is said on standard error, in a line or two; that somebody else
+    is at work is no failure.
     Other arguments, or none: it says how it is used, and returns 64.
     """
     return _script('cds-export', _export, arguments, named)
@@ -62,7 +67,7 @@ def import_(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
 def cds_import(*arguments, **named):
     """Import as `import_` does, with the same arguments; return the exit code.
 
-    Other arguments, or none: it says how it is used, and returns 64.
+    What it says, and about other arguments, see `cds_export`.
     """
     return _script('cds-import', _import, arguments, named)
 
@@ -78,20 +83,30 @@ def _import(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
 def _run(factory, store_dir, hostname, port, user, password, ftp_dir, logfile):
     with unheard(), log_to(logfile):
         try:
+            spool = Spool(_path(store_dir))
+            secret = Secret(password)
+            secret.reveal()  # what cannot be one is known before anything is sent
             target = FTPTarget.from_options(
                 host=_host(hostname),
                 port=_port(port),
-                user=user,
-                password=Secret(password),
-                directory=ftp_dir,
+                user=sendable(user, what='The user'),
+                password=secret,
+                directory=sendable(ftp_dir, what='The directory'),
                 connections=1,  # the order of the lines is fixed, too
             )
         except ConfigurationError as error:
             log.error('Exiting with exception:', exc_info=error)
-            return error.exit_code
+            return Report(errors=[error])
         # The lines of a run are fixed from INFO on.
         target.warn_of_clear_text(level=logging.DEBUG)
-        return factory(Spool(store_dir), target).run_once().exit_code
+        return factory(spool, target).run_once()
+
+
+def _path(value):
+    """Return the path of a spool."""
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigurationError(f'The spool {printable(repr(value))} is no path')
+    return value
 
 
 def _host(value):
@@ -119,11 +134,10 @@ def _script(name, function, arguments, named):
     except TypeError:
         print(_USAGE.format(script=name), file=sys.stderr, end='')
         return errors.USAGE
-    try:
-        values = bound.arguments
-        _host(values['hostname'])
-        _port(values['port'])
-    except ConfigurationError as error:
-        # Also for those without a log file: nothing of this is up to the server.
-        print(f'{name}: {error.message}', file=sys.stderr)
-    return function(*arguments, **named)
+    report = function(*bound.args, **bound.kwargs)
+    logfile = bound.arguments.get('logfile')
+    if logfile is None or not os.path.isfile(logfile):
+        # Nobody would see it, and cron sends what is said here.
+        for line in complaints(report):
+            print(f'{name}: {line}', file=sys.stderr)
+    return report.exit_code

@@ -41,7 +41,8 @@ _KNOWN = (
         'counter',
         'Refusals of files, by the server or for their name, one for each run.',
     ),
-    ('parked_files_total', 'counter', 'Files that were put away.'),
+    # Not parked_files_total: OpenMetrics would take that for a sample of parked_files.
+    ('parkings_total', 'counter', 'How often a file was put away.'),
     ('runs_total', 'counter', 'Runs that ended, by exit code.'),
     ('run_seconds_total', 'counter', 'How long they took together.'),
     ('last_run_timestamp_seconds', 'gauge', 'When the last run ended.'),
@@ -90,6 +91,7 @@ def _samples(spool, now, *, imports):
         found, numbers = spool.status(), statistics.look(spool)
     except Error:
         yield 'spool_readable', 0, {}
+        yield from _kept(spool, now)
         return
     yield 'spool_readable', 1, {}
     yield 'waiting_files', len(found.waiting), {}
@@ -112,9 +114,26 @@ def _samples(spool, now, *, imports):
         yield 'run_active_since_timestamp_seconds', owner.since.timestamp(), whose
 
 
+def _kept(spool, now):
+    """Yield what this process knows of contents that such a spool did not take."""
+    try:
+        kept = spool.unpublished.content()
+    except OSError:
+        return
+    if kept:
+        yield 'unpublished_contents', len(kept), {}
+        yield 'oldest_undelivered_age_seconds', max(0, now - min(each.since for each in kept)), {}
+
+
 def _totals(totals):
     for name, value in dataclasses.asdict(totals).items():
-        yield f'{name}_total' if name.endswith('_bytes') else f'{name}_files_total', value, {}
+        yield _counter(name), value, {}
+
+
+def _counter(name):
+    if name == 'parked':
+        return 'parkings_total'
+    return f'{name}_total' if name.endswith('_bytes') else f'{name}_files_total'
 
 
 def _runs(runs):

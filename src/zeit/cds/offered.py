@@ -5,11 +5,16 @@ have in a spool, is refused with the reason.
 """
 
 import fnmatch
+import logging
 
 from zeit.cds import names
 from zeit.cds.errors import NameRefused
 from zeit.cds.fetching import Look
 from zeit.cds.gathering import OCCUPIED
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
 
 
 class Offered:
@@ -31,23 +36,25 @@ class Offered:
     def __repr__(self):
         return f'<Offered but {" ".join(self._patterns)}>'
 
-    def is_ignored(self, name):
-        """Return whether `name` is hidden, a lock, or something that is not complete."""
+    def why_ignored(self, name):
+        """Return why `name` is passed over in silence, '' if it is not."""
         if '/' in name:
-            return False
+            return ''
+        if name.startswith('.'):
+            return 'it is hidden'
+        if names.is_ours(name):
+            return 'it has the name of a lock, or of something temporary of ours'
         folded = name.casefold()
-        return (
-            name.startswith('.')
-            or names.is_ours(name)
-            or any(fnmatch.fnmatchcase(folded, pattern) for pattern in self._patterns)
-        )
+        matching = (p for p in self._patterns if fnmatch.fnmatchcase(folded, p))
+        pattern = next(matching, None)
+        return f'it matches the pattern {printable(pattern)} (ignore)' if pattern else ''
 
     def is_wanted(self, name):
         """Return whether the file is taken, as far as its name tells."""
         return not self._is_passed_over(name) and self._refusal(name) is None
 
     def _is_passed_over(self, name):
-        return self.is_ignored(name) or self._arrivals.is_settled(name)
+        return bool(self.why_ignored(name)) or self._arrivals.is_settled(name)
 
     def judged(self, found):
         """Return a list of (name, `Look` or None, why it is not taken), in the order of names.
@@ -57,7 +64,9 @@ class Offered:
         """
         judged = []
         for name, facts in sorted(found.items()):
-            if not self._is_passed_over(name):
+            if reason := self.why_ignored(name):
+                log.debug('Passed over: %s: %s', printable(name), reason)
+            elif not self._is_passed_over(name):
                 look, why = Look.at(*facts), self._refusal(name)
                 if why is None:
                     why = self.reason_to_wait(name, look) if look else ''
@@ -71,6 +80,8 @@ class Offered:
             names.check(name)
         except NameRefused as error:
             hint = 'Let the file be renamed on the server; it stays there.'
+            if any('\udc80' <= c <= '\udcff' for c in name):
+                hint = f'Its names are in another encoding: encoding="latin-1" (--encoding). {hint}'
             return NameRefused(error.message, hint=hint)
         return None
 

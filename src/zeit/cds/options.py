@@ -47,7 +47,7 @@ COMMON = (
         callback=_keep,
         expose_value=False,
         metavar='FILE',
-        help='ZCML file that names spools, targets and exporters.  Default: none.',
+        help='ZCML file with spools, targets, exporters, importers.  Default: none.',
     ),
     click.option(
         '--log-file',
@@ -155,7 +155,7 @@ _MAX_BYTES = click.option(
     '--max-bytes',
     type=click.IntRange(min=1),
     metavar='N',
-    help='Stop before so many bytes are exceeded.  Default: no limit.',
+    help='Stop before so many bytes are exceeded; one file may be larger.  Default: no limit.',
 )
 _DEADLINE = click.option(
     '--deadline',

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from zeit.cds.errors import DONE, FILES_FAILED, LOGIN_REFUSED
+from zeit.cds.errors import DONE, FILES_FAILED, LOGIN_REFUSED, SpoolBusy
 
 
 #: Seconds between two runs if nobody asks for one earlier.
@@ -13,6 +13,10 @@ INTERVAL = 60
 FIRST = 1
 LONGEST = 300
 
+#: Seconds until the spool is asked again while another run is active: that costs no server
+#: anything, and what was put in behind that run's back shall be out within a second.
+BUSY = 0.5
+
 
 def pause(failures, *, first=FIRST, longest=LONGEST):
     """Return how many seconds to wait after so many failures in a row, from 1 on."""
@@ -20,26 +24,53 @@ def pause(failures, *, first=FIRST, longest=LONGEST):
     return min(longest, first * 2 ** min(failures - 1, 30))
 
 
+def is_busy(report):
+    """Return whether the run of this `IReport` was none, as another one is active on the spool."""
+    return isinstance(report.error, SpoolBusy)
+
+
+def goes_on(report):
+    """Return whether the next run follows at once on the one of this `IReport`.
+
+    It was ended by a bound, after it had brought something, and more waits.
+    """
+    brought = report.exit_code in (DONE, FILES_FAILED) and report.delivered
+    return bool(brought and getattr(report, 'limited', False))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pace:
     """The pace of one exporter: `after` returns the next one.
 
     `interval`: seconds between runs that succeed.  `failures`: so many runs in a row have failed.
-    `exit_code`: that of the last one.
+    `exit_code`: that of the last one.  `busy`: another one was active since.  `more`: see
+    `goes_on`.
     """
 
     interval: float = INTERVAL
     failures: int = 0
     exit_code: int = DONE
+    busy: bool = False
+    more: bool = False
 
-    def after(self, exit_code):
-        """Return the pace after a run with this exit code."""
+    def after(self, exit_code, report=None):
+        """Return the pace after a run with this exit code, and this `IReport` if it left one.
+
+        One that found another run active is no failure: about the server it says nothing.
+        """
+        if report is not None and is_busy(report):
+            return dataclasses.replace(self, busy=True, more=False)
         failures = 0 if exit_code == DONE else self.failures + 1
-        return dataclasses.replace(self, failures=failures, exit_code=exit_code)
+        more = report is not None and goes_on(report)
+        return Pace(interval=self.interval, failures=failures, exit_code=exit_code, more=more)
 
     @property
     def pause(self):
         """Seconds until the next run."""
+        if self.more:
+            return 0
+        if self.busy and self.hurries:
+            return min(self.interval, BUSY)
         if self.exit_code == LOGIN_REFUSED:
             # Each attempt counts where an account is locked after some.
             return max(self.interval, LONGEST)

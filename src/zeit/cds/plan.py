@@ -37,7 +37,9 @@ class Options:
     without content: 'send', 'park' or 'skip'.  `park_after`: a file that the server refuses in so
     many runs is parked, 0 for never.  `deadline`: seconds after which a run stops, 0 for never.
     `dry_run`: look at everything, change nothing.  `interrupted()` is asked between two files: true
-    ends the run.  `progress`: the `IProgress` of who watches.
+    ends the run.  `comes_again`: who makes this run comes again soon, so that the log need not say
+    that there is nothing, nor that another run is active.  `progress`: the `IProgress` of who
+    watches.
     """
 
     order: str = 'arrival'
@@ -49,6 +51,7 @@ class Options:
     deadline: float = 3600
     dry_run: bool = False
     interrupted: Callable = bool
+    comes_again: bool = False
     progress: object = dataclasses.field(default=None, compare=False)
 
 
@@ -72,7 +75,20 @@ class ImportOptions:
     deadline: float = 3600
     dry_run: bool = False
     interrupted: Callable = bool
+    comes_again: bool = False
     progress: object = dataclasses.field(default=None, compare=False)
+
+
+def options_of(exchange, kind, **changes):
+    """Return the options of an exporter or importer, with `changes`, for who comes again.
+
+    `kind`: the class of them.  What was made by somebody else may have options of its own kind;
+    these remain as they are.
+    """
+    own = getattr(exchange, 'options', None) or kind()
+    if not isinstance(own, kind):
+        return own
+    return dataclasses.replace(own, comes_again=True, **changes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

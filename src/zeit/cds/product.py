@@ -95,9 +95,9 @@ def _values(schema, section, key):
         if attribute in ('name', ATTRIBUTE):
             continue
         where = _key(schema, attribute, section, key)
-        text = accessor(*where)
-        if text is not None:
-            yield attribute, _converted(field, text, where)
+        value = accessor(*where)
+        if value is not None:
+            yield attribute, _converted(field, value, where)
 
 
 def _key(schema, attribute, section, key):
@@ -106,14 +106,23 @@ def _key(schema, attribute, section, key):
     return section, f'{key}-{attribute.replace("_", "-")}'
 
 
-def _converted(field, text, where):
+def _converted(field, value, where):
     try:
+        text = _text(value)
         if isinstance(field, fields.Path) and not _is_absolute(text):
             raise zope.schema.ValidationError(f"'{printable(text)}' is not an absolute path")
         return field.bind(None).fromUnicode(text)
     except zope.schema.ValidationError as error:
         section, key = where
         raise ZCMLError(f'Product configuration {section!r}, key {key!r}: {error}') from None
+
+
+def _text(value):
+    if isinstance(value, (str, int, float)):  # True and False are of these
+        return str(value)
+    # Not the value itself, which may be a password.
+    kind = type(value).__name__
+    raise zope.schema.ValidationError(f'The value is of the type {kind}, and should be a text')
 
 
 def _is_absolute(text):

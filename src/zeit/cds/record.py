@@ -1,5 +1,6 @@
 """What is said and kept about a run: its log lines, its report, its events."""
 
+import collections
 import logging
 
 import zope.event
@@ -19,19 +20,29 @@ _LOCAL = (SpoolError, SpoolBusy)
 #: Longest reason in a report, in characters: what happened, and what to do about it.
 REASON = 500
 
+#: So many failures of a kind are said as errors; the others are in the log, and in the report.
+SHOWN = 20
+
 
 class Record:
     """The record of one run between `spool` and `target`; `report` is what remains of it.
 
     `done` and `begun` say what a run does to a file: 'delivered', 'sent', or 'imported', 'taken'.
+    `comes_again`: it is no warning that another run is active, see `zeit.cds.plan.Options`.
     """
 
-    def __init__(self, spool, target, *, done='delivered', begun='sent'):
+    def __init__(self, spool, target, *, done='delivered', begun='sent', comes_again=False):
         self._spool = spool
         self._target = target
         self._done = done
         self._begun = begun
+        #: That of the lines which say that all is well.
+        self.level = logging.INFO
+        self._busy = logging.DEBUG if comes_again else logging.WARNING
         self.report = Report(done=done)
+        self._said = collections.Counter()
+        #: Names of files to which it is done, and whose result was not written down any more.
+        self.unsettled = frozenset()
         self._trace = Trace(spool, target, done=done)
 
     def __repr__(self):
@@ -56,9 +67,22 @@ class Record:
     def failed(self, name, error, *, size):
         """A file was not delivered or imported, because of `error`."""
         reason = printable(error.advice, limit=REASON)
-        log.error('Not %s: %s: %s', self._done, printable(name), reason)
+        level = self._severity('failed')
+        log.log(level, 'Not %s: %s: %s', self._done, printable(name), reason)
         log.debug('The reason', exc_info=error)
         self.result(name, 'failed', size=size, reason=reason)
+
+    def _severity(self, status):
+        """Return the level for one more of this status: a mail needs no hundred lines."""
+        self._said[status] += 1
+        return logging.ERROR if self._said[status] <= SHOWN else logging.INFO
+
+    def _say_more(self):
+        for status, what in ('failed', f'not {self._done}'), ('kept', 'not removed on the server'):
+            more = self._said[status] - SHOWN
+            if more > 0:
+                number = plural(more, 'more file')
+                log.error('And %s %s; -v and a log file have them all.', number, what)
 
     def parked(self, name, reason, *, size):
         """A file was put away."""
@@ -76,8 +100,10 @@ class Record:
 
     def kept(self, name, error):
         """A file was imported, but the server does not let it be deleted there."""
+        if not error.hint:
+            error.advise('Let the account delete files there; the next run tries again.')
         reason = printable(f'It is imported, but stays on the server: {error.advice}', limit=REASON)
-        log.error('%s: %s', printable(name), reason)
+        log.log(self._severity('kept'), '%s: %s', printable(name), reason)
         self.result(name, 'kept', reason=reason)
 
     def gone(self, name, error):
@@ -85,6 +111,11 @@ class Record:
         where = 'spool' if self._begun == 'sent' else 'server'
         log.info('It has disappeared from the %s: %s', where, printable(name))
         self.result(name, 'gone', reason=error.message)
+
+    def limited(self):
+        """A bound of the run has ended it, and more waits."""
+        self.report.limited = True
+        log.info('The limit of this run is reached; the next one goes on.')
 
     def given_up(self, error):
         """The run ends because of `error`."""
@@ -94,7 +125,9 @@ class Record:
             log.debug('%s', error.holder)
         elif isinstance(error, Locked):
             log.warning("The lock '%s' was taken over. %s", error.name, error.holder)
-        elif isinstance(error, (SpoolBusy, Interrupted)):
+        elif isinstance(error, SpoolBusy):
+            log.log(self._busy, '%s', error.message)
+        elif isinstance(error, Interrupted):
             log.warning('%s', error.message)
         elif error.while_connecting:
             log.error('Could not connect to CDS FTP server.')
@@ -104,20 +137,24 @@ class Record:
     @property
     def so_far(self):
         """What was done, of a run that does not come to its end."""
-        number = plural(len(self.report.delivered), 'file')
+        unsettled = self.unsettled - {*self.report.delivered}
+        number = plural(len(self.report.delivered) + len(unsettled), 'file')
         return f'{number} {self._done}; the next run goes on with the rest.'
 
     def finish(self):
         """Say how it ended, to the log and to the subscribers."""
+        self._say_more()
         report = self.report
-        if isinstance(report.error, (Interrupted, Locked, SpoolBusy)):
+        if isinstance(report.error, SpoolBusy):
+            log.log(self._busy, 'Exiting.')
+        elif isinstance(report.error, (Interrupted, Locked)):
             log.warning('Exiting.')
         elif report.error is not None:
             log.error('Exiting with exception:', exc_info=report.error)
         elif report.failed:
             log.error('Exiting with errors: %s.', self._counts())
         else:
-            log.info('Exiting with success.')
+            log.log(self.level, 'Exiting with success.')
         self._trace.finish(report)
         self.notify(ExchangeFinished(spool=self._spool, target=self._target, report=report))
 

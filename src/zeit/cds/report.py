@@ -49,11 +49,13 @@ class Report:
     """See `IReport`; filled by the run, a value for everybody else.
 
     `errors` holds everything that concerned the run and not one file, in the order of time.
+    `limited` says that a bound ended it, and more waits.
     """
 
     done: str = 'delivered'
     results: list = dataclasses.field(default_factory=list)
     errors: list = dataclasses.field(default_factory=list)
+    limited: bool = False
 
     @property
     def error(self):

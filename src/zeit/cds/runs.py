@@ -1,6 +1,7 @@
 """How runs ended: one small file of a spool, `.cds/runs`, written at the end of each.
 
-It is for monitoring only: nothing depends on it, and losing it costs nothing but numbers.
+It is for monitoring, and tells a task of celery whether the server wants to be left alone for now.
+Losing it costs nothing but numbers, and one attempt.
 """
 
 import contextlib
@@ -39,8 +40,10 @@ def _after(known, report, *, code, seconds, now):
     runs = dict(known.get('runs') or {})
     runs[str(code)] = runs.get(str(code), 0) + 1
     kinds, kind = dict(known.get('kinds') or {}), getattr(report, 'done', 'delivered')
-    success = now if code == 0 else (kinds.get(kind) or {}).get('success')
-    kinds[kind] = {'ended': now, 'exit_code': code, 'success': success}
+    before = kinds.get(kind) or {}
+    success = now if code == 0 else before.get('success')
+    failures = before.get('failures', 0) + 1 if code else 0
+    kinds[kind] = {'ended': now, 'exit_code': code, 'success': success, 'failures': failures}
     return {
         'runs': runs,
         'seconds': known.get('seconds', 0) + seconds,
@@ -67,7 +70,7 @@ def read(path):
     when the last one `ended`, its `seconds` and `exit_code`; `success`: when the last one with exit
     code 0 ended; `locked`: which `lock` it met, its `holder`, `since` when, None if none.
     `kinds` has the same of exports ('delivered') and imports ('imported'): when the last one
-    `ended`, its `exit_code`, and the last `success`.
+    `ended`, its `exit_code`, the last `success`, and how many `failures` in a row there were since.
     """
     with contextlib.suppress(FileNotFoundError), open(path, 'rb') as file:
         fcntl.flock(file, fcntl.LOCK_SH)

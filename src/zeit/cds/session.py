@@ -18,7 +18,7 @@ from zeit.cds.errors import (
     SizeMismatch,
 )
 from zeit.cds.ftp.along import ALONE, Along
-from zeit.cds.ftp.deadline import Deadline
+from zeit.cds.ftp.deadline import USED_UP, Deadline, unanswered
 from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.ways import Ways
 from zeit.cds.gathering import gatherings
@@ -141,14 +141,14 @@ class FTPSession:
             connection.drop()  # also where its replies were in order, and made no sense
             raise
 
-    def bound(self, seconds):
+    def bound(self, seconds, *, ends=False):
         """See `ISession`."""
         if not self._hurries:
-            self._deadline.restart(seconds)
+            self._deadline.restart(seconds, passed=unanswered(seconds) if ends else USED_UP)
 
     def hurry(self):
         """See `ISession`."""
-        self.bound(HURRY)
+        self.bound(HURRY, ends=True)
         self._hurries = True
 
     def hasten(self, seconds):
@@ -167,7 +167,7 @@ class FTPSession:
 
     def close(self):
         """See `ISession`."""
-        self.bound(HURRY)
+        self.bound(HURRY, ends=True)
         self.sweep()
         for name in self.litter:
             log.warning('Left on the server, for the next run to delete: %s', printable(name))

@@ -14,6 +14,22 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 
+def sendable(value, *, what):
+    """Return `value`, a text that is to be sent in a command.
+
+    Raises `ConfigurationError`, which does not repeat it, if it is none or more than one line.
+    """
+    if not isinstance(value, str):
+        kind = 'None' if value is None else f'of the type {type(value).__name__}'
+        raise ConfigurationError(f'{what} is {kind}, and no text')
+    if any(c in value for c in '\r\n\0'):
+        raise ConfigurationError(
+            f'{what} has a line end or NUL in it, which no command can have',
+            hint='What is read from a file may have a line end behind it: strip it.',
+        )
+    return value
+
+
 class Secret:
     """A password that was given as such; no repr or str shows it."""
 
@@ -24,8 +40,8 @@ class Secret:
         return f'<{type(self).__name__}>'
 
     def reveal(self):
-        """Return the password (str).  Raises `ConfigurationError` if it cannot be had."""
-        return self.__value
+        """Return the password (str).  Raises `ConfigurationError` if it cannot be had, or sent."""
+        return sendable(self.__value, what='The password')
 
 
 class SecretFile(Secret):
@@ -56,7 +72,7 @@ class SecretFile(Secret):
                 f'The first line of the password file {printable(self._path)} is empty',
                 hint='It holds the password.',
             )
-        return password
+        return sendable(password, what=f'The password file {printable(self._path)}')
 
 
 class SecretVariable(Secret):
@@ -79,14 +95,18 @@ class SecretVariable(Secret):
                 f'The environment variable {self._name} for the password is empty',
                 hint='Set it to the password, or unset it.',
             )
-        return password
+        return sendable(password, what=f'The environment variable {self._name} for the password')
 
 
 class SecretNetrc(Secret):
-    """The password of a host and user in a netrc file; `path` is None for ~/.netrc."""
+    """The password of a host and user in a netrc file; `path` is None for ~/.netrc.
 
-    def __init__(self, host, user, *, path=None):
+    `hint`: where else it may be had from.
+    """
+
+    def __init__(self, host, user, *, path=None, hint=''):
         super().__init__(None)
+        self._hint = hint or 'Name a password file, or an environment variable.'
         self._host, self._user, self._path = host, user, path
 
     def reveal(self):
@@ -97,7 +117,7 @@ class SecretNetrc(Secret):
         except OSError as error:
             raise ConfigurationError(
                 f'No password: {where} cannot be read: {error.strerror}',
-                hint='Name a password file, or an environment variable.',
+                hint=self._hint,
             ) from None
         except netrc.NetrcParseError as error:
             raise ConfigurationError(f'No password: {where} {_why(error)}') from None
@@ -106,7 +126,7 @@ class SecretNetrc(Secret):
         if entry is None or entry[0] not in ('', None, self._user):
             raise ConfigurationError(
                 f'No password for {printable(self._user)} on {printable(self._host)} in {where}',
-                hint='Name a password file, or an environment variable.',
+                hint=self._hint,
             )
         return entry[2]
 

@@ -12,6 +12,7 @@ import io
 import os
 import pathlib
 import stat
+import tempfile
 
 import gocept.filestore.filestore
 import zope.interface
@@ -25,7 +26,7 @@ from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
-from zeit.cds.spoolstatus import SpoolStatus
+from zeit.cds.spoolstatus import SpoolStatus, by_name
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
 from zeit.cds.wake import announce
@@ -35,22 +36,9 @@ OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
 
 _RIGHTS = (
-    'Check owner and mode. The exporter needs rwx on tmp, new, cur and .cds; if it is another user '
-    'than the one who publishes, let them share a group: chgrp, then chmod 2770.'
+    'Check owner and mode. The user of the runs needs rwx on tmp, new, cur and .cds; if the CMS is '
+    'another user, let them share a group: chgrp, then chmod 2770.'
 )
-
-
-def _by_name(found, ignored):
-    """Return what is in `new/` like `Spool.pending`, but what no server gets is ignored as well."""
-    waiting, refused = [], []
-    for entry in found:
-        try:
-            names.check(entry.name)
-            waiting.append(entry)
-        except NameRefused as error:
-            reason = f'is refused: {error.message[:1].lower()}{error.message[1:]}'
-            refused.append((entry.name, reason))
-    return waiting, sorted([*ignored, *refused])
 
 
 @zope.interface.implementer(ISpool, IUsable)
@@ -75,8 +63,12 @@ class Spool:
     # A run
 
     @contextlib.contextmanager
-    def run(self):
+    def run(self, *, rehearsal=False):
         """See `ISpool`."""
+        if rehearsal and self._is_pristine:
+            with self._rehearsal():
+                yield self
+            return
         with contextlib.ExitStack() as stack:
             with self._translated():
                 self._make_directories(*self._sections, PRIVATE, FILING)
@@ -88,6 +80,21 @@ class Spool:
                 self._aborted.remove()
                 indoubt.settle(self, self._in(OUTBOX), new=self._in('new'), park=self._park)
             yield self
+
+    @property
+    def _is_pristine(self):
+        """True if nothing was ever written or sent by us here."""
+        return self.path.is_dir() and not os.path.lexists(self._in(PRIVATE))
+
+    @contextlib.contextmanager
+    def _rehearsal(self):
+        """Look at a spool that has no `.cds`, and make none: it has nothing to remember."""
+        self.require_usable()
+        with tempfile.TemporaryDirectory() as directory, Journal(directory) as self.journal:
+            try:
+                yield
+            finally:
+                self._forget_journal()
 
     def _forget_journal(self):
         self.journal = None
@@ -152,6 +159,8 @@ class Spool:
 
     def pending(self, *, order='arrival'):
         """See `ISpool`."""
+        if self._is_pristine and not os.path.lexists(self._in('new')):
+            return [], []
         with self._translated():
             found, ignored = entries.scan(self._in('new'))
         found.sort(key=entries.by_name if order == 'name' else entries.by_arrival)
@@ -271,7 +280,7 @@ class Spool:
             self._require()
             # What a first run will create is as good as empty.
             there = [os.path.lexists(self._in(section)) for section in ('new', 'cur')]
-            waiting, ignored = _by_name(*self.pending()) if there[0] else ([], [])
+            waiting, ignored = by_name(*self.pending()) if there[0] else ([], [])
             delivered, newest = files.newest(self._in('cur')) if there[1] else (0, None)
             return SpoolStatus(
                 path=self.path,

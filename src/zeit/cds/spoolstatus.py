@@ -5,6 +5,8 @@ import pathlib
 
 import zope.interface
 
+from zeit.cds import names
+from zeit.cds.errors import NameRefused
 from zeit.cds.interfaces import ISpoolStatus
 
 
@@ -23,3 +25,16 @@ class SpoolStatus:
     unpublished: list
     in_doubt: list
     active: str
+
+
+def by_name(found, ignored):
+    """Return what is in `new/` like `Spool.pending`, but what no server gets is ignored as well."""
+    waiting, refused = [], []
+    for entry in found:
+        try:
+            names.check(entry.name)
+            waiting.append(entry)
+        except NameRefused as error:
+            reason = f'is refused: {error.message[:1].lower()}{error.message[1:]}'
+            refused.append((entry.name, reason))
+    return waiting, sorted([*ignored, *refused])

@@ -1,6 +1,8 @@
 """Numbers for monitoring: what is on the disk, the same for every process that asks."""
 
+import contextlib
 import dataclasses
+import datetime
 import logging
 import os
 import time
@@ -22,13 +24,15 @@ class Statistics:
 
     `owner` of the active run, None if none is active.  `newest`: the last file that came in, or
     None; `undeleted`: those that came in, and may still be on the server; each of them is a name
-    and when it came in, in seconds since the epoch.
+    and when it came in, in seconds since the epoch.  `killed`: when the last run
+    began, if it was killed, else None.
     """
 
     totals: Totals
     runs: dict
     owner: Owner | None
     newest: tuple | None = None
+    killed: float | None = None
     undeleted: list = dataclasses.field(default_factory=list)
 
     @property
@@ -71,6 +75,40 @@ def ended(spool, report, *, seconds, exit_code=None):
         log.debug('No statistics: %s', error.strerror)
 
 
+def _begun(entries):
+    """Return when the last run began that may have left something on a server, or None.
+
+    `entries` are those of a journal; damaged ones are left out.
+    """
+    left = {}
+    for entry in entries:
+        if entry.get('kind') == 'token':
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                moment = datetime.datetime.fromisoformat(entry['at'])
+                left[entry['token']] = moment.timestamp()
+        elif entry.get('kind') == 'clean':
+            left.pop(entry.get('token'), None)
+    return max(left.values(), default=None)
+
+
+def _killed(begun, last):
+    """Return when the last run began if nobody has written down its end, else None."""
+    return begun if begun is not None and begun > (last['ended'] if last else 0) else None
+
+
+def last_export(spool):
+    """Return how the last run that exports from an `ISpool` has ended, see `zeit.cds.runs.read`.
+
+    It is empty where that is not known.  Never raises: it is no reason not to run.
+    """
+    try:
+        kinds = runs.read(os.path.join(spool.path, PRIVATE, 'runs')).get('kinds') or {}
+    except OSError as error:
+        log.debug('No statistics: %s', error.strerror)
+        return {}
+    return kinds.get('delivered') or {}
+
+
 def look(spool):
     """Return the `Statistics` of an `ISpool`, reading only and never waiting for a run.
 
@@ -82,12 +120,17 @@ def look(spool):
         if newest is None:
             # A journal that has just begun anew carries over what is open, but no receipts.
             newest, _ = importlog.look(jsonlog.entries(private, kept=1))
+        # In this order: a run that ends meanwhile was none that was killed.
+        begun = _begun(jsonlog.entries(private, kept=0))
+        owner = RunLock(os.path.join(private, 'lock'), like=spool.path).owner()
+        known = runs.read(os.path.join(private, 'runs'))
         return Statistics(
             newest=newest,
+            killed=_killed(begun, known.get('last')) if owner is None else None,
             undeleted=undeleted,
             totals=journal.totals(private),
-            runs=runs.read(os.path.join(private, 'runs')),
-            owner=RunLock(os.path.join(private, 'lock'), like=spool.path).owner(),
+            runs=known,
+            owner=owner,
         )
     except OSError as error:
         where = printable(os.fsdecode(error.filename or private))

@@ -110,10 +110,15 @@ def _whose(lock, spool, target):
 
 
 def as_metrics(looks):
-    """Return what Prometheus reads; a spool without a name goes by its path."""
-    spools = [(look.place.name or str(look.place.spool.path), look.place.spool) for look in looks]
+    """Return what Prometheus reads."""
+    spools = [(_label(look.place), look.place.spool) for look in looks]
     importing = [look.place.spool for look in looks if look.place.imports]
     return metrics.as_text(metrics.families(spools, now=time.time(), importing=importing))
+
+
+def _label(place):
+    """Return how monitoring calls the spool of a `Place`; one without a name goes by its path."""
+    return place.name or str(place.spool.path)
 
 
 def failures(looks):
@@ -128,5 +133,6 @@ def too_old(looks, *, limit):
         if each.found is not None:
             roles = {'imports': each.imports, 'exports': each.exports}
             waiting = unfinished(each.found, each.numbers, **roles)
-            lines.append(line_about(waiting, path=each.found.path, now=each.now, limit=limit))
+            about = _label(each.place)
+            lines.append(line_about(waiting, about=about, now=each.now, limit=limit))
     return [line for line in lines if line]

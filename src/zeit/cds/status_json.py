@@ -19,6 +19,8 @@ def _object(look):
     if look.found is not None:
         result |= _spool_object(look.found, look.now, parked_since=look.parked_since)
         result |= _roles(look)
+        killed = look.numbers.killed
+        result['killed'] = None if killed is None else _utc(killed)
     importing = look.place.imports and not look.place.exports
     servers = [_server_object(server, importing=importing) for server in look.servers]
     return result | {'servers': servers}

@@ -78,6 +78,9 @@ def _spool(look):
     if look.imports:
         yield from _last(numbers.last_import, numbers, now, what='import ' * look.exports)
     yield _line('run', f'active: {found.active}' if found.active else 'none is active')
+    if numbers.killed is not None and not found.active:
+        yield _line('', f'the last one, begun {age(now - numbers.killed)} ago, was killed;')
+        yield _line('', 'the next one removes what it has left')
 
 
 def _filed(found, now, *, label):

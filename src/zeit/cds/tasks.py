@@ -19,21 +19,30 @@ celery's own clock, beat.
 """
 
 import logging
+import time
 
 import celery
 import zope.component
 import zope.interface
 
-from zeit.cds.errors import COME_BACK_LATER, UNAVAILABLE, ConfigurationError
+from zeit.cds.errors import (
+    COME_BACK_LATER,
+    DONE,
+    LOGIN_REFUSED,
+    UNAVAILABLE,
+    ConfigurationError,
+)
 from zeit.cds.interfaces import IExporter, IImporter, ILateWakeUp, IPublisher
-from zeit.cds.pace import pause
-from zeit.cds.text import printable
+from zeit.cds.pace import Pace, goes_on, pause
+from zeit.cds.plan import ImportOptions, Options, options_of
+from zeit.cds.statistics import last_export
+from zeit.cds.text import age, printable
 
 
 log = logging.getLogger(__name__)
 
-#: Exit codes of runs that are tried again: locked, or busy; unreachable, or full.
-TRIED_AGAIN = (COME_BACK_LATER, UNAVAILABLE)
+#: Exit codes of runs that are tried again: locked, or busy; unreachable, or full; not let in.
+TRIED_AGAIN = (COME_BACK_LATER, UNAVAILABLE, LOGIN_REFUSED)
 
 #: So often, within half an hour.  What waits longer goes with the next publication, or with a cron
 #: job: a broker is no place to wait for days.
@@ -41,28 +50,67 @@ RETRIES = 14
 
 
 def run(task, name):
-    """Let the exporter `name` run once; return its exit code.
+    """Let the exporter `name` run; return its exit code.
 
     `task` is the bound task (`self`) that calls this.  Where the server is locked or unreachable,
     or another run is at work, it is retried with pauses from one second to five minutes, RETRIES
-    times.  What the application could not put into its spools is tried again as well, when it is
-    due.
+    times; where the login is refused, with five minutes.  What the application could not put into
+    its spools is tried again as well, when it is due.
+
+    While a server is in trouble, one task for each publication would be one login for each, and
+    some servers lock the account.  So a task that comes before the pause after the last run is
+    over, whoever made that, ends without one: it is retried.
+
+    Called as a function it always runs.  Neither that is retried, nor where celery is eager, which
+    is in the middle of what publishes: the exit code is that of the last run.
 
     Raises `ConfigurationError` if there is no such exporter, and celery's `Retry`.
     """
     publisher = zope.component.queryUtility(IPublisher)
     if publisher is not None:
         publisher.retry_due()
-    code = _found(IExporter, name, kind='exporter').run_once().exit_code
-    if code in TRIED_AGAIN and not task.request.called_directly:
-        _retry(task, name, code)
+    exporter = _found(IExporter, name, kind='exporter')
+    direct = task.request.called_directly
+    code, seconds = (DONE, 0) if direct else _patience(exporter)
+    if seconds:
+        log.info('Exporter %s: the server is asked again in %s.', printable(name), age(seconds))
+    else:
+        code = _run(exporter, Options)
+    if code in TRIED_AGAIN and not direct and not task.request.is_eager:
+        _retry(task, name, code, seconds or _patience(exporter)[1])
     return code
 
 
-def _retry(task, name, code):
+def _run(exchange, kind):
+    """Let it run, and again while a bound leaves something; return the exit code."""
+    options = options_of(exchange, kind)
+    while goes_on(report := exchange.run_once(options)):
+        pass
+    return report.exit_code
+
+
+def _patience(exporter):
+    """Return the exit code of the spool's last run, and for how long the server is left alone.
+
+    That is in seconds, 0 if there is no reason to.  It was anybody's run, and is on the disk, so
+    that all processes agree.
+    """
+    try:
+        last = last_export(exporter.spool)
+    except ConfigurationError:
+        return DONE, 0  # the run will say so
+    code, passed = last.get('exit_code', DONE), time.time() - last.get('ended', 0)
+    # Where a clock was set back it is not known how long it was.
+    if code not in TRIED_AGAIN or passed < 0:
+        return code, 0
+    pace = Pace(failures=last.get('failures', 1), exit_code=code)
+    return code, max(0, pace.pause - passed)
+
+
+def _retry(task, name, code, seconds):
     retries = task.request.retries
     if retries < RETRIES:
-        raise task.retry(countdown=pause(retries + 1), max_retries=RETRIES)
+        raise task.retry(countdown=max(pause(retries + 1), seconds), max_retries=RETRIES)
     log.error(
         'Exporter %s: given up after %s attempts (%s); what waits goes with its next run.',
         printable(name),
@@ -79,7 +127,7 @@ def run_import(name):
 
     Raises `ConfigurationError` if there is no such importer.
     """
-    return _found(IImporter, name, kind='importer').run_once().exit_code
+    return _run(_found(IImporter, name, kind='importer'), ImportOptions)
 
 
 def _found(interface, name, *, kind):

@@ -25,10 +25,16 @@ def printable(text, *, limit=LIMIT):
     if len(text) <= limit and text.isprintable():
         return text  # nearly all of them, and there are several for each file
     cut = text[:limit]
-    shown = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+    shown = ''.join(c if c.isprintable() else _escape(c) for c in cut)
     if len(shown) > limit or len(text) > limit:
         shown = shown[: limit - 3] + '...'
     return shown
+
+
+def _escape(character):
+    if '\udc80' <= character <= '\udcff':  # a byte that is no text, see PEP 383
+        return f'\\x{ord(character) - 0xDC00:02x}'
+    return ascii(character)[1:-1]
 
 
 def file_size(number):

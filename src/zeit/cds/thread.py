@@ -12,7 +12,6 @@ As many processes as like may do so: the spool's lock lets one of them in at a t
 """
 
 import atexit
-import dataclasses
 import logging
 import os
 import threading
@@ -23,7 +22,7 @@ import zope.interface
 from zeit.cds import errors
 from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IWakeUp
 from zeit.cds.pace import INTERVAL, Pace
-from zeit.cds.plan import ImportOptions, Options
+from zeit.cds.plan import ImportOptions, Options, options_of
 from zeit.cds.text import printable
 
 
@@ -154,7 +153,7 @@ class _Loop:
         while not self._ended.is_set():
             # Cleared before the run looks: what comes later wakes again.
             self._woken.clear()
-            self._pace = self._pace.after(self._run())
+            self._pace = self._pace.after(*self._run())
             self._wait()
 
     def _wait(self):
@@ -163,15 +162,17 @@ class _Loop:
         waited_for.wait(self._pace.pause)
 
     def _run(self):
-        """Make one run; return its exit code.  Nothing that happens in it ends the thread."""
+        """Make one run; return its exit code, and its report if there is one.
+
+        Nothing that happens in it ends the thread.
+        """
         try:
             self._runner.before()
             exchange = zope.component.getUtility(self._runner.interface, name=self._runner.name)
-            own = getattr(exchange, 'options', None) or self._runner.options_class()
-            # What was made by somebody else may have options of its own kind.
-            if isinstance(own, self._runner.options_class):
-                own = dataclasses.replace(own, interrupted=self._ended.is_set)
-            return exchange.run_once(own).exit_code
+            kind = self._runner.options_class
+            own = options_of(exchange, kind, interrupted=self._ended.is_set)
+            report = exchange.run_once(own)
+            return report.exit_code, report
         except (Exception, SystemExit):  # noqa: BLE001 whoever replaced a part may raise anything
             log.exception('The %s failed, and will be tried again.', self._runner.about)
-            return errors.SOFTWARE
+            return (errors.SOFTWARE,)

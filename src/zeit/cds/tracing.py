@@ -6,6 +6,7 @@ A run's span is below the one that is current when it begins, that of a task for
 import functools
 import logging
 
+from zeit.cds.errors import SpoolBusy
 from zeit.cds.text import printable
 
 
@@ -48,8 +49,12 @@ class Trace:
         self._api = trace
         self._tracer = trace.get_tracer('zeit.cds')
         # A target's url has no password in it.
-        place = {'zeit.cds.spool': str(spool.path), 'zeit.cds.target': target.url}
-        self._run = self._tracer.start_span(f'zeit.cds run: {done}', attributes=place)
+        about = {
+            'zeit.cds.direction': 'import' if done == 'imported' else 'export',
+            'zeit.cds.spool': str(spool.path),
+            'zeit.cds.target': target.url,
+        }
+        self._run = self._tracer.start_span('zeit.cds run', attributes=about)
 
     def __repr__(self):
         return f'<Trace {self._run!r}>'
@@ -88,6 +93,7 @@ class Trace:
             span.end()
         self._files.clear()
         self._run.set_attribute('zeit.cds.exit_code', report.exit_code)
-        if report.error is not None:
+        # Another run that is active is no error: that one does it.
+        if report.error is not None and not isinstance(report.error, SpoolBusy):
             self._run.set_status(self._api.StatusCode.ERROR, printable(report.error.message))
         self._run.end()

@@ -63,10 +63,10 @@ def _time(path, attribute):
     return None
 
 
-def too_old(waiting, *, path, now, limit):
-    """Return one line about the oldest of `waiting`, `Undelivered`, in the spool at `path`.
+def too_old(waiting, *, about, now, limit):
+    """Return one line about the oldest of `waiting`, `Undelivered`.
 
-    '' if none is older than `limit` seconds.
+    It begins with `about`, the spool.  '' if none is older than `limit` seconds.
     """
     oldest = min(waiting, key=lambda each: each.since, default=None)
     if oldest is None or now - oldest.since <= limit:
@@ -75,9 +75,11 @@ def too_old(waiting, *, path, now, limit):
     files = sum(bool(each.name) for each in others)
     more = f', and {plural(files, "more file")}' if files else ''
     # What is about no file says itself what it is.
-    more += ''.join(f', and {each.why}' for each in others if not each.name)
+    more += ''.join(
+        f', and {each.why} for {age(now - each.since)}' for each in others if not each.name
+    )
     what = f'{printable(oldest.name)} {oldest.why}'.lstrip()
     return (
-        f'{printable(str(path))}: {what} for {age(now - oldest.since)}, '
+        f'{printable(about)}: {what} for {age(now - oldest.since)}, '
         f'longer than {age(limit)}{more}'
     )

@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 
 from zeit.cds.arriving import Arriving
-from zeit.cds.errors import DONE, LOGIN_REFUSED, Error
+from zeit.cds.errors import DONE, LOGIN_REFUSED
 from zeit.cds.pace import Pace
 from zeit.cds.sdnotify import Heartbeat
 from zeit.cds.text import age, plural, printable
@@ -31,8 +32,8 @@ CHECK_TIMEOUT = 60
 class Turn:
     """One exporter, or whatever makes runs, and when it runs next.
 
-    `run()` makes one run; returns its exit code.  `deadline`: seconds that it may take, 0 for no
-    end.  `interval`: seconds between two of them, at most.
+    `run()` makes one run; returns its exit code and its report, None without one.  `deadline`:
+    seconds that it may take, 0 for no end.  `interval`: seconds between two of them, at most.
     """
 
     def __init__(self, name, exporter, *, run, interval, deadline, now):
@@ -43,7 +44,6 @@ class Turn:
         self.at = now
         self._run = run
         self._pace = Pace(interval=interval)
-        self._first = True
 
     def __repr__(self):
         return f'<Turn of {self.name!r} at {self.at:.0f}>'
@@ -58,32 +58,21 @@ class Turn:
         return now >= self.at or (arrived and self._pace.hurries)
 
     def take(self, clock):
-        """Run, unless there is nothing to do; return the exit code, None if it did not run."""
-        code = None
-        if self._has_work():
-            code = self._run()
-            self._pace = self._pace.after(code)
-            self._first = False
+        """Run; return the exit code.
+
+        Also where nothing waits: the run finds out what a killed one has left on the server, or a
+        transaction in doubt, and connects only for that.
+        """
+        code, report = self._run()
+        self._pace = self._pace.after(code, report)
         self.at = clock() + self._pace.pause
         return code
-
-    def _has_work(self):
-        # The first run looks for what a dead one has left, and one after a failure as well.
-        if self._first or self._pace.exit_code != DONE:
-            return True
-        try:
-            return bool(self.exporter.spool.pending()[0])
-        except Error:
-            return True  # the run will say what is wrong
 
 
 class ImportTurn(Turn):
     """One importer; it has only its intervals."""
 
     new = None
-
-    def _has_work(self):
-        return True  # the run will find out
 
 
 class Watch:
@@ -114,8 +103,7 @@ class Watch:
             heartbeat = stack.enter_context(Heartbeat(self._notifier))
             new = {turn.new for turn in self._turns if turn.new is not None}
             arriving = stack.enter_context(Arriving(sorted(new), alarm=alarm))
-            missing = new and not arriving.notices
-            how = ', at intervals only: inotify_simple is missing' if missing else ''
+            how = f', at intervals only: {arriving.obstacle}' if new and arriving.obstacle else ''
             log.info('%s%s', self._about, how)
             self._notifier.tell(READY=1, STATUS=self._about)
             try:
@@ -126,10 +114,11 @@ class Watch:
 
     @property
     def _about(self):
-        importers = sum(turn.new is None for turn in self._turns)
-        exporters = len(self._turns) - importers
+        urls = [turn.exporter.target.url for turn in self._turns if turn.new is None]
+        servers = {urllib.parse.urlsplit(url).netloc for url in urls}
+        exporters = len(self._turns) - len(urls)
         parts = [f'watching {plural(exporters, "spool")}'] * bool(exporters)
-        parts += [f'asking {plural(importers, "server")}'] * bool(importers)
+        parts += [f'asking {plural(len(servers), "server")}'] * bool(servers)
         return ', '.join(parts).capitalize()
 
     def _watch(self, arriving, heartbeat):
@@ -150,14 +139,13 @@ class Watch:
             arrived = arriving.wait(seconds)
 
     def _tell(self, turn, code):
-        if code is not None:
-            about = f'{turn.name}: ' if turn.name else ''
-            if code == LOGIN_REFUSED:
-                pause = age(turn.at - self._clock() + 1)
-                log.warning('%sThe login is tried again in %s.', printable(about), pause)
-            how = 'done' if code == DONE else f'failed ({code})'
-            now = time.strftime('%H:%M:%S')
-            self._notifier.tell(STATUS=f'{printable(about)}last run {how} at {now}')
+        about = f'{turn.name}: ' if turn.name else ''
+        if code == LOGIN_REFUSED:
+            pause = age(turn.at - self._clock() + 1)
+            log.warning('%sThe login is tried again in %s.', printable(about), pause)
+        how = 'done' if code == DONE else f'failed ({code})'
+        now = time.strftime('%H:%M:%S')
+        self._notifier.tell(STATUS=f'{printable(about)}last run {how} at {now}')
 
     @contextlib.contextmanager
     def _alarm(self):

@@ -77,11 +77,32 @@ def _without_text(context):
     return GroupingContextDecorator(context, info=place)
 
 
-def spool(_context, **given):
+def spool(_context, *, name, **given):
     """Register a spool; see `zeit.cds.directives`.  Raises ZCML's `ConfigurationError`."""
     context = _without_text(_context)
-    _register(context, ISpool, Spool, schema=ISpoolDirective, **given)
+    made = _register(context, ISpool, Spool, schema=ISpoolDirective, name=name, **given)
+    context.action(discriminator=None, callable=_check_path, args=(name, made), order=LATE)
     context.action(discriminator=None, callable=_check_deliverables, order=LATE)
+
+
+def _check_path(name, made):
+    """Refuse a spool in a directory that is the one of another name, too.
+
+    Nobody would be woken for what is put by the other name, and two exporters would share it.
+    """
+    for other, spool in _others(ISpool, name, made()):
+        path = printable(os.path.realpath(spool.path))
+        if path == printable(os.path.realpath(made().path)):
+            raise ZCMLError(
+                f'Spool {name!r}: {path} is the directory of spool {other!r}, too.'
+                ' Let each have one of its own'
+            )
+
+
+def _others(interface, name, component):
+    """Return (name, component) of those beside this one; none if this one was overridden."""
+    known = dict(zope.component.getUtilitiesFor(interface))
+    return sorted(known.items()) if known.pop(name, None) is component is not None else []
 
 
 def _check_deliverables():
@@ -153,10 +174,22 @@ def exporter(_context, *, name, **given):
     made = _register(context, IExporter, _exporter, schema=IExporterDirective, name=name, **given)
     check = ('Exporter', IExporter, name, made)
     context.action(discriminator=None, callable=_check, args=check, order=LATE)
+    context.action(discriminator=None, callable=_check_alone, args=(name, made), order=LATE)
 
 
 def _exporter(*, spool, target, **options):
     return ConfiguredExporter(spool=spool, target=target, options=Options(**options))
+
+
+def _check_alone(name, made):
+    """Refuse two exporters of one spool: of their partners each would get some of the files."""
+    for other, each in _others(IExporter, name, made()):
+        # What somebody else has made may have its reasons.
+        if isinstance(each, ConfiguredExporter) and each.spool is made().spool:
+            raise ZCMLError(
+                f'Exporter {name!r}: its spool is that of exporter {other!r}, too, and each file'
+                ' would go to one of the two targets only. Let each have a spool of its own'
+            )
 
 
 def importer(_context, *, name, **given):
@@ -177,8 +210,9 @@ def _check(kind, interface, name, made):
     if zope.component.queryUtility(interface, name=name) is component:
         try:
             component.resolve()
+            component.require_one_way()
         except ConfigurationError as error:
-            raise ZCMLError(f'{kind} {name!r}: {error}') from None
+            raise ZCMLError(f'{kind} {name!r}: {error.advice}') from None
 
 
 def load(path):

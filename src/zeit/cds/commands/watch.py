@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import sys
 
 import click
 
@@ -13,7 +14,28 @@ from zeit.cds.commands import command
 SHARED = ('max_files', 'max_bytes', 'deadline', 'dry_run')
 
 
-@click.command(short_help='Deliver and import again and again, until it is ended.')
+class _Watch(click.Command):
+    """Remembers how many arguments were its own: the last ones of the command line."""
+
+    def parse_args(self, context, args):
+        """See click."""
+        context.meta[__name__] = len(args)
+        return super().parse_args(context, args)
+
+
+def _checking():
+    """Return the command line that only checks what this one is about.
+
+    It is quiet, whatever else is said, as its last line is the reason.  Options come first: behind
+    `--` there are none.
+    """
+    own = click.get_current_context().meta[__name__]
+    before = len(sys.orig_argv) - own
+    options = ['--check', f'-{"q" * 20}']
+    return [sys.executable, *sys.orig_argv[1:before], *options, *sys.orig_argv[before:]]
+
+
+@click.command(cls=_Watch, short_help='Deliver and import again and again, until it is ended.')
 @click.argument('names', nargs=-1, metavar='[NAME]... | URL')
 @click.option(
     '--interval',
@@ -53,13 +75,12 @@ def watch(console, zcml, *, interval, check, **arguments):
     systemd is told how it goes (Type=notify, with a watchdog).
     """
     import os
-    import sys
     import time
 
     from zeit.cds import choice
     from zeit.cds import watch as watching
-    from zeit.cds.exporter import Options
-    from zeit.cds.importer import ImportOptions
+    from zeit.cds.pace import is_busy
+    from zeit.cds.plan import ImportOptions, Options, options_of
     from zeit.cds.sdnotify import Notifier
 
     target = options_target.take(arguments)
@@ -74,18 +95,24 @@ def watch(console, zcml, *, interval, check, **arguments):
         ]
         return errors.decisive([console.guarded(look, about=about) for look, about in looks])
 
-    def run(exchange, own):
-        report = exchange.run_once(own)
-        console.tell_report(report)
-        return report.exit_code
+    def run(exchange, own, about):
+        """Return exit code and report; None without one."""
+        reports = [None]
+
+        def once():
+            reports.append(exchange.run_once(own))
+            if not is_busy(reports[-1]):
+                console.tell_report(reports[-1])
+            return reports[-1].exit_code
+
+        code = console.guarded(once, about=about)
+        return code, reports[-1]
 
     def turn(kind, title, exchange, own):
         return kind(
             title,
             exchange,
-            run=functools.partial(
-                console.guarded, functools.partial(run, exchange, own), about=title * several
-            ),
+            run=functools.partial(run, exchange, own, title * several),
             interval=interval,
             deadline=own.deadline,
             now=time.monotonic(),
@@ -93,13 +120,11 @@ def watch(console, zcml, *, interval, check, **arguments):
 
     turns = []
     for name, exporter in exporters:
-        own = dataclasses.replace(getattr(exporter, 'options', None) or Options(), **given)
+        own = dataclasses.replace(options_of(exporter, Options), **given)
         turns.append(turn(watching.Turn, name, exporter, own))
     shared = {name: value for name, value in given.items() if name in SHARED}
     for name, importer in importers:
-        own = dataclasses.replace(getattr(importer, 'options', None) or ImportOptions(), **shared)
+        own = dataclasses.replace(options_of(importer, ImportOptions), **shared)
         turns.append(turn(watching.ImportTurn, f'{name} (import)', importer, own))
-    # Quiet, whatever stands before: its last line is the reason.
-    command_line = [sys.executable, *sys.orig_argv[1:], '--check', '-qqqq']
-    watching.Watch(turns, notifier=Notifier(os.environ), check=command_line).run()
+    watching.Watch(turns, notifier=Notifier(os.environ), check=_checking()).run()
     watching.replace()

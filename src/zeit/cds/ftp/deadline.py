@@ -9,6 +9,18 @@ from zeit.cds.errors import DeadlinePassed
 #: thread, which wants all to come to an end.
 LOOK = 0.5
 
+#: What happened when a deadline has passed, and what to do next.
+USED_UP = (
+    'The time of this run is used up',
+    'The next one goes on; it may need a longer deadline (--deadline).',
+)
+
+
+def unanswered(seconds):
+    """Return the same of a deadline that was only for cleaning up at the end of a run."""
+    what = f'The server did not answer within the {seconds:g} s for cleaning up'
+    return what, 'The next run of this spool cleans up.'
+
 
 class Deadline:
     """The moment by which everything must be done; without a bound until there is one.
@@ -18,14 +30,16 @@ class Deadline:
 
     def __init__(self, *, outer=None):
         self._moment = None
+        self._passed = USED_UP
         self._outer = outer
 
     def __repr__(self):
         return f'<Deadline {self._moment}>'
 
-    def restart(self, seconds):
-        """Let it be in so many seconds from now."""
+    def restart(self, seconds, *, passed=USED_UP):
+        """Let it be in so many seconds from now; `passed`: what happened then, what to do next."""
         self._moment = time.monotonic() + seconds
+        self._passed = passed
 
     def lift(self):
         """Let there be no bound any more, except the one of `outer`."""
@@ -42,8 +56,6 @@ class Deadline:
             return timeout
         left = self._moment - time.monotonic()
         if left <= 0:
-            raise DeadlinePassed(
-                'The time of this run is used up',
-                hint='The next one goes on; it may need a longer deadline (--deadline).',
-            )
+            message, hint = self._passed
+            raise DeadlinePassed(message, hint=hint)
         return min(timeout, left)

@@ -4,7 +4,15 @@ import contextlib
 import itertools
 import logging
 
-from zeit.cds.errors import LOST, PermanentError, RemoteProtocolError, ServerError
+from zeit.cds.errors import (
+    CONFIGURATION,
+    FILES_FAILED,
+    LOST,
+    UNAVAILABLE,
+    PermanentError,
+    RemoteProtocolError,
+    ServerError,
+)
 from zeit.cds.ftp import wire
 from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.text import printable
@@ -141,7 +149,11 @@ class ListingConnection(TransferConnection):
     def _listing(self, verb):
         """Return the lines of a listing."""
         encoding = self._settings.encoding
-        content = self._content(verb)
+        try:
+            content = self._content(verb)
+        except ServerError as error:
+            _advise(error)
+            raise
         if not wire.is_in(encoding, content) and self.use_utf8():
             content = self._content(verb)
         return wire.listing(content, encoding=encoding)
@@ -165,6 +177,17 @@ class ListingConnection(TransferConnection):
             self.drop()
             raise
         return bytes(content)
+
+
+def _advise(error):
+    """A refusal of a listing concerns no file, but the run; say so."""
+    if error.exit_code == FILES_FAILED:
+        error.exit_code = UNAVAILABLE if error.transient else CONFIGURATION
+    if not error.hint:
+        error.advise(
+            'The server does not list the directory, so nobody can see what is in it, not even a '
+            'lock. Ask its operator.'
+        )
 
 
 def _packets(names):

@@ -15,7 +15,6 @@ from zeit.cds.errors import (
     RemoteProtocolError,
     ReplyLost,
     ServerError,
-    ServiceClosing,
     TemporaryError,
 )
 from zeit.cds.ftp.along import ALONE, AlongConnection
@@ -220,13 +219,12 @@ class TransferConnection(AlongConnection):
         """Raise `PermanentError` if there is such a file: 550 has many other reasons."""
         try:
             size = self.size(name)
-        except ServiceClosing:
-            raise
         except ServerError as error:
             log.debug('SIZE does not tell more: %s', printable(error.message))
             return
         if size is not None:
-            raise PermanentError(550, f'550 {printable(name)} is there, but may not be read')
+            hint = 'Let the account have the right to read it.'
+            raise PermanentError(550, '550 It is there, but may not be read', hint=hint)
 
     def read(self, name, *, limit):
         """See `ISession.read`."""

@@ -4,14 +4,14 @@ from zope.interface import Attribute, Interface
 
 
 class IProductConfiguration(Interface):
-    """Where an application keeps settings: strings, by package and key.
+    """Where an application keeps settings: texts or numbers, by package and key.
 
     The utility without a name is asked while ZCML is executed.  The one of zeit.cms is registered
     where that is installed, otherwise the one of zope.app.appsetup.
     """
 
     def __call__(package, key):
-        """Return the value (str), or None if there is none."""
+        """Return the value (str, int, float or bool), or None if there is none."""
 
 
 class IDeliverable(Interface):

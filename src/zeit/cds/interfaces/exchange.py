@@ -78,6 +78,7 @@ class IReport(Interface):
     exit_code = Attribute('The exit code for a command that made this run')
     delivered = Attribute('The names that were delivered')
     failed = Attribute('The names that were not, as (name, reason)')
+    limited = Attribute('True if `max_files` or `max_bytes` ended the run, and more waits')
 
 
 class IResult(Interface):

@@ -10,11 +10,12 @@ class ISpool(Interface):
     journal = Attribute('What it remembers (a `zeit.cds.journal.Journal`), during a run')
     unpublished = Attribute('What the application failed to put into it: an `IUnpublished`')
 
-    def run():
+    def run(*, rehearsal=False):
         """Return a context manager: inside it, this process is the only run on this spool.
 
         Entering creates missing sub-directories, checks that all that is needed later is allowed
-        and on one file system, and puts back what a killed run left on its way to `cur/`.
+        and on one file system, and puts back what a killed run left on its way to `cur/`.  A
+        `rehearsal` only wants to look: where no run has been yet, nothing is created.
 
         Raises `SpoolBusy` at once if another run is active, `SpoolError` if the spool cannot be
         used as it is.  All methods below except `pending` and `status` need an active run.

@@ -126,8 +126,11 @@ class ISession(Interface):
         `open()` returns an `IIncoming`.
         """
 
-    def bound(seconds):
-        """From now on all must be done within so many seconds, or raises `DeadlinePassed`."""
+    def bound(seconds, *, ends=False):
+        """From now on all must be done within so many seconds, or raises `DeadlinePassed`.
+
+        `ends`: what is to be done is the end of the run, its cleaning up.
+        """
 
     def hurry():
         """Somebody waits for our end: what is left is done within a few seconds, or not at all."""

@@ -230,7 +230,7 @@ class MemorySession:
             self._target.files.pop(temporary, None)
             raise
 
-    def bound(self, seconds):
+    def bound(self, seconds, *, ends=False):
         """See `ISession`."""
 
     def hurry(self):

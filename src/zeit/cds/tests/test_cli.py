@@ -271,7 +271,7 @@ class Failures(ServerCase):
 
     def test_no_password_anywhere(self):
         del self.environ['ZEIT_CDS_PASSWORD']
-        self.assert_failure(78, r'No password: ~/.netrc cannot be read.* Name a password file')
+        self.assert_failure(78, 'No password: ~/.netrc cannot be read.* set ZEIT_CDS_PASSWORD')
 
     def test_a_missing_password_file(self):
         path = self.folder / 'missing'

@@ -73,6 +73,11 @@ class Commands(MainCase, layers.ServerTests, unittest.TestCase):
         self.assertEqual((0, '', ''), self.cli(*self.zcml(ignore='a.* *.tmp'), 'import'))
         self.assertEqual(['b.xml'], self.names('new'))
 
+    def test_no_pattern_at_all(self):
+        (self.server.root / 'a.xml').rename(self.server.root / 'a.tmp')
+        self.assertEqual((0, '', ''), self.cli(*self.zcml(ignore=''), 'import'))
+        self.assertEqual(['a.tmp', 'b.xml'], self.names('new'))
+
     def test_options(self):
         """Each of them arrives."""
         young = [name for name in ('a.xml', 'b.xml') if time.time() - self.age(name) < 7200]

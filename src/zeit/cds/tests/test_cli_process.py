@@ -7,6 +7,7 @@ import threading
 import time
 import unittest.mock
 
+from zeit.cds import errors
 from zeit.cds.ftp.connection import Connection
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.settings import Secret
@@ -26,6 +27,13 @@ IMPATIENT = [
     PROCESS[0],
     '-c',
     'import sys; from zeit.cds import cli, crew; crew.GRACE = 0.2; sys.exit(cli.main())',
+]
+
+#: The command; after a signal there is little time.
+HASTY = [
+    PROCESS[0],
+    '-c',
+    'import sys; from zeit.cds import cli, session; session.HURRY = 0.3; sys.exit(cli.main())',
 ]
 
 
@@ -216,6 +224,26 @@ class ImportSignals(SignalCase):
                 self.assertEqual(['/c.xml', '/d.xml'], sorted(self.server.files))
                 self.assertEqual([], self.names('tmp'))
 
+    def test_the_server_does_not_answer_any_more(self):
+        """The true reason, what was done, what is next; and the signal still ends it all."""
+        silence = faults.Call(lambda *_: self.server.fault('*', faults.Silence()))
+        self.server.fault('RETR', silence, path='/d.xml')
+        outcome = self.run_until({('SIZE', '/d.xml', 0): [signal.SIGINT]}, program=HASTY)
+        self.server.clear_faults()
+        *_, left, last = outcome.err.splitlines()
+        self.assertEqual(
+            "zeit-cds: The lock file 'read' could not be removed: The server did not answer within "
+            'the 0.3 s for cleaning up. The next run of this spool tries again; until then nobody '
+            'can work in the directory.',
+            left,
+        )
+        self.assertRegex(last, r'warning: Ended by SIGINT\. 1 file imported; the next run goes on')
+        self.assertEqual(errors.LOCK_LEFT_BEHIND, outcome.code)
+        self.assertNotIn('deadline', outcome.err)
+        self.assertIn('/read', self.server.files)
+        self.assertEqual(0, self.run_until({}).code)
+        self.assertEqual([], sorted(self.server.files))
+
     def test_it_was_a_run(self):
         """`status` knows of it, and how much it has brought."""
         rule = self.server.fault('RETR', faults.StallData(3), path='/d.xml')
@@ -227,12 +255,29 @@ class ImportSignals(SignalCase):
         self.assertRegex(said, r'last run   \d+ s ago, ended by SIGTERM\n')
         self.assertRegex(said, r'the last one with success: none yet')
 
+    def test_one_that_was_killed(self):
+        """It has written down no end; the journal tells that it had begun."""
+        self.assertNotIn('killed', self.call('status', '--spool', self.path).out)
+        rule = self.server.fault('RETR', faults.StallData(3), path='/c.xml')
+        self.run_until({('RETR', '/c.xml', 0): [signal.SIGINT]})
+        self.assertNotIn('killed', self.call('status', '--spool', self.path).out)
+        outcome = self.run_until({('RETR', '/c.xml', 0): [signal.SIGKILL]})
+        self.server.remove_fault(rule)
+        self.assertEqual(-signal.SIGKILL, outcome.code)
+        said = self.call('status', '--spool', self.path).out
+        self.assertRegex(said, r'run +none is active\n +the last one, begun \d+ s ago, was killed')
+        self.assertIn('"killed": "2', self.call('status', '--json', '--spool', self.path).out)
+        self.assertEqual(0, self.run_until({}).code)
+        self.assertNotIn('killed', self.call('status', '--spool', self.path).out)
+        self.assertIn('"killed": null', self.call('status', '--json', '--spool', self.path).out)
+
     def test_between_the_move_and_dele(self):
         """It is here, and deleted by the next run, which does not fetch it once more."""
         rule = self.server.fault('DELE', faults.Silence(), path='/c.xml')
         outcome = self.run_until({('DELE', '/c.xml', 0): [signal.SIGINT]})
         self.server.remove_fault(rule)
         self.assert_ended(outcome, signal.SIGINT)
+        self.assertIn('Ended by SIGINT. 1 file imported; the next run', outcome.err)
         self.assertEqual(['a.xml', 'b.xml', 'c.xml'], self.names('new'))
         self.assertNotIn('/read', self.server.files)
         (self.path / 'new' / 'c.xml').unlink()

@@ -247,3 +247,21 @@ class ManyTests(ApplicationCase):
         # Which of them gets in is chance; but all of them were asked.
         asked = set(re.findall(r'ForkPoolWorker-\d+', self.worker.log.read_text()))
         self.assertEqual(4, len(asked))
+
+    def test_a_wrong_password_is_tried_once_however_much_is_published(self):
+        self.celery(workers=4)
+        (self.folder / 'password').write_text('wrong')
+        names = [application.publish(str(number)) for number in range(30)]
+        log = self.worker.log.read_text
+        with INotify() as changes:
+            changes.add_watch(self.worker.log, flags.MODIFY)
+            while len({*re.findall(r'Task zeit.cds.export\[(\S+)\] retry: ', log())}) < 30:
+                self.assertTrue(changes.read(timeout=1000 * TIMEOUT), log())
+        self.assertEqual(1, log().count('Could not connect to CDS FTP server.'), log())
+        # By hand it is tried at once.
+        (self.folder / 'password').write_text(self.server.password)
+        command = [*PROCESS, '--zcml', self.zcml, 'export']
+        subprocess.run(command, env=self.environ(), timeout=TIMEOUT, check=True)
+        self.assert_delivered(*names, daemon=self.worker)
+        names.append(application.publish('30'))
+        self.assert_delivered(*names, daemon=self.worker)

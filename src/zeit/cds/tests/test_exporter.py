@@ -110,6 +110,33 @@ INFO Exiting with success.""",
         self.assertEqual(['a', 'b', 'empty'], self.names('new'))
         self.assertEqual(0, report.exit_code)
 
+    def test_a_dry_run_keeps_to_the_bounds(self):
+        self.put('a', 'bb', 'c')
+        for bounds, planned in (
+            ({'max_files': 2}, ['a', 'bb']),
+            ({'max_bytes': 2}, ['a']),
+            ({'max_bytes': 3}, ['a', 'bb']),
+        ):
+            with self.subTest(bounds):
+                report = self.export(dry_run=True, **bounds)
+                self.assertEqual(planned, [result.name for result in report.results])
+                self.assertIn('INFO The limit of this run is reached', self.log)
+
+    def test_a_dry_run_makes_nothing_in_a_new_spool(self):
+        path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()), 'spool')
+        path.mkdir()
+        self.spool = Spool(path)
+        self.assertEqual(0, self.export(dry_run=True).exit_code)
+        self.assertEqual([], os.listdir(path))
+        (path / 'new').mkdir()
+        (path / 'new' / 'a').write_bytes(b'a')
+        self.assertEqual(['a'], [result.name for result in self.export(dry_run=True).results])
+        self.assertEqual(['new'], os.listdir(path))
+        path.joinpath('new', 'a').unlink()
+        path.joinpath('new').rmdir()
+        path.rmdir()
+        self.assertEqual(78, self.export(dry_run=True).exit_code)
+
     def test_a_dry_run_sees_a_lock(self):
         self.put('a')
         self.target.write('read', b'')
@@ -263,6 +290,26 @@ class RunTests(ExporterTests):
         self.faults = {}
         self.assertEqual(['a'], self.export().delivered)
 
+    def test_a_lock_that_stays_after_a_signal(self):
+        """The signal still ends the process, which tells what is left."""
+        for moment in ('upload a', 'delete write'):
+            with self.subTest(moment):
+                self.put('a')
+                refused = [errors.PermanentError(550, '550 No.')] * 3
+                self.faults = {'delete write': refused, moment: SystemExit(143)}
+                if moment == 'delete write':
+                    self.faults[moment] = [SystemExit(143), *refused]
+                with self.assertLogs('zeit.cds', 'ERROR') as logs:
+                    with self.assertRaises(SystemExit) as raised:
+                        Exporter(self.spool, self.target).run_once()
+                self.assertEqual(73, raised.exception.code)
+                self.assertIn('the next run goes on', raised.exception.__notes__[0])
+                self.assertIn("'write' could not be removed: 550 No.", logs.output[-1])
+                self.assertIn('write', self.target.files)
+                self.faults = {}
+                self.assertEqual(0, self.export().exit_code)
+                self.assertNotIn('write', self.target.files)
+
     def test_91_a_lock_left_behind(self):
         self.put('a')
         self.faults = {'delete write': errors.PermanentError(550, '550 No.')}
@@ -336,10 +383,17 @@ class DeadlineTests(ExporterTests):
         self.assertIsInstance(report.error, errors.DeadlinePassed)
         self.assertNotIn('write', self.target.files)
 
+    def bounds(self, bounds):
+        def bound(session, seconds, *, ends=False):
+            self.assertEqual(seconds == CLEAN_UP, ends)
+            bounds.append(seconds)
+
+        return unittest.mock.patch.object(MemorySession, 'bound', bound)
+
     def test_what_is_left_of_it_bounds_the_waits(self):
         bounds, times = [], iter(range(0, 10_000, 5))
         self.put('a')
-        with unittest.mock.patch.object(MemorySession, 'bound', lambda self, s: bounds.append(s)):
+        with self.bounds(bounds):
             self.export_for(100, clock=lambda: next(times))
         self.assertEqual([CLEAN_UP], bounds[1:])
         self.assertIn(bounds[0], range(1, 100))
@@ -347,7 +401,7 @@ class DeadlineTests(ExporterTests):
     def test_0_switches_it_off(self):
         bounds = []
         self.put('a')
-        with unittest.mock.patch.object(MemorySession, 'bound', lambda self, s: bounds.append(s)):
+        with self.bounds(bounds):
             report = self.export_for(0, clock=iter(range(0, 10**9, 10**6)).__next__)
         self.assertEqual(([CLEAN_UP], 0), (bounds, report.exit_code))
 

@@ -3,7 +3,7 @@
 import unittest
 
 from zeit.cds.testing import faults
-from zeit.cds.tests.importing import ImportScenario
+from zeit.cds.tests.importing import ImportOptions, ImportScenario
 from zeit.cds.tests.scenario import SHORT
 
 
@@ -55,6 +55,12 @@ class LastTests(ImportScenario, unittest.TestCase):
             self.assert_run(1, names[-1], report)
             self.assertEqual(['a'], [name for name, _ in report.failed])
         self.assertEqual(['RETR a', 'RETR b', 'RETR a', 'RETR c', 'RETR a'], self.fetched())
+
+    def test_a_dry_run_shows_it(self):
+        self.fault('RETR', faults.CutData(5), path='/cds/a')
+        self.run_import('a')
+        report = self.run_import(options=ImportOptions(dry_run=True))
+        self.assertEqual(['planned'], [result.status for result in report.results])
 
     def fetched(self):
         return [each for each in self.downloads() if 'read' not in each]

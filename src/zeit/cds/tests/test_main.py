@@ -35,8 +35,11 @@ class WithoutLoggingTest(unittest.TestCase):
 
     layer = QUIET
 
-    def test_nothing_is_printed(self):
-        for function, code in (('export', 0), ('cds_export', 78)):
+    def test_what_is_printed(self):
+        """By the function nothing, by the script what failed."""
+        no_spool = 'cds-export: There is no spool at /nonexistent. Create the directory; tmp, new '
+        no_spool += 'and cur inside it are created for you.\n'
+        for function, code, said in (('export', 0, ''), ('cds_export', 78, no_spool)):
             program = (
                 f'import sys; from zeit.cds.main import {function} as f; '
                 f'sys.exit(f("/nonexistent", "127.0.0.1", 21, "me", "secret", "/"))'
@@ -50,7 +53,7 @@ class WithoutLoggingTest(unittest.TestCase):
                     timeout=60,
                 )
                 self.assertEqual(
-                    (code, '', ''), (process.returncode, process.stdout, process.stderr)
+                    (code, '', said), (process.returncode, process.stdout, process.stderr)
                 )
 
 
@@ -108,7 +111,9 @@ class ExportTest(MainCase, ServerTests, unittest.TestCase):
             with self.subTest(name):
                 self.log.records.clear()
                 (self.server.root / name).write_bytes(b'somebody')
-                self.assertEqual(75, self.call(main.cds_export))
+                with quiet() as (_, err):
+                    self.assertEqual(75, self.call(main.cds_export))
+                self.assertEqual('', err.getvalue())
                 self.assertEqual(
                     [
                         f'Accessed filestore {self.spool}',
@@ -129,16 +134,30 @@ class ExportTest(MainCase, ServerTests, unittest.TestCase):
             (77, {'password': 'wrong'}),
             (78, {'ftp_dir': '/nonexistent'}),
             (78, {'store_dir': str(self.directory / 'nonexistent')}),
+            (78, {'store_dir': None}),
+            (78, {'user': 'te\0st'}),
+            (78, {'ftp_dir': None}),
+            (78, {'password': None}),
+            (78, {'password': b'testpw'}),
+            (78, {'password': 'testpw\n'}),
             (0, {}),
         ):
             with self.subTest(changes), quiet() as (out, err):
                 self.assertEqual(code, self.call(main.cds_export, **changes))
-                self.assertEqual(('', ''), (out.getvalue(), err.getvalue()))
+                # Without a log nobody would see it, and cron sends what is said here.
+                self.assertEqual('', out.getvalue())
+                self.assertRegex(err.getvalue(), r'\Acds-export: .+\n\Z' if code else r'\A\Z')
+                self.assertNotIn('testpw', err.getvalue())
         self.assertEqual(['a'], self.names('cur'))
 
     def test_a_refused_file_is_exit_code_1_and_the_others_go(self):
-        self.publish('a', 'write', 'z')
-        self.assertEqual(1, self.call(main.cds_export))
+        self.publish('a', 'write', 'read', 'z')
+        with quiet() as (out, err):
+            self.assertEqual(1, self.call(main.cds_export))
+        first, second = err.getvalue().splitlines()
+        self.assertRegex(first, 'cds-export: (read|write): The name')
+        self.assertEqual('cds-export: 1 more file failed.', second)
+        (self.spool / 'new' / 'read').unlink()
         self.assertEqual(['write'], self.names('new'))
         self.assertEqual(['a', 'z'], self.names('cur'))
 
@@ -157,6 +176,14 @@ class ExportTest(MainCase, ServerTests, unittest.TestCase):
                 self.assertEqual(['a'], self.names('new'))
                 self.assertEqual('Exiting with exception:', self.log.lines()[-1])
                 self.assertIsNotNone(self.log.records[-1].exc_info)
+
+    def test_with_a_log_file_the_script_is_silent(self):
+        gone = str(self.directory / 'nonexistent')
+        for logfile, silent in (('cds.log', True), ('nowhere/cds.log', False)):
+            with self.subTest(logfile), quiet() as (_, err):
+                path = str(self.directory / logfile)
+                self.assertEqual(78, self.call(main.cds_export, store_dir=gone, logfile=path))
+                self.assertEqual(silent, 'There is no spool' not in err.getvalue(), err.getvalue())
 
     def test_the_port_may_be_a_text(self):
         self.publish('a')

@@ -8,6 +8,8 @@ import unittest
 import unittest.mock
 
 import prometheus_client
+import prometheus_client.openmetrics.exposition
+import prometheus_client.openmetrics.parser
 import prometheus_client.parser
 
 from zeit.cds import errors, jsonlog, metrics, runs, statistics
@@ -20,6 +22,11 @@ from zeit.cds.testing import layers
 from zeit.cds.tests.driving import DriverCase
 from zeit.cds.tests.test_cli import CommandLine, ServerCase
 from zeit.cds.undelivered import too_old, undelivered
+
+
+def refuse(operation, name):
+    if (operation, name) == ('upload', 'bad.xml'):
+        raise PermanentError(553, '553 No.')
 
 
 class NumbersCase(DriverCase, unittest.TestCase):
@@ -56,19 +63,15 @@ class TotalsTests(NumbersCase):
         super().setUp()
         self.enterContext(unittest.mock.patch('zeit.cds.journal.APART', 0))
 
-    def refuse(self, operation, name):
-        if (operation, name) == ('upload', 'bad.xml'):
-            raise PermanentError(553, '553 No.')
-
     def test_what_was_delivered_refused_and_parked(self):
-        self.target.hook = self.refuse
+        self.target.hook = refuse
         self.export('a.xml', 'b.xml', 'bad.xml')
         self.export(park_after=2)
         found = self.values()
         self.assertEqual(2, found['delivered_files_total',])
         self.assertEqual(10, found['delivered_bytes_total',])
         self.assertEqual(2, found['failed_files_total',])
-        self.assertEqual(1, found['parked_files_total',])
+        self.assertEqual(1, found['parkings_total',])
         self.assertEqual((0, 1), (found['waiting_files',], found['parked_files',]))
         self.assertEqual(2, found['runs_total', ('exit_code', '1')])
         self.assertEqual(1, found['last_run_exit_code',])
@@ -160,6 +163,13 @@ class RunsTests(NumbersCase):
         self.assertEqual(0, self.export().exit_code)
         self.assertEqual({('spool_readable',): 0}, self.values())
 
+    def test_what_a_spool_did_not_take_counts_also_if_it_cannot_be_looked_at(self):
+        self.spool.unpublished.add('http://xml.zeit.de/a', 'no room')
+        (self.spool.path / 'new').write_bytes(b'')
+        found = self.values()
+        self.assertGreaterEqual(found.pop(('oldest_undelivered_age_seconds',)), 0)
+        self.assertEqual({('spool_readable',): 0, ('unpublished_contents',): 1}, found)
+
     def test_a_spool_that_has_vanished(self):
         statistics.ended(Spool(self.folder / 'no'), Report(), seconds=1)
         self.assertEqual({('spool_readable',): 0}, self.values(Spool(self.folder / 'no')))
@@ -184,6 +194,24 @@ class TextTests(NumbersCase):
         ours = self.values()
         self.assertEqual(set(theirs), set(ours))
         self.assertEqual(theirs['delivered_files_total',], ours['delivered_files_total',])
+
+    def test_it_is_openmetrics_too_which_prometheus_asks_for_by_default(self):
+        self.enterContext(unittest.mock.patch('zeit.cds.journal.APART', 0))
+        self.target.hook = refuse
+        for _ in range(2):
+            self.export('a.xml', 'bad.xml', park_after=1)
+        self.target.files['write'] = b'the archive'
+        self.export('b.xml')
+        registry = prometheus_client.CollectorRegistry()
+        registry.register(metrics.Collector())
+        text = prometheus_client.openmetrics.exposition.generate_latest(registry).decode()
+        found = {
+            sample.name.removeprefix('zeit_cds_'): sample.value
+            for family in prometheus_client.openmetrics.parser.text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+        self.assertEqual((2, 2), (found['parked_files'], found['parkings_total']))
+        self.assertEqual({name for name, *_ in self.values()}, {*found})
 
     def test_a_registry_looks_at_no_disk_before_it_is_asked(self):
         registry = prometheus_client.CollectorRegistry()
@@ -213,11 +241,11 @@ class UndeliveredTests(NumbersCase):
             [each.name for each in undelivered(found)],
         )
         now = time.time()
-        where = {'path': found.path}
+        where = {'about': 'spool'}
         self.assertEqual('', too_old(undelivered(found), now=now, limit=60, **where))
         self.assertRegex(
             too_old(undelivered(found), now=now + 7200, limit=3600, **where),
-            r'spool: \S+ .* for 2 h, longer than 60 min, and 3 more files$',
+            r'^spool: \S+ .* for 2 h, longer than 60 min, and 3 more files$',
         )
 
 

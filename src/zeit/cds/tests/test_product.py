@@ -118,6 +118,24 @@ class MistakeTests(ProductTests):
                 expected = f"{self.LINE}Product configuration 'zeit.cds', key '{key}': {said}"
                 self.assertEqual(expected, self.problem(target))
 
+    def test_numbers_and_truth_values_are_taken_as_their_text(self):
+        self.set(host='h', port=2121, temporary=False, data_timeout=2.5)
+        self.read('<cds:target name="t" product_config="zeit.cds/x" />')
+        target = zope.component.getUtility(ITarget, name='t')
+        self.assertEqual((2121, 2.5), (target.settings.port, target.settings.data_timeout))
+        self.assertFalse(target.delivery.temporary)
+
+    def test_what_is_no_text_is_named_by_section_and_key_but_not_repeated(self):
+        for attribute, value in (('host', b'hunter2'), ('password', ['hunter2'])):
+            with self.subTest(attribute):
+                self.values = {}
+                self.set(**{'host': 'h', attribute: value})
+                self.assertEqual(
+                    f"{self.LINE}Product configuration 'zeit.cds', key 'x-{attribute}': "
+                    f'The value is of the type {type(value).__name__}, and should be a text',
+                    self.problem('<cds:target name="t" product_config="zeit.cds/x" />'),
+                )
+
     def test_what_is_missing_is_named_by_section_and_key(self):
         for directive, parameter, key in (
             ('<cds:spool name="s" product_config="zeit.cds/cds-export" />', 'path', 'cds-export'),

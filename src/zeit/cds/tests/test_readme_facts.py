@@ -7,7 +7,7 @@ import click
 
 from zeit.cds import cli, directives, errors, logs, options, options_target
 from zeit.cds.ftp.settings import Settings
-from zeit.cds.plan import Options
+from zeit.cds.plan import ImportOptions, Options
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.tests import docs
 
@@ -39,6 +39,22 @@ class FactsTest(unittest.TestCase):
             parameter = click.command()(option(lambda: None)).params[0]
             names = {*parameter.opts, *parameter.secondary_opts}
             self.assertTrue(names & mentioned, names)
+
+    def test_options_of_an_import(self):
+        """What is told is how they differ from those of the export."""
+        section = self.text.partition('\nThe other direction\n')[2]
+        other = re.search(r'^=+ =+\n(.*?)^=+ =+\n', section, re.MULTILINE | re.DOTALL)[1]
+        ours, _, missing = other.partition('\nnot there')
+        known, wanted = (
+            {p.opts[0]: p for p in cli.cli.commands[name].params if isinstance(p, click.Option)}
+            for name in ('export', 'import')
+        )
+        named = set(re.findall('--[a-z-]+', missing))
+        gone = {name.replace('--temporary', '--no-temporary') for name in {*known} - {*wanted}}
+        self.assertEqual(gone, named)
+        changed = {name for name in wanted if name not in known}
+        self.assertEqual({*changed, '--empty'}, set(re.findall('``(--[a-z-]+)', ours)))
+        self.assertIn(f'(``{ImportOptions.ignore}``)', ours)
 
     def test_attributes(self):
         schemas = (

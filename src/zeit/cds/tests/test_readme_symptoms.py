@@ -73,6 +73,12 @@ class SymptomsTest(unittest.TestCase):
         names = [name for name, _ in found.parked] if parked else [e.name for e in found.waiting]
         self.assertIn('a.xml', names)
 
+    def import_(self, options='', *, file='l.xml', modified=1_000_000_000):
+        """The same of an import of one more file."""
+        self.server.put(f'/in/{file}', b'<letter/>', modified=modified)
+        command = COMMAND.replace('export', 'import').format(options=options, directory='in')
+        return self.stage.call(command, terminal=False)[::2]
+
     def assert_cured(self, term, option):
         """What the README advises helps."""
         self.assertIn(option, self.advice[term])
@@ -227,6 +233,62 @@ class SymptomsTest(unittest.TestCase):
         self.server.fault('DELE', faults.Reply('550 No.'), path='*/write')
         term = "The lock file 'write' could not be removed"
         self.assert_symptom(term, self.export(), code=errors.LOCK_LEFT_BEHIND)
+
+    def test_not_listed(self):
+        term = 'The server does not list the directory'
+        listed = ('MLSD NLST', faults.Reply('550 Permission denied.'))
+        for fault in (listed, ('MLSD NLST', _UNKNOWN)):
+            with self.subTest(fault):
+                self.server.fault(*fault)
+                self.assert_symptom(term, self.import_(), code=errors.CONFIGURATION)
+                self.server.clear_faults()
+        self.server.fault(*listed)
+        self.assertIn('``The listing is empty``', self.advice[term])
+        self.assertIn('The listing is empty: ', self.import_('--dry-run')[1])
+
+    def test_may_not_be_read(self):
+        self.server.fault('RETR', faults.Reply('550 Permission denied.'), path='*/l.xml')
+        term = 'It is there, but may not be read'
+        outcome = self.import_()
+        self.assert_symptom(term, outcome, code=errors.FILES_FAILED)
+        self.assertEqual(1, outcome[1].splitlines()[0].count('l.xml'))
+
+    def test_part_of_a_file_arrives(self):
+        self.server.fault('RETR', faults.Alter(keep=2), path='*/l.xml')
+        term = 'bytes arrived, but the server has'
+        self.assert_symptom(term, self.import_(), code=errors.FILES_FAILED)
+
+    def test_disappeared(self):
+        gone = faults.Call(lambda *_: self.server.delete('/in/l.xml'))
+        self.server.fault('RETR', gone, path='*/l.xml')
+        term = 'It has disappeared from the server'
+        self.assert_symptom(term, self.import_('-v'), code=errors.DONE)
+
+    def test_imported_and_not_deleted(self):
+        self.server.fault('DELE', faults.Reply('550 Permission denied.'), path='*/l.xml')
+        term = 'It is imported, but stays on the server'
+        outcome = self.import_()
+        self.assert_symptom(term, outcome, code=errors.FILES_FAILED)
+        self.assertIn('Let the account delete files there; the next run tries again.', outcome[1])
+        self.server.clear_faults()
+        self.assertEqual((0, ''), self.import_())
+        self.assertEqual({}, self.server.files)
+
+    def test_occupied(self):
+        self.spool.put('l.xml', b'<older/>')
+        term = 'that name is taken in new/ still'
+        self.assert_symptom(term, self.import_('-v'), code=errors.DONE)
+        self.assertIn('``--occupied unique``', self.advice[term])
+        self.assertEqual((0, ''), self.import_('--occupied unique'))
+        self.assertEqual({}, self.server.files)
+
+    def test_encoding(self):
+        term = 'Its names are in another encoding'
+        file = 'lat\udcfcn.xml'
+        self.assert_symptom(term, self.import_(file=file), code=errors.FILES_FAILED)
+        self.assertIn('``--encoding latin-1``', self.advice[term])
+        self.assertEqual((0, ''), self.import_('--encoding latin-1', file=file))
+        self.assertEqual({}, self.server.files)
 
     def test_no_spool(self):
         before = self.stage.path('/var/spool/cds')

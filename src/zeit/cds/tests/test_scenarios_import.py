@@ -116,6 +116,88 @@ class ContractTests(ImportScenario, unittest.TestCase):
         self.assertEqual([], self.server.commands(*changing))
         self.assertEqual({}, self.section('new'))
 
+    def test_a_server_that_lists_nothing(self):
+        """Neither MLSD nor NLST: that concerns no file, and the server will not learn it."""
+        for reply, code in (('500 no', 78), ('502 no', 78), ('530 no', 78), ('451 no', 69)):
+            with self.subTest(reply):
+                self.prepare()
+                self.offer('a.xml')
+                self.fault('MLSD', faults.Reply('500 no'))
+                self.fault('NLST', faults.Reply(reply))
+                report = self.run_import()
+                self.assert_run(code, '', report)
+                hint = 'often a full disk' if code == 69 else 'does not list the directory'
+                self.assertIn(hint, report.error.hint)
+
+    def test_a_name_in_another_encoding(self):
+        self.plant('lat\udcfcn')
+        (failed,) = self.run_import().failed
+        self.assertIn('The name cannot be written in utf-8', failed[1])
+        self.assertIn('encoding="latin-1" (--encoding)', failed[1])
+        self.assertIn('Not imported: lat\\xfcn: ', self.log)
+
+    def test_many_refused_names(self):
+        """A mail has some of them, and their number; the log has all."""
+        for number in range(30):
+            self.plant(f'a{number}\t')
+        report = self.run_import('b.xml')
+        self.assertEqual((1, 30), (report.exit_code, len(report.failed)))
+        refused = [r for r in self.records if r.getMessage().startswith('Not imported: ')]
+        levels = [record.levelname for record in refused]
+        self.assertEqual(['ERROR'] * 20 + ['INFO'] * 10, levels)
+        more = 'And 10 more files not imported; -v and a log file have them all.'
+        self.assertIn(more, self.lines)
+
+    def test_what_is_passed_over_is_told_to_who_wants_to_know(self):
+        for name in ('read.guard', 'A.PART', 'foo~', '..x'):
+            self.plant(name)
+        for dry_run in (True, False):
+            with self.subTest(dry_run=dry_run):
+                self.offer('WRITES')
+                self.run_import(options=ImportOptions(dry_run=dry_run))
+                for line in (
+                    'read.guard: it has the name of a lock, or of something temporary of ours',
+                    'A.PART: it matches the pattern *.part (ignore)',
+                    'foo~: it matches the pattern *~ (ignore)',
+                    '..x: it is hidden',
+                ):
+                    self.assertIn(f'Passed over: {line}', self.log)
+        self.assertNotIn('Passed over', '\n'.join(self.lines))
+        self.assertNotIn('Passed over: WRITES', self.log)
+
+    def test_a_dry_run_keeps_to_the_bounds(self):
+        self.offer('a.xml', 'b.xml', 'c.xml')
+        size = len(self.offered['a.xml'])
+        for bounds, number in (({'max_files': 2}, 2), ({'max_bytes': size}, 1)):
+            for way in ('MLSD', 'NLST'):
+                with self.subTest(bounds, way=way):
+                    if way == 'NLST':
+                        self.fault('MLSD', faults.Reply('502 No.'))
+                    report = self.run_import(options=ImportOptions(dry_run=True, **bounds))
+                    self.assertEqual(['planned'] * number, [r.status for r in report.results])
+                    self.assertIn('The limit of this run is reached', self.log)
+                    self.server.clear_faults()
+
+    def test_a_dry_run_makes_nothing_in_a_new_spool(self):
+        self.offer('a.xml')
+        self.run_import(options=ImportOptions(dry_run=True))
+        self.assertEqual([], [*self.path.iterdir()])
+
+    def test_a_dry_run_of_an_empty_listing(self):
+        """No lock of ours is in it; so it may as well be a directory that cannot be read."""
+        warning = 'The listing is empty: there is nothing, or the account may not read'
+        self.assertEqual(0, self.run_import(options=ImportOptions(dry_run=True)).exit_code)
+        self.assertIn(warning, self.log)
+        self.offer('a.xml')
+        for code in (450, 550):
+            with self.subTest(code):
+                self.fault('MLSD NLST', faults.Reply(f'{code} Permission denied.'))
+                self.run_import(options=ImportOptions(dry_run=True))
+                self.assertIn(warning, self.log)
+                self.server.clear_faults()
+        self.run_import(options=ImportOptions(dry_run=True))
+        self.assertNotIn(warning, self.log)
+
     def test_a_limit(self):
         self.offer('a.xml', 'b.xml')
         self.assert_run(0, 'a.xml', self.run_import(options=ImportOptions(max_files=1)))
@@ -413,7 +495,7 @@ class OccupiedTests(ImportScenario, unittest.TestCase):
         self.assert_run(0, 'b.xml', self.run_import())
         self.assertEqual(self.first, self.section('new')['a.xml'])
         self.assertEqual({'a.xml': b'newer'}, self.remote)
-        self.assertIn('Left on the server: a.xml: a file of that name is in new/ still', self.lines)
+        self.assertIn('Left on the server: a.xml: that name is taken in new/ still', self.lines)
         take(self.path, 'a.xml', 'b.xml')
         self.assert_run(0, 'a.xml', self.run_import())
         self.assertEqual({'a.xml': b'newer'}, self.section('new'))

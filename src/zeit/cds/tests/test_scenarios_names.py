@@ -55,7 +55,7 @@ class NameTests(Scenario, unittest.TestCase):
         self.put_as(os.fsdecode(b'\xe4.xml'))
         report = self.export('a')
         self.assertEqual((1, ['a']), (report.exit_code, report.delivered))
-        self.assertIn(r'Not delivered: \udce4.xml: The name cannot be written in utf-8', self.log)
+        self.assertIn(r'Not delivered: \xe4.xml: The name cannot be written in utf-8', self.log)
 
     def test_54_the_configured_encoding(self):
         latin = target(self.server, encoding='latin-1')

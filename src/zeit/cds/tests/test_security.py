@@ -21,7 +21,10 @@ from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.test_zcml import EXPORTER, SPOOL, TARGET, ZCMLTests
 
 
-IMPORTER = '<cds:importer name="i" spool="s" target="t" />'
+IMPORTER = (
+    '<cds:target name="out" host="h" directory="/out" />'
+    '<cds:importer name="i" spool="s" target="out" />'
+)
 
 VIEW, RETRY = 'zeit.cds.ViewStatus', 'zeit.cds.Retry'
 
@@ -81,7 +84,7 @@ class SecurityTests(ZCMLTests):
     def test_who_may_retry_imports(self):
         target = MemoryTarget()
         target.write('b.xml', b'<b />', age=60)
-        zope.component.provideUtility(target, ITarget, name='t')
+        zope.component.provideUtility(target, ITarget, name='out')
         self.grant(VIEW, RETRY)
         report = self.proxied(zope.component.getUtility(IImporter, name='i')).run_once()
         self.assertEqual((0, 'b.xml'), (report.exit_code, report.results[0].filed_as))

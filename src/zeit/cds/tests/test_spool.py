@@ -167,6 +167,13 @@ class RunTests(SpoolTests):
             modes = {stat.S_IMODE(os.stat(self.path / s).st_mode) for s in ('cur', 'new', '.cds')}
         self.assertEqual({0o2770}, modes)
 
+    def test_a_link_that_leads_nowhere(self):
+        (self.path / '.cds').symlink_to('nowhere')
+        with self.assertRaises(errors.SpoolError) as caught, self.spool.run():
+            self.fail('it was used')
+        self.assertIn('.cds', str(caught.exception))
+        self.assertIn('a link that leads nowhere', caught.exception.hint)
+
     def test_71_a_spool_that_is_not_there(self):
         with self.assertRaisesRegex(errors.SpoolError, 'There is no spool at'):
             with Spool(self.path / 'missing').run():

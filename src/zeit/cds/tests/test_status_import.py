@@ -47,13 +47,15 @@ class StatusCase(ImportScenario, unittest.TestCase):
               <cds:spool name="letters" path="{self.path}" />
               <cds:target name="agency" host="{self.server.host}" port="{self.server.port}"
                   user="test" password="testpw" directory="/cds" />
+              <cds:target name="archive" host="{self.server.host}" port="{self.server.port}"
+                  user="test" password="testpw" directory="/archive" />
               {''.join(directives)}
             </configure>
         """)
         return '--zcml', str(path)
 
     importer = '<cds:importer name="in" spool="letters" target="agency" />'
-    exporter = '<cds:exporter name="out" spool="letters" target="agency" />'
+    exporter = '<cds:exporter name="out" spool="letters" target="archive" />'
 
     def status_by_zcml(self, *directives, options=()):
         zope.component.testing.tearDown()
@@ -255,7 +257,7 @@ class MaxAgeTests(StatusCase):
         self.later = 1000
         self.assertEqual(
             'a.xml waits for the CMS for 16 min, longer than 15 min, and 1 more file, '
-            'and no import has succeeded',
+            'and no import has succeeded for 16 min',
             self.late(),
         )
         self.run_import()
@@ -293,7 +295,7 @@ class MaxAgeTests(StatusCase):
         self.assertEqual('', self.late())
         self.status_by_zcml(self.importer, options=['--max-age', '15m'])
         self.assertEqual(2, self.code)
-        self.assertIn('no import has succeeded for 16 min', self.err)
+        self.assertIn('zeit-cds: letters: no import has succeeded for 16 min', self.err)
         self.status_by_zcml(self.importer, options=['--max-age', '20m'])
         self.assertEqual((0, ''), (self.code, self.err))
 
@@ -316,7 +318,7 @@ class MaxAgeTests(StatusCase):
         found, numbers = self.spool.status(), statistics.look(self.spool)
         waiting = unfinished(found, numbers, imports=True, exports=False)
         about = [each for each in waiting if each.name]
-        return too_old(about, path=self.path, now=time.time(), limit=900)
+        return too_old(about, about=str(self.path), now=time.time(), limit=900)
 
     def test_a_long_run_that_goes_on(self):
         """What it has brought so far counts while it is active, and not any more when it failed."""

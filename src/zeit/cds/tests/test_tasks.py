@@ -6,6 +6,8 @@ import time
 import unittest.mock
 
 import celery
+import celery.canvas
+import celery.exceptions
 import kombu.exceptions
 import transaction
 import zope.component
@@ -15,6 +17,7 @@ from zeit.cds.configured import ConfiguredImporter
 from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.interfaces import IImporter, IPublisher, IWakeUp
 from zeit.cds.outbox import Outbox
+from zeit.cds.plan import Options
 from zeit.cds.testing import layers
 from zeit.cds.tests.driving import DriverCase
 
@@ -29,17 +32,50 @@ class TaskTests(DriverCase, unittest.TestCase):
         self.app.conf.task_always_eager = True
         self.app.set_current()
         self.addCleanup(celery._state._set_current_app, celery._state.default_app)
+        self.now = time.time()
+        self.enterContext(unittest.mock.patch('time.time', lambda: self.now))
+        # A message is not sent, it is had again by `work`.
+        self.enterContext(unittest.mock.patch.object(celery.canvas.Signature, 'apply_async'))
 
-    def countdowns(self):
-        """Let retries happen at once; return a list of their countdowns."""
-        found, original = [], celery.Task.retry
+    def work(self, task=tasks.export, *, name='articles', until=None):
+        """Let a worker have a message, and again when it is retried; return the countdowns.
 
-        def retry(task, countdown=None, **kw):
-            found.append(countdown)
-            return original(task, countdown=0, **kw)
+        Time passes by itself.  `until(countdowns)` is asked before each attempt; true ends it.
+        """
+        countdowns = []
+        while not (until and until(countdowns)):
+            task.push_request(called_directly=False, is_eager=False, retries=len(countdowns))
+            try:
+                task.run(name)
+                break
+            except celery.exceptions.Retry as retry:
+                countdowns.append(retry.when)
+                self.now += retry.when
+            finally:
+                task.pop_request()
+        return countdowns
 
-        self.enterContext(unittest.mock.patch.object(celery.Task, 'retry', retry))
-        return found
+    def away(self):
+        def away(operation, name):
+            raise errors.FTPOSError(111, 'Connection refused')
+
+        self.target.hook = away
+        self.spool.put('away.xml', b'<a/>')
+
+    def refuse(self):
+        def refuse(operation, name):
+            raise errors.PermanentError(530, '530 No.', exit_code=errors.LOGIN_REFUSED)
+
+        self.target.hook = refuse
+        self.spool.put('refused.xml', b'<a/>')
+
+    def logins(self):
+        """Return how many runs there were since it was asked last."""
+        number = 0
+        while not self.runs.empty():
+            self.runs.get()
+            number += 1
+        return number
 
     def test_it_delivers(self):
         self.spool.put('a.xml', b'<a/>')
@@ -68,51 +104,100 @@ class TaskTests(DriverCase, unittest.TestCase):
         self.assertEqual(errors.COME_BACK_LATER, tasks.export('articles'))
 
     def test_while_locked_it_is_retried_with_growing_pauses(self):
-        countdowns = self.countdowns()
         self.target.files['write'] = b'somebody'
 
-        def leave(operation, name):
-            if operation == 'open' and len(countdowns) == 3:
+        def leave(countdowns):
+            if len(countdowns) == 3:
                 del self.target.files['write']
 
-        self.target.hook = leave
         self.spool.put('a.xml', b'<a/>')
-        tasks.export.delay('articles')
-        self.assertEqual([1, 2, 4], countdowns)
+        self.assertEqual([1, 2, 4], self.work(until=leave))
         self.assertEqual(['a.xml'], self.names('cur'))
 
     def test_while_another_run_is_active(self):
-        countdowns = self.countdowns()
         active = contextlib.ExitStack()
         self.addCleanup(active.close)
         active.enter_context(type(self.spool)(self.spool.path).run())
-        original = tasks.pause
 
-        def pause(failures):
-            if failures == 3:
+        def end(countdowns):
+            if len(countdowns) == 3:
                 active.close()
-            return original(failures)
 
         self.spool.put('a.xml', b'<a/>')
-        with unittest.mock.patch.object(tasks, 'pause', pause):
-            tasks.export.delay('articles')
-        self.assertEqual([1, 2, 4], countdowns)
+        with self.assertNoLogs('zeit.cds', 'WARNING'):
+            self.assertEqual([1, 2, 4], self.work(until=end))
         self.assertEqual(['a.xml'], self.names('cur'))
 
     def test_while_unreachable_and_then_it_is_given_up(self):
-        countdowns = self.countdowns()
-
-        def away(operation, name):
-            raise errors.FTPOSError(111, 'Connection refused')
-
-        self.target.hook = away
-        self.spool.put('a.xml', b'<a/>')
+        self.away()
         with self.assertLogs('zeit.cds.tasks', 'ERROR') as logs:
-            tasks.export.delay('articles')
+            countdowns = self.work()
         self.assertEqual(tasks.RETRIES, len(countdowns))
         self.assertEqual(pace.LONGEST, countdowns[-1])
         self.assertEqual(sorted(countdowns), countdowns)
         self.assertIn('given up after 15 attempts (69)', logs.output[0])
+
+    def test_a_burst_while_the_server_is_away_asks_it_once(self):
+        self.away()
+        for _ in range(20):
+            before = self.now
+            self.assertEqual([1], self.work(until=len))
+            self.now = before
+        self.assertEqual(1, self.logins())
+
+    def test_a_refused_login_is_tried_again_after_five_minutes_however_many_tasks_there_are(self):
+        self.refuse()
+        for _ in range(20):
+            before = self.now
+            self.assertEqual([pace.LONGEST], self.work(until=len))
+            self.now = before
+        self.assertEqual(1, self.logins())
+        self.now += pace.LONGEST - 1
+        self.assertEqual([1], self.work(until=len))
+        self.assertEqual(0, self.logins())
+        self.work(until=len)
+        self.assertEqual(1, self.logins())
+
+    def test_one_good_run_of_anybody_ends_the_pause(self):
+        self.refuse()
+        self.work(until=len)
+        self.target.hook = lambda operation, name: None
+        self.now -= pace.LONGEST - 10
+        self.assertEqual(errors.DONE, self.exporter.run_once().exit_code)
+        self.spool.put('b.xml', b'<a/>')
+        self.assertEqual([], self.work())
+        self.assertEqual(['b.xml', 'refused.xml'], self.names('cur'))
+
+    def test_nobody_waits_because_a_clock_was_set_back_or_a_file_is_missing(self):
+        self.refuse()
+        self.work(until=len)
+        self.now -= 86400
+        self.work(until=len)
+        self.assertEqual(2, self.logins())
+        self.now -= pace.LONGEST
+        (self.spool.path / '.cds' / 'runs').unlink()
+        self.work(until=len)
+        self.assertEqual(1, self.logins())
+
+    def test_called_as_a_function_it_always_tries(self):
+        self.refuse()
+        for _ in range(3):
+            self.assertEqual(errors.LOGIN_REFUSED, tasks.export('articles'))
+        self.assertEqual(3, self.logins())
+
+    def test_an_eager_one_holds_no_publication(self):
+        self.away()
+        zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+        for name in ('a.xml', 'b.xml'):
+            self.spool.put(name, b'<a/>')
+        self.assertEqual(1, self.logins())
+
+    def test_what_a_bound_has_left_goes_at_once(self):
+        self.exporter.options = Options(max_files=1)
+        for name in ('a.xml', 'b.xml', 'c.xml'):
+            self.spool.put(name, b'<a/>')
+        self.assertEqual([], self.work())
+        self.assertEqual(['a.xml', 'b.xml', 'c.xml'], self.names('cur'))
 
     def test_not_after_another_failure(self):
         def refuse(operation, name):
@@ -147,10 +232,9 @@ class TaskTests(DriverCase, unittest.TestCase):
 
     def test_an_import_is_not_retried(self):
         self.importer()
-        countdowns = self.countdowns()
         self.target.files['write'] = b'somebody'
-        self.assertEqual(errors.COME_BACK_LATER, tasks.import_.delay('letters').get())
-        self.assertEqual([], countdowns)
+        self.assertEqual([], self.work(tasks.import_, name='letters'))
+        self.assertEqual(errors.COME_BACK_LATER, self.next_run().exit_code)
 
     def test_no_such_importer(self):
         with self.assertRaisesRegex(errors.ConfigurationError, "no importer 'articles'"):

@@ -18,7 +18,9 @@ from zeit.cds import errors, pace
 from zeit.cds.configured import ConfiguredImporter
 from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.interfaces import IExporter, IImporter, IWakeUp
-from zeit.cds.report import Report
+from zeit.cds.plan import Options
+from zeit.cds.report import Report, Result
+from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.tests import application, cms
 from zeit.cds.tests.driving import TIMEOUT, DriverCase
@@ -44,6 +46,32 @@ class PaceTests(unittest.TestCase):
         self.assertEqual(pace.LONGEST, pace.Pace(interval=60).after(77).pause)
         self.assertEqual(1000, pace.Pace(interval=1000).after(77).pause)
         self.assertEqual(60, pace.Pace(interval=60).after(77).after(0).pause)
+
+    def test_another_run_that_is_active_is_no_failure(self):
+        busy = Report(errors=[errors.SpoolBusy('Another run is active')])
+        now = pace.Pace(interval=60)
+        for _ in range(5):
+            now = now.after(busy.exit_code, busy)
+            self.assertEqual((pace.BUSY, True, 0), (now.pause, now.hurries, now.failures))
+        self.assertEqual(60, now.after(0, Report()).pause)
+        # About a server in trouble it says nothing new.
+        refused = pace.Pace().after(77).after(busy.exit_code, busy)
+        self.assertEqual((pace.LONGEST, False), (refused.pause, refused.hurries))
+        self.assertEqual(2, pace.Pace().after(69).after(75, busy).after(69).pause)
+
+    def test_after_a_bound_the_next_run_comes_at_once_if_one_brings_something(self):
+        brought = [Result(name='a.xml', status='delivered')]
+        failed = [Result(name='b.xml', status='failed')]
+        for results, code, expected in (
+            (brought, 0, 0),
+            (brought + failed, 1, 0),
+            (failed, 1, 60),
+            (brought, 69, 1),
+        ):
+            lost = [errors.FTPOSError(104, 'Connection reset')] if code == 69 else []
+            report = Report(results=results, errors=lost, limited=True)
+            self.assertEqual(expected, pace.Pace(interval=60).after(code, report).pause)
+        self.assertEqual(60, pace.Pace(interval=60).after(0, Report(results=brought)).pause)
 
     def test_a_new_file_hurries_only_where_the_server_would_take_it(self):
         hurries = [pace.Pace().after(code).hurries for code in (0, 1, 69, 70, 73, 75, 77, 78)]
@@ -86,6 +114,24 @@ class ThreadTests(DriverCase, unittest.TestCase):
         self.thread.start()
         self.assertEqual(['a.xml'], self.next_run().delivered)
         self.assertEqual(['b.xml'], self.next_run().delivered)
+
+    def test_behind_another_run_it_comes_again_and_says_nothing(self):
+        with self.assertNoLogs('zeit.cds', 'INFO'), Spool(self.spool.path).run():
+            self.thread.start()
+            self.spool.put('a.xml', b'<a/>')
+            for _ in range(2):
+                self.assertEqual(errors.COME_BACK_LATER, self.next_run().exit_code)
+        while not (report := self.next_run()).delivered:
+            pass
+        self.assertEqual(['a.xml'], report.delivered)
+
+    def test_what_a_bound_has_left_goes_with_the_next_run_at_once(self):
+        self.exporter.options = Options(max_files=1)
+        for name in ('a.xml', 'b.xml', 'c.xml'):
+            self.spool.put(name, b'<a/>')
+        self.thread.start()
+        for name in ('a.xml', 'b.xml', 'c.xml'):
+            self.assertEqual([name], self.next_run().delivered)
 
     def test_it_comes_by_itself(self):
         self.thread.stop()
@@ -252,6 +298,14 @@ class ImporterThreadTests(DriverCase, unittest.TestCase):
         while not self.next_run().results:
             pass
         self.assertEqual(['a.xml'], self.names('new'))
+
+    def test_what_a_bound_has_left_comes_with_the_next_run_at_once(self):
+        importer = zope.component.getUtility(IImporter, name='letters')
+        importer.options = ImportOptions(max_files=1)
+        self.target.files.update({'a.xml': b'<a/>', 'b.xml': b'<b/>'})
+        self.thread.start()
+        for name in ('a.xml', 'b.xml'):
+            self.assertEqual([name], self.next_run().delivered)
 
     def test_what_is_put_into_a_spool_does_not_wake_it(self):
         self.thread.start()

@@ -69,7 +69,8 @@ class TracingTests(DriverCase, unittest.TestCase):
         run, good, bad = self.spans
         self.assertEqual([outer, run, run], [span.parent for span in self.spans])
         self.assertTrue(all(span.ended for span in self.spans))
-        self.assertEqual('zeit.cds run: delivered', run.name)
+        self.assertEqual('zeit.cds run', run.name)
+        self.assertEqual('export', run.attributes['zeit.cds.direction'])
         self.assertEqual(1, run.attributes['zeit.cds.exit_code'])
         self.assertEqual('memory:', run.attributes['zeit.cds.target'])
         self.assertEqual(

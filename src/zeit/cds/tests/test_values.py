@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 import unittest
+import unittest.mock
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,7 +142,7 @@ class TextTests(unittest.TestCase):
             ('a b é', 'a b é'),
             ('a\r\n\x1b[31m', r'a\r\n\x1b[31m'),
             ('a\u202eb', r'a\u202eb'),
-            ('caf\udce9', r'caf\udce9'),
+            ('caf\udce9', r'caf\xe9'),
             (b'caf\xe9\n', r'caf\xe9\n'),
             ('x' * 300, 'x' * 197 + '...'),
             ('\n' * 150, r'\n' * 98 + '\\...'),
@@ -198,6 +199,22 @@ class SecretTests(unittest.TestCase):
         self.assertEqual('testpw', settings.SecretVariable('ZEIT_CDS_TEST').reveal())
         with self.assertRaisesRegex(errors.ConfigurationError, 'ZEIT_CDS_MISSING .* not set'):
             settings.SecretVariable('ZEIT_CDS_MISSING').reveal()
+
+    def test_what_cannot_be_sent(self):
+        """It is found where the password comes from, and not repeated."""
+        os.environ['ZEIT_CDS_TEST'] = 'testpw\n'
+        self.addCleanup(os.environ.pop, 'ZEIT_CDS_TEST')
+        for secret, what in (
+            (settings.Secret(None), 'The password is None'),
+            (settings.Secret(b'testpw'), 'The password is of the type bytes'),
+            (settings.Secret('testpw\r\n'), 'The password has a line end'),
+            (settings.SecretVariable('ZEIT_CDS_TEST'), 'ZEIT_CDS_TEST for the password has a line'),
+            (settings.SecretFile(self.file('test\0pw\n', mode=0o600)), 'file .* has a line end or'),
+        ):
+            with self.subTest(what):
+                with self.assertRaisesRegex(errors.ConfigurationError, what) as caught:
+                    secret.reveal()
+                self.assertNotIn('testpw', str(caught.exception))
 
     def test_netrc(self):
         path = self.file('machine ftp.example.com login me password testpw\n')

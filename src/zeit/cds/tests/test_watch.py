@@ -1,6 +1,8 @@
 """`zeit-cds watch`: real processes, real signals, and what systemd hears."""
 
 import configparser
+import contextlib
+import errno
 import os
 import pathlib
 import re
@@ -16,6 +18,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds.arriving import Arriving
+from zeit.cds.errors import SpoolBusy
 from zeit.cds.sdnotify import Heartbeat, Notifier
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults, layers
@@ -83,7 +86,8 @@ class WatchCase(unittest.TestCase):
         text = re.sub(r'(?s)<include package="zeit.cms" />|<adapter.*?/>', '', text)
         self.zcml = self.folder / 'cds.zcml'
         self.zcml.write_text(text)
-        self.spool.path.mkdir(exist_ok=True)
+        # One that the first run makes would be a reason for a second.
+        (self.spool.path / 'new').mkdir(parents=True, exist_ok=True)
         (self.folder / 'password').write_text('testpw')
         (self.folder / 'password').chmod(0o600)
 
@@ -157,12 +161,39 @@ class WatchTests(WatchCase):
         self.assertEqual(50, len(self.remote()))
         self.assertEqual(1, self.end().count('Connecting to CDS'))
 
-    def test_without_anything_to_do_it_says_nothing(self):
+    def test_without_anything_to_do_it_asks_no_server_and_says_nothing(self):
         self.watch('--interval', '0.01')
         for _ in range(3):
-            self.spool.path.joinpath('new', '.other').write_bytes(b'')
+            self.run_over()
         log = self.end()
-        self.assertEqual(1, log.count('No new files to export.'), log)
+        self.assertEqual(2, len(log.splitlines()), log)  # the first one, and how it ended
+        self.assertNotIn('Connecting', log)
+
+    def test_what_a_killed_run_has_left_is_removed_also_if_nothing_waits(self):
+        self.watch('--interval', '0.05')
+        while True:
+            with contextlib.suppress(SpoolBusy), self.spool.run():
+                url = f'ftp://test@{self.server.host}:{self.server.port}/'
+                token = self.spool.journal.new_token(url)
+                self.server.put('/write', token.encode())
+                break
+        while self.remote():
+            self.run_over()
+        self.assertIn('Connecting', self.end())
+
+    def test_what_is_in_doubt_is_decided_and_what_is_committed_filed_also_if_nothing_waits(self):
+        self.watch('--interval', '0.05')
+        for committed in (True, False):
+            with self.spool.batch() as batch:  # let go of without an end, as by a kill
+                batch.put('a.xml', b'<a/>')
+                batch.prepare()
+                if committed:
+                    (found,) = self.spool.path.glob('.cds/outbox/*/prepared')
+                    found.rename(found.with_name('committed'))
+            while self.remote() != ['a.xml']:
+                self.run_over()
+            self.server.delete('/a.xml')
+        self.end()
 
     def test_what_fails_is_tried_again(self):
         self.server.fault('STOR', faults.Reply('553 No.'), path='*.part', times=2)
@@ -193,6 +224,15 @@ class WatchTests(WatchCase):
         self.assertEqual(['a.xml'], self.remote())
         self.assertIn('at intervals only: inotify_simple is missing', self.end())
 
+    def test_what_a_bound_has_left_goes_with_the_next_run_at_once(self):
+        for name in ('a.xml', 'b.xml', 'c.xml'):
+            self.spool.put(name, b'<a/>')
+        self.watch('--interval', '3600', '--max-files', '1')
+        for _ in range(2):
+            self.run_over()
+        self.assertEqual(['a.xml', 'b.xml', 'c.xml'], self.remote())
+        self.end()
+
     def test_a_signal_during_a_run_cleans_up(self):
         self.watch('--interval', '3600')
         self.server.fault('STOR', faults.StallData(0), path='*.part')
@@ -221,7 +261,7 @@ class WatchTests(WatchCase):
             self.run_over('failed (75)')
         self.run_over()
         self.assertEqual(['a.xml'], self.remote())
-        self.end()
+        self.assertNotIn('Another run is active', self.end())
 
 
 class ImportTests(WatchCase):
@@ -271,6 +311,16 @@ class ImportTests(WatchCase):
         self.assertEqual((['a.xml'], []), (self.imported(), self.remote()))
         self.assertIn('Asking 1 server', self.end())
 
+    def test_two_importers_of_one_server(self):
+        self.write(
+            more=self.IMPORTER.format(folder=self.folder, more='')
+            + '<cds:importer name="more" spool="articles" target="other" />'
+            + f'<cds:target name="other" host="{self.server.host}" port="{self.server.port}"'
+            + ' user="test" password="testpw" directory="/other" />'
+        )
+        self.watch('letters', 'more', '--interval', '3600', hears='letters')
+        self.assertIn('Asking 1 server', self.end())
+
     def test_a_partner_that_is_at_work_is_asked_again(self):
         self.server.put('/a.xml', b'<a/>', modified=HOUR_AGO)
         self.server.put('/write', b'the partner')
@@ -306,7 +356,7 @@ class ImportTests(WatchCase):
 class ReloadTests(WatchCase):
     def test_zcml_and_password_are_read_anew(self):
         self.watch('--interval', '3600')
-        (self.folder / 'other').mkdir()
+        (self.folder / 'other' / 'new').mkdir(parents=True)
         self.write(
             more=f'<cds:spool name="other" path="{self.folder}/other" />'
             '<cds:exporter name="b" spool="other" target="partner" />'
@@ -333,6 +383,21 @@ class ReloadTests(WatchCase):
         self.assertRegex(
             line, 'Not reloaded, what was read before stays: .*cds.zcml, line 1: This is no XML'
         )
+
+    def test_behind_two_hyphens_there_are_no_options(self):
+        for arguments in (['--', 'articles'], ['-vvvvvv']):
+            with self.subTest(arguments=arguments):
+                self.write()
+                self.watch('--interval', '3600', *arguments)
+                self.process.send_signal(signal.SIGHUP)
+                self.systemd.hear('RELOADING=1')
+                self.assertIn('Watching 1 spool', self.systemd.hear('READY=1'))
+                self.run_over()
+                self.zcml.write_text('<configure')
+                self.process.send_signal(signal.SIGHUP)
+                self.systemd.hear('Not reloaded')
+                (line,) = [line for line in self.end().splitlines() if ' ERROR ' in line]
+                self.assertRegex(line, 'stays: zeit-cds: .*cds.zcml, line 1: This is no XML')
 
     def test_nor_does_one_without_its_password(self):
         self.watch('--interval', '3600')
@@ -501,11 +566,61 @@ class ArrivingTests(unittest.TestCase):
             self.assertLess(time.monotonic() - before, TIMEOUT)
 
 
+    def test_a_file_that_is_linked_as_in_a_maildir(self):
+        draft, new = self.folder / 'draft', self.paths[0] / 'x'
+        with Arriving(self.paths) as found:
+            for unlinked in (False, True):
+                draft.write_bytes(b'x')
+                os.utime(draft, (1, 1))
+                os.link(draft, new)
+                if unlinked:
+                    draft.unlink()
+                self.assertEqual({str(self.paths[0])}, found.wait(TIMEOUT))
+                new.unlink()
+            new.symlink_to('y')
+            (self.paths[0] / 'directory').mkdir()
+            self.assertEqual(set(), found.wait(0))
+
+    def test_one_that_is_written_in_place_is_complete_when_it_is_closed(self):
+        with Arriving(self.paths) as found, open(self.paths[0] / 'x', 'wb') as file:
+            file.write(b'x')
+            file.flush()
+            self.assertEqual(set(), found.wait(0.01))
+            file.close()
+            self.assertEqual({str(self.paths[0])}, found.wait(TIMEOUT))
+
+    def test_no_instances_left(self):
+        error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        with (
+            unittest.mock.patch('inotify_simple.INotify', side_effect=error),
+            Arriving(self.paths) as found,
+        ):
+            expected = 'inotify: Too many open files (see fs.inotify.max_user_instances)'
+            self.assertEqual(expected, found.obstacle)
+            self.assertEqual(set(), found.wait(0))
+
+    def test_no_watches_left_is_said_once_until_there_is_one(self):
+        error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with (
+            unittest.mock.patch('inotify_simple.INotify.add_watch', side_effect=error) as add,
+            self.assertLogs('zeit.cds.arriving', 'WARNING') as logs,
+            Arriving(self.paths[:1]) as found,
+        ):
+            self.assertEqual('', found.obstacle)
+            for _ in range(3):
+                self.assertEqual(set(), found.wait(0))
+            add.side_effect = [1]
+            self.assertEqual({str(self.paths[0])}, found.wait(0))
+        (line,) = [record.getMessage() for record in logs.records]
+        self.assertRegex(line, r'/a is looked at at intervals only: .*inotify\.max_user_watches')
+
+
 class TurnTests(unittest.TestCase):
     def test_after_a_failure_new_files_wait_if_the_server_is_locked(self):
         for code, hurries in ((0, True), (1, True), (75, False), (69, False)):
             exporter = unittest.mock.Mock()
-            turn = Turn('a', exporter, run=lambda code=code: code, interval=60, deadline=0, now=0)
+            run = unittest.mock.Mock(return_value=(code, None))
+            turn = Turn('a', exporter, run=run, interval=60, deadline=0, now=0)
             self.assertTrue(turn.is_due(now=0, arrived=False))
             self.assertEqual(code, turn.take(lambda: 10))
             self.assertFalse(turn.is_due(now=10.5, arrived=False))

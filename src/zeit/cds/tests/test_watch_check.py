@@ -57,6 +57,7 @@ class CheckTests(WatchCase):
             'The environment variable ZEIT_CDS_PASSWORD for the password is empty. Set it',
             '--spool', spool, url, environ=variable,
         )  # fmt: skip
+        (spool / 'new').rmdir()
         (spool / 'new').write_text('')
         self.assert_said('The spool cannot be used: .*/new: Not a directory. It must', *good, url)
 
@@ -66,14 +67,16 @@ class CheckTests(WatchCase):
             '<cds:exporter name="x" spool="x" target="partner" />'
         )
         self.assert_said('x: There is no spool at /nowhere', '--zcml', self.zcml)
+        (self.folder / 'x').mkdir()
+        spool = f'<cds:spool name="x" path="{self.folder}/x" />'
         self.write(
-            more='<cds:target name="other" host="127.0.0.1" user="me" />'
-            '<cds:exporter name="x" spool="articles" target="other" />'
+            more=f'{spool}<cds:target name="other" host="127.0.0.1" user="me" />'
+            '<cds:exporter name="x" spool="x" target="other" />'
         )
         self.assert_said('x: No password is configured for me', '--zcml', self.zcml)
         self.write(
-            more='<cds:target name="other" host="127.0.0.1" user="me" password="" />'
-            '<cds:exporter name="x" spool="articles" target="other" />'
+            more=f'{spool}<cds:target name="other" host="127.0.0.1" user="me" password="" />'
+            '<cds:exporter name="x" spool="x" target="other" />'
         )
         self.assertEqual((0, ''), self.check('--zcml', self.zcml))
 

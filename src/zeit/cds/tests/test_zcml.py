@@ -454,6 +454,22 @@ class MistakeTests(ZCMLTests):
 
 
 class ReferenceTests(ZCMLTests):
+    def test_files_that_would_go_round(self):
+        importer = '<cds:importer name="i" spool="s" target="t" />'
+        again = [
+            f'<cds:target name="t2" host="h" directory="/" tls="explicit" password="{SECRET}" />',
+            '<cds:importer name="i" spool="s" target="t2" />',
+        ]
+        for lines in ([importer], again):
+            with self.subTest(lines):
+                said = self.problem(SPOOL, TARGET, EXPORTER, *lines)
+                self.assertIn("'e': The importer 'i' has the same spool and target", said)
+                self.assertIn('Import into another spool.', said)
+                zope.component.testing.tearDown()
+                zope.component.testing.setUp()
+        elsewhere = '<cds:target name="o" host="h" directory="/out" />'
+        self.read(SPOOL, TARGET, EXPORTER, elsewhere, importer.replace('"t"', '"o"'))
+
     def test_the_order_in_the_file_does_not_matter(self):
         self.read(EXPORTER, TARGET, SPOOL)
         self.assertIsNotNone(zope.component.queryUtility(IExporter, name='e'))
@@ -496,6 +512,32 @@ class ReferenceTests(ZCMLTests):
         self.write(EXPORTER.replace('"s"', '"nothing"'), name='base.zcml')
         self.write(EXPORTER, SPOOL, TARGET, name='overrides.zcml')
         self.read('<include file="base.zcml" />', '<includeOverrides file="overrides.zcml" />')
+
+    def test_two_exporters_of_one_spool_are_refused(self):
+        second = '<cds:exporter name="f" spool="s" target="t" />'
+        said = self.problem(SPOOL, TARGET, EXPORTER, second)
+        self.assertIn("line 7: Exporter 'e': its spool is that of exporter 'f', too, and", said)
+
+    def test_but_not_if_one_was_overridden_or_is_of_somebody_else(self):
+        other = '<cds:spool name="other" path="other" />'
+        self.write(SPOOL, other, TARGET, EXPORTER, name='base.zcml')
+        self.write(
+            '<cds:exporter name="e" spool="other" target="t" />',
+            '<cds:exporter name="f" spool="s" target="t" />',
+            name='overrides.zcml',
+        )
+        self.read('<include file="base.zcml" />', '<includeOverrides file="overrides.zcml" />')
+        spool = zope.component.getUtility(ISpool, name='s')
+        zope.component.provideUtility(Exporter(spool, MemoryTarget()), IExporter, name='mine')
+        self.read('<include file="base.zcml" />', '<includeOverrides file="overrides.zcml" />')
+
+    def test_two_spools_in_one_directory_are_refused(self):
+        (self.folder / 'spool').mkdir()
+        (self.folder / 'link').symlink_to('spool')
+        for path in ('spool', './x/../spool/', 'link'):
+            with self.subTest(path):
+                said = self.problem(SPOOL, f'<cds:spool name="r" path="{path}" />')
+                self.assertRegex(said, "Spool '.': .*spool is the directory of spool '.', too")
 
     def test_without_the_adapter(self):
         self.read(SPOOL, TARGET)
