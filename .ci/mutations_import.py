@@ -31,6 +31,12 @@ IMPORTS = (
         '        if not after.exists:\n',
     ),
     (
+        'a file taken that is being written',
+        'quiet.py',
+        '        if age is not None and age >= QUIET:\n',
+        '        if age is not None:\n',
+    ),
+    (
         'an earlier file mistaken for the one in its place',
         ARRIVALS,
         "        return SAME if look.modified == entry['modified'] else OTHER\n",
@@ -88,7 +94,7 @@ IMPORTS = (
     (
         'a directory that cannot be listed taken for an empty one',
         'importer.py',
-        '        if not found:\n',
-        '        if found is None:\n',
+        '        if not found:\n            if not is_file(',
+        '        if found is None:\n            if not is_file(',
     ),
 )
