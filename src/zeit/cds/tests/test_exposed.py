@@ -3,6 +3,7 @@
 import datetime
 import signal
 import tempfile
+import threading
 import unittest
 
 from zeit.cds import errors
@@ -11,7 +12,7 @@ from zeit.cds.exposed import Standing
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.killing import Process
-from zeit.cds.tests.scenario import Scenario, content, target
+from zeit.cds.tests.scenario import SHORT, Scenario, content, target
 
 
 EARLY = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
@@ -263,3 +264,14 @@ class FailedTests(Scenario, unittest.TestCase):
         self.prepare()
         self.export('a')
         self.assertEqual(without - 1, len(self.server.commands('MLSD')))
+
+
+class LateTests(Scenario, unittest.TestCase):
+    def test_a_part_is_deleted_when_the_whole_file_has_taken_its_place(self):
+        """The answer to DELE was not waited for any longer; the server came to it in the end."""
+        done = threading.Event()
+        self.fault('STOR', faults.CutData(5), path='/cds/a', times=1)
+        self.fault('DELE', faults.Delay(done, moment='before'), path='/cds/a', times=1)
+        ended = faults.Call(lambda event: done.set(), moment='executed')
+        self.fault('DELE', ended, path='/cds/write', times=1)
+        self.export('a', temporary=False, **SHORT)
