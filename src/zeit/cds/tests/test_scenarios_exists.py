@@ -9,7 +9,7 @@ from zeit.cds import errors
 from zeit.cds.plan import Plan
 from zeit.cds.testing import faults, layers
 from zeit.cds.tests.contract import job
-from zeit.cds.tests.scenario import PATIENCE, Scenario, content, target
+from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario, content, target
 
 
 class ExistsTests(Scenario, unittest.TestCase):
@@ -42,6 +42,17 @@ class ExistsTests(Scenario, unittest.TestCase):
                         self.assertIn(self.remote.get('a'), (b'theirs', content('a')))
                         self.assertIn(report.exit_code, (0, 1))
                         self.heal()
+
+    def test_73_a_server_that_puts_the_old_file_aside_when_the_new_one_is_there(self):
+        """The answer was not waited for any longer; it came to it in the end."""
+        self.plant('a')
+        done = threading.Event()
+        self.fault('RNTO', faults.Delay(done, moment='before'), path='*.aside', times=1)
+        ended = faults.Call(lambda event: done.set(), moment='executed')
+        self.fault('DELE', ended, path='/cds/write', times=1)
+        report = self.export('a', **SHORT)
+        self.assert_run(0, 'a', report)
+        self.heal(**SHORT)
 
     def test_73_an_old_file_that_cannot_get_its_name_back_is_reported(self):
         self.plant('a')
