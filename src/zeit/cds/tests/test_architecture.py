@@ -82,8 +82,8 @@ ALLOWED = {
     'fetching': 'errors text',
     'quiet': 'fetching',
     'gathering': 'arrivals crew errors fetching plan quiet text',
-    'session': 'errors interfaces deliveries delivery gathering holder names plan text '
-    'ftp.along ftp.deadline ftp.listings ftp.ways',
+    'link': 'errors holder text ftp.deadline ftp.listings ftp.ways',
+    'session': 'errors interfaces deliveries delivery gathering link names ftp.along',
     'target': 'errors interfaces delivery names session text ftp.settings ftp.sockets '
     'ftp.tls',
     'lock': 'errors holder names text',

@@ -33,7 +33,7 @@ IMPATIENT = [
 HASTY = [
     PROCESS[0],
     '-c',
-    'import sys; from zeit.cds import cli, session; session.HURRY = 0.3; sys.exit(cli.main())',
+    'import sys; from zeit.cds import cli, link; link.HURRY = 0.3; sys.exit(cli.main())',
 ]
 
 

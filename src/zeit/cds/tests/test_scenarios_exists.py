@@ -162,7 +162,7 @@ class LitterTests(Scenario, unittest.TestCase):
         self.fault('*', faults.Silence())
         self.fault(faults.GREETING, faults.Silence())
         started = time.monotonic()
-        with unittest.mock.patch('zeit.cds.session.HURRY', 0.3):
+        with unittest.mock.patch('zeit.cds.link.HURRY', 0.3):
             with self.assertLogs('zeit.cds', 'WARNING') as logs:
                 session.close()
         self.assertLess(time.monotonic() - started, PATIENCE)
