@@ -69,6 +69,10 @@ class Connection:
         """
         return bool(self._channel.waiting or self._answers)
 
+    def is_due(self, verb, argument):
+        """Return whether the final answer to this command has not come; also after `drop`."""
+        return protocol.Command(verb, argument) in self._channel.waiting
+
     def is_quiet(self):
         """Return whether the connection is usable, and the server has said nothing unasked.
 
@@ -165,10 +169,17 @@ class Connection:
         self.drop()
 
     def drop(self):
-        """Close at once; may be called again."""
+        """Close at once; may be called again.
+
+        Where an answer is due it is reset: the system of this machine would go on for minutes to
+        deliver a command that nobody waits for any more.
+        """
         self._failed = True
         if self._stream is not None:
-            self._stream.close()
+            if self._channel.waiting:
+                self._stream.abort()
+            else:
+                self._stream.close()
 
     # Commands
 

@@ -272,7 +272,10 @@ class Stream:
         self._sock.close()
 
     def abort(self):
-        """Reset the connection, so that the server cannot take what it got for the whole."""
+        """Reset the connection: what is on its way is not delivered any more.
+
+        The server cannot take what it got for the whole.
+        """
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         except OSError:

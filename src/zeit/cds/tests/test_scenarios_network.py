@@ -9,10 +9,23 @@ from zeit.cds.ftp import connection, listings, stream
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults
 from zeit.cds.testing.ftpdata import Port
+from zeit.cds.tests.relay import Relay
 from zeit.cds.tests.scenario import PATIENCE, SHORT, Drip, Scenario, target
 
 
 class ControlTests(Scenario, unittest.TestCase):
+    def test_a_connection_is_reset_if_an_answer_is_due(self):
+        """What the system has not yet sent is not sent any more; all others end in order."""
+        for verb in ('SIZE', 'STOR', 'RNTO'):
+            with self.subTest(verb):
+                self.prepare()
+                self.fault(verb, faults.Silence(), path='*.part', times=1)
+                if verb == 'RNTO':
+                    self.fault(verb, faults.Silence(), path='/cds/a', times=1)
+                with Relay((self.server.host, self.server.port)) as relay:
+                    self.assert_run(0, 'a', self.export('a', port=relay.port, **SHORT))
+                self.assertEqual(['RST', 'FIN'], [client for client, _ in relay.ends])
+
     def test_25_connecting_that_never_ends(self):
         port = Port('127.0.0.1', kind='black hole')
         self.addCleanup(port.close)
