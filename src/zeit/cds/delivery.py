@@ -1,11 +1,8 @@
 """How one file gets onto a server: sent, compared, written down, given its name."""
 
-import contextlib
 import dataclasses
 import itertools
 import logging
-
-import zope.interface
 
 from zeit.cds import names
 from zeit.cds.errors import (
@@ -21,7 +18,6 @@ from zeit.cds.errors import (
     raise_signal,
 )
 from zeit.cds.exposed import Standing
-from zeit.cds.interfaces import ILedger
 from zeit.cds.plan import Outcome
 from zeit.cds.text import printable
 
@@ -58,30 +54,6 @@ class Delivery:
     digest_limit: int = 256 * 1024 * 1024
 
 
-@zope.interface.implementer(ILedger)
-class NoLedger:
-    """A ledger that remembers nothing: see `ILedger`."""
-
-    def together(self):
-        """See `ILedger`."""
-        return contextlib.nullcontext()
-
-    def uploaded(self, name, **details):
-        """See `ILedger`."""
-
-    def abandoned(self, name):
-        """See `ILedger`."""
-
-    def aside(self, name, aside):
-        """See `ILedger`."""
-
-    def exposed(self, name, **details):
-        """See `ILedger`."""
-
-    def tidied(self, name):
-        """See `ILedger`."""
-
-
 class Courier:
     """Delivers over a session; `token` marks what it makes, `ledger` remembers what matters.
 
@@ -112,6 +84,7 @@ class Courier:
             return Outcome(job=job, source=source, reply=self._deliver(job.name, source))
         except Error as error:
             raise_signal(error)
+            error.in_doubt = job.name in self._session.late
             return Outcome(job=job, error=error)
 
     def _deliver(self, name, source):
@@ -164,10 +137,11 @@ class Courier:
             if began:
                 self._discard(name, size=size, before=before, error=error)
             else:
-                self._ledger.tidied(name)
+                self._tidied(name)
             raise
         # What is under the real name is complete; the part of an earlier attempt was not.
         self._session.litter = [other for other in self._session.litter if other != name]
+        self._session.late.discard(name)
         self._standing.sent(name, size=size)
         self._note(name, '', source, reply)
         return reply
@@ -189,7 +163,7 @@ class Courier:
             if part:
                 self._session.litter.append(name)
         if not part:
-            self._ledger.tidied(name)
+            self._tidied(name)
             return
         self._standing.spoilt(name)
         self._throw_away(name, name)
@@ -260,16 +234,22 @@ class Courier:
 
     def _throw_away(self, old, name):
         if self._session.discard(old):
+            self._tidied(name)
+
+    def _tidied(self, name):
+        """Note it, unless there is something to be deleted, or may be later: the next run looks."""
+        if name not in self._session.late and name not in self._session.litter:
             self._ledger.tidied(name)
 
     def _restore(self, old, name, size):
         """Give a file that may have been moved aside its name back."""
         try:
             if self._session.size(old) is None:
-                self._ledger.tidied(name)
+                self._tidied(name)
             elif self._session.size(name) is None:
                 self._rename_for_sure(old, name, size)
-                self._ledger.tidied(name)
+                self._session.late.discard(name)
+                self._tidied(name)
             else:
                 self._throw_away(old, name)  # it is replaced, only the answer was lost
         except Error as error:
@@ -280,15 +260,18 @@ class Courier:
                 printable(error.message),
             )
 
-    def _rename_for_sure(self, temporary, name, size):
+    def _rename_for_sure(self, old, new, size):
         """Rename; where the answer is lost, find out whether it happened."""
         try:
-            self._session.rename(temporary, name, more=self._more)
+            self._session.rename(old, new, more=self._more)
             self._has_renamed = True
         except LOST as error:
             if error.while_connecting:
                 raise
-            if self._session.size(temporary) is None and self._session.size(name) == size:
-                log.debug('Renamed, only the answer was lost: %s', printable(name))
+            if self._session.size(old) is None and self._session.size(new) == size:
+                log.debug('Renamed, only the answer was lost: %s', printable(new))
+                self._session.late.discard(old)
                 return
-            self._session.rename(temporary, name)
+            if old in self._session.late and not names.token_of(old):
+                raise  # it would rename whatever has got this real name by then
+            self._session.rename(old, new)

@@ -58,6 +58,9 @@ class Error(Exception):
     transient = False
     #: True when it happened before the server let us in.
     while_connecting = False
+    #: True when the server may still come to a command that changes what stands under the file's
+    #: name: whatever is sent there now could be taken away again.
+    in_doubt = False
 
     def __init__(self, *args, hint='', exit_code=None):
         super().__init__(*args)

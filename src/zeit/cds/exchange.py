@@ -143,7 +143,7 @@ class Exchange:
         self._lock(session, token='').look(present=present)
         token = journal.new_token(url)
         self._under_lock(self._lock(session, token=token), session, work, token=token)
-        if not session.litter:
+        if not (session.litter or journal.exposures(url) or journal.asides(url)):
             journal.clean(token)
 
     def _waits(self, name):

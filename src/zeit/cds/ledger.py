@@ -1,4 +1,6 @@
-"""The spool's journal, as the deliveries of one run to one target see it."""
+"""The spool's journal, as the deliveries of one run to one target see it; or none."""
+
+import contextlib
 
 import zope.interface
 
@@ -58,6 +60,30 @@ class Ledger:
         self._journal.delivered(
             target=self._url, name=name, filed_as=filed_as, size=size, sha256=sha256, reply=reply
         )
+
+
+@zope.interface.implementer(ILedger)
+class NoLedger:
+    """A ledger that remembers nothing: see `ILedger`."""
+
+    def together(self):
+        """See `ILedger`."""
+        return contextlib.nullcontext()
+
+    def uploaded(self, name, **details):
+        """See `ILedger`."""
+
+    def abandoned(self, name):
+        """See `ILedger`."""
+
+    def aside(self, name, aside):
+        """See `ILedger`."""
+
+    def exposed(self, name, **details):
+        """See `ILedger`."""
+
+    def tidied(self, name):
+        """See `ILedger`."""
 
 
 def known(upload):

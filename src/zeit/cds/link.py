@@ -1,5 +1,6 @@
 """The way into a directory on an FTP server: a connection that is replaced when it broke."""
 
+import contextlib
 import logging
 
 from zeit.cds.errors import LOST, DataConnectionRefused, Error, ServerError
@@ -19,8 +20,8 @@ HURRY = 8
 class Link:
     """One connection after the other, and what has to be deleted over the next one.
 
-    `settings` are those of a `Connection`.  `connections`, `litter` and the public methods: see
-    `ISession`.
+    `settings` are those of a `Connection`.  `connections`, `litter`, `late` and the public methods:
+    see `ISession`.
     """
 
     def __init__(self, settings, *, deadline=None, context=None, ways=None):
@@ -33,6 +34,7 @@ class Link:
         self._inside = False
         self.connections = 0
         self.litter = []
+        self.late = set()
         self._tried = set()
         self._hurries = False
 
@@ -72,12 +74,23 @@ class Link:
         for name in [name for name in self.litter if name not in self._tried]:
             self._tried.add(name)
             try:
-                self._connection.command('DELE', name)
+                with self._late_unless_answered('DELE', name, changes=name):
+                    self._connection.command('DELE', name)
             except ServerError as error:
                 log.debug('Not deleted: %s: %s', printable(name), printable(error.message))
                 if is_file(self._connection, name):
                     continue
             self.litter.remove(name)
+
+    @contextlib.contextmanager
+    def _late_unless_answered(self, *command, changes):
+        """Note that the server may still execute the command, should its answer not come in."""
+        try:
+            yield
+        except BaseException:
+            if self._connection.is_due(*command):
+                self.late.add(changes)
+            raise
 
     def sweep(self):
         """Delete our litter if that is possible; a failure here changes no delivery."""

@@ -210,8 +210,8 @@ class Plan:
     def settle(self, outcome):
         """Take an outcome into account; return True if its job is to be tried again.
 
-        Only a broken connection is worth another attempt at once: what the server said about a
-        file, it would say again.
+        Only a broken connection is worth another attempt at once, if nothing can come late: what
+        the server said about a file, it would say again.
         """
         job, error = outcome.job, outcome.error
         number = self._under_way.pop(job.name, self._handed_out)
@@ -233,7 +233,7 @@ class Plan:
             if self._losses >= LOSSES:
                 self.stop(error)
                 return False
-            if job.attempt < ATTEMPTS and not isinstance(error, NotBegun):
+            if job.attempt < ATTEMPTS and not (error.in_doubt or isinstance(error, NotBegun)):
                 if self._scattered:
                     return True
                 self._again.append(dataclasses.replace(job, attempt=job.attempt + 1))

@@ -6,7 +6,7 @@ import zope.interface
 
 from zeit.cds import names
 from zeit.cds.deliveries import deliveries
-from zeit.cds.delivery import UNKNOWN, NoLedger
+from zeit.cds.delivery import UNKNOWN
 from zeit.cds.errors import (
     CONFIGURATION,
     Error,
@@ -17,6 +17,7 @@ from zeit.cds.errors import (
 from zeit.cds.ftp.along import ALONE, Along
 from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession
+from zeit.cds.ledger import NoLedger
 from zeit.cds.link import Link
 
 
@@ -80,7 +81,8 @@ class FTPSession(Link):
         `began(name)` is called when the server has started to store.  `along` is that of
         `compare`, if that follows.  `options`: see `TransferConnection.upload`.
         """
-        return self._call('upload', name, source, began=began, along=Along(*along), **options)
+        with self._late_unless_answered('STOR', name, changes=name):
+            return self._call('upload', name, source, began=began, along=Along(*along), **options)
 
     def compare(self, name, sent, *, along=ALONE):
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
@@ -105,7 +107,8 @@ class FTPSession(Link):
 
     def rename(self, old, new, *, more=False):
         """See `ISession`; `more` says that another transfer follows."""
-        self._call('rename', old, new, more=more)
+        with self._late_unless_answered('RNTO', new, changes=old):
+            self._call('rename', old, new, more=more)
 
     def delete(self, name, *, more=False):
         """See `ISession`; `more` says that a transfer follows."""

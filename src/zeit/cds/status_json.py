@@ -109,7 +109,8 @@ def _server_object(server, *, importing):
         'importer': name if importing else None,
         'server': server.title,
         'locked': None if server.error else lock is not None,
-        'lock': lock and {
+        'lock': lock
+        and {
             'name': lock.name,
             'holder': lock.holder,
             'whose': server.whose or None,

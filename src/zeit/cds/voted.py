@@ -1,6 +1,6 @@
 """What a transaction that has voted leaves on the disk: which files it has, and what came before.
 
-    prepared, committed     in the directory of its `zeit.cds.batch.Batch`, which says what they are
+prepared, committed     in the directory of its `zeit.cds.batch.Batch`, which says what they are
 """
 
 import contextlib

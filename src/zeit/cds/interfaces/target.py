@@ -49,6 +49,10 @@ class ISession(Interface):
         'the connection that they use'
     )
     litter = Attribute('Names in the directory that are of no use and could not be deleted')
+    late = Attribute(
+        'Names of which STOR, DELE or the renaming to another name was not answered: the server '
+        'may come to it at any time'
+    )
 
     def names(*, inside=''):
         """Return the names in the directory, a set of str; what is hidden may be missing.

@@ -9,10 +9,10 @@ import itertools
 import zope.interface
 
 from zeit.cds import names
-from zeit.cds.delivery import NoLedger
 from zeit.cds.errors import Error, PermanentError, SizeMismatch, TargetExists
 from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession, ITarget
+from zeit.cds.ledger import NoLedger
 from zeit.cds.plan import Outcome
 
 
@@ -77,6 +77,7 @@ class MemorySession:
         self.connections = 1
         self.free = True
         self.litter = []
+        self.late = set()
 
     def __repr__(self):
         return f'<MemorySession of {self._target!r}>'

@@ -78,7 +78,6 @@ class SignalCase(CommandLine):
         self.assertEqual({}, self.moments)
         return outcome
 
-
     def assert_ended(self, outcome, number):
         """It says at once that it is going to end, and then how things stand."""
         *first, last = outcome.err.splitlines()
@@ -165,16 +164,16 @@ class Signals(SignalCase):
                 self.assertEqual(1, sum('a.xml' in command for command in sent), sent)
 
     def test_a_server_that_begins_a_file_when_its_sender_has_gone(self):
-        """Without temporary names: half a file stands there, and no lock, and nobody knows."""
-        gone = threading.Event()
-        self.server.fault('STOR', faults.Delay(gone, moment='before'), path='/a.xml', times=1)
-        let_go = faults.Call(lambda event: gone.set(), moment='executed')
-        self.server.fault('DELE', let_go, path='/write', times=1)
+        """Without temporary names: the next run removes it, also if nothing is to be sent."""
+        self.server.fault('STOR', faults.Silence(), path='/a.xml', times=1)
         outcome = self.run_until({('STOR', '/a.xml', 0): [signal.SIGTERM]}, '--no-temporary')
         self.assert_ended(outcome, signal.SIGTERM)
-        self.server.wait_closed()
-        whole = (self.path / 'new' / 'a.xml').read_bytes()
-        self.assertIn(self.server.files.get('/a.xml', whole), [whole])
+        self.assert_clean()
+        self.server.put('/a.xml', b'h')
+        for name in ('a.xml', 'b.xml'):
+            (self.path / 'new' / name).unlink()
+        self.assertEqual(0, self.run_until({}, '--no-temporary').code)
+        self.assertEqual({}, self.server.files)
 
     def test_a_signal_between_a_command_and_the_wait_for_its_answer(self):
         place = {'host': self.server.host, 'port': self.server.port, 'user': 'test'}

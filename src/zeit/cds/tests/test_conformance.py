@@ -18,12 +18,11 @@ from zeit.cds import interfaces
 from zeit.cds.bar import Bar
 from zeit.cds.configured import ConfiguredExporter, ConfiguredImporter
 from zeit.cds.crew import Handed
-from zeit.cds.delivery import NoLedger
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.interfaces import ISpool, ITarget
-from zeit.cds.ledger import Ledger
+from zeit.cds.ledger import Ledger, NoLedger
 from zeit.cds.plan import Job, Outcome, Plan
 from zeit.cds.product import AppSetup
 from zeit.cds.progress import NoProgress, WatchedIncoming, WatchedSource

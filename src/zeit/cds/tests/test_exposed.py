@@ -267,11 +267,48 @@ class FailedTests(Scenario, unittest.TestCase):
 
 
 class LateTests(Scenario, unittest.TestCase):
-    def test_a_part_is_deleted_when_the_whole_file_has_taken_its_place(self):
-        """The answer to DELE was not waited for any longer; the server came to it in the end."""
+    """An answer is not waited for any longer, and the server comes to the command in the end."""
+
+    def take_away(self):
+        """Somebody took the file out of new/, so that nobody sends it again."""
+        (self.path / 'new' / 'a').unlink()
+        del self.offered['a']
+
+    def test_a_part_is_deleted_when_the_whole_file_could_have_taken_its_place(self):
         done = threading.Event()
         self.fault('STOR', faults.CutData(5), path='/cds/a', times=1)
         self.fault('DELE', faults.Delay(done, moment='before'), path='/cds/a', times=1)
         ended = faults.Call(lambda event: done.set(), moment='executed')
         self.fault('DELE', ended, path='/cds/write', times=1)
-        self.export('a', temporary=False, **SHORT)
+        self.assert_run(1, '', self.export('a', temporary=False, **SHORT))
+        self.assertNotIn('a', self.remote)
+        self.heal(temporary=False)
+
+    def test_a_part_begins_when_nobody_sends_it_any_more(self):
+        self.fault('STOR', faults.Silence(), path='/cds/a')
+        self.assert_run(1, '', self.export('a', temporary=False, **SHORT))
+        self.assertEqual(1, len(self.server.commands('STOR')) - 1, 'beside that of the lock')
+        self.server.put('/cds/a', b'')
+        self.take_away()
+        self.server.clear_faults()
+        self.assert_run(0, '', self.export(temporary=False))
+        self.assertEqual({}, self.remote)
+
+    def test_after_an_answer_it_is_tried_again(self):
+        self.fault('STOR', faults.CutData(5), path='/cds/a', times=1)
+        self.assert_run(0, 'a', self.export('a', temporary=False))
+
+    def test_a_part_that_could_not_be_deleted_is_not_forgotten(self):
+        """The server took no more logins, so the second attempt had not begun when it failed."""
+        self.fault('STOR', faults.CutData(5), path='/cds/a')
+        self.fault(faults.GREETING, faults.Reply('421 x'), nth=1)
+        self.put('a')
+        goal = target(self.server, temporary=False)
+        with self.assertLogs('zeit.cds', 'DEBUG'):
+            Exporter(self.spool, goal, wait=lambda seconds: None).run_once()
+        self.server.wait_closed()
+        self.assertEqual({'a', 'write'}, set(self.remote))
+        self.take_away()
+        self.server.clear_faults()
+        self.assert_run(0, '', self.export(temporary=False))
+        self.assertEqual({}, self.remote)

@@ -45,14 +45,23 @@ class ExistsTests(Scenario, unittest.TestCase):
 
     def test_73_a_server_that_puts_the_old_file_aside_when_the_new_one_is_there(self):
         """The answer was not waited for any longer; it came to it in the end."""
-        self.plant('a')
-        done = threading.Event()
-        self.fault('RNTO', faults.Delay(done, moment='before'), path='*.aside', times=1)
-        ended = faults.Call(lambda event: done.set(), moment='executed')
-        self.fault('DELE', ended, path='/cds/write', times=1)
-        report = self.export('a', **SHORT)
-        self.assert_run(0, 'a', report)
-        self.heal(**SHORT)
+        for waits in (True, False):
+            with self.subTest(waits=waits):
+                self.prepare()
+                self.plant('a')
+                done = threading.Event()
+                self.fault('RNTO', faults.Delay(done, moment='before'), path='*.aside', times=1)
+                ended = faults.Call(lambda event, done=done: done.set(), moment='executed')
+                self.fault('DELE', ended, path='/cds/write', times=1)
+                self.assert_run(1, '', self.export('a', litter=1, **SHORT))
+                self.assertNotIn('a', self.remote)  # its old version stands aside
+                if waits:
+                    self.heal()
+                    self.assertEqual(content('a'), self.remote['a'])
+                else:
+                    (self.path / 'new' / 'a').unlink()
+                    self.offered.clear()
+                    self.assert_run(0, '', self.export())
 
     def test_73_an_old_file_that_cannot_get_its_name_back_is_reported(self):
         self.plant('a')

@@ -439,9 +439,7 @@ class TLS13Tests(BothVersions, SecureCase):
 
         def serve(function):
             def half(plain):
-                sock = context.wrap_socket(
-                    plain, server_side=True, do_handshake_on_connect=False
-                )
+                sock = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
                 select.select([sock], [], [], TIMEOUT)
                 sock.setblocking(False)
                 with contextlib.suppress(ssl.SSLWantReadError):
