@@ -198,9 +198,19 @@ class _Loop:
 
 
 def _quiet_handler(base, errors):
-    """Return a subclass of FTPHandler that logs nothing and appends what went wrong to *errors*."""
+    """Return a subclass of FTPHandler that logs nothing and appends what went wrong to *errors*.
+
+    It closes every file.
+    """
 
     class QuietHandler(base):
+        def ftp_STOR(self, file, mode='w'):
+            path = super().ftp_STOR(file, mode)
+            # Where the answer finds out that the client has gone, pyftpdlib forgets the open file.
+            if self._closed and (queued := getattr(self, '_in_dtp_queue', None)):
+                queued[0].close()
+            return path
+
         def log(self, msg, logfun=None):
             pass
 
