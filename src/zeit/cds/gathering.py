@@ -10,6 +10,7 @@ from zeit.cds.errors import (
     LOST,
     Error,
     FileError,
+    Locked,
     ServerError,
     SourceGone,
     raise_signal,
@@ -64,7 +65,7 @@ class Gathering:
     """What all connections of a run have in common.
 
     `wait(name, look)` returns why a file is left on the server for now, or ''.  `since` is the time
-    of our lock, ISO 8601, `time` a `ServerTime`.  `unique`: a name that is taken in `new/` is no
+    of our `lock`, ISO 8601, `time` a `ServerTime`.  `unique`: a name that is taken in `new/` is no
     obstacle.
     """
 
@@ -74,6 +75,7 @@ class Gathering:
     time: object
     size_check: bool
     unique: bool
+    lock: object
 
     def together(self):
         """Return a context manager: what is written down inside shares its way to the disk."""
@@ -171,7 +173,11 @@ class Gatherer:
     def _delete(self, name, *, more):
         """Delete what was imported; return why it is still there, or None."""
         try:
+            # To fetch it, another connection may have been needed.
+            self._gathering.lock.watch(over=self._session)
             self._session.delete(name, more=more)
+        except Locked as error:
+            return error  # whoever has it now does not count on this
         except LOST as error:
             return error  # nobody knows
         except ServerError as error:

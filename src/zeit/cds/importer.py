@@ -214,6 +214,7 @@ class _Import:
             time=self.time,
             size_check=self.target.size_check,
             unique=self.options.occupied == 'unique',
+            lock=lock,
         )
         self.arrivals.find(*self.arrivals.missed().difference(found))
         judged = offered.judged(found)

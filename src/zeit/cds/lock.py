@@ -66,7 +66,7 @@ class Lock:
         self._name = name
         self._wait = wait
         self._clock = clock
-        self._seen = None
+        self._seen = {}
         self._staged = names.staged(name, token=token)
         self._staged_guard = names.staged_guard(token=token)
         self._probe = f'{self._staged_guard}.probe'
@@ -99,7 +99,7 @@ class Lock:
 
     def _refuse(self, locks, present):
         for name in locks:
-            if name in present or self._is_file(name):
+            if name in present or is_file(self._session, name):
                 raise described(self._session, name)
 
     def _remove_empty_guard(self):
@@ -108,9 +108,6 @@ class Lock:
         except ServerError as error:
             log.debug('Somebody has the guard: %s', printable(error.message))
             raise described(self._session, names.GUARD) from error
-
-    def _is_file(self, name):
-        return is_file(self._session, name)
 
     # Making
 
@@ -126,7 +123,7 @@ class Lock:
             self._wait(SETTLE)
         self._look_again()
         self._held = True
-        self._seen = (self._session.connections, self._clock())
+        self._seen[self._session] = self._session.connections, self._clock()
         if guarded:
             self._give_back_guard()
 
@@ -188,7 +185,7 @@ class Lock:
         try:
             session.rename(self._staged, self._name)
         except ServerError as error:
-            if self._is_file(self._name) or self._name in session.names():
+            if is_file(session, self._name) or self._name in session.names():
                 raise described(session, self._name) from error
             log.debug('The lock cannot be renamed: %s', printable(error.message))
             session.store(self._name, self._content)
@@ -202,17 +199,20 @@ class Lock:
 
     # Holding
 
-    def watch(self):
+    def watch(self, *, over=None):
         """Look at the lock again, if some time has passed or the connection is a new one.
 
-        Raises `Locked` if it is not ours any more.
+        `over` is another session, which was made for this run.  Raises `Locked` if it is not ours
+        any more, from then on whenever it is called.
         """
-        seen, now = self._seen, self._clock()
-        if seen and seen[0] == self._session.connections and now - seen[1] < WATCH:
+        session, now = over or self._session, self._clock()
+        seen = self._seen.get(session) or (self._session in self._seen and (1, now))
+        if seen and seen[0] == session.connections and now - seen[1] < WATCH:
             return
-        if self._session.read(self._name, limit=1000) != self._content:
-            raise described(self._session, self._name, lost=True)
-        self._seen = (self._session.connections, now)
+        if session.read(self._name, limit=1000) != self._content:
+            self._seen.clear()
+            raise described(session, self._name, lost=True)
+        self._seen[session] = session.connections, now
 
     # Removing
 
@@ -280,7 +280,7 @@ class Lock:
         try:
             self._session.delete(name)
         except ServerError:
-            if self._is_file(name) or name in self._session.names():
+            if is_file(self._session, name) or name in self._session.names():
                 raise
 
     def _remove_directory(self, parent, name):

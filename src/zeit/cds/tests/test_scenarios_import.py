@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import threading
 import time
 import unittest
 from unittest import mock
@@ -350,6 +351,27 @@ class DownloadTests(ImportScenario, unittest.TestCase):
                     self.assert_run(0, '', self.run_import())
                     self.assertEqual({}, self.remote)
                     self.assert_run(0, 'c.xml', self.run_import('c.xml'))
+
+    def test_the_lock_is_lost_with_the_connection(self):
+        """The next file is not deleted over the new one before the lock has been looked at."""
+        for number in (0, 1):  # which of the connections
+            with self.subTest(number):
+                self.prepare()
+                lost = faults.Call(lambda event: self.plant('read', b'theirs'), moment='replied')
+                where = {'path': '/cds/f*', 'connection': number}
+                self.fault('DELE', lost, faults.Cut('replied'), times=1, **where)
+                if number:
+                    # The session's own one does nothing until the other one has reconnected.
+                    back = threading.Event()
+                    wait = faults.Delay(back, moment='before')
+                    self.fault('RETR', wait, path='/cds/f*', connection=0)
+                    tell = faults.Call(lambda event, back=back: back.set())
+                    self.fault('RETR DELE', tell, connection=2, nth=1)
+                files = [f'f{number}' for number in range(8)]
+                report = self.run_import(*files, connections=number + 1)
+                new = self.server.connected - 1
+                self.assertEqual([], self.server.commands('DELE', connection=new), self.log)
+                self.assertEqual(75, report.exit_code, self.log)
 
     def test_j105_another_size(self):
         self.fault('RETR', faults.Alter(keep=5), path='*/a.xml')
