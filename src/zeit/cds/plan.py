@@ -176,6 +176,7 @@ class Plan:
         if job is None:
             return None
         if not self._first and self._exceeds(job):
+            self._read.appendleft(job)
             self.limited = True
             return None
         self._first = False
@@ -272,6 +273,7 @@ class Plan:
 
     def uncount(self, job):
         """Let `job`, which was not worth anything, not count for the bounds."""
+        self.limited = False
         if self._files_left is not None:
             self._files_left += 1
         if self._bytes_left is not None:

@@ -72,6 +72,16 @@ class PlanTests(unittest.TestCase):
         plan = Plan(jobs(*'abc'))
         self.assertEqual('a1', self.run_plan(plan, a=errors.ServerFull(452, '452 Full')))
 
+    def test_what_turned_out_to_be_nothing_makes_room_for_another_one(self):
+        plan = Plan(jobs(*'abc'), max_files=1)
+        first = plan.next()
+        self.assertIsNone(plan.next())
+        self.assertTrue(plan.limited)
+        plan.settle(Outcome(job=first, error=errors.SourceGone('a is gone')))
+        plan.uncount(first)
+        self.assertEqual((1, False), (plan.waiting(5), plan.limited))
+        self.assertEqual(('b1', True), (self.run_plan(plan), plan.limited))
+
     def test_so_do_many_files_in_a_row_that_it_cannot_take_for_now(self):
         error = errors.TemporaryError(451, '451 Disk.', hint='Ask.')
         plan = Plan(jobs(*'abcdef'))
