@@ -12,7 +12,7 @@ import logging
 
 import zope.interface
 
-from zeit.cds.errors import Error
+from zeit.cds.errors import Error, FTPOSError
 from zeit.cds.interfaces import ILedger
 from zeit.cds.plan import Outcome
 from zeit.cds.pool import DONE, ENDED, READY, Pool
@@ -140,11 +140,12 @@ class Crew:
         for hand in list(self._hands):
             try:
                 pool.hire(hand)
-            except RuntimeError as error:
+            except FTPOSError as error:
                 if hand is self._first:
                     raise
                 self._hands.remove(hand)
-                log.info('The system has no more threads: %s', error)
+                left = plural(len(self._hands), 'connection')
+                log.info('%s; %s', error.message, left)
 
     def _work(self, pool):
         while True:

@@ -7,11 +7,12 @@ one fsync for all.  What a job is, and what is done with it, is nothing to the p
 """
 
 import contextlib
+import errno
 import queue
 import threading
 from typing import NamedTuple
 
-from zeit.cds.errors import Interrupted
+from zeit.cds.errors import FTPOSError, Interrupted
 
 
 READY = 'ready'  # the worker is open, and waits for its first job
@@ -120,15 +121,16 @@ class Pool:
     # In the pool's thread
 
     def hire(self, worker):
-        """Start a thread for a worker."""
+        """Start a thread for a worker; raise `FTPOSError` if the system has no more of them."""
         thread = threading.Thread(target=self._live, args=(worker,), name=f'zeit.cds {worker}')
         self._jobs[worker] = queue.SimpleQueue()
         self._threads[worker] = thread
         try:
             thread.start()
-        except RuntimeError:  # the system has no more of them
+        except RuntimeError as error:
             del self._threads[worker], self._jobs[worker]
-            raise
+            hint = 'See how many processes and threads the user may have; the next run tries again.'
+            raise FTPOSError(errno.EAGAIN, 'The system has no more threads', hint=hint) from error
 
     def give(self, worker, job):
         """Let a worker that has nothing to do work on `job`."""

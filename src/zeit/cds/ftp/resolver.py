@@ -1,5 +1,6 @@
 """Names to addresses, within a time-out."""
 
+import errno
 import queue
 import socket
 import threading
@@ -13,8 +14,9 @@ def resolve(host, port, *, timeout, deadline):
     """Return the addresses of `host`, as getaddrinfo gives them, within `timeout` seconds.
 
     The system's resolver has no time-out that could be set: getaddrinfo(3).  So it works in a
-    thread of its own, which is left alone when it takes too long.
+    thread of its own, which is left alone when it takes too long.  Raises `FTPOSError`.
     """
+    doing = f'resolving the name {host}'
     answer = queue.SimpleQueue()
 
     def ask():
@@ -23,12 +25,15 @@ def resolve(host, port, *, timeout, deadline):
         except (OSError, ValueError) as error:
             answer.put(error)
 
-    threading.Thread(target=ask, name=f'resolve {host}', daemon=True).start()
+    try:
+        threading.Thread(target=ask, name=f'resolve {host}', daemon=True).start()
+    except RuntimeError as error:
+        full = OSError(errno.EAGAIN, 'The system has no more threads')
+        raise from_os(full, doing=doing) from error
     until = time.monotonic() + timeout
     while True:
         left = until - time.monotonic()
         if left <= 0:
-            doing = f'resolving the name {host}'
             raise from_os(TimeoutError(), doing=doing, timeout=timeout)
         try:
             found = answer.get(timeout=deadline.within(min(left, LOOK)))
@@ -39,5 +44,5 @@ def resolve(host, port, *, timeout, deadline):
         # It does not get as far as the resolver: IDNA, NUL.
         found = socket.gaierror(socket.EAI_NONAME, str(found))
     if isinstance(found, OSError):
-        raise from_os(found, doing=f'resolving the name {host}') from found
+        raise from_os(found, doing=doing) from found
     return found

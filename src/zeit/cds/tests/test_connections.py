@@ -115,6 +115,22 @@ class RefusalTests(Several, unittest.TestCase):
             self.assert_all(self.export(*FILES))
         self.assertEqual(2, self.server.connected)
 
+    def test_not_even_one_thread(self):
+        for name in ('zeit.cds connection 1', f'resolve {self.server.host}'):
+
+            def refuse(thread, name=name, start=threading.Thread.start):
+                if thread.name == name:
+                    raise RuntimeError("can't start new thread")
+                start(thread)
+
+            with self.subTest(name):
+                self.prepare()
+                with mock.patch.object(threading.Thread, 'start', refuse):
+                    report = self.export(*FILES)
+                self.assert_run(69, '', report)
+                self.assertEqual('The system has no more threads', report.errors[0].message)
+                self.assert_all(self.export())
+
     def test_one_that_is_never_answered(self):
         self.assertLessEqual(crew.GRACE, 1.5)
         self.fault(faults.GREETING, faults.Silence(), connection=2)
