@@ -104,6 +104,7 @@ class Courier:
             if isinstance(error, ServerError):
                 began.append(temporary)  # some servers create it, and then refuse the command
             if renaming and self._may_be_renamed(temporary, error):
+                self._session.late.add(name)
                 raise  # the next run finds out, as after a kill
             if noted:
                 # Before the temporary is deleted: a run after a crash takes one that is gone for

@@ -312,3 +312,12 @@ class LateTests(Scenario, unittest.TestCase):
         self.server.clear_faults()
         self.assert_run(0, '', self.export(temporary=False))
         self.assertEqual({}, self.remote)
+
+    def test_a_file_that_may_have_got_its_name_is_not_sent_again(self):
+        """Or a late RNTO could replace a correction that went in the same run."""
+        self.fault('RNTO', faults.Silence('executed'), path='/cds/a', times=1)
+        self.fault('SIZE', faults.Cut(), path='*.part', nth=1, times=4)
+        self.assert_run(1, '', self.export('a', **SHORT))
+        sent = len(self.server.commands('STOR'))
+        self.heal()
+        self.assertEqual(sent + 1, len(self.server.commands('STOR')), 'only that of the lock')
