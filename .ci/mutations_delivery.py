@@ -45,7 +45,9 @@ DELIVERIES = (
         'renamed on the server before the journal knows',
         DELIVERY,
         '            self._note(name, temporary, source, reply)\n'
+        '            renaming = True\n'
         '            self._publish(temporary, name, source.size)\n',
+        '            renaming = True\n'
         '            self._publish(temporary, name, source.size)\n'
         '            self._note(name, temporary, source, reply)\n',
     ),
@@ -84,8 +86,8 @@ DELIVERIES = (
     (
         'a lost answer to a rename not looked after',
         DELIVERY,
-        '            if self._session.size(temporary) is None and',
-        '            if temporary is None and',
+        '            if self._session.size(old) is None and',
+        '            if old is None and',
     ),
     (
         'an older file not told from half a new one',
@@ -116,5 +118,29 @@ DELIVERIES = (
         DELIVERY,
         '            part = isinstance(error, _AFTER_THE_START) or',
         '            part = error is not None or',
+    ),
+    (
+        'sent again although its deletion may come late',
+        'plan.py',
+        ' and not error.in_doubt',
+        '',
+    ),
+    (
+        'what may come late is forgotten at the end of the run',
+        DELIVERY,
+        '        if name not in self._session.late and name not in self._session.litter:\n',
+        '        if name not in self._session.litter:\n',
+    ),
+    (
+        'an old file put aside twice, the second one being the new one',
+        DELIVERY,
+        '            if old in self._session.late and not names.token_of(old):\n',
+        '            if False:\n',
+    ),
+    (
+        'a run after which nothing waits does not look at what may come late',
+        EXCHANGE,
+        'session.litter or journal.exposures(url) or journal.asides(url)',
+        'session.litter',
     ),
 )

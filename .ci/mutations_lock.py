@@ -21,8 +21,8 @@ LOCKING = (
     (
         'the lock left after an error',
         EXCHANGE,
-        '        finally:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
-        '        else:\n            session.bound(CLEAN_UP)\n            self._release(lock)\n',
+        '            # Noted before the lock is removed: that may fail for the same reason.\n',
+        '            raise\n',
     ),
     (
         'a lock not seen that listings hide',
@@ -70,8 +70,8 @@ LOCKING = (
     (
         'a directory of the name of a lock taken for nothing',
         LOCK,
-        '            if name in present or self._is_file(name):\n',
-        '            if self._is_file(name):\n',
+        '            if name in present or is_file(self._session, name):\n',
+        '            if is_file(self._session, name):\n',
     ),
     (
         'nothing healed',
@@ -149,7 +149,7 @@ LOCKING = (
     (
         'the lock not watched over a new connection',
         LOCK,
-        'if seen and seen[0] == self._session.connections and',
+        'if seen and seen[0] == session.connections and',
         'if seen and',
     ),
     ('the lock not watched for ever', LOCK, 'now - seen[1] < WATCH', 'seen'),

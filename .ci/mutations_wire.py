@@ -1,5 +1,6 @@
 """What `check-mutations.py` breaks of the work over the wire."""
 
+LINK = 'link.py'
 SESSION = 'session.py'
 PROTOCOL = 'ftp/protocol.py'
 TRANSFERS = 'ftp/transfers.py'
@@ -62,7 +63,7 @@ WIRE = (
     ),
     (
         'temporaries left on the server',
-        SESSION,
+        LINK,
         '                self._tried.clear()\n',
         '                return\n',
     ),

@@ -139,7 +139,8 @@ class RefusalTests(Several, unittest.TestCase):
         self.assertLess(self.took, PATIENCE)
 
     def test_one_that_is_lost_and_not_allowed_in_again(self):
-        self.fault('SIZE', faults.Cut(), path='*.part', connection=1, times=1)
+        others = faults.Call(lambda event: self.server.wait_for('TYPE', count=4))
+        self.fault('SIZE', others, faults.Cut(), path='*.part', connection=1, times=1)
         self.fault(faults.GREETING, faults.Reply('421 Too many.'), connection=4)
         self.assert_all(self.export(*FILES))
         self.assertIn('Over another connection', self.log)
