@@ -1,5 +1,6 @@
 """One control connection of the fault server: commands in order, each along its rule."""
 
+import contextlib
 import dataclasses
 import select
 import socket
@@ -259,7 +260,8 @@ class Session:
         poll.register(self._control, select.POLLIN)
         early = self._buffer
         if not early and poll.poll(0):
-            early = self._receive(flags=0 if self.secured else socket.MSG_PEEK)
+            with contextlib.suppress(Gone):  # as others do, it finds that out when it answers
+                early = self._receive(flags=0 if self.secured else socket.MSG_PEEK)
             if self.secured:  # there is no peeking into TLS
                 self._buffer = early
         if early:
