@@ -68,14 +68,14 @@ DELIVERIES = (
     (
         'the deadline does not bound the waits',
         EXCHANGE,
-        '                session.bound(self._end - self._clock())\n',
+        '                session.bound(self._end - self.clock())\n',
         '                pass\n',
     ),
     (
         'the deadline does not end the run',
         EXCHANGE,
-        'return self._end is not None and self._clock() >= self._end',
-        'return self._end is None and self._clock() >= self._end',
+        'return self._end is not None and self.clock() >= self._end',
+        'return self._end is None and self.clock() >= self._end',
     ),
     (
         'nothing parked that is refused again and again',
@@ -122,7 +122,7 @@ DELIVERIES = (
     (
         'sent again although its deletion may come late',
         'plan.py',
-        ' and not error.in_doubt',
+        'error.in_doubt or ',
         '',
     ),
     (
