@@ -111,8 +111,8 @@ class Transfer:
         """Shake hands, if the client has asked for it; return whether all is well."""
         if not self._session.private:
             return True
-        self._connection = ftptls.wrap(self._session, self._connection)
         try:
+            self._connection = ftptls.wrap(self._session, self._connection)
             ftptls.shake_hands(self._session, self._connection)
             return True
         except ftptls.Unsafe as error:

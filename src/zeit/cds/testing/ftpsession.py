@@ -112,8 +112,8 @@ class Session:
         """Go on in TLS; what was sent in clear too early is forgotten."""
         self.upgrade = False
         self._buffer = b''
-        self._control = ftptls.wrap(self, self._control)
         try:
+            self._control = ftptls.wrap(self, self._control)
             ftptls.shake_hands(self, self._control)
         except ftptls.Unsafe as error:
             raise Gone from error

@@ -18,15 +18,19 @@ LOST = (ConnectionError, ssl.SSLError)
 def wrap(session, sock):
     """Return the socket as one with TLS, not yet connected; `sock` is of no use then.
 
-    Before that the client waits, if a rule says so.
+    Before that the client waits, if a rule says so.  Raises Unsafe if the client has gone.
     """
     stall = session.acting(tlsactions.StallHandshake)
     if stall:
         session.stall(stall.until)
-    # Not suppressed: that a client ends without close_notify must be seen.
-    return session.server.context.wrap_socket(
-        sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
-    )
+    try:
+        sock.getpeername()  # one that was reset would not be closed by what follows
+        # Not suppressed: that a client ends without close_notify must be seen.
+        return session.server.context.wrap_socket(
+            sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        )
+    except OSError as error:
+        raise Unsafe('522 There is nobody to shake hands with.') from error
 
 
 def shake_hands(session, sock):
