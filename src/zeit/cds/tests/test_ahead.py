@@ -273,5 +273,7 @@ class LossTests(Ahead, unittest.TestCase):
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.object(passive.Ways, 'together', False))
             self.fault('STOR', faults.Cut(), path='/cds/b', times=1)
-            self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+            self.assert_run(1, 'a c', self.export('a', 'b', 'c'))
+        self.assertEqual(self.theirs['b'], self.remote['b'])
+        self.heal()
         self.assertEqual(content('b'), self.remote['b'])
