@@ -31,78 +31,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent / 'src'
 PACKAGE = pathlib.Path('zeit', 'cds')
 
-#: Quick tests of what is broken here.
-QUICK = (
-    'test_contract',
-    'test_delivery',
-    'test_exporter',
-    'test_journal',
-    'test_leftovers.*',
-    'test_lock',
-    'test_main.*',
-    'test_original',
-    'test_plan',
-    'test_protocol',
-    'test_spool',
-    'test_values',
-    'test_wire',
-)
-
-#: Tests for what survives these.  Those that start daemons or need minutes stay away.
-THOROUGH = (
-    'test_durability',
-    'test_exposed',
-    'test_faults_target',
-    'test_jsonlog',
-    'test_kill.*',
-    'test_ledger',
-    'test_lock.*',
-    'test_parking',
-    'test_receipts',
-    'test_pool',
-    'test_runlock',
-    'test_scenarios.*',
-)
-
-#: The tables of the heart; the tests above are enough for them.
-HEART = ('CONTRACT', 'DELIVERIES', 'LOCKING', 'LOCAL', 'WIRE')
-
-#: Tests for the other tables, in addition.
-FURTHER = (
-    'test_import_ahead',
-    'test_import_connections',
-    'test_quiet',
-    'test_incoming',
-    'test_interrupted_import',
-    'test_metrics',
-    'test_network',
-    'test_outbox.*',
-    'test_product',
-    'test_publish',
-    'test_secure',
-    'test_status_import',
-    'test_tasks',
-    'test_thread',
-    'test_tls_login',
-    'test_tls_settings',
-    'test_watch',
-)
-LAYERS = '!(VSFTPD|PROFTPD|PUREFTPD)'
-ORIGINAL = 'test_original.test_passes_unmodified'
-
-#: Tables of mutations, by file.
-TABLES = {
-    'mutations_application.py': 'APPLICATION',
-    'mutations_contract.py': 'CONTRACT',
-    'mutations_delivery.py': 'DELIVERIES',
-    'mutations_drivers.py': 'DRIVERS',
-    'mutations_edge.py': 'EDGE',
-    'mutations_import.py': 'IMPORTS',
-    'mutations_lock.py': 'LOCKING',
-    'mutations_spool.py': 'LOCAL',
-    'mutations_wire.py': 'WIRE',
-    'mutations_tls.py': 'TLS',
-}
+# Not imported: bin/python does not look into this folder.
+_CHOSEN = runpy.run_path(str(HERE / 'mutation_tests.py'))
+QUICK, THOROUGH, FURTHER = (_CHOSEN[name] for name in ('QUICK', 'THOROUGH', 'FURTHER'))
+TABLES, HEART = _CHOSEN['TABLES'], _CHOSEN['HEART']
+LAYERS, ORIGINAL = _CHOSEN['LAYERS'], _CHOSEN['ORIGINAL']
 
 #: Seconds for one run of these tests; the quick ones take about ten, the others forty, if nothing
 #: else runs on the machine.
