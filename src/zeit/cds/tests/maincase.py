@@ -30,6 +30,8 @@ class MainCase:
 
     def setUp(self):
         super().setUp()
+        # What the scripts say there is for people, and for the tests that look at it.
+        self.enterContext(contextlib.redirect_stderr(io.StringIO()))
         self.directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.spool = self.directory / 'spool'
         self.spool.mkdir()
