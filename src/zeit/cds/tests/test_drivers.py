@@ -204,6 +204,8 @@ class ImportTests(ApplicationCase):
 class KilledTests(ApplicationCase):
     """A worker of celery is killed in the middle of an article."""
 
+    level = 2
+
     def setUp(self):
         super().setUp()
         self.celery(workers=1)

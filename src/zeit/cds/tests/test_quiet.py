@@ -259,3 +259,4 @@ class ProFTPDTests(WriterTests, unittest.TestCase):
 
 class PureFTPDTests(WriterTests, unittest.TestCase):
     layer = layers.PUREFTPD
+    level = 2

@@ -302,7 +302,8 @@ class ImporterThreadTests(DriverCase, unittest.TestCase):
     def test_what_a_bound_has_left_comes_with_the_next_run_at_once(self):
         importer = zope.component.getUtility(IImporter, name='letters')
         importer.options = ImportOptions(max_files=1)
-        self.target.files.update({'a.xml': b'<a/>', 'b.xml': b'<b/>'})
+        self.target.write('a.xml', b'<a/>', age=60)
+        self.target.write('b.xml', b'<b/>', age=60)
         self.thread.start()
         for name in ('a.xml', 'b.xml'):
             self.assertEqual([name], self.next_run().delivered)
