@@ -100,7 +100,8 @@ def _celery(stack, folder, path):
     app = celery.Celery('bench', broker=redis.url, set_as_current=True)
     stack.callback(app.close)
     zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
-    command = f'{sys.executable} -m celery -A zeit.cds.tests.celeryapp worker -c 1'.split()
+    # The path of this Python may have a blank in it.
+    command = [sys.executable, *'-m celery -A zeit.cds.tests.celeryapp worker -c 1'.split()]
     settings = {
         'ZEIT_CDS_TEST_BROKER': redis.url,
         'ZEIT_CDS_TEST_ZCML': str(path),
