@@ -194,13 +194,14 @@ class Arrivals:
 
     def miss(self, name):
         """The file `name` could not be fetched: the next run takes all others first."""
-        if name not in self.missed():
+        if not self._journal.is_missed(target=self._url, name=name):
             self._journal.missed(target=self._url, name=name)
 
     def find(self, *names):
         """These files could be fetched, or are not there any more."""
-        for name in sorted(self.missed().intersection(names)):
-            self._journal.found(target=self._url, name=name)
+        for name in sorted(names):
+            if self._journal.is_missed(target=self._url, name=name):
+                self._journal.found(target=self._url, name=name)
 
     def forget(self, name):
         """What was imported as `name` is not on the server any more."""

@@ -102,6 +102,10 @@ class ImportLog:
     def _learn_found(self, entry):
         self._missed.pop((entry['target'], entry['name']), None)
 
+    def is_missed(self, *, target, name):
+        """Return whether the file `name` of `target` is one that was missed."""
+        return (target, name) in self._missed
+
     def misses(self, target):
         """Return the names on `target` of the files that were missed, a set."""
         return {name for where, name in self._missed if where == target}

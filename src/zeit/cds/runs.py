@@ -40,7 +40,7 @@ def _after(known, report, *, code, seconds, now):
     runs = dict(known.get('runs') or {})
     runs[str(code)] = runs.get(str(code), 0) + 1
     kinds, kind = dict(known.get('kinds') or {}), getattr(report, 'done', 'delivered')
-    before = kinds.get(kind) or {}
+    before = last(known, kind)
     success = now if code == 0 else before.get('success')
     failures = before.get('failures', 0) + 1 if code else 0
     kinds[kind] = {'ended': now, 'exit_code': code, 'success': success, 'failures': failures}
@@ -76,6 +76,14 @@ def read(path):
         fcntl.flock(file, fcntl.LOCK_SH)
         return _parse(file.read(LIMIT))
     return {}
+
+
+def last(known, kind):
+    """Return how the last run of a kind, a key of `kinds`, has ended; empty without one.
+
+    `known` is what `read` returns.
+    """
+    return (known.get('kinds') or {}).get(kind) or {}
 
 
 def _parse(content):

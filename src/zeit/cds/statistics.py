@@ -38,26 +38,22 @@ class Statistics:
     @property
     def imports(self):
         """True if files are known to have come in, or to be wanted."""
-        return bool(self.totals.received or 'imported' in self._kinds)
+        return bool(self.totals.received or self.last_import)
 
     @property
     def exports(self):
         """True if files are known to have been delivered, or to be wanted to."""
-        return bool(self.totals.delivered or 'delivered' in self._kinds)
+        return bool(self.totals.delivered or self.last_export)
 
     @property
     def last_import(self):
         """How the last run that imports has ended, see `zeit.cds.runs.read`; empty without one."""
-        return self._kinds.get('imported') or {}
+        return runs.last(self.runs, 'imported')
 
     @property
     def last_export(self):
         """The same of the last run that exports."""
-        return self._kinds.get('delivered') or {}
-
-    @property
-    def _kinds(self):
-        return self.runs.get('kinds') or {}
+        return runs.last(self.runs, 'delivered')
 
 
 def ended(spool, report, *, seconds, exit_code=None):
@@ -102,11 +98,10 @@ def last_export(spool):
     It is empty where that is not known.  Never raises: it is no reason not to run.
     """
     try:
-        kinds = runs.read(os.path.join(spool.path, PRIVATE, 'runs')).get('kinds') or {}
+        return runs.last(runs.read(os.path.join(spool.path, PRIVATE, 'runs')), 'delivered')
     except OSError as error:
         log.debug('No statistics: %s', error.strerror)
         return {}
-    return kinds.get('delivered') or {}
 
 
 def look(spool):

@@ -5,10 +5,9 @@ import tempfile
 import unittest
 
 from zeit.cds.importer import Importer, ImportOptions
-from zeit.cds.settings import Secret
 from zeit.cds.spool import Spool
-from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
+from zeit.cds.tests.test_contract import target
 
 
 class ServerImportTests(layers.ServerTests):
@@ -32,13 +31,7 @@ class ServerImportTests(layers.ServerTests):
         os.utime(path, (1_000_000_000, 1_000_000_000))
 
     def run_import(self, **options):
-        goal = FTPTarget.from_options(
-            host=self.server.host,
-            port=self.server.port,
-            user=self.server.user,
-            password=Secret(self.server.password),
-            directory='/',
-        )
+        goal = target(self.server, directory='/')
         return Importer(self.spool, goal).run_once(ImportOptions(**options))
 
     def new(self):

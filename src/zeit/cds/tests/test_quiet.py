@@ -11,11 +11,10 @@ import unittest
 from zeit.cds.fetching import Look
 from zeit.cds.importer import Importer
 from zeit.cds.quiet import QUIET, ServerTime
-from zeit.cds.settings import Secret
 from zeit.cds.spool import Spool
-from zeit.cds.target import FTPTarget
 from zeit.cds.testing import faults, layers
 from zeit.cds.tests.importing import ImportOptions, ImportScenario, Skipping, take
+from zeit.cds.tests.test_contract import target
 
 
 LOCK = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
@@ -194,13 +193,7 @@ class WriterTests(layers.ServerTests):
         self.spool = Spool(folder)
 
     def import_(self, **kw):
-        goal = FTPTarget.from_options(
-            host=self.server.host,
-            port=self.server.port,
-            user=self.server.user,
-            password=Secret(self.server.password),
-            directory='/',
-        )
+        goal = target(self.server, directory='/')
         with self.assertLogs('zeit.cds', 'DEBUG') as logs:
             report = Importer(self.spool, goal, **kw).run_once()
         self.log = '\n'.join(logs.output)
