@@ -5,7 +5,6 @@ the next run is logging in.  So no partner puts a newer file into the place of o
 DELE that comes late would hit: as long as the dead importer's lock is there, partners do not.
 """
 
-import contextlib
 import os
 import unittest
 
@@ -13,6 +12,7 @@ from zeit.cds.ftp.stream import Stream
 from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
+from zeit.cds.tests.folders import contents
 from zeit.cds.tests.importkill import ImportKilling
 from zeit.cds.tests.killing import LOCAL, WIRE
 
@@ -44,11 +44,7 @@ class ServerImportKillTests(ImportKilling, layers.ServerTests):
         )
 
     def remote(self):
-        found = {}
-        for entry in self.directory.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # the server deletes it at this moment
-                found[entry.name] = None if entry.is_dir() else entry.read_bytes()
-        return found
+        return contents(self.directory)
 
     def test_killed_before_it_sends(self):
         self.everywhere(self.kill_itself(WIRE, moment='before'), after=self.converge)

@@ -9,6 +9,7 @@ import unittest
 from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
+from zeit.cds.tests.folders import contents
 from zeit.cds.tests.killing import WIRE, Killing, is_data
 
 
@@ -38,10 +39,7 @@ class ServerKillTests(Killing, layers.ServerTests):
         )
 
     def remote(self):
-        return {
-            entry.name: None if entry.is_dir() else entry.read_bytes()
-            for entry in self.directory.iterdir()
-        }
+        return contents(self.directory)
 
     def test_killed_before_it_sends(self):
         self.everywhere(self.kill_itself(WIRE, moment='before'), after=self.converge)

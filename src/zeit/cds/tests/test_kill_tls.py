@@ -8,6 +8,7 @@ import unittest
 
 from zeit.cds.ftp.secure import SecureStream
 from zeit.cds.testing import layers
+from zeit.cds.tests.folders import contents
 from zeit.cds.tests.ftps import OverTLS
 from zeit.cds.tests.killing import WIRE, Killing, is_data
 
@@ -41,10 +42,7 @@ class KillTests(Killing, OverTLS):
         return self.tls_target(directory=f'/{self.number}')
 
     def remote(self):
-        return {
-            entry.name: None if entry.is_dir() else entry.read_bytes()
-            for entry in self.directory.iterdir()
-        }
+        return contents(self.directory)
 
     def test_killed_after_each_change(self):
         self.everywhere(
