@@ -24,15 +24,43 @@ log = logging.getLogger(__name__)
 #: A login takes as long as a file or two: so many files for each connection must wait.
 FILES = 2
 
+#: A file of so many bytes is worth a connection of its own: what takes long about it, hashing and
+#: copying, threads do at the same time.
+LARGE = 8 * 1024 * 1024
+
 #: When a run ends before its time, what is on its way has so many seconds to end.
 GRACE = 1.5
 
 
-def size(plan, *, connections):
-    """Return how many of so many connections a plan is worth."""
-    if plan.strict:
+def size(plan, *, connections, effort):
+    """Return how many of so many connections a plan is worth now; `effort` is an `Effort`."""
+    if plan.strict or connections < 2:
         return 1
-    return max(1, min(connections, -(-plan.waiting(FILES * connections) // FILES)))
+    large = sum(job.size >= LARGE for job in plan.waiting(connections))
+    if not (large > 1 or effort.waits()):
+        return 1
+    others = len(plan.waiting(FILES * connections)) - large
+    return max(1, min(connections, large + -(-others // FILES)))
+
+
+def alone(plan, worker, *, number):
+    """Yield the outcomes of the jobs of `plan`, one after the other.
+
+    Returns, when `number()` says so, how many connections the rest is worth; 0 at the end of all.
+    `worker` has `attempt`, as that of a `Hand`.
+    """
+    while (wanted := number()) == 1:
+        job = plan.next()
+        if job is None:
+            return 0
+        try:
+            source = job.open()
+        except Error as error:
+            yield Outcome(job=job, error=error)
+            continue
+        with source:
+            yield worker.attempt(job, source, more=bool(plan.waiting(1)))
+    return wanted
 
 
 @zope.interface.implementer(ILedger)
@@ -178,7 +206,7 @@ class Crew:
             self._busy[hand] = (job, source)
             hand.session.free = False
             number = len(self._hands)
-            pool.give(hand, (job, source, self._plan.waiting(number) >= number))
+            pool.give(hand, (job, source, len(self._plan.waiting(number)) == number))
         self._idle.extend(unneeded)
         if any(owner in self._idle for owner, _ in self._held):
             yield from self._hand_out(pool)

@@ -42,9 +42,9 @@ class Delivery:
 
     `temporary`: send under a temporary name, rename when complete.  `size_check`: without a
     matching answer to SIZE a file is not delivered.  `exists`: what to do when the server refuses
-    to rename onto an existing file, 'replace' or 'park'.  `connections`: how many work at once, if
-    there are files for them.  `digest_limit`: of a longer file (bytes) no digest is computed, which
-    is faster; in doubt whether it has arrived it is sent again.
+    to rename onto an existing file, 'replace' or 'park'.  `connections`: how many work at once at
+    most, where that is faster.  `digest_limit`: of a longer file (bytes) no digest is computed,
+    which is faster; in doubt whether it has arrived it is sent again.
     """
 
     temporary: bool = True

@@ -116,7 +116,7 @@ class ITargetDirective(INetwork):
         default=Delivery.exists,
     )
     connections = fields.Number(
-        title='How many connections work at once, if there are files for them',
+        title='How many connections work at once at most, where that is faster',
         description='1: one file after the other, in strict order.',
         wanted='a whole number, at least 1',
         min=1,

@@ -1,10 +1,11 @@
 """How files come in over one connection or several: fetched, handed over, deleted on the server."""
 
 import dataclasses
+import functools
 import logging
 
 from zeit.cds.arrivals import Handover
-from zeit.cds.crew import Crew, Hand, size
+from zeit.cds.crew import Crew, Hand, alone, size
 from zeit.cds.errors import (
     DONE,
     LOST,
@@ -190,23 +191,15 @@ class Gatherer:
         return None
 
 
-def gatherings(session, plan, gathering, *, connections=1):
-    """Yield the outcomes of the jobs of `plan`: see `ISession.gather`."""
-    number = size(plan, connections=connections)
-    if number > 1:
-        return _shared(session, plan, gathering, number=number)
-    return _alone(plan, gathering.gatherer(session))
+def gatherings(session, plan, gathering, *, connections=1, effort=None):
+    """Yield the outcomes of the jobs of `plan`: see `ISession.gather`.
 
-
-def _alone(plan, gatherer):
-    while (job := plan.next()) is not None:
-        try:
-            incoming = job.open()
-        except Error as error:
-            yield Outcome(job=job, error=error)
-            continue
-        with incoming:
-            yield gatherer.attempt(job, incoming, more=plan.waiting(1) > 0)
+    As many as `connections` are used as soon as they pay, as `effort` shows, an `Effort`.
+    """
+    number = functools.partial(size, plan, connections=connections, effort=effort)
+    several = yield from alone(plan, gathering.gatherer(session), number=number)
+    if several:
+        yield from _shared(session, plan, gathering, number=several)
 
 
 class _Called:

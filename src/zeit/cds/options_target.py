@@ -114,7 +114,7 @@ _CONNECTIONS = click.option(
     '--connections',
     type=click.IntRange(min=1),
     metavar='N',
-    help='At most so many at once, if there are files for them (1: in order).  Default: 4.',
+    help='At most so many at once, where that is faster (1: in order).  Default: 4.',
 )
 
 #: `zeit.cds.delivery.Delivery`.

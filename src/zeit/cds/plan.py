@@ -200,13 +200,12 @@ class Plan:
     def waiting(self, most):
         """See `IPlan`."""
         if self.stopped is not None:
-            return 0
+            return []
         while len(self._read) < most and (job := next(self._jobs, None)) is not None:
             self._read.append(job)
-        found = min(len(self._again) + (0 if self.limited else len(self._read)), most)
-        return (
-            found if self._files_left is None else min(found, len(self._again) + self._files_left)
-        )
+        new = most if self._files_left is None else self._files_left
+        found = [] if self.limited else itertools.islice(self._read, new)
+        return list(itertools.islice(itertools.chain(self._again, found), most))
 
     def settle(self, outcome):
         """Take an outcome into account; return True if its job is to be tried again.

@@ -7,6 +7,7 @@ import zope.interface
 from zeit.cds import names
 from zeit.cds.deliveries import deliveries
 from zeit.cds.delivery import UNKNOWN
+from zeit.cds.effort import Effort
 from zeit.cds.errors import (
     CONFIGURATION,
     Error,
@@ -25,10 +26,17 @@ from zeit.cds.link import Link
 class FTPSession(Link):
     """See `ISession`."""
 
-    def __init__(self, settings, delivery, **options):
+    def __init__(self, settings, delivery, *, new_effort=Effort, **options):
         super().__init__(settings, **options)
         self._delivery = delivery
+        self._new_effort = new_effort
+        self.effort = None
         self.free = True
+
+    def connect(self):
+        """See `Link`; what is done from then on is an effort that is looked at."""
+        super().connect()
+        self.effort = self._new_effort()
 
     # Single operations
 
@@ -144,7 +152,8 @@ class FTPSession(Link):
     def gather(self, plan, gathering):
         """See `ISession`."""
         connections = self._delivery.connections
-        return self._guarded(gatherings(self, plan, gathering, connections=connections))
+        outcomes = gatherings(self, plan, gathering, connections=connections, effort=self.effort)
+        return self._guarded(outcomes)
 
     def sibling(self):
         """Return another session in the same directory, with the same deadline; not connected."""

@@ -9,6 +9,7 @@ import zope.interface
 
 from zeit.cds import names
 from zeit.cds.delivery import Delivery
+from zeit.cds.effort import Effort
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.ftp.sockets import require_address
@@ -47,21 +48,23 @@ def is_loopback(host):
 class FTPTarget:
     """See `ITarget`.
 
-    `settings` is a `zeit.cds.ftp.settings.Settings`, `delivery` a `Delivery`.
+    `settings` is a `zeit.cds.ftp.settings.Settings`, `delivery` a `Delivery`.  `new_effort` makes
+    an `Effort`; it is for tests.
     """
 
-    def __init__(self, settings, *, delivery=None):
+    def __init__(self, settings, *, delivery=None, new_effort=Effort):
         self.settings = settings
         self.delivery = delivery or Delivery()
+        self._new_effort = new_effort
 
     def __repr__(self):
         return f'<FTPTarget {self.title}>'
 
     @classmethod
-    def from_options(cls, **options):
+    def from_options(cls, *, new_effort=Effort, **options):
         """Return a target from the fields of `Settings` and `Delivery`, by name.
 
-        Those of `TLS` are called as in `TLS_OPTIONS`.
+        Those of `TLS` are called as in `TLS_OPTIONS`; `new_effort` is for tests.
         Raises `ConfigurationError` for an option that neither of them has.
         """
         fields = {field.name for field in dataclasses.fields(Delivery)}
@@ -72,7 +75,7 @@ class FTPTarget:
             settings = Settings(tls=tls, **{k: v for k, v in options.items() if k not in fields})
         except TypeError as error:
             raise ConfigurationError(f'An option of the target is not known: {error}') from None
-        return cls(settings, delivery=delivery)
+        return cls(settings, delivery=delivery, new_effort=new_effort)
 
     def warn_of_clear_text(self, *, level=logging.WARNING):
         """Log, if it is so, that password and files can be read by others on the way."""
@@ -130,6 +133,6 @@ class FTPTarget:
 
     def open(self):
         """See `ITarget`."""
-        session = FTPSession(self.settings, self.delivery)
+        session = FTPSession(self.settings, self.delivery, new_effort=self._new_effort)
         session.connect()
         return session

@@ -80,6 +80,5 @@ def too_old(waiting, *, about, now, limit):
     )
     what = f'{printable(oldest.name)} {oldest.why}'.lstrip()
     return (
-        f'{printable(about)}: {what} for {age(now - oldest.since)}, '
-        f'longer than {age(limit)}{more}'
+        f'{printable(about)}: {what} for {age(now - oldest.since)}, longer than {age(limit)}{more}'
     )

@@ -184,7 +184,7 @@ class IPlan(Interface):
     strict = Attribute('True if one file must be delivered before the next one is begun')
 
     def waiting(most):
-        """Return how many jobs there are to come; more than `most` are not counted."""
+        """Return the jobs that are to come, `most` of them at most."""
 
 
 class IOutcome(Interface):

@@ -29,12 +29,26 @@ PATIENCE = 5
 LONGEST = 6
 
 
+class Waiting:
+    """An `Effort` that waits for others, from the question number `after` on.
+
+    So it depends on no clock whether several connections are used.
+    """
+
+    def __init__(self, *, after=0):
+        self._after = after
+
+    def waits(self):
+        self._after -= 1
+        return self._after < 0
+
+
 def target(server, **options):
     """Return a target: the directory /cds of the server."""
     where = {'host': server.host, 'port': server.port, 'directory': '/cds'}
     patience = dict.fromkeys(SHORT, PATIENCE)
     login = {'user': 'test', 'password': Secret('testpw')}
-    one = {'connections': 1}
+    one = {'connections': 1, 'new_effort': Waiting}
     return FTPTarget.from_options(**{**where, **patience, **login, **one, **options})
 
 

@@ -22,11 +22,19 @@ from zeit.cds.tests.test_cli import (
 )
 
 
-#: The command; what is on its way when a run ends is given less time to end.
+#: The command; it uses several connections, though a server on this machine keeps it busy.
+SEVERAL = [
+    PROCESS[0],
+    '-c',
+    'import sys; from zeit.cds import cli, effort; effort.BUSY = 2; sys.exit(cli.main())',
+]
+
+#: The same; what is on its way when a run ends is given less time to end.
 IMPATIENT = [
     PROCESS[0],
     '-c',
-    'import sys; from zeit.cds import cli, crew; crew.GRACE = 0.2; sys.exit(cli.main())',
+    'import sys; from zeit.cds import cli, crew, effort; crew.GRACE = 0.2; effort.BUSY = 2; '
+    'sys.exit(cli.main())',
 ]
 
 #: The command; after a signal there is little time.
@@ -134,7 +142,7 @@ class Signals(SignalCase):
         for number in range(12):
             self.spool.put(f'more-{number}.xml', b'x' * 5000)
         rule = self.server.fault('STOR', faults.StallData(0), path='*.part')
-        for program in (PROCESS, IMPATIENT):
+        for program in (SEVERAL, IMPATIENT):
             began = time.monotonic()
             # All four of them are on their way when the signal comes.
             outcome = self.run_until({('STOR', '.part', 3): [signal.SIGTERM]}, program=program)

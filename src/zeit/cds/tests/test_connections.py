@@ -1,5 +1,6 @@
 """Several connections at once, on the fault server: what always holds, holds with them, too."""
 
+import functools
 import os
 import threading
 import unittest
@@ -9,7 +10,7 @@ from zeit.cds import crew, journal
 from zeit.cds.exporter import Options
 from zeit.cds.pool import Pool
 from zeit.cds.testing import faults
-from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario
+from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario, Waiting, content
 from zeit.cds.tests.test_scenarios_sweep import FAULTS
 
 
@@ -42,6 +43,40 @@ class NumberTests(Several, unittest.TestCase):
                 self.prepare()
                 self.assert_all(self.export(*FILES[:files]), FILES[:files])
                 self.assertEqual(connections, self.server.connected)
+
+    def test_one_as_long_as_that_is_busy(self):
+        late = functools.partial(Waiting, after=5)
+        self.assert_all(self.export(*FILES, new_effort=late))
+        self.assertEqual(3, self.server.connected)  # for the five files that were left then
+        self.assert_told_apart()
+
+    def test_never_more_than_one_if_that_is_busy_all_the_time(self):
+        busy = functools.partial(Waiting, after=1000)
+        self.assert_all(self.export(*FILES, new_effort=busy))
+        self.assertEqual(1, self.server.connected)
+
+    def test_a_large_file_has_a_connection_of_its_own_all_the_same(self):
+        busy = functools.partial(Waiting, after=1000)
+        self.enterContext(mock.patch.object(crew, 'LARGE', len(content(FILES[0]))))
+        self.assert_all(self.export(*FILES[:3], new_effort=busy), FILES[:3])
+        self.assertEqual(3, self.server.connected)
+
+    def test_a_large_file_alone_needs_no_other_connection(self):
+        self.enterContext(mock.patch.object(crew, 'LARGE', len(content(FILES[0]))))
+        self.assert_all(self.export(FILES[0]), FILES[:1])
+        self.assertEqual(1, self.server.connected)
+
+    def assert_told_apart(self):
+        """No two attempts had the same number in their temporary names."""
+        numbers = [line.rpartition('-')[2] for line in self.commands('STOR file-')]
+        self.assertEqual(len(FILES), len(set(numbers)), numbers)
+
+    def commands(self, start):
+        return [
+            text
+            for _, kind, text in self.server.dialogue
+            if kind == 'command' and text.startswith(start)
+        ]
 
     def test_no_more_than_wanted(self):
         self.assert_all(self.export(*FILES, connections=2))

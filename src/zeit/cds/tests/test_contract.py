@@ -6,6 +6,7 @@ from zeit.cds.testing import layers
 from zeit.cds.testing.faults import FaultServer
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.contract import TargetContract
+from zeit.cds.tests.scenario import Waiting
 
 
 class MemoryTests(TargetContract, unittest.TestCase):
@@ -23,7 +24,12 @@ class MemoryTests(TargetContract, unittest.TestCase):
 
 def target(server, **options):
     return FTPTarget.from_options(
-        host=server.host, port=server.port, user='test', password=Secret('testpw'), **options
+        host=server.host,
+        port=server.port,
+        user='test',
+        password=Secret('testpw'),
+        new_effort=Waiting,
+        **options,
     )
 
 

@@ -1,8 +1,9 @@
 """A killed exporter with several connections: up to four files are on their way when it dies."""
 
+import functools
 import unittest
 
-from zeit.cds.tests.scenario import target
+from zeit.cds.tests.scenario import Waiting, target
 from zeit.cds.tests.test_kill import KillTests
 
 
@@ -11,6 +12,23 @@ class SeveralTests(KillTests):
 
     def target(self):
         return target(self.server, temporary=not self.direct, connections=4)
+
+
+class LaterTests(SeveralTests, unittest.TestCase):
+    """The run begins with one connection, and goes on with several."""
+
+    stride = 11
+
+    def target(self):
+        late = functools.partial(Waiting, after=2)
+        return target(self.server, temporary=not self.direct, connections=4, new_effort=late)
+
+    def test_killed_by_the_server(self):
+        self.commands('late', after=self.converge)
+
+
+class DirectLaterTests(LaterTests):
+    direct = True
 
 
 class SampleTests(SeveralTests, unittest.TestCase):

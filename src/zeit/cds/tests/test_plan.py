@@ -79,7 +79,7 @@ class PlanTests(unittest.TestCase):
         self.assertTrue(plan.limited)
         plan.settle(Outcome(job=first, error=errors.SourceGone('a is gone')))
         plan.uncount(first)
-        self.assertEqual((1, False), (plan.waiting(5), plan.limited))
+        self.assertEqual((1, False), (len(plan.waiting(5)), plan.limited))
         self.assertEqual(('b1', True), (self.run_plan(plan), plan.limited))
 
     def test_so_do_many_files_in_a_row_that_it_cannot_take_for_now(self):

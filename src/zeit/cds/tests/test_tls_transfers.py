@@ -21,6 +21,7 @@ from zeit.cds.tests import ftps
 from zeit.cds.tests.contract import job
 from zeit.cds.tests.ftps import OverTLS
 from zeit.cds.tests.relay import Relay
+from zeit.cds.tests.scenario import Waiting
 
 
 RECORD = 16 * 1024
@@ -91,7 +92,7 @@ class Transfers(OverTLS):
     def test_40_several_connections_each_with_a_session_of_its_own(self):
         before = getattr(self.server, 'resumptions', None)
         uploads, number = 40, 4
-        self.session = self.open(connections=number)
+        self.session = self.open(connections=number, new_effort=Waiting)
         together = threading.Barrier(number, timeout=TIMEOUT)
         resumed = []
         secure = Protection.secure

@@ -565,7 +565,6 @@ class ArrivingTests(unittest.TestCase):
             self.assertEqual({str(self.paths[0])}, found.wait(TIMEOUT))
             self.assertLess(time.monotonic() - before, TIMEOUT)
 
-
     def test_a_file_that_is_linked_as_in_a_maildir(self):
         draft, new = self.folder / 'draft', self.paths[0] / 'x'
         with Arriving(self.paths) as found:
