@@ -44,7 +44,7 @@ class Source:
     """See `ISource`; a regular file at `path`, opened without following a link or blocking."""
 
     def __init__(self, path):
-        self._name = printable(os.path.basename(path))
+        self._path = path
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             descriptor = os.open(path, flags)
@@ -52,13 +52,14 @@ class Source:
             raise SourceGone(f'{self._name} has disappeared from the spool') from None
         except OSError as error:
             raise self._unreadable(error) from error
-        self._opened = os.fstat(descriptor)
-        if not stat.S_ISREG(self._opened.st_mode):
+        opened = os.fstat(descriptor)
+        if not stat.S_ISREG(opened.st_mode):
             os.close(descriptor)
             raise SourceUnreadable(f'{self._name} is not a regular file')
         self._file = open(descriptor, 'rb', buffering=0)
         self._digest = hashlib.sha256()
-        self.size = self._opened.st_size
+        self._version = _version(opened)
+        self.size = opened.st_size
 
     def __enter__(self):
         return self
@@ -68,6 +69,10 @@ class Source:
 
     def __repr__(self):
         return f'<Source {self._name}, {self.size} bytes>'
+
+    @property
+    def _name(self):
+        return printable(os.path.basename(self._path))
 
     def _unreadable(self, error):
         return SourceUnreadable(
@@ -120,11 +125,11 @@ class Source:
 
     def unchanged(self):
         """Return whether the file's content is what it was when it was opened."""
-        return _version(os.fstat(self._file.fileno())) == _version(self._opened)
+        return _version(os.fstat(self._file.fileno())) == self._version
 
     def is_file(self, path):
         """Return whether `path` names this file, unchanged."""
-        return _version(os.lstat(path)) == _version(self._opened)
+        return _version(os.lstat(path)) == self._version
 
     def sync(self):
         """Make the file's content survive a loss of power: fsync(2)."""

@@ -17,26 +17,27 @@ class Filing:
 
     def __init__(self, path):
         self._path = os.fspath(path)
+        self._new, self._private, self._cur = (
+            os.path.join(self._path, section) for section in ('new', FILING, 'cur')
+        )
 
     def __repr__(self):
         return f'<Filing in {self._path!r}>'
 
-    def _in(self, *segments):
-        return os.path.join(self._path, *segments)
-
     def take(self, name):
         """Take whichever version of `name` is in `new/` out of it; return its path."""
-        private = self._in(FILING, name)
-        os.rename(self._in('new', name), private)
+        private = os.path.join(self._private, name)
+        os.rename(os.path.join(self._new, name), private)
         return private
 
     def give_back(self, name):
         """Return to `new/` the version that was taken out of it, and is not the one to be moved."""
+        private = os.path.join(self._private, name)
         try:
-            files.rename_exclusively(self._in(FILING, name), self._in('new', name))
+            files.rename_exclusively(private, os.path.join(self._new, name))
         except FileExistsError:
-            os.unlink(self._in(FILING, name))  # an even newer version has replaced this one
-        files.sync_directories(self._in('new'), self._in(FILING))
+            os.unlink(private)  # an even newer version has replaced this one
+        files.sync_directories(self._new, self._private)
 
     def file(self, name, source):
         """Put into `cur/` what was sent from the open `source`: see `ISpool.done`."""
@@ -48,23 +49,23 @@ class Filing:
             return self._copy(source, name), None
         if source.is_file(private):
             filed = self._move(private, name, source)
-            files.sync_directories(self._in('new'))
+            files.sync_directories(self._new)
             return filed, None
         # What was changed in place after it was sent cannot be kept as it was.
         filed = self._copy(source, name) if source.unchanged() else ''
         self.give_back(name)
         try:
-            return filed, entries.entry(name, os.lstat(self._in('new', name)))
+            return filed, entries.entry(name, os.lstat(os.path.join(self._new, name)))
         except FileNotFoundError:
             return filed, None
 
     def _move(self, private, name, source):
         source.sync()  # whoever wrote it may not have done that
-        return files.move(private, self._in('cur'), name)
+        return files.move(private, self._cur, name)
 
     def _copy(self, source, name):
         """Keep in `cur/` what was sent, read once more from the still open file."""
-        return files.move(files.draft(self._in(FILING), source.rewound()), self._in('cur'), name)
+        return files.move(files.draft(self._private, source.rewound()), self._cur, name)
 
     def put_back(self, *, digests, park):
         """Return to `new/` what a killed run took out of it and did not file.
@@ -74,17 +75,17 @@ class Filing:
         if its SHA-256 is in `digests(name)`, those of uploads whose end is not known, and put away
         by `park(path, name, reason)` otherwise.
         """
-        for name in sorted(os.listdir(self._in(FILING))):
-            private = self._in(FILING, name)
+        for name in sorted(os.listdir(self._private)):
+            private = os.path.join(self._private, name)
             if name.startswith('.draft-'):
                 os.unlink(private)  # the unfinished copy of something that is in new/
                 continue
             try:
-                files.rename_exclusively(private, self._in('new', name))
+                files.rename_exclusively(private, os.path.join(self._new, name))
             except FileExistsError:
                 if not self._file_delivered(private, name, digests=digests(name)):
                     park(private, name, 'Replaced by a newer version while a run was killed.')
-            files.sync_directories(self._in('new'), self._in(FILING))
+            files.sync_directories(self._new, self._private)
 
     def _file_delivered(self, private, name, *, digests):
         """File what was delivered; return whether it was."""
@@ -99,7 +100,7 @@ class Filing:
 
     def find(self, name, *, sha256):
         """Return the name in `cur/` of a file `name` with this SHA-256, or ''."""
-        with os.scandir(self._in('cur')) as scan:
+        with os.scandir(self._cur) as scan:
             for item in scan:
                 if item.name.startswith(name) and item.is_file(follow_symlinks=False):
                     # One that cannot be read proves nothing; other files wait for this to end.
