@@ -126,7 +126,7 @@ class JSONLog:
         os.fchmod(self._descriptor, os.stat(self._directory).st_mode & 0o666)
         self._length = 0
         first = {'kind': 'journal', 'version': 1, 'inodes': self._inodes()}
-        self._write([first, *carried])
+        self._write(b''.join(map(_line, [first, *carried])))
         os.rename(draft, self._path)
         sync_directories(self._directory)
 
@@ -152,18 +152,16 @@ class JSONLog:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds')
         entry = {'kind': kind, 'at': now, **fields}
         try:
-            self._write([entry])
+            self._write(_line(entry))
         except OSError as error:
             raise self._unusable(error) from error
         return entry
 
-    def _write(self, added):
-        data = memoryview(b''.join(json.dumps(entry).encode('ascii') + b'\n' for entry in added))
+    def _write(self, data):
         length = self._length + len(data)
         try:
-            written = 0
-            while written < len(data):
-                written += os.write(self._descriptor, data[written:])
+            while data:
+                data = data[os.write(self._descriptor, data) :]
             if not self._together:
                 os.fsync(self._descriptor)
         except BaseException:
@@ -196,6 +194,10 @@ def entries(directory, *, name='journal', kept=KEPT):
                 found.setdefault(os.fstat(file.fileno()).st_ino, (where, file))
         for where, file in reversed(found.values()):
             yield from _parse(file, where)
+
+
+def _line(entry):
+    return f'{json.dumps(entry)}\n'.encode('ascii')
 
 
 def _end_of_lines(descriptor):
