@@ -45,12 +45,12 @@ EDGE = (
         '        logger.removeHandler(handler)\n        handler.close()\n',
         '        handler.close()\n',
     ),
-    ('the log file does not rotate weekly', 'logs.py', "when='W0'", "when='D', interval=99"),
-    ('six old log files kept', 'logs.py', 'KEPT = 5\n', 'KEPT = 6\n'),
+    ('the log file does not rotate weekly', 'logfile.py', "when='W0'", "when='D', interval=99"),
+    ('six old log files kept', 'logfile.py', 'KEPT = 5\n', 'KEPT = 6\n'),
     (
         'a log file that cannot be written stops the run',
         'logs.py',
-        '        _complain(str(path), error, program=program)\n        yield\n        return\n',
+        '        complain(str(path), error, program=program)\n        yield\n        return\n',
         '        raise\n',
     ),
 )

@@ -1,52 +1,11 @@
-"""Log files: one that rotates, for the time of one call."""
+"""What this package logs: where it goes, for the time of one call."""
 
 import contextlib
 import logging
-import logging.handlers
-import sys
 
-from zeit.cds.text import printable
-
-
-FORMAT = '%(asctime)s %(levelname)s %(message)s'
 
 #: The logger of everything in this package.
 PACKAGE = 'zeit.cds'
-
-KEPT = 5
-
-
-class _LogFile(logging.handlers.TimedRotatingFileHandler):
-    """A file that begins anew each Monday; one that cannot be written stops nobody."""
-
-    def __init__(self, path, *, program):
-        # The day of the week, not an interval: a cron job's handler never lives for a week.
-        super().__init__(path, when='W0', backupCount=KEPT, encoding='utf-8', errors='replace')
-        self.setFormatter(logging.Formatter(FORMAT))
-        self._complained = False
-        self._program = program
-
-    def handleError(self, record):
-        """Say it once on standard error: the delivery matters more than its log."""
-        self._complain(sys.exc_info()[1])
-
-    def close(self):
-        """Close the file, without an error for what was not written: that has been said."""
-        try:
-            super().close()
-        except OSError as error:
-            self._complain(error)
-
-    def _complain(self, error):
-        if not self._complained:
-            self._complained = True
-            _complain(self.baseFilename, error, program=self._program)
-
-
-def _complain(path, error, *, program):
-    reason = getattr(error, 'strerror', None) or error
-    about = f'warning: Cannot write to the log file {printable(path)}: {reason}'
-    print(f'{program}: {about}', file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -59,10 +18,13 @@ def log_to(path, *, level=logging.INFO, program=PACKAGE):
     if path is None:
         yield
         return
+    # It brings much of the standard library along; only who wants a file waits for that.
+    from zeit.cds.logfile import LogFile, complain
+
     try:
-        handler = _LogFile(path, program=program)
+        handler = LogFile(path, program=program)
     except OSError as error:
-        _complain(str(path), error, program=program)
+        complain(str(path), error, program=program)
         yield
         return
     with handling(handler, level=level):

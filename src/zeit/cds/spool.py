@@ -12,7 +12,6 @@ import io
 import os
 import pathlib
 import stat
-import tempfile
 
 import gocept.filestore.filestore
 import zope.interface
@@ -89,6 +88,8 @@ class Spool:
     @contextlib.contextmanager
     def _rehearsal(self):
         """Look at a spool that has no `.cds`, and make none: it has nothing to remember."""
+        import tempfile
+
         self.require_usable()
         with tempfile.TemporaryDirectory() as directory, Journal(directory) as self.journal:
             try:
