@@ -63,3 +63,28 @@ def described(session, name, *, lost=False):
         hint='Whoever made it removes it, and the next run goes on. If nobody does: '
         '"zeit-cds unlock" shows it, and removes it if you are sure.',
     )
+
+
+def refuse(session, locks, *, present=None):
+    """Raise the `Locked` for the first of `locks` that is there; return a listing of the directory.
+
+    `present` is a listing that was just made.  SIZE is asked as well, as `is_file` is; and before a
+    listing is made, for which the port goes along then.
+    """
+    there = set(present or ()).intersection(locks) or _files_among(session, locks)
+    if present is None:
+        present = session.names()
+    for name in locks:
+        if name in there or name in present:
+            raise described(session, name)
+    return present
+
+
+def _files_among(session, candidates):
+    found = set()
+    for name, size in zip(candidates, session.sizes(*candidates), strict=True):
+        if isinstance(size, ServerError):
+            log.debug('SIZE tells nothing about %s: %s', printable(name), printable(size.message))
+        elif size is not None:
+            found.add(name)
+    return found

@@ -30,7 +30,7 @@ import time
 
 from zeit.cds import names
 from zeit.cds.errors import Error, LockLeftBehind, PermanentError, ServerError
-from zeit.cds.holder import described, is_file
+from zeit.cds.holder import described, is_file, refuse
 from zeit.cds.text import printable
 
 
@@ -92,15 +92,9 @@ class Lock:
 
         `present` is a listing that was just made.
         """
-        present = self._session.names() if present is None else present
-        self._refuse(names.LOCKS, present)
+        present = refuse(self._session, names.LOCKS, present=present)
         if names.GUARD in present and GUARD not in self._left:
             self._remove_empty_guard()
-
-    def _refuse(self, locks, present):
-        for name in locks:
-            if name in present or is_file(self._session, name):
-                raise described(self._session, name)
 
     def _remove_empty_guard(self):
         try:
@@ -117,7 +111,7 @@ class Lock:
         Raises `Locked` if somebody else was faster.  After any error, `release` must be called.
         """
         guarded = self._take_guard()
-        self.look()
+        self.look(present=self._session.names())  # for which there is a port already
         self._make()
         if not guarded:
             self._wait(SETTLE)
@@ -180,7 +174,7 @@ class Lock:
     def _make(self):
         session = self._session
         self._left.add(STAGED)
-        session.store(self._staged, self._content)
+        session.store(self._staged, self._content, renamed=True)
         self._left.add(LOCK)
         try:
             session.rename(self._staged, self._name)
@@ -195,7 +189,7 @@ class Lock:
     def _look_again(self):
         if self._session.read(self._name) != self._content:
             raise described(self._session, self._name)
-        self._refuse(set(names.LOCKS) - {self._name}, self._session.names())
+        refuse(self._session, set(names.LOCKS) - {self._name})
 
     # Holding
 

@@ -56,6 +56,10 @@ class FTPSession(Link):
         """See `ISession`."""
         return self._ask('size', name)
 
+    def sizes(self, *names):
+        """See `ISession`."""
+        return self._ask('sizes', *names)
+
     def modified(self, name):
         """See `ISession`."""
         return self._ask('modified', name)
@@ -72,7 +76,7 @@ class FTPSession(Link):
         """See `ISession`."""
         return self._call('download', name, file)
 
-    def store(self, name, data):
+    def store(self, name, data, *, renamed=False):
         """See `ISession`."""
         try:
             sent, _ = self.upload(name, io.BytesIO(data), early=False)
@@ -81,7 +85,7 @@ class FTPSession(Link):
                 raise
             sent = error.sent
         if self._delivery.size_check:
-            self.compare(name, sent)
+            self.compare(name, sent, along=(True, renamed))
 
     def upload(self, name, source, *, began=lambda name: None, along=ALONE, **options):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).

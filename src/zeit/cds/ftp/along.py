@@ -20,7 +20,9 @@ from zeit.cds.errors import (
     ConnectionLost,
     DeadlinePassed,
     Error,
+    PermanentError,
     RemoteProtocolError,
+    ServerError,
     ServiceClosing,
 )
 from zeit.cds.ftp.passive import PassiveConnection
@@ -207,6 +209,10 @@ class AlongConnection(PassiveConnection):
             self._keep_port(self._check(self._answer(until=self._along())))
         except DeadlinePassed as error:
             log.debug('No port: %s', printable(error.message))
+        except (PermanentError, RemoteProtocolError) as error:
+            # Before any port was of use, it is more likely EPSV that is not known.
+            epsv = self.usable and self._may_use_epsv() and not self.ways.proven
+            self.ways.give_up('epsv' if epsv else way, error=error)
         except Error as error:
             self.ways.give_up(way, error=error)
         return answer
@@ -232,13 +238,34 @@ class AlongConnection(PassiveConnection):
             raise
         return self._check(answer, **options)
 
-    def _may_ask_ahead(self):
-        """Tell whether a port can be asked for now, along with something else.
+    def together(self, *commands):
+        """See `Connection`; the port of the next data connection is asked for along."""
+        if not self.ways.together:
+            return super().together(*commands)
+        first, *others = commands
+        port = self._may_ask_ahead()
+        self._say(first, *others, port=port, way='together')
+        try:
+            answers = [self._answer_and_port(port=port)]
+            answers += [self._answer(until=self._along()) for _ in others]
+        except LOST as error:
+            self.ways.give_up('together', error=error)
+            raise
+        return answers
 
-        Not before there was a data connection: whether EPSV is known is found out by itself.
-        """
-        passive = self._settings.passive and self.proven
-        return passive and self.ways.together and not self.is_ahead
+    def sizes(self, *names):
+        """Return the size of each file, as `size` does, or why the server does not tell it."""
+        sizes = []
+        for answer in self.together(*(('SIZE', name) for name in names)):
+            try:
+                sizes.append(self._size(answer))
+            except ServerError as error:
+                sizes.append(error)
+        return sizes
+
+    def _may_ask_ahead(self):
+        """Tell whether a port can be asked for now, along with something else."""
+        return self._settings.passive and self.ways.together and not self.is_ahead
 
     def rename(self, old, new, *, more=False):
         """RNFR and RNTO (RFC 959 section 4.1.3); the second only if the first was accepted.

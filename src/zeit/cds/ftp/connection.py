@@ -35,7 +35,7 @@ NO_TLS = (
 
 
 class Connection:
-    """A control connection, logged in, in binary mode, in the directory.
+    """A control connection, logged in; in the directory, and in binary mode, if that was entered.
 
     What goes over a data connection is in `zeit.cds.ftp.transfers`.  `context` is what
     `settings.tls.context()` made, if TLS is wanted.  `protection` is the `Protection` of its data
@@ -117,11 +117,8 @@ class Connection:
             if settings.tls.mode == 'explicit':
                 self._switch_to_tls()
             login.log_in(self, settings)
-            self.command('TYPE', 'I')
         except Error as error:
-            error.while_connecting = True
-            if error.exit_code == errors.FILES_FAILED:  # a refusal before there was any file
-                error.exit_code = errors.UNAVAILABLE
+            login.before_any_file(error)
             self.drop()
             raise
         except BaseException:
@@ -148,14 +145,11 @@ class Connection:
         self.protection = Protection(self._stream, **options)
 
     def enter_directory(self):
-        """Go to the directory.  Raises `PermanentError`, exit code 78, if that is not possible."""
-        self.command(
-            'CWD',
-            self._settings.directory,
-            hint=f'Check that the directory {printable(self._settings.directory)} exists on the '
-            'server, and that the user may enter it.',
-            refused=errors.CONFIGURATION,
-        )
+        """Go to the directory, in binary mode.
+
+        Raises `PermanentError`, exit code 78, if there is no way into the directory.
+        """
+        login.enter_directory(self, self._settings)
 
     def quit(self):
         """Say goodbye, if that makes sense, and close; never raises."""
@@ -190,6 +184,17 @@ class Connection:
         """
         self._send((verb, argument))
         return self._check(self._answer(), hint=hint, refused=refused)
+
+    def together(self, *commands):
+        """Send commands (verb, argument), whatever becomes of those before; return the `Answer`s.
+
+        Where a server stands that, all go in one packet.
+        """
+        answers = []
+        for command in commands:
+            self._send(command)
+            answers.append(self._answer())
+        return answers
 
     def size(self, name):
         """See `ISession.size`; RFC 3659 section 4."""

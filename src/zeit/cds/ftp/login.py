@@ -1,4 +1,4 @@
-"""Getting in: data connections in TLS if that is wanted, then user and password."""
+"""Getting in: data connections in TLS if that is wanted, user and password, the directory."""
 
 import logging
 import re
@@ -36,6 +36,32 @@ def log_in(connection, settings):
         raise
     if not protected:
         _protect_data(connection)
+
+
+def enter_directory(connection, settings):
+    """Go to the directory, in binary mode (RFC 959 sections 3.1.1.3, 4.1.1).
+
+    Raises `PermanentError`, exit code 78, if there is no way into the directory.
+    """
+    binary, inside = connection.together(('TYPE', 'I'), ('CWD', settings.directory))
+    if error := binary.error():
+        before_any_file(error)
+        connection.drop()
+        raise error
+    hint = (
+        f'Check that the directory {printable(settings.directory)} exists on the server, and that '
+        'the user may enter it.'
+    )
+    refused = errors.CONFIGURATION if inside.reply.digit == 5 else None
+    if error := inside.error(hint=hint, exit_code=refused):
+        raise error
+
+
+def before_any_file(error):
+    """Let `error` be one of the server, not of a file: there was none yet."""
+    error.while_connecting = True
+    if error.exit_code == errors.FILES_FAILED:
+        error.exit_code = errors.UNAVAILABLE
 
 
 def _say_who(connection, settings):

@@ -80,6 +80,9 @@ class ISession(Interface):
     def size(name):
         """Return the length of the file in bytes, or None if there is no such file."""
 
+    def sizes(*names):
+        """Return a list: the `size` of each file, or the `ServerError` that `size` would raise."""
+
     def modified(name):
         """Return when the file was changed (aware datetime, UTC), or None if not known."""
 
@@ -93,8 +96,11 @@ class ISession(Interface):
     def read(name, *, limit=4096):
         """Return the file's first `limit` bytes, or None if there is no such file."""
 
-    def store(name, data):
-        """Make a file of `data` (bytes) under exactly this name, checked by size."""
+    def store(name, data, *, renamed=False):
+        """Make a file of `data` (bytes) under exactly this name, checked by size.
+
+        `renamed` says that `rename` follows.
+        """
 
     def fetch(name, file):
         """Write the file to `file`; return the number of bytes, None if there is no such file."""

@@ -9,7 +9,7 @@ import itertools
 import zope.interface
 
 from zeit.cds import names
-from zeit.cds.errors import Error, PermanentError, SizeMismatch, TargetExists
+from zeit.cds.errors import Error, PermanentError, ServerError, SizeMismatch, TargetExists
 from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession, ITarget
 from zeit.cds.ledger import NoLedger
@@ -114,6 +114,16 @@ class MemorySession:
         content = self._target.files.get(name)
         return None if content is None else len(content)
 
+    def sizes(self, *names):
+        """See `ISession`."""
+        sizes = []
+        for name in names:
+            try:
+                sizes.append(self.size(name))
+            except ServerError as error:
+                sizes.append(error)
+        return sizes
+
     def modified(self, name):
         """See `ISession`."""
         self._target.hook('modified', name)
@@ -129,7 +139,7 @@ class MemorySession:
         content = self._target.files.get(name)
         return None if content is None else content[:limit]
 
-    def store(self, name, data):
+    def store(self, name, data, *, renamed=False):
         """See `ISession`."""
         self._target.hook('store', name)
         self._target.write(name, data)

@@ -64,7 +64,10 @@ class _Session:
             return None
         return content.encode()
 
-    def store(self, name, data):
+    def sizes(self, *names):
+        return [self.size(name) for name in names]
+
+    def store(self, name, data, *, renamed=False):
         self._command('STOR', name, data.decode())
         self.size(name)
 

@@ -67,9 +67,43 @@ class OrderTests(Ahead, unittest.TestCase):
 
     def test_the_port_of_a_transfer_goes_along_with_the_command_before_it(self):
         self.assert_run(0, 'a', self.export('a'))
-        alone = [packet for packet in self.packets if packet == 'EPSV']
-        # For the first listing, before anything is known, and between RETR and a listing.
-        self.assertEqual(2, len(alone), self.packets)
+        self.assertNotIn('EPSV', self.packets)
+
+    def test_what_each_connection_begins_with_is_one_packet(self):
+        self.export('a', 'b', 'c', connections=2)
+        self.assertEqual(2, self.packets.count('TYPE I EPSV CWD /cds'), self.packets)
+
+    def test_making_a_lock_takes_few_packets(self):
+        self.export('a')
+        made = self.packets[self.packets.index('TYPE I EPSV CWD /cds') + 1 :]
+        found = [re.sub(r'cds[0-9a-f]{16}', 'T', packet) for packet in made]
+        self.assertEqual(
+            [
+                'MLSD',
+                'SIZE write EPSV SIZE read',
+                'MKD write.T.d',
+                'MKD write.T.d/T',
+                'RNFR write.T.d',
+                'RNTO write.guard',
+                'MLSD',
+                'SIZE write EPSV SIZE read',
+                'STOR write.T',
+            ],
+            found[:9],
+        )
+        self.assertRegex(found[9], '^T zeit.cds, host')
+        self.assertEqual(
+            [
+                'SIZE write.T EPSV RNFR write.T',
+                'RNTO write',
+                'RETR write',
+                'SIZE read EPSV',
+                'MLSD',
+                'RMD write.guard/T EPSV',
+                'RMD write.guard',
+            ],
+            found[10:17],
+        )
 
     def test_no_port_is_asked_for_in_vain(self):
         self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))

@@ -200,7 +200,7 @@ class Replay(layers.ServerTests):
 
     def check(self, where):
         server = frozenset()
-        previous = None
+        announced = []  # of a run, and on top of that those of one that came in between
         inside = ''
         for verb, argument, digit in self.recorder.dialogue:
             if verb == 'CWD' and argument != '/':
@@ -215,8 +215,9 @@ class Replay(layers.ServerTests):
             elif verb == 'STOR':
                 command = (verb, argument, names.token_of(argument))
             elif verb == 'RNTO':
-                command = (verb, previous, argument)
-            previous = argument
+                command = (verb, announced.pop(), argument)
+            elif verb == 'RNFR' and digit == '3':
+                announced.append(argument)
             server, (verdict, value) = modelserver.execute(server, command)
             fine = verdict == 'done' and not (verb in ('SIZE', 'RETR') and value is None)
             self.assertEqual(fine, digit in '123', f'{where}: {command}: {digit}, model {verdict}')

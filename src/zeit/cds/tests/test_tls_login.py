@@ -77,7 +77,7 @@ class LoginTests(unittest.TestCase):
                 self.assertEqual(
                     [
                         *([] if implicit else ['AUTH TLS']),
-                        *('PBSZ 0', 'PROT P', 'USER test', 'PASS ***', 'TYPE I', 'QUIT'),
+                        *('PBSZ 0', 'PROT P', 'USER test', 'PASS ***', 'QUIT'),
                     ],
                     self.said(),
                 )
