@@ -1,11 +1,12 @@
 """Imports over several connections: as safe as over one."""
 
+import functools
 import unittest
 from unittest import mock
 
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario, take
-from zeit.cds.tests.scenario import target
+from zeit.cds.tests.scenario import Waiting, target
 from zeit.cds.tests.test_kill_import import ImportKillTests
 
 
@@ -42,6 +43,14 @@ class ConnectionTests(ImportScenario, unittest.TestCase):
     def test_one_is_enough_if_wanted(self):
         self.assert_all(self.run_import(*NAMES, connections=1))
         self.assertEqual(1, len(set(self.server.connections('RETR', 'QUIT'))))
+
+    def test_one_as_long_as_that_is_busy(self):
+        for after, connections in ((6, 4), (1000, 1)):
+            with self.subTest(after=after):
+                self.prepare()
+                effort = functools.partial(Waiting, after=after)
+                self.assert_all(self.run_import(*NAMES, connections=4, new_effort=effort))
+                self.assertEqual(connections, len(set(self.server.connections('RETR'))))
 
     def test_the_server_refuses_more(self):
         self.fault(faults.GREETING, faults.Reply('421 Too many users.'), nth=1)
