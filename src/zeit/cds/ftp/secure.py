@@ -51,7 +51,6 @@ class SecureStream(Stream):
         self._finished = False
 
     sends_files = False
-    _holds_back = True
 
     @classmethod
     def over(cls, stream, *, context, host, timeout, session=None, meanwhile=lambda: None):
@@ -111,6 +110,10 @@ class SecureStream(Stream):
                 self._wait(select.POLLIN, until=until)
             except ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT, until=until)
+
+    def _await(self, until, size):
+        # What has come in may be held back where poll(2) does not see it.
+        return self._within(until, self._read, size, events=select.POLLIN)
 
     def _read(self, size):
         try:

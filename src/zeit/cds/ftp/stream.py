@@ -47,9 +47,6 @@ class Stream:
     #: What goes over it is not changed on the way to the network.
     sends_files = True
 
-    #: What has come in may be held back where poll(2) does not see it.
-    _holds_back = False
-
     def __init__(self, sock, *, timeout, deadline, peer=''):
         sock.setblocking(False)
         self._sock = sock
@@ -128,9 +125,10 @@ class Stream:
         doing = f'opening a data connection to port {port}'
         try:
             peer, _, *more = self._sock.getpeername()
+            family = socket.AF_INET6 if more else socket.AF_INET
             if host is not None:
                 peer, more = host, []
-            sock = socket.socket(self._sock.family, socket.SOCK_STREAM)
+            sock = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:
             raise from_os(error, doing=doing) from error
         try:
@@ -157,10 +155,9 @@ class Stream:
 
     def send(self, data, *, doing):
         """Send all of `data`; each `CHUNK` within the time-out.  Raises `ConnectionLost`."""
-        view = memoryview(data)
         try:
-            while view:
-                piece, view = view[:CHUNK], view[CHUNK:]
+            for start in range(0, len(data), CHUNK):
+                piece = data[start : start + CHUNK]
                 until = time.monotonic() + self._timeout
                 while piece:
                     sent = self._within(until, self._sock.send, piece, events=select.POLLOUT)
@@ -207,11 +204,17 @@ class Stream:
         """
         until = time.monotonic() + self._timeout if until is None else until
         try:
-            if not self._holds_back:
-                self._wait(select.POLLIN, until=until)  # nearly always there is nothing yet
-            return self._within(until, self._read, size, events=select.POLLIN)
+            return self._await(until, size)
         except OSError as error:
             raise self._lost(error, doing) from error
+
+    def _await(self, until, size):
+        while True:
+            self._wait(select.POLLIN, until=until)  # nearly always there is nothing yet
+            try:
+                return self._read(size)
+            except BlockingIOError:
+                pass  # what was there has been dropped
 
     def _lost(self, error, doing):
         if isinstance(error, TimeoutError):
