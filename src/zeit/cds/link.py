@@ -1,6 +1,5 @@
 """The way into a directory on an FTP server: a connection that is replaced when it broke."""
 
-import contextlib
 import logging
 
 from zeit.cds.errors import LOST, DataConnectionRefused, Error, ServerError
@@ -74,23 +73,21 @@ class Link:
         for name in [name for name in self.litter if name not in self._tried]:
             self._tried.add(name)
             try:
-                with self._late_unless_answered('DELE', name, changes=name):
+                try:
                     self._connection.command('DELE', name)
+                except BaseException:
+                    self._late_unless_answered('DELE', name, changes=name)
+                    raise
             except ServerError as error:
                 log.debug('Not deleted: %s: %s', printable(name), printable(error.message))
                 if is_file(self._connection, name):
                     continue
             self.litter.remove(name)
 
-    @contextlib.contextmanager
     def _late_unless_answered(self, *command, changes):
-        """Note that the server may still execute the command, should its answer not come in."""
-        try:
-            yield
-        except BaseException:
-            if self._connection.is_due(*command):
-                self.late.add(changes)
-            raise
+        """After an error note that the server may still execute the command, if no answer came."""
+        if self._connection.is_due(*command):
+            self.late.add(changes)
 
     def sweep(self):
         """Delete our litter if that is possible; a failure here changes no delivery."""

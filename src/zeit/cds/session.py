@@ -93,8 +93,11 @@ class FTPSession(Link):
         `began(name)` is called when the server has started to store.  `along` is that of
         `compare`, if that follows.  `options`: see `TransferConnection.upload`.
         """
-        with self._late_unless_answered('STOR', name, changes=name):
+        try:
             return self._call('upload', name, source, began=began, along=Along(*along), **options)
+        except BaseException:
+            self._late_unless_answered('STOR', name, changes=name)
+            raise
 
     def compare(self, name, sent, *, along=ALONE):
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
@@ -119,8 +122,11 @@ class FTPSession(Link):
 
     def rename(self, old, new, *, more=False):
         """See `ISession`; `more` says that another transfer follows."""
-        with self._late_unless_answered('RNTO', new, changes=old):
+        try:
             self._call('rename', old, new, more=more)
+        except BaseException:
+            self._late_unless_answered('RNTO', new, changes=old)
+            raise
 
     def delete(self, name, *, more=False):
         """See `ISession`; `more` says that a transfer follows."""

@@ -1,7 +1,6 @@
 """What goes over a data connection: uploads and downloads (RFC 959 section 3)."""
 
 import codecs
-import contextlib
 import errno
 import io
 import logging
@@ -45,8 +44,8 @@ class TransferConnection(AlongConnection):
         self._utf8_due = codecs.lookup(self._settings.encoding).name == 'utf-8'
 
     def _send(self, *commands):
-        in_between = self._channel.waiting or self.announced
-        if not in_between and not all(argument.isascii() for _, argument in commands):
+        is_ascii = all([argument.isascii() for _, argument in commands])
+        if not (is_ascii or self._channel.waiting or self.announced):
             self.use_utf8()
         super()._send(*commands)
 
@@ -100,7 +99,12 @@ class TransferConnection(AlongConnection):
                     raise
                 data = self._protected(data, start)
                 pump = self._pump_unread if unread and data.sends_files else self._pump
-                sent = pump(source, data, name, start=start)
+                try:
+                    sent = pump(source, data, doing=f'sending {printable(name)}', start=start)
+                except ConnectionLost as lost:
+                    self._give_reason(lost, data, start)
+                    raise
+                start.wait()
             except BaseException:
                 data.abort()
                 raise
@@ -118,49 +122,39 @@ class TransferConnection(AlongConnection):
                 self.ways.give_up('early', error=error)
             raise
 
-    def _pump(self, source, data, name, *, start):
+    def _pump(self, source, data, *, doing, start):
         """Send what `source.readinto` gives, and that this was all; return the number of bytes."""
         sent = 0
         buffer = memoryview(bytearray(EARLY))
-        doing = f'sending {printable(name)}'
         while count := source.readinto(buffer):
-            with self._reason_first(data, start):
-                data.send(buffer[:count], doing=doing)
+            data.send(buffer[:count], doing=doing)
             sent += count
             if len(buffer) < CHUNK and sent >= EARLY:
                 start.wait()  # more will follow, and somebody should be reading
                 buffer = memoryview(bytearray(CHUNK))
-        with self._reason_first(data, start):
-            data.finish(doing=doing)
-        start.wait()
+        data.finish(doing=doing)
         return sent
 
-    def _pump_unread(self, source, data, name, *, start):
+    def _pump_unread(self, source, data, *, doing, start):
         """The same, by sendfile(2)."""
         start.wait()
-        sent, doing = 0, f'sending {printable(name)}'
-        with self._reason_first(data, start):
-            while count := data.send_file(source, doing=doing):
-                sent += count
-            data.finish(doing=doing)
+        sent = 0
+        while count := data.send_file(source, doing=doing):
+            sent += count
+        data.finish(doing=doing)
         return sent
 
-    @contextlib.contextmanager
-    def _reason_first(self, data, start):
+    def _give_reason(self, lost, data, start):
         """Raise what the server says in place of the loss of `data`, if it says something."""
+        data.abort()
+        if not (self._channel.transferring or self._answers):
+            return  # that was what it says: 425, 421
         try:
-            yield
-        except ConnectionLost as lost:
-            data.abort()
-            if not (self._channel.transferring or self._answers):
-                raise  # that was what it says: 425, 421
-            try:
-                start.wait()
-                self._final()
-            except ConnectionLost:
-                if self._channel.waiting:
-                    raise lost from None  # it says nothing
-                raise
+            start.wait()
+            self._final()
+        except ConnectionLost:
+            if self._channel.waiting:
+                raise lost from None  # it says nothing
             raise
 
     def _last_word(self, sent, *, until):
@@ -294,5 +288,8 @@ class TransferConnection(AlongConnection):
         """
         if self.protection is None:
             return data
-        with self._reason_first(data, start):
+        try:
             return self.protection.secure(data, meanwhile=start.wait)
+        except ConnectionLost as lost:
+            self._give_reason(lost, data, start)
+            raise
