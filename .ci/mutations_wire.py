@@ -22,7 +22,7 @@ WIRE = (
     (
         'RNTO without RNFR',
         PROTOCOL,
-        "if verb == 'RNTO' and not self._renaming:",
+        "if verb == 'RNTO' and not self.renaming:",
         "if verb == 'RNTO' and not self:",
     ),
     (
@@ -52,7 +52,7 @@ WIRE = (
     (
         'the password repeated by the server in the log',
         PROTOCOL,
-        '            reply = _without_secret(self._waiting[0], reply)\n',
+        '            reply = _without_secret(command, reply)\n',
         '            pass\n',
     ),
     (

@@ -94,7 +94,8 @@ class AlongConnection(PassiveConnection):
         """The call that must come next on this connection, (method, name), or None for any."""
         if self._asked is not None:
             return 'size', self._asked.name
-        return ('rename', self._channel.renaming) if self.announced else None
+        renaming = self._channel.renaming
+        return ('rename', renaming) if renaming else None
 
     def is_quiet(self):
         """See `Connection`; the answers to a question that was sent ahead are no noise."""

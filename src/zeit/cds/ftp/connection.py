@@ -220,7 +220,7 @@ class Connection:
 
     def _send(self, *commands):
         """Send commands (verb, argument) in one packet; their answers come in this order."""
-        verbs = ' and '.join(verb for verb, _ in commands)
+        verbs = ' and '.join([verb for verb, _ in commands])
         if self._channel.broken:
             # The reply before these commands was in order; what came in with it was not.
             self.drop()
@@ -274,7 +274,7 @@ class Connection:
 
     def _await_answer(self, until):
         waiting = self._channel.waiting
-        doing = f'waiting for {printable(waiting[0].awaited)}' if waiting else 'waiting'
+        doing = waiting[0] if waiting else 'waiting'  # its words are for an error only
         while not self._answers:
             if self._channel.broken:  # behind an answer that was in order
                 raise self._out_of_step(doing)
@@ -290,7 +290,8 @@ class Connection:
             self._answers.extend(self._channel.receive(data))
 
     def _check(self, answer, *, hint='', refused=None):
-        error = answer.error(hint=hint, exit_code=refused if answer.reply.digit == 5 else None)
+        exit_code = refused if answer.verdict == protocol.REFUSED else None
+        error = answer.error(hint=hint, exit_code=exit_code)
         if error is None:
             return answer
         raise error

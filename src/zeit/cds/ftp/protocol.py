@@ -117,6 +117,10 @@ class Command(NamedTuple):
             return f'{self.verb} ***'
         return f'{self.verb} {self.argument}'.rstrip()
 
+    def __str__(self):
+        """What is being done until the answer comes, in words."""
+        return f'waiting for {printable(self.awaited)}'
+
     @property
     def awaited(self):
         """What is being waited for, in words."""
@@ -161,16 +165,17 @@ class ControlChannel:
     """One control connection, from the greeting to its end.
 
     `broken` is True as soon as the answers cannot be trusted any more, or the server has said
-    that it closes (421).
+    that it closes (421).  `renaming` is the name that an RNTO would rename now: the last command
+    was its RNFR, and accepted.
     """
 
     def __init__(self, *, encoding='utf-8'):
         self._encoding = encoding
         self._parser = wire.ReplyParser(encoding=encoding)
         self._waiting = collections.deque([Command('greeting')])
-        self._renaming = ''
-        self._data_ended = False
+        self._transfer_runs = True
         self._secrets = []
+        self.renaming = ''
         self.broken = False
 
     def __repr__(self):
@@ -192,11 +197,6 @@ class ControlChannel:
         """True when part of a reply has come in."""
         return self._parser.pending
 
-    @property
-    def renaming(self):
-        """The name that an RNTO would rename now: the last command was its RNFR, and accepted."""
-        return self._renaming
-
     def send(self, verb, argument=''):
         """Return the bytes of a command whose answer is expected from now on.
 
@@ -206,14 +206,15 @@ class ControlChannel:
         """
         if self.broken:
             raise LocalProtocolError(f'{verb} on a broken control connection')
-        if self.transferring and not self._data_ended:
+        if self._transfer_runs:
             raise LocalProtocolError(f'{verb} while a transfer runs')
-        if verb == 'RNTO' and not self._renaming:
+        if verb == 'RNTO' and not self.renaming:
             # Servers keep an earlier RNFR: this RNTO would rename whatever that one named.
             raise LocalProtocolError('RNTO without an accepted RNFR')
         data = wire.command(verb, argument, encoding=self._encoding)
-        self._renaming = ''
-        self._waiting.append(Command(verb, argument))
+        self.renaming = ''
+        self._waiting.append(command := Command(verb, argument))
+        self._transfer_runs = command.kind == 'transfer'
         if verb in SECRET and argument:
             self._secrets.append(argument)
         return data
@@ -223,7 +224,7 @@ class ControlChannel:
 
         Its final reply is still due, and comes before those to what is sent from now on.
         """
-        self._data_ended = True
+        self._transfer_runs = False
 
     def receive(self, data):
         """Take bytes from the server; return the list of answers that they complete.
@@ -249,19 +250,21 @@ class ControlChannel:
         return error if text == str(error) else RemoteProtocolError(text, hint=error.hint)
 
     def _answer(self, reply):
-        if self._waiting:
-            reply = _without_secret(self._waiting[0], reply)
+        command = self._waiting[0] if self._waiting else Command('idle')
+        if command.verb in SECRET:
+            reply = _without_secret(command, reply)
         if reply.code == _CLOSING:
             # RFC 959 section 5.4: may be the answer to any command, or to none at all.
             self.broken = True
-            command = self._waiting.popleft() if self._waiting else Command('idle')
+            if self._waiting:
+                self._waiting.popleft()
             return Answer(command, reply, RETRY)
         if not self._waiting:
             raise RemoteProtocolError(
                 f'The server answered without having been asked: {reply.text}'
             )
-        command = self._waiting[0]
-        verdict = VERDICTS[command.kind][reply.digit]
+        kind = command.kind
+        verdict = VERDICTS[kind][reply.digit]
         if verdict == DONE and not _fits(command, reply):
             verdict = BROKEN
         if verdict == BROKEN:
@@ -271,9 +274,10 @@ class ControlChannel:
             )
         if verdict != WAIT:
             self._waiting.popleft()
-            self._data_ended = False
+            if kind == 'transfer':
+                self._transfer_runs = False
         if command.verb == 'RNFR' and not self._waiting:  # else another command came after it
-            self._renaming = command.argument if verdict == MORE else ''
+            self.renaming = command.argument if verdict == MORE else ''
         return Answer(command, reply, verdict)
 
 
@@ -287,7 +291,7 @@ def _fits(command, reply):
 
 def _without_secret(command, reply):
     """Return the reply as it may be shown: there are servers that repeat what they refuse."""
-    if command.verb not in SECRET or not command.argument:
+    if not command.argument:
         return reply
     return reply._replace(
         lines=tuple(line.replace(command.argument, '***') for line in reply.lines)

@@ -88,17 +88,14 @@ class ReplyParser:
                     f'The server sent something that is no reply: {printable(line)}'
                 )
             self._code = match[1]
-            ends = match[2] != b'-'
+        has_code = match is not None and match[1] == self._code
+        if has_code:
             line = line[4:]
-        else:
-            ends = match is not None and match[1] == self._code and match[2] != b'-'
-            if match is not None and match[1] == self._code:
-                line = line[4:]
         self._length += len(line) + 6  # with code and line end: empty lines have no end, too
         if self._length > MAX_REPLY:
             raise RemoteProtocolError(f'The server sent a reply of more than {MAX_REPLY} bytes')
         self._lines.append(line.decode(self._encoding, 'surrogateescape'))
-        if not ends:
+        if not has_code or match[2] == b'-':
             return None
         reply = Reply(int(self._code), tuple(self._lines))
         self._code, self._lines, self._length = None, [], 0
@@ -115,20 +112,14 @@ def command(verb, argument='', *, encoding='utf-8'):
     line = f'{verb} {argument}' if argument else verb
     if _LINE_END.search(line):
         raise LocalProtocolError(f'The argument of {verb} contains a line end or NUL')
-    data = _encoded(line, encoding)
-    if data is None:  # not with what Python says, which has the line: it may be a password
-        raise ConfigurationError(
-            f'What comes behind {verb} cannot be written in {encoding}',
-            hint='See encoding (--encoding): utf-8 has all characters.',
-        )
-    return data + b'\r\n'
-
-
-def _encoded(line, encoding):
     try:
-        return line.encode(encoding, 'surrogateescape')
+        return line.encode(encoding, 'surrogateescape') + b'\r\n'
     except UnicodeEncodeError:
-        return None
+        pass  # what Python says has the line: it may be a password
+    raise ConfigurationError(
+        f'What comes behind {verb} cannot be written in {encoding}',
+        hint='See encoding (--encoding): utf-8 has all characters.',
+    )
 
 
 def epsv_port(reply):
