@@ -32,7 +32,7 @@ def _harmless(method):
 class Trace:
     """The spans of one run between `spool` and `target`; `done` says what it does to files.
 
-    Nothing here raises.
+    Without a tracer of the application there are none.  Nothing here raises.
     """
 
     def __init__(self, spool, target, *, done):
@@ -54,7 +54,9 @@ class Trace:
             'zeit.cds.spool': str(spool.path),
             'zeit.cds.target': target.url,
         }
-        self._run = self._tracer.start_span('zeit.cds run', attributes=about)
+        run = self._tracer.start_span('zeit.cds run', attributes=about)
+        if run.get_span_context().is_valid:  # else there is the API alone, and nobody sees a span
+            self._run = run
 
     def __repr__(self):
         return f'<Trace {self._run!r}>'

@@ -19,7 +19,7 @@ class Span(trace.NonRecordingSpan):
     """Remembers everything; the API alone has none that does."""
 
     def __init__(self, name, context, attributes):
-        super().__init__(trace.INVALID_SPAN_CONTEXT)
+        super().__init__(trace.SpanContext(trace_id=1, span_id=1, is_remote=False))
         self.name = name
         self.parent = trace.get_current_span(context)
         self.attributes = dict(attributes)
@@ -104,6 +104,14 @@ class TracingTests(DriverCase, unittest.TestCase):
                 with unittest.mock.patch.object(where, method, broken):
                     self.assertEqual(['a.xml'], self.export().delivered)
                 broken.assert_called()
+
+    def test_with_the_api_alone(self):
+        """Nobody sees the span of the run, so there is none for each file."""
+        self.spool.put('a.xml', b'')
+        with unittest.mock.patch.object(self.tracer, 'start_span') as start_span:
+            start_span.return_value = trace.INVALID_SPAN
+            self.assertEqual(['a.xml'], self.export().delivered)
+        start_span.assert_called_once()
 
     def test_without_the_api(self):
         self.spool.put('a.xml', b'')
