@@ -34,10 +34,9 @@ def begin(sock, where, *, bind=None):
         if (':' in bind) != (sock.family == socket.AF_INET6):
             raise OSError(errno.EAFNOSUPPORT, f'The server cannot be reached from {bind}')
         _bind(sock, bind)
-    try:
-        sock.connect(where)
-    except BlockingIOError:
-        pass  # it goes on
+    number = sock.connect_ex(where)
+    if number not in (0, errno.EINPROGRESS):
+        raise OSError(number, os.strerror(number))
 
 
 def _bind(sock, address):
