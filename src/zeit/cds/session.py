@@ -15,7 +15,7 @@ from zeit.cds.errors import (
     ServerError,
     SizeMismatch,
 )
-from zeit.cds.ftp.along import ALONE, Along
+from zeit.cds.ftp.along import ALONE
 from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession
 from zeit.cds.ledger import NoLedger
@@ -94,7 +94,7 @@ class FTPSession(Link):
         `compare`, if that follows.  `options`: see `TransferConnection.upload`.
         """
         try:
-            return self._call('upload', name, source, began=began, along=Along(*along), **options)
+            return self._call('upload', name, source, began=began, along=along, **options)
         except BaseException:
             self._late_unless_answered('STOR', name, changes=name)
             raise
@@ -106,7 +106,7 @@ class FTPSession(Link):
         server is told so in one packet, as far as it stands that.
         """
         try:
-            size = self._ask('size', name, Along(*along))
+            size = self._ask('size', name, along)
         except ServerError as error:
             raise SizeMismatch(
                 f'The server does not tell the size of the file: {error.message}',

@@ -55,13 +55,14 @@ ALONE = Along()
 
 
 class _Asked(NamedTuple):
-    """A question that is under way: the file, what went along, and how many bytes were sent.
+    """A question that is under way: the file, what went along (`Along`), how many bytes were sent.
 
     `sent` is None if the question waited for the transfer's final reply.
     """
 
     name: str
-    along: Along
+    port: bool
+    rename: bool
     sent: int | None = None
 
     @property
@@ -118,7 +119,7 @@ class AlongConnection(PassiveConnection):
                 along = Along(port=self._may_ask_ahead())
             if along == ALONE or not self.ways.together:
                 return super().size(name)
-            self._ask_size(_Asked(name, along))
+            self._ask_size(_Asked(name, *along))
         asked, self._asked = self._asked, None
         try:
             return self._size_told(asked)
@@ -128,9 +129,8 @@ class AlongConnection(PassiveConnection):
 
     def _ask_size(self, asked):
         """Send what `size` takes the answers to."""
-        name, along, _ = asked
-        others = (('RNFR', name),) if along.rename else ()
-        self._say(('SIZE', name), *others, port=along.port, way=asked.way)
+        others = (('RNFR', asked.name),) if asked.rename else ()
+        self._say(('SIZE', asked.name), *others, port=asked.port, way=asked.way)
         self._asked = asked
 
     def ask_promptly(self, name, along, *, data, sent, until):
@@ -146,7 +146,7 @@ class AlongConnection(PassiveConnection):
             return False
         self._channel.data_ended()
         try:
-            self._ask_size(_Asked(name, along, sent))
+            self._ask_size(_Asked(name, *along, sent))
         except LOST:
             return False  # what is lost then is the final reply
         return True
@@ -166,10 +166,10 @@ class AlongConnection(PassiveConnection):
             log.debug('Nothing else was said: %s', printable(error.message))
 
     def _size_told(self, asked):
-        answer = self._answer_and_port(port=asked.along.port, way=asked.way)
+        answer = self._answer_and_port(port=asked.port, way=asked.way)
         if self._channel.broken:
             self._check(answer)
-        refusal = self._answer(until=self._along()).error() if asked.along.rename else None
+        refusal = self._answer(until=self._along()).error() if asked.rename else None
         if isinstance(refusal, LOST):
             raise refusal
         if asked.sent is None:
