@@ -10,11 +10,7 @@ import logging
 import time
 
 from zeit.cds import errors
-from zeit.cds.errors import (
-    ConnectionLost,
-    Error,
-    RemoteProtocolError,
-)
+from zeit.cds.errors import ConnectionLost, Error, RemoteProtocolError
 from zeit.cds.ftp import login, protocol, wire
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.secure import Protection, SecureStream

@@ -97,15 +97,15 @@ _CROWDED = re.compile(
 SECRET = ('PASS', 'ACCT')
 
 
+def _kind(verb):
+    return KINDS.get(verb, 'simple')
+
+
 class Command(NamedTuple):
-    """A command that was sent: its verb, its argument (for messages) and its kind."""
+    """A command that was sent: its verb, and its argument for messages."""
 
     verb: str
     argument: str = ''
-
-    @property
-    def kind(self):
-        return KINDS.get(self.verb, 'simple')
 
     def __repr__(self):
         return f'<Command {self.shown}>'
@@ -154,7 +154,7 @@ class Answer(NamedTuple):
             return ServerFull(code, text, hint=hint)
         if code == _LOCAL_ERROR:
             hint = hint or 'The server has a problem, often a full disk: ask its operator.'
-        if code == _NO_LOGIN and self.command.kind == 'login' and _CROWDED.search(text):
+        if code == _NO_LOGIN and _kind(self.command.verb) == 'login' and _CROWDED.search(text):
             hint = 'The server takes no more logins for now; the next run tries again.'
             return TemporaryError(code, text, hint=hint, command=self.command.shown)
         cls = PermanentError if self.verdict == REFUSED else TemporaryError
@@ -164,33 +164,29 @@ class Answer(NamedTuple):
 class ControlChannel:
     """One control connection, from the greeting to its end.
 
-    `broken` is True as soon as the answers cannot be trusted any more, or the server has said
-    that it closes (421).  `renaming` is the name that an RNTO would rename now: the last command
-    was its RNFR, and accepted.
+    `waiting` are the commands, oldest first, whose final reply is still due.  `renaming` is the
+    name that an RNTO would rename now: the last command was its RNFR, and accepted.  `broken` is
+    True as soon as the answers cannot be trusted any more, or the server has said that it closes
+    (421).
     """
 
     def __init__(self, *, encoding='utf-8'):
         self._encoding = encoding
         self._parser = wire.ReplyParser(encoding=encoding)
-        self._waiting = collections.deque([Command('greeting')])
+        self.waiting = collections.deque([Command('greeting')])
         self._transfer_runs = True
         self._secrets = []
         self.renaming = ''
         self.broken = False
 
     def __repr__(self):
-        state = 'broken' if self.broken else f'{len(self._waiting)} waiting'
+        state = 'broken' if self.broken else f'{len(self.waiting)} waiting'
         return f'<ControlChannel {state}>'
-
-    @property
-    def waiting(self):
-        """The commands, oldest first, whose final reply is still due."""
-        return tuple(self._waiting)
 
     @property
     def transferring(self):
         """True when the final reply to a transfer is due."""
-        return any(waiting.kind == 'transfer' for waiting in self._waiting)
+        return any(_kind(command.verb) == 'transfer' for command in self.waiting)
 
     @property
     def pending(self):
@@ -213,8 +209,8 @@ class ControlChannel:
             raise LocalProtocolError('RNTO without an accepted RNFR')
         data = wire.command(verb, argument, encoding=self._encoding)
         self.renaming = ''
-        self._waiting.append(command := Command(verb, argument))
-        self._transfer_runs = command.kind == 'transfer'
+        self.waiting.append(Command(verb, argument))
+        self._transfer_runs = _kind(verb) == 'transfer'
         if verb in SECRET and argument:
             self._secrets.append(argument)
         return data
@@ -250,22 +246,22 @@ class ControlChannel:
         return error if text == str(error) else RemoteProtocolError(text, hint=error.hint)
 
     def _answer(self, reply):
-        command = self._waiting[0] if self._waiting else Command('idle')
+        command = self.waiting[0] if self.waiting else Command('idle')
         if command.verb in SECRET:
             reply = _without_secret(command, reply)
         if reply.code == _CLOSING:
             # RFC 959 section 5.4: may be the answer to any command, or to none at all.
             self.broken = True
-            if self._waiting:
-                self._waiting.popleft()
+            if self.waiting:
+                self.waiting.popleft()
             return Answer(command, reply, RETRY)
-        if not self._waiting:
+        if not self.waiting:
             raise RemoteProtocolError(
                 f'The server answered without having been asked: {reply.text}'
             )
-        kind = command.kind
-        verdict = VERDICTS[kind][reply.digit]
-        if verdict == DONE and not _fits(command, reply):
+        kind = _kind(command.verb)
+        verdict = VERDICTS[kind][reply.code // 100]
+        if verdict == DONE and not _fits(command.verb, kind, reply.code):
             verdict = BROKEN
         if verdict == BROKEN:
             raise RemoteProtocolError(
@@ -273,20 +269,20 @@ class ControlChannel:
                 hint='The connection is out of step; the work goes on over a new one.',
             )
         if verdict != WAIT:
-            self._waiting.popleft()
+            self.waiting.popleft()
             if kind == 'transfer':
                 self._transfer_runs = False
-        if command.verb == 'RNFR' and not self._waiting:  # else another command came after it
+        if command.verb == 'RNFR' and not self.waiting:  # else another command came after it
             self.renaming = command.argument if verdict == MORE else ''
         return Answer(command, reply, verdict)
 
 
-def _fits(command, reply):
-    if command.verb in EXACT:
-        return reply.code == EXACT[command.verb]
+def _fits(verb, kind, code):
+    if verb in EXACT:
+        return code == EXACT[verb]
     # What was asked along with a transfer is no end of it.
-    others = EXACT.values() if command.kind == 'transfer' else _TRANSFER_ONLY
-    return reply.code not in others
+    others = EXACT.values() if kind == 'transfer' else _TRANSFER_ONLY
+    return code not in others
 
 
 def _without_secret(command, reply):

@@ -36,11 +36,6 @@ class Reply(NamedTuple):
         words = ' / '.join(line.strip() for line in self.lines[:MAX_SHOWN] if line.strip())
         return printable(f'{self.code} {words}'.rstrip(), limit=MAX_SHOWN)
 
-    @property
-    def digit(self):
-        """The first digit of the code, which says how it went."""
-        return self.code // 100
-
 
 class ReplyParser:
     """Finds replies in a stream of bytes, however it is cut.

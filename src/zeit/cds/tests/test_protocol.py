@@ -65,7 +65,7 @@ class ControlChannelTests(unittest.TestCase):
         self.channel.send('STOR', 'a')
         answers = self.channel.receive(b'150 x\r\n150 y\r\n226 z\r\n')
         self.assertEqual(['WAIT', 'WAIT', 'DONE'], [answer.verdict for answer in answers])
-        self.assertEqual((), self.channel.waiting)
+        self.assertFalse(self.channel.waiting)
 
     def test_replies_belong_to_commands_in_order(self):
         self.channel.send('TYPE', 'I')
