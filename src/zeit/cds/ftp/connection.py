@@ -286,11 +286,10 @@ class Connection:
             self._answers.extend(self._channel.receive(data))
 
     def _check(self, answer, *, hint='', refused=None):
-        exit_code = refused if answer.verdict == protocol.REFUSED else None
-        error = answer.error(hint=hint, exit_code=exit_code)
-        if error is None:
+        if answer.verdict in protocol.SUCCESS:
             return answer
-        raise error
+        exit_code = refused if answer.verdict == protocol.REFUSED else None
+        raise answer.error(hint=hint, exit_code=exit_code)
 
 
 def _is_absent(answer):

@@ -34,6 +34,9 @@ RETRY = 'RETRY'  # refused now
 REFUSED = 'REFUSED'  # refused for good
 BROKEN = 'BROKEN'  # may not happen
 
+#: What is no error of a command.
+SUCCESS = (WAIT, DONE, MORE)
+
 
 def _row(*verdicts):
     return types.MappingProxyType(dict(zip((1, 2, 3, 4, 5), verdicts, strict=True)))
@@ -141,7 +144,7 @@ class Answer(NamedTuple):
 
     def error(self, *, hint='', exit_code=None):
         """Return the error that this answer is, or None if it is a success."""
-        if self.verdict not in (RETRY, REFUSED):
+        if self.verdict in SUCCESS:
             return None
         text, code = self.reply.text, self.reply.code
         if code == _CLOSING:
