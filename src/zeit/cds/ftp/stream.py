@@ -154,14 +154,12 @@ class Stream:
             raise from_os(error, doing=doing, timeout=timeout) from error
 
     def send(self, data, *, doing):
-        """Send all of `data`; each `CHUNK` within the time-out.  Raises `ConnectionLost`."""
+        """Send all of `data`, at most `CHUNK`, within the time-out.  Raises `ConnectionLost`."""
+        until = time.monotonic() + self._timeout
         try:
-            for start in range(0, len(data), CHUNK):
-                piece = data[start : start + CHUNK]
-                until = time.monotonic() + self._timeout
-                while piece:
-                    sent = self._within(until, self._sock.send, piece, events=select.POLLOUT)
-                    piece = piece[sent:]
+            while data:
+                sent = self._within(until, self._sock.send, data, events=select.POLLOUT)
+                data = data[sent:]
         except OSError as error:
             raise self._lost(error, doing) from error
 
