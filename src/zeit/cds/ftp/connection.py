@@ -221,7 +221,9 @@ class Connection:
             # The reply before these commands was in order; what came in with it was not.
             self.drop()
             raise self._out_of_step(f'before {verbs}')
-        data = b''.join([self._channel.send(*command) for command in commands])
+        data = b''
+        for verb, argument in commands:
+            data += self._channel.send(verb, argument)
         if log.isEnabledFor(logging.DEBUG):
             for command in commands:
                 log.debug('> %s', printable(protocol.Command(*command).shown))

@@ -44,9 +44,9 @@ class TransferConnection(AlongConnection):
         self._utf8_due = codecs.lookup(self._settings.encoding).name == 'utf-8'
 
     def _send(self, *commands):
-        is_ascii = all([argument.isascii() for _, argument in commands])
-        if not (is_ascii or self._channel.waiting or self.announced):
-            self.use_utf8()
+        for _, argument in commands:
+            if not (argument.isascii() or self._channel.waiting or self.announced):
+                self.use_utf8()
         super()._send(*commands)
 
     def rename(self, old, new, *, more=False):
