@@ -99,12 +99,7 @@ class TransferConnection(AlongConnection):
                     raise
                 data = self._protected(data, start)
                 pump = self._pump_unread if unread and data.sends_files else self._pump
-                try:
-                    sent = pump(source, data, doing=f'sending {printable(name)}', start=start)
-                except ConnectionLost as lost:
-                    self._give_reason(lost, data, start)
-                    raise
-                start.wait()
+                sent = pump(source, data, name, start=start)
             except BaseException:
                 data.abort()
                 raise
@@ -122,39 +117,45 @@ class TransferConnection(AlongConnection):
                 self.ways.give_up('early', error=error)
             raise
 
-    def _pump(self, source, data, *, doing, start):
+    def _pump(self, source, data, name, *, start):
         """Send what `source.readinto` gives, and that this was all; return the number of bytes."""
         sent = 0
         buffer = memoryview(bytearray(EARLY))
+        doing = f'sending {printable(name)}'
         while count := source.readinto(buffer):
-            data.send(buffer[:count], doing=doing)
+            self._reason_first(data, start, data.send, buffer[:count], doing=doing)
             sent += count
             if len(buffer) < CHUNK and sent >= EARLY:
                 start.wait()  # more will follow, and somebody should be reading
                 buffer = memoryview(bytearray(CHUNK))
-        data.finish(doing=doing)
+        self._reason_first(data, start, data.finish, doing=doing)
+        start.wait()
         return sent
 
-    def _pump_unread(self, source, data, *, doing, start):
+    def _pump_unread(self, source, data, name, *, start):
         """The same, by sendfile(2)."""
         start.wait()
-        sent = 0
-        while count := data.send_file(source, doing=doing):
+        sent, doing = 0, f'sending {printable(name)}'
+        while count := self._reason_first(data, start, data.send_file, source, doing=doing):
             sent += count
-        data.finish(doing=doing)
+        self._reason_first(data, start, data.finish, doing=doing)
         return sent
 
-    def _give_reason(self, lost, data, start):
-        """Raise what the server says in place of the loss of `data`, if it says something."""
-        data.abort()
-        if not (self._channel.transferring or self._answers):
-            return  # that was what it says: 425, 421
+    def _reason_first(self, data, start, function, *args, **kw):
+        """Call a function; if `data` is lost there, raise what the server says, if anything."""
         try:
-            start.wait()
-            self._final()
-        except ConnectionLost:
-            if self._channel.waiting:
-                raise lost from None  # it says nothing
+            return function(*args, **kw)
+        except ConnectionLost as lost:
+            data.abort()
+            if not (self._channel.transferring or self._answers):
+                raise  # that was what it says: 425, 421
+            try:
+                start.wait()
+                self._final()
+            except ConnectionLost:
+                if self._channel.waiting:
+                    raise lost from None  # it says nothing
+                raise
             raise
 
     def _last_word(self, sent, *, until):
@@ -288,8 +289,5 @@ class TransferConnection(AlongConnection):
         """
         if self.protection is None:
             return data
-        try:
-            return self.protection.secure(data, meanwhile=start.wait)
-        except ConnectionLost as lost:
-            self._give_reason(lost, data, start)
-            raise
+        secure = self.protection.secure
+        return self._reason_first(data, start, secure, data, meanwhile=start.wait)
