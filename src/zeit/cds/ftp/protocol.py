@@ -273,7 +273,7 @@ class ControlChannel:
             )
         if verdict != WAIT:
             self.waiting.popleft()
-            if kind == 'transfer':
+            if not self.waiting:  # nothing is sent behind a transfer that runs
                 self._transfer_runs = False
         if command.verb == 'RNFR' and not self.waiting:  # else another command came after it
             self.renaming = command.argument if verdict == MORE else ''

@@ -127,6 +127,16 @@ class ControlChannelTests(unittest.TestCase):
         with self.assertRaises(errors.LocalProtocolError):
             self.channel.send('SIZE', 'b')
 
+    def test_a_transfer_behind_one_that_has_ended_runs(self):
+        self.channel.send('STOR', 'a')
+        self.channel.data_ended()
+        self.channel.send('STOR', 'b')
+        with self.assertRaises(errors.LocalProtocolError):
+            self.channel.send('SIZE', 'b')
+        self.channel.receive(b'226 a\r\n')
+        with self.assertRaises(errors.LocalProtocolError):
+            self.channel.send('SIZE', 'b')
+
     def test_nothing_is_sent_while_a_transfer_runs(self):
         self.channel.send('STOR', 'a')
         with self.assertRaises(errors.LocalProtocolError):
