@@ -4,6 +4,7 @@
 QUICK = (
     'test_contract',
     'test_delivery',
+    'test_effort',
     'test_exporter',
     'test_journal',
     'test_leftovers.*',
@@ -19,6 +20,7 @@ QUICK = (
 
 #: Tests for what survives these.  Those that start daemons or need minutes stay away.
 THOROUGH = (
+    'test_connections',
     'test_durability',
     'test_exposed',
     'test_faults_target',

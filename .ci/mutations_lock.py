@@ -2,6 +2,7 @@
 
 EXCHANGE = 'exchange.py'
 EXPORTER = 'exporter.py'
+HOLDER = 'holder.py'
 LOCK = 'lock.py'
 LEFTOVERS = 'leftovers.py'
 
@@ -45,13 +46,13 @@ LOCKING = (
     (
         'the look under the guard left out',
         LOCK,
-        '        guarded = self._take_guard()\n        self.look()\n',
-        '        guarded = self._take_guard()\n',
+        '        self.look(present=self._session.names())  # for which there is a port already\n',
+        '',
     ),
     (
         'the lock made under its own name, so that a kill may leave it empty',
         LOCK,
-        '        self._left.add(STAGED)\n        session.store(self._staged, self._content)\n',
+        '        self._left.add(STAGED)\n        session.store(self._staged, self._content, renamed=True)\n',
         '        self._left.add(LOCK)\n        return session.store(self._name, self._content)\n',
     ),
     ('a lock without its token', LOCK, "f'{token} zeit.cds, host", "f'zeit.cds, host"),
@@ -69,9 +70,21 @@ LOCKING = (
     ),
     (
         'a directory of the name of a lock taken for nothing',
-        LOCK,
-        '            if name in present or is_file(self._session, name):\n',
-        '            if is_file(self._session, name):\n',
+        HOLDER,
+        '        if name in there or name in present:\n',
+        '        if name in there:\n',
+    ),
+    (
+        'a lock that the listing does not show taken for nothing',
+        HOLDER,
+        '        if name in there or name in present:\n',
+        '        if name in present:\n',
+    ),
+    (
+        'one lock only asked for by its name',
+        HOLDER,
+        '    for name, size in zip(candidates, session.sizes(*candidates), strict=True):\n',
+        '    for name, size in [(names.READ, session.size(names.READ))]:\n',
     ),
     (
         'nothing healed',

@@ -85,4 +85,22 @@ WIRE = (
         '        if left <= 0:\n',
         '        if left is None:\n',
     ),
+    (
+        'several connections where one is busy, and one where it waits',
+        'effort.py',
+        'self._before < BUSY * elapsed\n',
+        'self._before > BUSY * elapsed\n',
+    ),
+    (
+        'what other threads do taken for the work of this one',
+        'effort.py',
+        'worked=time.thread_time',
+        'worked=time.process_time',
+    ),
+    (
+        'attempts that are numbered anew when other connections come',
+        'deliveries.py',
+        'first=next(numbers)',
+        'first=1',
+    ),
 )
