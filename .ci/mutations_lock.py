@@ -52,7 +52,8 @@ LOCKING = (
     (
         'the lock made under its own name, so that a kill may leave it empty',
         LOCK,
-        '        self._left.add(STAGED)\n        session.store(self._staged, self._content, renamed=True)\n',
+        '        self._left.add(STAGED)\n'
+        '        session.store(self._staged, self._content, renamed=True)\n',
         '        self._left.add(LOCK)\n        return session.store(self._name, self._content)\n',
     ),
     ('a lock without its token', LOCK, "f'{token} zeit.cds, host", "f'zeit.cds, host"),
