@@ -7,6 +7,7 @@ import time
 
 from zeit.cds.ftp.deadline import LOOK
 from zeit.cds.ftp.oserrors import from_os
+from zeit.cds.ftp.sockets import without_backlog
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.text import printable
 
@@ -66,5 +67,5 @@ class Awaited(Stream):
         sock.setblocking(False)
         listener, self._sock = self._sock, sock
         listener.close()
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        without_backlog(sock)
         return True

@@ -11,6 +11,11 @@ from zeit.cds.ftp.deadline import LOOK
 from zeit.cds.text import printable
 
 
+#: The system of this machine takes more to be sent when so many bytes wait at most: they last until
+#: we are called, 0.5 ms at 1 Gbit/s.
+UNSENT = 64 * 1024
+
+
 def dial(address, *, timeout, deadline, bind=None):
     """Return a socket that is connected to one of the addresses of `resolve`."""
     family, kind, protocol, _, where = address
@@ -87,6 +92,12 @@ def wait(sock, events, *, until, deadline):
     raise TimeoutError
 
 
-def without_delay(sock):
-    """Let the system send at once what there is to send (TCP_NODELAY, tcp(7))."""
+def without_backlog(sock):
+    """Let the system send at once what it has, and take no more than goes out soon (tcp(7)).
+
+    So what was taken is nearly what is on its way: a bar shows how far a file is, not how much
+    memory there is, and a time-out is one of the network.
+    """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, 'TCP_NOTSENT_LOWAT'):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)

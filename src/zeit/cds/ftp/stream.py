@@ -11,7 +11,7 @@ from zeit.cds.errors import ConnectionLost
 from zeit.cds.ftp.deadline import LOOK, Deadline
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.resolver import resolve
-from zeit.cds.ftp.sockets import begin, dial, wait, wait_connected, without_delay
+from zeit.cds.ftp.sockets import begin, dial, wait, wait_connected, without_backlog
 
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Stream:
             error = (found or failures)[-1]
             raise from_os(error, doing=doing, timeout=connect_timeout) from error
         try:
-            without_delay(sock)
+            without_backlog(sock)
             if keepalive:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 if hasattr(socket, 'TCP_KEEPIDLE'):
@@ -133,7 +133,7 @@ class Stream:
             raise from_os(error, doing=doing) from error
         try:
             begin(sock, (peer, port, *more), bind=bind)
-            without_delay(sock)
+            without_backlog(sock)
             return Stream(sock, timeout=timeout, deadline=self._deadline, peer=self.peer)
         except OSError as error:
             sock.close()

@@ -67,7 +67,7 @@ ALLOWED = {
     'ftp.login': 'errors text ftp.protocol',
     'ftp.connection': 'errors text ftp.deadline ftp.login ftp.protocol ftp.stream ftp.secure '
     'ftp.settings ftp.wire',
-    'ftp.active': 'text ftp.deadline ftp.oserrors ftp.stream',
+    'ftp.active': 'text ftp.deadline ftp.oserrors ftp.sockets ftp.stream',
     'ftp.ways': 'text',
     'ftp.passive': 'errors text ftp.active ftp.protocol ftp.ways ftp.wire ftp.connection',
     'ftp.along': 'errors text ftp.passive',

@@ -7,6 +7,7 @@ import unittest.mock
 
 from zeit.cds.errors import (
     ConfigurationError,
+    ConnectionLost,
     DataConnectionRefused,
     Error,
     FTPOSError,
@@ -23,6 +24,8 @@ from zeit.cds.testing.layers import QUIET
 from zeit.cds.testing.servers import VsftpdServer
 from zeit.cds.tests import ftps
 
+
+KIB = 1024
 
 class WireTests(unittest.TestCase):
     def test_addresses_of_ours(self):
@@ -135,6 +138,36 @@ class KeepaliveTests(FaultCase):
             self.assertEqual(60, self.option('TCP_KEEPIDLE'))
             self.assertEqual(20, self.option('TCP_KEEPIDLE', keepalive=20))
             self.assertEqual(1, self.option('TCP_KEEPIDLE', keepalive=0.1))
+
+
+class BacklogTests(unittest.TestCase):
+    """What the system takes for a peer who does not read."""
+
+    layer = QUIET
+
+    def taken(self):
+        listening = self.enterContext(socket.socket())
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * KIB)
+        listening.bind(('127.0.0.1', 0))
+        listening.listen()
+        control = socket.create_connection(listening.getsockname())
+        self.enterContext(listening.accept()[0])
+        stream = Stream(control, timeout=1, deadline=Deadline())
+        self.addCleanup(stream.close)
+        data = stream.beside(listening.getsockname()[1], timeout=0.1)
+        self.addCleanup(data.close)
+        data.connected(timeout=1)
+        self.enterContext(listening.accept()[0])
+        taken = 0
+        with self.assertRaises(ConnectionLost):
+            while True:
+                data.send(b'x' * 16 * KIB, doing='sending')
+                taken += 16 * KIB
+        return taken
+
+    @unittest.skipUnless(hasattr(socket, 'TCP_NOTSENT_LOWAT'), 'this system has no such bound')
+    def test_it_is_nearly_what_is_on_its_way(self):
+        self.assertLess(self.taken(), 512 * KIB)
 
 
 class AwaitedTests(unittest.TestCase):
