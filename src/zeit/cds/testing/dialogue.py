@@ -48,10 +48,14 @@ class Dialogue:
             if entry.kind == 'command' and (not verbs or entry.verb in verbs)
         ]
 
-    def wait_for(self, verb, *, count, timeout):
+    def wait_for(self, verb, *, connection=None, count, timeout):
         """Wait until `verb` was received `count` times. Raises TimeoutError after seconds."""
+
+        def has_come():
+            return len(self.commands(verb, connection=connection)) >= count
+
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self.commands(verb)) >= count, timeout):
+            if not self._changed.wait_for(has_come, timeout):
                 raise TimeoutError(f'{verb} did not come {count} times in {timeout} s:\n{self}')
 
     def __str__(self):

@@ -200,9 +200,9 @@ class FaultServer(threadserver.ThreadServer):
         """Return the number of the connection of every such command, in order."""
         return [entry.connection for entry in self.record.commands(*verbs)]
 
-    def wait_for(self, verb, *, count=1, timeout=10):
+    def wait_for(self, verb, *, connection=None, count=1, timeout=10):
         """Wait until a verb was received `count` times. Raises TimeoutError after seconds."""
-        self.record.wait_for(verb, count=count, timeout=timeout)
+        self.record.wait_for(verb, connection=connection, count=count, timeout=timeout)
 
     # For the sessions
 

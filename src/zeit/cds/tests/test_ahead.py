@@ -70,6 +70,8 @@ class OrderTests(Ahead, unittest.TestCase):
         self.assertNotIn('EPSV', self.packets)
 
     def test_what_each_connection_begins_with_is_one_packet(self):
+        both = faults.Call(lambda event: self.server.wait_for('CWD', count=2))
+        self.fault('STOR', both, path='/cds/a.*', times=1)
         self.export('a', 'b', 'c', connections=2)
         self.assertEqual(2, self.packets.count('TYPE I EPSV CWD /cds'), self.packets)
 

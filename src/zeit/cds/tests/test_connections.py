@@ -122,10 +122,26 @@ class NumberTests(Several, unittest.TestCase):
 
 class RefusalTests(Several, unittest.TestCase):
     def refuse(self, verb, reply, *, among):
+        """The first file ends when it is known what becomes of the other connections."""
+        welcome, ended = {1, 2, 3} - set(among), threading.Semaphore(0)
+        end = crew.Crew._ended
+
+        def count(*args):
+            end(*args)
+            ended.release()
+
+        def wait(event):
+            for _ in among:
+                self.assertTrue(ended.acquire(timeout=PATIENCE))
+            for connection in welcome:
+                self.server.wait_for('STOR', connection=connection)
+
         for connection in among:
             self.fault(verb, faults.Reply(reply), connection=connection)
-        self.assert_all(self.export(*FILES))
-        self.assertEqual({0, 1, 2, 3} - set(among), self.stored)
+        self.fault('SIZE', faults.Call(wait), path='*.part', connection=0, times=1)
+        with mock.patch.object(crew.Crew, '_ended', count):
+            self.assert_all(self.export(*FILES))
+        self.assertEqual({0, *welcome}, self.stored)
         self.assertIn('The server refuses another connection', self.log)
 
     def test_too_many_connections(self):

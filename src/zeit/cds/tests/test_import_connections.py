@@ -1,6 +1,7 @@
 """Imports over several connections: as safe as over one."""
 
 import functools
+import threading
 import unittest
 from unittest import mock
 
@@ -22,6 +23,10 @@ class ConnectionTests(ImportScenario, unittest.TestCase):
             self.assertEqual(1, len(self.receipts(name)))
 
     def test_several_work_at_once(self):
+        together = threading.Barrier(4)
+        wait = faults.Call(lambda event: together.wait(10))
+        for connection in range(4):
+            self.fault('RETR', wait, path='*.xml', connection=connection, times=1)
         self.assert_all(self.run_import(*NAMES, connections=4))
         used = set(self.server.connections('RETR'))
         self.assertEqual(4, len(used), used)
@@ -50,7 +55,7 @@ class ConnectionTests(ImportScenario, unittest.TestCase):
                 self.prepare()
                 effort = functools.partial(Waiting, after=after)
                 self.assert_all(self.run_import(*NAMES, connections=4, new_effort=effort))
-                self.assertEqual(connections, len(set(self.server.connections('RETR'))))
+                self.assertEqual(connections, self.server.connected)
 
     def test_the_server_refuses_more(self):
         self.fault(faults.GREETING, faults.Reply('421 Too many users.'), nth=1)
