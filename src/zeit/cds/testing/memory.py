@@ -9,6 +9,7 @@ import itertools
 import zope.interface
 
 from zeit.cds import names
+from zeit.cds.crew import alone
 from zeit.cds.errors import Error, PermanentError, ServerError, SizeMismatch, TargetExists
 from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession, ITarget
@@ -198,23 +199,10 @@ class MemorySession:
     def run(self, plan, *, token=None, ledger=None):
         """See `ISession`."""
         token, ledger = token or names.new_token(), ledger or NoLedger()
-        numbers = itertools.count(1)
-        while (job := plan.next()) is not None:
-            try:
-                source = job.open()
-            except Error as error:
-                yield Outcome(job=job, error=error)
-                continue
-            with source:
-                temporary = names.temporary(job.name, token=token, number=next(numbers))
-                try:
-                    self._deliver(job.name, source, temporary=temporary, ledger=ledger)
-                except Error as error:
-                    yield Outcome(job=job, error=error)
-                else:
-                    yield Outcome(job=job, source=source, reply='226 Stored.')
+        return alone(plan, _Courier(self, token=token, ledger=ledger), number=lambda: 1)
 
-    def _deliver(self, name, source, *, temporary, ledger):
+    def deliver(self, name, source, *, temporary, ledger):
+        """Store what `source` has as `temporary`, and rename that; return the final reply."""
         self._target.hook('upload', name)
         content = bytearray()
         buffer = bytearray(CHUNK)
@@ -240,6 +228,7 @@ class MemorySession:
             ledger.abandoned(name)
             self._target.files.pop(temporary, None)
             raise
+        return '226 Stored.'
 
     def bound(self, seconds, *, ends=False):
         """See `ISession`."""
@@ -254,3 +243,25 @@ class MemorySession:
     def close(self):
         """See `ISession`."""
         self._target.closed += 1
+
+
+class _Courier:
+    """Delivers over a `MemorySession`, one file after the other."""
+
+    def __init__(self, session, *, token, ledger):
+        self._session = session
+        self._token = token
+        self._ledger = ledger
+        self._numbers = itertools.count(1)
+
+    def attempt(self, job, source, *, more=False):
+        """Deliver the open `source` as `job.name`; return the `IOutcome`."""
+        number = next(self._numbers)
+        temporary = names.temporary(job.name, token=self._token, number=number)
+        try:
+            reply = self._session.deliver(
+                job.name, source, temporary=temporary, ledger=self._ledger
+            )
+        except Error as error:
+            return Outcome(job=job, error=error)
+        return Outcome(job=job, source=source, reply=reply)
