@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 #: A login takes as long as a file or two: so many files for each connection must wait.
 FILES = 2
 
-#: A file of so many bytes is worth a connection of its own: what takes long about it, hashing and
-#: copying, threads do at the same time.
+#: Each of several files of so many bytes is worth a connection of its own: what takes long about
+#: it, hashing and copying, threads do at the same time.
 LARGE = 8 * 1024 * 1024
 
 #: When a run ends before its time, what is on its way has so many seconds to end.
@@ -112,9 +112,10 @@ class Hand:
         return f'connection {self._number}'
 
     def open(self):
-        """Connect, if that is still to be done."""
+        """Connect, if that is still to be done, and be in the directory before there is a job."""
         if self.temporary:
             self.session.connect()
+            self.session.enter()
 
     def work(self, task):
         """Deliver a file; `task` is (job, source, whether another one is likely to follow)."""

@@ -46,6 +46,10 @@ class Link:
             self._context = self._settings.tls.context()
         self._connection = self._new_connection()
 
+    def enter(self):
+        """Be in the directory, as after any other method."""
+        self._ready()
+
     def _new_connection(self):
         connection = ListingConnection(
             self._settings, deadline=self._haste, context=self._context, ways=self._ways
@@ -126,8 +130,11 @@ class Link:
         try:
             return getattr(connection, method)(*args, **kw)
         except DataConnectionRefused as error:
-            # A firewall that does not know EPSV may know PASV.
+            # A firewall that does not know EPSV may know PASV; and one that looks for the port in
+            # what the server says may overlook it behind something else.
             self._ways.give_up('epsv', error=error)
+            if connection.came_along:
+                self._ways.give_up('together', error=error)
             raise
         except LOST:
             connection.drop()  # also where its replies were in order, and made no sense

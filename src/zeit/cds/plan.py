@@ -203,7 +203,7 @@ class Plan:
             return []
         while len(self._read) < most and (job := next(self._jobs, None)) is not None:
             self._read.append(job)
-        new = most if self._files_left is None else self._files_left
+        new = most if self._files_left is None else max(0, self._files_left)
         found = [] if self.limited else itertools.islice(self._read, new)
         return list(itertools.islice(itertools.chain(self._again, found), most))
 

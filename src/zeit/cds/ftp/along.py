@@ -212,7 +212,7 @@ class AlongConnection(PassiveConnection):
             log.debug('No port: %s', printable(error.message))
         except (PermanentError, RemoteProtocolError) as error:
             # Before any port was of use, it is more likely EPSV that is not known.
-            epsv = self.usable and self._may_use_epsv() and not self.ways.proven
+            epsv = self.usable and self._may_use_epsv() and not self.proven
             self.ways.give_up('epsv' if epsv else way, error=error)
         except Error as error:
             self.ways.give_up(way, error=error)
@@ -247,8 +247,11 @@ class AlongConnection(PassiveConnection):
         port = self._may_ask_ahead()
         self._say(first, *others, port=port, way='together')
         try:
-            answers = [self._answer_and_port(port=port)]
-            answers += [self._answer(until=self._along()) for _ in others]
+            answers = [self._unless_closing(self._answer_and_port(port=port))]
+            for _ in others:
+                answers.append(self._unless_closing(self._answer(until=self._along())))
+        except ServiceClosing:
+            raise  # it would have said that to the first one as well
         except LOST as error:
             self.ways.give_up('together', error=error)
             raise

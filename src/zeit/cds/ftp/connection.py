@@ -141,10 +141,7 @@ class Connection:
         self.protection = Protection(self._stream, **options)
 
     def enter_directory(self):
-        """Go to the directory, in binary mode.
-
-        Raises `PermanentError`, exit code 78, if there is no way into the directory.
-        """
+        """See `zeit.cds.ftp.login.enter_directory`."""
         login.enter_directory(self, self._settings)
 
     def quit(self):
@@ -182,15 +179,18 @@ class Connection:
         return self._check(self._answer(), hint=hint, refused=refused)
 
     def together(self, *commands):
-        """Send commands (verb, argument), whatever becomes of those before; return the `Answer`s.
-
-        Where a server stands that, all go in one packet.
-        """
+        """Send commands (verb, argument), in one packet where that goes; return the `Answer`s."""
         answers = []
         for command in commands:
             self._send(command)
-            answers.append(self._answer())
+            answers.append(self._unless_closing(self._answer()))
         return answers
+
+    def _unless_closing(self, answer):
+        """Return the answer; raise it if it is that the server closes: there is no other one."""
+        if isinstance(error := answer.error(), errors.ServiceClosing):
+            raise error
+        return answer
 
     def size(self, name):
         """See `ISession.size`; RFC 3659 section 4."""

@@ -32,6 +32,10 @@ class PassiveConnection(Connection):
     def __init__(self, settings, *, deadline=None, context=None, ways=None):
         super().__init__(settings, deadline=deadline, context=context)
         self.ways = ways or Ways()
+        #: Data connections can be made: a command need not wait for the next one.
+        self.proven = False
+        #: The last one was to a port that was asked for along with something else.
+        self.came_along = False
         self._port = None
         self._port_until = 0
         self._ahead = None
@@ -59,7 +63,7 @@ class PassiveConnection(Connection):
 
     def _connect_ahead(self):
         """Begin the data connection of the next transfer, if there is a port for it."""
-        if self._port is not None and self.ways.proven and self.ways.early:
+        if self._port is not None and self.proven and self.ways.early:
             try:
                 self._ahead = self._begin(self._next_port())
             except FTPOSError as error:
@@ -91,6 +95,7 @@ class PassiveConnection(Connection):
         if not self._settings.passive:
             return self._listen()
         data = self._begun_ahead()
+        self.came_along = data is not None or self._port is not None
         if data is None:
             place = self._next_port()
             try:
@@ -143,7 +148,7 @@ class PassiveConnection(Connection):
             data.connected(timeout=self._settings.connect_timeout)
         except FTPOSError as error:
             raise _no_data(error, passive=self._settings.passive) from error
-        self.ways.proven = True
+        self.proven = True
 
     def _next_port(self):
         place, self._port = self._port, None

@@ -1,6 +1,7 @@
 """Sockets that never block: how one is connected, and a bound for each wait."""
 
 import errno
+import logging
 import os
 import select
 import socket
@@ -10,6 +11,8 @@ from zeit.cds.errors import ConfigurationError
 from zeit.cds.ftp.deadline import LOOK
 from zeit.cds.text import printable
 
+
+log = logging.getLogger(__name__)
 
 #: The system of this machine takes more to be sent when so many bytes wait at most: they last until
 #: we are called, 0.5 ms at 1 Gbit/s.
@@ -100,4 +103,7 @@ def without_backlog(sock):
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, 'TCP_NOTSENT_LOWAT'):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        except OSError as error:  # the system that Python was made for was another one
+            log.debug('What is sent is not bounded: %s', error)

@@ -84,7 +84,7 @@ class TransferConnection(AlongConnection):
         Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         start = Start(self, 'STOR', name, began=began)
-        early = early and self.ways.proven and self.ways.early and self._settings.passive
+        early = early and self.proven and self.ways.early and self._settings.passive
         prompt = False
         try:
             data = self._dial(wait=not early)
@@ -253,7 +253,7 @@ class TransferConnection(AlongConnection):
         Returns the data connection; None if the server refuses the command, not what comes before
         it, with one of the codes `absent`: there is nothing to transfer.
         """
-        early = self.ways.proven and self.ways.early and self._settings.passive
+        early = self.proven and self.ways.early and self._settings.passive
         data = self._dial(wait=not early)
         try:
             start = Start(self, verb, argument)

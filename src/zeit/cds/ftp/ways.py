@@ -17,8 +17,6 @@ class Ways:
     two, before the server has answered.  `together`: two commands in one packet.  `prompt`:
     commands as soon as the server has ended the data connection, before its final reply.  Each is
     True until the server shows that it does not stand it.
-
-    `proven`: a data connection was made, so that a command need not wait for the next one.
     """
 
     epsv: bool = True
@@ -26,7 +24,6 @@ class Ways:
     early: bool = True
     together: bool = True
     prompt: bool = True
-    proven: bool = False
 
     def give_up(self, way, *, error):
         """Let it be, because of `error`."""

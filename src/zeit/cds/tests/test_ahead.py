@@ -233,6 +233,13 @@ class HealingTests(Ahead, unittest.TestCase):
     def test_a_port_that_nobody_serves(self):
         self.healed(('EPSV', faults.DataPort('refused'), {'nth': ALONG}))
 
+    def test_ports_that_are_only_reached_when_asked_for_alone(self):
+        """A firewall may look for the port at the begin of a packet only."""
+        self.prompt = ''  # nothing is asked before its time then
+        self.fault('EPSV', faults.DataPort('refused'))
+        self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+        self.assertEqual(['epsv', 'together'], self.given_up)
+
     def test_421_and_the_end_between_two_answers(self):
         for verb, when in (
             ('SIZE', {'path': '/cds/a*'}),

@@ -154,6 +154,18 @@ class RefusalTests(Several, unittest.TestCase):
         self.refuse(faults.GREETING, '421 Too many users.', among=(1, 2, 3))
         self.assertIn('1 connection:', self.log)
 
+    def test_turned_away_when_it_is_in(self):
+        """It is known before it has a file: that file would be one that is not delivered."""
+        for verb in ('TYPE', 'CWD'):
+            for action in (faults.Reply('421 Too many.'), faults.Reply('550 Not you.')):
+                with self.subTest(verb, action=action):
+                    self.prepare()
+                    for connection in (1, 2, 3):
+                        self.fault(verb, action, connection=connection)
+                    self.assert_all(self.export(*FILES))
+                    self.assertEqual(4, self.server.connected)
+                    self.assertNotIn('Given up', self.log)
+
     def test_no_more_threads(self):
         start = threading.Thread.start
 

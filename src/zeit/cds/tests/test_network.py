@@ -1,5 +1,6 @@
 """How data connections are made: EPSV and PASV, addresses, active mode."""
 
+import errno
 import ipaddress
 import socket
 import unittest
@@ -13,7 +14,7 @@ from zeit.cds.errors import (
     FTPOSError,
     PermanentError,
 )
-from zeit.cds.ftp import active, wire
+from zeit.cds.ftp import active, sockets, wire
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.ftp.stream import Stream
@@ -164,6 +165,13 @@ class BacklogTests(unittest.TestCase):
                 data.send(b'x' * 16 * KIB, doing='sending')
                 taken += 16 * KIB
         return taken
+
+    def test_a_system_that_does_not_know_that_bound(self):
+        sock = unittest.mock.Mock(socket.socket)
+        sock.setsockopt.side_effect = [None, OSError(errno.ENOPROTOOPT, 'Protocol not available')]
+        with unittest.mock.patch.object(socket, 'TCP_NOTSENT_LOWAT', 25, create=True):
+            sockets.without_backlog(sock)
+        self.assertEqual(2, sock.setsockopt.call_count)
 
     @unittest.skipUnless(hasattr(socket, 'TCP_NOTSENT_LOWAT'), 'this system has no such bound')
     def test_it_is_nearly_what_is_on_its_way(self):

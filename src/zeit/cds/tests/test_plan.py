@@ -68,6 +68,11 @@ class PlanTests(unittest.TestCase):
         self.assertEqual('a1', self.run_plan(plan, a=error))
         self.assertIs(error, plan.stopped)
 
+    def test_one_file_also_where_there_shall_be_none(self):
+        plan = Plan(jobs(*'abc'), max_files=0)
+        self.assertEqual('a', plan.next().name)
+        self.assertEqual([], plan.waiting(2))
+
     def test_a_full_server_ends_the_run(self):
         plan = Plan(jobs(*'abc'))
         self.assertEqual('a1', self.run_plan(plan, a=errors.ServerFull(452, '452 Full')))

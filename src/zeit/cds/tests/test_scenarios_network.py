@@ -110,6 +110,15 @@ class ControlTests(Scenario, unittest.TestCase):
                 self.assertLessEqual(len(self.server.commands('PASS')), 2)
                 self.heal()
 
+    def test_the_end_is_told_in_the_words_of_the_server(self):
+        for verb, when in (('TYPE', {}), ('CWD', {}), ('SIZE', {'path': '*write'})):
+            with self.subTest(verb=verb):
+                self.prepare()
+                self.fault(verb, faults.Reply('421 Too many users.'), **when)
+                report = self.export('a')
+                self.assert_run(69, '', report)
+                self.assertIn('421 Too many users.', report.errors[0].message)
+
     def test_one_reply_too_many_is_never_our_own_mistake(self):
         for verb in ('USER', 'PASS', 'TYPE', 'CWD', 'EPSV', 'MLSD', 'STOR', 'SIZE', 'RNFR', 'RNTO',
                      'RETR', 'DELE'):  # fmt: skip
