@@ -351,6 +351,9 @@ class BothVersions:
         stream = self.secure(self.serve(lambda sock: go_on.wait(TIMEOUT)), timeout=0.05)
         with socket.socket(fileno=os.dup(stream._sock.fileno())) as same:
             same.setblocking(False)
+            if hasattr(socket, 'TCP_NOTSENT_LOWAT'):
+                # Else there is room again as soon as some of it is on its way.
+                same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 2**31 - 1)
             with contextlib.suppress(BlockingIOError):
                 while True:
                     same.send(b'x' * CHUNK)
