@@ -15,6 +15,7 @@ import fcntl
 import io
 import json
 import os
+import secrets
 
 import zope.interface
 
@@ -75,7 +76,7 @@ class Batch:
         files.make_directory(os.path.dirname(outbox), like=like)
         files.make_directory(outbox, like=like)
         while True:
-            path = os.path.join(outbox, os.urandom(8).hex())
+            path = os.path.join(outbox, secrets.token_hex(8))
             files.make_directory(path, like=like)
             descriptor = lock(path)
             # A run may have come before us, and have taken it for one that was left.

@@ -36,10 +36,11 @@ def size(plan, *, connections, effort):
     """Return how many of so many connections a plan is worth now; `effort` is an `Effort`."""
     if plan.strict or connections < 2:
         return 1
-    large = sum(job.size >= LARGE for job in plan.waiting(connections))
+    jobs = plan.waiting(FILES * connections)
+    large = sum(job.size >= LARGE for job in jobs[:connections])
     if not (large > 1 or effort.waits()):
         return 1
-    others = len(plan.waiting(FILES * connections)) - large
+    others = len(jobs) - large
     return max(1, min(connections, large + -(-others // FILES)))
 
 

@@ -12,6 +12,8 @@ import hashlib
 import io
 import itertools
 import os
+import secrets
+import shutil
 import stat
 
 import zope.interface
@@ -250,12 +252,11 @@ def draft(directory, content, *, name=None):
     The file gets a name of its own, `.draft-...`; a `name` that is given is overwritten.  Nothing
     is left behind when that fails.
     """
-    path = os.path.join(directory, name or f'.draft-{os.urandom(8).hex()}')
+    path = os.path.join(directory, name or f'.draft-{secrets.token_hex(8)}')
     with contextlib.ExitStack() as undo:
         with open(path, 'wb' if name else 'xb') as file:
             undo.callback(os.unlink, path)
-            while chunk := content.read(CHUNK):
-                file.write(chunk)
+            shutil.copyfileobj(content, file, CHUNK)
             file.flush()
             os.fsync(file.fileno())
         undo.pop_all()

@@ -15,8 +15,8 @@ told from everything else on the server:
 """
 
 import hashlib
-import os
 import re
+import secrets
 import sys
 
 from zeit.cds.errors import NameRefused
@@ -46,7 +46,7 @@ _CARRIES = re.compile(
 
 def new_token():
     """Return a token that no other run has."""
-    return 'cds' + os.urandom(8).hex()
+    return 'cds' + secrets.token_hex(8)
 
 
 def temporary(name, *, token, number):

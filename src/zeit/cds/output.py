@@ -2,7 +2,9 @@
 
 import errno
 import os
+import shutil
 import sys
+import textwrap
 
 
 #: The standard streams by number: what /dev/null is opened for in place of a closed one, and how it
@@ -31,9 +33,6 @@ def folded(text):
     """Return `text` with its lines broken between words, if standard error is a terminal."""
     if not sys.stderr.isatty():
         return text
-    import shutil
-    import textwrap
-
     width = max(40, shutil.get_terminal_size().columns)
     return '\n'.join(
         textwrap.fill(

@@ -12,6 +12,7 @@ import io
 import os
 import pathlib
 import stat
+import tempfile
 
 import gocept.filestore.filestore
 import zope.interface
@@ -88,8 +89,6 @@ class Spool:
     @contextlib.contextmanager
     def _rehearsal(self):
         """Look at a spool that has no `.cds`, and make none: it has nothing to remember."""
-        import tempfile
-
         self.require_usable()
         with tempfile.TemporaryDirectory() as directory, Journal(directory) as self.journal:
             try:
