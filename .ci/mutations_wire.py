@@ -98,9 +98,15 @@ WIRE = (
         'worked=time.process_time',
     ),
     (
+        'files that wait where the system has no thread for them',
+        'crew.py',
+        'yield from alone(plan, worker, number=lambda: 1)',
+        'return',
+    ),
+    (
         'attempts that are numbered anew when other connections come',
         'deliveries.py',
-        'first=next(numbers)',
-        'first=1',
+        'first = next(numbers)',
+        'first = 1',
     ),
 )

@@ -44,6 +44,18 @@ def size(plan, *, connections, effort):
     return max(1, min(connections, large + -(-others // FILES)))
 
 
+def outcomes(plan, worker, *, number, several):
+    """Yield the outcomes of the jobs of `plan`: first as `alone` does, then several at once.
+
+    `several(number=n)` yields those of n connections.  What it leaves, as there are no threads,
+    the first one does alone after all.
+    """
+    wanted = yield from alone(plan, worker, number=number)
+    if wanted:
+        yield from several(number=wanted)
+        yield from alone(plan, worker, number=lambda: 1)
+
+
 def alone(plan, worker, *, number):
     """Yield the outcomes of the jobs of `plan`, one after the other.
 
@@ -150,12 +162,15 @@ class Crew:
         return f'<Crew of {len(self._hands)}, {len(self._busy)} busy>'
 
     def run(self, handed):
-        """Yield the outcomes of all jobs; `handed` is the ledger of the hands."""
+        """Yield the outcomes of all jobs; `handed` is the ledger of the hands.
+
+        Without a single thread there is none.
+        """
         pool = handed.pool = Pool(together=self._ledger.together)
         try:
             with pool:
-                self._hire(pool)
-                yield from self._work(pool)
+                if self._hire(pool):
+                    yield from self._work(pool)
         finally:
             pool.end()  # a signal may have come before it could be left
             for _, source in self._busy.values():
@@ -167,15 +182,17 @@ class Crew:
             self._adopt()
 
     def _hire(self, pool):
+        """Let each hand have a thread; return whether the first one has, which needs none."""
         for hand in list(self._hands):
             try:
                 pool.hire(hand)
             except FTPOSError as error:
                 if hand is self._first:
-                    raise
+                    log.info('%s; 1 connection', error.message)
+                    return False
                 self._hands.remove(hand)
-                left = plural(len(self._hands), 'connection')
-                log.info('%s; %s', error.message, left)
+                log.info('%s; %s', error.message, plural(len(self._hands), 'connection'))
+        return True
 
     def _work(self, pool):
         while True:

@@ -3,7 +3,7 @@
 import functools
 import itertools
 
-from zeit.cds.crew import Crew, Hand, Handed, alone, size
+from zeit.cds.crew import Crew, Hand, Handed, outcomes, size
 from zeit.cds.delivery import Courier
 from zeit.cds.exposed import Standing
 
@@ -20,21 +20,15 @@ def deliveries(session, delivery, plan, *, token, ledger):
     courier = Courier(
         session, delivery, token=token, ledger=ledger, numbers=numbers, standing=standing
     )
-    several = yield from alone(plan, courier, number=number)
-    if several:
-        yield from _shared(
-            session,
-            delivery,
-            plan,
-            token=token,
-            ledger=ledger,
-            number=several,
-            first=next(numbers),
-            standing=standing,
-        )
+    several = functools.partial(
+        _shared, session, delivery, plan, token=token, ledger=ledger, numbers=numbers,
+        standing=standing,
+    )  # fmt: skip
+    yield from outcomes(plan, courier, number=number, several=several)
 
 
-def _shared(session, delivery, plan, *, token, ledger, number, first, standing):
+def _shared(session, delivery, plan, *, token, ledger, numbers, standing, number):
+    first = next(numbers)
     handed = Handed(ledger)
     hands = []
     for n in range(number):

@@ -5,7 +5,7 @@ import functools
 import logging
 
 from zeit.cds.arrivals import Handover
-from zeit.cds.crew import Crew, Hand, alone, size
+from zeit.cds.crew import Crew, Hand, outcomes, size
 from zeit.cds.errors import (
     DONE,
     LOST,
@@ -197,9 +197,8 @@ def gatherings(session, plan, gathering, *, connections=1, effort=None):
     As many as `connections` are used as soon as they pay, as `effort` shows, an `Effort`.
     """
     number = functools.partial(size, plan, connections=connections, effort=effort)
-    several = yield from alone(plan, gathering.gatherer(session), number=number)
-    if several:
-        yield from _shared(session, plan, gathering, number=several)
+    several = functools.partial(_shared, session, plan, gathering)
+    yield from outcomes(plan, gathering.gatherer(session), number=number, several=several)
 
 
 class _Called:

@@ -178,21 +178,27 @@ class RefusalTests(Several, unittest.TestCase):
             self.assert_all(self.export(*FILES))
         self.assertEqual(2, self.server.connected)
 
+    def refuse_thread(self, name):
+        def refuse(thread, start=threading.Thread.start):
+            if thread.name == name:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        return mock.patch.object(threading.Thread, 'start', refuse)
+
     def test_not_even_one_thread(self):
-        for name in ('zeit.cds connection 1', f'resolve {self.server.host}'):
+        """The connection that is there needs none."""
+        with self.refuse_thread('zeit.cds connection 1'):
+            self.assert_all(self.export(*FILES))
+        self.assertEqual(1, self.server.connected)
+        self.assertIn('The system has no more threads; 1 connection', self.log)
 
-            def refuse(thread, name=name, start=threading.Thread.start):
-                if thread.name == name:
-                    raise RuntimeError("can't start new thread")
-                start(thread)
-
-            with self.subTest(name):
-                self.prepare()
-                with mock.patch.object(threading.Thread, 'start', refuse):
-                    report = self.export(*FILES)
-                self.assert_run(69, '', report)
-                self.assertEqual('The system has no more threads', report.errors[0].message)
-                self.assert_all(self.export())
+    def test_no_thread_for_the_name_of_the_server(self):
+        with self.refuse_thread(f'resolve {self.server.host}'):
+            report = self.export(*FILES)
+        self.assert_run(69, '', report)
+        self.assertEqual('The system has no more threads', report.errors[0].message)
+        self.assert_all(self.export())
 
     def test_one_that_is_never_answered(self):
         self.assertLessEqual(crew.GRACE, 1.5)

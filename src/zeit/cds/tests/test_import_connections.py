@@ -57,6 +57,18 @@ class ConnectionTests(ImportScenario, unittest.TestCase):
                 self.assert_all(self.run_import(*NAMES, connections=4, new_effort=effort))
                 self.assertEqual(connections, self.server.connected)
 
+    def test_not_even_one_thread(self):
+        start = threading.Thread.start
+
+        def refuse(thread):
+            if thread.name == 'zeit.cds connection 1':
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        with mock.patch.object(threading.Thread, 'start', refuse):
+            self.assert_all(self.run_import(*NAMES, connections=4))
+        self.assertEqual(1, self.server.connected)
+
     def test_the_server_refuses_more(self):
         self.fault(faults.GREETING, faults.Reply('421 Too many users.'), nth=1)
         self.assert_all(self.run_import(*NAMES, connections=4))
