@@ -124,7 +124,7 @@ def _large(connections):
         files=4,
         size=512 * MIB,
         connections=connections,
-        rounds=5,
+        rounds=10,
         clients=(*OURS, DIGEST, *PEERS),
         goals=(Goal(ours=SAFE, peer='', ratio=0.95),),
     )

@@ -168,7 +168,7 @@ class AlongConnection(PassiveConnection):
     def _size_told(self, asked):
         answer = self._answer_and_port(port=asked.port, way=asked.way)
         if self._channel.broken:
-            self._check(answer)
+            answer.check()
         refusal = self._answer(until=self._along()).error() if asked.rename else None
         if isinstance(refusal, LOST):
             raise refusal
@@ -207,7 +207,7 @@ class AlongConnection(PassiveConnection):
         if closing or not (port and self._settings.passive):
             return answer
         try:
-            self._keep_port(self._check(self._answer(until=self._along())))
+            self._keep_port(self._answer(until=self._along()).check())
         except DeadlinePassed as error:
             log.debug('No port: %s', printable(error.message))
         except (PermanentError, RemoteProtocolError) as error:
@@ -227,7 +227,7 @@ class AlongConnection(PassiveConnection):
         if more and self.is_ahead:
             self._send((verb, argument))
             self._connect_ahead()
-            return self._check(self._answer(), **options)
+            return self._answer().check(**options)
         more = (more or verb in _WITH_PORT) and self._may_ask_ahead()
         if not more:
             return super().command(verb, argument, **options)
@@ -237,7 +237,7 @@ class AlongConnection(PassiveConnection):
         except LOST as error:
             self.ways.give_up('together', error=error)
             raise
-        return self._check(answer, **options)
+        return answer.check(**options)
 
     def together(self, *commands):
         """See `Connection`; the port of the next data connection is asked for along."""

@@ -176,7 +176,7 @@ class Connection:
         `hint` and `refused`, an exit code, are for the error if the server says 5xx.
         """
         self._send((verb, argument))
-        return self._check(self._answer(), hint=hint, refused=refused)
+        return self._answer().check(hint=hint, refused=refused)
 
     def together(self, *commands):
         """Send commands (verb, argument), in one packet where that goes; return the `Answer`s."""
@@ -200,7 +200,7 @@ class Connection:
     def _size(self, answer):
         if _is_absent(answer):
             return None
-        return wire.size(self._check(answer).reply)
+        return wire.size(answer.check().reply)
 
     def modified(self, name):
         """See `ISession.modified`; RFC 3659 section 3."""
@@ -210,7 +210,7 @@ class Connection:
     def _modified(self, answer):
         if _is_absent(answer):
             return None
-        return wire.time_value(self._check(answer).reply.lines[-1])
+        return wire.time_value(answer.check().reply.lines[-1])
 
     # Bytes
 
@@ -247,7 +247,7 @@ class Connection:
         """
         if until is None:
             until = time.monotonic() + self._settings.reply_timeout
-        while (answer := self._check(self._answer(until=until))).verdict == protocol.WAIT:
+        while (answer := self._answer(until=until).check()).verdict == protocol.WAIT:
             pass
         return answer
 
@@ -286,12 +286,6 @@ class Connection:
                     hint='The next run tries again.',
                 )
             self._answers.extend(self._channel.receive(data))
-
-    def _check(self, answer, *, hint='', refused=None):
-        if answer.verdict in protocol.SUCCESS:
-            return answer
-        exit_code = refused if answer.verdict == protocol.REFUSED else None
-        raise answer.error(hint=hint, exit_code=exit_code)
 
 
 def _is_absent(answer):

@@ -62,7 +62,7 @@ class ListingConnection(TransferConnection):
         try:
             size = self._answer_and_port(port=more)
             if self._channel.broken:
-                self._check(size)
+                size.check()
             modified = self._answer(until=self._along())
             return self._size(size), self._time(lambda: self._modified(modified))
         except LOST as error:

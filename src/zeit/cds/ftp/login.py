@@ -52,9 +52,7 @@ def enter_directory(connection, settings):
         f'Check that the directory {printable(settings.directory)} exists on the server, and that '
         'the user may enter it.'
     )
-    refused = errors.CONFIGURATION if inside.verdict == protocol.REFUSED else None
-    if error := inside.error(hint=hint, exit_code=refused):
-        raise error
+    inside.check(hint=hint, refused=errors.CONFIGURATION)
 
 
 def before_any_file(error):

@@ -81,7 +81,7 @@ class PassiveConnection(Connection):
         Raises why it does not.
         """
         until = None if within is None else time.monotonic() + within
-        answer = self._check(self._answer(until=until))
+        answer = self._answer(until=until).check()
         if answer.verdict != protocol.WAIT:
             raise RemoteProtocolError(
                 f'The server ended {answer.command.verb} before the transfer: {answer.reply.text}'

@@ -142,8 +142,17 @@ class Answer(NamedTuple):
     reply: wire.Reply
     verdict: str
 
-    def error(self, *, hint='', exit_code=None):
-        """Return the error that this answer is, or None if it is a success."""
+    def check(self, *, hint='', refused=None):
+        """Return the answer itself if it is a success, otherwise raise what `error` returns."""
+        if error := self.error(hint=hint, refused=refused):
+            raise error
+        return self
+
+    def error(self, *, hint='', refused=None):
+        """Return the error that this answer is, or None if it is a success.
+
+        `refused` is the exit code if the server refuses for good, by default that of the error.
+        """
         if self.verdict in SUCCESS:
             return None
         text, code = self.reply.text, self.reply.code
@@ -160,8 +169,10 @@ class Answer(NamedTuple):
         if code == _NO_LOGIN and _kind(self.command.verb) == 'login' and _CROWDED.search(text):
             hint = 'The server takes no more logins for now; the next run tries again.'
             return TemporaryError(code, text, hint=hint, command=self.command.shown)
-        cls = PermanentError if self.verdict == REFUSED else TemporaryError
-        return cls(code, text, hint=hint, exit_code=exit_code, command=self.command.shown)
+        command = self.command.shown
+        if self.verdict == REFUSED:
+            return PermanentError(code, text, hint=hint, exit_code=refused, command=command)
+        return TemporaryError(code, text, hint=hint, command=command)
 
 
 class ControlChannel:
