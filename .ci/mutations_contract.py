@@ -96,8 +96,8 @@ CONTRACT = (
     (
         'another class for what the server refuses',
         PROTOCOL,
-        'cls = PermanentError if self.verdict == REFUSED else TemporaryError',
-        'cls = TemporaryError',
+        '        if self.verdict == REFUSED:\n            return PermanentError',
+        '        if False:\n            return PermanentError',
     ),
     (
         "another text of the server's refusal",
