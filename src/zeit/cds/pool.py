@@ -24,7 +24,8 @@ ENDED = (
 _END = object()
 
 #: After so many seconds without an event one looks whether something was lost: a signal may
-#: interrupt the pool's thread anywhere.
+#: interrupt the pool's thread anywhere.  And no wait is longer: one that begins just after a signal
+#: came, or while another thread has it, is not ended by it, and Python's handler is due behind it.
 LOOK = 1
 
 
@@ -147,7 +148,7 @@ class Pool:
         """
         self._answer_calls()
         events = []
-        found = self._happened.get(timeout=timeout)
+        found = self._wait(timeout)
         with contextlib.suppress(queue.Empty):
             while True:
                 (self._calls if isinstance(found, _Call) else events).append(found)
@@ -157,6 +158,13 @@ class Pool:
             if event.kind == ENDED:
                 self._ended(event.worker)
         return events
+
+    def _wait(self, timeout):
+        if timeout is not None:
+            return self._happened.get(timeout=timeout)
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._happened.get(timeout=LOOK)
 
     def _ended(self, worker):
         thread = self._threads.get(worker)

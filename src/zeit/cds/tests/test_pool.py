@@ -1,6 +1,7 @@
 """Threads that work for one other thread."""
 
 import contextlib
+import signal
 import threading
 import unittest
 from unittest import mock
@@ -155,6 +156,27 @@ class PoolTests(unittest.TestCase):
                 self.until(ENDED, 1)
         # Somebody has waited for it all the same.
         self.assertEqual(2, len(calls))
+
+    def test_a_signal_that_does_not_end_the_wait(self):
+        """The system may let another thread have it; Python's handler waits for the main one."""
+        heard, late = threading.Event(), []
+
+        def end(number, frame):
+            heard.set()
+            raise SystemExit(128 + number)
+
+        def interrupted(worker):
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            late.append(not heard.wait(TIMEOUT))
+
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, end))
+        with self.pool, mock.patch('zeit.cds.pool.LOOK', 0.01):
+            workers = self.hire(1)
+            self.until(READY, 1)
+            self.pool.give(workers[0], interrupted)
+            with self.assertRaises(SystemExit):
+                self.pool.events()
+        self.assertEqual([False], late)
 
     def test_one_is_dismissed_and_the_other_works_on(self):
         with self.pool:
