@@ -16,7 +16,7 @@ from zeit.cds.testing.tls import TLS
 
 
 # Seconds until the server in a thread has noticed that the test's connections are closed.
-IDLE_TIMEOUT = 5
+IDLE_TIMEOUT = 30
 
 
 class ServerLayer:

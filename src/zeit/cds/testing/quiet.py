@@ -11,7 +11,7 @@ import warnings
 
 
 # Seconds that a thread may need to end after its test; one that is about to end needs none.
-THREAD_GRACE = 2
+THREAD_GRACE = 10
 
 
 class QuietLayer:

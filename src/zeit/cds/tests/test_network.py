@@ -234,7 +234,7 @@ class ActiveContract(layers.ServerTests):
             user=self.server.user,
             password=Secret(self.server.password),
             passive=False,
-            connect_timeout=5,
+            connect_timeout=30,
             **options,
         )
         session = target.open()

@@ -19,7 +19,7 @@ from zeit.cds.tests import original
 def is_served(port):
     """Tell whether anybody listens on a port of localhost."""
     try:
-        socket.create_connection(('localhost', port), timeout=5).close()
+        socket.create_connection(('localhost', port), timeout=30).close()
     except OSError:
         return False
     return True
@@ -141,7 +141,7 @@ class RunTest(unittest.TestCase):
             self.SERVER.replace('pass', "def on_connect(self): raise ValueError('inside')")
             + """
     >>> import socket
-    >>> client = socket.create_connection(('localhost', 2001), timeout=5)
+    >>> client = socket.create_connection(('localhost', 2001), timeout=30)
     >>> client.recv(100)
     b''
     >>> client.close()
@@ -193,7 +193,7 @@ class PortsTest(unittest.TestCase):
 
     def test_a_connection_of_an_earlier_run_is_no_obstacle(self):
         with original.reserved_ports() as listener:
-            with socket.create_connection(('localhost', original.SERVED), timeout=5):
+            with socket.create_connection(('localhost', original.SERVED), timeout=30):
                 # The server's side closes first, so it is the one in TIME_WAIT.
                 listener.accept()[0].close()
         with original.reserved_ports():

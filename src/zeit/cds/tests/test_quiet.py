@@ -5,8 +5,10 @@ import datetime
 import ftplib
 import os
 import tempfile
+import threading
 import time
 import unittest
+import unittest.mock
 
 from zeit.cds.fetching import Look
 from zeit.cds.importer import Importer
@@ -91,6 +93,14 @@ class TimeTests(unittest.TestCase):
 
 class FreshTests(ImportScenario, unittest.TestCase):
     """The fault server: what was put a moment ago is taken by the same run, if it is complete."""
+
+    def setUp(self):
+        super().setUp()
+        # The server's clock knows what is waited for, and nothing else: a machine that stands still
+        # for a second makes no file older.
+        begun = int(time.time())
+        clock = unittest.mock.Mock(time=lambda: begun + self.time.waited)
+        self.enterContext(unittest.mock.patch('zeit.cds.testing.ftpstore.time', clock))
 
     def put(self, name, data=b'complete', **kw):
         self.offered[name] = data
@@ -216,16 +226,28 @@ class WriterTests(layers.ServerTests):
                 yield send
             ftp.voidresp()
 
-    def test_it_goes_on(self):
-        """It is not taken, nor deleted; the next run takes it when it is complete."""
-        with self.upload('a.xml') as send:
-            send()
+    @contextlib.contextmanager
+    def again_and_again(self, send):
+        """Call `send` ten times a second: however long a login takes, it is being written."""
+        ended = threading.Event()
 
-            def wait(seconds):
-                time.sleep(seconds)
+        def repeat():
+            while not ended.wait(0.1):
                 send()
 
-            report = self.import_(wait=wait)
+        send()
+        thread = threading.Thread(target=repeat)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def test_it_goes_on(self):
+        """It is not taken, nor deleted; the next run takes it when it is complete."""
+        with self.upload('a.xml') as send, self.again_and_again(send):
+            report = self.import_()
             self.assertEqual((0, []), (report.exit_code, report.delivered), self.log)
             self.assertIn('Left on the server: a.xml: It is being written', self.log)
         path = self.server.root / 'a.xml'
