@@ -2,6 +2,7 @@
 
 LINK = 'link.py'
 SESSION = 'session.py'
+ANSWERS = 'ftp/answers.py'
 PROTOCOL = 'ftp/protocol.py'
 TRANSFERS = 'ftp/transfers.py'
 
@@ -45,7 +46,7 @@ WIRE = (
     ),
     (
         'the password in the log',
-        PROTOCOL,
+        ANSWERS,
         '        if self.verb in SECRET:\n',
         '        if self.verb is None:\n',
     ),
@@ -69,13 +70,13 @@ WIRE = (
     ),
     (
         '421 taken for a refusal',
-        PROTOCOL,
+        ANSWERS,
         "            return ServiceClosing(code, text, hint=hint or 'The next run tries again.')\n",
         '            return TemporaryError(code, text, hint=hint)\n',
     ),
     (
         'a lost data connection taken for a refusal',
-        PROTOCOL,
+        ANSWERS,
         '        if code in _DATA_LOST:\n',
         '        if code is _DATA_LOST:\n',
     ),

@@ -11,7 +11,7 @@ import time
 
 from zeit.cds import errors
 from zeit.cds.errors import ConnectionLost, Error, RemoteProtocolError
-from zeit.cds.ftp import login, protocol, wire
+from zeit.cds.ftp import answers, login, protocol, wire
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.stream import REPLY, Stream
@@ -67,7 +67,7 @@ class Connection:
 
     def is_due(self, verb, argument):
         """Return whether the final answer to this command has not come; also after `drop`."""
-        return protocol.Command(verb, argument) in self._channel.waiting
+        return answers.Command(verb, argument) in self._channel.waiting
 
     def is_quiet(self):
         """Return whether the connection is usable, and the server has said nothing unasked.
@@ -226,7 +226,7 @@ class Connection:
             data += self._channel.send(verb, argument)
         if log.isEnabledFor(logging.DEBUG):
             for command in commands:
-                log.debug('> %s', printable(protocol.Command(*command).shown))
+                log.debug('> %s', printable(answers.Command(*command).shown))
         try:
             self._stream.send(data, doing=f'sending {verbs}')
         except ConnectionLost:
@@ -247,7 +247,7 @@ class Connection:
         """
         if until is None:
             until = time.monotonic() + self._settings.reply_timeout
-        while (answer := self._answer(until=until).check()).verdict == protocol.WAIT:
+        while (answer := self._answer(until=until).check()).verdict == answers.WAIT:
             pass
         return answer
 
@@ -289,4 +289,4 @@ class Connection:
 
 
 def _is_absent(answer):
-    return answer.verdict == protocol.REFUSED and answer.reply.code == 550
+    return answer.verdict == answers.REFUSED and answer.reply.code == 550

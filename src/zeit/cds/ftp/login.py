@@ -5,7 +5,7 @@ import re
 
 from zeit.cds import errors
 from zeit.cds.errors import PermanentError, ServerError, ServiceClosing, TemporaryError
-from zeit.cds.ftp import protocol
+from zeit.cds.ftp import answers
 from zeit.cds.text import printable
 
 
@@ -67,10 +67,10 @@ def _say_who(connection, settings):
     hint = 'Check user and password; too many attempts may lock the account.'
     code = errors.LOGIN_REFUSED
     answer = connection.command('USER', settings.user, hint=hint, refused=code)
-    if answer.verdict == protocol.MORE:
+    if answer.verdict == answers.MORE:
         password = settings.password.reveal() if settings.password else ''
         answer = connection.command('PASS', password, hint=hint, refused=code)
-    if answer.verdict == protocol.MORE:
+    if answer.verdict == answers.MORE:
         raise PermanentError(
             answer.reply.code, answer.reply.text, exit_code=code, hint='It wants an account.'
         )

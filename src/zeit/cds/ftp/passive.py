@@ -13,7 +13,7 @@ from zeit.cds.errors import (
     PermanentError,
     RemoteProtocolError,
 )
-from zeit.cds.ftp import protocol, wire
+from zeit.cds.ftp import answers, wire
 from zeit.cds.ftp.active import Awaited
 from zeit.cds.ftp.connection import Connection
 from zeit.cds.ftp.ways import Ways
@@ -82,7 +82,7 @@ class PassiveConnection(Connection):
         """
         until = None if within is None else time.monotonic() + within
         answer = self._answer(until=until).check()
-        if answer.verdict != protocol.WAIT:
+        if answer.verdict != answers.WAIT:
             raise RemoteProtocolError(
                 f'The server ended {answer.command.verb} before the transfer: {answer.reply.text}'
             )

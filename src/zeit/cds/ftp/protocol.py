@@ -8,34 +8,24 @@ which answer answers what.
 """
 
 import collections
-import errno
-import re
 import types
-from typing import NamedTuple
 
-from zeit.cds.errors import (
-    ConnectionLost,
-    DataConnectionRefused,
-    LocalProtocolError,
-    PermanentError,
-    RemoteProtocolError,
-    ServerFull,
-    ServiceClosing,
-    TemporaryError,
-)
+from zeit.cds.errors import LocalProtocolError, RemoteProtocolError
 from zeit.cds.ftp import wire
+from zeit.cds.ftp.answers import (
+    BROKEN,
+    CLOSING,
+    DONE,
+    MORE,
+    REFUSED,
+    RETRY,
+    SECRET,
+    WAIT,
+    Answer,
+    Command,
+    kind,
+)
 from zeit.cds.text import printable
-
-
-WAIT = 'WAIT'  # a preliminary reply: another one follows
-DONE = 'DONE'  # success
-MORE = 'MORE'  # success so far: the next command of the sequence is due
-RETRY = 'RETRY'  # refused now
-REFUSED = 'REFUSED'  # refused for good
-BROKEN = 'BROKEN'  # may not happen
-
-#: What is no error of a command.
-SUCCESS = (WAIT, DONE, MORE)
 
 
 def _row(*verdicts):
@@ -52,20 +42,6 @@ VERDICTS = types.MappingProxyType(
     }
 )
 
-#: The kind of each command that we use; what is not here is simple.
-KINDS = types.MappingProxyType(
-    {
-        'greeting': 'transfer',  # 120 comes before 220
-        'STOR': 'transfer',
-        'RETR': 'transfer',
-        'NLST': 'transfer',
-        'MLSD': 'transfer',
-        'RNFR': 'rename',
-        'USER': 'login',
-        'PASS': 'login',
-    }
-)
-
 #: Commands whose success has exactly one code, because the text of that reply is what we want.
 #: AUTH's says that TLS begins right behind it (RFC 4217 section 4).
 EXACT = types.MappingProxyType({'SIZE': 213, 'MDTM': 213, 'EPSV': 229, 'PASV': 227, 'AUTH': 234})
@@ -73,107 +49,6 @@ EXACT = types.MappingProxyType({'SIZE': 213, 'MDTM': 213, 'EPSV': 229, 'PASV': 2
 #: 'Data connection open' and 'Closing data connection': the end of a transfer.  As an answer to
 #: anything else it is the late reply of a transfer that was given up.
 _TRANSFER_ONLY = (225, 226)
-
-#: RFC 959 section 4.2.2: insufficient storage space; exceeded storage allocation.
-_FULL = (452, 552)
-
-#: RFC 959 section 4.2.2: local error in processing.  vsftpd, ProFTPD and Pure-FTPd say so when
-#: their disk is full.
-_LOCAL_ERROR = 451
-
-_CLOSING = 421
-
-#: RFC 959 section 4.2.2: can't open data connection; connection closed, transfer aborted.  They
-#: say something about the network, not about the file.
-_DATA_LOST = types.MappingProxyType({425: DataConnectionRefused, 426: ConnectionLost})
-
-_NO_LOGIN = 530
-
-#: What servers add to a 530 when it is not user or password that they refuse: wu-ftpd, and lftp's
-#: list of transient replies; MaxClients, MaxClientsPerHost and MaxClientsPerUser of ProFTPD.
-_CROWDED = re.compile(
-    r'too many|maximum number|no more (?:than|users|connections|logins)|already connected',
-    re.IGNORECASE,
-)
-
-#: Commands whose argument nobody may see.
-SECRET = ('PASS', 'ACCT')
-
-
-def _kind(verb):
-    return KINDS.get(verb, 'simple')
-
-
-class Command(NamedTuple):
-    """A command that was sent: its verb, and its argument for messages."""
-
-    verb: str
-    argument: str = ''
-
-    def __repr__(self):
-        return f'<Command {self.shown}>'
-
-    @property
-    def shown(self):
-        """The command as a log may show it: never with a password."""
-        if self.verb in SECRET:
-            return f'{self.verb} ***'
-        return f'{self.verb} {self.argument}'.rstrip()
-
-    def __str__(self):
-        """What is being done until the answer comes, in words."""
-        return f'waiting for {printable(self.awaited)}'
-
-    @property
-    def awaited(self):
-        """What is being waited for, in words."""
-        return 'the greeting' if self.verb == 'greeting' else f'the answer to {self.shown}'
-
-    @property
-    def answered(self):
-        """What the server has done when it comes, in words."""
-        return 'began' if self.verb == 'greeting' else f'answered {self.shown}'
-
-
-class Answer(NamedTuple):
-    """A reply, the command that it belongs to, and what it means."""
-
-    command: Command
-    reply: wire.Reply
-    verdict: str
-
-    def check(self, *, hint='', refused=None):
-        """Return the answer itself if it is a success, otherwise raise what `error` returns."""
-        if error := self.error(hint=hint, refused=refused):
-            raise error
-        return self
-
-    def error(self, *, hint='', refused=None):
-        """Return the error that this answer is, or None if it is a success.
-
-        `refused` is the exit code if the server refuses for good, by default that of the error.
-        """
-        if self.verdict in SUCCESS:
-            return None
-        text, code = self.reply.text, self.reply.code
-        if code == _CLOSING:
-            return ServiceClosing(code, text, hint=hint or 'The next run tries again.')
-        if code in _DATA_LOST:
-            hint = hint or 'Check that a firewall lets passive FTP through.'
-            return _DATA_LOST[code](errno.ECONNABORTED, text, hint=hint)
-        if code in _FULL:
-            hint = hint or 'The server has no room: ask its operator.'
-            return ServerFull(code, text, hint=hint)
-        if code == _LOCAL_ERROR:
-            hint = hint or 'The server has a problem, often a full disk: ask its operator.'
-        if code == _NO_LOGIN and _kind(self.command.verb) == 'login' and _CROWDED.search(text):
-            hint = 'The server takes no more logins for now; the next run tries again.'
-            return TemporaryError(code, text, hint=hint, command=self.command.shown)
-        command = self.command.shown
-        if self.verdict == REFUSED:
-            return PermanentError(code, text, hint=hint, exit_code=refused, command=command)
-        return TemporaryError(code, text, hint=hint, command=command)
-
 
 class ControlChannel:
     """One control connection, from the greeting to its end.
@@ -200,7 +75,7 @@ class ControlChannel:
     @property
     def transferring(self):
         """True when the final reply to a transfer is due."""
-        return any(_kind(command.verb) == 'transfer' for command in self.waiting)
+        return any(kind(command.verb) == 'transfer' for command in self.waiting)
 
     @property
     def pending(self):
@@ -224,7 +99,7 @@ class ControlChannel:
         data = wire.command(verb, argument, encoding=self._encoding)
         self.renaming = ''
         self.waiting.append(Command(verb, argument))
-        self._transfer_runs = _kind(verb) == 'transfer'
+        self._transfer_runs = kind(verb) == 'transfer'
         if verb in SECRET and argument:
             self._secrets.append(argument)
         return data
@@ -263,7 +138,7 @@ class ControlChannel:
         command = self.waiting[0] if self.waiting else Command('idle')
         if command.verb in SECRET:
             reply = _without_secret(command, reply)
-        if reply.code == _CLOSING:
+        if reply.code == CLOSING:
             # RFC 959 section 5.4: may be the answer to any command, or to none at all.
             self.broken = True
             if self.waiting:
@@ -273,9 +148,8 @@ class ControlChannel:
             raise RemoteProtocolError(
                 f'The server answered without having been asked: {reply.text}'
             )
-        kind = _kind(command.verb)
-        verdict = VERDICTS[kind][reply.code // 100]
-        if verdict == DONE and not _fits(command.verb, kind, reply.code):
+        verdict = VERDICTS[kind(command.verb)][reply.code // 100]
+        if verdict == DONE and not _fits(command.verb, reply.code):
             verdict = BROKEN
         if verdict == BROKEN:
             raise RemoteProtocolError(
@@ -291,11 +165,11 @@ class ControlChannel:
         return Answer(command, reply, verdict)
 
 
-def _fits(verb, kind, code):
+def _fits(verb, code):
     if verb in EXACT:
         return code == EXACT[verb]
     # What was asked along with a transfer is no end of it.
-    others = EXACT.values() if kind == 'transfer' else _TRANSFER_ONLY
+    others = EXACT.values() if kind(verb) == 'transfer' else _TRANSFER_ONLY
     return code not in others
 
 

@@ -31,7 +31,8 @@ ALLOWED = {
     'progress': 'interfaces',
     'report': 'errors interfaces',
     'plan': 'errors interfaces',
-    'ftp.protocol': 'errors text ftp.wire',
+    'ftp.answers': 'errors text ftp.wire',
+    'ftp.protocol': 'errors text ftp.answers ftp.wire',
     # the local side
     'files': 'errors interfaces names text',
     'runlock': 'errors text',
@@ -64,12 +65,12 @@ ALLOWED = {
     'ftp.tls': 'errors text',
     'ftp.secure': 'errors ftp.oserrors ftp.sockets ftp.stream ftp.tls',
     'ftp.settings': 'errors ftp.tls',
-    'ftp.login': 'errors text ftp.protocol',
-    'ftp.connection': 'errors text ftp.deadline ftp.login ftp.protocol ftp.stream ftp.secure '
-    'ftp.settings ftp.wire',
+    'ftp.login': 'errors text ftp.answers',
+    'ftp.connection': 'errors text ftp.answers ftp.deadline ftp.login ftp.protocol ftp.stream '
+    'ftp.secure ftp.settings ftp.wire',
     'ftp.active': 'text ftp.deadline ftp.oserrors ftp.sockets ftp.stream',
     'ftp.ways': 'text',
-    'ftp.passive': 'errors text ftp.active ftp.protocol ftp.ways ftp.wire ftp.connection',
+    'ftp.passive': 'errors text ftp.active ftp.answers ftp.ways ftp.wire ftp.connection',
     'ftp.along': 'errors text ftp.passive',
     'ftp.start': 'errors',
     'ftp.transfers': 'errors text ftp.along ftp.start ftp.stream',
@@ -141,7 +142,7 @@ FIXTURES = {'demo'}
 
 #: What makes a module one with input, output or a clock.
 IO_MODULES = {'socket', 'ssl', 'time', 'threading', 'os', 'select', 'asyncio', 'subprocess'}
-SANS_IO = {'ftp.wire', 'ftp.protocol', 'plan', 'report'} | {
+SANS_IO = {'ftp.wire', 'ftp.answers', 'ftp.protocol', 'plan', 'report'} | {
     name for name in ALLOWED if name.partition('.')[0] == 'interfaces'
 }
 

@@ -9,7 +9,7 @@ from zeit.cds.errors import (
     PermanentError,
     RemoteProtocolError,
 )
-from zeit.cds.ftp import protocol
+from zeit.cds.ftp import answers, protocol
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.testing.layers import QUIET
 
@@ -45,8 +45,8 @@ class Messages(unittest.TestCase):
         self.assertEqual('530 No. Check the password.', error.advice)
 
     def test_what_is_waited_for(self):
-        self.assertEqual('the greeting', protocol.Command('greeting').awaited)
-        self.assertEqual('the answer to DELE a', protocol.Command('DELE', 'a').awaited)
+        self.assertEqual('the greeting', answers.Command('greeting').awaited)
+        self.assertEqual('the answer to DELE a', answers.Command('DELE', 'a').awaited)
         with self.assertRaisesRegex(RemoteProtocolError, '^The server began with 331 Password'):
             protocol.ControlChannel().receive(b'331 Password?\r\n')
 

@@ -1,7 +1,7 @@
 import unittest
 
 from zeit.cds import errors
-from zeit.cds.ftp import protocol
+from zeit.cds.ftp import answers
 from zeit.cds.ftp.protocol import ControlChannel
 
 
@@ -185,5 +185,5 @@ class ControlChannelTests(unittest.TestCase):
         self.assertIsNone(answer.error())
 
     def test_a_password_is_not_shown(self):
-        command = protocol.Command('PASS', 'secret')
+        command = answers.Command('PASS', 'secret')
         self.assertEqual(('PASS ***', '<Command PASS ***>'), (command.shown, repr(command)))
