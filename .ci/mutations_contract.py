@@ -6,7 +6,6 @@ LOCK = 'lock.py'
 DELIVERY = 'delivery.py'
 RECORD = 'record.py'
 SPOOL = 'spool.py'
-PROTOCOL = 'ftp/protocol.py'
 
 CONTRACT = (
     ('a log line changed', EXPORTER, "'Uploading: %s%s'", "'Sending: %s%s'"),
@@ -78,8 +77,8 @@ CONTRACT = (
     (
         'connecting without a file',
         EXCHANGE,
-        '                if wanted or self.spool',
-        '                if 1 or self.spool',
+        '        if wanted or self.spool',
+        '        if 1 or self.spool',
     ),
     (
         'the class PermanentError renamed',
@@ -95,7 +94,7 @@ CONTRACT = (
     ),
     (
         'another class for what the server refuses',
-        PROTOCOL,
+        'ftp/answers.py',
         '        if self.verdict == REFUSED:\n            return PermanentError',
         '        if False:\n            return PermanentError',
     ),

@@ -96,8 +96,8 @@ LOCKING = (
     (
         'nothing healed without a new file',
         EXCHANGE,
-        '                if wanted or self.spool.journal.open_tokens(self.target.url):\n',
-        '                if wanted:\n',
+        '        if wanted or self.spool.journal.open_tokens(self.target.url):\n',
+        '        if wanted:\n',
     ),
     (
         'a token that is not in the journal taken for ours',

@@ -103,7 +103,7 @@ class SpoolError(ConfigurationError):
 
 
 class SpoolBusy(Error):
-    """Another run works on this spool at this moment."""
+    """Another run works on this spool at this moment, or has just made this one needless."""
 
     exit_code = COME_BACK_LATER
     transient = True

@@ -8,6 +8,7 @@ What is done with the files is the *work*, an object with four methods, called i
     carry(session, lock, token=...)    do it; the lock is ours
 """
 
+import contextlib
 import logging
 import signal
 
@@ -19,6 +20,7 @@ from zeit.cds.errors import (
     UNAVAILABLE,
     Error,
     ServerError,
+    SpoolBusy,
     raise_signal,
 )
 from zeit.cds.leftovers import Leftovers
@@ -67,32 +69,39 @@ class Exchange:
         Never raises for what a report can say.
         """
         started = self.clock()
-        try:
-            dry = self.options.dry_run
-            with self.spool.run(rehearsal=True) if dry else self.spool.run():
-                comes_again = self.options.comes_again
-                if not comes_again:
-                    self._accessed()
-                wanted = work.prepare()
-                if wanted or self.spool.journal.open_tokens(self.target.url):
-                    if comes_again:
-                        self._accessed()
-                    self._connect(work, wanted=wanted)
-                else:
-                    # Who comes each minute does not say each minute that there is nothing.
-                    self.record.level = logging.DEBUG if comes_again else logging.INFO
-                    work.nothing()
-        except Error as error:
-            self.record.given_up(error)
-        except BaseException as error:
-            # A signal, or a bug: it was a run all the same.
-            if not isinstance(error, Exception):
-                error.add_note(self.record.so_far)
-            self._ended(started, code=_exit_code(error))
-            raise
-        self._ended(started)
+        with contextlib.ExitStack() as alone:
+            try:
+                dry = self.options.dry_run
+                alone.enter_context(self.spool.run(rehearsal=True) if dry else self.spool.run())
+                self._work(work)
+            except Error as error:
+                self.record.given_up(error)
+            except BaseException as error:
+                # A signal, or a bug: it was a run all the same.
+                if not isinstance(error, Exception):
+                    error.add_note(self.record.so_far)
+                self._ended(started, code=_exit_code(error))
+                raise
+            # Whoever is the next one on this spool knows how this one has ended.
+            self._ended(started)
         self.record.finish()
         return self.record.report
+
+    def _work(self, work):
+        comes_again = self.options.comes_again
+        if self.options.postponed():
+            raise SpoolBusy('Another run has just ended, and the server is left alone for now')
+        if not comes_again:
+            self._accessed()
+        wanted = work.prepare()
+        if wanted or self.spool.journal.open_tokens(self.target.url):
+            if comes_again:
+                self._accessed()
+            self._connect(work, wanted=wanted)
+        else:
+            # Who comes each minute does not say each minute that there is nothing.
+            self.record.level = logging.DEBUG if comes_again else logging.INFO
+            work.nothing()
 
     def _accessed(self):
         log.info('Accessed filestore %s', printable(str(self.spool.path)))

@@ -37,9 +37,10 @@ class Options:
     without content: 'send', 'park' or 'skip'.  `park_after`: a file that the server refuses in so
     many runs is parked, 0 for never.  `deadline`: seconds after which a run stops, 0 for never.
     `dry_run`: look at everything, change nothing.  `interrupted()` is asked between two files: true
-    ends the run.  `comes_again`: who makes this run comes again soon, so that the log need not say
-    that there is nothing, nor that another run is active.  `progress`: the `IProgress` of who
-    watches.
+    ends the run.  `postponed()` is asked once, when no other run can be active any more: true ends
+    this one before it has begun.  `comes_again`: who makes this run comes again soon, so that the
+    log need not say that there is nothing, nor that another run is active.  `progress`: the
+    `IProgress` of who watches.
     """
 
     order: str = 'arrival'
@@ -51,6 +52,7 @@ class Options:
     deadline: float = 3600
     dry_run: bool = False
     interrupted: Callable = bool
+    postponed: Callable = bool
     comes_again: bool = False
     progress: object = dataclasses.field(default=None, compare=False)
 
@@ -75,6 +77,7 @@ class ImportOptions:
     deadline: float = 3600
     dry_run: bool = False
     interrupted: Callable = bool
+    postponed: Callable = bool
     comes_again: bool = False
     progress: object = dataclasses.field(default=None, compare=False)
 

@@ -24,7 +24,7 @@ def note(path, report, *, code, seconds, now, like):
     `like` has the permissions of the file.  Raises OSError.
     """
     with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), 'r+b') as file:
-        # Runs of a spool do not overlap, but this comes after their end.
+        # Runs of a spool do not overlap, but one that could not get into it is one, too.
         fcntl.flock(file, fcntl.LOCK_EX)
         known = _parse(file.read(LIMIT))
         if os.fstat(file.fileno()).st_uid == os.geteuid():

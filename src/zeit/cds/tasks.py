@@ -75,15 +75,20 @@ def run(task, name):
     if seconds:
         log.info('Exporter %s: the server is asked again in %s.', printable(name), age(seconds))
     else:
-        code = _run(exporter, Options)
+        # Asked again when it has the spool: the run that had it until then may have failed.
+        postponed = bool if direct else lambda: _patience(exporter)[1] > 0
+        code = _run(exporter, Options, postponed=postponed)
     if code in TRIED_AGAIN and not direct and not task.request.is_eager:
         _retry(task, name, code, seconds or _patience(exporter)[1])
     return code
 
 
-def _run(exchange, kind):
-    """Let it run, and again while a bound leaves something; return the exit code."""
-    options = options_of(exchange, kind)
+def _run(exchange, kind, **changes):
+    """Let it run, and again while a bound leaves something; return the exit code.
+
+    `changes` are those of its options.
+    """
+    options = options_of(exchange, kind, **changes)
     while goes_on(report := exchange.run_once(options)):
         pass
     return report.exit_code

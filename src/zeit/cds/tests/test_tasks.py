@@ -18,6 +18,9 @@ from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.interfaces import IImporter, IPublisher, IWakeUp
 from zeit.cds.outbox import Outbox
 from zeit.cds.plan import Options
+from zeit.cds.runlock import RunLock
+from zeit.cds.spool import Spool
+from zeit.cds.statistics import last_export
 from zeit.cds.testing import layers
 from zeit.cds.tests.driving import DriverCase
 
@@ -157,6 +160,33 @@ class TaskTests(DriverCase, unittest.TestCase):
         self.assertEqual(0, self.logins())
         self.work(until=len)
         self.assertEqual(1, self.logins())
+
+    def test_a_run_that_fails_just_before_it_has_the_spool(self):
+        """Until then it knew of no reason to wait."""
+        self.refuse()
+        self.target.hook = unittest.mock.Mock(side_effect=self.target.hook)
+        run = Spool.run
+
+        def after_another_one(spool):
+            with unittest.mock.patch.object(Spool, 'run', run):
+                self.exporter.run_once()
+            return run(spool)
+
+        with unittest.mock.patch.object(Spool, 'run', after_another_one):
+            self.assertEqual([pace.LONGEST], self.work(until=len))
+        self.assertEqual(1, self.target.hook.call_count)
+
+    def test_who_has_the_spool_next_knows_how_the_run_has_ended(self):
+        self.refuse()
+        release, known = RunLock.__exit__, []
+
+        def look(lock, *exc_info):
+            known.append(last_export(self.spool)['exit_code'])
+            release(lock, *exc_info)
+
+        with unittest.mock.patch.object(RunLock, '__exit__', look):
+            self.exporter.run_once()
+        self.assertEqual([errors.LOGIN_REFUSED], known)
 
     def test_one_good_run_of_anybody_ends_the_pause(self):
         self.refuse()
