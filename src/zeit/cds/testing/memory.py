@@ -64,9 +64,9 @@ class MemoryTarget:
 
     def write(self, name, content, *, age=0):
         """Make the file `name`, `age` seconds ago."""
-        self.files[name] = content
         passed = datetime.timedelta(seconds=age)
         self.modified[name] = datetime.datetime.now(datetime.UTC) - passed
+        self.files[name] = content  # last: who sees the file asks for its time
 
 
 @zope.interface.implementer(ISession)

@@ -29,6 +29,7 @@ class ThreadServer:
         self._listener = None
         self._acceptor = None
         self._sessions = {}  # thread -> was it let in, of those that run
+        self._threads = []  # theirs, until they have ended
         self._changed = threading.Condition()
         self._errors = []
 
@@ -86,7 +87,7 @@ class ThreadServer:
         threads = [self._acceptor]
         self._acceptor.join(timeout)
         with self._changed:
-            threads.extend(self._sessions)
+            threads.extend(self._threads)
         for thread in threads:
             thread.join(timeout)
             if thread.is_alive():
@@ -129,7 +130,9 @@ class ThreadServer:
             session = self.make_session(control, number=number, welcome=welcome)
             thread = threading.Thread(target=self._serve, args=(session,), daemon=True)
             self._sessions[thread] = welcome
-        thread.start()
+            self._threads = [each for each in self._threads if each.is_alive()]
+            self._threads.append(thread)
+            thread.start()
 
     def _serve(self, session):
         try:

@@ -33,7 +33,8 @@ def keep():
 
 def check(test, path):
     """Check that the runs did not overlap; return (number of runs, set of process ids)."""
-    lines = sorted(line.split() for line in path.read_text().splitlines())
+    lines = [line.split() for line in path.read_text().splitlines()]
+    lines.sort(key=lambda line: int(line[0]))
     for begin, end in zip(lines[::2], lines[1::2], strict=True):
         test.assertEqual((begin[1], 'begin', 'end'), (end[1], begin[2], end[2]), lines)
     return len(lines) // 2, {pid for _, pid, _ in lines}

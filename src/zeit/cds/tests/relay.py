@@ -24,7 +24,6 @@ class Relay:
         self.heard = bytearray()
         self.answered = bytearray()
         self.ends = []
-        self._lock = threading.Lock()
         self._threads = []
 
     def __enter__(self):
@@ -49,13 +48,13 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                self._begin(self._serve, client)
+                self.ends.append(None)
+                self._begin(self._serve, client, len(self.ends) - 1)
 
-    def _serve(self, client):
+    def _serve(self, client, number):
         with client, socket.create_connection(self._address, TIMEOUT) as server:
             ends = self._pump(client, server)
-        with self._lock:
-            self.ends.append((ends.get(client), ends.get(server)))
+        self.ends[number] = ends.get(client), ends.get(server)
 
     def _pump(self, client, server):
         """Carry bytes in both directions until both sides have ended; return how, by socket."""

@@ -25,8 +25,8 @@ SHORT = {'connect_timeout': 0.3, 'reply_timeout': 0.3, 'data_timeout': 0.3}
 #: Those of the others: what takes less has not waited for an answer in vain.
 PATIENCE = 5
 
-#: A run that takes longer than this, in seconds, has waited for something it was not to wait for.
-LONGEST = 6
+#: A run that takes longer than this, in seconds, has waited in vain more than once.
+LONGEST = 9
 
 
 class Waiting:

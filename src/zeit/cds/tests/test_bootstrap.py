@@ -258,7 +258,7 @@ class StateTest(Tree):
         start = time.monotonic()
         # A process of its own, unpatched: it would fail if it started a step.
         process = self.start(PYTHONDONTWRITEBYTECODE='1', PIP_NO_INDEX='1')
-        self.assertLess(time.monotonic() - start, 2)
+        self.assertLess(time.monotonic() - start, 15)
         self.assertEqual(0, process.returncode, process)
         self.assertEqual('zeit.cds is set up, nothing to do.\n', process.stdout)
         self.assertEqual(before, self.contents())

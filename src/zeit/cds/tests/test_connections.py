@@ -209,6 +209,9 @@ class RefusalTests(Several, unittest.TestCase):
 
     def test_one_that_is_lost_and_not_allowed_in_again(self):
         others = faults.Call(lambda event: self.server.wait_for('TYPE', count=4))
+        its_turn = faults.Call(lambda event: self.server.wait_for('STOR', connection=1))
+        for number in (0, 2, 3):
+            self.fault('SIZE', its_turn, path='*.part', connection=number, times=1)
         self.fault('SIZE', others, faults.Cut(), path='*.part', connection=1, times=1)
         self.fault(faults.GREETING, faults.Reply('421 Too many.'), connection=4)
         self.assert_all(self.export(*FILES))
@@ -275,15 +278,21 @@ class LossTests(Several, unittest.TestCase):
             super().check(report, litter=litter)
 
     def test_the_lock_is_taken_over(self):
+        files = [f'file-{number}' for number in range(40)]
+        stolen = threading.Event()
+
         def steal(event):
             event.server.put('/cds/write', b'partner')
+            stolen.set()
 
         self.theirs['write'] = b'partner'
-        self.fault('STOR', faults.Call(steal), path='/cds/file-3*', times=1)
+        self.fault('STOR', faults.Call(steal), path='/cds/file-1*', times=1)
+        wait = faults.Call(lambda event: stolen.wait(PATIENCE))
+        self.fault('STOR', wait, path='/cds/file-[2-9]*')
         with mock.patch('zeit.cds.lock.WATCH', 0):
-            report = self.export(*FILES)
+            report = self.export(*files)
         self.assertEqual(75, report.exit_code)
-        self.assertLess(len(report.delivered), 10)
+        self.assertLess(len(report.delivered), len(files))
         self.assertEqual(b'partner', self.remote['write'])
 
     def test_a_journal_that_cannot_be_written(self):

@@ -11,6 +11,19 @@ from zeit.cds.testing import layers
 from zeit.cds.tests.test_cli import PROCESS, CommandLine
 
 
+#: The command; it waits at the line after which it is interrupted.
+WAITING = """
+import sys, time
+from zeit.cds import cli, demo
+emit = demo._Log.emit
+def wait(handler, record):
+    emit(handler, record)
+    if record.getMessage() == 'Creating lock file: write':
+        time.sleep(60)
+demo._Log.emit = wait
+sys.exit(cli.main())
+"""
+
 ARTICLE = '{urn:uuid:347b85e0-0740-4e52-8f62-3192430b0417}.xml'
 
 
@@ -80,7 +93,7 @@ class Demonstration(CommandLine):
         self.assertNotIn('Uploading', outcome.out)
 
     def test_interrupted(self):
-        process = self.start('demo', program=[PROCESS[0], '-u', *PROCESS[1:]])
+        process = self.start('demo', program=[PROCESS[0], '-u', '-c', WAITING])
         timer = threading.Timer(60, process.kill)
         timer.start()
         self.addCleanup(timer.join)

@@ -4,8 +4,9 @@ import signal
 import subprocess
 import sys
 import threading
+from unittest import mock
 
-from zeit.cds.testing import faults
+from zeit.cds.testing import faults, ftpsession
 from zeit.cds.tests.test_faults import ServerCase
 
 
@@ -116,15 +117,24 @@ class Control(ServerCase):
         self.assertEqual(['120', '200', '226'], [client.reply()[:3] for _ in range(3)])
 
     def test_line_feed_and_single_bytes(self):
-        server, client = self.faulty('NOOP', faults.LineFeed(), faults.Chop(pause=0.05))
-        client.send('NOOP')
-        self.assertEqual(b'2', client.control.recv(100))
-        self.assertEqual(b'00 NOOP ok.\n', client.line())
+        server, client = self.faulty('NOOP', faults.LineFeed(), faults.Chop())
+        go_on = threading.Semaphore(0)
+
+        def pause(session, *, seconds):
+            self.assertTrue(go_on.acquire(timeout=30))
+
+        with mock.patch.object(ftpsession.Session, 'pause', pause):
+            client.send('NOOP')
+            for byte in b'200 NOOP ok.\n':
+                self.assertEqual(bytes([byte]), client.control.recv(100))
+                go_on.release()
 
     def test_delay_of_the_reply(self):
-        release = threading.Event()
-        server, client = self.faulty('DELE', faults.Delay(release))
+        release, done = threading.Event(), threading.Event()
+        executed = faults.Call(lambda event: done.set(), moment='executed')
+        server, client = self.faulty('DELE', executed, faults.Delay(release))
         client.send('DELE a')
+        self.assertTrue(done.wait(10))
         client.control.settimeout(0.1)
         with self.assertRaises(TimeoutError):
             client.control.recv(1)

@@ -364,7 +364,7 @@ class RefusedTransferTests(TLSScenario, unittest.TestCase):
             with self.subTest(text):
                 self.assert_run(0, 'a b c', self.refused(text))
                 self.assertIn(f'Not yet delivered: b: {text}', self.log)
-                self.assertLess(self.took, 3)
+                self.assertLess(self.took, PATIENCE)
 
     def test_the_reply_is_the_reason(self):
         for text in '451 Disk.', '553 Not that one.':

@@ -333,7 +333,8 @@ class BothVersions:
 
     def test_silence(self):
         go_on = threading.Event()
-        stream = self.secure(self.serve(lambda sock: go_on.wait(TIMEOUT)), timeout=0.05)
+        stream = self.secure(self.serve(lambda sock: go_on.wait(TIMEOUT)))
+        stream._timeout = 0.05  # from now on: the handshake may take its time
         try:
             with self.assertRaises(ConnectionLost) as caught:
                 stream.receive(doing='reading')
@@ -348,15 +349,20 @@ class BothVersions:
 
     def test_no_room_for_the_goodbye(self):
         go_on = threading.Event()
-        stream = self.secure(self.serve(lambda sock: go_on.wait(TIMEOUT)), timeout=0.05)
+        stream = self.secure(self.serve(lambda sock: go_on.wait(TIMEOUT)))
+        stream._timeout = 0.05  # from now on: the handshake may take its time
         with socket.socket(fileno=os.dup(stream._sock.fileno())) as same:
             same.setblocking(False)
             if hasattr(socket, 'TCP_NOTSENT_LOWAT'):
                 # Else there is room again as soon as some of it is on its way.
                 same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 2**31 - 1)
-            with contextlib.suppress(BlockingIOError):
-                while True:
+            # The peer's system acknowledges some of it 40 ms later: then there is room once more.
+            full = time.monotonic() + 0.2
+            while time.monotonic() < full:
+                with contextlib.suppress(BlockingIOError):
                     same.send(b'x' * CHUNK)
+                    full = time.monotonic() + 0.2
+                select.select([], [], [], 0.001)
         try:
             with self.assertRaisesRegex(ConnectionLost, 'No answer within 0.05 s while ending'):
                 stream.finish(doing='ending')

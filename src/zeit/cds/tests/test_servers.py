@@ -20,7 +20,7 @@ from zeit.cds.testing.servers import ProFTPDServer, PureFTPDServer, VsftpdServer
 
 NAME = '{urn:uuid:347b85e0-0740-4e52-8f62-3192430b0417}.xml'
 # Pure-FTPd answers a wrong password after 3 to 6 s (randomsleep in its ftpd.c, not configurable).
-TIMEOUT = 10
+TIMEOUT = 60
 SESSIONS = 16
 
 

@@ -212,8 +212,12 @@ class ThreadTests(DriverCase, unittest.TestCase):
         zope.component.getGlobalSiteManager().unregisterUtility(
             self.exporter, IExporter, name='articles'
         )
+        tries = queue.SimpleQueue()
+        self.thread.before = lambda: tries.put(None)
         with self.assertLogs('zeit.cds.thread', 'ERROR'):
             self.thread.start()
+            for _ in range(2):  # when the second one begins, the first one has failed
+                tries.get(timeout=TIMEOUT)
             zope.component.provideUtility(self.exporter, IExporter, name='articles')
             self.next_run()
 

@@ -131,7 +131,7 @@ class WatchTests(WatchCase):
         before = time.monotonic()
         self.spool.put('a.xml', b'<a/>')
         self.run_over()
-        self.assertLess(time.monotonic() - before, 3)
+        self.assertLess(time.monotonic() - before, TIMEOUT)
         self.assertEqual(['a.xml', 'waits.xml'], self.remote())
         self.assertIn('Ended by SIGTERM', self.end())
         self.systemd.hear('STOPPING=1')
@@ -157,9 +157,10 @@ class WatchTests(WatchCase):
             os.rename(
                 self.spool.path / 'tmp' / f'{number}.xml', self.spool.path / 'new' / f'{number}.xml'
             )
-        self.run_over()
-        self.assertEqual(50, len(self.remote()))
-        self.assertEqual(1, self.end().count('Connecting to CDS'))
+        while len([name for name in self.remote() if name.endswith('.xml')]) < 50:
+            self.run_over()
+        # One, unless we were stopped in the middle of it.
+        self.assertLess(self.end().count('Connecting to CDS'), 5)
 
     def test_without_anything_to_do_it_asks_no_server_and_says_nothing(self):
         self.watch('--interval', '0.01')
@@ -220,8 +221,8 @@ class WatchTests(WatchCase):
         )
         self.watch('--interval', '0.1', program=[sys.executable, '-c', code])
         self.spool.put('a.xml', b'<a/>')
-        self.run_over()
-        self.assertEqual(['a.xml'], self.remote())
+        while self.remote() != ['a.xml']:  # a run may have looked before it was there
+            self.run_over()
         self.assertIn('at intervals only: inotify_simple is missing', self.end())
 
     def test_what_a_bound_has_left_goes_with_the_next_run_at_once(self):
@@ -238,6 +239,8 @@ class WatchTests(WatchCase):
         self.server.fault('STOR', faults.StallData(0), path='*.part')
         self.spool.put('a.xml', b'<a/>')
         self.assertTrue(self.sending.wait(TIMEOUT))
+        while not [name for name in self.remote() if name.endswith('.part')]:
+            time.sleep(0.001)  # heard is not yet done: it would come when all was cleaned up
         self.end()
         self.assertEqual([], self.remote())
 
@@ -469,7 +472,7 @@ class SystemdTests(unittest.TestCase):
                 heartbeat.allow(-1)
                 systemd._socket.settimeout(0.1)
                 with self.assertRaises(TimeoutError):
-                    for _ in range(5):
+                    for _ in range(1000):  # up to net.unix.max_dgram_qlen were on their way
                         systemd.hear('WATCHDOG=1')
             with Heartbeat(Notifier({})):
                 self.assertEqual(1, threading.active_count())
