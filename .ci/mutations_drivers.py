@@ -34,6 +34,12 @@ DRIVERS = (
         '        if True:\n',
     ),
     (
+        'a task that logs in behind a run that has just failed',
+        'exchange.py',
+        '        if self.options.postponed():\n',
+        '        if False:\n',
+    ),
+    (
         'a task that is not tried again',
         'tasks.py',
         'if code in TRIED_AGAIN and not',

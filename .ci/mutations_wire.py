@@ -99,6 +99,12 @@ WIRE = (
         'worked=time.process_time',
     ),
     (
+        'a wait for several connections that a signal does not end',
+        'pool.py',
+        'return self._happened.get(timeout=LOOK)',
+        'return self._happened.get()',
+    ),
+    (
         'files that wait where the system has no thread for them',
         'crew.py',
         'yield from alone(plan, worker, number=lambda: 1)',
