@@ -154,6 +154,8 @@ class DriverTests(ApplicationCase):
 class ImportTests(ApplicationCase):
     """What a partner has left comes in, by each of the drivers that go on."""
 
+    level = 2
+
     IMPORTER = """
         <cds:spool name="letters" path="letters" />
         <cds:importer name="letters" spool="letters" target="partner" />

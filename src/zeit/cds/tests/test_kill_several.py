@@ -42,6 +42,7 @@ class SampleTests(SeveralTests, unittest.TestCase):
 
 
 class DirectSampleTests(SampleTests):
+    level = 2
     direct = True
 
 

@@ -177,14 +177,14 @@ class PackagingTest(PackagingCase):
     def test_installed_beside_an_installed_one(self):
         self.assert_side_by_side(str(self.ours), str(self.theirs))
 
-    def test_editable_beside_an_editable_one(self):
-        self.assert_side_by_side('-e', str(self.ours), '-e', str(self.theirs))
 
-
-class MixedTest(PackagingCase):
-    """One of them installed, the other one editable."""
+class EditableTest(PackagingCase):
+    """One of them is editable, or both."""
 
     level = 2
+
+    def test_editable_beside_an_editable_one(self):
+        self.assert_side_by_side('-e', str(self.ours), '-e', str(self.theirs))
 
     def test_editable_beside_an_installed_one(self):
         self.assert_side_by_side('-e', str(self.ours), str(self.theirs))

@@ -57,11 +57,14 @@ class SweepTests(Sweep, unittest.TestCase):
 
 
 class WithoutTemporaryTests(Sweep, unittest.TestCase):
+    level = 2
     options = {'temporary': False}
 
 
 class WithoutOverwritingTests(Sweep, unittest.TestCase):
     """As ProFTPD does it: RNTO onto a file that exists is refused."""
+
+    level = 2
 
     def hook(self, event):
         if event.verb == 'RNTO' and event.moment == 'before' and event.path in event.server.files:
