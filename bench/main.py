@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import pathlib
+import random
 import signal
 import sys
 import time
@@ -159,8 +160,8 @@ def measured(row, server, clients, options):
             if name in clients and place.takes(clients[name], connections=row.connections)
         ]
         for turn in range(options.rounds or row.rounds) if able else ():
-            # Each time somebody else is first.
-            for client in able[turn % len(able) :] + able[: turn % len(able)]:
+            # Each round in an order of its own: nobody always inherits the caches of the same one.
+            for client in random.Random(turn).sample(able, len(able)):
                 told = {'row': row.name, 'server': server, 'client': client.name, 'turn': turn}
                 try:
                     yield Result(**told, **_one(row, place, client))
