@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from unittest import mock
 
 from zeit.cds import errors
 from zeit.cds.exporter import Exporter, Options
@@ -27,6 +28,18 @@ PATIENCE = 5
 
 #: A run that takes longer than this, in seconds, has waited in vain more than once.
 LONGEST = 9
+
+
+def no_threads(*names):
+    """Return a context manager; inside it the system has no threads of these names."""
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name in names:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    return mock.patch.object(threading.Thread, 'start', refuse)
 
 
 class Waiting:

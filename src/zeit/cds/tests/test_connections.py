@@ -10,7 +10,7 @@ from zeit.cds import crew, journal
 from zeit.cds.exporter import Options
 from zeit.cds.pool import Pool
 from zeit.cds.testing import faults
-from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario, Waiting, content
+from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario, Waiting, content, no_threads
 from zeit.cds.tests.test_scenarios_sweep import FAULTS
 
 
@@ -167,34 +167,19 @@ class RefusalTests(Several, unittest.TestCase):
                     self.assertNotIn('Given up', self.log)
 
     def test_no_more_threads(self):
-        start = threading.Thread.start
-
-        def refuse(thread):
-            if thread.name in ('zeit.cds connection 2', 'zeit.cds connection 4'):
-                raise RuntimeError("can't start new thread")
-            start(thread)
-
-        with mock.patch.object(threading.Thread, 'start', refuse):
+        with no_threads('zeit.cds connection 2', 'zeit.cds connection 4'):
             self.assert_all(self.export(*FILES))
         self.assertEqual(2, self.server.connected)
 
-    def refuse_thread(self, name):
-        def refuse(thread, start=threading.Thread.start):
-            if thread.name == name:
-                raise RuntimeError("can't start new thread")
-            start(thread)
-
-        return mock.patch.object(threading.Thread, 'start', refuse)
-
     def test_not_even_one_thread(self):
         """The connection that is there needs none."""
-        with self.refuse_thread('zeit.cds connection 1'):
+        with no_threads('zeit.cds connection 1'):
             self.assert_all(self.export(*FILES))
         self.assertEqual(1, self.server.connected)
         self.assertIn('The system has no more threads; 1 connection', self.log)
 
     def test_no_thread_for_the_name_of_the_server(self):
-        with self.refuse_thread(f'resolve {self.server.host}'):
+        with no_threads(f'resolve {self.server.host}'):
             report = self.export(*FILES)
         self.assert_run(69, '', report)
         self.assertEqual('The system has no more threads', report.errors[0].message)

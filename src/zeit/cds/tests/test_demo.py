@@ -13,13 +13,13 @@ from zeit.cds.tests.test_cli import PROCESS, CommandLine
 
 #: The command; it waits at the line after which it is interrupted.
 WAITING = """
-import sys, time
+import signal, sys
 from zeit.cds import cli, demo
 emit = demo._Log.emit
 def wait(handler, record):
     emit(handler, record)
     if record.getMessage() == 'Creating lock file: write':
-        time.sleep(60)
+        signal.pause()
 demo._Log.emit = wait
 sys.exit(cli.main())
 """

@@ -7,7 +7,7 @@ from unittest import mock
 
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario, take
-from zeit.cds.tests.scenario import Waiting, target
+from zeit.cds.tests.scenario import Waiting, no_threads, target
 from zeit.cds.tests.test_kill_import import ImportKillTests
 
 
@@ -58,14 +58,7 @@ class ConnectionTests(ImportScenario, unittest.TestCase):
                 self.assertEqual(connections, self.server.connected)
 
     def test_not_even_one_thread(self):
-        start = threading.Thread.start
-
-        def refuse(thread):
-            if thread.name == 'zeit.cds connection 1':
-                raise RuntimeError("can't start new thread")
-            start(thread)
-
-        with mock.patch.object(threading.Thread, 'start', refuse):
+        with no_threads('zeit.cds connection 1'):
             self.assert_all(self.run_import(*NAMES, connections=4))
         self.assertEqual(1, self.server.connected)
 
