@@ -180,11 +180,11 @@ class Connection:
 
     def together(self, *commands):
         """Send commands (verb, argument), in one packet where that goes; return the `Answer`s."""
-        answers = []
+        said = []
         for command in commands:
             self._send(command)
-            answers.append(self._unless_closing(self._answer()))
-        return answers
+            said.append(self._unless_closing(self._answer()))
+        return said
 
     def _unless_closing(self, answer):
         """Return the answer; raise it if it is that the server closes: there is no other one."""
