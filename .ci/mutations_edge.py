@@ -45,8 +45,12 @@ EDGE = (
         '        logger.removeHandler(handler)\n        handler.close()\n',
         '        handler.close()\n',
     ),
-    ('the log file does not rotate weekly', 'logfile.py', "when='W0'", "when='D', interval=99"),
-    ('six old log files kept', 'logfile.py', 'KEPT = 5\n', 'KEPT = 6\n'),
+    (
+        'a log file that was put away is written on',
+        'logfile.py',
+        'logging.handlers.WatchedFileHandler',
+        'logging.FileHandler',
+    ),
     (
         'a log file that cannot be written stops the run',
         'logs.py',

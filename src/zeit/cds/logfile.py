@@ -1,4 +1,4 @@
-"""The log file: it rotates, and one that cannot be written stops nobody."""
+"""The log file: others may rotate it, and one that cannot be written stops nobody."""
 
 import logging
 import logging.handlers
@@ -9,18 +9,26 @@ from zeit.cds.text import printable
 
 FORMAT = '%(asctime)s %(levelname)s %(message)s'
 
-KEPT = 5
 
+class LogFile(logging.handlers.WatchedFileHandler):
+    """A file that is appended to, and opened anew when somebody has put it away.
 
-class LogFile(logging.handlers.TimedRotatingFileHandler):
-    """A file that begins anew each Monday; one that cannot be written stops nobody."""
+    Rotating is the business of one program that does nothing else, such as logrotate(8): of two
+    processes that rotate the same file, the second one overwrites what the first has put away.
+    """
 
     def __init__(self, path, *, program):
-        # The day of the week, not an interval: a cron job's handler never lives for a week.
-        super().__init__(path, when='W0', backupCount=KEPT, encoding='utf-8', errors='replace')
+        super().__init__(path, encoding='utf-8', errors='replace')
         self.setFormatter(logging.Formatter(FORMAT))
         self._complained = False
         self._program = program
+
+    def emit(self, record):
+        """Write a line.  Never raises for what the system says, also where it is opened anew."""
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
 
     def handleError(self, record):
         """Say it once on standard error: the delivery matters more than its log."""

@@ -12,8 +12,9 @@ PACKAGE = 'zeit.cds'
 def log_to(path, *, level=logging.INFO, program=PACKAGE):
     """Write what this package logs also to the file `path`, as long as the context lasts.
 
-    None: no file.  It rotates weekly, 5 old ones are kept.  If the file cannot be written there is
-    a warning on standard error, which begins with `program`, and everything else goes on.
+    None: no file.  Others may put it away meanwhile: what follows goes to a new one.  If the file
+    cannot be written there is a warning on standard error, which begins with `program`, and
+    everything else goes on.
     """
     if path is None:
         yield

@@ -55,7 +55,7 @@ COMMON = (
         callback=_keep,
         expose_value=False,
         metavar='FILE',
-        help='Append the log to this file as well; it rotates weekly.  Default: none.',
+        help='Append the log to this file as well; logrotate may put it away.  Default: none.',
     ),
     click.option(
         '-v',

@@ -1,16 +1,40 @@
-"""The log file of `export`: its lines, its end with the call, its rotation, its failures."""
+"""The log file of `export`: its lines, its end with the call, who puts it away, its failures."""
 
-import datetime
+import contextlib
+import grp
 import logging
 import os
 import pathlib
+import pwd
+import shutil
 import stat
+import subprocess
 import unittest
 from unittest import mock
 
 from zeit.cds import main
+from zeit.cds.logfile import LogFile
 from zeit.cds.testing.layers import PYFTPD, ServerTests
 from zeit.cds.tests.maincase import MainCase, closed_port, quiet
+
+
+DOCS = pathlib.Path(__file__).resolve().parents[4] / 'docs'
+
+
+@contextlib.contextmanager
+def writer(path):
+    """Yield a function that writes a line as another process does: by a handler of its own."""
+    handler = LogFile(path, program='zeit.cds')
+    try:
+        yield lambda text: handler.handle(
+            logging.LogRecord('zeit.cds', logging.INFO, __file__, 1, text, None, None)
+        )
+    finally:
+        handler.close()
+
+
+def messages(path):
+    return [line.partition(' INFO ')[2] for line in path.read_text().splitlines()]
 
 
 class LogFileTest(MainCase, ServerTests, unittest.TestCase):
@@ -23,13 +47,6 @@ class LogFileTest(MainCase, ServerTests, unittest.TestCase):
 
     def export(self, path=None):
         return self.call(main.cds_export, logfile=str(path or self.path))
-
-    def rotated(self):
-        return sorted(p.name for p in self.path.parent.iterdir() if p != self.path)
-
-    def age(self, path, *, days):
-        then = path.stat().st_mtime - days * 86400
-        os.utime(path, (then, then))
 
     def test_the_lines_are_in_it_with_their_time(self):
         self.publish('a')
@@ -51,7 +68,6 @@ class LogFileTest(MainCase, ServerTests, unittest.TestCase):
         self.export()
         self.export()
         self.assertEqual(2, self.path.read_text().count('Exiting with success.'))
-        self.assertEqual([], self.rotated())
 
     def test_the_handler_goes_with_the_call(self):
         def state():
@@ -71,25 +87,53 @@ class LogFileTest(MainCase, ServerTests, unittest.TestCase):
             self.export()
         self.assertIn('INFO Exiting with success.', self.path.read_text())
 
-    def test_it_rotates_after_a_week(self):
+    def test_an_old_one_stays_where_it_is(self):
         self.export()
-        self.age(self.path, days=8)
+        then = self.path.stat().st_mtime - 8 * 86400
+        os.utime(self.path, (then, then))
         self.export()
-        (name,) = self.rotated()
-        self.assertRegex(name, r'^cds\.log\.\d{4}-\d\d-\d\d$')
-        self.assertEqual(1, self.path.read_text().count('Exiting with success.'))
-        self.assertEqual(1, self.path.with_name(name).read_text().count('Exiting with success.'))
+        self.assertEqual(2, self.path.read_text().count('Exiting with success.'))
+        self.assertEqual([self.path], [*self.path.parent.iterdir()])
 
-    def test_five_old_ones_are_kept(self):
-        monday = datetime.date(2020, 1, 6)
-        names = [f'cds.log.{monday + datetime.timedelta(weeks=n)}' for n in range(7)]
-        for name in names:
-            self.path.with_name(name).write_text('old')
-        self.export()
-        self.age(self.path, days=8)
-        self.export()
-        self.assertEqual(5, len(self.rotated()))
-        self.assertEqual(names[-4:], self.rotated()[:4])
+    def test_processes_lose_no_line_when_it_is_put_away(self):
+        writers = [self.enterContext(writer(self.path)) for _ in range(2)]
+        old = self.path.with_name('cds.log.1')
+        for number, write in enumerate(writers):
+            write(f'{number} before')
+        self.path.rename(old)
+        for number, write in enumerate(writers):
+            write(f'{number} after')
+        self.assertEqual(['0 before', '1 before'], messages(old))
+        self.assertEqual(['0 after', '1 after'], messages(self.path))
+
+    def test_one_that_cannot_be_opened_anew_stops_nobody(self):
+        with writer(self.path) as write, quiet() as (_, err):
+            self.path.unlink()
+            self.path.parent.rmdir()
+            write('lost')
+            write('lost, too')
+            self.assertEqual(1, err.getvalue().count('Cannot write to the log file'))
+            self.path.parent.mkdir()
+            write('there again')
+        self.assertEqual(['there again'], messages(self.path))
+
+    def test_logrotate_does_what_the_file_for_it_says(self):
+        logrotate = shutil.which('logrotate', path=f'{os.environ.get("PATH", "")}:/usr/sbin')
+        if logrotate is None:
+            self.skipTest('There is no logrotate here')
+        given = DOCS / 'logrotate' / 'zeit-cds'
+        text = given.read_text().replace('/var/log/zeit.cds/log', str(self.path))
+        user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+        conf = self.directory / 'conf'
+        conf.write_text(text.replace('su cds cds', f'su {user} {group}'))
+        with writer(self.path) as write:
+            write('before')
+            subprocess.run(
+                [logrotate, '--force', '--state', self.directory / 'state', conf], check=True
+            )
+            write('after')
+        self.assertEqual(['after'], messages(self.path))
+        self.assertEqual(['before'], messages(self.path.with_name('cds.log.1')))
 
     def test_one_that_cannot_be_written_stops_nobody(self):
         for number, path in enumerate((self.path / 'nowhere' / 'cds.log', self.directory)):

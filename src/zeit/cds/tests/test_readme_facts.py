@@ -5,7 +5,7 @@ import unittest
 
 import click
 
-from zeit.cds import cli, directives, errors, logfile, options, options_target
+from zeit.cds import cli, directives, errors, options, options_target
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.plan import ImportOptions, Options
 from zeit.cds.testing.layers import QUIET
@@ -69,7 +69,6 @@ class FactsTest(unittest.TestCase):
             field.bind(None).fromUnicode(value)
 
     def test_values(self):
-        self.assertIn(f'each Monday, {logfile.KEPT} old ones are kept', self.text)
         for name in ('connect', 'reply', 'data'):
             seconds = getattr(Settings, f'{name}_timeout')
             self.assertRegex(self.text, rf'``--{name}-timeout SECONDS`` .*\({seconds}\)')
