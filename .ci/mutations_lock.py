@@ -124,6 +124,12 @@ LOCKING = (
         '',
     ),
     (
+        'an old version given its name back after the new one was delivered',
+        LEFTOVERS,
+        "                replaced = entry.get('replaced') or name in renamed\n",
+        '                replaced = False\n',
+    ),
+    (
         'what a killed run put aside stays there',
         LEFTOVERS,
         '        self._restore_asides(present)\n',
@@ -132,8 +138,8 @@ LOCKING = (
     (
         'healed again by each run',
         LEFTOVERS,
-        '            self._journal.clean(token)\n',
-        '',
+        '                self._journal.clean(token)\n',
+        '                pass\n',
     ),
     (
         'the lock of a killed run left',

@@ -229,7 +229,7 @@ class Courier:
             self._rename_for_sure(name, old, old_size)
             self._rename_for_sure(temporary, name, size)
         except BaseException:
-            self._restore(old, name, old_size)
+            self._restore(old, name, old_size, temporary=temporary)
             raise
         self._throw_away(old, name)
 
@@ -242,12 +242,15 @@ class Courier:
         if name not in self._session.late and name not in self._session.litter:
             self._ledger.tidied(name)
 
-    def _restore(self, old, name, size):
-        """Give a file that may have been moved aside its name back."""
+    def _restore(self, old, name, size, *, temporary):
+        """Give a file that may have been moved aside its name back.
+
+        Not if `temporary` is gone: the new file had the name, and was taken away at once.
+        """
         try:
             if self._session.size(old) is None:
                 self._tidied(name)
-            elif self._session.size(name) is None:
+            elif self._session.size(name) is None and self._session.size(temporary) is not None:
                 self._rename_for_sure(old, name, size)
                 self._session.late.discard(name)
                 self._tidied(name)
@@ -269,7 +272,9 @@ class Courier:
         except LOST as error:
             if error.while_connecting:
                 raise
-            if self._session.size(old) is None and self._session.size(new) == size:
+            if self._session.size(old) is None:
+                if self._session.size(new) != size:
+                    raise  # it was renamed, and taken away at once: nothing is left to rename
                 log.debug('Renamed, only the answer was lost: %s', printable(new))
                 self._session.late.discard(old)
                 return

@@ -209,7 +209,10 @@ class Journal(ImportLog):
         self._exposed.pop((entry['target'], entry['name']), None)
 
     def asides(self, target):
-        """Return the entries of files on `target` that may stand aside, by name."""
+        """Return the entries of files on `target` that may stand aside, by name.
+
+        'replaced' is in the entry if the file that takes its place was delivered since.
+        """
         return {name: entry for (where, name), entry in self._asides.items() if where == target}
 
     def delivered(self, *, target, name, size, sha256, reply, filed_as):
@@ -226,6 +229,9 @@ class Journal(ImportLog):
 
     def _learn_delivered(self, entry):
         self._learn_abandoned(entry)
+        key = entry['target'], entry['name']
+        if key in self._asides:
+            self._asides[key] = {**self._asides[key], 'replaced': True}
         self._failures.pop(entry['name'], None)
 
     def abandoned(self, *, target, name):

@@ -31,8 +31,9 @@ class Leftovers:
     def remove(self, *, waits=lambda name: False):
         """Put everything in order; return the names that are there afterwards, a set of str.
 
-        Temporaries are deleted, a file that stood aside gets its place back if nobody took it,
-        locks and guards are removed.  `waits(name)` tells whether a file of that name is going to
+        Temporaries are deleted, locks and guards are removed.  A file that stood aside gets its
+        place back, unless a newer one had it since: that one may have been taken away already.
+         `waits(name)` tells whether a file of that name is going to
         be sent again.  Raises `LockLeftBehind` if a lock or guard cannot be removed.
         """
         present = self._session.names()
@@ -48,10 +49,13 @@ class Leftovers:
                 self._delete(name)
         self._restore_asides(present)
         self._remove_parts(waits)
+        asides = self._journal.asides(self._target).values()
+        left = {names.token_of(entry['aside']) for entry in asides}
         for token in tokens:
             for name in names.LOCKS:
                 self._lock(token, name).release()
-            self._journal.clean(token)
+            if token not in left:
+                self._journal.clean(token)
         return self._session.names()
 
     def _tokens(self, present):
@@ -95,12 +99,17 @@ class Leftovers:
                 self._delete(temporary)
 
     def _restore_asides(self, present):
+        # Of these the temporary is gone, see `_forget_uploads`: they got their name.
+        renamed = self._journal.uploads(self._target)
         for name, entry in self._journal.asides(self._target).items():
             aside = entry['aside']
             if aside in present or is_file(self._session, aside):
-                if name in present or is_file(self._session, name):
-                    self._delete(aside)
-                elif not self._put_back(aside, name):
+                replaced = entry.get('replaced') or name in renamed
+                if replaced or name in present or is_file(self._session, name):
+                    done = self._delete(aside)
+                else:
+                    done = self._put_back(aside, name)
+                if not done:
                     continue  # so that the next run tries again
             self._journal.tidied(target=self._target, name=name)
 
@@ -128,6 +137,7 @@ class Leftovers:
         return True
 
     def _delete(self, name):
+        """Delete a file; return whether it is gone."""
         try:
             self._session.delete(name)
         except ServerError as error:
@@ -137,3 +147,5 @@ class Leftovers:
                     printable(name),
                     printable(error.message),
                 )
+                return False
+        return True

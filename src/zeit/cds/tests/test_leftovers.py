@@ -6,6 +6,7 @@ import unittest
 
 from zeit.cds import errors, names
 from zeit.cds.exporter import Exporter, Options
+from zeit.cds.journal import Journal
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
@@ -322,6 +323,58 @@ class AsideTests(LeftoverTests):
         self.target.write('x', b'new')
         self.assertEqual(0, self.export().exit_code)
         self.assertEqual({'x': b'new'}, self.target.files)
+        self.assertEqual({}, self.asides())
+
+    def leave_upload(self, name, aside, *, there):
+        """The file that takes the place of `aside` was complete; is its temporary still there?"""
+        temporary = names.temporary(name, token=names.token_of(aside), number=1)
+        if there:
+            self.target.write(temporary, b'new')
+        with self.spool.run():
+            self.spool.journal.uploaded(
+                target=self.target.url,
+                name=name,
+                temporary=temporary,
+                size=3,
+                sha256='',
+                reply='226 x',
+            )
+
+    def test_73_it_is_removed_if_the_new_one_was_delivered_and_taken_away(self):
+        for rotated in (False, True):
+            with self.subTest(rotated=rotated):
+                aside = self.leave_aside('x')
+                with self.spool.run():
+                    self.spool.journal.delivered(
+                        target=self.target.url,
+                        name='x',
+                        size=3,
+                        sha256='',
+                        reply='226 x',
+                        filed_as='x',
+                    )
+                if rotated:
+                    with Journal(self.path / '.cds', limit=0):
+                        pass
+                # What cannot be removed is removed by a later run.
+                self.faults = {f'delete {aside}': errors.TemporaryError(450, '450 Busy.')}
+                self.assertEqual(0, self.export().exit_code)
+                self.faults = {}
+                self.assertEqual(0, self.export().exit_code)
+                self.assertEqual({}, self.target.files)
+                self.assertEqual({}, self.asides())
+
+    def test_73_killed_before_the_receipt_when_the_new_one_was_taken_away(self):
+        """Its temporary is gone: it had its name."""
+        self.leave_upload('x', self.leave_aside('x'), there=False)
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({}, self.target.files)
+        self.assertEqual({}, self.asides())
+
+    def test_73_killed_before_the_new_one_got_its_name(self):
+        self.leave_upload('x', self.leave_aside('x'), there=True)
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({'x': b'old'}, self.target.files)
         self.assertEqual({}, self.asides())
 
     def test_73_it_was_never_moved(self):

@@ -6,6 +6,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors
+from zeit.cds.exporter import Exporter
 from zeit.cds.plan import Plan
 from zeit.cds.testing import faults, layers
 from zeit.cds.tests.contract import job
@@ -72,6 +73,39 @@ class ExistsTests(Scenario, unittest.TestCase):
         (aside,) = self.remote
         self.assertIn(f'a is called {aside} now', self.log)
         self.assertEqual(b'theirs', self.remote[aside])
+
+    def test_73_an_old_file_stays_away_when_the_new_one_is_taken_away(self):
+        """Whoever takes it at once, or before the old one can be deleted, never gets that again."""
+        for cut in (False, True):
+            for at_once in (False, True):
+                with self.subTest(cut=cut, at_once=at_once):
+                    self.prepare()
+                    self.server.put('/cds/a', b'old')
+                    self.fault('DELE', faults.Reply('450 Busy.'), path='*.aside')
+                    taken = []
+
+                    def take(event, *, taken=taken):
+                        taken.append(event.server.files[event.path])
+                        event.server.delete(event.path)
+
+                    actions = [faults.Call(take, moment='executed')] * at_once
+                    actions += [faults.Cut('executed')] * cut
+                    if actions:
+                        self.fault('RNTO', *actions, path='/cds/a', nth=1, times=1)
+                    self.put('a')
+                    self.run_once()
+                    self.assertEqual([content('a')] * at_once, taken)
+                    self.server.clear_faults()
+                    if not at_once:
+                        self.server.delete('/cds/a')
+                    # What was not seen to be delivered is taken back by its publisher.
+                    (self.path / 'new' / 'a').unlink(missing_ok=True)
+                    self.run_once()
+                    self.assertEqual({}, self.remote)
+
+    def run_once(self):
+        Exporter(self.spool, target(self.server), wait=lambda seconds: None).run_once()
+        self.server.wait_closed()
 
 
 class RefusedTests(Scenario, unittest.TestCase):
