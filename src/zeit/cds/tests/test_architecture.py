@@ -228,7 +228,7 @@ class ArchitectureTests(unittest.TestCase):
         for path in [*PACKAGE.rglob('*.py')]:
             if 'tests' not in path.parts:
                 lines = len(path.read_text('utf-8').splitlines())
-                self.assertLessEqual(lines, 300, path.relative_to(PACKAGE))
+                self.assertLessEqual(lines, 400, path.relative_to(PACKAGE))
 
     def test_the_namespace_belongs_to_nobody(self):
         self.assertFalse((PACKAGE.parent / '__init__.py').exists())
