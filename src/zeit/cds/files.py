@@ -229,9 +229,9 @@ def candidates(name):
     """Yield `name`, then names made of it and the time, without end."""
     yield name
     now = datetime.datetime.now(datetime.UTC).strftime('%Y%m%dT%H%M%SZ')
-    yield names.with_suffix(name, f'.{now}')
+    yield names.with_suffix(name, f'.{now}', limit=names.NAME_MAX)
     for number in itertools.count(2):
-        yield names.with_suffix(name, f'.{now}-{number}')
+        yield names.with_suffix(name, f'.{now}-{number}', limit=names.NAME_MAX)
 
 
 def readable(data, *, name):

@@ -73,4 +73,4 @@ class Parking:
 
 
 def _reason_name(name):
-    return names.with_suffix(f'.{name}', '.reason')
+    return '.' + names.with_suffix(name, '.reason', limit=names.SHORT - 1)

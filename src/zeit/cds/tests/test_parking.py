@@ -100,6 +100,12 @@ class CountTests(ParkingTests):
         self.spool.put('a', b'1')
         self.assertEqual([], self.runs(8, park_after=0))
 
+    def test_a_long_name_has_its_reason_beside_it_too(self):
+        name = 'a' * 255
+        self.spool.put(name, b'')
+        self.export(empty='park')
+        self.assertEqual([(name, 'The file is empty.')], self.spool.status().parked)
+
     def test_a_dry_run_does_not_count(self):
         (self.path / 'new').mkdir()
         (self.path / 'new' / 'write').write_bytes(b'1')

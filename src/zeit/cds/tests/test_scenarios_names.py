@@ -3,6 +3,7 @@
 import os
 import re
 import unittest
+import unittest.mock
 
 from zeit.cds import errors
 from zeit.cds.testing import faults
@@ -29,6 +30,19 @@ class NameTests(Scenario, unittest.TestCase):
         report = self.export(*names)
         self.assertEqual((0, set(names)), (report.exit_code, set(report.delivered)))
         self.assertEqual(set(names), set(self.remote))
+
+    def test_a_server_whose_names_are_short(self):
+        """eCryptfs has room for 143 bytes, other file systems for 255."""
+        for longest in (143, 255):
+            with self.subTest(longest), unittest.mock.patch(
+                'zeit.cds.testing.ftpstore.NAME_MAX', longest
+            ):
+                self.prepare()
+                names = ['a' * longest, 'ü' * (longest // 2), 'b' * (longest - 20)]
+                self.assertEqual(0, self.export(*names).exit_code)
+                # This one does not overwrite: what is there goes aside.
+                self.fault('RNTO', faults.Reply('550 File exists.'), path='/cds/a*', times=1)
+                self.assert_run(0, names[0], self.export(names[0]))
 
     def test_52_no_name_is_given_to_a_listing(self):
         self.export('-la', '*', 'a')

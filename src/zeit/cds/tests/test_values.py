@@ -123,7 +123,7 @@ class NameTests(unittest.TestCase):
             names.temporary(name, token=token, number=number),
             names.aside(name, token=token),
         ):
-            self.assertLessEqual(len(ours.encode('utf-8', 'surrogatepass')), 255 + 0)
+            self.assertLessEqual(len(ours.encode('utf-8', 'surrogatepass')), names.SHORT)
             self.assertIn(token, ours)
             if '/' not in ours and ours.isprintable():
                 self.assertIn('looks like', self.refusal(ours))
