@@ -6,7 +6,7 @@ told from everything else on the server:
     NAME.TOKEN-3.part   a file that is being sent, under a name that nobody takes it by (the third
                         one of this run: each attempt has a name of its own, so that a late
                         clean-up of one never hits another)
-    HASH.TOKEN-3.part   the same for a NAME so long that there is no room for the suffix (see `SHORT`)
+    HASH.TOKEN-3.part   the same for a NAME so long that there is no room for the suffix
     NAME.TOKEN.aside    what stood under NAME while the new file takes its place
     write.TOKEN         a lock file before it gets its real name
     write.TOKEN.d       a directory, with the directory TOKEN in it, before it becomes the guard
@@ -31,9 +31,9 @@ GUARD = 'write.guard'
 #: Longest name that the common file systems take, in bytes (NAME_MAX of limits.h).
 NAME_MAX = 255
 
-#: So many bytes fit into a name wherever a file `NAME` does: eCryptfs, which many NAS use, takes 143,
-#: all others more.  Nobody reads a temporary name, so one limit does for all servers, and none has to
-#: refuse a name first.
+#: Longest name in bytes that every file system takes: eCryptfs, which many NAS use, has room for
+#: 143.  Nobody reads a temporary name, so this one limit does for all servers, and none has to
+#: refuse a longer name first.
 SHORT = 143
 
 _TOKEN = r'cds[0-9a-f]{16}'
