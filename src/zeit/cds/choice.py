@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import zope.component
 
-from zeit.cds import settings
+from zeit.cds import settings, usable
 from zeit.cds.errors import DONE, ConfigurationError, UsageError
 from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
-from zeit.cds.interfaces import IExporter, IImporter, ISpool, IUsable
+from zeit.cds.interfaces import IExporter, IImporter, ISpool
 from zeit.cds.options import PASSWORD_VARIABLE
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -102,12 +102,9 @@ def watched(*, zcml, names, spool, **target):
 def require_usable(exchange):
     """Look at spool and target of an exporter or importer, without the network; return 0.
 
-    Those that somebody else made are looked at if they are `IUsable`.  Raises
-    `ConfigurationError`.
+    Raises `ConfigurationError`; see `zeit.cds.usable`.
     """
-    for part in (exchange.spool, exchange.target):
-        if IUsable.providedBy(part):
-            part.require_usable()
+    usable.require_usable(exchange.spool, exchange.target)
     return DONE
 
 

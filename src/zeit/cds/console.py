@@ -74,12 +74,15 @@ def _type_and_text(error):
 
 def what_and_why(error):
     """Return what an `Error` that ended a run says, and what to do about it, as one line."""
+    which = f' ({error.server})' if error.server else ''
     if isinstance(error, Locked):
-        what = f"Cannot access CDS FTP server as '{error.name}' lockfile exists. {error.holder}"
+        what = (
+            f"Cannot access CDS FTP server as '{error.name}' lockfile exists{which}. {error.holder}"
+        )
     elif error.while_connecting:
-        what = f'Could not connect to CDS FTP server: {error.message}'
-    elif isinstance(error, FTPOSError | RemoteProtocolError | ServerError):
-        what = f'Error accessing FTP server: {error.message}'
+        what = f'Could not connect to CDS FTP server{which}: {error.message}'
+    elif error.server or isinstance(error, FTPOSError | RemoteProtocolError | ServerError):
+        what = f'Error accessing FTP server{which}: {error.message}'
     else:
         what = error.message
     line = f'{what.rstrip(". ")}. {error.hint}' if error.hint else what
@@ -135,7 +138,7 @@ class Console:
     def __init__(self, *, verbosity=0, log_file=None):
         self.verbosity = max(-1, min(verbosity, 2))
         self._log_file = log_file
-        self._about = ''
+        self._about = self._title = ''
         self._unread = False
         self._bar = None
         self._handler = _StandardError(aside=self._aside)
@@ -168,12 +171,15 @@ class Console:
                     log.warning('%s', f'Ended by {ending.name}. {about}'.rstrip())
                 raise
 
-    def guarded(self, function, *, about=''):
-        """Do the same with what is set up already; `about` is the name of one exporter of several.
+    def guarded(self, function, *, about='', several=True):
+        """Do the same with what is set up already; `about` is the name of an exporter.
 
-        Each line that is shown meanwhile begins with it.
+        Each line on standard error meanwhile begins with it; with `several` of them, those on
+        standard output do as well.
         """
-        before, self._about = self._about, f'{printable(about)}: ' if about else ''
+        before = self._about, self._title
+        self._about = f'{printable(about)}: ' if about else ''
+        self._title = self._about if several else ''
         try:
             return function()
         except Error as error:
@@ -185,7 +191,7 @@ class Console:
             log.critical('This is a bug in zeit.cds%s', self._advice(), exc_info=error)
             return errors.SOFTWARE
         finally:
-            self._about = before
+            self._about, self._title = before
 
     @contextlib.contextmanager
     def progress(self):
@@ -246,7 +252,7 @@ class Console:
                 self.complain(what_and_why(error), warning=warning)
         for result in report.results:
             if result.status == 'planned' and not self.quiet:
-                self.say(f'{self._about}{printable(result.name)} ({file_size(result.size)})')
+                self.say(f'{self._title}{printable(result.name)} ({file_size(result.size)})')
         self._summarise(report)
 
     def _summarise(self, report):
@@ -255,7 +261,7 @@ class Console:
         planned = any(result.status == 'planned' for result in report.results)
         if sys.stdout.isatty() or planned:
             if report.results or not report.error:
-                self.say(self._about + summary(report))
+                self.say(self._title + summary(report))
         elif report.failed:
             self.complain(summary(report))
 

@@ -58,6 +58,8 @@ class Error(Exception):
     transient = False
     #: True when it happened before the server let us in.
     while_connecting = False
+    #: The server that was talked to, as the `title` of its target says it; '' for none.
+    server = ''
     #: True when the server may still come to a command that changes what stands under the file's
     #: name: whatever is sent there now could be taken away again.
     in_doubt = False

@@ -27,6 +27,7 @@ from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
 from zeit.cds.record import REASON, Record
 from zeit.cds.text import printable
+from zeit.cds.usable import require_usable
 
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Exchange:
             raise SpoolBusy('Another run has just ended, and the server is left alone for now')
         if not comes_again:
             self._accessed()
+        require_usable(self.target)  # also with nothing to do; the spool has looked at itself
         wanted = work.prepare()
         if wanted or self.spool.journal.open_tokens(self.target.url):
             if comes_again:
@@ -128,7 +130,8 @@ class Exchange:
                 work.pretend(session)
             else:
                 self._exchange(session, work, wanted=wanted)
-        except Error:
+        except Error as error:
+            error.server = self.target.title
             raise
         except BaseException:
             session.hurry()
@@ -179,6 +182,7 @@ class Exchange:
             work.carry(session, lock, token=token)
         except Error as error:
             raise_signal(error)
+            error.server = self.target.title
             # Noted before the lock is removed: that may fail for the same reason.
             self.record.given_up(error)
 

@@ -61,7 +61,8 @@ def described(session, name, *, lost=False):
         holder=holder,
         tokens=tokens - {''},
         hint='Whoever made it removes it, and the next run goes on. If nobody does: '
-        '"zeit-cds unlock" shows it, and removes it if you are sure.',
+        '"zeit-cds unlock", with the exporter or the URL of this run, shows it, and removes it if '
+        'you are sure.',
     )
 
 

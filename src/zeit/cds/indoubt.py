@@ -22,7 +22,7 @@ from zeit.cds import files, journal
 from zeit.cds.batch import Batch, lock
 from zeit.cds.filing import PRIVATE
 from zeit.cds.interfaces import ITransactionOutcome
-from zeit.cds.text import printable
+from zeit.cds.text import printable, retry
 from zeit.cds.voted import read, version
 
 
@@ -105,8 +105,9 @@ def _settle(spool, batch, park):
         if replaced:
             log.warning(
                 'Left by a transaction, and replaced by a newer version meanwhile, it is parked: '
-                '%s. To send it all the same: zeit-cds retry NAME',
+                '%s. To send it all the same: %s',
                 _shown(sorted(replaced)),
+                retry(spool.path),
             )
         batch.move(replaced=replaced, park=functools.partial(_put_away, park))
     elif committed is not None:

@@ -87,7 +87,7 @@ def _run(factory, store_dir, hostname, port, user, password, ftp_dir, logfile):
             secret = Secret(password)
             secret.reveal()  # what cannot be one is known before anything is sent
             target = FTPTarget.from_options(
-                host=_host(hostname),
+                host=hostname,
                 port=_port(port),
                 user=sendable(user, what='The user'),
                 password=secret,
@@ -107,16 +107,6 @@ def _path(value):
     if not isinstance(value, str | os.PathLike):
         raise ConfigurationError(f'The spool {printable(repr(value))} is no path')
     return value
-
-
-def _host(value):
-    """Return a name or address that a resolver could be asked for."""
-    try:
-        if value and value.isprintable() and ' ' not in value and value.encode('idna'):
-            return value
-    except (AttributeError, UnicodeError):
-        pass
-    raise ConfigurationError(f'The host {printable(repr(value))} cannot be the name of a server')
 
 
 def _port(value):

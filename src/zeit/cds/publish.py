@@ -249,7 +249,7 @@ def _find(unique_id):
         )
     missing = FileError(
         'There is no content with this id here',
-        hint='If it was deleted, `zeit-cds retry --forget` gives it up.',
+        hint='If it was deleted, `zeit-cds retry --forget ID` gives it up.',
     )
     try:
         content = find(unique_id)

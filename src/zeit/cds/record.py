@@ -5,17 +5,14 @@ import logging
 
 import zope.event
 
-from zeit.cds.errors import Interrupted, Locked, SpoolBusy, SpoolError
+from zeit.cds.errors import Interrupted, Locked, SpoolBusy
 from zeit.cds.report import ExchangeFinished, Report, Result
-from zeit.cds.text import plural, printable
+from zeit.cds.text import plural, printable, retry
 from zeit.cds.tracing import Trace
 
 
 #: The lines of a run all come from one logger, whoever of us says them.
 log = logging.getLogger('zeit.cds.exchange')
-
-#: Errors that have nothing to do with the server.
-_LOCAL = (SpoolError, SpoolBusy)
 
 #: Longest reason in a report, in characters: what happened, and what to do about it.
 REASON = 500
@@ -87,9 +84,10 @@ class Record:
     def parked(self, name, reason, *, size):
         """A file was put away."""
         log.error(
-            'Parked: %s: %s. "zeit-cds retry NAME" brings it back.',
+            'Parked: %s: %s. "%s" brings it back.',
             printable(name),
             printable(reason, limit=REASON).rstrip('.'),
+            retry(self._spool.path, name),
         )
         self.result(name, 'parked', size=size, reason=printable(reason, limit=REASON))
 
@@ -131,7 +129,7 @@ class Record:
             log.warning('%s', error.message)
         elif error.while_connecting:
             log.error('Could not connect to CDS FTP server.')
-        elif not isinstance(error, _LOCAL):
+        elif error.server:
             log.error('Error accessing FTP server.')
 
     @property

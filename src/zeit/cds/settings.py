@@ -43,6 +43,10 @@ class Secret:
         """Return the password (str).  Raises `ConfigurationError` if it cannot be had, or sent."""
         return sendable(self.__value, what='The password')
 
+    def require_usable(self):
+        """Raise what `reveal` raises; warn if others can read the password."""
+        self.reveal()
+
 
 class SecretFile(Secret):
     """The first line of a file, read each time that it is needed."""
@@ -52,14 +56,21 @@ class SecretFile(Secret):
         self._path = os.fspath(path)
 
     def reveal(self):
-        """See `Secret`.  Warns if others than the owner and the group can read the file."""
+        """See `Secret`."""
+        return self._read()[0]
+
+    def require_usable(self):
+        """See `Secret`; owner and group may read the file."""
+        if self._read()[1] & stat.S_IROTH:
+            log.warning(
+                'The password file %s can be read by everybody: chmod o-r', printable(self._path)
+            )
+
+    def _read(self):
+        """Return the password and the mode of the file."""
         try:
             with open(self._path, encoding='utf-8') as file:
-                if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
-                    log.warning(
-                        'The password file %s can be read by everybody: chmod o-r',
-                        printable(self._path),
-                    )
+                mode = os.fstat(file.fileno()).st_mode
                 password = file.readline().rstrip('\r\n')
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, 'strerror', None) or 'it is not UTF-8'
@@ -72,7 +83,7 @@ class SecretFile(Secret):
                 f'The first line of the password file {printable(self._path)} is empty',
                 hint='It holds the password.',
             )
-        return sendable(password, what=f'The password file {printable(self._path)}')
+        return sendable(password, what=f'The password file {printable(self._path)}'), mode
 
 
 class SecretVariable(Secret):
@@ -169,7 +180,9 @@ def location(url):
     """Return the `Location` that a URL `ftp://user@host:port/directory` names.
 
     `ftpes://` is FTP with explicit TLS, `ftps://` with implicit TLS.
-    The path is absolute, and percent-encoded as in RFC 1738 section 3.2.2; without one it is `/`.
+    The path is absolute, and percent-encoded as in RFC 1738 section 3.2.2; `//` (or `/%2F`) is the
+    root of the server.  User and directory are never left to chance: a URL without one of them is
+    refused.
     Raises `UsageError`, which never repeats the URL: there may be a password in it.
     """
     scheme, _, rest = url.partition('://')
@@ -189,18 +202,28 @@ def location(url):
             'This is not the URL of a directory on an FTP server',
             hint='Write ftp://user@host:port/directory, or ftpes:// or ftps:// with TLS',
         )
-    user = urllib.parse.unquote(parts.username or 'anonymous')
-    directory = urllib.parse.unquote(parts.path) or '/'
+    user = urllib.parse.unquote(parts.username or '')
+    directory = urllib.parse.unquote(parts.path)
     for what, text in (('user', user), ('path', directory)):
         if any(c < ' ' or c == '\x7f' for c in text):
             raise UsageError(
                 f'The {what} in the URL has a control character, which no command can have',
                 hint='%0d and %0a are ends of lines.',
             )
+    if not user:
+        raise UsageError(
+            'The URL has no user',
+            hint='Write ftp://user@host/directory; without an account the user is anonymous.',
+        )
+    if directory in ('', '/'):
+        raise UsageError(
+            'The URL has no directory',
+            hint='Write ftp://user@host/directory; // is the root of the server.',
+        )
     return Location(
         host=host,
         port=port,
         user=user,
-        directory=directory,
+        directory=f'/{directory.lstrip("/")}',
         tls=SCHEMES[parts.scheme],
     )

@@ -10,6 +10,7 @@ from zeit.cds.undelivered import parked_since
 from zeit.cds.undelivered import too_old as line_about
 from zeit.cds.unimported import unfinished
 from zeit.cds.unlock import of_a_run, own_tokens
+from zeit.cds.usable import require_usable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,7 @@ def look(place, *, remote):
 
 def _look_at(name, target, spool):
     try:
+        require_usable(target)
         session = target.open()
         try:
             Lock(session, token='').look()

@@ -10,7 +10,7 @@ import zope.interface
 from zeit.cds import names
 from zeit.cds.delivery import Delivery
 from zeit.cds.effort import Effort
-from zeit.cds.errors import ConfigurationError
+from zeit.cds.errors import ConfigurationError, Error
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.ftp.sockets import require_address
 from zeit.cds.ftp.tls import TLS
@@ -119,7 +119,7 @@ class FTPTarget:
         """See `IUsable`: the password, the files of TLS, the address to connect from."""
         settings = self.settings
         if settings.password is not None:
-            settings.password.reveal()
+            settings.password.require_usable()
         elif settings.user != 'anonymous':
             raise ConfigurationError(
                 f'No password is configured for {printable(settings.user)} on '
@@ -127,12 +127,16 @@ class FTPTarget:
                 hint='Set password_file, password_env or netrc; password="" where there is none.',
             )
         if settings.tls:
-            settings.tls.context()
+            settings.tls.require_usable()
         if settings.bind_address is not None:
             require_address(settings.bind_address)
 
     def open(self):
         """See `ITarget`."""
         session = FTPSession(self.settings, self.delivery, new_effort=self._new_effort)
-        session.connect()
+        try:
+            session.connect()
+        except Error as error:
+            error.server = self.title
+            raise
         return session

@@ -1,6 +1,7 @@
 """Texts for people: what comes from a server or a spool, made safe to be read."""
 
 import datetime
+import os
 import re
 
 
@@ -35,6 +36,22 @@ def _escape(character):
     if '\udc80' <= character <= '\udcff':  # a byte that is no text, see PEP 383
         return f'\\x{ord(character) - 0xDC00:02x}'
     return ascii(character)[1:-1]
+
+
+def retry(spool, name=None):
+    """Return the command that brings the parked file `name` of a spool back, as it can be typed.
+
+    `spool` is the path.  Without a name the command has the word NAME.
+    """
+    # Imported here as it is needed by few runs.
+    import shlex
+
+    words = ['zeit-cds', 'retry', '--spool', os.fspath(spool)]
+    if name is None:
+        words.append('NAME')
+    else:
+        words += ['--', name] if name.startswith('-') else [name]
+    return printable(shlex.join(words), limit=2 * LIMIT)
 
 
 def file_size(number):

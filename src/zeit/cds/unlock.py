@@ -15,6 +15,7 @@ import os
 from zeit.cds import errors, holder, jsonlog, names
 from zeit.cds.errors import LOST, Error, Locked, LockLeftBehind, ServerError, UsageError
 from zeit.cds.text import local_time, printable
+from zeit.cds.usable import require_usable
 
 
 log = logging.getLogger(__name__)
@@ -230,6 +231,7 @@ def run(console, door, *, sure):
 
     `sure` removes without asking.  What the next run of a known spool heals is left to it.
     """
+    require_usable(door.target)
     session = door.target.open()
     try:
         found = look(session)

@@ -141,17 +141,23 @@ def _register(context, interface, make, *, schema, name, product_config=None, **
     return lambda: component
 
 
-def _target(*, host, user=Settings.user, **options):
+def _target(*, host, user=None, **options):
     given = [(attribute, options.pop(attribute)) for attribute in PASSWORDS if attribute in options]
     if len(given) > 1:
         both = ' and '.join(attribute for attribute, value in given)
         raise ZCMLError(f'Say once where the password is, not by {both}')
+    if given and user is None:
+        raise ZCMLError(
+            f"Missing parameter: 'user', to whom the {given[0][0]} belongs;"
+            ' without an account it is anonymous'
+        )
+    user = user or Settings.user
     for attribute, value in given:
         options['password'] = _secret(attribute, value, host=host, user=user)
     try:
         return FTPTarget.from_options(host=host, user=user, **options)
     except ConfigurationError as error:
-        raise ZCMLError(error.message) from None
+        raise ZCMLError(error.advice) from None
 
 
 def _warn(name, made):

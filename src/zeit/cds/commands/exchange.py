@@ -79,8 +79,6 @@ def _runs(console, exchanges, given, *, factory, options):
     """
     codes = []
     for name, exchange in exchanges:
-        about = name if len(exchanges) > 1 else ''
-
         def run(exchange=exchange):
             # None lets one that somebody else made use its own options.
             own = getattr(exchange, 'options', None)
@@ -91,5 +89,5 @@ def _runs(console, exchanges, given, *, factory, options):
             console.tell_report(report)
             return report.exit_code
 
-        codes.append(console.guarded(run, about=about))
+        codes.append(console.guarded(run, about=name, several=len(exchanges) > 1))
     return errors.decisive(codes)

@@ -90,7 +90,7 @@ def watch(console, zcml, *, interval, check, **arguments):
     several = len(exporters) + len(importers) > 1
     if check:
         looks = [
-            (functools.partial(choice.require_usable, exchange), name * several)
+            (functools.partial(choice.require_usable, exchange), name)
             for name, exchange in (*exporters, *importers)
         ]
         return errors.decisive([console.guarded(look, about=about) for look, about in looks])
@@ -105,14 +105,14 @@ def watch(console, zcml, *, interval, check, **arguments):
                 console.tell_report(reports[-1])
             return reports[-1].exit_code
 
-        code = console.guarded(once, about=about)
+        code = console.guarded(once, about=about, several=several)
         return code, reports[-1]
 
     def turn(kind, title, exchange, own):
         return kind(
             title,
             exchange,
-            run=functools.partial(run, exchange, own, title * several),
+            run=functools.partial(run, exchange, own, title),
             interval=interval,
             deadline=own.deadline,
             now=time.monotonic(),

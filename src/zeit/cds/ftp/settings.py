@@ -5,6 +5,7 @@ import ipaddress
 
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.ftp.tls import TLS
+from zeit.cds.text import printable
 
 
 #: The usual port where it is not 21; registered with IANA for FTP over TLS.
@@ -50,6 +51,7 @@ class Settings:
     tls: TLS = TLS()
 
     def __post_init__(self):
+        _require_host(self.host)
         if self.epsv not in EPSV:
             raise ConfigurationError(f'EPSV is one of {", ".join(EPSV)}, not {self.epsv!r}')
         if self.trust_pasv_address and self.epsv == 'yes':
@@ -58,6 +60,35 @@ class Settings:
             raise ConfigurationError(f'{self.bind_address!r} is no address of this machine')
         if self.port is None:
             object.__setattr__(self, 'port', PORTS.get(self.tls.mode, 21))
+
+
+def _require_host(host):
+    """Raise `ConfigurationError` for what no resolver could be asked for: a URL, a port with it."""
+    if isinstance(host, str) and ('/' in host or '@' in host):
+        # Not repeated: a password may be in it.
+        raise ConfigurationError(
+            'The host is a URL, or a part of one, and not the name of a server',
+            hint='Say the name or the address alone; port, user and directory are settings of '
+            'their own, ftpes:// is tls="explicit" and ftps:// tls="implicit".',
+        )
+    if isinstance(host, str) and (_is_address(host) if ':' in host else _is_name(host)):
+        return
+    raise ConfigurationError(
+        f'The host {printable(repr(host))} cannot be the name of a server',
+        hint='The port is a setting of its own; an IPv6 address has no brackets.'
+        if isinstance(host, str) and ':' in host
+        else '',
+    )
+
+
+def _is_name(text):
+    if not text.isprintable() or ' ' in text:
+        return False
+    try:
+        labels = text if text.isascii() else text.encode('idna').decode('ascii')
+    except UnicodeError:
+        return False
+    return all(0 < len(label) < 64 for label in labels.removesuffix('.').split('.'))
 
 
 def _is_address(text):

@@ -101,14 +101,29 @@ class TLS:
     def __bool__(self):
         return self.mode != 'no'
 
-    def context(self):
+    def require_usable(self):
+        """Raise `ConfigurationError` for what `context` could not be made of.
+
+        Warns if the server is not going to be verified.
+        """
+        if not self.verify:
+            log.warning(
+                'THE SERVER IS NOT VERIFIED (tls_verify="no", --no-tls-verify): whoever answers '
+                'in its place gets the password and all files'
+            )
+        self.context(system=False)
+
+    def context(self, *, system=True):
         """Return an `ssl.SSLContext`.  Raises `ConfigurationError`, also for unusable files.
 
-        Warns if the server is not verified.  To be made once for each run: it reads all of the
-        system's certificates.
+        To be made once for each run: it reads all of the system's certificates, unless `system`
+        is False, and nothing is trusted then but a file of authorities.
         """
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
+            if system or self.ca_file is not None:
+                context = ssl.create_default_context(cafile=self.ca_file)
+            else:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         except (OSError, ValueError) as error:
             raise _unusable('The file of authorities', self.ca_file, error) from error
         # The same for all versions of Python: 3.13 refuses certificates of older authorities, and
@@ -120,10 +135,6 @@ class TLS:
         # The end of a connection without close_notify must be noticed: it may be a part only.
         context.options &= ~getattr(ssl, 'OP_IGNORE_UNEXPECTED_EOF', 0)
         if not self.verify:
-            log.warning(
-                'THE SERVER IS NOT VERIFIED (tls_verify="no", --no-tls-verify): whoever answers '
-                'in its place gets the password and all files'
-            )
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.curve != ANY:

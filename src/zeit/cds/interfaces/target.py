@@ -25,7 +25,10 @@ class ITarget(Interface):
 
 
 class IUsable(Interface):
-    """A spool or a target that can be looked at before there is a run; see `watch --check`."""
+    """A spool or a target that can be looked at before there is a run.
+
+    Each run looks at its target when it begins, also with nothing to do; see `watch --check`.
+    """
 
     def require_usable():
         """Raise `ConfigurationError` if a run could not use it as it is.

@@ -345,7 +345,7 @@ class Terminal(CommandLine):
     ):
         """Run `command` on a terminal; call `then` when `until` was seen on its last line."""
         ours, theirs = self.open_terminal(width=width)
-        url = f'ftp://test@{self.server.host}:{self.server.port}'
+        url = f'ftp://test@{self.server.host}:{self.server.port}//'
         process = subprocess.Popen(
             [*program, command, '--spool', str(self.path), *arguments, url],
             env=self.environ, stdin=theirs, stdout=out or theirs, stderr=theirs,
@@ -446,7 +446,7 @@ class TerminalTests(Terminal):
                 self.assertEqual(expected, '\x1b' in self.raw)
 
     def test_without_a_terminal_it_is_silent(self):
-        url = f'ftp://test@{self.server.host}:{self.server.port}'
+        url = f'ftp://test@{self.server.host}:{self.server.port}//'
         outcome = self.finish(self.start('export', '--spool', self.path, url))
         self.assertEqual((0, '', ''), (outcome.code, outcome.out, outcome.err))
 
@@ -512,6 +512,6 @@ class ImportTerminalTests(Terminal):
         self.assertEqual('Nothing to import.\r\n', self.raw)
 
     def test_without_a_terminal_it_is_silent(self):
-        url = f'ftp://test@{self.server.host}:{self.server.port}'
+        url = f'ftp://test@{self.server.host}:{self.server.port}//'
         outcome = self.finish(self.start('import', '--spool', self.path, url))
         self.assertEqual((0, '', ''), (outcome.code, outcome.out, outcome.err))

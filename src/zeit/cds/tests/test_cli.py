@@ -147,12 +147,12 @@ class Usage(CommandLine):
             (['export', '--deadline', '-1'], '--deadline'),
             (['export'], 'It was not said what to deliver. Name --zcml FILE, or --spool'),
             (['export', '--spool', self.path], 'exactly one URL'),
-            (['export', '--spool', self.path, 'ftp://h', 'ftp://h'], 'exactly one URL'),
+            (['export', '--spool', self.path, 'ftp://u@h/d', 'ftp://u@h/d'], 'exactly one URL'),
             (['export', '--spool', self.path, 'http://h'], 'not the URL'),
-            (['export', '--spool', self.path, '--encoding', 'klingon', 'ftp://h'], 'klingon'),
-            (['export', '--spool', self.path, '--tls', 'no', 'ftpes://h'], 'explicit TLS.*for no'),
-            (['export', '--spool', self.path, '--tls', 'explicit', 'ftps://h'], 'implicit TLS'),
-            (['export', '--spool', self.path, '--key', 'x', 'ftps://h'], 'without its certificate'),
+            (['export', '--spool', self.path, '--encoding', 'klingon', 'ftp://u@h/d'], 'klingon'),
+            (['export', '--spool', self.path, '--tls', 'no', 'ftpes://u@h/d'], 'explicit.*for no'),
+            (['export', '--spool', self.path, '--tls', 'explicit', 'ftps://u@h/d'], 'implicit TLS'),
+            (['export', '--spool', self.path, '--key', 'x', 'ftps://u@h/d'], 'without its cert'),
             (
                 [
                     'export',
@@ -160,12 +160,12 @@ class Usage(CommandLine):
                     self.path,
                     '--tls-minimum=1.3',
                     '--tls-maximum=1.2',
-                    'ftps://h',
+                    'ftps://u@h/d',
                 ],
                 'below the minimum',
             ),
-            (['export', '--spool', self.path, '--ca-file', 'x', 'ftp://h'], 'ca_file is for TLS'),
-            (['export', '--spool', self.path, '--no-tls-verify', 'ftp://h'], 'tls_verify is for'),
+            (['export', '--spool', self.path, '--ca-file', 'x', 'ftp://u@h/d'], 'ca_file is for'),
+            (['export', '--spool', self.path, '--no-tls-verify', 'ftp://u@h/d'], 'tls_verify is'),
             (['--zcml', 'x', 'export', '--ca-file', 'y'], '--ca-file does not go with --zcml'),
             (['--zcml', 'x', 'status', '--tls', 'no'], '--tls does not go with --zcml'),
             (['--zcml', 'x', 'export', '--spool', 'y'], '--spool does not go with --zcml'),
@@ -224,7 +224,7 @@ class Usage(CommandLine):
             self.path,
             '--log-file',
             self.folder / 'log',
-            'ftp://localhost',
+            'ftp://anonymous@localhost/in',
         ]
         with unittest.mock.patch.object(Spool, 'pending', side_effect=KeyError('x\x1b[31m')):
             self.assert_line(self.call(*arguments), 70, r"bug in zeit.cds .*-v .*KeyError: 'x\\x1b")
@@ -240,7 +240,7 @@ class ServerCase(CommandLine):
     def setUp(self):
         super().setUp()
         self.server = self.layer.require(self)
-        self.url = f'ftp://{self.server.user}@{self.server.host}:{self.server.port}'
+        self.url = f'ftp://{self.server.user}@{self.server.host}:{self.server.port}//'
 
     def export(self, *arguments, url=None, **options):
         return self.call('export', '--spool', self.path, *arguments, url or self.url, **options)
@@ -261,8 +261,9 @@ class Failures(ServerCase):
     def test_a_port_without_server(self):
         # Taken all the while: another process could get one that is free again.
         with contextlib.closing(Port('127.0.0.1', kind='refused')) as port:
-            url = f'ftp://me@127.0.0.1:{port.number}/'
-            refused = 'Could not connect to CDS FTP server: Connection refused. Nothing listens'
+            url = f'ftp://me@127.0.0.1:{port.number}//'
+            server = rf'\(host 127.0.0.1, port {port.number}, user me\)'
+            refused = f'Could not connect .* {server}: Connection refused. Nothing listens'
             self.assert_failure(69, refused, url=url)
 
     def test_a_wrong_password(self):
@@ -317,7 +318,7 @@ class Failures(ServerCase):
             self.assert_failure(78, 'The spool cannot be used: .*/cur: Read-only.* is mounted read')
 
     def test_a_missing_directory(self):
-        self.assert_failure(78, '550 .*Check that the directory /in exists', url=self.url + '/in')
+        self.assert_failure(78, '550 .*Check that the directory /in exists', url=self.url + 'in')
 
     def test_a_missing_spool(self):
         outcome = self.call('export', '--spool', self.folder / 'no', self.url)
@@ -400,7 +401,7 @@ class Failures(ServerCase):
 
     def test_locked(self):
         (self.server.root / 'write').write_text('me\x1b[31m')
-        pattern = r"warning: Cannot access .*'write' lockfile exists. It says: me\\x1b\[31m"
+        pattern = r"warning: Cannot access .*'write' lockfile exists .*. It says: me\\x1b\[31m"
         self.assert_line(self.export(), 75, pattern)
         outcome = self.export('-q')
         self.assertEqual((75, '', ''), (outcome.code, outcome.out, outcome.err))

@@ -31,7 +31,7 @@ class Commands(MainCase, layers.ServerTests, unittest.TestCase):
 
     @property
     def url(self):
-        return f'ftp://test@{self.server.host}:{self.server.port}/'
+        return f'ftp://test@{self.server.host}:{self.server.port}//'
 
     def by_url(self, *options):
         password = ('--password-file', self.directory / 'password')

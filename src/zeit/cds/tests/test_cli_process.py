@@ -77,7 +77,7 @@ class SignalCase(CommandLine):
 
     def run_until(self, moments, *arguments, program=PROCESS):
         self.moments = dict(moments)
-        url = f'ftp://test@{self.server.host}:{self.server.port}'
+        url = f'ftp://test@{self.server.host}:{self.server.port}//'
         self.process = self.start(
             self.command, '--spool', self.path, *arguments, url, program=program
         )
@@ -412,7 +412,7 @@ class Process(ServerCase):
 
         started = []
         with faults.FaultServer(hook=look) as server:
-            url = f'ftp://test@{server.host}:{server.port}'
+            url = f'ftp://test@{server.host}:{server.port}//'
             started.append(self.start('export', '-vv', '--spool', self.path, url))
             outcome = self.finish(started[0])
         self.assertEqual(0, outcome.code)

@@ -265,7 +265,7 @@ class Status(ServerCase):
         return json.loads(self.status('--json', *arguments).out)[0]
 
     def test_a_run_without_a_server(self):
-        self.call('export', '--spool', self.path, f'ftp://me@127.0.0.1:{closed_port()}/')
+        self.call('export', '--spool', self.path, f'ftp://me@127.0.0.1:{closed_port()}//')
         self.assertRegex(
             self.status().out,
             r'last run   \d s ago, with exit code 69\n +the last one with success: none yet\n',
@@ -273,7 +273,7 @@ class Status(ServerCase):
 
     def test_a_lock_that_a_killed_run_has_left(self):
         with self.spool.run():
-            token = self.spool.journal.new_token(f'{self.url}/')
+            token = self.spool.journal.new_token(self.url.removesuffix('/'))
         content = f'{token} zeit.cds, host there, pid 7, since 2026-01-01T00:00:00+00:00\n'
         (self.server.root / 'write').write_text(content)
         outcome = self.status('--remote', self.url)

@@ -127,7 +127,7 @@ class CommandTests(CommandLine):
             self.server.put(name, data, modified=1_000_000_000)
         for name in ('a.xml', 'b.xml'):
             (self.path / 'new' / name).unlink()
-        self.url = f'ftp://test@{self.server.host}:{self.server.port}'
+        self.url = f'ftp://test@{self.server.host}:{self.server.port}//'
 
     @unittest.skipIf(os.geteuid(), 'A file system of its own needs root')
     def test_a_disk_that_is_full(self):

@@ -202,6 +202,17 @@ class ExportTest(MainCase, ServerTests, unittest.TestCase):
                 {'hostname': 'a\r\nb'},
                 "cds-export: The host 'a\\r\\nb' cannot be the name of a server\n",
             ),
+            (
+                {'hostname': 'ftp://test:testpw@127.0.0.1'},
+                'cds-export: The host is a URL, or a part of one, and not the name of a server. '
+                'Say the name or the address alone; port, user and directory are settings of '
+                'their own, ftpes:// is tls="explicit" and ftps:// tls="implicit".\n',
+            ),
+            (
+                {'hostname': '127.0.0.1:21'},
+                "cds-export: The host '127.0.0.1:21' cannot be the name of a server. The port is a "
+                'setting of its own; an IPv6 address has no brackets.\n',
+            ),
         ):
             with self.subTest(changes), quiet() as (out, err):
                 self.assertEqual(78, self.call(main.cds_export, **changes))

@@ -307,7 +307,7 @@ class CommandTests(CommandLine):
 
     def test_a_failure_goes_before(self):
         self.age(1000)
-        outcome = self.status('--max-age', '90s', '--remote', 'ftp://test@127.0.0.1:1/')
+        outcome = self.status('--max-age', '90s', '--remote', 'ftp://test@127.0.0.1:1/in')
         self.assertEqual(69, outcome.code)
         self.assertIn('a.xml waits', outcome.err)
         self.assertEqual(

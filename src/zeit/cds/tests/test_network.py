@@ -45,6 +45,19 @@ class SettingsTests(unittest.TestCase):
             with self.assertRaisesRegex(ConfigurationError, text):
                 Settings(host='h', **values)
 
+    def test_a_host_is_a_name_or_an_address(self):
+        for host in ('h', 'ftp.example.com.', '192.0.2.1', '::1', 'fe80::1%eth0', 'b\xfccher.de'):
+            self.assertEqual(host, Settings(host=host).host)
+        for host in ('', 'a b', 'a..b', 'x' * 64, 'h:21', '[::1]', None, 7):
+            with self.assertRaisesRegex(ConfigurationError, 'cannot be the name', msg=host):
+                Settings(host=host)
+
+    def test_a_url_is_none_and_not_repeated(self):
+        for host in ('ftp://h', 'ftpes://me:geheim@h/in', 'h/in', 'geheim@h', '//h'):
+            with self.assertRaisesRegex(ConfigurationError, 'a URL') as caught:
+                Settings(host=host)
+            self.assertNotIn('geheim', caught.exception.advice)
+
 
 class FaultCase(unittest.TestCase):
     layer = QUIET

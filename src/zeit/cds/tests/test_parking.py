@@ -78,7 +78,7 @@ class CountTests(ParkingTests):
         self.assertEqual([('a', 'parked')], self.statuses(report))
         self.assertIn(
             'Parked: a: Refused in 5 runs, the last time: 553 Not that one. '
-            '"zeit-cds retry NAME" brings it back.\n',
+            f'"zeit-cds retry --spool {self.spool.path} a" brings it back.\n',
             self.log,
         )
         # Each file is counted once.

@@ -40,7 +40,8 @@ class ValueTests(ProductTests):
         self.assertEqual([('zeit.content.article', 'cds-export')], self.asked)
 
     def test_a_target_has_a_key_for_each_attribute(self):
-        self.set(host='h', port='2121', password_file='/secret', temporary='no', data_timeout='3')
+        self.set(user='u', host='h', port='2121', password_file='/secret')
+        self.set(temporary='no', data_timeout='3')
         self.read('<cds:target name="t" product_config="zeit.cds/x" />')
         target = zope.component.getUtility(ITarget, name='t')
         settings = target.settings
@@ -166,7 +167,7 @@ class MistakeTests(ProductTests):
 
     def test_a_password_is_in_no_error_and_no_repr(self):
         self.set(host='h', password='hunter2', netrc='/n')
-        target = '<cds:target name="t" product_config="zeit.cds/x" />'
+        target = '<cds:target name="t" user="u" product_config="zeit.cds/x" />'
         self.assertIn('Say once where the password is', self.problem(target))
         self.assertNotIn('hunter2', ''.join(traceback.format_exception(self.caught)))
         self.set(password='hunter2\nx', netrc=None)

@@ -116,7 +116,7 @@ class Command(ServerCase):
 
     def own(self):
         with self.spool.run():
-            return self.spool.journal.new_token(f'{self.url}/')
+            return self.spool.journal.new_token(self.url.removesuffix('/'))
 
     def test_its_own_is_left_to_the_next_run(self):
         token = self.own()
@@ -140,7 +140,7 @@ class Command(ServerCase):
         token = self.own()
         with Journal(self.path / '.cds', limit=1):
             pass
-        self.assertEqual({token}, unlock.own_tokens(self.spool, f'{self.url}/'))
+        self.assertEqual({token}, unlock.own_tokens(self.spool, self.url.removesuffix('/')))
         self.assertEqual(set(), unlock.own_tokens(self.spool, 'ftp://other/'))
 
     def test_a_copied_spool_has_no_lock(self):

@@ -185,7 +185,9 @@ class SecretTests(unittest.TestCase):
     def test_a_file_that_everybody_can_read(self):
         path = self.file('testpw\n', mode=0o644)
         with self.assertLogs('zeit.cds.settings', 'WARNING') as logs:
-            settings.SecretFile(path).reveal()
+            settings.SecretFile(path).require_usable()
+        with self.assertNoLogs('zeit.cds.settings'):
+            settings.SecretFile(path).reveal()  # at each login
         self.assertIn('can be read by everybody', logs.output[0])
         self.assertNotIn('testpw', logs.output[0])
 
@@ -241,9 +243,27 @@ class LocationTests(unittest.TestCase):
 
     def test_what_may_be_left_out(self):
         self.assertEqual(
-            settings.Location(host='::1', port=None, user='anonymous', directory='/'),
-            settings.location('ftp://[::1]'),
+            settings.Location(host='::1', port=None, user='me', directory='/in'),
+            settings.location('ftp://me@[::1]/in'),
         )
+
+    def test_the_root_and_anonymous_are_said(self):
+        for path in ('//', '/%2F', '/%2f/'):
+            where = settings.location(f'ftp://anonymous@h{path}')
+            self.assertEqual(('anonymous', '/'), (where.user, where.directory))
+
+    def test_without_user_or_directory(self):
+        for url, missing in (
+            ('ftp://h', 'user'),
+            ('ftp://h/in', 'user'),
+            ('ftps://@h/in', 'user'),
+            ('ftp://h//', 'user'),
+            ('ftp://me@h', 'directory'),
+            ('ftpes://me@h/', 'directory'),
+            ('ftp://me@h:2121/', 'directory'),
+        ):
+            with self.assertRaisesRegex(errors.UsageError, f'no {missing}$', msg=url):
+                settings.location(url)
 
     def test_the_scheme_says_how_it_is_encrypted(self):
         for scheme, tls in (('ftp', None), ('ftpes', 'explicit'), ('ftps', 'implicit')):

@@ -33,7 +33,7 @@ class CheckTests(WatchCase):
         self.assertEqual((78, 1), (code, len(said.splitlines())), said)
 
     def test_all_that_can_be_looked_at(self):
-        spool, url, missing = self.spool.path, 'ftpes://me@127.0.0.1', self.folder / 'missing'
+        spool, url, missing = self.spool.path, 'ftpes://me@127.0.0.1/in', self.folder / 'missing'
         empty, password = self.folder / 'empty', self.folder / 'password'
         for path, text in ((empty, ''), (password, 'pw\n')):
             path.write_text(text)
@@ -83,7 +83,7 @@ class CheckTests(WatchCase):
     def test_it_changes_nothing(self):
         spool = self.folder / 'fresh'
         spool.mkdir()
-        self.assertEqual((0, ''), self.check('--spool', spool, 'ftp://127.0.0.1'))
+        self.assertEqual((0, ''), self.check('--spool', spool, 'ftp://anonymous@127.0.0.1/in'))
         self.assertEqual([], os.listdir(spool))
 
     def test_somebody_elses_parts_are_not_looked_at(self):

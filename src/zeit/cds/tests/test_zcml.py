@@ -33,7 +33,7 @@ SECRET = 'hunter2 &amp; more'
 REVEALED = 'hunter2 & more'
 
 SPOOL = '<cds:spool name="s" path="spool" />'
-TARGET = f'<cds:target name="t" host="h" password="{SECRET}" />'
+TARGET = f'<cds:target name="t" host="h" user="u" password="{SECRET}" />'
 EXPORTER = '<cds:exporter name="e" spool="s" target="t" />'
 
 #: The directives of a test begin in this line of their file.
@@ -193,7 +193,7 @@ class DirectiveTests(ZCMLTests):
             self.read(
                 SPOOL,
                 f'<cds:target name="t" host="127.0.0.1" port="{listener.getsockname()[1]}"',
-                '  password_file="missing" />',
+                '  user="u" password_file="missing" />',
                 EXPORTER,
             )
             with self.assertRaises(BlockingIOError):
@@ -289,7 +289,7 @@ class PasswordTests(ZCMLTests):
             'bad value': [f'<cds:target name="t" host="h" password="{SECRET}" port="x" />'],
             'missing': [f'<cds:target name="t" password="{SECRET}" />'],
             'typing error': [f'<cds:target name="t" host="h" pasword="{SECRET}" />'],
-            'line end': [f'<cds:target name="t" host="h" password="&#10;{SECRET}" />'],
+            'line end': [f'<cds:target name="t" host="h" user="u" password="&#10;{SECRET}" />'],
             'two sources': [f'<cds:target name="t" host="h" netrc="a" password="{SECRET}" />'],
             'not a variable': [f'<cds:target name="t" host="h" password_env="{SECRET}" />'],
             'conflict': [TARGET, TARGET],
@@ -298,7 +298,7 @@ class PasswordTests(ZCMLTests):
                 '<utility provides="zeit.cds.interfaces.ITarget" name="t"',
                 f'  factory="{__name__}.memory_target" />',
             ],
-            'bad XML': [f'<cds:target name="t" host="h" password="{SECRET} />'],
+            'bad XML': [f'<cds:target name="t" host="h" user="u" password="{SECRET} />'],
             'bad reference': [TARGET + '<cds:exporter name="e" spool="x" target="t" />' + TARGET],
         }
         for case, mistake in lines.items():
@@ -389,6 +389,15 @@ class MistakeTests(ZCMLTests):
                 'Unrecognized parameters: size-check'
             ),
             '<cds:target name="t" />': "Missing parameter: 'host'",
+            '<cds:target name="t" host="h" password="x" />': (
+                "Missing parameter: 'user', to whom the password belongs; without an account it is "
+                'anonymous'
+            ),
+            '<cds:target name="t" host="ftp://h" user="u" />': (
+                'The host is a URL, or a part of one, and not the name of a server. Say the name '
+                'or the address alone; port, user and directory are settings of their own, '
+                'ftpes:// is tls="explicit" and ftps:// tls="implicit".'
+            ),
             '<cds:porter />': 'Unknown directive: http://namespaces.zeit.de/cds: porter',
             '<cds:spool name="s" path="x"><cds:spool name="t" path="y"/></cds:spool>': (
                 "Invalid directive ('http://namespaces.zeit.de/cds', 'spool')"
@@ -457,7 +466,7 @@ class ReferenceTests(ZCMLTests):
     def test_files_that_would_go_round(self):
         importer = '<cds:importer name="i" spool="s" target="t" />'
         again = [
-            f'<cds:target name="t2" host="h" directory="/" tls="explicit" password="{SECRET}" />',
+            f'<cds:target name="t2" host="h" user="u" tls="explicit" password="{SECRET}" />',
             '<cds:importer name="i" spool="s" target="t2" />',
         ]
         for lines in ([importer], again):
