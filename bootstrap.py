@@ -20,7 +20,6 @@ import sys
 
 
 OLDEST = (3, 11)
-NEWEST = (3, 13)
 INPUTS = ('bootstrap.py', 'buildout.cfg', 'pyproject.toml', 'setup.py', 'versions.cfg')
 # These build the others and are installed before them.
 BUILDERS = ('packaging', 'pip', 'setuptools', 'wheel')
@@ -50,9 +49,9 @@ def check_python():
     """Raise Failure if this Python or system cannot run zeit.cds."""
     if os.name != 'posix':
         raise Failure('zeit.cds runs on Linux, macOS and other POSIX systems, not on this one.')
-    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+    if sys.version_info[:2] < OLDEST:
         raise Failure(
-            'zeit.cds needs Python 3.11, 3.12 or 3.13, this is {0}.{1}: '
+            'zeit.cds needs Python 3.11 or newer, this is {0}.{1}: '
             'try for example `python3.13 bootstrap.py`.'.format(*sys.version_info[:2])
         )
 

@@ -29,6 +29,8 @@ setup(
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
         'Programming Language :: Python :: 3.13',
+        'Programming Language :: Python :: 3.14',
+        'Programming Language :: Python :: 3.15',
         'Topic :: Internet :: File Transfer Protocol (FTP)',
     ],
     # `zeit` is a PEP 420 namespace that zeit.cms and others share: it is no package of ours.
@@ -39,7 +41,7 @@ setup(
     package_data={'': ['*.zcml', '*.txt']},
     include_package_data=False,
     zip_safe=False,
-    python_requires='>=3.11,<3.14',
+    python_requires='>=3.11',
     install_requires=[
         'click',
         'gocept.filestore',

@@ -137,7 +137,7 @@ def environment(source, document):
 
 def run_tests(source, *, modules, document, isolated, options=()):
     """Run the tests of a copy that are in `modules`, patterns of names."""
-    command = [sys.executable, '-m', 'zope.testrunner', '--test-path', str(source)]
+    command = [sys.executable, '-m', 'zeit.cds.testing.runner', '--test-path', str(source)]
     command += ['-s', 'zeit.cds', '--layer', LAYERS, *options]
     for module in modules:
         command += ['-m', rf'\.{module}$']

@@ -123,7 +123,9 @@ class SecureStream(Stream):
             raise BlockingIOError from None
         except ssl.SSLZeroReturnError:
             return b''  # close_notify
-        except ssl.SSLEOFError:
+        except ssl.SSLError as error:
+            if not tls.is_cut(error):
+                raise
             self.truncated = True
             return b''
 
@@ -177,8 +179,11 @@ class SecureStream(Stream):
             return False
         except ssl.SSLWantReadError:
             pass  # sent; the server's own is still to come
-        except (ssl.SSLEOFError, ConnectionResetError):
+        except ConnectionResetError:
             pass  # it will not come; what the server has got, its final reply tells
+        except ssl.SSLError as error:
+            if not tls.is_cut(error):
+                raise
         finally:
             # The socket has forgotten it if the server's own was there, maybe behind a ticket.
             self._session = connection and connection.session

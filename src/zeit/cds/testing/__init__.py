@@ -5,7 +5,7 @@ Servers, each a context manager with `host port user password root start() stop(
 - `zeit.cds.testing.pyftpd.PyFTPServer`: pyftpdlib in a thread, ready in milliseconds;
 - `zeit.cds.testing.servers.VsftpdServer`, `ProFTPDServer`, `PureFTPDServer`: the daemons, as child
   processes that end with the test process in whatever way it ends.  They need root and the
-  programs; without them `ServerUnavailable` says what to do.
+  programs; without them `ServerUnavailable` says what to do, and skips the test.
 
 All of them listen on a free port of 127.0.0.1 for the user `test`, password `testpw`, whose `/` is
 the directory `root` on disk:

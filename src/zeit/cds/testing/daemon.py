@@ -6,6 +6,7 @@ import pathlib
 import pwd
 import secrets
 import shutil
+import unittest
 
 from zeit.cds.testing.base import Server
 from zeit.cds.testing.process import Daemon, ServerError
@@ -20,8 +21,15 @@ LOG = 'log'
 SBIN = ('/usr/local/sbin', '/usr/sbin', '/sbin')
 
 
-class ServerUnavailable(Exception):
-    """The program of a test server is not there, or cannot run here.  The text says what to do."""
+#: What brings the programs that tests need.
+REMEDY = '.ci/servers'
+
+
+class ServerUnavailable(unittest.SkipTest):
+    """A test server, or another program, is not there or cannot run here.  The text names `REMEDY`.
+
+    A test that does not catch it is skipped.
+    """
 
 
 def servers_directory():
@@ -46,7 +54,7 @@ def find_program(package, *path):
     found = shutil.which(path[-1], path=search)
     if found is None:
         raise ServerUnavailable(
-            f'{path[-1]} is not installed: run .ci/servers, or unpack the Debian package'
+            f'{path[-1]} is not installed: run {REMEDY}, or unpack the Debian package'
             f' {package} into {unpacked} (ZEIT_CDS_SERVERS names another place)'
         )
     return pathlib.Path(found)
@@ -111,7 +119,7 @@ class DaemonServer(Server):
     def find(cls):
         """Return the path of the daemon; raises ServerUnavailable, also when not run by root."""
         if os.geteuid() != 0:
-            raise ServerUnavailable(f'{cls.name} as a test server needs root (chroot, setuid)')
+            raise ServerUnavailable(f'{cls.name} needs root (chroot, setuid), beside {REMEDY}')
         return find_program(cls.package, *cls.program.split('/'))
 
     def held(self):

@@ -1,6 +1,5 @@
 """Test servers that cannot start say why, in bounded time."""
 
-import os
 import pathlib
 import tempfile
 import unittest
@@ -40,10 +39,8 @@ class ProblemTest(unittest.TestCase):
                 daemon.wait_for_greeting(('127.0.0.1', 1), timeout=0.1)
 
     def test_unreachable_root_is_named(self):
-        if os.geteuid() != 0:
-            self.skipTest('needs root')
         with tempfile.TemporaryDirectory() as directory:
             root = pathlib.Path(directory, 'root')
             root.mkdir()
-            with self.assertRaisesRegex((ServerError, ServerUnavailable), 'lets only its owner in'):
+            with self.assertRaisesRegex(ServerError, 'lets only its owner in'):
                 VsftpdServer(root=root).start()

@@ -10,7 +10,6 @@ import logging
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.journal import Journal
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
+from zeit.cds.testing.daemon import find_program
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.importing import Skipping
 
@@ -394,7 +394,6 @@ class ImportTests(DurabilityTests):
                     self.assertIn('fsync new', calls[:unlinked], calls)
 
 
-@unittest.skipUnless(shutil.which('strace'), 'strace is missing: apt-get install strace')
 class StraceTests(DurabilityTests):
     """The same, seen from the outside of the process."""
 
@@ -412,10 +411,11 @@ assert report.delivered == ['a'], report
 """
 
     def test_95_96_write_fsync_rename_fsync_directory_reply(self):
+        strace = find_program('strace', 'usr', 'bin', 'strace')
         trace = self.path / 'trace'
         calls = 'write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat'
         run = subprocess.run(
-            ['strace', '-f', '-y', '-s', '200', '-o', trace, '-e', f'trace={calls}']
+            [strace, '-f', '-y', '-s', '200', '-o', trace, '-e', f'trace={calls}']
             + [sys.executable, '-c', self.CODE, self.path],
             env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
             capture_output=True,

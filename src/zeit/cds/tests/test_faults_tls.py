@@ -110,7 +110,7 @@ class ExplicitTests(Case):
                 with contextlib.closing(client.transfercmd('STOR a')) as data:
                     data.sendall(b'all')
                     data.settimeout(TIMEOUT)
-                    with self.assertRaises((ssl.SSLEOFError, TimeoutError, ConnectionError)):
+                    with self.assertRaises((ssl.SSLError, TimeoutError, ConnectionError)):
                         data.unwrap()
                 self.assertEqual('226', client.voidresp()[:3])
                 self.assertEqual(b'all', self.server.files['/a'])

@@ -1,4 +1,4 @@
-"""The layer QUIET turns tests red for what they leave behind; a missing server is no success."""
+"""What a test leaves behind turns it red; what is skipped for lack of a server is told."""
 
 import os
 import pathlib
@@ -71,23 +71,61 @@ def factory():
 MISSING = ServerLayer('MISSING', factory=factory, base=QUIET, module=__name__)
 
 
-class MissingTest(ServerTests, unittest.TestCase):
+class LayerTest(ServerTests, unittest.TestCase):
     layer = MISSING
 
     def test_it(self):
         raise AssertionError('not to be run')
+
+
+class OwnServerTest(unittest.TestCase):
+    def test_it(self):
+        factory()
+        raise AssertionError('not to be run')
+
+    def test_one_of_several(self):
+        for part in range(3):
+            with self.subTest(part):
+                if part:
+                    factory()
+
+
+class OtherTest(unittest.TestCase):
+    @unittest.skip('for a reason of its own')
+    def test_it(self):
+        pass
+"""
+THREAD = """
+import threading
+import unittest
+
+from zeit.cds.testing import runner
+
+
+runner.THREAD_GRACE = 0.1  # seconds; the thread below ends much later
+STOP = threading.Event()
+
+
+class LeavingTest(unittest.TestCase):
+    def test_it(self):
+        threading.Thread(target=STOP.wait, args=(60,), daemon=True).start()
+
+    def test_one_that_ends(self):
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
 """
 TIMEOUT = 60
 
 
-def run_tests(source, **environment):
-    """Run zope.testrunner over a module with the text *source*; return (exit code, output)."""
+def run_tests(source, *options, **environment):
+    """Run the test runner over a module with the text *source*; return (exit code, output)."""
     with tempfile.TemporaryDirectory() as directory:
         pathlib.Path(directory, 'test_it.py').write_text(source)
         path = os.pathsep.join([directory, *filter(None, sys.path)])
         done = subprocess.run(
-            [sys.executable, '-m', 'zope.testrunner', '--test-path', directory,
-             '--tests-pattern', '^test_it$', '-vv'],
+            [sys.executable, '-m', 'zeit.cds.testing.runner', '--test-path', directory,
+             '--tests-pattern', '^test_it$', '-vv', *options],
             env=os.environ | {'PYTHONPATH': path} | environment,
             cwd=directory,
             stdin=subprocess.DEVNULL,
@@ -135,18 +173,38 @@ class QuietTest(unittest.TestCase):
         self.assertIn("KeyError: 'expected'", problem)
 
 
-class MissingServerTest(unittest.TestCase):
+class RunnerTest(unittest.TestCase):
     layer = QUIET
 
-    def test_skips_with_one_line(self):
+    def test_a_missing_server_skips_what_needs_it_and_the_last_line_tells(self):
         code, output = run_tests(MISSING, CI='')
         self.assertEqual(0, code, output)
         self.assertRegex(
-            output, r'Tests of MISSING are skipped: no-such-ftpd is not installed: run \.ci/servers'
+            output.splitlines()[-1], r'^Skipped tests: 3 for lack of .*\.ci/servers.*, 1 for other'
         )
-        self.assertIn('1 skipped', output)
+        self.assertEqual(1, output.count('.ci/servers`'), output)
 
-    def test_fails_in_ci(self):
-        code, output = run_tests(MISSING, CI='true')
-        self.assertNotEqual(0, code, output)
-        self.assertIn('ServerUnavailable', output)
+    def test_in_subprocesses_too(self):
+        code, output = run_tests(MISSING, '-j2', CI='')
+        self.assertEqual(0, code, output)
+        self.assertIn('Skipped tests: 1 for lack of', output)
+        self.assertIn('Skipped tests: 2 for lack of', output)
+
+    def test_what_is_skipped_is_an_error_in_ci(self):
+        for options in ((), ('-j2',)):
+            with self.subTest(options):
+                code, output = run_tests(MISSING, *options, CI='true')
+                self.assertEqual(1, code, output)
+                self.assertIn('Skipped tests: ', output)
+
+    def test_a_thread_that_is_left_is_an_error(self):
+        code, output = run_tests(THREAD)
+        self.assertEqual(1, code, output)
+        self.assertIn('left new threads behind', output)
+        self.assertRegex(output, r'test_it .*left a thread behind')
+        self.assertNotRegex(output, r'test_one_that_ends .*left a thread behind')
+
+    def test_nothing_is_said_where_nothing_is_skipped(self):
+        code, output = run_tests(THREAD, '-t', 'test_one_that_ends')
+        self.assertEqual(0, code, output)
+        self.assertNotIn('Skipped', output)

@@ -242,18 +242,27 @@ class BothVersions:
                 stream.finish(doing='ending')
             stream.close()
 
-    def test_what_is_not_encrypted(self):
-        def clear(sock):
-            with socket.socket(fileno=sock.detach()) as plain:
-                plain.sendall(b'500 OOPS: child died\r\n')
-                plain.settimeout(TIMEOUT)
-                with contextlib.suppress(ConnectionResetError):
-                    plain.recv(1)
+    def test_what_is_not_encrypted_or_no_record(self):
+        for came in (
+            b'500 OOPS: child died\r\n',
+            b'421 \r\n',
+            bytes(20),
+            b'\x17\x03\x03\x00\x20' + bytes(0x20),  # nobody encrypted that
+            b'\x17\x03\x03\xff\xff' + bytes(20),  # longer than records may be
+        ):
 
-        stream = self.secure(self.serve(clear))
-        with self.assertRaisesRegex(ConnectionLost, 'reading: what came is not encrypted'):
-            stream.receive(doing='reading')
-        stream.abort()
+            def clear(sock, came=came):
+                with socket.socket(fileno=sock.detach()) as plain:
+                    plain.sendall(came)
+                    plain.settimeout(TIMEOUT)
+                    with contextlib.suppress(ConnectionResetError):
+                        plain.recv(1)
+
+            with self.subTest(came):
+                stream = self.secure(self.serve(clear))
+                with self.assertRaisesRegex(ConnectionLost, 'reading: what came is not encrypted'):
+                    stream.receive(doing='reading')
+                stream.abort()
 
     def test_a_reset_in_the_middle_is_seen(self):
         def read(sock):
@@ -485,9 +494,16 @@ class HandshakeTests(SecureCase):
         self.assertEqual(errno.ETIMEDOUT, caught.exception.errno)
 
     def test_one_that_answers_something_else(self):
-        with self.assertRaisesRegex(HandshakeFailed, 'No TLS with 127.0.0.1') as caught:
-            self.over(lambda sock: (sock.sendall(b'220 Welcome.\r\n'), sock.recv(CHUNK)))
-        self.assertIn('explicit or implicit', caught.exception.hint)
+        for came in (b'220 Welcome.\r\n', b'\x17\x03\x03\xff\xff' + bytes(20)):
+
+            def answer(sock, came=came):
+                sock.sendall(came)
+                sock.recv(CHUNK)
+
+            with self.subTest(came):
+                with self.assertRaisesRegex(HandshakeFailed, 'what came is not encr') as caught:
+                    self.over(answer)
+                self.assertIn('explicit or implicit', caught.exception.hint)
 
     def test_one_that_hangs_up(self):
         with self.assertRaisesRegex(HandshakeFailed, 'the server closed the connection'):

@@ -144,15 +144,16 @@ class Common(Refusals):
         self.assertEqual(['/'] * SESSIONS, [ftp.pwd() for ftp in sessions])
 
     def test_restart_on_the_same_port_cuts_sessions_and_keeps_files(self):
-        port = self.server.port
-        ftp = self.connect(self.server)
+        server = self.enterContext(type(self.server)())
+        port = server.port
+        ftp = self.connect(server)
         self.store(ftp, NAME, b'a')
-        self.server.restart()
-        self.assertEqual(port, self.server.port)
+        server.restart()
+        self.assertEqual(port, server.port)
         with self.assertRaises((EOFError, OSError, ftplib.Error)):
             ftp.pwd()
-        self.assertEqual([NAME], os.listdir(self.server.root))
-        self.assertEqual('/', self.connect(self.server).pwd())
+        self.assertEqual([NAME], os.listdir(server.root))
+        self.assertEqual('/', self.connect(server).pwd())
 
     def test_stop_leaves_nothing(self):
         with type(self.server)() as server:

@@ -400,7 +400,7 @@ class ImportTests(unittest.TestCase):
         more = '<utility factory="zeit.cds.tasks.WakeUp" />'
         path = application.write(folder, server, more=more, options='tls="explicit"')
         subprocess.run(
-            [sys.executable, '-c', textwrap.dedent(self.PROGRAM), path],
+            [sys.executable, '-B', '-c', textwrap.dedent(self.PROGRAM), path],
             env=cms.environment(cms.CMS),
             check=True,
             timeout=60,
