@@ -14,14 +14,38 @@ DELIVERIES = (
     (
         'a file that is refused stops the others',
         'plan.py',
-        '        elif self.strict:\n            self.stop(error)\n',
-        '        else:\n            self.stop(error)\n',
+        '        if self.strict:\n            self.stop(error)\n',
+        '        if True:\n            self.stop(error)\n',
     ),
     (
         'a full disk at the partner parks the queue',
-        'exporter.py',
-        'isinstance(error, ServerError) and error.transient',
-        'False',
+        'plan.py',
+        '        if not self.stored or len(left) >= LOSSES:\n',
+        '        if False:\n',
+    ),
+    (
+        'what was under way when a file failed proves that it is to blame',
+        'plan.py',
+        'failure.is_proven or number > failure.since',
+        'True',
+    ),
+    (
+        'what has failed is the first one of the next run',
+        'failures.py',
+        'if job.name in known and known[job.name] == job.version:',
+        'if False:',
+    ),
+    (
+        'a newer version is behind the others for the failures of the one before',
+        'failures.py',
+        'if job.name in known and known[job.name] == job.version:',
+        'if job.name in known:',
+    ),
+    (
+        'a file that is replaced again and again keeps the run to itself',
+        EXPORTER,
+        'if self.sent[newer.name] < VERSIONS:',
+        'if True:',
     ),
     (
         'a file that changed while it was sent',

@@ -188,21 +188,6 @@ class Arrivals:
             return UNSURE
         return SAME if look.modified == entry['modified'] else OTHER
 
-    def missed(self):
-        """Return the names of the files that could not be fetched when that was tried last."""
-        return self._journal.misses(self._url)
-
-    def miss(self, name):
-        """The file `name` could not be fetched: the next run takes all others first."""
-        if not self._journal.is_missed(target=self._url, name=name):
-            self._journal.missed(target=self._url, name=name)
-
-    def find(self, *names):
-        """These files could be fetched, or are not there any more."""
-        for name in sorted(names):
-            if self._journal.is_missed(target=self._url, name=name):
-                self._journal.found(target=self._url, name=name)
-
     def forget(self, name):
         """What was imported as `name` is not on the server any more."""
         self._journal.removed(target=self._url, name=name)

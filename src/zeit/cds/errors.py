@@ -104,6 +104,12 @@ class SpoolError(ConfigurationError):
     """The spool's directories are missing, not accessible or not on one file system."""
 
 
+class SpoolFull(SpoolError):
+    """There is no room in the spool for a file; a smaller one may have some."""
+
+    transient = True
+
+
 class SpoolBusy(Error):
     """Another run works on this spool at this moment, or has just made this one needless."""
 

@@ -1,5 +1,6 @@
 """One export: what waits in a spool goes to a target, under the lock `write`."""
 
+import collections
 import logging
 import time
 
@@ -10,17 +11,18 @@ import zope.interface
 from zeit.cds import names
 from zeit.cds.errors import (
     CONFIGURATION,
+    LOST,
     DeadlinePassed,
     Error,
     FileError,
     Interrupted,
-    NameRefused,
     ServerError,
     SizeMismatch,
     SourceGone,
     TargetExists,
 )
 from zeit.cds.exchange import Exchange
+from zeit.cds.failures import Failures
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
 from zeit.cds.ledger import Ledger, known, was_delivered
 from zeit.cds.plan import Job, Options, Plan
@@ -33,8 +35,11 @@ __all__ = ['Exporter', 'Options']
 
 log = logging.getLogger(__name__)
 
-#: What may speak against the file.
-_AGAINST_THE_FILE = (ServerError, NameRefused, SizeMismatch)
+#: What may be the fault of the file, if the server takes another one.
+_REFUSALS = (ServerError, SizeMismatch, *LOST)
+
+#: A file that is replaced faster than it is sent goes out so often in one run.
+VERSIONS = 2
 
 
 @zope.interface.implementer(IExporter)
@@ -78,15 +83,24 @@ class _Export:
         self.record = exchange.record
         self.progress = exchange.options.progress or NoProgress()
         self.ledger = None
+        self.failures = None
         self.entries = []
         self.plan = None
+        #: How many versions of each file went out, and whether another one waits.
+        self.sent = collections.Counter()
+        self.more = False
+        #: Files whose failure may be the last one before they are parked: (entry, error) by name.
+        self.undecided = {}
 
     # What is to be done
 
     def prepare(self):
         """Return whether there is an entry to deliver; what is none is in the report already."""
         self.ledger = Ledger(self.spool.journal, url=self.target.url)
+        self.failures = Failures(self.spool.journal, url=self.target.url)
         entries, ignored = self.spool.pending(order=self.options.order)
+        if not self.options.dry_run:
+            self.failures.forget(*self.failures.known().difference(e.name for e in entries))
         for name, reason in ignored:
             self.record.skipped(name, reason)
         self.entries = [entry for entry in entries if self._is_wanted(entry)]
@@ -96,7 +110,7 @@ class _Export:
         try:
             self.target.check(entry.name)
         except Error as error:
-            self._failed(entry, error)
+            self._refused(entry, error)
             return False
         if entry.size or self.options.empty == 'send':
             return True
@@ -111,6 +125,7 @@ class _Export:
             name=entry.name,
             size=entry.size,
             entry=entry,
+            version=[*entry.version],
             open=lambda: self._open(entry),
         )
 
@@ -187,15 +202,18 @@ class _Export:
                     lock.watch()
         finally:
             outcomes.close()
-        if self.plan.limited:
+            self._settle_failures()
+        self.plan.finish()
+        if self.plan.limited or self.more:
             self.record.limited()
         if self.plan.stopped is not None:
             raise self.plan.stopped
 
     def _plan(self, entries, *, started=None):
         options = self.options
+        jobs = (self._job(entry) for entry in entries)
         return Plan(
-            (self._job(entry) for entry in entries),
+            jobs if options.strict else self.failures.sorted(jobs),
             strict=options.strict,
             max_files=options.max_files,
             max_bytes=options.max_bytes,
@@ -224,8 +242,8 @@ class _Export:
                 job.entry, source, size=source.size, sha256=source.sha256, reply=outcome.reply
             )
             if newer is not None:
-                self._expect([newer])
-                self.plan.insert(self._job(newer))
+                self._send_again(newer)
+            self._count(self.plan.proven())
         elif again:
             log.info('Not yet delivered: %s: %s', printable(job.name), printable(error.message))
         elif isinstance(error, SourceGone):
@@ -233,7 +251,16 @@ class _Export:
         elif isinstance(error, TargetExists):
             self._park(job.entry, error.message)
         else:
-            self._failed(job.entry, error)
+            self._failed(job, error)
+
+    def _send_again(self, newer):
+        """Let a version that came in while the one before was sent go behind all other files."""
+        self.sent[newer.name] += 1
+        if self.sent[newer.name] < VERSIONS:
+            self._expect([newer])
+            self.plan.add([self._job(newer)])
+        else:
+            self.more = True  # now it is the partner's turn
 
     def _file(self, entry, source, **receipt):
         """File what was delivered; return the entry of a newer version that came in, or None."""
@@ -253,32 +280,69 @@ class _Export:
             log.info('A newer version came in meanwhile: %s', name)
         return newer
 
-    def _failed(self, entry, error):
-        parked = False
-        try:
-            reason = self._reason_to_park(entry, error)
-            parked = bool(reason) and self._park(entry, reason)
-        finally:
-            if not parked:
-                self.record.failed(entry.name, error, size=entry.size)
+    # What is not delivered
 
-    def _reason_to_park(self, entry, error):
-        """Count what speaks against the file; return why it is put away, '' if it is not yet."""
-        if self.options.dry_run or not self.options.park_after or not self._is_against(error):
-            return ''
-        journal = self.spool.journal
-        number = journal.failed(name=entry.name, version=entry.version, reason=error.message)
+    def _refused(self, entry, error):
+        """Do what is to be done about a name that never goes to the server."""
+        number = self._number(entry, error) if self._parks else 0
+        if not (number and self._park_for(number, entry, error)):
+            self.record.failed(entry.name, error, size=entry.size)
+
+    def _failed(self, job, error):
+        """Do what is to be done now about a file that has failed, and has no other attempt."""
+        self.failures.add(job, error)
+        entry, counted = job.entry, self.spool.journal.failures
+        number = counted(name=entry.name, version=entry.version)
+        if self._parks and self._is_refusal(entry, error) and number + 1 >= self.options.park_after:
+            self.undecided[entry.name] = entry, error
+        else:
+            self.record.failed(entry.name, error, size=entry.size)
+
+    @property
+    def _parks(self):
+        return self.options.park_after and not self.options.dry_run
+
+    def _is_refusal(self, entry, error):
+        """Return whether `error` may be the fault of the file."""
+        return (
+            isinstance(error, _REFUSALS)
+            and not error.while_connecting
+            and error.exit_code != CONFIGURATION
+            # What has perhaps got its name on the server is not put away: the next run finds out.
+            and entry.name not in self.ledger.uncertain()
+        )
+
+    def _count(self, failures):
+        """Count `failures`, (job, error) of what is the fault of the files; park them if due."""
+        for job, error in failures:
+            entry = job.entry
+            if not (self._parks and self._is_refusal(entry, error)):
+                continue
+            number = self._number(entry, error)
+            if entry.name in self.undecided and self._park_for(number, entry, error):
+                del self.undecided[entry.name]
+
+    def _number(self, entry, error):
+        """Count one more refusal; return how many there are."""
+        return self.spool.journal.failed(
+            name=entry.name, version=entry.version, reason=error.message
+        )
+
+    def _park_for(self, number, entry, error):
         if number < self.options.park_after:
-            return ''
-        return f'Refused in {number} runs, the last time: {error.message}'
+            return False
+        reason = f'Refused in {number} runs, the last time: {error.message}'
+        return self._park(entry, reason)
 
-    def _is_against(self, error):
-        """Tell whether `error` speaks against the file, not against the server."""
-        if isinstance(error, SizeMismatch) and not self.record.report.delivered:
-            return False  # no other file came through: its disk may be full
-        if isinstance(error, ServerError) and error.transient:
-            return False  # 4xx: it may work later
-        return isinstance(error, _AGAINST_THE_FILE) and error.exit_code != CONFIGURATION
+    def _settle_failures(self):
+        """Say what became of each file that has failed, at the end of the work."""
+        try:
+            for job, error in self.plan.unfinished():
+                self._failed(job, error)
+            self._count(self.plan.proven() + self.plan.refused())
+        finally:
+            for entry, error in self.undecided.values():
+                self.record.failed(entry.name, error, size=entry.size)
 
     def _park(self, entry, reason):
         """Put the file away; return whether this version of it was still there."""

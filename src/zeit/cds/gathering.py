@@ -144,6 +144,7 @@ class Gatherer:
         log.info('Downloading: %s%s', printable(name), again)
         if look.size == 0:
             log.warning('Empty, and fetched all the same: %s', printable(name))
+        incoming.require_room(look.size or 0)
         try:
             return self._fetcher.fetch(name, incoming, before=look, more=more)
         except StillGrowing:

@@ -13,6 +13,7 @@ from zeit.cds.arrivals import Arrivals
 from zeit.cds.clearance import Clearance
 from zeit.cds.errors import ConfigurationError, NameRefused
 from zeit.cds.exchange import Exchange
+from zeit.cds.failures import Failures
 from zeit.cds.fetching import Fetcher
 from zeit.cds.gathering import Gathering
 from zeit.cds.holder import described, is_file
@@ -80,6 +81,7 @@ class _Import:
         self.time = None
         self.progress = exchange.options.progress or NoProgress()
         self.arrivals = None
+        self.failures = None
         self.intake = None
         self.number = 0
 
@@ -88,7 +90,8 @@ class _Import:
     def prepare(self):
         """Bring what a killed run has fetched to its end; what there is, the server knows."""
         self.arrivals = Arrivals(self.spool, url=self.target.url)
-        self.intake = Intake(self.exchange, arrivals=self.arrivals, imported=self._imported)
+        self.failures = Failures(self.spool.journal, url=self.target.url)
+        self.intake = Intake(self.exchange, failures=self.failures, imported=self._imported)
         if not self.options.dry_run:
             for entry in self.arrivals.recover():
                 log.info('Fetched by an earlier run: %s', printable(entry['name']))
@@ -129,8 +132,8 @@ class _Import:
 
     def _plan(self, judged, *, token=''):
         return Plan(
-            self._jobs(judged, token=token),
-            scattered=True,
+            self.failures.sorted(self._jobs(judged, token=token)),
+            astray=1,
             max_files=self.options.max_files,
             max_bytes=self.options.max_bytes,
             started=lambda job: self.record.started(job.name),
@@ -155,7 +158,6 @@ class _Import:
 
     def _jobs(self, judged, *, token=''):
         """Yield a job for each file that is taken, as the work proceeds; say why others are not."""
-        missed = self.arrivals.missed()
         for name, look, why in judged:
             if isinstance(why, NameRefused):
                 self.record.failed(name, why, size=0)
@@ -164,11 +166,10 @@ class _Import:
             else:
                 size = look.size if look else 0
                 opened = functools.partial(self._receive, name, token=token)
-                job = Job(name=name, size=size, open=opened, entry=look)
+                version = [look.size, look.modified] if look else None
+                job = Job(name=name, size=size, open=opened, entry=look, version=version)
                 if look and self.time and not self.time.is_quiet(look):
                     self.intake.put_off(job, self.time.fresh(look))
-                elif self.time and name in missed:
-                    self.intake.put_last(job)
                 else:
                     yield job
 
@@ -216,7 +217,7 @@ class _Import:
             unique=self.options.occupied == 'unique',
             lock=lock,
         )
-        self.arrivals.find(*self.arrivals.missed().difference(found))
+        self.failures.forget(*self.failures.known().difference(found))
         judged = offered.judged(found)
         self._expect(judged)
         plan = self._plan(judged, token=token)

@@ -6,8 +6,6 @@ received    it is there: the receipt; REMOVED tells whether it is gone from TARG
 compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
 removed     what was fetched as NAME is not on TARGET any more
 kept        it is there still, although the server has said that it is not
-missed      NAME of TARGET could not be fetched; until 'found', other files come first
-found       it was fetched, or is gone
 """
 
 import contextlib
@@ -20,8 +18,6 @@ class ImportLog:
     def __init__(self):
         #: Open entries by (target, name).
         self._arrivals = {}
-        #: What could not be fetched: entries by (target, name).
-        self._missed = {}
 
     def fetched(self, *, target, name, temporary, size, sha256, modified, filed_as):
         """Remember that all of a file of `target` is in `tmp/`, and gets into `new/` next.
@@ -87,28 +83,6 @@ class ImportLog:
         self._arrivals.pop((entry['target'], entry['name']), None)
 
     _learn_dropped = _learn_removed
-
-    def missed(self, *, target, name):
-        """Remember that a file of `target` could not be fetched."""
-        self._note('missed', target=target, name=name)
-
-    def _learn_missed(self, entry):
-        self._missed[entry['target'], entry['name']] = entry
-
-    def found(self, *, target, name):
-        """Remember that a file that was `missed` is no matter any more."""
-        self._note('found', target=target, name=name)
-
-    def _learn_found(self, entry):
-        self._missed.pop((entry['target'], entry['name']), None)
-
-    def is_missed(self, *, target, name):
-        """Return whether the file `name` of `target` is one that was missed."""
-        return (target, name) in self._missed
-
-    def misses(self, target):
-        """Return the names on `target` of the files that were missed, a set."""
-        return {name for where, name in self._missed if where == target}
 
     def arrival(self, *, target, name):
         """Return the open entry of the file `name` of `target`, or None."""

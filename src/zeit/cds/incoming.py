@@ -11,12 +11,18 @@ import os
 import zope.interface
 
 from zeit.cds import files
-from zeit.cds.errors import NameRefused, SpoolError
+from zeit.cds.errors import NameRefused, SpoolError, SpoolFull
 from zeit.cds.interfaces import IIncoming
 from zeit.cds.text import printable
 
 
-#: What a file system says of a name that it cannot have, while others are fine.
+#: So many bytes a larger file leaves free on the disk, for the journal and other files.
+SPARE = 1024 * 1024
+
+#: What a file system says of a file that is too large for it, a quota, or the process.
+_TOO_LARGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+#: What it says of a name that it cannot have, while others are fine.
 _UNSUITABLE = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
@@ -30,7 +36,7 @@ class Incoming:
         self._path = path
         self._digest = hashlib.sha256()
         self._kept = False
-        with translated(self._in('tmp')):
+        with translated(self._in('tmp'), full=SpoolFull):
             self._file = open(self._in('tmp', temporary), 'xb', buffering=0)
 
     def __enter__(self):
@@ -53,10 +59,19 @@ class Incoming:
         """See `IIncoming`."""
         return self._digest.hexdigest()
 
+    def require_room(self, size):
+        """See `IIncoming`."""
+        with translated(self._in('tmp'), full=SpoolFull):
+            found = os.fstatvfs(self._file.fileno())
+            needed = size + (SPARE if size > SPARE else 0)
+            # Some file systems tell nothing at all: 0 blocks of 0.
+            if found.f_blocks and found.f_bavail * found.f_frsize < needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def write(self, data):
         """See `IIncoming`."""
         view = memoryview(data)
-        with translated(self._in('tmp')):
+        with translated(self._in('tmp'), full=SpoolFull):
             while view:
                 written = self._file.write(view)
                 self._digest.update(view[:written])
@@ -65,7 +80,7 @@ class Incoming:
 
     def complete(self):
         """See `IIncoming`."""
-        with translated(self._in('tmp')):
+        with translated(self._in('tmp'), full=SpoolFull):
             os.fsync(self._file.fileno())
             self._file.close()
 
@@ -93,8 +108,11 @@ class Incoming:
 
 
 @contextlib.contextmanager
-def translated(path):
-    """Turn what the system says about a file that comes in into an error of ours."""
+def translated(path, *, full=SpoolError):
+    """Turn what the system says about a file that comes in into an error of ours.
+
+    It is of the class `full` if there is no room for the file.
+    """
     try:
         yield
     except OSError as error:
@@ -103,7 +121,8 @@ def translated(path):
                 f'The name is none that this file system can have: {error.strerror}',
                 hint='Let the file be renamed on the server; it stays there.',
             ) from error
-        raise SpoolError(
+        kind = full if error.errno in _TOO_LARGE else SpoolError
+        raise kind(
             f'The spool cannot be used: {printable(str(path))}: {error.strerror}',
             hint=f'{files.remedy(error) or "Check owner and mode."} The file stays on the server.',
         ) from error

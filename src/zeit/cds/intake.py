@@ -4,7 +4,6 @@ import dataclasses
 import logging
 
 from zeit.cds.errors import (
-    CONFIGURATION,
     LOST,
     DeadlinePassed,
     Error,
@@ -29,22 +28,19 @@ STEP = 0.25
 class Intake:
     """Fetches in `exchange` what is on the server.
 
-    `arrivals` remembers what could not be fetched.  `imported(name, size=..., filed_as=...)` is
+    `failures` remembers what could not be fetched.  `imported(name, size=..., filed_as=...)` is
     called for each file that is in `new/`.
     """
 
-    def __init__(self, exchange, *, arrivals, imported):
+    def __init__(self, exchange, *, failures, imported):
         self._exchange = exchange
         self._options = exchange.options
         self._record = exchange.record
         self._progress = exchange.options.progress or NoProgress()
-        self._arrivals = arrivals
+        self._failures = failures
         self._imported = imported
         #: Jobs whose files are not known to be quiet.
         self._fresh = []
-        #: Jobs that come last of all, and why they did not come in before, as far as it is known.
-        self._last = []
-        self._missed = set()
         #: What the server says is not there, and why.
         self._gone = []
         self._plan = None
@@ -58,11 +54,6 @@ class Intake:
         """Let a file that is perhaps being written come last; `fresh` is a `Fresh`."""
         self._fresh.append(dataclasses.replace(job, entry=fresh))
 
-    def put_last(self, job):
-        """Let a file that earlier runs could not fetch come behind all others, for one attempt."""
-        self._missed.add(job.name)
-        self._last.append((job, None))
-
     def run(self, session, lock, *, plan, gathering):
         """Work on all jobs of `plan`; return whether there were files."""
         self._plan = plan
@@ -71,12 +62,8 @@ class Intake:
             fresh, self._fresh = self._fresh, []
             if self._wait(max(job.entry.due for job in fresh), names=[job.name for job in fresh]):
                 lock.watch()
-                self._plan.add(fresh)
+                self._plan.add(self._failures.sorted(fresh))
                 worked = self._work(session, lock, gathering) or worked
-        if self._last and not self._plan.is_full() and self._goes_on():
-            last, self._last = self._last, []
-            self._plan.add([job for job, _ in last])
-            worked = self._work(session, lock, gathering) or worked
         return worked
 
     def finish(self, session, *, listed):
@@ -84,8 +71,11 @@ class Intake:
 
         `listed` is what `ISession.files` has returned before.
         """
-        if self._plan.limited or ((self._fresh or self._last) and self._plan.is_full()):
+        self._plan.finish()
+        if self._plan.limited or (self._fresh and self._plan.is_full()):
             self._record.limited()
+        for job, error in self._plan.unfinished():
+            self._failed(job, error)
         if self._plan.stopped is not None:
             self._give_up()
             raise self._plan.stopped
@@ -117,11 +107,7 @@ class Intake:
 
     def _give_up(self):
         self._settle_gone()
-        for job, error in self._last:
-            if error is not None:
-                self._failed(job, error)
         untried = self._plan.untried() + len(self._fresh)
-        untried += sum(error is None for _, error in self._last)
         if untried and not isinstance(self._plan.stopped, DeadlinePassed):
             log.warning(
                 'The run gives up, %s untried; the next one begins with others than those that '
@@ -161,7 +147,7 @@ class Intake:
 
     def _settle(self, outcome):
         job, error = outcome.job, outcome.error
-        again = self._plan.settle(outcome) and job.name not in self._missed
+        again = self._plan.settle(outcome)
         if isinstance(error, NotQuiet) and not isinstance(job.entry, Fresh):
             self._plan.uncount(job)
             self.put_off(job, error.fresh)
@@ -174,8 +160,6 @@ class Intake:
             self._gathered(outcome)
         elif again:
             log.info('Not yet imported: %s: %s', printable(job.name), printable(error.message))
-            self._plan.uncount(job)
-            self._last.append((dataclasses.replace(job, attempt=job.attempt + 1), error))
         elif isinstance(error, (Waits, NoFile, NotQuiet)):
             self._plan.uncount(job)
             self._left(job.name, error)
@@ -188,8 +172,7 @@ class Intake:
 
     def _failed(self, job, error):
         self._record.failed(job.name, error, size=job.size)
-        if not (error.while_connecting or error.exit_code == CONFIGURATION):
-            self._arrivals.miss(job.name)
+        self._failures.add(job, error)
 
     def _left(self, name, error):
         if isinstance(error, NoFile):
@@ -199,7 +182,7 @@ class Intake:
 
     def _gathered(self, outcome):
         name, kept = outcome.job.name, outcome.kept
-        self._arrivals.find(name)
+        self._failures.forget(name)
         if outcome.filed_as:
             self._imported(name, size=outcome.source.size, filed_as=outcome.filed_as)
         if isinstance(kept, LOST):

@@ -17,6 +17,9 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     tidied      nothing stands aside any more, and no part under its own name
     delivered   NAME is complete on TARGET and filed: the receipt
     abandoned   an upload of NAME whose end is not known any more, or does not matter
+    missed      NAME could not be brought to TARGET, or from there, in the version VERSION: until
+                it is 'found', delivered or parked, it comes behind all others
+    found       that is over: it was fetched, or is gone
     failed      the server refused NAME, in the version VERSION (carried over: it WAS at that time)
     parked, retried    NAME was put away, was brought back
     totals      how much there was before this file began: see `zeit.cds.totals`
@@ -62,6 +65,8 @@ class Journal(ImportLog):
         self._asides = {}
         self._exposed = {}
         self._failures = {}
+        #: Entries by (target, name), in the order of time.
+        self._missed = {}
         self._totals = Totals()
 
     def __repr__(self):
@@ -243,6 +248,34 @@ class Journal(ImportLog):
 
     # Failures
 
+    def missed(self, *, target, name, version):
+        """Remember that `name`, in this `version` (list, None if not known), was tried in vain."""
+        self._note('missed', target=target, name=name, version=version)
+
+    def _learn_missed(self, entry):
+        self._learn_found(entry)
+        self._missed[entry['target'], entry['name']] = entry
+
+    def found(self, *, target, name):
+        """Remember that what was `missed` is no matter any more."""
+        self._note('found', target=target, name=name)
+
+    def _learn_found(self, entry):
+        self._missed.pop((entry['target'], entry['name']), None)
+
+    def misses(self, target):
+        """Return the versions of what was missed last at `target`, by name, in order of time."""
+        return {
+            name: entry.get('version')
+            for (where, name), entry in self._missed.items()
+            if where == target
+        }
+
+    def failures(self, *, name, version):
+        """Return how many refusals of `name` in this `version` (list) were counted."""
+        known, number, _ = self._failures.get(name, (None, 0, None))
+        return number if known == list(version) else 0
+
     def failed(self, *, name, version, reason):
         """Count a refusal of `name` in this `version` (list); return how many there are.
 
@@ -271,6 +304,8 @@ class Journal(ImportLog):
 
     def _learn_parked(self, entry):
         self._failures.pop(entry['name'], None)
+        for key in [key for key in self._missed if key[1] == entry['name']]:
+            del self._missed[key]
 
     _learn_retried = _learn_parked
 

@@ -14,7 +14,10 @@ from zeit.cds.errors import (
     DeadlinePassed,
     Error,
     NotBegun,
+    PermanentError,
     ServerFull,
+    SizeMismatch,
+    SpoolFull,
     TemporaryError,
 )
 from zeit.cds.interfaces import IOutcome, IPlan
@@ -26,6 +29,15 @@ ATTEMPTS = 2
 #: So many broken connections in a row end the run: the server is not there, and trying every file
 #: in turn would wait for each of them.  So do so many files in a row that it cannot take for now.
 LOSSES = 4
+
+#: There is no room for a file; a smaller one may have some.
+FULL = (ServerFull, SpoolFull)
+
+#: The server has had all of the file, or has said no for good.
+_REFUSED = (PermanentError, SizeMismatch)
+
+#: What was put off may work later, and says nothing for sure about the file.
+_PUT_OFF = (TemporaryError, *FULL)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,12 +108,18 @@ def options_of(exchange, kind, **changes):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One file to carry.  `open()` returns its `ISource`; `attempt` counts from 1."""
+    """One file to carry.  `open()` returns its `ISource`; `attempt` counts from 1.
+
+    `version` is a list that tells this version of the file from others, None where nothing does.
+    `has_failed`: an earlier run has tried this version last, and failed.
+    """
 
     name: str
     size: int
     open: Callable
     entry: object = None
+    version: list | None = None
+    has_failed: bool = False
     attempt: int = 1
 
 
@@ -120,60 +138,67 @@ class Outcome:
 class Plan:
     """The jobs of one run, in order.
 
-    `jobs` is an iterable of `Job`, read as the work proceeds.  `strict` ends the run at the first
-    file that is not delivered.  `max_files` and `max_bytes` bound the run; one file is always
-    allowed, however large.  `started(job)` is called when a job is handed out.
+    `jobs` is an iterable of `Job`, read as the work proceeds; those that have failed before come
+    last.  `strict` ends the run at the first file that is not delivered.  `max_files` and
+    `max_bytes` bound the run; one file is always allowed, however large.  `started(job)` is called
+    when a job is handed out.
 
-    `scattered`: the order of the jobs does not matter.  Then the next one after a failure is the
-    last of all, as neighbours share a fate; and what is worth another attempt is not handed out
-    again by itself: its turn is when all others had theirs, see `add`.
+    Files that follow one another share a fate: after `astray` failures in a row the next job is the
+    last one that has not failed before, as often as it fails.  A job whose connection broke has
+    another attempt: at once if it is the first failure in a row, and the order matters (`astray` is
+    more than 1), else when all others had their turn.
 
-    `stopped` is the error that ended the plan before its time, or None; `limited` says that a
-    bound ended it.
+    `stopped` is the error that ended the plan before its time, or None; `limited` says that a bound
+    ended it.  `stored` counts the files that came through.
 
     Several jobs may be under way.  When a server goes away, all of them lose their connection: that
-    counts as one loss.
+    counts as one failure.
     """
 
     def __init__(
-        self,
-        jobs,
-        *,
-        strict=False,
-        scattered=False,
-        max_files=None,
-        max_bytes=None,
-        started=None,
+        self, jobs, *, strict=False, astray=3, max_files=None, max_bytes=None, started=None
     ):
         self._jobs = iter(jobs)
         self._read = collections.deque()
+        #: What is worth another attempt, at once or when all others had their turn.
+        self._at_once = collections.deque()
         self._again = collections.deque()
         self.strict = strict
-        self._scattered = scattered
+        self._astray = astray
         self._files_left = max_files
         self._bytes_left = max_bytes
         self._first = True
         self._started = started or (lambda job: None)
         self._handed_out = 0
         self._under_way = {}
-        self._losses = 0
-        self._known_loss = 0
-        self._put_off = 0
-        self._known_put_off = 0
+        self._in_a_row = 0
+        self._known = 0
+        self._ended = False
+        #: What has failed, a `_Failure` by name.
+        self._failures = {}
+        self.stored = 0
         self.stopped = None
         self.limited = False
 
     def next(self):
         """See `IPlan`."""
-        job = self._again.popleft() if self._again and self.stopped is None else self._new()
+        job = self._next()
         if job is not None:
             self._handed_out += 1
             self._under_way[job.name] = self._handed_out
             self._started(job)
         return job
 
+    def _next(self):
+        if self.stopped is not None or self._ended:
+            return None
+        if self._at_once:
+            return self._at_once.popleft()
+        job = self._new()
+        return self._again.popleft() if job is None and self._again else job
+
     def _new(self):
-        if self.stopped is not None or self.limited:
+        if self.limited:
             return None
         job = self._take()
         if job is None:
@@ -190,9 +215,13 @@ class Plan:
         return job
 
     def _take(self):
-        if self._scattered and (self._losses or self._put_off):
+        if not self.strict and self._in_a_row >= self._astray:
             self._read.extend(self._jobs)
-            return self._read.pop() if self._read else None
+            fresh = [n for n, job in enumerate(self._read) if not job.has_failed]
+            if fresh:
+                job = self._read[fresh[-1]]
+                del self._read[fresh[-1]]
+                return job
         return self._read.popleft() if self._read else next(self._jobs, None)
 
     def _exceeds(self, job):
@@ -202,53 +231,115 @@ class Plan:
 
     def waiting(self, most):
         """See `IPlan`."""
-        if self.stopped is not None:
+        if self.stopped is not None or self._ended:
             return []
         while len(self._read) < most and (job := next(self._jobs, None)) is not None:
             self._read.append(job)
         new = most if self._files_left is None else max(0, self._files_left)
         found = [] if self.limited else itertools.islice(self._read, new)
-        return list(itertools.islice(itertools.chain(self._again, found), most))
+        return list(itertools.islice(itertools.chain(self._at_once, found, self._again), most))
 
     def settle(self, outcome):
         """Take an outcome into account; return True if its job is to be tried again.
 
-        Only a broken connection is worth another attempt at once, if nothing can come late: what
-        the server said about a file, it would say again.
+        Only a broken connection is worth another attempt, if nothing can come late: what the
+        server said about a file, it would say again.
         """
         job, error = outcome.job, outcome.error
         number = self._under_way.pop(job.name, self._handed_out)
-        if not isinstance(error, TemporaryError):
-            self._put_off = 0
-        elif number > self._known_put_off:
-            self._put_off += 1
-            self._known_put_off = self._handed_out if self._scattered else 0
         if error is None:
-            self._losses = 0
+            self._stored(job, number)
             return False
+        failure = self._failures.setdefault(job.name, _Failure(since=self._handed_out))
+        failure.job, failure.error = job, error
         if _ends_all(error):
             self.stop(error)
-            return False
-        if isinstance(error, LOST):
-            if number > self._known_loss:
-                self._losses += 1
-                self._known_loss = self._handed_out
-            if self._losses >= LOSSES:
-                self.stop(error)
-                return False
-            if job.attempt < ATTEMPTS and not (error.in_doubt or isinstance(error, NotBegun)):
-                if self._scattered:
-                    return True
-                self._again.append(dataclasses.replace(job, attempt=job.attempt + 1))
-                return True
+        elif isinstance(error, (*LOST, *_PUT_OFF)):
+            self._count(job, error, number)
         else:
-            self._losses = 0
-        if self._put_off >= LOSSES:
-            why = error.code, str(error)
-            self.stop(TemporaryError(*why, hint=error.hint, exit_code=UNAVAILABLE))
-        elif self.strict:
+            self._in_a_row = 0
+        if self.stopped is None and self._is_worth_more(job, error):
+            again = dataclasses.replace(job, attempt=job.attempt + 1)
+            at_once = self.strict or self._in_a_row < min(2, self._astray)
+            (self._at_once if at_once else self._again).append(again)
+            return True
+        failure.is_final = True
+        if self.strict:
             self.stop(error)
         return False
+
+    def _stored(self, job, number):
+        self.stored += 1
+        self._in_a_row = 0
+        self._failures.pop(job.name, None)
+        for failure in self._failures.values():
+            failure.is_proven = failure.is_proven or number > failure.since
+
+    def _count(self, job, error, number):
+        """Count what says that the server is not there, or cannot take anything for now."""
+        together = isinstance(error, LOST) or self._astray == 1
+        if number > self._known or not together:
+            self._in_a_row += 1
+            self._known = self._handed_out
+        if self._in_a_row < LOSSES:
+            return
+        if self.stored and (job.has_failed or job.attempt > 1):
+            self._ended = True  # all that had not failed came through
+        elif isinstance(error, TemporaryError):
+            why = error.code, str(error)
+            self.stop(TemporaryError(*why, hint=error.hint, exit_code=UNAVAILABLE))
+        else:
+            self.stop(error)
+
+    def _is_worth_more(self, job, error):
+        return (
+            isinstance(error, LOST)
+            and job.attempt < ATTEMPTS
+            and not (job.has_failed or error.in_doubt or isinstance(error, NotBegun))
+        )
+
+    def proven(self):
+        """Return (job, error) of what has failed for good, and is known to be the file's fault.
+
+        Another file was begun after it, and came through.  Each is returned once.
+        """
+        return self._pop(lambda failure: failure.is_proven)
+
+    def refused(self):
+        """Return at the end of the run what else was refused for good, as `proven`.
+
+        A server that has taken something, and then refuses several in a row, may be full.
+        """
+        left = [failure for failure in self._failures.values() if failure.is_final]
+        if not self.stored or len(left) >= LOSSES:
+            return []
+        return self._pop(lambda failure: isinstance(failure.error, _REFUSED))
+
+    def _pop(self, condition):
+        found = [
+            name
+            for name, failure in self._failures.items()
+            if failure.is_final and condition(failure)
+        ]
+        return [(each.job, each.error) for each in map(self._failures.pop, found)]
+
+    def finish(self):
+        """Take note that there is nothing more to be done; stop if there is no room any more.
+
+        That is so if a file had none, and nothing came through behind it.  Of a server one that has
+        failed before says nothing: it may be larger than what is ever accepted there.
+        """
+        for each in self._failures.values():
+            full = isinstance(each.error, ServerFull) and not each.job.has_failed
+            if not each.is_proven and (full or isinstance(each.error, SpoolFull)):
+                self.stop(each.error)
+
+    def unfinished(self):
+        """Return (job, error) of what has failed, and did not get its other attempt any more."""
+        left = [self._failures[job.name] for job in (*self._at_once, *self._again)]
+        self._at_once.clear()
+        self._again.clear()
+        return [(failure.job, failure.error) for failure in left]
 
     def recount(self, job, *, size):
         """Let `job`, which turned out to have `size` bytes, count for that in the bounds."""
@@ -269,10 +360,6 @@ class Plan:
         """Let there be more jobs, behind all others."""
         self._jobs = itertools.chain(self._jobs, jobs)
 
-    def insert(self, job):
-        """Let `job`, the newer version of a file that was just delivered, be the next one."""
-        self._again.append(job)
-
     def uncount(self, job):
         """Let `job`, which was not worth anything, not count for the bounds."""
         self.limited = False
@@ -287,10 +374,25 @@ class Plan:
             self.stopped = error
 
 
+@dataclasses.dataclass(kw_only=True)
+class _Failure:
+    """A job that has failed, when `since` jobs had been handed out.
+
+    `is_final`: it has no other attempt.  `is_proven`: see `Plan.proven`.
+    """
+
+    since: int
+    job: Job | None = None
+    error: Error | None = None
+    is_final: bool = False
+    is_proven: bool = False
+
+
 def _ends_all(error):
     """Return whether every other file would end the same way."""
     return (
         error.while_connecting
-        or error.exit_code == CONFIGURATION  # the spool's fault, or the remote directory is gone
-        or isinstance(error, (ServerFull, DeadlinePassed))
+        # The spool's fault, or the remote directory is gone.
+        or (error.exit_code == CONFIGURATION and not isinstance(error, FULL))
+        or isinstance(error, DeadlinePassed)
     )

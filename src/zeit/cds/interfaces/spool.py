@@ -124,12 +124,17 @@ class ISource(Interface):
 class IIncoming(Interface):
     """A file that comes into a spool, in `tmp/`.  All methods raise `SpoolError`.
 
+    `require_room`, `write` and `complete` raise a `SpoolFull` where there is no room for this file.
+
     A context manager, which discards it unless it is to be kept.
     """
 
     temporary = Attribute('Its name in `tmp/`')
     size = Attribute('The number of bytes written so far')
     sha256 = Attribute('The SHA-256 of what was written so far, in hexadecimal digits')
+
+    def require_room(size):
+        """See whether so many bytes have room on the disk, before they are fetched."""
 
     def write(data):
         """Add bytes."""

@@ -58,6 +58,7 @@ ALLOWED = {
     'statistics': 'errors filing importlog journal jsonlog runlock runs text totals',
     'ledger': 'interfaces',
     'arrivals': 'errors files',
+    'failures': 'errors',
     # the other side
     'ftp.deadline': 'errors',
     'ftp.resolver': 'ftp.deadline ftp.oserrors',
@@ -101,10 +102,10 @@ ALLOWED = {
     'exchange': 'errors leftovers lock record statistics text usable',
     'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces pace text wake',
-    'exporter': 'errors exchange interfaces ledger names plan progress report text',
+    'exporter': 'errors exchange failures interfaces ledger names plan progress report text',
     'intake': 'errors fetching gathering progress quiet text',
-    'importer': 'errors arrivals clearance exchange fetching gathering holder intake interfaces '
-    'names offered plan progress quiet report text',
+    'importer': 'errors arrivals clearance exchange failures fetching gathering holder intake '
+    'interfaces names offered plan progress quiet report text',
     # what calls it again and again
     'thread': 'errors interfaces pace plan text',
     'tasks': 'errors interfaces pace plan statistics text',

@@ -214,7 +214,7 @@ class FileTests(ExporterTests):
         self.put('a', 'b')
         self.faults = {'publish a': [lambda: self.spool.put('a', b'2')]}
         report = self.export()
-        self.assertEqual(['a', 'a', 'b'], report.delivered)
+        self.assertEqual(['a', 'b', 'a'], report.delivered)
         self.assertEqual({'a': b'2', 'b': b'b'}, self.target.files)
         self.assertIn('INFO A newer version came in meanwhile: a', self.log)
         contents = {(self.path / 'cur' / name).read_bytes() for name in self.names('cur')}
@@ -270,13 +270,25 @@ class RunTests(ExporterTests):
         )
         self.assertEqual({'a': b'a', 'b': b'b'}, self.target.files)
 
-    def test_13_a_full_server_ends_the_run(self):
+    def test_13_a_full_server(self):
+        """It is asked about some files only, and begins with others the next time."""
+        self.put(*'abcdefgh')
+        self.faults = {'upload': errors.ServerFull(452, '452 No space.', hint='Ask.')}
+        for tried in 'abch', 'defg':
+            report = self.export(order='name')
+            self.assertEqual((69, {}), (report.exit_code, self.target.files))
+            self.assertEqual([*tried], [result.name for result in report.results])
+        self.faults = {}
+        self.assertEqual([*'abchdefg'], self.export().delivered)
+
+    def test_13_room_for_another_file(self):
         self.put('a', 'b')
-        self.faults = {'upload a': errors.ServerFull(452, '452 No space.', hint='Ask.')}
-        report = self.export()
-        self.assertEqual(
-            (69, ['a', 'b'], {}), (report.exit_code, self.names('new'), self.target.files)
-        )
+        self.faults = {'upload a': errors.ServerFull(552, '552 That file is too large.')}
+        for names in ('b', 'c', 'd'):
+            self.put(*names)
+            report = self.export()
+            self.assertEqual((1, [*names]), (report.exit_code, report.delivered))
+        self.assertEqual(1, self.export().exit_code)  # known to be no matter of the server
 
     def test_the_lock_is_removed_on_every_way_out(self):
         for interruption in (KeyboardInterrupt, SystemExit, ZeroDivisionError):

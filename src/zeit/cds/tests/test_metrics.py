@@ -65,8 +65,8 @@ class TotalsTests(NumbersCase):
 
     def test_what_was_delivered_refused_and_parked(self):
         self.target.hook = refuse
-        self.export('a.xml', 'b.xml', 'bad.xml')
-        self.export(park_after=2)
+        self.export('a.xml', 'bad.xml')
+        self.export('b.xml', park_after=2)
         found = self.values()
         self.assertEqual(2, found['delivered_files_total',])
         self.assertEqual(10, found['delivered_bytes_total',])

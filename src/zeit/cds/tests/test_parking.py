@@ -48,10 +48,15 @@ class ParkingTests(unittest.TestCase):
             return sorted(n for n in os.listdir(self.path / name) if not n.startswith('.'))
         return []
 
-    def runs(self, number, **options):
-        """Run so often; return after which of the runs something is parked."""
+    def runs(self, number, fine=True, **options):
+        """Run so often; return after which of the runs something is parked.
+
+        `fine`: something else comes through in each of them.
+        """
         found = []
         for run in range(1, number + 1):
+            if fine:
+                self.spool.put('fine', b'fine')
             self.export(**options)
             found += [run] if self.section('parked') else []
         return found
@@ -73,17 +78,18 @@ class CountTests(ParkingTests):
             report = self.export()
             self.assertEqual((1, [f'b{number}']), (report.exit_code, report.delivered))
             self.assertEqual([], self.section('parked'))
+        self.spool.put('b5', b'fine')
         report = self.export()
         self.assertEqual(1, report.exit_code)
-        self.assertEqual([('a', 'parked')], self.statuses(report))
+        self.assertEqual([('b5', 'delivered'), ('a', 'parked')], self.statuses(report))
         self.assertIn(
             'Parked: a: Refused in 5 runs, the last time: 553 Not that one. '
             f'"zeit-cds retry --spool {self.spool.path} a" brings it back.\n',
             self.log,
         )
         # Each file is counted once.
-        self.assertIn('Exiting with errors: 1 file not delivered, 0 delivered.', self.log)
-        self.assertEqual('0 files delivered (0 B), 0 failed, 1 parked', summary(report))
+        self.assertIn('Exiting with errors: 1 file not delivered, 1 delivered.', self.log)
+        self.assertEqual('1 file delivered (4 B), 0 failed, 1 parked', summary(report))
         self.assertNotIn('Not delivered: a', self.log)
         self.assertEqual(([], ['a']), (self.section('new'), self.section('parked')))
         self.assertEqual(b'poison', (self.path / 'parked' / 'a').read_bytes())
@@ -141,20 +147,82 @@ class CountTests(ParkingTests):
         self.assertEqual([2, 3, 4], self.runs(4))
         self.assertEqual((['b'], ['a']), (self.section('new'), self.section('parked')))
 
-    def test_strict_stops_at_it_until_it_is_parked(self):
+    def test_what_comes_before_it_proves_a_refusal_too(self):
+        self.spool.put('a', b'1')
+        for number in range(5):
+            self.assertEqual([], self.section('parked'))
+            self.spool.put(f'0{number}', b'fine')
+            report = self.export(order='name')
+        self.assertEqual([('04', 'delivered'), ('a', 'parked')], self.statuses(report))
+
+    def test_a_run_that_stores_nothing_counts_nothing(self):
+        for error in (
+            REFUSED,
+            errors.PermanentError(550, '550 There is not enough space on the disk.'),
+            errors.TemporaryError(450, '450 Busy.'),
+            errors.ServerFull(552, '552 Quota.'),
+            errors.SizeMismatch('9 bytes were sent, but it has 3'),
+            errors.ConnectionLost(104, 'reset'),
+        ):
+            for strict in False, True:
+                self.faults = {'upload': error}
+                for name in 'abc':
+                    self.spool.put(name, b'1')
+                self.assertEqual([], self.runs(3, fine=False, park_after=1, strict=strict))
+                self.faults = {}
+                self.assertEqual([*'abc'], sorted(self.export(park_after=1).delivered))
+
+    def test_a_server_that_refuses_many_in_a_row_may_be_full(self):
+        """Each partner takes away makes room for one more; who waits is not parked for that."""
+        names = [f'{number:02}' for number in range(12)]
+        for name in names:
+            self.spool.put(name, b'1')
+        for _ in names:
+            room = iter(['one'])
+            self.faults = {'upload': lambda room=room: self.full(room)}
+            self.assertEqual(1, len(self.export().delivered), self.log)
+        self.assertEqual((names, []), (sorted(self.target.files), self.section('parked')))
+
+    def full(self, room):
+        if next(room, None) is None:
+            raise errors.PermanentError(550, '550 Write failed.')
+
+    def test_what_the_server_cannot_do_for_now_counts_where_another_file_is_stored_after_it(self):
+        for error in (
+            errors.TemporaryError(450, '450 Busy.'),
+            errors.ServerFull(552, '552 Too large.'),
+            errors.ServerFull(452, '452 Too large.'),
+            errors.ConnectionLost(104, 'reset'),
+            errors.RemoteProtocolError('Nonsense'),
+        ):
+            with self.subTest(error=error):
+                self.faults = {'upload a': error, 'upload b': error}
+                self.spool.put('a', b'1')
+                self.spool.put('b', b'1')
+                # They come last from the second run on; then another failure is no witness.
+                self.assertEqual([], self.runs(4, park_after=2))
+                self.faults = {'upload a': error}
+                self.export(park_after=2)
+                self.assertEqual((['a'], []), (self.section('parked'), self.section('new')))
+                with self.spool.run():
+                    self.spool.retry('a')
+                self.faults = {}
+                self.export()
+
+    def test_strict_waits_for_a_person(self):
+        """What would be parked there would let others overtake it."""
         self.spool.put('a', b'1')
         self.spool.put('b', b'2')
-        for _ in range(5):
-            self.assertEqual(([], ['b']), (self.export(strict=True).delivered, ['b']))
-            self.assertIn('b', self.section('new'))
-        self.assertEqual(['a'], self.section('parked'))
-        self.assertEqual(['b'], self.export(strict=True).delivered)
+        for _ in range(7):
+            self.assertEqual([('a', 'failed')], self.statuses(self.export(strict=True)))
+        self.faults = {}
+        self.assertEqual([*'ab'], self.export(strict=True).delivered)
 
     def test_names_that_must_not_go(self):
         (self.path / 'new').mkdir()
         for name in ('write', 'a\nb'):
             (self.path / 'new' / name).write_bytes(b'1')
-        self.assertEqual([5], self.runs(5))
+        self.assertEqual([5], self.runs(5, fine=False))
         self.assertEqual(['a\nb', 'write'], self.section('parked'))
         self.assertEqual(0, self.target.opened)
         reasons = dict(self.spool.status().parked)
@@ -164,7 +232,7 @@ class CountTests(ParkingTests):
         """Only if other files come through: else it is the server's disk that is full."""
         self.faults = {'upload b': errors.SizeMismatch('9 bytes were sent, but it has 3')}
         self.spool.put('b', b'1')
-        self.assertEqual([], self.runs(7))
+        self.assertEqual([], self.runs(7, fine=False))
         for number in range(5):
             self.assertEqual([], self.section('parked'))
             self.spool.put(f'a{number}', b'fine')
@@ -193,7 +261,7 @@ class NoFaultOfTheFileTests(ParkingTests):
                 with self.subTest(error=error, where=where):
                     self.faults = {where: error}
                     self.spool.put('a', b'1')
-                    self.assertEqual([], self.runs(3, park_after=2))
+                    self.assertEqual([], self.runs(3, fine=False, park_after=2))
 
     def test_what_the_server_cannot_do_for_now(self):
         """451: vsftpd, ProFTPD and Pure-FTPd say so of a full disk."""
@@ -225,7 +293,7 @@ class NoFaultOfTheFileTests(ParkingTests):
         ):
             with unittest.mock.patch.object(self.spool, 'open', side_effect=error):
                 self.assertEqual([], self.runs(7))
-        self.assertEqual(['a'], self.export().delivered)
+        self.assertEqual(['fine', 'a'], self.export().delivered)
 
     def test_a_spool_that_cannot_file(self):
         self.spool.put('a', b'1')
@@ -237,7 +305,7 @@ class NoFaultOfTheFileTests(ParkingTests):
         self.assertGreater(plan.ATTEMPTS, 1)
         self.spool.put('a', b'1')
         self.faults = {'upload a': errors.ConnectionLost(104, 'reset')}
-        self.runs(7)
+        self.runs(7, fine=False)
         self.faults = {'upload a': REFUSED}
         self.assertEqual([5], self.runs(5))
 
@@ -267,13 +335,14 @@ class WhichVersionTests(ParkingTests):
 
     def test_a_correction_in_the_last_moment_is_sent(self):
         corrected, _ = self.with_each_moment()
+        self.spool.put('fine', b'fine')
         with corrected:
             report = self.export()
-        self.assertEqual([('a', 'failed')], self.statuses(report))
+        self.assertEqual([('fine', 'delivered'), ('a', 'failed')], self.statuses(report))
         self.assertEqual((['a'], []), (self.section('new'), self.section('parked')))
         self.faults = {}
         self.assertEqual(['a'], self.export().delivered)
-        self.assertEqual({'a': b'corrected'}, self.target.files)
+        self.assertEqual({'a': b'corrected', 'fine': b'fine'}, self.target.files)
 
     def test_a_correction_while_it_is_moved(self):
         real, once = os.rename, [True]
@@ -284,6 +353,7 @@ class WhichVersionTests(ParkingTests):
                 once.clear()
                 self.spool.put('a', b'corrected')
 
+        self.spool.put('fine', b'fine')
         with unittest.mock.patch('os.rename', rename):
             self.export()
         self.assertEqual(b'refused', (self.path / 'parked' / 'a').read_bytes())
@@ -291,10 +361,11 @@ class WhichVersionTests(ParkingTests):
 
     def test_67_what_has_vanished_meanwhile(self):
         _, vanished = self.with_each_moment()
+        self.spool.put('fine', b'fine')
         with vanished:
             report = self.export()
         self.assertEqual(1, report.exit_code)
-        self.assertEqual([('a', 'failed')], self.statuses(report))
+        self.assertEqual([('fine', 'delivered'), ('a', 'failed')], self.statuses(report))
         self.assertEqual([], self.section('parked'))
 
     def test_killed_while_it_is_parked(self):

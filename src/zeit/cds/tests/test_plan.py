@@ -1,3 +1,4 @@
+import dataclasses
 import unittest
 
 from zeit.cds import errors
@@ -50,10 +51,35 @@ class PlanTests(unittest.TestCase):
     def test_a_lost_connection_is_worth_a_second_attempt_before_the_others(self):
         self.assertEqual('a1 a2 b1', self.run_plan(Plan(jobs(*'ab')), a=[lost()]))
 
+    def test_if_the_order_does_not_matter_it_comes_behind_the_others(self):
+        self.assertEqual('a1 b1 a2', self.run_plan(Plan(jobs(*'ab'), astray=1), a=[lost()]))
+
     def test_a_file_that_kills_each_connection_does_not_stop_the_others(self):
         plan = Plan(jobs(*'abc'))
         self.assertEqual('a1 a2 b1 c1', self.run_plan(plan, a=lost()))
         self.assertIsNone(plan.stopped)
+
+    def test_nor_do_several(self):
+        plan = Plan(jobs(*'abcdefg'))
+        attempts = self.run_plan(plan, **dict.fromkeys('abcde', lost()))
+        self.assertEqual('a1 a2 b1 g1 c1 c2 d1 f1 e1 e2 b2 d2', attempts)
+        self.assertEqual((2, None), (plan.stored, plan.stopped))
+
+    def test_what_has_failed_before_ends_no_run_that_has_stored_something(self):
+        old = [dataclasses.replace(job, has_failed=True) for job in jobs(*'bcdefg')]
+        for names, stopped in ('a', False), ('', True):
+            plan = Plan(jobs(*names) + old)
+            attempts = self.run_plan(plan, **dict.fromkeys('bcdefg', lost()))
+            self.assertEqual('b1 c1 d1 e1', attempts.removeprefix('a1 '))
+            self.assertEqual(stopped, plan.stopped is not None)
+
+    def test_what_has_failed_and_was_not_tried_again(self):
+        plan, error = Plan(jobs(*'abc'), astray=1), lost()
+        away = lost()
+        away.while_connecting = True
+        self.run_plan(plan, a=error, c=away)
+        self.assertEqual([('a', error)], [(job.name, e) for job, e in plan.unfinished()])
+        self.assertEqual([], plan.unfinished())
 
     def test_too_many_losses_in_a_row_end_the_run(self):
         plan = Plan(jobs(*'abcde'))
@@ -74,8 +100,59 @@ class PlanTests(unittest.TestCase):
         self.assertEqual([], plan.waiting(2))
 
     def test_a_full_server_ends_the_run(self):
+        full = errors.ServerFull(452, '452 Full')
+        plan = Plan(jobs(*'abcdef'))
+        self.assertEqual('a1 b1 c1 f1', self.run_plan(plan, **dict.fromkeys('abcdef', full)))
+        self.assertIs(full, plan.stopped)
+
+    def test_so_does_one_without_room_for_what_came_last(self):
+        for error in errors.ServerFull(452, '452 Full'), errors.SpoolFull('tmp: full'):
+            plan = Plan(jobs(*'abc'))
+            self.run_plan(plan, c=error)
+            plan.finish()
+            self.assertIs(error, plan.stopped)
+
+    def test_not_one_that_has_room_for_another_or_is_known_to_refuse_this_one(self):
+        for name, has_failed in ('b', False), ('c', True):
+            waiting = [dataclasses.replace(job, has_failed=has_failed) for job in jobs(*'abc')]
+            plan = Plan(waiting)
+            self.run_plan(plan, **{name: errors.ServerFull(452, '452 Full')})
+            plan.finish()
+            self.assertIsNone(plan.stopped)
+
+    def test_whose_fault_it_is(self):
+        """That of the file if another one is stored behind it; a refusal (5xx) also before it."""
+        for names, error, proven, alone in (
+            ('b', refused(), 'b', ''),
+            ('e', refused(), '', 'e'),
+            ('e', lost(), '', ''),
+            ('b', lost(), 'b', ''),
+            ('bde', errors.TemporaryError(450, '450'), 'b', ''),
+            ('bde', refused(), 'b', 'de'),
+            ('abcde', refused(), '', ''),
+            ('bcde', refused(), '', ''),
+        ):
+            with self.subTest(names, error=error):
+                plan = Plan(jobs(*'abcde'))
+                self.run_plan(plan, **dict.fromkeys(names, error))
+                for found, expected in (plan.proven(), proven), (plan.refused(), alone):
+                    self.assertEqual([*expected], [job.name for job, _ in found])
+                    self.assertTrue(all(e is error for _, e in found))
+                self.assertEqual(([], []), (plan.proven(), plan.refused()))
+
+    def test_what_was_under_way_already_proves_nothing(self):
         plan = Plan(jobs(*'abc'))
-        self.assertEqual('a1', self.run_plan(plan, a=errors.ServerFull(452, '452 Full')))
+        first, second = plan.next(), plan.next()
+        plan.settle(Outcome(job=first, error=errors.TemporaryError(451, '451 Disk.')))
+        plan.settle(Outcome(job=second))
+        self.assertEqual([], plan.proven())
+        plan.settle(Outcome(job=plan.next()))
+        self.assertEqual([first], [job for job, _ in plan.proven()])
+
+    def test_what_comes_through_in_the_end_is_nobodys_fault(self):
+        plan = Plan(jobs(*'ab'))
+        self.run_plan(plan, a=[lost()])
+        self.assertEqual(([], []), (plan.proven(), plan.refused()))
 
     def test_what_turned_out_to_be_nothing_makes_room_for_another_one(self):
         plan = Plan(jobs(*'abc'), max_files=1)
@@ -90,7 +167,7 @@ class PlanTests(unittest.TestCase):
     def test_so_do_many_files_in_a_row_that_it_cannot_take_for_now(self):
         error = errors.TemporaryError(451, '451 Disk.', hint='Ask.')
         plan = Plan(jobs(*'abcdef'))
-        self.assertEqual('a1 b1 c1 d1', self.run_plan(plan, **dict.fromkeys('abcdef', error)))
+        self.assertEqual('a1 b1 c1 f1', self.run_plan(plan, **dict.fromkeys('abcdef', error)))
         stopped = plan.stopped
         self.assertEqual((69, '451 Disk.', 'Ask.'), (stopped.exit_code, str(stopped), stopped.hint))
         self.assertEqual(1, error.exit_code)
@@ -126,12 +203,12 @@ class PlanTests(unittest.TestCase):
         plan = Plan(jobs(*'abc'), max_files=2)
         self.assertEqual('a1 a2 b1', self.run_plan(plan, a=[lost()]))
 
-    def test_a_newer_version_is_next(self):
-        plan = Plan(jobs(*'ab'))
-        plan.next()
-        (newer,) = jobs('newer')
-        plan.insert(newer)
-        self.assertEqual('newer1 b1', self.run_plan(plan))
+    def test_what_is_added_comes_behind_the_others_and_counts(self):
+        for most, expected in (None, 'b1 newer1'), (2, 'b1'):
+            plan = Plan(jobs(*'ab'), max_files=most)
+            plan.next()
+            plan.add(jobs('newer'))
+            self.assertEqual(expected, self.run_plan(plan))
 
     def test_the_first_reason_to_stop_counts(self):
         plan, first = Plan(jobs(*'a')), refused()

@@ -89,7 +89,7 @@ class MemoryTests(AmountTests):
             drained += report.delivered
         self.assertEqual(names, drained)
 
-    def test_99_a_correction_comes_after_its_original_and_before_the_next_file(self):
+    def test_99_a_correction_comes_after_its_original_and_the_other_files(self):
         self.spool.put('b', b'1')
         self.spool.put('a', b'1')
 
@@ -99,7 +99,7 @@ class MemoryTests(AmountTests):
                 self.spool.put('b', b'2')
 
         self.target.hook = correct
-        self.assertEqual(['b', 'b', 'a'], self.export().delivered)
+        self.assertEqual(['b', 'a', 'b'], self.export().delivered)
         self.assertEqual({'a': b'1', 'b': b'2'}, self.target.files)
 
     def test_102_a_clock_that_jumps_back(self):

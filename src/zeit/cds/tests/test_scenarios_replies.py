@@ -52,15 +52,15 @@ class FinalReplyTests(Scenario, unittest.TestCase):
         self.assertEqual((list(names), []), (self.section('new'), self.section('parked')))
         self.heal()
 
-    def test_13_a_full_server_ends_the_run_at_once(self):
+    def test_13_a_full_server_ends_the_run(self):
         for reply in ('452 Insufficient storage.', '552 Quota exceeded.'):
             for action in (faults.Lie(reply), faults.Reply(reply)):
                 with self.subTest(action):
                     self.prepare()
                     self.final(action)
-                    self.assert_run(69, '', self.export('a', 'b'))
+                    self.assert_run(69, '', self.export(*'abcdefgh'))
                     self.assertIn('The server has no room', str(self.report_notes()))
-                    self.assertEqual(1, self.log.count('Uploading'))
+                    self.assertEqual(4, self.log.count('Uploading'))
                     self.heal()
 
     def report_notes(self):
