@@ -3,6 +3,7 @@
 import os
 
 from zeit.cds import entries, files
+from zeit.cds.errors import FileError
 
 
 #: The directory of a spool for what a run needs itself.
@@ -73,8 +74,9 @@ class Filing:
         Whether this version was sent is not known; in doubt it is sent again.  Where there is a
         newer one under its name, that one has replaced it, as it would have in `new/`: it is filed
         if its SHA-256 is in `digests(name)`, those of uploads whose end is not known, and put away
-        by `park(path, name, reason)` otherwise.
+        by `park(path, name, reason)` otherwise.  Returns (name, reason) of what could not be read.
         """
+        unreadable = []
         for name in sorted(os.listdir(self._private)):
             private = os.path.join(self._private, name)
             if name.startswith('.draft-'):
@@ -83,9 +85,16 @@ class Filing:
             try:
                 files.rename_exclusively(private, os.path.join(self._new, name))
             except FileExistsError:
-                if not self._file_delivered(private, name, digests=digests(name)):
-                    park(private, name, 'Replaced by a newer version while a run was killed.')
+                try:
+                    if not self._file_delivered(private, name, digests=digests(name)):
+                        park(private, name, 'Replaced by a newer version while a run was killed.')
+                except FileError as error:
+                    # Nobody can tell any more whether it was delivered, and others wait.
+                    reason = f'Left by a run that was killed. {error.message}'
+                    park(private, name, reason)
+                    unreadable.append((name, reason))
             files.sync_directories(self._new, self._private)
+        return unreadable
 
     def _file_delivered(self, private, name, *, digests):
         """File what was delivered; return whether it was."""

@@ -70,7 +70,11 @@ class Leftovers:
         return list(found)
 
     def _inside_lock(self, name):
-        content = self._session.read(name, limit=1000) or b''
+        try:
+            content = self._session.read(name, limit=1000) or b''
+        except ServerError as error:
+            log.debug('%s cannot be read: %s', printable(name), printable(error.message))
+            return ''
         return names.token_of(content.decode('latin-1'))
 
     def _inside_guard(self, present):

@@ -9,6 +9,7 @@ rename, and after each rename the directories are synchronised, so that it survi
 import contextlib
 import errno
 import io
+import logging
 import os
 import pathlib
 import stat
@@ -20,7 +21,7 @@ import zope.interface
 from zeit.cds import entries, files, incoming, indoubt, names
 from zeit.cds.aborted import Aborted
 from zeit.cds.batch import Batch
-from zeit.cds.errors import NameRefused, SpoolError
+from zeit.cds.errors import FileError, NameRefused, SpoolError
 from zeit.cds.filing import FILING, PRIVATE, Filing
 from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.journal import Journal
@@ -31,6 +32,8 @@ from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
 from zeit.cds.wake import announce
 
+
+log = logging.getLogger(__name__)
 
 OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
@@ -48,6 +51,7 @@ class Spool:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self.journal = None
+        self.set_aside = []
         self.unpublished = Unpublished(self._in(UNPUBLISHED), like=self.path)
         self._aborted = Aborted()
         self._filing = Filing(self.path)
@@ -76,7 +80,9 @@ class Spool:
                 self._check()
                 self.journal = stack.enter_context(Journal(self._in(PRIVATE)))
                 stack.callback(self._forget_journal)
-                self._filing.put_back(digests=self.journal.digests, park=self._park)
+                self.set_aside = self._filing.put_back(
+                    digests=self.journal.digests, park=self._park
+                )
                 self._aborted.remove()
                 indoubt.settle(self, self._in(OUTBOX), new=self._in('new'), park=self._park)
             yield self
@@ -215,14 +221,21 @@ class Spool:
 
     def recover(self, name, *, temporary, size, sha256):
         """See `ISpool`."""
-        found = incoming.left(self.path, temporary)
         try:
+            found = incoming.left(self.path, temporary)
             if found is not None and (
                 found != (size, sha256) or not incoming.move(self.path, temporary, name)
             ):
                 return False
         except NameRefused:
             return False  # which is said when it is fetched again
+        except FileError as error:
+            log.warning(
+                'An earlier run has fetched %s, and what it left is thrown away: %s',
+                printable(name),
+                printable(error.advice),
+            )
+            return False
         # Also what was moved already: the run that did it may have been killed before this.
         self.sync_arrivals()
         return True
@@ -240,7 +253,14 @@ class Spool:
         with self._translated():
             for name in os.listdir(self._in('tmp')):
                 if self.journal.knows(names.token_of(name)):
-                    os.unlink(self._in('tmp', name))
+                    self._delete_left(self._in('tmp', name))
+
+    def _delete_left(self, path):
+        try:
+            os.unlink(path)
+        except OSError as error:
+            # It is of no use, and in nobody's way.
+            log.warning('Left behind, to be deleted: %s: %s', printable(path), error.strerror)
 
     def put(self, name, data):
         """See `ISpool`."""

@@ -9,6 +9,10 @@ class ISpool(Interface):
     path = Attribute('The directory (`pathlib.Path`) with `tmp/`, `new/` and `cur/`')
     journal = Attribute('What it remembers (a `zeit.cds.journal.Journal`), during a run')
     unpublished = Attribute('What the application failed to put into it: an `IUnpublished`')
+    set_aside = Attribute(
+        '(name, reason) of what a killed run had left, could not be read, and was parked when this '
+        'run began'
+    )
 
     def run(*, rehearsal=False):
         """Return a context manager: inside it, this process is the only run on this spool.

@@ -51,7 +51,7 @@ ALLOWED = {
     'voted': 'entries interfaces',
     'batch': 'errors interfaces files names runlock text voted',
     'aborted': 'errors',
-    'filing': 'entries files',
+    'filing': 'entries errors files',
     'indoubt': 'interfaces batch files filing journal text voted',
     'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal names '
     'parking runlock spoolstatus text unpublished wake',

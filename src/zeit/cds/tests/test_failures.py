@@ -3,8 +3,9 @@
 import os
 import unittest
 
-from zeit.cds import errors
+from zeit.cds import errors, names
 from zeit.cds.exporter import Exporter, Options
+from zeit.cds.importer import Importer
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import MemoryTarget
@@ -31,9 +32,9 @@ class FailureTests(unittest.TestCase):
             if action is not None:
                 action()
 
-    def export(self, *names, **options):
-        """Put the files, run, and return (what was tried, the report)."""
-        for name in names:
+    def export(self, *put, **options):
+        """Put files, run, and return (what was tried, the report)."""
+        for name in put:
             self.spool.put(name, b'1')
         self.tried.clear()
         report = Exporter(self.spool, self.target).run_once(Options(**options))
@@ -151,6 +152,67 @@ class TickerTests(FailureTests):
         self.assertEqual('ticker a', self.export('ticker', 'a', 'b', max_files=2)[0])
         self.assertEqual('b ticker', self.export(max_files=2)[0])
         self.assertEqual('ticker', self.export('a', max_bytes=1)[0])
+
+
+class LeftoverTests(unittest.TestCase):
+    """What a killed run left, and nobody can read any more, is in nobody's way."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = in_memory(self)
+        self.spool = Spool(self.path)
+
+    def test_on_its_way_to_cur(self):
+        """Something newer of its name waits: only its content would tell what becomes of it."""
+        self.spool.put('a', b'newer')
+        self.spool.put('b', b'other')
+        with self.spool.run() as spool:
+            spool.journal.uploaded(
+                target='memory:', name='a', temporary='', size=1, sha256='0', reply='226'
+            )
+        # As little to be read as a bad sector.
+        os.symlink('/nowhere', self.path / '.cds' / 'filing' / 'a')
+        with self.assertLogs('zeit.cds', 'ERROR') as logs:
+            report = Exporter(self.spool, MemoryTarget()).run_once()
+        self.assertEqual((1, ['a', 'b']), (report.exit_code, report.delivered))
+        ((name, reason),) = report.failed
+        self.assertEqual('a', name)
+        self.assertIn('Left by a run that was killed. The file cannot be read', reason)
+        self.assertIn('Parked: a: Left by a run that was killed', logs.output[0])
+        self.assertTrue(os.path.islink(self.path / 'parked' / 'a'))
+        self.assertEqual(0, Exporter(self.spool, MemoryTarget()).run_once().exit_code)
+
+    def test_an_import(self):
+        """The server has it still: it is fetched once more."""
+        target = MemoryTarget()
+        target.write('a', b'a', age=3600)
+        target.write('b', b'b', age=3600)
+        with self.spool.run() as spool:
+            token = spool.journal.new_token(target.url)
+            temporary = names.temporary('a', token=token, number=1)
+            spool.journal.fetched(
+                target=target.url, name='a', temporary=temporary, size=1, sha256='0', modified='',
+                filed_as='a',
+            )  # fmt: skip
+        os.symlink('/nowhere', self.path / 'tmp' / temporary)
+        with self.assertLogs('zeit.cds', 'WARNING') as logs:
+            report = Importer(self.spool, target, wait=lambda seconds: None).run_once()
+        self.assertEqual((0, ['a', 'b']), (report.exit_code, report.delivered))
+        self.assertIn('An earlier run has fetched a, and what it left is thrown', logs.output[0])
+        self.assertEqual([], os.listdir(self.path / 'tmp'))
+
+    def test_what_cannot_be_deleted_in_tmp(self):
+        target = MemoryTarget()
+        target.write('b', b'b', age=3600)
+        with self.spool.run() as spool:
+            token = spool.journal.new_token(target.url)
+        # A directory, as unlink(2) does nothing about it.
+        (self.path / 'tmp' / names.temporary('a', token=token, number=1)).mkdir()
+        with self.assertLogs('zeit.cds', 'WARNING') as logs:
+            report = Importer(self.spool, target, wait=lambda seconds: None).run_once()
+        self.assertEqual((0, ['b']), (report.exit_code, report.delivered))
+        self.assertIn('Left behind, to be deleted', logs.output[0])
 
 
 class ServerTests(Scenario, unittest.TestCase):
