@@ -52,17 +52,33 @@ class _Bounded:
         self._incoming.write(data)
 
 
+class _Length:
+    """Counts the bytes that are written to it, in `size`, and keeps nothing."""
+
+    def __init__(self):
+        self.size = 0
+
+    def __repr__(self):
+        return f'<Length {self.size}>'
+
+    def write(self, data):
+        """Count these bytes, too."""
+        self.size += len(data)
+
+
 class Look(NamedTuple):
     """What a server says about a file: its length in bytes, its time in ISO 8601, '' if not known.
 
     Without a size there is no such file, or the server does not tell sizes: see `exists`.
     `listed`: it was in a listing, in which a server's times may be others than in its answers.
+    `was_read`: the server tells neither length nor time, and the file was read to find it out.
     """
 
     size: int | None
     modified: str
     exists: bool = True
     listed: bool = False
+    was_read: bool = False
 
     @classmethod
     def at(cls, size, modified):
@@ -76,6 +92,8 @@ class Look(NamedTuple):
 
     def agrees(self, other):
         """Return whether `other`, another `Look` at the file, tells the same."""
+        if self.was_read or other.was_read:
+            return (self.size, self.exists) == (other.size, other.exists)
         return self[:3] == other[:3]
 
     def age(self, now):
@@ -106,7 +124,7 @@ class Fetcher:
         not tell sizes and they are wanted.
         """
         if not self._knows_size:
-            return Look(None, self.modified(name))
+            return self._look_without_size(name)
         try:
             size, modified = self._session.look(name, more=more)
         except PermanentError as error:
@@ -118,10 +136,23 @@ class Fetcher:
                     hint='If it never does, size_check="no" (--no-size-check) does without.',
                 ) from error
             self._knows_size = False
-            return Look(None, self.modified(name))
+            return self._look_without_size(name)
         if size is None:
             return Look(None, '', exists=False)
         return Look(size, modified.isoformat() if modified else '')
+
+    def _look_without_size(self, name):
+        """The same on a server that does not know SIZE.
+
+        If it knows no times either, only the file itself tells whether it is there, and whether it
+        grows: nothing is claimed, and nothing deleted, because of what was not answered.
+        """
+        if modified := self.modified(name):
+            return Look(None, modified)
+        length = _Length()
+        if self._session.fetch(name, length) is None:
+            return Look(None, '', exists=False)
+        return Look(length.size, '', was_read=True)
 
     def modified(self, name):
         """Return the time of the file `name` in ISO 8601, '' if it is not known."""
@@ -146,7 +177,10 @@ class Fetcher:
                 raise SourceGone(f'{printable(name)} has disappeared from the server')
         except _TooMuch as error:
             too_much = error
-        after = self.look(name, more=more)
+        if before.was_read and too_much is None:
+            after = before._replace(size=incoming.size)  # it was read once more just now
+        else:
+            after = self.look(name, more=more)
         if not after.exists:
             raise SourceGone(f'{printable(name)} has disappeared from the server')
         if not after.agrees(before):

@@ -156,8 +156,12 @@ class Gatherer:
 
     def _quiet(self, job):
         """Look at a file anew; return the `Look`, or raise `NotQuiet`."""
-        time, look = self._gathering.time, self._look(job.name, known=job.entry)
+        time = self._gathering.time
         earlier = job.entry if isinstance(job.entry, Fresh) else None
+        if earlier is not None and earlier.look.was_read:
+            if time.is_quiet(earlier.look, earlier=earlier):
+                return earlier.look  # what is fetched now is compared with that
+        look = self._look(job.name, known=job.entry)
         if not time.is_quiet(look, earlier=earlier):
             raise NotQuiet(time.fresh(look))
         return look

@@ -1,6 +1,9 @@
 """What could not be fetched comes last: in the run, and in the next one."""
 
+import os
+import time
 import unittest
+import unittest.mock
 
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario
@@ -85,6 +88,22 @@ class LastTests(ImportScenario, unittest.TestCase):
         with self.spool.run():
             entries = [*self.spool.journal._unfinished()]
         self.assertIn('a', [e['name'] for e in entries if e['kind'] == 'missed'])
+
+    def test_a_file_that_is_larger_than_the_disk(self):
+        """It is not even begun, as far as its length is known, and the others have their room."""
+        room = os.statvfs_result((4096, 4096, 1000, 100, 100, 0, 0, 0, 0, 255))
+        self.offer('b', 'c')
+        self.server.put('/cds/a', bytes(500_000), modified=time.time() - 3600)
+        self.left['a'] = bytes(500_000)
+        with unittest.mock.patch('zeit.cds.incoming.os.fstatvfs', return_value=room):
+            report = self.run_import()
+            self.assert_run(1, 'c b', report)
+            self.assertIn('No space left on device', self.log)
+            self.assert_run(78, 'd', self.run_import('d'))
+            self.assert_run(78, '', self.run_import())
+        self.assertEqual(['RETR c', 'RETR b', 'RETR d'], self.fetched())
+        del self.left['a']
+        self.assertEqual(['a'], self.run_import().delivered)
 
     def test_a_file_that_is_never_begun(self):
         """As a pipe: one attempt, behind the others from then on, and what to look for."""
