@@ -81,7 +81,9 @@ class Courier:
         """
         self._more = more
         try:
-            return Outcome(job=job, source=source, reply=self._deliver(job.name, source))
+            with self._session.during(getattr(source, 'rate', None)):
+                reply = self._deliver(job.name, source)
+            return Outcome(job=job, source=source, reply=reply)
         except Error as error:
             raise_signal(error)
             error.in_doubt = job.name in self._session.late

@@ -25,6 +25,7 @@ from zeit.cds.errors import (
 )
 from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
+from zeit.cds.rate import Rate
 from zeit.cds.record import REASON, Record
 from zeit.cds.text import printable
 from zeit.cds.usable import require_usable
@@ -118,6 +119,10 @@ class Exchange:
     def is_late(self):
         """Return whether the time of this run is used up."""
         return self._end is not None and self.clock() >= self._end
+
+    def rate(self, name, *, size):
+        """Return the `Rate` of a file whose transfer begins now; see there."""
+        return Rate(name, size=size, clock=self.clock, deadline=self.options.deadline)
 
     # On the server
 

@@ -131,9 +131,8 @@ class _Export:
 
     def _open(self, entry):
         source = self.spool.open(entry)
-        if self.options.progress is None:
-            return source
-        return WatchedSource(source, name=entry.name, progress=self.progress)
+        rate = self.exchange.rate(entry.name, size=source.size)
+        return WatchedSource(source, name=entry.name, progress=self.progress, rate=rate)
 
     # Doing it
 
@@ -194,11 +193,12 @@ class _Export:
         try:
             for outcome in outcomes:
                 self._settle(outcome)
-                if self.exchange.is_late():
+                late = self.exchange.is_late()
+                if late and self.plan.waiting(1):
                     self.plan.stop(DeadlinePassed('The time of this run is used up'))
                 if options.interrupted():
                     self.plan.stop(Interrupted('The run was asked to end; the next one goes on'))
-                if self.plan.stopped is None and session.free:
+                if self.plan.stopped is None and session.free and not late:
                     lock.watch()
         finally:
             outcomes.close()

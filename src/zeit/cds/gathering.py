@@ -107,7 +107,8 @@ class Gatherer:
     def attempt(self, job, incoming, *, more=False):
         """Let `incoming` be the file `job.name`; return the `IOutcome`."""
         try:
-            return self._gather(job, incoming, more=more)
+            with self._session.during(getattr(incoming, 'rate', None)):
+                return self._gather(job, incoming, more=more)
         except Error as error:
             raise_signal(error)
             return Outcome(job=job, error=error)

@@ -186,9 +186,8 @@ class _Import:
         self.number += 1
         temporary = names.temporary(name, token=token, number=self.number)
         incoming = self.spool.receive(name, temporary=temporary)
-        if self.options.progress is None:
-            return incoming
-        return WatchedIncoming(incoming, name=name, progress=self.progress)
+        rate = self.exchange.rate(name, size=None)
+        return WatchedIncoming(incoming, name=name, progress=self.progress, rate=rate)
 
     # On the server
 

@@ -123,7 +123,7 @@ class Intake:
             for outcome in outcomes:
                 worked = worked or not isinstance(outcome.error, (Waits, NoFile, NotQuiet))
                 self._settle(outcome)
-                if self._goes_on() and session.free:
+                if self._goes_on() and session.free and not self._exchange.is_late():
                     lock.watch()
         finally:
             outcomes.close()
@@ -131,7 +131,7 @@ class Intake:
 
     def _goes_on(self):
         """Return whether the plan is not stopped; stop it if that is due."""
-        if self._exchange.is_late():
+        if self._exchange.is_late() and (self._fresh or self._plan.waiting(1)):
             self._plan.stop(DeadlinePassed('The time of this run is used up'))
         if self._options.interrupted():
             self._plan.stop(Interrupted('The run was asked to end; the next one goes on'))

@@ -3,7 +3,7 @@
 import logging
 
 from zeit.cds.errors import LOST, DataConnectionRefused, Error, ServerError
-from zeit.cds.ftp.deadline import USED_UP, Deadline, unanswered
+from zeit.cds.ftp.deadline import Deadline, unanswered
 from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.ways import Ways
 from zeit.cds.holder import is_file
@@ -142,8 +142,16 @@ class Link:
 
     def bound(self, seconds, *, ends=False):
         """See `ISession`."""
-        if not self._hurries:
-            self._deadline.restart(seconds, passed=unanswered(seconds) if ends else USED_UP)
+        if self._hurries:
+            return
+        if ends:
+            self._deadline.restart(seconds, passed=unanswered(seconds))
+        else:
+            self._deadline.restart(seconds, span=seconds)
+
+    def during(self, transfer):
+        """See `ISession`."""
+        return self._haste.during(transfer)
 
     def hurry(self):
         """See `ISession`."""

@@ -21,9 +21,10 @@ class NoProgress:
 
 @zope.interface.implementer(ISource)
 class WatchedSource:
-    """An `ISource` that tells `progress` how much of the file `name` was read."""
+    """An `ISource` that tells `progress`, and its `rate`, how much of the file `name` was read."""
 
-    def __init__(self, source, *, name, progress):
+    def __init__(self, source, *, name, progress, rate=None):
+        self.rate = rate
         self._source = source
         self._name = name
         self._progress = progress
@@ -53,15 +54,18 @@ class WatchedSource:
 
     def _moved(self, count):
         self._position += count
+        if self.rate is not None:
+            self.rate.moved(self._position)
         self._progress.sent(self._name, self._position)
         return count
 
 
 @zope.interface.implementer(IIncoming)
 class WatchedIncoming:
-    """An `IIncoming` that tells `progress` how much of the file `name` has come in."""
+    """An `IIncoming` that tells `progress`, and its `rate`, how much of `name` has come in."""
 
-    def __init__(self, incoming, *, name, progress):
+    def __init__(self, incoming, *, name, progress, rate=None):
+        self.rate = rate
         self._incoming = incoming
         self._name = name
         self._progress = progress
@@ -80,7 +84,15 @@ class WatchedIncoming:
         # What becomes of it in the spool is no progress of the run.
         return getattr(self._incoming, name)
 
+    def require_room(self, size):
+        """See `IIncoming`."""
+        if self.rate is not None:
+            self.rate.size = size or None
+        self._incoming.require_room(size)
+
     def write(self, data):
         """See `IIncoming`."""
         self._incoming.write(data)
+        if self.rate is not None:
+            self.rate.moved(self._incoming.size)
         self._progress.sent(self._name, self._incoming.size)

@@ -39,8 +39,8 @@ class Turn:
     def __init__(self, name, exporter, *, run, interval, deadline, now):
         self.name = name
         self.exporter = exporter
-        #: Seconds after which something hangs.
-        self.longest = deadline + GRACE if deadline else math.inf
+        #: Seconds after which something hangs: a file that is on its way has the time twice.
+        self.longest = 2 * deadline + GRACE if deadline else math.inf
         self.at = now
         self._run = run
         self._pace = Pace(interval=interval)

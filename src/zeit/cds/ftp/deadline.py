@@ -1,5 +1,6 @@
 """The moment by which everything must be done."""
 
+import contextlib
 import time
 
 from zeit.cds.errors import DeadlinePassed
@@ -30,31 +31,55 @@ class Deadline:
 
     def __init__(self, *, outer=None):
         self._moment = None
+        self._span = None
         self._passed = USED_UP
         self._outer = outer
+        self._transfer = None
 
     def __repr__(self):
         return f'<Deadline {self._moment}>'
 
-    def restart(self, seconds, *, passed=USED_UP):
-        """Let it be in so many seconds from now; `passed`: what happened then, what to do next."""
+    def restart(self, seconds, *, passed=USED_UP, span=None):
+        """Let it be in so many seconds from now; `passed`: what happened then, what to do next.
+
+        `span`: so many seconds more has what has begun by then, if it says that they are enough;
+        None for none.
+        """
         self._moment = time.monotonic() + seconds
+        self._span = span
         self._passed = passed
 
     def lift(self):
         """Let there be no bound any more, except the one of `outer`."""
         self._moment = None
 
-    def within(self, timeout):
+    @contextlib.contextmanager
+    def during(self, transfer):
+        """Inside, a `transfer` is under way that may have more time than others, or None.
+
+        `transfer.require(seconds)` raises `DeadlinePassed` if it does not end within so many
+        seconds.
+        """
+        self._transfer = transfer
+        try:
+            yield
+        finally:
+            self._transfer = None
+
+    def within(self, timeout, *, transfer=None):
         """Return `timeout`, or what is left if that is less; both in seconds.
 
-        Raises `DeadlinePassed` when nothing is left.
+        Raises `DeadlinePassed` when nothing is left; `transfer` is that of `during`.
         """
+        transfer = transfer or self._transfer
         if self._outer is not None:
-            timeout = self._outer.within(timeout)
+            timeout = self._outer.within(timeout, transfer=transfer)
         if self._moment is None:
             return timeout
         left = self._moment - time.monotonic()
+        if left <= 0 and self._span and transfer is not None:
+            transfer.require(self._span)
+            left += self._span
         if left <= 0:
             message, hint = self._passed
             raise DeadlinePassed(message, hint=hint)

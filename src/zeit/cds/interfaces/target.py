@@ -142,7 +142,15 @@ class ISession(Interface):
     def bound(seconds, *, ends=False):
         """From now on all must be done within so many seconds, or raises `DeadlinePassed`.
 
-        `ends`: what is to be done is the end of the run, its cleaning up.
+        A file that is on its way then may have as many seconds more, see `during`.  `ends`: what is
+        to be done is the end of the run, its cleaning up; that has no more.
+        """
+
+    def during(transfer):
+        """Return a context manager: inside it `transfer`, a `zeit.cds.rate.Rate`, is under way.
+
+        What it says when the time is up decides whether its file may end.  None: it has no rate,
+        and may not.
         """
 
     def hurry():

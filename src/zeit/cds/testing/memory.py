@@ -3,6 +3,7 @@
 It passes the same contract tests as `zeit.cds.target.FTPTarget` against real servers.
 """
 
+import contextlib
 import datetime
 import itertools
 
@@ -232,6 +233,10 @@ class MemorySession:
 
     def bound(self, seconds, *, ends=False):
         """See `ISession`."""
+
+    def during(self, transfer):
+        """See `ISession`."""
+        return contextlib.nullcontext()
 
     def hurry(self):
         """See `ISession`."""

@@ -59,6 +59,7 @@ ALLOWED = {
     'ledger': 'interfaces',
     'arrivals': 'errors files',
     'failures': 'errors',
+    'rate': 'errors text',
     # the other side
     'ftp.deadline': 'errors',
     'ftp.resolver': 'ftp.deadline ftp.oserrors',
@@ -99,7 +100,7 @@ ALLOWED = {
     'pace': 'errors',
     'tracing': 'errors text',
     'record': 'errors report text tracing',
-    'exchange': 'errors leftovers lock record statistics text usable',
+    'exchange': 'errors leftovers lock rate record statistics text usable',
     'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces pace text wake',
     'exporter': 'errors exchange failures interfaces ledger names plan progress report text',
