@@ -14,6 +14,7 @@ from zeit.cds.errors import (
     ServerError,
     SizeMismatch,
     SourceChanged,
+    TakenAway,
     TargetExists,
     raise_signal,
 )
@@ -118,7 +119,7 @@ class Courier:
 
     def _may_be_renamed(self, temporary, error):
         """Return whether an upload may have got its real name before `error` came."""
-        if isinstance(error, (ServerError, TargetExists)):
+        if isinstance(error, (ServerError, TakenAway, TargetExists)):
             return False
         if not isinstance(error, Error):
             self._session.hurry()
@@ -198,7 +199,12 @@ class Courier:
                 hint='It changed while it was sent; the next run sends it again.',
             )
         if self._delivery.size_check:
-            self._session.compare(name, sent, along=along)
+            try:
+                self._session.compare(name, sent, along=along)
+            except TakenAway as error:
+                if reply:
+                    raise
+                raise SizeMismatch(error.message, hint='The next run sends it again.') from error
         return reply
 
     def _publish(self, temporary, name, size):
@@ -206,9 +212,11 @@ class Courier:
         try:
             self._rename_or_replace(temporary, name, size)
         except PermanentError as error:
-            error.advise(CANNOT_REPLACE if self._has_renamed else CANNOT_RENAME)
             if error.code in UNKNOWN:
                 error.exit_code = CONFIGURATION  # every other file would be sent in vain, too
+            elif self._session.size(temporary) is None:
+                raise TakenAway(f'The upload is gone: {error.message}') from error
+            error.advise(CANNOT_REPLACE if self._has_renamed else CANNOT_RENAME)
             raise
 
     def _rename_or_replace(self, temporary, name, size):

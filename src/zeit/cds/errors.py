@@ -149,6 +149,18 @@ class SizeMismatch(FileError):
     transient = True
 
 
+class TakenAway(SizeMismatch):
+    """The server has confirmed a whole upload, and has no such file a moment later."""
+
+    ADVICE = (
+        'Perhaps the partner takes away what arrives, and has it: then believe the final reply, '
+        'with size_check="no" and temporary="no" (--no-size-check --no-temporary).'
+    )
+
+    def __init__(self, message):
+        super().__init__(message, hint=self.ADVICE)
+
+
 class TargetExists(FileError):
     """There is a file of that name on the server, and it is not to be replaced."""
 

@@ -19,6 +19,7 @@ from zeit.cds.errors import (
     ServerError,
     SizeMismatch,
     SourceGone,
+    TakenAway,
     TargetExists,
 )
 from zeit.cds.exchange import Exchange
@@ -112,6 +113,8 @@ class _Export:
         except Error as error:
             self._refused(entry, error)
             return False
+        if not self.options.strict and self._rests(entry):
+            return False
         if entry.size or self.options.empty == 'send':
             return True
         if self.options.empty == 'park' and not self.options.dry_run:
@@ -119,6 +122,14 @@ class _Export:
         else:
             self.record.skipped(entry.name, 'is empty')
         return False
+
+    def _rests(self, entry):
+        """Say it if a file is not sent now, as it was taken away on arrival; return whether."""
+        seconds = 0 if self.target.believes else self.failures.rests(entry.name, [*entry.version])
+        if seconds:
+            what = f'It was confirmed and taken away, and is not sent again for {seconds:.0f} s'
+            self.record.failed(entry.name, TakenAway(what), size=entry.size)
+        return bool(seconds)
 
     def _job(self, entry):
         return Job(

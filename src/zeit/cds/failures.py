@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from zeit.cds.errors import CONFIGURATION, SpoolError
+from zeit.cds.errors import CONFIGURATION, SpoolError, TakenAway
 
 
 class Failures:
@@ -44,9 +44,20 @@ class Failures:
             return
         if error.exit_code == CONFIGURATION and not isinstance(error, SpoolError):
             return
-        known = self._journal.misses(self._url)
-        if [*known.items()][-1:] != [(job.name, job.version)]:
-            self._journal.missed(target=self._url, name=job.name, version=job.version)
+        known, file = self._journal.misses(self._url), {'name': job.name, 'version': job.version}
+        taken = self._journal.taken(target=self._url, **file) + isinstance(error, TakenAway)
+        if isinstance(error, TakenAway) or [*known.items()][-1:] != [(job.name, job.version)]:
+            self._journal.missed(target=self._url, taken=taken, **file)
+
+    def rests(self, name, version):
+        """Return for how many seconds more this `version` (list) is not sent again.
+
+        Each time that the server has confirmed it, and had no such file a moment later, somebody
+        may have got a copy.
+        """
+        if not self._journal.taken(target=self._url, name=name, version=version):
+            return 0
+        return self._journal.rests(target=self._url, name=name)
 
     def forget(self, *names):
         """These files came through, or are not there any more."""

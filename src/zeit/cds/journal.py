@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 #: Refusals of a file in less than so many seconds are one: a run may come for each publication.
 APART = 60
 
+#: The pause doubles so often: to a day and a half.
+LONGEST = 11
+
 #: So many of the latest tokens are still known as ours after a file was put away.  Older ones could
 #: only be met again if a command of a long dead session arrived.
 TOKENS = 200
@@ -248,9 +251,12 @@ class Journal(ImportLog):
 
     # Failures
 
-    def missed(self, *, target, name, version):
-        """Remember that `name`, in this `version` (list, None if not known), was tried in vain."""
-        self._note('missed', target=target, name=name, version=version)
+    def missed(self, *, target, name, version, taken=0):
+        """Remember that `name`, in this `version` (list, None if not known), was tried in vain.
+
+        `taken`: it was confirmed so many times, and gone a moment later.
+        """
+        self._note('missed', target=target, name=name, version=version, taken=taken)
 
     def _learn_missed(self, entry):
         self._learn_found(entry)
@@ -270,6 +276,23 @@ class Journal(ImportLog):
             for (where, name), entry in self._missed.items()
             if where == target
         }
+
+    def taken(self, *, target, name, version):
+        """Return how often this `version` (list) of `name` was confirmed, and gone."""
+        entry = self._missed.get((target, name), {})
+        return entry.get('taken', 0) if entry.get('version') == version else 0
+
+    def rests(self, *, target, name):
+        """Return for how many seconds more what was taken away is not sent again.
+
+        It is sent once more at once; then each time after twice as long.
+        """
+        entry = self._missed[target, name]
+        pause = APART * 2 ** min(entry.get('taken', 0) - 2, LONGEST)
+        at = datetime.datetime.fromisoformat(entry['at'])
+        passed = (jsonlog.now() - at).total_seconds()
+        # A clock that was set back says nothing.
+        return max(0, pause - passed) if pause >= APART and passed >= 0 else 0
 
     def failures(self, *, name, version):
         """Return how many refusals of `name` in this `version` (list) were counted."""

@@ -149,8 +149,7 @@ class JSONLog:
 
     def append(self, kind, **fields):
         """Add an entry, durable on return, except in `together`; return it."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds')
-        entry = {'kind': kind, 'at': now, **fields}
+        entry = {'kind': kind, 'at': now().isoformat(timespec='milliseconds'), **fields}
         try:
             self._write(_line(entry))
         except OSError as error:
@@ -194,6 +193,11 @@ def entries(directory, *, name='journal', kept=KEPT):
                 found.setdefault(os.fstat(file.fileno()).st_ino, (where, file))
         for where, file in reversed(found.values()):
             yield from _parse(file, where)
+
+
+def now():
+    """Return the time of what is added now: an aware datetime, UTC."""
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _line(entry):

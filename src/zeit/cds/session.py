@@ -14,6 +14,7 @@ from zeit.cds.errors import (
     ReplyLost,
     ServerError,
     SizeMismatch,
+    TakenAway,
 )
 from zeit.cds.ftp.along import ALONE
 from zeit.cds.gathering import gatherings
@@ -113,10 +114,11 @@ class FTPSession(Link):
                 hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
                 exit_code=CONFIGURATION if error.code in UNKNOWN else None,
             ) from error
+        if size is None:
+            raise TakenAway(f'{sent} bytes were sent, but the server has no file')
         if size != sent:
-            there = 'no file' if size is None else f'{size} bytes'
             raise SizeMismatch(
-                f'{sent} bytes were sent, but the server has {there}',
+                f'{sent} bytes were sent, but the server has {size} bytes',
                 hint='The incomplete file is not used; the next run sends it again.',
             )
 

@@ -111,6 +111,11 @@ class FTPTarget:
         """See `ITarget`."""
         return self.delivery.size_check
 
+    @property
+    def believes(self):
+        """See `ITarget`."""
+        return not (self.delivery.size_check or self.delivery.temporary)
+
     def check(self, name):
         """See `ITarget`."""
         names.check(name, encoding=self.settings.encoding)

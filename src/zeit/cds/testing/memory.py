@@ -36,6 +36,7 @@ class MemoryTarget:
 
     url = 'memory:'
     size_check = True
+    believes = False
 
     def __init__(self, *, title='a directory in memory', exists='replace', hook=None):
         self.title = title

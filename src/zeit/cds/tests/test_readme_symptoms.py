@@ -187,6 +187,16 @@ class SymptomsTest(unittest.TestCase):
         self.assert_cured(term, '--no-size-check')
         self.assertEqual({'/in/a.xml': b'<article/>'}, self.server.files)
 
+    def test_taken_away(self):
+        def take(event):
+            event.server.delete(event.path)
+
+        self.server.fault('STOR', faults.Call(take, moment='executed'), path='*/a.xml*')
+        term = 'the server has no file'
+        self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
+        self.assertIn('size_check="no"', self.advice[term])
+        self.assertEqual((0, ''), self.export('--no-size-check --no-temporary'))
+
     def test_short(self):
         self.server.fault('STOR', faults.Alter(keep=2), path='*.part')
         term = 'bytes were sent, but the server has'
