@@ -129,9 +129,12 @@ class Intake:
             outcomes.close()
         return worked
 
-    def _goes_on(self):
-        """Return whether the plan is not stopped; stop it if that is due."""
-        if self._exchange.is_late() and (self._fresh or self._plan.waiting(1)):
+    def _goes_on(self, *, more=False):
+        """Return whether the plan is not stopped; stop it if that is due.
+
+        `more`: there is more to be done, whatever the plan knows.
+        """
+        if self._exchange.is_late() and (more or self._fresh or self._plan.waiting(1)):
             self._plan.stop(DeadlinePassed('The time of this run is used up'))
         if self._options.interrupted():
             self._plan.stop(Interrupted('The run was asked to end; the next one goes on'))
@@ -141,7 +144,7 @@ class Intake:
         """Wait until the moment `due`; return whether the run goes on."""
         clock, wait = self._exchange.clock, self._exchange.wait
         log.debug('Perhaps they are being written: %s', printable(', '.join(names)))
-        while (goes_on := self._goes_on()) and (left := due - clock()) > 0:
+        while (goes_on := self._goes_on(more=True)) and (left := due - clock()) > 0:
             wait(min(left, STEP))
         return goes_on
 

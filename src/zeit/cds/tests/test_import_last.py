@@ -59,6 +59,13 @@ class LastTests(ImportScenario, unittest.TestCase):
             self.assertEqual(['a'], [name for name, _ in report.failed])
         self.assertEqual(['RETR a', 'RETR b', 'RETR a', 'RETR c', 'RETR a'], self.fetched())
 
+    def test_a_newer_version_has_not_failed(self):
+        self.fault('RETR', faults.CutData(5), path='/cds/a', times=2)
+        self.run_import('a')
+        self.server.put('/cds/a', b'corrected', modified=time.time() - 3600)
+        self.offered['a'] = b'corrected'
+        self.assert_run(0, 'a b', self.run_import('b'))
+
     def test_a_dry_run_shows_it(self):
         self.fault('RETR', faults.CutData(5), path='/cds/a')
         self.run_import('a')
