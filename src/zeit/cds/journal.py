@@ -5,7 +5,8 @@ carries it is made on a server; so the next run of the same spool, which holds t
 thereby knows that no other run lives, may clean up what it finds under a token that is in here.
 *Was it delivered?*  Each delivery leaves a receipt.  *How often has it failed?*
 
-One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
+One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC), and, where it is about a
+version of a file, `sequence`, its number (see `zeit.cds.sequence`):
 
     journal     the first line of a file: the inodes of the file and its directory
     token       TOKEN is about to be used on TARGET
@@ -19,6 +20,7 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     abandoned   an upload of NAME whose end is not known any more, or does not matter
     failed      the server refused NAME, in the version VERSION (carried over: it WAS at that time)
     parked, retried    NAME was put away, was brought back
+    newest      the version of NAME that was delivered last, out of an older file
     totals      how much there was before this file began: see `zeit.cds.totals`
 
 What imports write is in `zeit.cds.importlog`.  A file that was copied, with the spool around it,
@@ -49,10 +51,17 @@ class Journal(ImportLog):
     Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
     (`receipts`) needs no lock.  All methods that write return when the entry is on the disk (see
     `together`), and raise `SpoolError` if it does not get there.
+
+    `undecided` returns the names of files of which it matters for long what was delivered last, as
+    an older version may still be sent.
     """
 
-    def __init__(self, directory, *, limit=jsonlog.LIMIT):
+    def __init__(self, directory, *, limit=jsonlog.LIMIT, undecided=tuple):
         super().__init__()
+        self._directory = directory
+        self._undecided = undecided
+        #: The largest number of a version in the entries: see `zeit.cds.sequence`.
+        self.sequence = 0
         self._log = jsonlog.JSONLog(directory, limit=limit)
         #: Target by token, in the order of time, and the tokens that may have left something.
         self._tokens = {}
@@ -90,6 +99,7 @@ class Journal(ImportLog):
 
     def _learn(self, entry):
         self._totals.learn(entry)
+        self.sequence = max(self.sequence, _number(entry))
         learn = getattr(self, f'_learn_{entry.get("kind")}', None)
         if learn is not None:
             try:
@@ -99,6 +109,8 @@ class Journal(ImportLog):
 
     def _unfinished(self):
         yield self._totals.entry
+        yield {'kind': 'newest', 'name': None, 'sequence': self.sequence}
+        yield from newest(self._directory, self._undecided()).values()
         tokens = [*self._tokens][-TOKENS:]
         tokens += [token for token in self._open if token not in tokens]
         for token in tokens:
@@ -146,16 +158,18 @@ class Journal(ImportLog):
 
     # Deliveries
 
-    def uploaded(self, *, target, name, temporary, size, sha256, reply):
+    def uploaded(self, *, target, name, temporary, size, sha256, reply, sequence=0):
         """Remember that the server has all of a file; it gets its real name next.
 
         `temporary` is its name until then, '' if it has none.  `size` in bytes, `sha256` in
-        hexadecimal digits ('' if it is not known), `reply` the server's final word.
+        hexadecimal digits ('' if it is not known), `reply` the server's final word, `sequence` the
+        number of this version.
         """
         self._note(
             'uploaded',
             target=target,
             name=name,
+            sequence=sequence,
             temporary=temporary,
             size=size,
             sha256=sha256,
@@ -215,12 +229,13 @@ class Journal(ImportLog):
         """
         return {name: entry for (where, name), entry in self._asides.items() if where == target}
 
-    def delivered(self, *, target, name, size, sha256, reply, filed_as):
+    def delivered(self, *, target, name, size, sha256, reply, filed_as, sequence=0):
         """Write the receipt of a file that is complete on `target` and filed as `filed_as`."""
         self._note(
             'delivered',
             target=target,
             name=name,
+            sequence=sequence,
             size=size,
             sha256=sha256,
             reply=reply,
@@ -261,18 +276,43 @@ class Journal(ImportLog):
             number, before = number + 1, at
         self._failures[name] = (version, max(number, entry.get('number', 1)), before)
 
-    def parked(self, *, name, reason):
+    def parked(self, *, name, reason, sequence=0):
         """Remember that a file was put away."""
-        self._note('parked', name=name, reason=reason)
+        self._note('parked', name=name, reason=reason, sequence=sequence)
 
-    def retried(self, *, name):
+    def retried(self, *, name, sequence=0):
         """Remember that a file was brought back: its failures do not count any more."""
-        self._note('retried', name=name)
+        self._note('retried', name=name, sequence=sequence)
 
     def _learn_parked(self, entry):
         self._failures.pop(entry['name'], None)
 
     _learn_retried = _learn_parked
+
+
+def _number(entry):
+    number = entry.get('sequence')
+    return number if type(number) is int else 0
+
+
+def newest(directory, names):
+    """Return by name an entry of the newest version that was delivered, of those of `names`.
+
+    It has 'sequence', 'size' and 'was', the date.  It needs no lock.  Raises OSError.
+    """
+    found, names = {}, frozenset(names)
+    for entry in jsonlog.entries(directory) if names else ():
+        kind, name = entry.get('kind'), entry.get('name')
+        if kind in ('delivered', 'newest') and name in names:
+            if name not in found or _number(entry) >= found[name]['sequence']:
+                found[name] = {
+                    'kind': 'newest',
+                    'name': name,
+                    'sequence': _number(entry),
+                    'size': entry.get('size'),
+                    'was': entry.get('at') or entry.get('was'),
+                }
+    return found
 
 
 def _is_apart(before, at):

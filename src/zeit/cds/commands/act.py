@@ -11,11 +11,15 @@ from zeit.cds.commands import command
 @options.several(options.SPOOL)
 @click.option('--all', 'everything', is_flag=True, help='All of that.  Default: no.')
 @click.option(
+    '--older', is_flag=True,
+    help='Also over a newer version.  Default: no.',
+)  # fmt: skip
+@click.option(
     '--forget', is_flag=True,
     help='Give content up that could not be put into a spool.  Default: no.',
 )  # fmt: skip
 @command
-def retry(console, zcml, *, names, everything, forget, spool=None):
+def retry(console, zcml, *, names, everything, older, forget, spool=None):
     """Bring parked files back, to be sent by the next run.
 
     \b
@@ -30,15 +34,22 @@ def retry(console, zcml, *, names, everything, forget, spool=None):
 
     With --all: everything that is parked, or could not be put into a spool.
 
-    The exit code is 1 if one is not parked, or a newer one waits already; the
-    others are brought back.
+    A file stays parked if a newer version of it waits, was delivered, or is
+    parked, too: it would go over that one.  The message names both.  With
+    --older it is brought back all the same, as what is now the newest; one that
+    waits in its place is parked.
+
+    The exit code is 1 if one is not parked, or stays parked; the others are
+    brought back.
     """
     from zeit.cds import choice, receipts
     from zeit.cds.text import printable
 
-    if everything and (names or forget):
-        other = 'names' if names else '--forget'
+    if everything and (names or forget or older):
+        other = 'names' if names else '--forget' if forget else '--older'
         raise errors.UsageError(f'--all does not go with {other}', hint='Name what you mean.')
+    if forget and older:
+        raise errors.UsageError('--forget does not go with --older', hint='Name one of them.')
     if not names and not everything:
         raise errors.UsageError("Missing argument 'NAME...'", hint='Or say --all.')
     places = choice.places(zcml=zcml, names=(), spool=spool, remote=False)
@@ -50,7 +61,7 @@ def retry(console, zcml, *, names, everything, forget, spool=None):
     if forget:
         found = ((name, None, error) for name, error in receipts.forget(names, places))
     else:
-        found = receipts.bring_back(names, places)
+        found = receipts.bring_back(names, places, older=older)
     for name, path, error in found:
         if error is not None:
             console.tell(error)

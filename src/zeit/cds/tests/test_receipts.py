@@ -141,7 +141,7 @@ class Retries(CommandLine):
     def test_a_newer_one_waits(self):
         self.park()
         self.spool.put('a.xml', b'newer')
-        self.assert_line(self.retry('a.xml'), 1, 'A newer a.xml waits in new/ already')
+        self.assert_line(self.retry('a.xml'), 1, 'a newer a.xml waits in new/ already')
         self.assertEqual(b'newer', (self.path / 'new' / 'a.xml').read_bytes())
 
     def test_a_run_is_active(self):
