@@ -116,8 +116,7 @@ def _settle(spool, batch, park, sequence):
     shown = _shown(doubt.names)
     committed = True if doubt.committed else _committed(spool, doubt, shown)
     if committed:
-from zeit.cds.text import printable, retry
-from zeit.cds.voted import read
+        _file(spool, batch, doubt, park, sequence)
     elif committed is not None:
         log.warning('Left by a transaction that was not committed, it never goes: %s', shown)
         batch.abort()
@@ -142,9 +141,9 @@ def _tell(spool, doubt, replaced):
     if replaced:
         log.warning(
             'Left by a transaction, and replaced by a newer version meanwhile, it is parked: '
-            '%s. To send it all the same: %s --older',
+            '%s. To send it all the same: %s',
             _shown(sorted(replaced)),
-            retry(spool.path),
+            retry(spool.path, older=True),
         )
 
 

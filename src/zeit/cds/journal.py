@@ -8,7 +8,8 @@ thereby knows that no other run lives, may clean up what it finds under a token 
 One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC), and, where it is about a
 version of a file, `sequence`, its number (see `zeit.cds.sequence`):
 
-    journal     the first line of a file: the inodes of the file and its directory
+    journal     the first line of a file: an id, when file and directory were made, their inodes
+    disowned    ENTRY is about what the original has left, if this is a copy
     token       TOKEN is about to be used on TARGET
     clean       nothing of TOKEN is left on TARGET
     uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared
@@ -23,15 +24,18 @@ version of a file, `sequence`, its number (see `zeit.cds.sequence`):
     newest      the version of NAME that was delivered last, out of an older file
     totals      how much there was before this file began: see `zeit.cds.totals`
 
-What imports write is in `zeit.cds.importlog`.  A file that was copied, with the spool around it,
-has other inodes than its first line says: its tokens are the original's, nothing is adopted.
+What imports write is in `zeit.cds.importlog`.  A file that was copied, with the spool around it, or
+restored, is known as one (see `zeit.cds.jsonlog`): its tokens are the original's, and nothing is
+adopted before a person says so.
 """
 
 import datetime
 import logging
+import os
 
 from zeit.cds import jsonlog, names
 from zeit.cds.importlog import ImportLog
+from zeit.cds.text import printable
 from zeit.cds.totals import Totals
 
 
@@ -60,9 +64,15 @@ class Journal(ImportLog):
         super().__init__()
         self._directory = directory
         self._undecided = undecided
+        self._log = jsonlog.JSONLog(directory, limit=limit)
+        #: Whether it was copied or restored, or nobody knows, and this is found out just now.
+        self.is_copy = False
         #: The largest number of a version in the entries: see `zeit.cds.sequence`.
         self.sequence = 0
-        self._log = jsonlog.JSONLog(directory, limit=limit)
+        self._forget()
+
+    def _forget(self):
+        super().__init__()
         #: Target by token, in the order of time, and the tokens that may have left something.
         self._tokens = {}
         self._open = {}
@@ -72,6 +82,8 @@ class Journal(ImportLog):
         self._exposed = {}
         self._failures = {}
         self._totals = Totals()
+        #: What the original has left on servers, if this is a copy, or may be one: entries.
+        self._disowned = []
 
     def __repr__(self):
         return f'<Journal in {self._log!r}>'
@@ -80,8 +92,12 @@ class Journal(ImportLog):
         try:
             for entry in self._log.open():
                 self._learn(entry)
-            if self._log.is_full:
+            if not self._log.is_own:
+                self._disown()
+            elif self._log.is_full:
                 self._log.rotate(self._unfinished())
+            if self._disowned:
+                self._warn()
         except BaseException:
             self._log.close()
             raise
@@ -94,12 +110,75 @@ class Journal(ImportLog):
         """Return a context manager: what is written inside is durable on leaving."""
         return self._log.together()
 
+    # A copy
+
+    def _disown(self):
+        """Begin anew: what is open on a server is the original's until a person says otherwise."""
+        why = 'It is not known whether this spool was copied or restored'
+        if self._log.is_own is False:
+            why = 'This spool was copied or restored'
+        if self._left():
+            claims = [{'kind': 'disowned', 'why': why, 'entry': each} for each in self._claims()]
+            claims += self._disowned
+        else:
+            claims = []
+            log.warning('%s; it has left nothing on a server: %s', why, self._shown)
+        self.is_copy = True
+        self._forget()
+        for each in claims:
+            self._learn(each)
+        self._log.rotate(self._unfinished())
+
+    @property
+    def _shown(self):
+        return printable(os.path.dirname(os.path.abspath(self._directory)))
+
+    def _warn(self):
+        log.warning(
+            '%s: what it left on %s is not taken for its own. If there is no other one that runs: '
+            'zeit-cds adopt --spool %s; otherwise: zeit-cds adopt --forget --spool %s',
+            printable(self._disowned[0]['why']),
+            printable(', '.join(self.disowned)),
+            self._shown,
+            self._shown,
+        )
+
+    @property
+    def disowned(self):
+        """The targets on which the original of a copy may have left something: a sorted list."""
+        found = (entry['entry'] for entry in self._disowned)
+        return sorted({entry['target'] for entry in found if 'target' in entry})
+
+    def adopt(self, *, forget=False):
+        """Take what is `disowned` for our own, or `forget` it."""
+        disowned, self._disowned = self._disowned, []
+        for entry in () if forget else disowned:
+            self._learn(entry['entry'])
+        self._log.rotate(self._unfinished())
+
+    def _learn_disowned(self, entry):
+        entry['why'], entry['entry']['kind']
+        self._disowned.append(entry)
+
+    def _supersede(self, entry):
+        """What has been done about a file since is what counts for it."""
+        key = entry.get('target'), entry.get('name')
+        for each in [each for each in self._disowned if _key(each['entry']) == key]:
+            if each['entry']['kind'] != 'aside':
+                self._disowned.remove(each)
+            elif entry['kind'] == 'delivered':
+                each['entry']['replaced'] = True
+
+    # Entries
+
     def _note(self, kind, **fields):
         self._learn(self._log.append(kind, **fields))
 
     def _learn(self, entry):
         self._totals.learn(entry)
         self.sequence = max(self.sequence, _number(entry))
+        if self._disowned and entry.get('name') is not None:
+            self._supersede(entry)
         learn = getattr(self, f'_learn_{entry.get("kind")}', None)
         if learn is not None:
             try:
@@ -111,6 +190,14 @@ class Journal(ImportLog):
         yield self._totals.entry
         yield {'kind': 'newest', 'name': None, 'sequence': self.sequence}
         yield from newest(self._directory, self._undecided()).values()
+        yield from self._claims()
+        yield from self._missed.values()
+        yield from self._disowned
+        for name, (version, number, at) in self._failures.items():
+            yield {'kind': 'failed', 'was': at, 'name': name, 'version': version, 'number': number}
+
+    def _claims(self):
+        """Yield the entries about what may be on a server."""
         tokens = [*self._tokens][-TOKENS:]
         tokens += [token for token in self._open if token not in tokens]
         for token in tokens:
@@ -121,10 +208,18 @@ class Journal(ImportLog):
         yield from self._uploads.values()
         yield from self._asides.values()
         yield from self.arrivals()
-        yield from self._missed.values()
         yield from self._exposed.values()
-        for name, (version, number, at) in self._failures.items():
-            yield {'kind': 'failed', 'was': at, 'name': name, 'version': version, 'number': number}
+
+    def _left(self):
+        """Return whether something may be left on a server."""
+        return bool(
+            self._open
+            or self._uploads
+            or self._asides
+            or self._exposed
+            or self.arrivals()
+            or self._disowned
+        )
 
     # Tokens
 
@@ -313,6 +408,10 @@ def newest(directory, names):
                     'was': entry.get('at') or entry.get('was'),
                 }
     return found
+
+
+def _key(entry):
+    return entry.get('target'), entry.get('name')
 
 
 def _is_apart(before, at):

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 
 from zeit.cds.errors import FileError
-from zeit.cds.text import local_time, plural, printable
+from zeit.cds.text import local_time, plural, printable, retry
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +58,17 @@ def newer(parked, *, waits=None, delivered=None, others=()):
     return max(found, key=lambda version: version.number, default=None)
 
 
-def refusal(parked, newer):
-    """Return the `FileError` for bringing `parked` back while there is a `newer` `Version`."""
+def refusal(parked, newer, *, spool):
+    """Return the `FileError` for bringing `parked` back while there is a `newer` `Version`.
+
+    `spool` is the path.
+    """
     this = _of_entry(parked.entry, parked.number)
     stored = printable(parked.stored)
+    command = retry(spool, parked.stored, older=True)
     return FileError(
         f'{stored} stays parked ({this}): a newer {printable(parked.name)} {newer.fate} ({newer})',
-        hint=f'To send the older one all the same: zeit-cds retry --older {stored}',
+        hint=f'To send the older one all the same: {command}',
     )
 
 

@@ -124,6 +124,10 @@ class Sequence:
         try:
             descriptor = os.open(self._path, flags, 0o600)
         except FileNotFoundError:
+            found = os.stat(self._like)
+            # One that the user of the runs could not write into would keep them from running.
+            if found.st_uid != os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise
             files.make_directory(os.path.dirname(self._path), like=self._like)
             descriptor = os.open(self._path, flags, 0o600)
         with contextlib.ExitStack() as undo:

@@ -180,9 +180,12 @@ class Spool:
     # The order of what comes in
 
     def _begin_sequence(self):
-        if self.journal.sequence:
+        copied = self.journal.is_copy
+        if copied or self.journal.sequence:
             with self._sequence.locked(insist=True) as numbers:
-                numbers.reach(self.journal.sequence)
+                numbers.reach(self._floor() if copied else self.journal.sequence)
+                if copied:
+                    numbers.begin()  # what waits is seen for the first time
         self._left = []
 
     def _end_sequence(self):
@@ -304,7 +307,7 @@ class Spool:
                 others = self._parking.versions(parked.name)
                 newer = precedence.newer(parked, waits=there, delivered=delivered, others=others)
                 if newer and not older:
-                    raise precedence.refusal(parked, newer)
+                    raise precedence.refusal(parked, newer, spool=self.path)
                 self._make_room(there, parked)
                 # What goes out now is the newest; who brings an older one back has decided that.
                 number = None if newer else parked.number or None
@@ -415,6 +418,13 @@ class Spool:
                 translated=self._translated,
                 left=self._aborted.add,
             )
+
+    def adopt(self, *, forget=False):
+        """See `ISpool`."""
+        with self.run():
+            targets = self.journal.disowned
+            self.journal.adopt(forget=forget)
+            return targets
 
     # Looking only
 

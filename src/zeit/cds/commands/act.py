@@ -35,9 +35,9 @@ def retry(console, zcml, *, names, everything, older, forget, spool=None):
     With --all: everything that is parked, or could not be put into a spool.
 
     A file stays parked if a newer version of it waits, was delivered, or is
-    parked, too: it would go over that one.  The message names both.  With
-    --older it is brought back all the same, as what is now the newest; one that
-    waits in its place is parked.
+    parked as well: it would go over that one.  The message names both.
+    With --older it is brought back all the same, and is the newest from then
+    on; a file that waits in its place is parked.
 
     The exit code is 1 if one is not parked, or stays parked; the others are
     brought back.
@@ -71,6 +71,46 @@ def retry(console, zcml, *, names, everything, older, forget, spool=None):
         elif not console.quiet:
             console.say(f'{printable(name)} waits in {printable(str(path))} again.')
     return errors.decisive(codes)
+
+
+@click.command()
+@click.argument('names', nargs=-1, metavar='[SPOOL]...')
+@options.several(options.SPOOL)
+@click.option(
+    '--forget', is_flag=True,
+    help='That belongs to another copy, which runs.  Default: no.',
+)  # fmt: skip
+@command
+def adopt(console, zcml, *, names, forget, spool=None):
+    """Say that a spool is the original: restored or moved, not copied.
+
+    \b
+    With --zcml: all spools, or those with these names.  With --spool: this one.
+      zeit-cds --zcml cds.zcml adopt articles
+      zeit-cds adopt --spool /var/spool/cds
+
+    Of a spool that looks like a copy nothing on a server is taken for its own:
+    a lock, a temporary file, or an older version that stands aside may belong
+    to the original, which may be at work.  Each run says so.
+
+    If no other copy runs, this lets the next run clean up.  If one does, call
+    it once with --forget: then the runs say no more about it.
+
+    The exit code is 0 also if there is nothing to decide.
+    """
+    from zeit.cds import choice
+    from zeit.cds.text import printable
+
+    if spool is not None and names:
+        raise errors.UsageError('Names of spools go with --zcml', hint='Name --spool alone.')
+    for place in choice.places(zcml=zcml, names=names, spool=spool, remote=False):
+        where = printable(str(place.spool.path))
+        targets = place.spool.adopt(forget=forget)
+        what = 'is forgotten' if forget else 'is cleaned up by its next run'
+        lines = [f'{where}: what was left on {printable(url)} {what}.' for url in targets]
+        for line in () if console.quiet else lines or [f'{where}: there is nothing to decide.']:
+            console.say(line)
+    return errors.DONE
 
 
 @click.command()

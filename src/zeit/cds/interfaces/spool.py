@@ -96,6 +96,15 @@ class ISpool(Interface):
     def sweep():
         """Delete from `tmp/` what killed runs of this spool have left there."""
 
+    def adopt(*, forget=False):
+        """Take for its own what is on servers of the spool that this one was copied from.
+
+        For a spool that is a copy, or was restored, or of which that is not known: nothing on a
+        server is taken for its own before a person says so.  `forget` says the opposite.  Returns
+        the URLs of the targets, a list, empty if there is nothing to decide.  It is a run: raises
+        `SpoolBusy`, `SpoolError`.
+        """
+
     def status():
         """Return a `ISpoolStatus`, reading only and never waiting for a run."""
 

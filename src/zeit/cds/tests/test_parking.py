@@ -377,7 +377,7 @@ class RetryTests(ParkingTests):
     def assert_refused(self, name, *words):
         with self.assertRaises(errors.FileError) as caught:
             self.retry(name)
-        for each in ('number 1, 1 byte, 20', f'retry --older {name}', *words):
+        for each in ('number 1, 1 byte, 20', f'retry --older --spool {self.path} {name}', *words):
             self.assertIn(each, caught.exception.advice)
 
     def retry_older(self, name):
