@@ -69,6 +69,7 @@ class Journal(ImportLog):
         self.is_copy = False
         #: The largest number of a version in the entries: see `zeit.cds.sequence`.
         self.sequence = 0
+        self._newest = None
         self._forget()
 
     def _forget(self):
@@ -338,11 +339,19 @@ class Journal(ImportLog):
         )
 
     def _learn_delivered(self, entry):
+        self._newest = None
         self._learn_abandoned(entry)
         key = entry['target'], entry['name']
         if key in self._asides:
             self._asides[key] = {**self._asides[key], 'replaced': True}
         self._failures.pop(entry['name'], None)
+
+    def newest(self, name):
+        """Return what `newest` below does of the file `name`, which is undecided, or None."""
+        if self._newest is None:
+            # All of them at once: they are brought back together.
+            self._newest = newest(self._directory, {*self._undecided(), name})
+        return self._newest.get(name)
 
     def abandoned(self, *, target, name):
         """Remember that an upload's end is of no interest any more."""

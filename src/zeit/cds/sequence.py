@@ -2,15 +2,15 @@
 
     .cds/sequence       one JSON object on each line, only appended to:
         number          of this version; larger than those of all versions that came before it
-        name, version   which file, and which version of it (see `IEntry.version`)
+        name, version   which file, and which version of it (see `zeit.cds.entries`)
         left            true when it waits no more: its receipt, or what is beside a parked file,
                         has the number from here on
         last            the largest number so far, where this line has a smaller one
 
 Who puts a file, votes, or brings one back takes a number and gives the file its name under one
 lock, so that of two files of one name the one that remains has the larger number.  What appears by
-a rename of somebody else gets its number when it is first seen.  The lock is held for moments, and
-nobody waits for it without an end.
+a rename of somebody else gets its number when it is first seen: by a run, or by who puts another.
+The lock is held for moments, and nobody waits for it without an end.
 """
 
 import contextlib
@@ -35,6 +35,9 @@ INTERVAL = 0.005
 
 #: The last line is looked for in so many bytes at the end first; a name takes 1,530 at most.
 TAIL = 4096
+
+#: So many bytes are read in a millisecond or two.
+SHORT = 64 * 1024
 
 
 class Sequence:
@@ -64,6 +67,10 @@ class Sequence:
         With `durable` what it returns survives a loss of power.  Raises OSError.
         """
         return _numbers(self._content(durable=durable))
+
+    def lines(self):
+        """Return how many lines there are.  Raises OSError."""
+        return self._content().count(b'\n')
 
     def _content(self, *, durable=False):
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -203,6 +210,11 @@ class Numbers:
                     return _last(entry)
         os.ftruncate(self._descriptor, 0)
         return self._floor()
+
+    @property
+    def is_short(self):
+        """True if reading all of it takes no time that somebody who puts a file would notice."""
+        return os.fstat(self._descriptor).st_size <= SHORT
 
     def known(self):
         """Return the numbers by (name, version): a dict."""

@@ -34,7 +34,7 @@ from zeit.cds.wake import announce
 
 
 #: So many more lines than what waits may be in the sequence.
-SLACK = 500
+SLACK = 200
 
 OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
@@ -213,18 +213,26 @@ class Spool:
 
     def _numbered(self, found):
         """Return the entries `found` with their numbers; in a run each of them has one then."""
-        known = self._sequence.read(durable=self._left is not None) if found else {}
+        known = self._known() if found else {}
         if self._left is not None:
             if any((entry.name, entry.version) not in known for entry in found):
                 with self._sequence.locked(insist=True) as numbers:
                     # Once more: what was there may have been replaced until it is locked.
                     known = numbers.see(entries.scan(self._in('new'))[0])
-            if len(known) > 2 * len(found) + SLACK:
+            if found and self._sequence.lines() > 2 * len(found) + SLACK:
                 self._forget_numbers()
         return [
             dataclasses.replace(entry, number=known.get((entry.name, entry.version), 0))
             for entry in found
         ]
+
+    def _known(self):
+        if self._left is not None:
+            return self._sequence.read(durable=True)
+        try:
+            return self._sequence.read()
+        except OSError:
+            return {}  # who only looks may have no right to see it
 
     def _forget_numbers(self):
         """Let the sequence have what it is needed for, and no more."""
@@ -286,7 +294,8 @@ class Spool:
             return True
 
     def _park(self, path, name, reason, *, number=None):
-        version = entries.standing(*os.path.split(path)).version
+        there = entries.standing(*os.path.split(path))
+        version = () if there is None else there.version
         if number is None:
             number = self._sequence.read(durable=True).get((name, version), 0)
         self.journal.parked(name=name, reason=reason, sequence=number)
@@ -297,7 +306,7 @@ class Spool:
         """See `ISpool`."""
         with self._translated():
             parked = self._parking.find(name)
-            delivered = journal.newest(self._in(PRIVATE), [parked.name]).get(parked.name)
+            delivered = self.journal.newest(parked.name)
             with self._sequence.locked(insist=True) as numbers:
                 there = entries.standing(self._in('new'), parked.name)
                 if there is not None:
@@ -321,10 +330,13 @@ class Spool:
         """Take what waits, the entry `there`, out of the way of a file that is brought back."""
         if there is None:
             return
-        private = self._filing.take(there.name)
+        try:
+            private = self._filing.take(there.name)
+        except FileNotFoundError:
+            return
         if entries.standing(*os.path.split(private)).version != there.version:
             self._filing.give_back(there.name)
-            raise _came_in(there.name)
+            raise _taken(there.name)
         if there.number > parked.number:
             reason = 'An older version was brought back in its place.'
             self._park(private, there.name, reason, number=there.number)
@@ -335,7 +347,7 @@ class Spool:
         except FileExistsError:
             with contextlib.suppress(FileNotFoundError):
                 self._filing.give_back(parked.name)
-            raise _came_in(parked.name) from None
+            raise _taken(parked.name) from None
         # The older one that waited in its place.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._in(FILING, parked.name))
@@ -401,6 +413,8 @@ class Spool:
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError, SpoolBusy):
                 numbers = stack.enter_context(self._sequence.locked())
+                if numbers.is_short:
+                    numbers.see(entries.scan(self._in('new'))[0])
                 numbers.note(name, entries.standing(*os.path.split(draft)).version)
             os.replace(draft, new)
 
@@ -450,7 +464,8 @@ class Spool:
             )
 
 
-def _came_in(name):
+def _taken(name):
     return FileError(
-        f'A newer {printable(name)} has just come in', hint='Let it be delivered, then look again.'
+        f'{printable(name)} cannot be brought back: its name is taken in new/',
+        hint='A newer version that has just come in is delivered by the next run; then look again.',
     )

@@ -35,9 +35,9 @@ def retry(console, zcml, *, names, everything, older, forget, spool=None):
     With --all: everything that is parked, or could not be put into a spool.
 
     A file stays parked if a newer version of it waits, was delivered, or is
-    parked as well: it would go over that one.  The message names both.
-    With --older it is brought back all the same, and is the newest from then
-    on; a file that waits in its place is parked.
+    parked as well: it would go over that one.  The message names both.  It is
+    brought back all the same with --older, and is the newest from then on; a
+    file that waits in its place is parked.
 
     The exit code is 1 if one is not parked, or stays parked; the others are
     brought back.

@@ -283,11 +283,24 @@ class PutTests(unittest.TestCase):
 
     def test_status_tells_the_same_order_and_changes_nothing(self):
         self.spool.put('b', b'1')
-        (self.path / 'new' / 'z').write_bytes(b'moved')
         self.spool.put('a', b'1')
+        (self.path / 'new' / '0').write_bytes(b'moved')
         before = (self.path / '.cds' / 'sequence').read_bytes()
-        self.assertEqual(['b', 'a', 'z'], [e.name for e in self.spool.status().waiting])
+        self.assertEqual(['b', 'a', '0'], [e.name for e in self.spool.status().waiting])
         self.assertEqual(before, (self.path / '.cds' / 'sequence').read_bytes())
+
+    def test_what_appears_by_a_rename_is_seen_by_who_puts_another(self):
+        (self.path / 'new').mkdir()
+        (self.path / 'new' / 'b').write_bytes(b'1')
+        self.spool.put('a', b'1')
+        self.assertEqual({'b': 1, 'a': 2}, self.numbers())
+
+    def test_where_much_waits_who_puts_a_file_looks_at_no_other(self):
+        with unittest.mock.patch.object(sequence, 'SHORT', 0):
+            self.spool.put('c', b'1')
+            (self.path / 'new' / 'b').write_bytes(b'1')
+            self.spool.put('a', b'1')
+        self.assertEqual({'c': 1, 'a': 2, 'b': 3}, self.numbers())
 
     def test_what_appears_by_a_rename_has_its_number_when_it_is_seen(self):
         self.spool.put('b', b'1')
@@ -352,6 +365,7 @@ class PutTests(unittest.TestCase):
             with self.subTest(gone=beside):
                 for name in beside:
                     (self.path / '.cds' / name).unlink()
+                (self.path / 'new' / 'd').unlink(missing_ok=True)
                 self.spool.put('d', b'1')
                 self.assertEqual({'d': 4}, self.numbers())
 
@@ -386,17 +400,27 @@ class PutTests(unittest.TestCase):
         self.export()
         os.rename(self.path / 'cur' / 'a', self.path / 'new' / 'a')
         self.spool.put('b', b'1')
-        self.assertEqual({'b': 2, 'a': 3}, self.numbers())
+        self.assertEqual({'a': 2, 'b': 3}, self.numbers())
 
     def test_it_does_not_grow_with_what_is_gone(self):
         self.spool.put('first', b'1')
         with unittest.mock.patch('zeit.cds.spool.SLACK', 5):
             for number in range(40):
                 self.spool.put('a', b'%d' % number)
-                self.numbers()
+                if number % 2:
+                    self.target.hook = self.refuse_first
+                    self.export()
+                else:
+                    self.numbers()
         lines = (self.path / '.cds' / 'sequence').read_bytes().splitlines()
         self.assertLess(len(lines), 15)
-        self.assertEqual({'first': 1, 'a': 41}, self.numbers())
+        self.assertEqual({'first': 1}, self.numbers())
+        self.spool.put('a', b'1')
+        self.assertEqual({'first': 1, 'a': 42}, self.numbers())
+
+    def refuse_first(self, operation, name):
+        if (operation, name) == ('upload', 'first'):
+            raise errors.TemporaryError(450, '450 Busy.')
 
     def test_a_rehearsal_writes_nothing(self):
         self.spool.put('a', b'1')
@@ -440,4 +464,4 @@ class OtherUserTests(unittest.TestCase):
         self.put_as_another('a', b'1')
         self.spool.put('c', b'1')
         with self.spool.run():
-            self.assertEqual(['b', 'c', 'a'], [e.name for e in self.spool.pending()[0]])
+            self.assertEqual(['b', 'a', 'c'], [e.name for e in self.spool.pending()[0]])
