@@ -237,7 +237,9 @@ class SequenceTests(unittest.TestCase):
 
 PUT = """
 import sys
+from zeit.cds import sequence
 from zeit.cds.spool import Spool
+sequence.PATIENCE = 60  # here each of them has a number, however busy the machine is
 spool = Spool(sys.argv[1])
 sys.stdin.read(1)
 for number in range(30):
