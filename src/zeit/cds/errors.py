@@ -143,6 +143,16 @@ class SizeMismatch(FileError):
     transient = True
 
 
+class NotTold(FileError):
+    """Nobody can tell whether there is something of a name on the server.
+
+    It does not tell its size, and no listing shows what is known to be there: neither proves that
+    it is absent, so nothing is deleted, overwritten or filed because of it.
+    """
+
+    exit_code = CONFIGURATION
+
+
 class TargetExists(FileError):
     """There is a file of that name on the server, and it is not to be replaced."""
 

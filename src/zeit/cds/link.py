@@ -2,11 +2,11 @@
 
 import logging
 
-from zeit.cds.errors import LOST, DataConnectionRefused, Error, ServerError
+from zeit.cds.errors import LOST, DataConnectionRefused, Error, NotTold, ServerError
 from zeit.cds.ftp.deadline import USED_UP, Deadline, unanswered
 from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.ways import Ways
-from zeit.cds.holder import is_file
+from zeit.cds.presence import Presence
 from zeit.cds.text import printable
 
 
@@ -29,6 +29,7 @@ class Link:
         self._haste = Deadline(outer=self._deadline)
         self._context = context
         self._ways = ways or Ways()
+        self._presence = Presence(self._ask, ways=self._ways)
         self._connection = None
         self._inside = False
         self.connections = 0
@@ -74,7 +75,8 @@ class Link:
 
     def _clean_up(self):
         """Try once to delete each name in `litter`: what stays must not stand in the way."""
-        for name in [name for name in self.litter if name not in self._tried]:
+        while untried := [name for name in self.litter if name not in self._tried]:
+            name = untried[0]
             self._tried.add(name)
             try:
                 try:
@@ -84,9 +86,16 @@ class Link:
                     raise
             except ServerError as error:
                 log.debug('Not deleted: %s: %s', printable(name), printable(error.message))
-                if is_file(self._connection, name):
+                if self._may_exist(name):
                     continue
             self.litter.remove(name)
+
+    def _may_exist(self, name):
+        try:
+            return self._presence.size(name) is not None
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+            return True
 
     def _late_unless_answered(self, *command, changes):
         """After an error note that the server may still execute the command, if no answer came."""

@@ -30,7 +30,7 @@ import time
 
 from zeit.cds import names
 from zeit.cds.errors import Error, LockLeftBehind, PermanentError, ServerError
-from zeit.cds.holder import described, is_file, refuse
+from zeit.cds.holder import described, refuse, require_sight
 from zeit.cds.text import printable
 
 
@@ -175,11 +175,12 @@ class Lock:
         session = self._session
         self._left.add(STAGED)
         session.store(self._staged, self._content, renamed=True)
+        require_sight(session, names.LOCKS)
         self._left.add(LOCK)
         try:
             session.rename(self._staged, self._name)
         except ServerError as error:
-            if is_file(session, self._name) or self._name in session.names():
+            if session.exists(self._name):
                 raise described(session, self._name) from error
             log.debug('The lock cannot be renamed: %s', printable(error.message))
             session.store(self._name, self._content)
@@ -274,7 +275,7 @@ class Lock:
         try:
             self._session.delete(name)
         except ServerError:
-            if is_file(self._session, name) or name in self._session.names():
+            if self._session.exists(name):
                 raise
 
     def _remove_directory(self, parent, name):

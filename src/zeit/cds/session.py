@@ -1,6 +1,7 @@
 """The work in a directory on an FTP server during one run, as `ISession` wants it."""
 
 import io
+import logging
 
 import zope.interface
 
@@ -11,6 +12,7 @@ from zeit.cds.effort import Effort
 from zeit.cds.errors import (
     CONFIGURATION,
     Error,
+    NotTold,
     ReplyLost,
     ServerError,
     SizeMismatch,
@@ -20,6 +22,10 @@ from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession
 from zeit.cds.ledger import NoLedger
 from zeit.cds.link import Link
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
 
 
 @zope.interface.implementer(ISession)
@@ -44,6 +50,14 @@ class FTPSession(Link):
         """See `ISession`."""
         return self._ask('list_names', inside=inside)
 
+    def exists(self, name):
+        """See `ISession`."""
+        return self._presence.exists(name)
+
+    def is_proven(self, present=()):
+        """See `ISession`."""
+        return self._presence.is_proven(present)
+
     def files(self, **options):
         """See `ISession`."""
         return self._ask('list_files', **options)
@@ -54,11 +68,11 @@ class FTPSession(Link):
 
     def size(self, name):
         """See `ISession`."""
-        return self._ask('size', name)
+        return self._presence.size(name)
 
     def sizes(self, *names):
         """See `ISession`."""
-        return self._ask('sizes', *names)
+        return self._presence.sizes(*names)
 
     def modified(self, name):
         """See `ISession`."""
@@ -66,15 +80,25 @@ class FTPSession(Link):
 
     def look(self, name, *, more=False):
         """See `ISession`."""
-        return self._ask('look', name, more=more)
+        return self._presence.look(name, more=more)
 
     def read(self, name, *, limit=4096):
         """See `ISession`."""
-        return self._ask('read', name, limit=limit)
+        try:
+            content = self._ask('read', name, limit=limit)
+        except ServerError as error:
+            self._presence.require_unreadable(name, error)
+            return None
+        self._presence.made(name)
+        return content
 
     def fetch(self, name, file):
         """See `ISession`."""
-        return self._call('download', name, file)
+        try:
+            return self._call('download', name, file)
+        except ServerError as error:
+            self._presence.require_unreadable(name, error)
+            return None
 
     def store(self, name, data, *, renamed=False):
         """See `ISession`."""
@@ -86,6 +110,7 @@ class FTPSession(Link):
             sent = error.sent
         if self._delivery.size_check:
             self.compare(name, sent, along=(True, renamed))
+        self._presence.made(name)
 
     def upload(self, name, source, *, began=lambda name: None, along=ALONE, **options):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
@@ -108,11 +133,8 @@ class FTPSession(Link):
         try:
             size = self._ask('size', name, along)
         except ServerError as error:
-            raise SizeMismatch(
-                f'The server does not tell the size of the file: {error.message}',
-                hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
-                exit_code=CONFIGURATION if error.code in UNKNOWN else None,
-            ) from error
+            self._require_size(name, error)
+            size = None
         if size != sent:
             there = 'no file' if size is None else f'{size} bytes'
             raise SizeMismatch(
@@ -120,16 +142,35 @@ class FTPSession(Link):
                 hint='The incomplete file is not used; the next run sends it again.',
             )
 
+    def _require_size(self, name, refusal):
+        """Return if there is no such file; raise `SizeMismatch` if its size is not told."""
+        try:
+            if refusal.code not in UNKNOWN:
+                self._presence.require_absent(name, refusal)
+                return
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+        raise SizeMismatch(
+            f'The server does not tell the size of the file: {refusal.message}',
+            hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
+            exit_code=None if self._presence.is_proven() else CONFIGURATION,
+        ) from refusal
+
     def rename(self, old, new, *, more=False):
         """See `ISession`; `more` says that another transfer follows."""
+        known = old in self._ways.known
+        self._presence.gone(old)
         try:
             self._call('rename', old, new, more=more)
         except BaseException:
             self._late_unless_answered('RNTO', new, changes=old)
             raise
+        if known:
+            self._presence.made(new)
 
     def delete(self, name, *, more=False):
         """See `ISession`; `more` says that a transfer follows."""
+        self._presence.gone(name)
         self._call('command', 'DELE', name, more=more)
 
     def make_directory(self, name):

@@ -193,13 +193,15 @@ class Connection:
         return answer
 
     def size(self, name):
-        """See `ISession.size`; RFC 3659 section 4."""
+        """Return the length of the file in bytes (RFC 3659 section 4).
+
+        Raises `ServerError` where the server does not tell it; whether there is such a file is
+        another question.
+        """
         self._send(('SIZE', name))
         return self._size(self._answer())
 
     def _size(self, answer):
-        if _is_absent(answer):
-            return None
         return wire.size(answer.check().reply)
 
     def modified(self, name):
@@ -208,7 +210,7 @@ class Connection:
         return self._modified(self._answer())
 
     def _modified(self, answer):
-        if _is_absent(answer):
+        if answer.verdict == answers.REFUSED and answer.reply.code == 550:
             return None
         return wire.time_value(answer.check().reply.lines[-1])
 
@@ -286,7 +288,3 @@ class Connection:
                     hint='The next run tries again.',
                 )
             self._answers.extend(self._channel.receive(data))
-
-
-def _is_absent(answer):
-    return answer.verdict == answers.REFUSED and answer.reply.code == 550

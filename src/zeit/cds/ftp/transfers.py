@@ -170,16 +170,14 @@ class TransferConnection(AlongConnection):
             raise ReplyLost(sent=sent, cause=error) from error
 
     def download(self, name, sink, *, limit=None):
-        """RETR into `sink.write`; return the number of bytes, or None if there is no such file.
+        """RETR into `sink.write`; return the number of bytes.
 
+        A refusal leaves the connection as it is: the reason may be that there is no such file.
         With `limit` no more than so many bytes are read; if there are more the connection is
         dropped: nothing else stops a server for sure.
         """
+        data = self._open_data('RETR', name)
         try:
-            data = self._open_data('RETR', name, absent=(550,))
-            if data is None:
-                self._confirm_absence(name)
-                return None
             total = 0
             with data:
                 for chunk in self._pieces(data, doing=f'receiving {printable(name)}'):
@@ -202,7 +200,11 @@ class TransferConnection(AlongConnection):
 
         Some servers never do that, or somebody cut the connection.
         """
-        size = self.size(name)
+        try:
+            size = self.size(name)
+        except ServerError as error:
+            log.debug('Nothing to compare with: %s', printable(error.message))
+            size = 'an unknown number of'
         if size != total:
             raise ConnectionLost(
                 errno.ECONNRESET,
@@ -210,22 +212,11 @@ class TransferConnection(AlongConnection):
                 hint='The next run tries again.',
             )
 
-    def _confirm_absence(self, name):
-        """Raise `PermanentError` if there is such a file: 550 has many other reasons."""
-        try:
-            size = self.size(name)
-        except ServerError as error:
-            log.debug('SIZE does not tell more: %s', printable(error.message))
-            return
-        if size is not None:
-            hint = 'Let the account have the right to read it.'
-            raise PermanentError(550, '550 It is there, but may not be read', hint=hint)
-
     def read(self, name, *, limit):
-        """See `ISession.read`."""
+        """Return the first `limit` bytes of a file."""
         sink = io.BytesIO()
-        found = self.download(name, sink, limit=limit)
-        return None if found is None else sink.getvalue()
+        self.download(name, sink, limit=limit)
+        return sink.getvalue()
 
     def _pieces(self, data, *, doing):
         """Yield what comes until the end; each `CHUNK` of it must be there within the time-out."""
@@ -246,17 +237,16 @@ class TransferConnection(AlongConnection):
                 total += len(piece)
                 yield piece
 
-    def _open_data(self, verb, argument='', *, absent=()):
+    def _open_data(self, verb, argument=''):
         """Make a data connection for a command and wait until the server starts the transfer.
 
         The command changes nothing on the server: it may be sent while the connection is made.
-        Returns the data connection; None if the server refuses the command, not what comes before
-        it, with one of the codes `absent`: there is nothing to transfer.
+        After any error but a refusal the connection is dropped.
         """
         early = self.proven and self.ways.early and self._settings.passive
-        data = self._dial(wait=not early)
+        start = Start(self, verb, argument)
+        data = self._dialled(wait=not early)
         try:
-            start = Start(self, verb, argument)
             start.ask()
             if early:
                 self._connected_early(data, start)
@@ -264,13 +254,19 @@ class TransferConnection(AlongConnection):
             if not self._settings.passive:
                 self._connected(data)
             return self._protected(data, start)
-        except ServerError as error:
+        except BaseException as error:
             data.abort()
-            if error.code not in absent:
-                raise
-            return None
+            if start.accepted or not isinstance(error, ServerError):
+                self.drop()
+            raise
+
+    def _dialled(self, *, wait):
+        try:
+            return self._dial(wait=wait)
+        except ServerError:
+            raise
         except BaseException:
-            data.abort()
+            self.drop()
             raise
 
     def _connected_early(self, data, start):

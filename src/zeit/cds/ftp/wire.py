@@ -16,6 +16,9 @@ from zeit.cds.text import printable
 MAX_LINE = 16 * 1024
 MAX_REPLY = 256 * 1024
 
+#: Longest line of a listing that is taken, in bytes: names have 255 at most, some servers 1024.
+MAX_ENTRY = 4096
+
 #: How much of a reply is shown to people, in characters.
 MAX_SHOWN = 500
 
@@ -172,27 +175,24 @@ def time_value(text):
 
 
 class Fact(NamedTuple):
-    """One entry of a machine-readable listing: its name, and what the server tells about it."""
+    """One entry of a listing: its name, and what the server tells about it, as it says that."""
 
     name: str
-    values: dict
-
-    @property
-    def type(self):
-        """`file`, `dir`, `cdir`, ..."""
-        return self.values.get('type', 'file')
+    is_directory: bool = False
+    digits: str = ''
+    time: str = ''
 
     @property
     def size(self):
         """Its length in bytes, or None."""
-        digits = self.values.get('size', '')
+        digits = self.digits
         return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
 
     @property
     def modified(self):
         """When it was changed, as an aware datetime, UTC, or None."""
         try:
-            return time_value(self.values.get('modify', ''))
+            return time_value(self.time)
         except RemoteProtocolError:
             return None
 
@@ -200,12 +200,17 @@ class Fact(NamedTuple):
 def mlsd_entry(line):
     """Return the `Fact` of one line of MLSD (RFC 3659 section 7), or None for a line of no use.
 
-    The line is `fact=value;...; name`; the name may contain anything, spaces included.
+    The line is `fact=value;...; name`; the name may contain anything, spaces included.  The listed
+    directory itself and the one above (`cdir`, `pdir`) are of no use.
     """
     facts, space, name = line.partition(' ')
     if not space or not name:
         return None
-    return Fact(name, dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact))
+    values = dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact)
+    kind = values.get('type', 'file')
+    if kind in ('cdir', 'pdir'):
+        return None
+    return Fact(name, kind.endswith('dir'), values.get('size', ''), values.get('modify', ''))
 
 
 def nlst_name(line, *, directory='/'):
@@ -218,16 +223,48 @@ def nlst_name(line, *, directory='/'):
     return line[len(next((each for each in prefixes if line.startswith(each)), '')) :]
 
 
-def is_in(encoding, data):
-    """Return whether `data` (bytes) can be text in this encoding."""
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
+class Lines:
+    """The lines of a listing, found in its bytes as they come.
 
+    Line ends are CRLF or LF; blank lines are left out, and so are those of more than `MAX_ENTRY`
+    bytes: no file system has such names.  `undecoded` is True if one of them is no text in this
+    encoding; what cannot be decoded is kept as PEP 383 has it.
+    """
 
-def listing(data, *, encoding='utf-8'):
-    """Return the lines (str) of a listing's data (bytes), without line ends and blank lines."""
-    lines = data.decode(encoding, 'surrogateescape').split('\n')
-    return [line for line in (line.rstrip('\r') for line in lines) if line]
+    def __init__(self, *, encoding='utf-8'):
+        self._encoding = encoding
+        self._rest = b''
+        self._too_long = False
+        self.undecoded = False
+
+    def feed(self, data):
+        """Take `data` (bytes), return a list of the lines (str) that it completes."""
+        *complete, rest = data.split(b'\n')
+        if not complete:
+            self._keep(rest)
+            return []
+        self._keep(complete[0])
+        complete[0] = b'' if self._too_long else self._rest
+        self._rest, self._too_long = b'', False
+        self._keep(rest)
+        return [line for line in map(self._line, complete) if line]
+
+    def end(self):
+        """Return a list with the last line, if that has no end."""
+        return self.feed(b'\n')
+
+    def _keep(self, data):
+        if len(self._rest) + len(data) > MAX_ENTRY:
+            self._rest, self._too_long = b'', True
+        elif not self._too_long:
+            self._rest += data
+
+    def _line(self, line):
+        if len(line) > MAX_ENTRY:
+            return ''
+        line = line.rstrip(b'\r')
+        try:
+            return line.decode(self._encoding)
+        except UnicodeDecodeError:
+            self.undecoded = True
+            return line.decode(self._encoding, 'surrogateescape')

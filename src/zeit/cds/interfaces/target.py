@@ -60,7 +60,21 @@ class ISession(Interface):
     def names(*, inside=''):
         """Return the names in the directory, a set of str; what is hidden may be missing.
 
-        With `inside`, those in the directory of that name.
+        With `inside`, those in the directory of that name.  A name that is not among them may be
+        there all the same: see `is_proven`.
+        """
+
+    def exists(name):
+        """Return whether there is something called `name` in the directory, a file or not.
+
+        Raises `NotTold` where the server's answers do not prove the one or the other.
+        """
+
+    def is_proven(present=()):
+        """Return whether what neither has a size nor is in `present`, a listing, is not there.
+
+        That is so if SIZE has told the length of a file in this session, or if `present` shows a
+        file that is known to be there: what was stored (`store`) or read (`read`) in this session.
         """
 
     def files(*, wanted=None, most=None):
@@ -81,10 +95,17 @@ class ISession(Interface):
         """
 
     def size(name):
-        """Return the length of the file in bytes, or None if there is no such file."""
+        """Return the length of the file in bytes, or None if it is proven that there is none.
+
+        Raises `NotTold` where the server tells neither.
+        """
 
     def sizes(*names):
-        """Return a list: the `size` of each file, or the `ServerError` that `size` would raise."""
+        """Return a list: the length of each file, None, or the `ServerError` that was the answer.
+
+        All are asked at once, and nothing else: a refusal that does not prove anything (yet) is
+        in the list as it is.
+        """
 
     def modified(name):
         """Return when the file was changed (aware datetime, UTC), or None if not known."""
@@ -92,12 +113,15 @@ class ISession(Interface):
     def look(name, *, more=False):
         """Return (size, modified) of the file, as `size` and `modified` do, at once.
 
-        A server that does not know times is no error.  `more` says that a transfer is likely to
-        follow.
+        A server that does not know times is no error; one that does not know SIZE is a
+        `ServerError`.  `more` says that a transfer is likely to follow.
         """
 
     def read(name, *, limit=4096):
-        """Return the file's first `limit` bytes, or None if there is no such file."""
+        """Return the file's first `limit` bytes, or None if it is proven that there is none.
+
+        Raises `ServerError` if it is there and cannot be read, `NotTold` if that is not known.
+        """
 
     def store(name, data, *, renamed=False):
         """Make a file of `data` (bytes) under exactly this name, checked by size.
@@ -106,7 +130,7 @@ class ISession(Interface):
         """
 
     def fetch(name, file):
-        """Write the file to `file`; return the number of bytes, None if there is no such file."""
+        """Write the file to `file`; return the number of bytes, or None as `read` does."""
 
     def rename(old, new):
         """Give a file or directory another name; what happens to a file `new` is the server's."""

@@ -97,6 +97,15 @@ class MemorySession:
         self._target.hook('names', '')
         return {*self._target.files, *self._target.directories}
 
+    def exists(self, name):
+        """See `ISession`."""
+        self._target.hook('size', name)
+        return name in self._target.files or name in self._target.directories
+
+    def is_proven(self, present=()):
+        """See `ISession`: nothing is hidden."""
+        return True
+
     def files(self, *, wanted=None, most=None):
         """See `ISession`."""
         self._target.hook('files', '')

@@ -86,8 +86,10 @@ ALLOWED = {
     'fetching': 'errors text',
     'quiet': 'fetching',
     'gathering': 'arrivals crew errors fetching plan quiet text',
-    'link': 'errors holder text ftp.deadline ftp.listings ftp.ways',
-    'session': 'errors interfaces deliveries delivery effort gathering ledger link names ftp.along',
+    'presence': 'errors text ftp.listings',
+    'link': 'errors presence text ftp.deadline ftp.listings ftp.ways',
+    'session': 'errors interfaces deliveries delivery effort gathering ledger link names text '
+    'ftp.along',
     'target': 'errors interfaces delivery effort names session text ftp.settings ftp.sockets '
     'ftp.tls',
     'lock': 'errors holder names text',
