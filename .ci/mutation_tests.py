@@ -31,6 +31,7 @@ THOROUGH = (
     'test_parking',
     'test_receipts',
     'test_pool',
+    'test_presence',
     'test_runlock',
     'test_scenarios.*',
 )

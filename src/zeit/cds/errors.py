@@ -144,13 +144,11 @@ class SizeMismatch(FileError):
 
 
 class NotTold(FileError):
-    """Nobody can tell whether there is something of a name on the server.
+    """Nobody can tell whether there is something of a name on the server, or how long it is.
 
-    It does not tell its size, and no listing shows what is known to be there: neither proves that
-    it is absent, so nothing is deleted, overwritten or filed because of it.
+    A refusal, or a listing, proves nothing where the server shows nothing that is known to be
+    there: nothing is deleted, overwritten or filed because of it.
     """
-
-    exit_code = CONFIGURATION
 
 
 class TargetExists(FileError):
@@ -266,6 +264,11 @@ class ServerError(Error):
         super().__init__(text, hint=hint, exit_code=exit_code)
         self.code = code
         self.command = command
+
+    @property
+    def verb(self):
+        """The command that was refused, without its argument; '' if that is not known."""
+        return self.command.partition(' ')[0]
 
     @property
     def message(self):

@@ -69,21 +69,29 @@ def refuse(session, locks, *, present=None):
     return present
 
 
-def require_sight(session, locks):
-    """Raise `ConfigurationError` unless any of `locks` would be seen; `Locked` if one is seen now.
+def require_sight(session, present=()):
+    """Raise `ConfigurationError` if nobody can tell what is not in the directory.
 
-    To be called when a file of ours is in the directory: what shows neither that nor its size does
-    not show somebody's lock, either.
+    To be called when a file of ours is there: what shows neither that, in the listing `present`,
+    nor its size does not show somebody's lock, either.
     """
-    if session.is_proven():
-        return
-    present = refuse(session, locks)
     if not session.is_proven(present):
         raise ConfigurationError(
             'The server shows neither our own files nor their sizes, so that nobody could see a '
             'lock there',
             hint='Let the account have the right to list the directory, or SIZE.',
         )
+
+
+def refuse_unseen(session, locks):
+    """Raise the `Locked` for the first of `locks` that is seen now that a file of ours is there.
+
+    Raises `ConfigurationError` if none could be seen.
+    """
+    if session.is_proven():
+        return
+    present = refuse(session, locks)
+    require_sight(session, present)
     for name in sorted(present):
         # Perhaps one name to this server: nobody has asked it for the size.
         if name.casefold() in locks:

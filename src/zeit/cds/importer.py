@@ -239,7 +239,7 @@ class _Import:
         """
         found = self._listed(session, offered)
         if not found:
-            if session.size(names.READ) is None:
+            if session.is_proven() and session.size(names.READ) is None:
                 raise described(session, names.READ, lost=True)
             raise ConfigurationError(
                 'The server does not list the directory: not even our lock is shown',

@@ -38,6 +38,11 @@ class Link:
         self._tried = set()
         self._hurries = False
 
+    @property
+    def known(self):
+        """See `ISession`."""
+        return self._ways.known
+
     def __repr__(self):
         return f'<{type(self).__name__} {self._connection}, {len(self.litter)} to be deleted>'
 

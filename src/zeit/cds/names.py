@@ -41,6 +41,7 @@ _OURS = re.compile(
     rf'.*\.{_TOKEN}(-[0-9]+)?\.(part|aside)|(?:write|read)\.({_TOKEN}(\..*)?|guard(\..*)?)',
     re.IGNORECASE | re.DOTALL,
 )
+_STAGED_GUARD = re.compile(rf'{WRITE}\.{_TOKEN}\.d(\.|$)')
 _BROKEN = re.compile(rf'(?:write|read)\.{_TOKEN}\.broken')
 _CARRIES = re.compile(
     rf'.*\.({_TOKEN})(?:-[0-9]+)?\.(?:part|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
@@ -72,6 +73,11 @@ def staged(name, *, token):
 def staged_guard(*, token):
     """Return the name under which the guard is made."""
     return f'{WRITE}.{token}.d'
+
+
+def is_guard(name):
+    """Return whether `name` is one of the directories that become the guard, or the guard."""
+    return name == GUARD or bool(_STAGED_GUARD.match(name))
 
 
 def broken(name, *, token):

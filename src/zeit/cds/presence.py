@@ -119,10 +119,12 @@ class Presence:
 
         Raises `ServerError` if there is one, `NotTold` if there may be.
         """
+        if refusal.verb not in ('RETR', ''):
+            raise refusal  # there was no data connection
         if self.size(name) is not None:
             raise type(refusal)(
                 refusal.code,
-                f'{refusal} (it is there, but may not be read)',
+                f'It is there, but may not be read: {refusal}',
                 hint='Let the account have the right to read it.',
             ) from refusal
 

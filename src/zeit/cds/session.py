@@ -54,6 +54,10 @@ class FTPSession(Link):
         """See `ISession`."""
         return self._presence.exists(name)
 
+    def is_shown(self, present):
+        """See `ISession`."""
+        return self._ways.is_shown(present)
+
     def is_proven(self, present=()):
         """See `ISession`."""
         return self._presence.is_proven(present)
@@ -144,21 +148,23 @@ class FTPSession(Link):
 
     def _require_size(self, name, refusal):
         """Return if there is no such file; raise `SizeMismatch` if its size is not told."""
+        never = refusal.code in UNKNOWN
         try:
-            if refusal.code not in UNKNOWN:
+            if not never:
                 self._presence.require_absent(name, refusal)
                 return
         except NotTold as error:
             log.debug('%s', printable(error.message))
+            never = not self._presence.is_proven()
         raise SizeMismatch(
             f'The server does not tell the size of the file: {refusal.message}',
             hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
-            exit_code=None if self._presence.is_proven() else CONFIGURATION,
+            exit_code=CONFIGURATION if never else None,
         ) from refusal
 
     def rename(self, old, new, *, more=False):
         """See `ISession`; `more` says that another transfer follows."""
-        known = old in self._ways.known
+        known = old in self.known
         self._presence.gone(old)
         try:
             self._call('rename', old, new, more=more)

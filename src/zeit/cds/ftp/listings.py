@@ -28,7 +28,7 @@ MAX_ENTRIES = 250_000
 #: The command is not implemented (RFC 959 section 4.2), not: it was refused in this case.
 UNKNOWN = (500, 501, 502, 504, 522)
 
-#: What servers answer to NLST in an empty directory (inetutils), and to SIZE where there is no file.
+#: What servers answer to NLST in an empty directory (inetutils); to SIZE where there is no file.
 EMPTY = (450, 550)
 NO_FILE = 550
 
@@ -150,7 +150,7 @@ class ListingConnection(TransferConnection):
             try:
                 facts = self._listing(way)
             except ServerError as error:
-                if not self.usable:
+                if not self.usable or error.verb not in (way.verb, 'TYPE', ''):
                     raise
                 log.debug('No listing by %s: %s', way, printable(error.message))
                 refusals.append(error)

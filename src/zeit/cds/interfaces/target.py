@@ -51,6 +51,10 @@ class ISession(Interface):
         'True while the other methods may be called; in a `run`, between two files that go over '
         'the connection that they use'
     )
+    known = Attribute(
+        'Names of files that are in the directory for sure, a set: what was stored (`store`) or '
+        'read (`read`), and is not renamed or deleted.  Others may be added.'
+    )
     litter = Attribute('Names in the directory that are of no use and could not be deleted')
     late = Attribute(
         'Names of which STOR, DELE or the renaming to another name was not answered: the server '
@@ -70,11 +74,17 @@ class ISession(Interface):
         Raises `NotTold` where the server's answers do not prove the one or the other.
         """
 
-    def is_proven(present=()):
-        """Return whether what neither has a size nor is in `present`, a listing, is not there.
+    def is_shown(present):
+        """Return whether `present`, a listing, shows a file that is `known` to be there.
 
-        That is so if SIZE has told the length of a file in this session, or if `present` shows a
-        file that is known to be there: what was stored (`store`) or read (`read`) in this session.
+        Then it is believed: what it does not show is not there.
+        """
+
+    def is_proven(present=()):
+        """Return whether a file that neither has a size nor is in `present` is not there.
+
+        `present` is a listing, which may be believed (see `is_shown`).  If it is not, SIZE must
+        have told the length of a file in this session; one that is `known` is asked about.
         """
 
     def files(*, wanted=None, most=None):

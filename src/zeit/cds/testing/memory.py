@@ -77,6 +77,7 @@ class MemorySession:
         self._target = target
         self.connections = 1
         self.free = True
+        self.known = set()
         self.litter = []
         self.late = set()
 
@@ -102,8 +103,12 @@ class MemorySession:
         self._target.hook('size', name)
         return name in self._target.files or name in self._target.directories
 
+    def is_shown(self, present):
+        """See `ISession`."""
+        return True
+
     def is_proven(self, present=()):
-        """See `ISession`: nothing is hidden."""
+        """See `ISession`."""
         return True
 
     def files(self, *, wanted=None, most=None):

@@ -79,7 +79,7 @@ ALLOWED = {
     'pool': 'errors',
     'effort': '',
     'crew': 'errors interfaces plan pool text',
-    'exposed': 'errors names text',
+    'exposed': 'errors text',
     'delivery': 'errors exposed names plan text',
     'holder': 'errors names text',
     'deliveries': 'crew delivery exposed',

@@ -270,8 +270,8 @@ class ActiveContract(layers.ServerTests):
         session = self.open()
         with self.assertRaises(PermanentError):
             session.store('missing/a.xml', b'content')
-        self.assertIsNone(session.read('missing.xml'))
         session.store('a.xml', b'content')
+        self.assertIsNone(session.read('missing.xml'))
 
 
 class PyFTPTests(ActiveContract, unittest.TestCase):

@@ -131,17 +131,38 @@ class ValueTests(unittest.TestCase):
     def test_mlsd(self):
         def entry(line):
             fact = wire.mlsd_entry(line)
-            return fact.name, fact.type, fact.size, fact.modified
+            return fact.name, fact.is_directory, fact.size, fact.modified
 
         then = datetime.datetime(2026, 11, 23, 22, 47, tzinfo=datetime.UTC)
         line = 'Type=file;Size=3;Modify=20261123224700.5; a b '
-        self.assertEqual(('a b ', 'file', 3, then), entry(line))
-        self.assertEqual(('d', 'dir', None, None), entry('type=DIR; d'))
-        self.assertEqual((' x', 'file', 1, None), entry('size=1;modify=;  x'))
+        self.assertEqual(('a b ', False, 3, then), entry(line))
+        self.assertEqual(('d', True, None, None), entry('type=DIR; d'))
+        self.assertEqual((' x', False, 1, None), entry('size=1;modify=;  x'))
         for size in ('-1', '1e3', 'x', '9' * 30):
-            self.assertEqual(('x', 'file', None, None), entry(f'size={size};modify=today; x'))
+            self.assertEqual(('x', False, None, None), entry(f'size={size};modify=today; x'))
         for line in ('', 'type=file;', 'type=file; '):
             self.assertIsNone(wire.mlsd_entry(line))
 
     def test_listing(self):
-        self.assertEqual(['a', 'b ', 'c'], wire.listing(b'a\r\nb \n\r\nc'))
+        lines = wire.Lines()
+        self.assertEqual(['a', 'b ', 'c'], lines.feed(b'a\r\nb \n\r\nc') + lines.end())
+
+    def test_a_listing_however_it_is_cut(self):
+        data = 'ä\r\nb \n\r\n'.encode() + b'x' * wire.MAX_ENTRY + b'\n' + b'\xe9\nend'
+        expected = ['ä', 'b ', 'x' * wire.MAX_ENTRY, '\udce9', 'end']
+        for size in (1, 2, 3, 7, 4000, len(data)):
+            with self.subTest(size):
+                lines = wire.Lines()
+                pieces = [data[at : at + size] for at in range(0, len(data), size)]
+                found = [line for piece in pieces for line in lines.feed(piece)]
+                self.assertEqual((expected, True), (found + lines.end(), lines.undecoded))
+
+    def test_a_line_of_a_listing_that_is_too_long_is_left_out(self):
+        long = b'x' * (wire.MAX_ENTRY + 1)
+        for data in (b'a\n' + long + b'\nb\n', b'a\n' + 3 * long + b'\nb\n'):
+            for size in (100, len(data)):
+                with self.subTest(length=len(data), size=size):
+                    lines = wire.Lines()
+                    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+                    found = [line for piece in pieces for line in lines.feed(piece)]
+                    self.assertEqual(['a', 'b'], found + lines.end())
