@@ -201,6 +201,13 @@ class RemoteProtocolError(Error):
     transient = True
 
 
+class ListingTooLong(Error):
+    """A directory has more entries than can be looked at; another connection tells the same."""
+
+    exit_code = UNAVAILABLE
+    transient = True
+
+
 class FTPOSError(Error):
     """The operating system said no: `errno`, `strerror`, as OSError has them."""
 

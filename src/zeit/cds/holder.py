@@ -94,7 +94,7 @@ def refuse_unseen(session, locks):
     require_sight(session, present)
     for name in sorted(present):
         # Perhaps one name to this server: nobody has asked it for the size.
-        if name.casefold() in locks:
+        if not names.readings(name).isdisjoint(locks):
             raise described(session, name)
 
 

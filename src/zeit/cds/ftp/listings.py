@@ -9,6 +9,7 @@ from zeit.cds.errors import (
     FILES_FAILED,
     LOST,
     UNAVAILABLE,
+    ListingTooLong,
     RemoteProtocolError,
     ServerError,
 )
@@ -138,7 +139,7 @@ class ListingConnection(TransferConnection):
             raise
 
     def _facts(self, *, known=True):
-        """Return what is in the directory, a dictionary: the `wire.Fact` by name.
+        """Return what is in the directory, a dictionary: the `wire.Facts` by name.
 
         A name is what stands in the line: with NLST it may be a path.  Every way to list is tried
         until the server does not refuse one, and, if `known`, shows what is known to be there.
@@ -204,10 +205,10 @@ class ListingConnection(TransferConnection):
         data = self._open_data(way.verb, way.argument)
         try:
             with data:
-                for fact in filter(None, map(entry, self._lines(data, lines))):
-                    found[fact.name] = fact
+                for name, facts in filter(None, map(entry, self._lines(data, lines))):
+                    found[name] = facts
                     if len(found) > MAX_ENTRIES:
-                        raise RemoteProtocolError(
+                        raise ListingTooLong(
                             f'The directory has more than {MAX_ENTRIES} entries',
                             hint='Ask its operator to have old files removed.',
                         )
@@ -226,14 +227,14 @@ class ListingConnection(TransferConnection):
         for chunk in self._pieces(data, doing='reading the directory'):
             total += len(chunk)
             if total > MAX_LISTING:
-                raise RemoteProtocolError('The directory listing has no end')
+                raise ListingTooLong('The directory listing has no end')
             yield from lines.feed(chunk)
         yield from lines.end()
 
 
 def _nlst_entry(line):
-    """Return the `Fact` of one line of NLST, or None for a line of no use."""
-    return None if _last_segment(line) in ('', '.', '..') else wire.Fact(line)
+    """Return what `wire.mlsd_entry` does, of one line of NLST."""
+    return None if _last_segment(line) in ('', '.', '..') else (line, wire.NO_FACTS)
 
 
 def _last_segment(path):

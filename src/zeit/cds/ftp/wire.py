@@ -174,10 +174,9 @@ def time_value(text):
     return moment.replace(tzinfo=datetime.UTC)
 
 
-class Fact(NamedTuple):
-    """One entry of a listing: its name, and what the server tells about it, as it says that."""
+class Facts(NamedTuple):
+    """What a listing tells about a name, as the server says it."""
 
-    name: str
     is_directory: bool = False
     digits: str = ''
     time: str = ''
@@ -197,8 +196,12 @@ class Fact(NamedTuple):
             return None
 
 
+#: What is told by names alone: one value for all of them, of which there may be many.
+NO_FACTS = Facts()
+
+
 def mlsd_entry(line):
-    """Return the `Fact` of one line of MLSD (RFC 3659 section 7), or None for a line of no use.
+    """Return (name, `Facts`) of one line of MLSD (RFC 3659 section 7); None for one of no use.
 
     The line is `fact=value;...; name`; the name may contain anything, spaces included.  The listed
     directory itself and the one above (`cdir`, `pdir`) are of no use.
@@ -210,7 +213,8 @@ def mlsd_entry(line):
     kind = values.get('type', 'file')
     if kind in ('cdir', 'pdir'):
         return None
-    return Fact(name, kind.endswith('dir'), values.get('size', ''), values.get('modify', ''))
+    facts = Facts(kind.endswith('dir'), values.get('size', ''), values.get('modify', ''))
+    return name, NO_FACTS if facts == NO_FACTS else facts
 
 
 def nlst_name(line, *, directory='/'):

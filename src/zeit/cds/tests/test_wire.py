@@ -130,8 +130,8 @@ class ValueTests(unittest.TestCase):
 
     def test_mlsd(self):
         def entry(line):
-            fact = wire.mlsd_entry(line)
-            return fact.name, fact.is_directory, fact.size, fact.modified
+            name, facts = wire.mlsd_entry(line)
+            return name, facts.is_directory, facts.size, facts.modified
 
         then = datetime.datetime(2026, 11, 23, 22, 47, tzinfo=datetime.UTC)
         line = 'Type=file;Size=3;Modify=20261123224700.5; a b '
