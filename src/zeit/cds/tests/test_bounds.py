@@ -90,6 +90,8 @@ class TimeTests(unittest.TestCase):
 
 
 class MemoryTests(Scenario, unittest.TestCase):
+    level = 2
+
     def peak(self, content, *, method):
         """Return the most memory in bytes that it took to read a listing of this `content`.
 

@@ -157,6 +157,18 @@ class LockTests(Scenario, unittest.TestCase):
         self.assertEqual([], self.server.commands('MLSD', 'NLST'))
 
 
+class ReplacingTests(Scenario, unittest.TestCase):
+    def test_nothing_is_put_aside_of_which_nothing_is_told(self):
+        """The server refuses to overwrite it, and its words are what is said."""
+        self.plant('a')
+        self.fault('SIZE', faults.Reply('450 In use.'), path='/cds/a')
+        self.fault('RNTO', faults.Reply('553 Not allowed.'), path='/cds/a')
+        report = self.export('a')
+        self.assert_run(1, '', report)
+        self.assertIn('553 Not allowed.', dict(report.failed)['a'])
+        self.assertEqual({'a': b'theirs'}, self.remote)
+
+
 class KilledTests(Scenario, unittest.TestCase):
     """One kill is healed on servers that have other words for: there is no such file."""
 
@@ -251,6 +263,13 @@ class ImportTests(ImportScenario, unittest.TestCase):
         self.offer('a.xml')
         self.fault('MLSD NLST', faults.Reply('550 No.'))
         self.assert_run(78, '', self.run_import())
+
+    def test_a_server_that_permits_no_size(self):
+        """It says 550, as of a file that is not there: without a size check it is taken."""
+        self.offer('a.xml')
+        self.fault('SIZE', faults.Reply('550 Permission denied.'))
+        self.assert_run(78, '', self.run_import())
+        self.assert_run(0, 'a.xml', self.run_import(size_check=False))
 
 
 class Server:
