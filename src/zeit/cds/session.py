@@ -10,7 +10,9 @@ from zeit.cds.delivery import UNKNOWN
 from zeit.cds.effort import Effort
 from zeit.cds.errors import (
     CONFIGURATION,
+    ConfigurationError,
     Error,
+    NotTold,
     ReplyLost,
     ServerError,
     SizeMismatch,
@@ -37,6 +39,14 @@ class FTPSession(Link):
         """See `Link`; what is done from then on is an effort that is looked at."""
         super().connect()
         self.effort = self._new_effort()
+
+    def _entered(self, connection):
+        """See `Link`; without sizes nobody would see that a server changes the ends of lines."""
+        if not (connection.image or self._delivery.size_check):
+            raise ConfigurationError(
+                'The server does not promise to leave files as they are: it refuses TYPE I',
+                hint='Leave out size_check="no" (--no-size-check), so that sizes are compared.',
+            )
 
     # Single operations
 
@@ -108,6 +118,8 @@ class FTPSession(Link):
         try:
             size = self._ask('size', name, along)
         except ServerError as error:
+            if isinstance(error, NotTold) and not sent:
+                return  # ftp-srv says 213 without a number of an empty file: it is there, and whole
             raise SizeMismatch(
                 f'The server does not tell the size of the file: {error.message}',
                 hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',

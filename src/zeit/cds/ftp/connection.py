@@ -10,8 +10,8 @@ import logging
 import time
 
 from zeit.cds import errors
-from zeit.cds.errors import ConnectionLost, Error, RemoteProtocolError
-from zeit.cds.ftp import answers, login, protocol, wire
+from zeit.cds.errors import ConnectionLost, Error, NotTold, RemoteProtocolError
+from zeit.cds.ftp import answers, effects, login, protocol, wire
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.stream import REPLY, Stream
@@ -47,6 +47,12 @@ class Connection:
         self._answers = collections.deque()
         self._stream = None
         self._failed = False
+        #: The last file whose size the server has told, and that size.
+        self.told = None
+        #: The number of bytes that went over the last data connection.
+        self.transferred = 0
+        #: Files are transferred as they are (TYPE I); False where the server has not accepted that.
+        self.image = True
 
     def __repr__(self):
         state = 'usable' if self.usable else 'dropped'
@@ -66,8 +72,12 @@ class Connection:
         return bool(self._channel.waiting or self._answers)
 
     def is_due(self, verb, argument):
-        """Return whether the final answer to this command has not come; also after `drop`."""
-        return answers.Command(verb, argument) in self._channel.waiting
+        """Return whether the final answer to this command has not come; also after `drop`.
+
+        One that says nothing about it is none.
+        """
+        command = answers.Command(verb, argument)
+        return command in self._channel.waiting or command in self._channel.unproven
 
     def is_quiet(self):
         """Return whether the connection is usable, and the server has said nothing unasked.
@@ -175,8 +185,30 @@ class Connection:
 
         `hint` and `refused`, an exit code, are for the error if the server says 5xx.
         """
+        return self.shown(self.ask(verb, argument)).check(hint=hint, refused=refused)
+
+    def ask(self, verb, argument=''):
+        """Send a command, alone; return its `Answer`, whatever it is."""
         self._send((verb, argument))
-        return self._answer().check(hint=hint, refused=refused)
+        return self._answer()
+
+    @property
+    def renamed(self):
+        """The name that the last RNTO took a file from."""
+        return self._channel.renamed
+
+    def shown(self, answer):
+        """Return the answer; one that says nothing as a success, if the server shows the effect.
+
+        It is asked for over this connection, which is dropped if it is out of step.
+        """
+        if answer.verdict != answers.UNPROVEN:
+            return answer
+        if self.usable and not self._in_between and effects.shows(self, answer.command):
+            self._channel.unproven.discard(answer.command)
+            return answer._replace(verdict=answers.DONE)
+        self.drop()
+        raise answer.error()
 
     def together(self, *commands):
         """Send commands (verb, argument), in one packet where that goes; return the `Answer`s."""
@@ -194,23 +226,33 @@ class Connection:
 
     def size(self, name):
         """See `ISession.size`; RFC 3659 section 4."""
-        self._send(('SIZE', name))
-        return self._size(self._answer())
+        return self.size_alone(name)
+
+    def size_alone(self, name):
+        """The same; nothing is sent along with it."""
+        return self._size(self.ask('SIZE', name))
 
     def _size(self, answer):
         if _is_absent(answer):
             return None
-        return wire.size(answer.check().reply)
+        size = wire.size(self._value(answer))
+        self.told = answer.command.argument, size
+        return size
 
     def modified(self, name):
         """See `ISession.modified`; RFC 3659 section 3."""
-        self._send(('MDTM', name))
-        return self._modified(self._answer())
+        return self._modified(self.ask('MDTM', name))
 
     def _modified(self, answer):
         if _is_absent(answer):
             return None
-        return wire.time_value(answer.check().reply.lines[-1])
+        return wire.modified(self._value(answer))
+
+    def _value(self, answer):
+        """Return the reply that has what was asked for; raise `NotTold` if it is another one."""
+        if answer.verdict == answers.UNPROVEN and not self._in_between and effects.in_step(self):
+            raise NotTold(answer.reply.code, f'The server does not tell it: {answer.reply.text}')
+        return answer.check().reply
 
     # Bytes
 
@@ -236,7 +278,7 @@ class Connection:
     def _out_of_step(self, when):
         return RemoteProtocolError(
             f'The server has answered more than it was asked, {when}',
-            hint='The connection is out of step; the work goes on over a new one.',
+            hint=answers.OUT_OF_STEP,
         )
 
     def _final(self, *, until=None):
@@ -247,9 +289,9 @@ class Connection:
         """
         if until is None:
             until = time.monotonic() + self._settings.reply_timeout
-        while (answer := self._answer(until=until).check()).verdict == answers.WAIT:
+        while (answer := self._answer(until=until)).verdict == answers.WAIT:
             pass
-        return answer
+        return self.shown(answer).check()
 
     def _answer(self, *, until=None):
         """Return the next answer, whose whole reply must be there within the time-out.

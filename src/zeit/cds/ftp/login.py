@@ -4,7 +4,13 @@ import logging
 import re
 
 from zeit.cds import errors
-from zeit.cds.errors import PermanentError, ServerError, ServiceClosing, TemporaryError
+from zeit.cds.errors import (
+    NotProven,
+    PermanentError,
+    ServerError,
+    ServiceClosing,
+    TemporaryError,
+)
 from zeit.cds.ftp import answers
 from zeit.cds.text import printable
 
@@ -41,13 +47,19 @@ def log_in(connection, settings):
 def enter_directory(connection, settings):
     """Go to the directory, in binary mode (RFC 959 sections 3.1.1.3, 4.1.1).
 
-    Raises `PermanentError`, exit code 78, if there is no way into the directory.
+    A server that does not know TYPE may transfer files as they are all the same: see
+    `Connection.image`.  Raises `PermanentError`, exit code 78, if there is no way into the
+    directory.
     """
     binary, inside = connection.together(('TYPE', 'I'), ('CWD', settings.directory))
+    inside = connection.shown(inside)
     if error := binary.error():
-        before_any_file(error)
-        connection.drop()
-        raise error
+        if inside.error() or not isinstance(error, (ServerError, NotProven)):
+            before_any_file(error)
+            connection.drop()
+            raise error
+        log.debug('Perhaps not binary: %s', printable(error.message))
+        connection.image = False
     hint = (
         f'Check that the directory {printable(settings.directory)} exists on the server, and that '
         'the user may enter it.'
