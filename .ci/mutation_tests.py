@@ -33,6 +33,7 @@ THOROUGH = (
     'test_pool',
     'test_runlock',
     'test_scenarios.*',
+    'test_unproven',
 )
 
 #: The tables of the heart; the tests above are enough for them.

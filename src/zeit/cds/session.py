@@ -127,6 +127,11 @@ class FTPSession(Link):
             ) from error
         if size != sent:
             there = 'no file' if size is None else f'{size} bytes'
+            if not self._connection.image:
+                raise ConfigurationError(
+                    f'The server refuses TYPE I, and of {sent} bytes it has {there}',
+                    hint='It changes the ends of lines, or tells no sizes. Ask its operator.',
+                )
             raise SizeMismatch(
                 f'{sent} bytes were sent, but the server has {there}',
                 hint='The incomplete file is not used; the next run sends it again.',

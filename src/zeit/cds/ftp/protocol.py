@@ -43,7 +43,7 @@ OWN = types.MappingProxyType(
     {
         'greeting': (220, 230),
         'USER': (230, 232, *_OKAY, 331, 332, 336),
-        'PASS': (230, 232, 202, *_OKAY, 332),
+        'PASS': (230, 232, 202, *_OKAY, 331, 332),
         'AUTH': (234, 334),
         'OPTS': (*_OKAY, 202),  # FileZilla Server: UTF8 mode is always enabled
         'MKD': (257, *_OKAY),

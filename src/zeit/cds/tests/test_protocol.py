@@ -20,7 +20,7 @@ class ControlChannelTests(unittest.TestCase):
             'DELE': ('BROKEN', 'DONE', 'UNPROVEN', 'RETRY', 'REFUSED'),
             'STOR': ('WAIT', 'DONE', 'UNPROVEN', 'RETRY', 'REFUSED'),
             'RNFR': ('BROKEN', 'UNPROVEN', 'MORE', 'RETRY', 'REFUSED'),
-            'PASS': ('BROKEN', 'DONE', 'UNPROVEN', 'RETRY', 'REFUSED'),
+            'TYPE': ('BROKEN', 'DONE', 'UNPROVEN', 'RETRY', 'REFUSED'),
         }
         for verb, verdicts in expected.items():
             for code, wanted in zip(
@@ -56,7 +56,7 @@ class ControlChannelTests(unittest.TestCase):
             ('EPSV', [227, 229]),
             ('PASV', [227]),
             ('USER', [200, 230, 232, 250, 331, 332, 336]),
-            ('PASS', [200, 202, 230, 232, 250, 332]),
+            ('PASS', [200, 202, 230, 232, 250, 331, 332]),
             ('AUTH', [234, 334]),
         ):
             with self.subTest(verb):
