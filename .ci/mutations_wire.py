@@ -51,9 +51,9 @@ WIRE = (
         '    return True\n',
     ),
     (
-        'a refusal is believed though another answer is missing',
+        'an answer is believed though another one to the same packet is missing',
         'ftp/along.py',
-        'if not self.usable and answer.verdict not in SUCCESS:',
+        'if not (self.usable or (ended and answer.verdict in SUCCESS)):',
         'if False:',
     ),
     (

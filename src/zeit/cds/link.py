@@ -68,13 +68,13 @@ class Link:
             self._connection = self._new_connection()
         if not self._inside:
             self._connection.enter_directory()
-            self._entered(self._connection)
+            self._entered()
             self._inside = True
             self._clean_up()
         return self._connection
 
-    def _entered(self, connection):
-        """Look at a connection that has just entered the directory."""
+    def _entered(self):
+        """Look at what the server has said on the way into the directory."""
 
     def _clean_up(self):
         """Try once to delete each name in `litter`: what stays must not stand in the way."""

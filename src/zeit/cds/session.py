@@ -40,9 +40,9 @@ class FTPSession(Link):
         super().connect()
         self.effort = self._new_effort()
 
-    def _entered(self, connection):
+    def _entered(self):
         """See `Link`; without sizes nobody would see that a server changes the ends of lines."""
-        if not (connection.image or self._delivery.size_check):
+        if not (self._ways.image or self._delivery.size_check):
             raise ConfigurationError(
                 'The server does not promise to leave files as they are: it refuses TYPE I',
                 hint='Leave out size_check="no" (--no-size-check), so that sizes are compared.',
@@ -127,7 +127,7 @@ class FTPSession(Link):
             ) from error
         if size != sent:
             there = 'no file' if size is None else f'{size} bytes'
-            if not self._connection.image:
+            if not self._ways.image:
                 raise ConfigurationError(
                     f'The server refuses TYPE I, and of {sent} bytes it has {there}',
                     hint='It changes the ends of lines, or tells no sizes. Ask its operator.',

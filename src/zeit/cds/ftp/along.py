@@ -11,6 +11,7 @@ commands.  While a transfer runs no server is asked anything: they differ in wha
 Whether a server stands all this is in its `Ways`.
 """
 
+import errno
 import logging
 import time
 from typing import NamedTuple
@@ -228,13 +229,16 @@ class AlongConnection(PassiveConnection):
         return answer
 
     def _doubt(self, answer, reason):
-        """Raise `reason`, why another answer to the same packet is missing, if this may be that.
+        """Raise `reason`, why another answer to the same packet is missing: this may be that one.
 
-        A refusal may be that of the other command.  A success of its own is certain.
+        From a server that has ended the session nothing is missing, and neither is what was not
+        waited for: then only a refusal may be that of the other command.
         """
         if isinstance(reason, NotProven):
             self.drop()
-        if not self.usable and answer.verdict not in SUCCESS:
+        silent = getattr(reason, 'errno', None) == errno.ETIMEDOUT
+        ended = isinstance(reason, (ConnectionLost, DeadlinePassed)) and not silent
+        if not (self.usable or (ended and answer.verdict in SUCCESS)):
             self._channel.unproven.add(answer.command)
             raise reason
 

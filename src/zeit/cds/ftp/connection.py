@@ -51,8 +51,6 @@ class Connection:
         self.told = None
         #: The number of bytes that went over the last data connection.
         self.transferred = 0
-        #: Files are transferred as they are (TYPE I); False where the server has not accepted that.
-        self.image = True
 
     def __repr__(self):
         state = 'usable' if self.usable else 'dropped'

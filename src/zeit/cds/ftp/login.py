@@ -47,19 +47,19 @@ def log_in(connection, settings):
 def enter_directory(connection, settings):
     """Go to the directory, in binary mode (RFC 959 sections 3.1.1.3, 4.1.1).
 
-    A server that does not know TYPE may transfer files as they are all the same: see
-    `Connection.image`.  Raises `PermanentError`, exit code 78, if there is no way into the
-    directory.
+    A server that refuses TYPE may transfer files as they are all the same: see `Ways.image`.
+    Raises `PermanentError`, exit code 78, if there is no way into the directory.
     """
     binary, inside = connection.together(('TYPE', 'I'), ('CWD', settings.directory))
     inside = connection.shown(inside)
     if error := binary.error():
-        if inside.error() or not isinstance(error, (ServerError, NotProven)):
+        known = connection.ways.image or not isinstance(error, (ServerError, NotProven))
+        if inside.error() or known:
             before_any_file(error)
             connection.drop()
             raise error
         log.debug('Perhaps not binary: %s', printable(error.message))
-        connection.image = False
+    connection.ways.image = binary.error() is None
     hint = (
         f'Check that the directory {printable(settings.directory)} exists on the server, and that '
         'the user may enter it.'

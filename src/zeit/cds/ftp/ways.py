@@ -17,6 +17,8 @@ class Ways:
     two, before the server has answered.  `together`: two commands in one packet.  `prompt`:
     commands as soon as the server has ended the data connection, before its final reply.  Each is
     True until the server shows that it does not stand it.
+
+    `image`: files are transferred as they are.  None until the server has accepted TYPE I or not.
     """
 
     epsv: bool = True
@@ -24,6 +26,7 @@ class Ways:
     early: bool = True
     together: bool = True
     prompt: bool = True
+    image: bool | None = None
 
     def give_up(self, way, *, error):
         """Let it be, because of `error`."""

@@ -1,6 +1,7 @@
 """A final reply that is another command's own proves nothing: the effect is asked for."""
 
 import io
+import itertools
 import os
 import unittest
 
@@ -68,6 +69,16 @@ class CommandTests(Scenario, unittest.TestCase):
                     self.session.names()
                     self.assertEqual(2, self.server.connected)
 
+    def test_a_reply_comes_late(self):
+        """It is an answer to SIZE in its form; only the last question shows it."""
+        self.session.size('a')
+        self.session._ways.together = False
+        self.fault('DELE', faults.Reply('226 Done.'), times=1)
+        self.fault('SIZE', faults.Extra('550 No.', first=True), times=1)
+        with self.assertRaises(errors.LOST):
+            self.session.delete('a')
+        self.assertEqual(5, self.session.size('a'))
+
     def test_one_that_sizes_say_nothing_about(self):
         self.fault('SIZE', faults.Reply('502 No.'))
         for verb, call in self.CALLS[:3]:
@@ -90,11 +101,12 @@ class CommandTests(Scenario, unittest.TestCase):
 
     def test_a_reply_is_left_over(self):
         """It was executed, and its own answer comes behind the one that is not."""
-        for verb, call in self.CALLS[:-1]:
+        for (verb, call), together in itertools.product(self.CALLS[:-1], (True, False)):
             for more in '250 Done.', '550 No.', '550 No.\n550 No.':
-                with self.subTest(verb, more=more):
+                with self.subTest(verb, more=more, together=together):
                     self.prepare()
                     self.session.size('a')
+                    self.session._ways.together = together
                     self.fault(verb, faults.Lie(f'229 (|||1|).\n{more}'), times=1)
                     with self.assertRaises(errors.LOST):
                         call(self.session)
@@ -161,10 +173,9 @@ class RunTests(Scenario, unittest.TestCase):
                 with self.subTest(executed=executed, behind=behind):
                     self.prepare()
                     action = faults.Lie('') if executed else faults.Reply('')
-                    self.fault('RNTO', action, path='/cds/a', times=1)
-                    if behind:
-                        self.fault('RNTO', faults.Call(self.answer_port(behind)), path='/cds/a')
-                    self.export('a', reply_timeout=0.5)
+                    more = [faults.Call(self.answer_port(behind))] if behind else []
+                    self.fault('RNTO', action, *more, path='/cds/a', times=1)
+                    self.assert_run(0, 'a', self.export('a', reply_timeout=0.5))
                     self.heal()
 
     def answer_port(self, text):
