@@ -5,6 +5,7 @@ import logging
 from zeit.cds.errors import LOST, DataConnectionRefused, Error, ServerError
 from zeit.cds.ftp.deadline import USED_UP, Deadline, unanswered
 from zeit.cds.ftp.listings import ListingConnection
+from zeit.cds.ftp.logins import Logins
 from zeit.cds.ftp.ways import Ways
 from zeit.cds.holder import is_file
 from zeit.cds.text import printable
@@ -23,12 +24,14 @@ class Link:
     see `ISession`.
     """
 
-    def __init__(self, settings, *, deadline=None, context=None, ways=None):
+    def __init__(self, settings, *, deadline=None, context=None, ways=None, logins=None):
         self._settings = settings
         self._deadline = Deadline(outer=deadline)
         self._haste = Deadline(outer=self._deadline)
         self._context = context
         self._ways = ways or Ways()
+        self._logins = logins or Logins()
+        self._cleans_up = False
         self._connection = None
         self._inside = False
         self.connections = 0
@@ -54,6 +57,7 @@ class Link:
         connection = ListingConnection(
             self._settings, deadline=self._haste, context=self._context, ways=self._ways
         )
+        self._logins.add()
         connection.open()
         self.connections += 1
         self._inside = False
@@ -62,7 +66,10 @@ class Link:
     def _ready(self, *call):
         """Return a connection that is usable and in the directory, and stands this `call`."""
         connection = self._connection
+        broken = not connection.usable
         if connection.due not in (None, call[:2]) or not connection.is_quiet():
+            if broken and not self._cleans_up:
+                self._logins.spare()
             log.debug('Connecting again')
             self._connection.drop()
             self._connection = self._new_connection()
@@ -146,6 +153,7 @@ class Link:
 
     def bound(self, seconds, *, ends=False):
         """See `ISession`."""
+        self._cleans_up = self._cleans_up or ends
         if not self._hurries:
             self._deadline.restart(seconds, passed=unanswered(seconds) if ends else USED_UP)
 

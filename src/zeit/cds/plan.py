@@ -16,6 +16,7 @@ from zeit.cds.errors import (
     NotBegun,
     ServerFull,
     TemporaryError,
+    TooManyLogins,
 )
 from zeit.cds.interfaces import IOutcome, IPlan
 
@@ -292,5 +293,5 @@ def _ends_all(error):
     return (
         error.while_connecting
         or error.exit_code == CONFIGURATION  # the spool's fault, or the remote directory is gone
-        or isinstance(error, (ServerFull, DeadlinePassed))
+        or isinstance(error, (ServerFull, DeadlinePassed, TooManyLogins))
     )

@@ -10,10 +10,17 @@ import logging
 import time
 
 from zeit.cds import errors
-from zeit.cds.errors import ConnectionLost, Error, NotTold, RemoteProtocolError
-from zeit.cds.ftp import answers, effects, login, protocol, wire
+from zeit.cds.errors import (
+    ConnectionLost,
+    Error,
+    HandshakeFailed,
+    NotTold,
+    RemoteProtocolError,
+)
+from zeit.cds.ftp import answers, effects, login, protocol, tls, wire
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.secure import Protection, SecureStream
+from zeit.cds.ftp.settings import PORTS
 from zeit.cds.ftp.stream import REPLY, Stream
 from zeit.cds.text import printable
 
@@ -22,6 +29,19 @@ log = logging.getLogger(__name__)
 
 #: How long the reply to QUIT is waited for, in seconds: there is nothing to be learned from it.
 QUIT_TIMEOUT = 2
+
+#: How long it takes at most to find out whether a silent server waits for TLS, in seconds.
+PROBE = 5
+
+#: What to do when it is the other kind of TLS that is spoken at this port.
+AT_ONCE = (
+    'This port is one for TLS from the first byte: ftps:// in place of ftp:// or ftpes://, '
+    'tls="implicit" (--tls implicit).'
+)
+NOT_AT_ONCE = (
+    'The server speaks in clear at first, as at the usual port 21: ftpes:// in place of ftps://, '
+    'tls="explicit" (--tls explicit).'
+)
 
 #: What to do when a server has no TLS.
 NO_TLS = (
@@ -116,8 +136,8 @@ class Connection:
                 bind=settings.bind_address,
             )
             if settings.tls.mode == 'implicit':
-                self._secure()
-            self._final()
+                self._secure_at_once()
+            self._await_greeting()
             if settings.tls.mode == 'explicit':
                 self._switch_to_tls()
             login.log_in(self, settings)
@@ -128,6 +148,37 @@ class Connection:
         except BaseException:
             self.drop()
             raise
+
+    def _secure_at_once(self):
+        try:
+            self._secure()
+        except HandshakeFailed as error:
+            if tls.is_in_clear(error):
+                error.advise(NOT_AT_ONCE)
+            raise
+
+    def _await_greeting(self):
+        """Wait for the greeting; say so if the server waits for TLS instead."""
+        until = time.monotonic() + self._settings.reply_timeout
+        try:
+            self._await_answer(until)
+        except ConnectionLost as error:
+            settings = self._settings
+            if settings.tls.mode != 'implicit' and not self._channel.pending:
+                silent = error.errno == errno.ETIMEDOUT
+                if settings.port == PORTS['implicit'] or (silent and self._speaks_tls()):
+                    error.advise(AT_ONCE)
+            raise
+        self._final(until=until)
+
+    def _speaks_tls(self):
+        options = {'context': tls.unverified(), 'host': self._settings.host, 'timeout': PROBE}
+        try:
+            SecureStream.over(self._stream, **options).close()
+            return True
+        except ConnectionLost as error:
+            log.debug('It is not TLS that is waited for: %s', printable(error.message))
+            return False
 
     def _switch_to_tls(self):
         """AUTH TLS (RFC 4217 section 4), before anything that nobody else may know."""

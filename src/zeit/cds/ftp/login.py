@@ -5,6 +5,7 @@ import re
 
 from zeit.cds import errors
 from zeit.cds.errors import (
+    ConfigurationError,
     NotProven,
     PermanentError,
     ServerError,
@@ -69,6 +70,8 @@ def enter_directory(connection, settings):
 
 def before_any_file(error):
     """Let `error` be one of the server, not of a file: there was none yet."""
+    if isinstance(error, ConfigurationError):
+        return  # it is ours
     error.while_connecting = True
     if error.exit_code == errors.FILES_FAILED:
         error.exit_code = errors.UNAVAILABLE

@@ -14,8 +14,11 @@ class ITarget(Interface):
     def check(name):
         """Raise `NameRefused` if a file of this name cannot or must not be sent there."""
 
-    def open():
+    def open(*, within=None):
         """Connect and log in; return an `ISession`.
+
+        `within`: all of that, and what the session does until it is bound anew, must be done within
+        so many seconds; None for no bound.
 
         Raises `FTPOSError` if there is no server (`HandshakeFailed`, `CertificateRefused`: none
         that speaks TLS as it should), `PermanentError` with exit code 77 if it refuses

@@ -69,9 +69,10 @@ ALLOWED = {
     'ftp.login': 'errors text ftp.answers',
     'ftp.effects': 'errors ftp.answers ftp.wire',
     'ftp.connection': 'errors text ftp.answers ftp.deadline ftp.effects ftp.login ftp.protocol '
-    'ftp.secure ftp.settings ftp.stream ftp.wire',
+    'ftp.secure ftp.settings ftp.stream ftp.tls ftp.wire',
     'ftp.active': 'text ftp.deadline ftp.oserrors ftp.sockets ftp.stream',
     'ftp.ways': 'text',
+    'ftp.logins': 'errors',
     'ftp.passive': 'errors text ftp.active ftp.answers ftp.ways ftp.wire ftp.connection',
     'ftp.along': 'errors text ftp.answers ftp.passive',
     'ftp.start': 'errors',
@@ -87,8 +88,9 @@ ALLOWED = {
     'fetching': 'errors text',
     'quiet': 'fetching',
     'gathering': 'arrivals crew errors fetching plan quiet text',
-    'link': 'errors holder text ftp.deadline ftp.listings ftp.ways',
-    'session': 'errors interfaces deliveries delivery effort gathering ledger link names ftp.along',
+    'link': 'errors holder text ftp.deadline ftp.listings ftp.logins ftp.ways',
+    'session': 'errors interfaces deliveries delivery effort gathering ledger link names ftp.along '
+    'ftp.logins',
     'target': 'errors interfaces delivery effort names session text ftp.settings ftp.sockets '
     'ftp.tls',
     'lock': 'errors holder names text',

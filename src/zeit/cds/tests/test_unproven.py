@@ -246,37 +246,3 @@ class RunTests(Scenario, unittest.TestCase):
                 self.fault('RETR', faults.Alter(keep=3), faults.Lie(f'{code} Well.'), times=1)
                 with self.assertRaises(errors.LOST):
                     session.fetch('a', sink)
-
-
-class InStepTests(Scenario, unittest.TestCase):
-    """A refusal that leaves nothing over keeps its connection."""
-
-    def test_each_command(self):
-        for verb, path in ('STOR', '*.part'), ('RNFR', '*.part'), ('RNTO', '/cds/odd*'):
-            for code in 450, 553:
-                with self.subTest(verb, code=code):
-                    self.prepare()
-                    path = path if verb == 'RNTO' else '*odd*'
-                    self.fault(verb, faults.Reply(f'{code} Odd.'), path=path)
-                    report = self.export('fine1', 'fine2', 'odd1', 'odd2', 'odd3')
-                    self.assert_run(1, 'fine1 fine2', report)
-                    self.assertEqual(1, self.server.connected)
-
-    def test_refused_behind_the_start(self):
-        self.fault('STOR', faults.Lie('553 Odd.'), path='*odd*')
-        self.assert_run(1, 'fine', self.export('fine', 'odd1', 'odd2'))
-        self.assertEqual(3, self.server.connected)
-
-    def test_one_that_is_answered_twice(self):
-        self.fault('STOR', faults.Reply('553 Odd.\n451 Really.'), path='*odd*')
-        self.assert_run(1, 'fine1 fine2', self.export('fine1', 'fine2', 'odd1', 'odd2'))
-
-    def test_a_download(self):
-        self.server.put('/cds/a', b'content')
-        self.fault('RETR', faults.Reply('550 No.'))
-        session = target(self.server).open()
-        self.addCleanup(session.close)
-        for _ in range(3):
-            with self.assertRaises(errors.PermanentError):
-                session.fetch('a', io.BytesIO())
-        self.assertEqual(1, self.server.connected)
