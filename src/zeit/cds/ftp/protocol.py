@@ -44,7 +44,7 @@ OWN = types.MappingProxyType(
         'greeting': (220, 230),
         'USER': (230, 232, *_OKAY, 331, 332, 336),
         'PASS': (230, 232, 202, *_OKAY, 331, 332),
-        'AUTH': (234, 334),
+        'AUTH': (234,),
         'OPTS': (*_OKAY, 202),  # FileZilla Server: UTF8 mode is always enabled
         'MKD': (257, *_OKAY),
         'PWD': (257,),
@@ -86,7 +86,7 @@ def verdict(verb, code):
         return REFUSED
     if code not in OWN.get(verb, _OTHERS):
         return UNPROVEN
-    return MORE if first == 3 and verb != 'AUTH' else DONE
+    return MORE if first == 3 else DONE
 
 
 class ControlChannel:

@@ -93,7 +93,7 @@ class PassiveTests(PyFTPTests):
 
 
 class _OldTarget(FTPTarget):
-    def open(self):
-        session = super().open()
+    def open(self, **options):
+        session = super().open(**options)
         session._ways.epsv = session._ways.mlsd = False
         return session

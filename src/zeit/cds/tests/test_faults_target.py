@@ -156,9 +156,12 @@ class DataTests(Scenario, unittest.TestCase):
         self.assert_run(1, '', self.export())
 
     def test_a_second_226_answers_nothing(self):
-        self.fault('STOR RETR MLSD', faults.Twice())
-        self.assert_run(0, 'a b', self.export('a', 'b'))
-        self.heal()
+        for verb in 'STOR', 'RETR', 'MLSD':
+            with self.subTest(verb):
+                self.prepare()
+                self.fault(verb, faults.Twice())
+                self.assert_run(0, 'a b', self.export('a', 'b'))
+                self.heal()
 
 
 class AfterAnErrorTests(Scenario, unittest.TestCase):
