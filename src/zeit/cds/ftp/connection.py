@@ -275,10 +275,6 @@ class Connection:
 
     def size(self, name):
         """See `ISession.size`; RFC 3659 section 4."""
-        return self.size_alone(name)
-
-    def size_alone(self, name):
-        """The same; nothing is sent along with it."""
         return self._size(self.ask('SIZE', name))
 
     def _size(self, answer):

@@ -31,18 +31,21 @@ def in_step(connection):
 def _renamed(connection, new):
     """The new name is there, with the size that the file had, and the old one is not."""
     old, told = connection.renamed, connection.told
-    size = _size(connection, new)
+    try:
+        size = _size(connection, new)
+    except ServerError:
+        size = None
     if size is None:  # a directory, or SIZE is not known
         listed = connection.list_names()
         return new in listed and old not in listed
     same = told is None or told[0] != old or told[1] == size
-    return same and connection.size_alone(old) is None
+    return same and _size(connection, old) is None
 
 
 def _deleted(connection, name):
     if connection.told is None:  # nobody knows whether SIZE is refused only for what is not there
         return _removed(connection, name)
-    return connection.size_alone(name) is None
+    return _size(connection, name) is None
 
 
 def _removed(connection, path):
@@ -55,16 +58,16 @@ def _is_listed(connection, path):
 
 
 def _size(connection, name):
-    """Return the size of a file, or None if the server does not tell it."""
-    try:
-        return connection.size_alone(name)
-    except ServerError:
+    """Return the size of a file, or None if there is none, as far as the server tells."""
+    answer = connection.ask('SIZE', name)
+    if answer.verdict == answers.REFUSED and answer.reply.code == 550:
         return None
+    return wire.size(answer.check().reply)
 
 
 def _transferred(connection, name):
     """The server has as many bytes as went over the data connection."""
-    return connection.size_alone(name) == connection.transferred
+    return _size(connection, name) == connection.transferred
 
 
 def _is_inside(connection, directory):
