@@ -43,10 +43,11 @@ class IUsable(Interface):
 class ISession(Interface):
     """The work in the target's directory during one run.
 
-    It opens, drops and replaces connections by itself: after an error in a transfer, and after any
-    reply that cannot be trusted, the next method works on a fresh connection.  For all methods: a
-    refused command raises `PermanentError` or `TemporaryError`, a broken or silent connection
-    another `FTPOSError` or `RemoteProtocolError`.
+    It opens, drops and replaces connections by itself: after an error in a transfer, unless it was
+    refused before it began, and after any reply that cannot be trusted, the next method works on a
+    fresh connection.  For all methods: a refused command raises `PermanentError` or
+    `TemporaryError`, a broken or silent connection another `FTPOSError` or `RemoteProtocolError`;
+    one that broke too often is not replaced until it is cleaned up: `TooManyLogins`.
     """
 
     connections = Attribute('The number of connections made so far')
