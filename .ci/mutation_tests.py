@@ -28,6 +28,8 @@ THOROUGH = (
     'test_kill.*',
     'test_ledger',
     'test_lock.*',
+    'test_logins',
+    'test_connecting',
     'test_parking',
     'test_receipts',
     'test_pool',

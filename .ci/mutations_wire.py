@@ -69,6 +69,12 @@ WIRE = (
         '                pass\n            start.failed(error)\n',
     ),
     (
+        'no login is kept for the lock',
+        LINK,
+        'self._ways.breaks >= BREAKS',
+        'False',
+    ),
+    (
         'the password in the log',
         ANSWERS,
         '        if self.verb in SECRET:\n',

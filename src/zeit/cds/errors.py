@@ -217,10 +217,6 @@ class ConnectionLost(FTPOSError):
     """The connection ended, or fell silent, although an answer was due."""
 
 
-class TooManyLogins(ConnectionLost):
-    """The connection broke, and is not replaced: the logins that are left are for cleaning up."""
-
-
 class DataConnectionRefused(ConnectionLost):
     """The control connection works, but no data connection could be made."""
 

@@ -16,7 +16,6 @@ from zeit.cds.errors import (
     NotBegun,
     ServerFull,
     TemporaryError,
-    TooManyLogins,
 )
 from zeit.cds.interfaces import IOutcome, IPlan
 
@@ -293,5 +292,5 @@ def _ends_all(error):
     return (
         error.while_connecting
         or error.exit_code == CONFIGURATION  # the spool's fault, or the remote directory is gone
-        or isinstance(error, (ServerFull, DeadlinePassed, TooManyLogins))
+        or isinstance(error, (ServerFull, DeadlinePassed))
     )

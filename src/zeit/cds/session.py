@@ -18,7 +18,6 @@ from zeit.cds.errors import (
     SizeMismatch,
 )
 from zeit.cds.ftp.along import ALONE
-from zeit.cds.ftp.logins import Logins
 from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession
 from zeit.cds.ledger import NoLedger
@@ -30,8 +29,7 @@ class FTPSession(Link):
     """See `ISession`."""
 
     def __init__(self, settings, delivery, *, new_effort=Effort, **options):
-        logins = options.pop('logins', None) or Logins(connections=delivery.connections)
-        super().__init__(settings, logins=logins, **options)
+        super().__init__(settings, **options)
         self._delivery = delivery
         self._new_effort = new_effort
         self.effort = None
@@ -192,5 +190,5 @@ class FTPSession(Link):
             deadline=self._deadline,
             context=self._context,
             ways=self._ways,
-            logins=self._logins,
+            reserves=False,
         )

@@ -18,6 +18,7 @@ class Ways:
     commands as soon as the server has ended the data connection, before its final reply.  Each is
     True until the server shows that it does not stand it.
 
+    `breaks`: so many of these connections broke; what the server has ended in order does not count.
     `image`: files are transferred as they are.  None until the server has accepted TYPE I or not.
     """
 
@@ -27,6 +28,7 @@ class Ways:
     together: bool = True
     prompt: bool = True
     image: bool | None = None
+    breaks: int = 0
 
     def give_up(self, way, *, error):
         """Let it be, because of `error`."""

@@ -46,8 +46,7 @@ class ISession(Interface):
     It opens, drops and replaces connections by itself: after an error in a transfer, unless it was
     refused before it began, and after any reply that cannot be trusted, the next method works on a
     fresh connection.  For all methods: a refused command raises `PermanentError` or
-    `TemporaryError`, a broken or silent connection another `FTPOSError` or `RemoteProtocolError`;
-    one that broke too often is not replaced until it is cleaned up: `TooManyLogins`.
+    `TemporaryError`, a broken or silent connection another `FTPOSError` or `RemoteProtocolError`.
     """
 
     connections = Attribute('The number of connections made so far')

@@ -72,7 +72,6 @@ ALLOWED = {
     'ftp.secure ftp.settings ftp.stream ftp.tls ftp.wire',
     'ftp.active': 'text ftp.deadline ftp.oserrors ftp.sockets ftp.stream',
     'ftp.ways': 'text',
-    'ftp.logins': 'errors',
     'ftp.passive': 'errors text ftp.active ftp.answers ftp.ways ftp.wire ftp.connection',
     'ftp.along': 'errors text ftp.answers ftp.passive',
     'ftp.start': 'errors',
@@ -88,9 +87,8 @@ ALLOWED = {
     'fetching': 'errors text',
     'quiet': 'fetching',
     'gathering': 'arrivals crew errors fetching plan quiet text',
-    'link': 'errors holder text ftp.deadline ftp.listings ftp.logins ftp.ways',
-    'session': 'errors interfaces deliveries delivery effort gathering ledger link names ftp.along '
-    'ftp.logins',
+    'link': 'errors holder text ftp.deadline ftp.listings ftp.ways',
+    'session': 'errors interfaces deliveries delivery effort gathering ledger link names ftp.along',
     'target': 'errors interfaces delivery effort names session text ftp.settings ftp.sockets '
     'ftp.tls',
     'lock': 'errors holder names text',
