@@ -267,7 +267,7 @@ class ServerError(Error):
         return f'{self} ({self.command})' if self.command and not self.hint else str(self)
 
 
-class NotTold(ServerError):
+class NoValue(ServerError):
     """The server took the command, but its reply does not have what was asked for."""
 
 

@@ -12,7 +12,7 @@ from zeit.cds.errors import (
     CONFIGURATION,
     ConfigurationError,
     Error,
-    NotTold,
+    NoValue,
     ReplyLost,
     ServerError,
     SizeMismatch,
@@ -118,7 +118,7 @@ class FTPSession(Link):
         try:
             size = self._ask('size', name, along)
         except ServerError as error:
-            if isinstance(error, NotTold) and not sent:
+            if isinstance(error, NoValue) and not sent:
                 return  # ftp-srv says 213 without a number of an empty file: it is there, and whole
             raise SizeMismatch(
                 f'The server does not tell the size of the file: {error.message}',

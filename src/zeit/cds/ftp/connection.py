@@ -14,7 +14,7 @@ from zeit.cds.errors import (
     ConnectionLost,
     Error,
     HandshakeFailed,
-    NotTold,
+    NoValue,
     RemoteProtocolError,
 )
 from zeit.cds.ftp import answers, effects, login, protocol, tls, wire
@@ -294,9 +294,9 @@ class Connection:
         return wire.modified(self._value(answer))
 
     def _value(self, answer):
-        """Return the reply that has what was asked for; raise `NotTold` if it is another one."""
+        """Return the reply that has what was asked for; raise `NoValue` if it is another one."""
         if answer.verdict == answers.UNPROVEN and not self._in_between and effects.in_step(self):
-            raise NotTold(answer.reply.code, f'The server does not tell it: {answer.reply.text}')
+            raise NoValue(answer.reply.code, f'The server does not tell it: {answer.reply.text}')
         return answer.check().reply
 
     # Bytes

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zeit.cds.errors import (
     ConfigurationError,
     LocalProtocolError,
-    NotTold,
+    NoValue,
     RemoteProtocolError,
 )
 from zeit.cds.text import printable
@@ -191,7 +191,7 @@ def port(host, port):
 def size(reply):
     """Return the number of bytes of a 213 reply to SIZE (RFC 3659 section 4).
 
-    There may be words before the number or behind it, such as `81 Bytes`.  Raises `NotTold` if
+    There may be words before the number or behind it, such as `81 Bytes`.  Raises `NoValue` if
     there is no number, or another one could be meant as well.
     """
     for line in reversed(reply.lines):
@@ -201,18 +201,18 @@ def size(reply):
             first = numbers[0]
             if not _NO_BYTES.fullmatch(words[first + 1]):
                 return int(_NUMBER.fullmatch(words[first])[1])
-    raise NotTold(reply.code, f'The server told no size: {reply.text}')
+    raise NoValue(reply.code, f'The server told no size: {reply.text}')
 
 
 def modified(reply):
     """Return the time of a 213 reply to MDTM (RFC 3659 section 3), aware, UTC.
 
-    Raises `NotTold` if there is none.
+    Raises `NoValue` if there is none.
     """
     for line in reversed(reply.lines):
         if moment := time_value(line):
             return moment
-    raise NotTold(reply.code, f'The server told no time: {reply.text}')
+    raise NoValue(reply.code, f'The server told no time: {reply.text}')
 
 
 def time_value(text):

@@ -4,7 +4,7 @@ import unittest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeit.cds.errors import LocalProtocolError, NotTold, RemoteProtocolError
+from zeit.cds.errors import LocalProtocolError, NoValue, RemoteProtocolError
 from zeit.cds.ftp import wire
 from zeit.cds.ftp.wire import Reply, ReplyParser
 
@@ -154,7 +154,7 @@ class ValueTests(unittest.TestCase):
             *('', 'OK', '-1', '1 2', 'a 1 of 2', 'twelve', '²', '1' * 21),
             *('1,234', '1.234', '0x12', '1e3', '12 KB', '12 M.', '12 kilobytes'),
         ):
-            with self.subTest(text), self.assertRaises(NotTold) as caught:
+            with self.subTest(text), self.assertRaises(NoValue) as caught:
                 self.assertIsNone(wire.size(Reply(213, (text,))))
             self.assertEqual(213, caught.exception.code)
 
@@ -169,7 +169,7 @@ class ValueTests(unittest.TestCase):
         ):
             self.assertEqual(expected, wire.modified(Reply(213, (text,))), text)
         for text in ('', '20260230000000', '2026', 'yesterday', '202602282359581'):
-            with self.assertRaises(NotTold, msg=text):
+            with self.assertRaises(NoValue, msg=text):
                 wire.modified(Reply(213, (text,)))
 
     def test_mlsd(self):
