@@ -208,6 +208,10 @@ class ListingTooLong(Error):
     transient = True
 
 
+class NotProven(RemoteProtocolError):
+    """The server's final reply is another command's own: it says nothing about this one."""
+
+
 class FTPOSError(Error):
     """The operating system said no: `errno`, `strerror`, as OSError has them."""
 
@@ -281,6 +285,10 @@ class ServerError(Error):
     def message(self):
         """The reply, and what it was the answer to, unless the hint makes that clear."""
         return f'{self} ({self.command})' if self.command and not self.hint else str(self)
+
+
+class NoValue(ServerError):
+    """The server took the command, but its reply does not have what was asked for."""
 
 
 class PermanentError(ServerError):

@@ -124,14 +124,16 @@ class Exchange:
         """Return whether the time of this run is used up."""
         return self._end is not None and self.clock() >= self._end
 
+    def _left(self):
+        """Return how many seconds this run has left; None for no bound."""
+        return None if self._end is None else self._end - self.clock()
+
     # On the server
 
     def _connect(self, work, *, wanted):
         log.info('Connecting to CDS FTP server (%s)', self.target.title)
-        session = self.target.open()
+        session = self.target.open(within=self._left())
         try:
-            if self._end is not None:
-                session.bound(self._end - self.clock())
             if self.options.dry_run:
                 self._lock(session, token='').look()
                 work.pretend(session)

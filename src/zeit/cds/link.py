@@ -12,6 +12,9 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
+#: When so many connections broke, one more is made, in reserve.
+BREAKS = 3
+
 #: After an interruption there are so many seconds to clean up.
 HURRY = 8
 
@@ -23,13 +26,16 @@ class Link:
     see `ISession`.
     """
 
-    def __init__(self, settings, *, deadline=None, context=None, ways=None):
+    def __init__(self, settings, *, deadline=None, context=None, ways=None, reserves=True):
         self._settings = settings
         self._deadline = Deadline(outer=deadline)
         self._haste = Deadline(outer=self._deadline)
         self._context = context
         self._ways = ways or Ways()
         self._presence = Presence(self._ask, ways=self._ways)
+        self._reserves = reserves
+        self._reserve = None
+        self._cleans_up = False
         self._connection = None
         self._inside = False
         self.connections = 0
@@ -57,26 +63,56 @@ class Link:
         self._ready()
 
     def _new_connection(self):
-        connection = ListingConnection(
-            self._settings, deadline=self._haste, context=self._context, ways=self._ways
-        )
-        connection.open()
+        connection = self._reserved() or self._logged_in()
         self.connections += 1
         self._inside = False
         return connection
 
+    def _logged_in(self):
+        connection = ListingConnection(
+            self._settings, deadline=self._haste, context=self._context, ways=self._ways
+        )
+        connection.open()
+        return connection
+
+    def _reserved(self):
+        """Return the connection that was kept for cleaning up, if it is of use now, or None."""
+        if self._reserve is None or not self._cleans_up:
+            return None
+        connection, self._reserve = self._reserve, None
+        return connection if connection.is_quiet() else None
+
+    def _keep_reserve(self):
+        """Log in once more for cleaning up, where connections break again and again.
+
+        Servers turn away who logs in too often, and then nobody could remove our lock any more.
+        """
+        if self._reserves and not self._cleans_up and self._ways.breaks >= BREAKS:
+            self._reserves = False
+            try:
+                self._reserve = self._logged_in()
+            except Error as error:
+                log.debug('No connection in reserve: %s', printable(error.message))
+
     def _ready(self, *call):
         """Return a connection that is usable and in the directory, and stands this `call`."""
         connection = self._connection
+        broken = not connection.usable
         if connection.due not in (None, call[:2]) or not connection.is_quiet():
             log.debug('Connecting again')
+            self._ways.breaks += broken
             self._connection.drop()
             self._connection = self._new_connection()
         if not self._inside:
             self._connection.enter_directory()
+            self._entered()
             self._inside = True
             self._clean_up()
+        self._keep_reserve()
         return self._connection
+
+    def _entered(self):
+        """Look at what the server has said on the way into the directory."""
 
     def _clean_up(self):
         """Try once to delete each name in `litter`: what stays must not stand in the way."""
@@ -156,6 +192,7 @@ class Link:
 
     def bound(self, seconds, *, ends=False):
         """See `ISession`."""
+        self._cleans_up = self._cleans_up or ends
         if not self._hurries:
             self._deadline.restart(seconds, passed=unanswered(seconds) if ends else USED_UP)
 
@@ -172,7 +209,12 @@ class Link:
         """Say goodbye, with what could not be deleted still in `litter`; never raises."""
         if self._connection is not None:
             self.sweep()
-            self._connection.quit()
+            self._quit()
+
+    def _quit(self):
+        for connection in self._connection, self._reserve:
+            if connection is not None:
+                connection.quit()
 
     def refresh(self):
         """See `ISession`."""
@@ -184,4 +226,4 @@ class Link:
         self.sweep()
         for name in self.litter:
             log.warning('Left on the server, for the next run to delete: %s', printable(name))
-        self._connection.quit()
+        self._quit()

@@ -11,8 +11,10 @@ from zeit.cds.delivery import UNKNOWN
 from zeit.cds.effort import Effort
 from zeit.cds.errors import (
     CONFIGURATION,
+    ConfigurationError,
     Error,
     NotTold,
+    NoValue,
     ReplyLost,
     ServerError,
     SizeMismatch,
@@ -43,6 +45,14 @@ class FTPSession(Link):
         """See `Link`; what is done from then on is an effort that is looked at."""
         super().connect()
         self.effort = self._new_effort()
+
+    def _entered(self):
+        """See `Link`; without sizes nobody would see that a server changes the ends of lines."""
+        if not (self._ways.image or self._delivery.size_check):
+            raise ConfigurationError(
+                'The server does not promise to leave files as they are: it refuses TYPE I',
+                hint='Leave out size_check="no" (--no-size-check), so that sizes are compared.',
+            )
 
     # Single operations
 
@@ -137,10 +147,17 @@ class FTPSession(Link):
         try:
             size = self._ask('size', name, along)
         except ServerError as error:
+            if isinstance(error, NoValue) and not sent:
+                return  # ftp-srv says 213 without a number of an empty file: it is there, and whole
             self._require_size(name, error)
             size = None
         if size != sent:
             there = 'no file' if size is None else f'{size} bytes'
+            if not self._ways.image:
+                raise ConfigurationError(
+                    f'The server refuses TYPE I, and of {sent} bytes it has {there}',
+                    hint='It changes the ends of lines, or tells no sizes. Ask its operator.',
+                )
             raise SizeMismatch(
                 f'{sent} bytes were sent, but the server has {there}',
                 hint='The incomplete file is not used; the next run sends it again.',
@@ -220,4 +237,5 @@ class FTPSession(Link):
             deadline=self._deadline,
             context=self._context,
             ways=self._ways,
+            reserves=False,
         )

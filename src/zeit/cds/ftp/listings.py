@@ -182,7 +182,7 @@ class ListingConnection(TransferConnection):
 
     def _transferred(self, way):
         """Return (what `_listing` does, whether there is a name that is not in our encoding)."""
-        if way.type == 'I':
+        if way.type == 'I' or self.ways.image is False:  # then it is A all the time
             return self._received(way)
         self.command('TYPE', way.type)
         try:

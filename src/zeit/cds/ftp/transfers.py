@@ -10,12 +10,15 @@ from zeit.cds.errors import (
     LOST,
     ConnectionLost,
     DataConnectionRefused,
+    Error,
+    NotProven,
     PermanentError,
     RemoteProtocolError,
     ReplyLost,
     ServerError,
     TemporaryError,
 )
+from zeit.cds.ftp import effects
 from zeit.cds.ftp.along import ALONE, AlongConnection
 from zeit.cds.ftp.start import Start
 from zeit.cds.ftp.stream import CHUNK
@@ -80,8 +83,9 @@ class TransferConnection(AlongConnection):
         there before may be gone.  `early` allows to send STOR while the data connection is made.
         `unread` allows not to read the file: then its digest is not known.
         A local error, also one that `source` raises, resets the data connection so that the
-        server cannot take the part for the whole.  After any error the connection is dropped.
-        Raises `ReplyLost` when all was sent and only the final word is missing.
+        server cannot take the part for the whole.  After any error the connection is dropped,
+        unless the server has refused STOR before it began, and it is certain that no reply is left
+        over.  Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         start = Start(self, 'STOR', name, began=began)
         early = early and self.proven and self.ways.early and self._settings.passive
@@ -109,13 +113,28 @@ class TransferConnection(AlongConnection):
                     prompt = self.ask_promptly(name, along, data=data, sent=sent, until=until)
                 return sent, self._last_word(sent, until=until)
         except BaseException as error:
-            self.drop()
+            if not self._is_refused_in_step(start, error, early=early):
+                self.drop()
             start.failed(error)
             if prompt and isinstance(error, (*LOST, ReplyLost)):
                 self.ways.give_up('prompt', error=error)
             if early and not start.accepted and isinstance(error, LOST):
                 self.ways.give_up('early', error=error)
             raise
+
+    def _is_refused_in_step(self, start, error, *, early):
+        """Return whether STOR was refused before it began, so that the connection is in order.
+
+        Bytes that were sent `early` may have been taken all the same, and be answered as well: the
+        next answer must be that to the next question then.
+        """
+        if start.accepted or not isinstance(error, ServerError) or self._in_between:
+            return False
+        try:
+            return self.usable and (not early or effects.in_step(self))
+        except Error as lost:
+            log.debug('Out of step: %s', printable(lost.message))
+            return False
 
     def _pump(self, source, data, name, *, start):
         """Send what `source.readinto` gives, and that this was all; return the number of bytes."""
@@ -159,11 +178,14 @@ class TransferConnection(AlongConnection):
             raise
 
     def _last_word(self, sent, *, until):
+        self.transferred = sent
         try:
             return self._final(until=until).reply
         except ServerError:
             self._confirm_order()
             raise
+        except NotProven as error:
+            raise ReplyLost(sent=sent, cause=error) from error
         except (ConnectionLost, RemoteProtocolError) as error:
             if not self._channel.transferring:
                 raise  # it did come: 426
@@ -187,6 +209,7 @@ class TransferConnection(AlongConnection):
                         return limit
                     sink.write(chunk)
                     total += len(chunk)
+            self.transferred = total
             self._final()
             if data.truncated:
                 self._confirm_end(name, total)

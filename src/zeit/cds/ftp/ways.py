@@ -46,6 +46,9 @@ class Ways:
     directory for sure; a listing that shows none of them is not believed.  `sizes`: True since SIZE
     has told the length of a file, so that a refusal says something; False if it does not tell that
     of a known file; None as long as neither is known.
+
+    `breaks`: so many of these connections broke; what the server has ended in order does not count.
+    `image`: files are transferred as they are.  None until the server has accepted TYPE I or not.
     """
 
     epsv: bool = True
@@ -55,6 +58,8 @@ class Ways:
     listings: tuple = LISTINGS
     known: set = dataclasses.field(default_factory=set)
     sizes: bool | None = None
+    image: bool | None = None
+    breaks: int = 0
 
     def give_up(self, way, *, error):
         """Let it be, because of `error`."""

@@ -7,7 +7,12 @@ import datetime
 import re
 from typing import NamedTuple
 
-from zeit.cds.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
+from zeit.cds.errors import (
+    ConfigurationError,
+    LocalProtocolError,
+    NoValue,
+    RemoteProtocolError,
+)
 from zeit.cds.text import printable
 
 
@@ -22,8 +27,31 @@ MAX_ENTRY = 4096
 #: How much of a reply is shown to people, in characters.
 MAX_SHOWN = 500
 
-_CODE = re.compile(rb'([1-5][0-9][0-9])([ -]|$)')
-_EPSV = re.compile(r'\((.)\1\1([0-9]{1,5})\1\)')
+#: A code, and what tells whether more lines follow: `-`.  Some servers put no blank behind it.
+_CODE = re.compile(rb'([1-5][0-9][0-9])(-|(?![0-9]))')
+
+#: The line that ends a reply of several: its code, and a blank or nothing.
+_LAST = re.compile(rb'([1-5][0-9][0-9])(\s|$)')
+
+#: RFC 2428 section 3: any delimiter.  Some servers fill in protocol and address, which should be
+#: empty; some leave out the brackets.
+_EPSV = (
+    re.compile(r'\(\s*(.)\d?\1[^()]*?\1\s*([0-9]{1,5})\s*\1\s*\)'),
+    re.compile(r'([!-/:-@[-`{-~])\d?\1\S*?\1([0-9]{1,5})\1'),
+)
+
+_PASV = re.compile(r'(?<![0-9])([0-9]{1,3})' + r'\s*,\s*([0-9]{1,3})' * 5 + '(?![0-9])')
+
+#: A word that is a number, and what must not stand behind it: another number, or a unit.
+_NUMBER = re.compile(r'\(?([0-9]{1,20})[.,;:)]*', re.ASCII)
+_NO_BYTES = re.compile(
+    r'\(?[0-9].*|[kmgt](i?b|i?bytes?)?\W*|(kilo|mega|giga)\w*\W*', re.IGNORECASE | re.ASCII
+)
+
+#: A time (RFC 3659 section 2.3), a word of its own.  The year of servers that print '19' and the
+#: years since 1900, as some have done since 2000, has five digits.
+_TIME = re.compile(r'(?<!\S)(?:([0-9]{4})|19(1[0-9]{2}))([0-9]{10})(?:\.[0-9]*)?(?!\S)', re.ASCII)
+
 _LINE_END = re.compile('[\r\n\0]')
 
 
@@ -44,7 +72,7 @@ class ReplyParser:
     """Finds replies in a stream of bytes, however it is cut.
 
     Line ends are CRLF, or LF alone as some servers send.  In a reply of several lines only
-    the code of the first, followed by a space, ends it; digits in between mean nothing.
+    the code of the first, followed by a blank, ends it; digits in between mean nothing.
     """
 
     def __init__(self, *, encoding='utf-8'):
@@ -77,23 +105,27 @@ class ReplyParser:
     def _line(self, line):
         if len(line) > MAX_LINE:
             raise RemoteProtocolError(f'The server sent a line of more than {MAX_LINE} bytes')
-        match = _CODE.match(line)
         if self._code is None:
+            match = _CODE.match(line)
             if match is None:
                 if not line.strip():  # blank lines between replies, seen in the field
                     return None
                 raise RemoteProtocolError(
                     f'The server sent something that is no reply: {printable(line)}'
                 )
-            self._code = match[1]
-        has_code = match is not None and match[1] == self._code
-        if has_code:
+            self._code, more = match[1], match[2] == b'-'
+        else:
+            match = _LAST.match(line)
+            more = match is None or match[1] != self._code
+        if line.startswith((self._code + b'-', self._code + b' ')):
             line = line[4:]
+        elif not more:
+            line = line[3:]
         self._length += len(line) + 6  # with code and line end: empty lines have no end, too
         if self._length > MAX_REPLY:
             raise RemoteProtocolError(f'The server sent a reply of more than {MAX_REPLY} bytes')
         self._lines.append(line.decode(self._encoding, 'surrogateescape'))
-        if not has_code or match[2] == b'-':
+        if more:
             return None
         reply = Reply(int(self._code), tuple(self._lines))
         self._code, self._lines, self._length = None, [], 0
@@ -122,10 +154,12 @@ def command(verb, argument='', *, encoding='utf-8'):
 
 def epsv_port(reply):
     """Return the port of a 229 reply (RFC 2428 section 3), as in `(|||6446|)`."""
-    match = _EPSV.search(reply.lines[-1])
-    if match is None or not 0 < int(match[2]) < 65536:
-        raise RemoteProtocolError(f'The server announced no port: {reply.text}')
-    return int(match[2])
+    for line in reversed(reply.lines):
+        for pattern in _EPSV:
+            match = pattern.search(line)
+            if match is not None and 0 < int(match[2]) < 65536:
+                return int(match[2])
+    raise RemoteProtocolError(f'The server announced no port: {reply.text}')
 
 
 def pasv_address(reply):
@@ -133,12 +167,18 @@ def pasv_address(reply):
 
     The place and the brackets of the six numbers are not standardised; they are looked for.
     """
-    match = re.search(r'(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})', reply.text)
+    match = _PASV.search(' '.join(reply.lines))
     numbers = [int(number) for number in match.groups()] if match else [256]
     port = numbers[-2] * 256 + numbers[-1] if match else 0
     if max(numbers) > 255 or port == 0:
         raise RemoteProtocolError(f'The server announced no address: {reply.text}')
     return '.'.join(str(number) for number in numbers[:4]), port
+
+
+def directory(reply):
+    """Return the path of a 257 reply (RFC 959 appendix II): `"/in" is the current directory`."""
+    match = re.search(r'"((?:[^"]|"")*)"', reply.lines[-1])
+    return match[1].replace('""', '"') if match else ''
 
 
 def eprt(host, port):
@@ -152,25 +192,44 @@ def port(host, port):
 
 
 def size(reply):
-    """Return the number of bytes of a 213 reply to SIZE (RFC 3659 section 4)."""
-    number = reply.lines[-1].strip()
-    if not (number.isascii() and number.isdigit() and len(number) <= 20):
-        raise RemoteProtocolError(f'The server told no size: {reply.text}')
-    return int(number)
+    """Return the number of bytes of a 213 reply to SIZE (RFC 3659 section 4).
+
+    There may be words before the number or behind it, such as `81 Bytes`.  Raises `NoValue` if
+    there is no number, or another one could be meant as well.
+    """
+    for line in reversed(reply.lines):
+        words = [*line.split(), '']
+        numbers = [n for n, word in enumerate(words) if _NUMBER.fullmatch(word)]
+        if numbers and (numbers[0] == 0 or len(numbers) == 1):
+            first = numbers[0]
+            if not _NO_BYTES.fullmatch(words[first + 1]):
+                return int(_NUMBER.fullmatch(words[first])[1])
+    raise NoValue(reply.code, f'The server told no size: {reply.text}')
+
+
+def modified(reply):
+    """Return the time of a 213 reply to MDTM (RFC 3659 section 3), aware, UTC.
+
+    Raises `NoValue` if there is none.
+    """
+    for line in reversed(reply.lines):
+        if moment := time_value(line):
+            return moment
+    raise NoValue(reply.code, f'The server told no time: {reply.text}')
 
 
 def time_value(text):
-    """Return a time as in MDTM's reply (RFC 3659 section 2.3) as an aware datetime, UTC.
+    """Return the time in `text`, as in RFC 3659 section 2.3, aware, UTC; None if there is none.
 
-    Raises `RemoteProtocolError` if it is none.  Fractions of seconds are left out.
+    Fractions of seconds are left out.
     """
-    match = re.match(r'\s*([0-9]{14})(\.[0-9]+)?\s*$', text)
+    if not (match := _TIME.search(text)):
+        return None
+    year = match[1] or str(1900 + int(match[2]))
     try:
-        moment = datetime.datetime.strptime(match[1], '%Y%m%d%H%M%S') if match else None
+        moment = datetime.datetime.strptime(year + match[3], '%Y%m%d%H%M%S')
     except ValueError:
-        moment = None
-    if moment is None:
-        raise RemoteProtocolError(f'The server told no time: {printable(text)}')
+        return None
     return moment.replace(tzinfo=datetime.UTC)
 
 
@@ -190,10 +249,7 @@ class Facts(NamedTuple):
     @property
     def modified(self):
         """When it was changed, as an aware datetime, UTC, or None."""
-        try:
-            return time_value(self.time)
-        except RemoteProtocolError:
-            return None
+        return time_value(self.time)
 
 
 #: What is told by names alone: one value for all of them, of which there may be many.

@@ -14,8 +14,11 @@ class ITarget(Interface):
     def check(name):
         """Raise `NameRefused` if a file of this name cannot or must not be sent there."""
 
-    def open():
+    def open(*, within=None):
         """Connect and log in; return an `ISession`.
+
+        `within`: all of that, and what the session does until it is bound anew, must be done within
+        so many seconds; None for no bound.
 
         Raises `FTPOSError` if there is no server (`HandshakeFailed`, `CertificateRefused`: none
         that speaks TLS as it should), `PermanentError` with exit code 77 if it refuses
@@ -40,10 +43,10 @@ class IUsable(Interface):
 class ISession(Interface):
     """The work in the target's directory during one run.
 
-    It opens, drops and replaces connections by itself: after an error in a transfer, and after any
-    reply that cannot be trusted, the next method works on a fresh connection.  For all methods: a
-    refused command raises `PermanentError` or `TemporaryError`, a broken or silent connection
-    another `FTPOSError` or `RemoteProtocolError`.
+    It opens, drops and replaces connections by itself: after an error in a transfer, unless it was
+    refused before it began, and after any reply that cannot be trusted, the next method works on a
+    fresh connection.  For all methods: a refused command raises `PermanentError` or
+    `TemporaryError`, a broken or silent connection another `FTPOSError` or `RemoteProtocolError`.
     """
 
     connections = Attribute('The number of connections made so far')

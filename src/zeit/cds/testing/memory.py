@@ -52,7 +52,7 @@ class MemoryTarget:
         """See `ITarget`."""
         names.check(name)
 
-    def open(self):
+    def open(self, *, within=None):
         """See `ITarget`."""
         try:
             self.hook('open', '')

@@ -101,8 +101,8 @@ class PassiveTests(PyFTPTests):
 
 
 class _OldTarget(FTPTarget):
-    def open(self):
-        session = super().open()
+    def open(self, **options):
+        session = super().open(**options)
         session._ways.epsv = False
         session._ways.listings = LISTINGS[1:]
         return session

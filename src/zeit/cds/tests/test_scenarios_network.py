@@ -98,8 +98,8 @@ class ControlTests(Scenario, unittest.TestCase):
             ('PASS', '150 Wait.', 69),
             ('PASS', '226 Done.', 69),
             ('USER', '220 Hello.', 69),
-            ('TYPE', '500 What?', 69),
-            ('TYPE', '331 Password?', 69),
+            ('TYPE', '500 What?', 78),
+            ('TYPE', '331 Password?', 78),
             ('CWD', '550 No.', 78),
             ('CWD', '226 Done.', 69),
         ):
