@@ -1,8 +1,16 @@
 """The way into a directory on an FTP server: a connection that is replaced when it broke."""
 
+import errno
 import logging
 
-from zeit.cds.errors import LOST, DataConnectionRefused, Error, NotTold, ServerError
+from zeit.cds.errors import (
+    LOST,
+    ConnectionLost,
+    DataConnectionRefused,
+    Error,
+    NotTold,
+    ServerError,
+)
 from zeit.cds.ftp.deadline import USED_UP, Deadline, unanswered
 from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.ways import Ways
@@ -12,8 +20,11 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: When so many connections broke, one more is made, in reserve.
+#: When so many connections of a run broke, one more is made, in reserve.
 BREAKS = 3
+
+#: After so many, only the first one is replaced: when a server restarts, all of them are lost once.
+REPLACED = 4
 
 #: After an interruption there are so many seconds to clean up.
 HURRY = 8
@@ -22,19 +33,20 @@ HURRY = 8
 class Link:
     """One connection after the other, and what has to be deleted over the next one.
 
-    `settings` are those of a `Connection`.  `connections`, `litter`, `late` and the public methods:
-    see `ISession`.
+    `settings` are those of a `Connection`.  `first` is that of the session itself, not a sibling's.
+    `connections`, `litter`, `late` and the public methods: see `ISession`.
     """
 
-    def __init__(self, settings, *, deadline=None, context=None, ways=None, reserves=True):
+    def __init__(self, settings, *, deadline=None, context=None, ways=None, first=True):
         self._settings = settings
         self._deadline = Deadline(outer=deadline)
         self._haste = Deadline(outer=self._deadline)
         self._context = context
         self._ways = ways or Ways()
         self._presence = Presence(self._ask, ways=self._ways)
-        self._reserves = reserves
+        self._first = first
         self._reserve = None
+        self._reserves = first
         self._cleans_up = False
         self._connection = None
         self._inside = False
@@ -82,6 +94,18 @@ class Link:
         connection, self._reserve = self._reserve, None
         return connection if connection.is_quiet() else None
 
+    def _count_break(self):
+        """Take note that a connection broke; raise `ConnectionLost` if it is not replaced."""
+        self._ways.breaks += 1
+        if self._ways.breaks > REPLACED and not self._first:
+            error = ConnectionLost(
+                errno.ECONNABORTED,
+                'The connection broke, as others before',
+                hint='The run goes on with fewer.',
+            )
+            error.while_connecting = True
+            raise error
+
     def _keep_reserve(self):
         """Log in once more for cleaning up, where connections break again and again.
 
@@ -100,8 +124,9 @@ class Link:
         broken = not connection.usable
         if connection.due not in (None, call[:2]) or not connection.is_quiet():
             log.debug('Connecting again')
-            self._ways.breaks += broken
             self._connection.drop()
+            if broken:
+                self._count_break()
             self._connection = self._new_connection()
         if not self._inside:
             self._connection.enter_directory()

@@ -237,5 +237,5 @@ class FTPSession(Link):
             deadline=self._deadline,
             context=self._context,
             ways=self._ways,
-            reserves=False,
+            first=False,
         )
