@@ -68,8 +68,8 @@ DELIVERIES = (
     (
         'the deadline does not bound the waits',
         EXCHANGE,
-        '                session.bound(self._end - self.clock())\n',
-        '                pass\n',
+        'within=self._left()',
+        '',
     ),
     (
         'the deadline does not end the run',

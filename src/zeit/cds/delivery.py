@@ -9,6 +9,7 @@ from zeit.cds.errors import (
     CONFIGURATION,
     LOST,
     Error,
+    NotTold,
     PermanentError,
     ReplyLost,
     ServerError,
@@ -214,7 +215,7 @@ class Courier:
             self._rename_for_sure(temporary, name, size)
             return
         except PermanentError as error:
-            old_size = self._session.size(name)
+            old_size = self._size_or_none(name)
             if old_size is None:
                 raise
             if self._delivery.exists == 'park':
@@ -232,6 +233,14 @@ class Courier:
             self._restore(old, name, old_size, temporary=temporary)
             raise
         self._throw_away(old, name)
+
+    def _size_or_none(self, name):
+        """Return the size of the file, None if there is none, or that is not known."""
+        try:
+            return self._session.size(name)
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+            return None
 
     def _throw_away(self, old, name):
         if self._session.discard(old):

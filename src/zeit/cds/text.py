@@ -8,8 +8,9 @@ import re
 #: Longest piece of foreign text that goes into a log line or onto a terminal, in characters.
 LIMIT = 200
 
-#: What stands between the user of a URL and the last @, whatever that is.
-_PASSWORD = re.compile(r'(:/+[^:\s]*):.*@', re.DOTALL)
+#: What stands before the password of a URL.  Foreign text is searched: no part of it may be looked
+#: at again and again.
+_USER = re.compile(r':/[^:\s]*:')
 
 
 def printable(text, *, limit=LIMIT):
@@ -22,7 +23,7 @@ def printable(text, *, limit=LIMIT):
     if isinstance(text, bytes):
         text = text.decode('utf-8', 'backslashreplace')
     if ':/' in text:  # not in the name of a file
-        text = _PASSWORD.sub(r'\1:***@', text)
+        text = _without_password(text)
     if len(text) <= limit and text.isprintable():
         return text  # nearly all of them, and there are several for each file
     cut = text[:limit]
@@ -30,6 +31,13 @@ def printable(text, *, limit=LIMIT):
     if len(shown) > limit or len(text) > limit:
         shown = shown[: limit - 3] + '...'
     return shown
+
+
+def _without_password(text):
+    """Return `text` without what stands between the user of a URL and the last @."""
+    end = text.rfind('@')
+    user = _USER.search(text, 0, end + 1)
+    return f'{text[: user.end()]}***{text[end:]}' if user else text
 
 
 def _escape(character):

@@ -113,6 +113,22 @@ class CountTests(ParkingTests):
         self.export(empty='park')
         self.assertEqual([(name, 'The file is empty.')], self.spool.status().parked)
 
+    def test_the_reason_is_no_file(self):
+        """However long the name is: it is not shown, nor brought back, nor sent."""
+        for length in (1, 100, 135, 136, 137, 143, 200, *range(245, 256)):
+            with self.subTest(length):
+                name = 'n' * length
+                self.spool.put(name, b'content')
+                with self.spool.run():
+                    (entry,) = self.spool.pending()[0]
+                    self.assertTrue(self.spool.park(entry, 'The reason'))
+                    self.assertEqual([(name, 'The reason')], self.spool.status().parked)
+                    for parked, _ in self.spool.status().parked:
+                        self.spool.retry(parked)
+                self.assertEqual([name], os.listdir(self.path / 'new'))
+                self.assertEqual([], os.listdir(self.path / 'parked'))
+                os.unlink(self.path / 'new' / name)
+
     def test_a_dry_run_does_not_count(self):
         (self.path / 'new').mkdir()
         (self.path / 'new' / 'write').write_bytes(b'1')

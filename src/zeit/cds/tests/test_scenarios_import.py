@@ -677,7 +677,7 @@ class ListingTests(ImportScenario, unittest.TestCase):
             with self.subTest(repr(action)):
                 self.prepare()
                 self.offer('a.xml')
-                self.fault('MLSD', action)
+                self.fault('MLSD NLST', action)
                 report = self.run_import()
                 self.assert_run(78, '', report)
                 self.assertIn('does not list the directory', report.error.message)

@@ -98,8 +98,8 @@ class ControlTests(Scenario, unittest.TestCase):
             ('PASS', '150 Wait.', 69),
             ('PASS', '226 Done.', 69),
             ('USER', '220 Hello.', 69),
-            ('TYPE', '500 What?', 69),
-            ('TYPE', '331 Password?', 69),
+            ('TYPE', '500 What?', 78),
+            ('TYPE', '331 Password?', 78),
             ('CWD', '550 No.', 78),
             ('CWD', '226 Done.', 69),
         ):
@@ -238,7 +238,7 @@ class ListingTests(Scenario, unittest.TestCase):
     def test_a_listing_without_end(self):
         self.fault('MLSD', faults.Alter(extra=b'type=file; x\r\n' * 100_000))
         with unittest.mock.patch.object(listings, 'MAX_LISTING', 500_000):
-            with self.assertRaisesRegex(errors.RemoteProtocolError, 'no end'):
+            with self.assertRaisesRegex(errors.ListingTooLong, 'no end'):
                 self.names()
 
     def test_a_listing_that_never_gets_on(self):
