@@ -11,6 +11,7 @@ import stat
 import time
 import types
 
+from zeit.cds.forks import not_inherited
 from zeit.cds.text import printable
 
 
@@ -54,7 +55,7 @@ class Arriving:
         try:
             import inotify_simple
 
-            self._inotify = inotify_simple.INotify()
+            self._inotify = not_inherited(inotify_simple.INotify)
         except ImportError:
             self.obstacle = 'inotify_simple is missing'
         except OSError as error:

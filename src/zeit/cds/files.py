@@ -1,4 +1,4 @@
-"""Files that survive: reading one that may change, moving without overwriting, writing for good.
+"""Files that survive: moved without overwriting, written for good.
 
 Nothing here knows what a spool is.
 """
@@ -8,23 +8,24 @@ import ctypes
 import datetime
 import errno
 import functools
-import hashlib
 import io
 import itertools
+import logging
 import os
 import secrets
-import shutil
 import stat
 
-import zope.interface
-
 from zeit.cds import names
-from zeit.cds.errors import FileError, SourceChanged, SourceGone, SourceUnreadable
-from zeit.cds.interfaces import ISource
+from zeit.cds.forks import not_inherited
 from zeit.cds.text import printable
 
 
+log = logging.getLogger(__name__)
+
 CHUNK = 256 * 1024
+
+#: How the names of unfinished files begin.
+_DRAFT = '.draft-'
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -39,126 +40,11 @@ _AT_FDCWD = -100  # fcntl.h: relative paths are relative to the working director
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 
-@zope.interface.implementer(ISource)
-class Source:
-    """See `ISource`; a regular file at `path`, opened without following a link or blocking."""
-
-    def __init__(self, path):
-        self._path = path
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            descriptor = os.open(path, flags)
-        except FileNotFoundError:
-            raise SourceGone(f'{self._name} has disappeared from the spool') from None
-        except OSError as error:
-            raise self._unreadable(error) from error
-        opened = os.fstat(descriptor)
-        if not stat.S_ISREG(opened.st_mode):
-            os.close(descriptor)
-            raise SourceUnreadable(f'{self._name} is not a regular file')
-        self._file = open(descriptor, 'rb', buffering=0)
-        self._digest = hashlib.sha256()
-        self._version = _version(opened)
-        self.size = opened.st_size
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc_info):
-        self._file.close()
-
-    def __repr__(self):
-        return f'<Source {self._name}, {self.size} bytes>'
-
-    @property
-    def _name(self):
-        return printable(os.path.basename(self._path))
-
-    def _unreadable(self, error):
-        return SourceUnreadable(
-            f'The file cannot be read: {error.strerror}',
-            hint=f'Check owner and mode of {self._name}, and the disk.',
-        )
-
-    def readinto(self, buffer):
-        """See `ISource`."""
-        try:
-            count = self._file.readinto(buffer)
-        except OSError as error:
-            raise self._unreadable(error) from error
-        if self._digest is not None:
-            self._digest.update(memoryview(buffer)[:count])
-        return count
-
-    def sendfile(self, descriptor, count):
-        """See `ISource`; sendfile(2)."""
-        position = self._file.tell()
-        try:
-            sent = os.sendfile(descriptor, self._file.fileno(), position, count)
-        except OSError as error:
-            if error.errno == errno.EIO:
-                raise self._unreadable(error) from error
-            raise
-        self._digest = None
-        self._file.seek(position + sent)
-        return sent
-
-    @property
-    def sha256(self):
-        """See `ISource`."""
-        return self._digest.hexdigest() if self._digest is not None else ''
-
-    def digest(self):
-        """Read to the end; return the SHA-256 of the whole file, in hexadecimal digits."""
-        buffer = bytearray(CHUNK)
-        while self.readinto(buffer):
-            pass
-        return self.sha256
-
-    def verify(self):
-        """See `ISource`."""
-        if not self.unchanged():
-            raise SourceChanged(
-                'The file changed while it was sent',
-                hint='Write files in tmp/ and rename them into new/; the next run sends it again.',
-            )
-
-    def unchanged(self):
-        """Return whether the file's content is what it was when it was opened."""
-        return _version(os.fstat(self._file.fileno())) == self._version
-
-    def is_file(self, path):
-        """Return whether `path` names this file, unchanged."""
-        return _version(os.lstat(path)) == self._version
-
-    def sync(self):
-        """Make the file's content survive a loss of power: fsync(2)."""
-        os.fsync(self._file.fileno())
-
-    def rewound(self):
-        """Return the binary file, positioned at its start."""
-        self._file.seek(0)
-        return self._file
-
-
-def digest(path):
-    """Return the SHA-256 of the file at `path`, '' if it is gone or cannot be read."""
-    try:
-        with Source(path) as source:
-            return source.digest()
-    except FileError:
-        return ''
-
-
 def remedy(error):
     """Return what to do about an OSError that has nothing to do with owner and mode, else ''."""
     if error.errno in _FULL:
         return 'Make room there: "df -h" and "df -i" tell how much is left.'
     return _REMEDIES.get(error.errno, '')
-
-
-def _version(found):
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def sync_directories(*paths):
@@ -246,21 +132,74 @@ def readable(data, *, name):
     return data
 
 
-def draft(directory, content, *, name=None):
+def draft(directory, content, *, name=None, mode=None):
     """Write the binary file `content` to a new file in `directory`, durable; return its path.
 
-    The file gets a name of its own, `.draft-...`; a `name` that is given is overwritten.  Nothing
-    is left behind when that fails.
+    The file gets the `name`, or one of its own, `.draft-...`, and the permissions `mode`, or those
+    of any file.  Nothing is left behind when that fails.
     """
-    path = os.path.join(directory, name or f'.draft-{secrets.token_hex(8)}')
+    path = os.path.join(directory, name or f'{_DRAFT}{secrets.token_hex(8)}')
     with contextlib.ExitStack() as undo:
-        with open(path, 'wb' if name else 'xb') as file:
+        with not_inherited(open, path, 'xb', buffering=0) as file:
             undo.callback(os.unlink, path)
-            shutil.copyfileobj(content, file, CHUNK)
-            file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            _copy(content, file)
             os.fsync(file.fileno())
         undo.pop_all()
     return path
+
+
+def _copy(content, file):
+    """Copy one binary file to another one, which is not buffered."""
+    while chunk := content.read(CHUNK):
+        view = memoryview(chunk)
+        while view:
+            view = view[file.write(view) :]
+
+
+def remove_drafts(directory):
+    """Remove what those who were killed have left in `directory` of what `draft` makes."""
+    for name in os.listdir(directory):
+        if name.startswith(_DRAFT):
+            _remove(os.path.join(directory, name))
+
+
+def _remove(path):
+    """Remove what is of no use any more; what another user has made and keeps may stay."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except PermissionError as error:
+        log.debug('It stays: %s: %s', printable(path), error.strerror)
+
+
+def replace(path, content, *, mode):
+    """Let the file `path` have the `content` (bytes) and the permissions `mode`.
+
+    Whoever reads it meanwhile has the old or the new content; whose the old file is does not
+    matter.  Raises OSError.
+    """
+    made = draft(os.path.dirname(path), io.BytesIO(content), mode=mode)
+    try:
+        os.replace(made, path)
+    except BaseException:
+        _remove(made)
+        raise
+
+
+def make_exclusively(path, *, mode):
+    """Make the empty file `path`, which has the permissions `mode` from its first moment on.
+
+    Raises FileExistsError if it is there, and OSError.
+    """
+    made = draft(os.path.dirname(path), io.BytesIO(), mode=mode)
+    try:
+        rename_exclusively(made, path)
+    except BaseException:
+        _remove(made)
+        raise
 
 
 def newest(directory):

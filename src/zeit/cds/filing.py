@@ -2,7 +2,8 @@
 
 import os
 
-from zeit.cds import entries, files
+from zeit.cds import entries, files, names
+from zeit.cds.source import Source, digest
 
 
 #: The directory of a spool for what a run needs itself.
@@ -75,10 +76,10 @@ class Filing:
         if its SHA-256 is in `digests(name)`, those of uploads whose end is not known, and put away
         by `park(path, name, reason)` otherwise.
         """
+        files.remove_drafts(self._private)  # unfinished copies of what is in new/
         for name in sorted(os.listdir(self._private)):
             private = os.path.join(self._private, name)
-            if name.startswith('.draft-'):
-                os.unlink(private)  # the unfinished copy of something that is in new/
+            if names.is_hidden(name):
                 continue
             try:
                 files.rename_exclusively(private, os.path.join(self._new, name))
@@ -92,7 +93,7 @@ class Filing:
         # Only what has got its name on the server is taken out of new/ with its upload still noted.
         if not digests:
             return False
-        with files.Source(private) as source:
+        with Source(private) as source:
             if source.digest() not in digests:
                 return False
             self._move(private, name, source)
@@ -104,6 +105,6 @@ class Filing:
             for item in scan:
                 if item.name.startswith(name) and item.is_file(follow_symlinks=False):
                     # One that cannot be read proves nothing; other files wait for this to end.
-                    if files.digest(item.path) == sha256:
+                    if digest(item.path) == sha256:
                         return item.name
         return ''

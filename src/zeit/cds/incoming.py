@@ -12,7 +12,9 @@ import zope.interface
 
 from zeit.cds import files
 from zeit.cds.errors import NameRefused, SpoolError
+from zeit.cds.forks import not_inherited
 from zeit.cds.interfaces import IIncoming
+from zeit.cds.source import Source
 from zeit.cds.text import printable
 
 
@@ -31,7 +33,7 @@ class Incoming:
         self._digest = hashlib.sha256()
         self._kept = False
         with translated(self._in('tmp')):
-            self._file = open(self._in('tmp', temporary), 'xb', buffering=0)
+            self._file = not_inherited(open, self._in('tmp', temporary), 'xb', buffering=0)
 
     def __enter__(self):
         return self
@@ -145,5 +147,5 @@ def left(path, temporary):
             sync(path)
             os.unlink(where)
             return None
-    with files.Source(where) as source:
+    with Source(where) as source:
         return source.size, source.digest()

@@ -13,6 +13,7 @@ import os
 
 from zeit.cds.errors import SpoolError
 from zeit.cds.files import remedy, sync_directories
+from zeit.cds.forks import open_descriptor
 from zeit.cds.text import printable
 
 
@@ -70,11 +71,11 @@ class JSONLog:
         if not os.path.exists(self._path):
             self._begin([])
             return []
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        self._length = _end_of_lines(self._descriptor)
-        if self._length < os.fstat(self._descriptor).st_size:
+        self._descriptor = open_descriptor(self._path, os.O_RDWR | os.O_APPEND)
+        self._length = _end_of_lines(self._descriptor.fileno())
+        if self._length < os.fstat(self._descriptor.fileno()).st_size:
             log.warning('Half a line at the end of %s is cut off', printable(self._path))
-            os.ftruncate(self._descriptor, self._length)
+            os.ftruncate(self._descriptor.fileno(), self._length)
         found = self._entries()
         first = next(found, None)
         if first and first.get('inodes') == self._inodes():
@@ -98,7 +99,7 @@ class JSONLog:
         """Close the file; may be called again."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            descriptor.close()
 
     def rotate(self, carried):
         """Put the file away and begin a new one with the entries `carried`."""
@@ -121,9 +122,11 @@ class JSONLog:
     def _begin(self, carried):
         """Make a new file, which gets its name when it is complete."""
         draft = f'{self._path}.draft'
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._descriptor = os.open(draft, flags, 0o600)
-        os.fchmod(self._descriptor, os.stat(self._directory).st_mode & 0o666)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)  # that of a run that was killed, maybe as another user
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        self._descriptor = open_descriptor(draft, flags)
+        os.fchmod(self._descriptor.fileno(), os.stat(self._directory).st_mode & 0o666)
         self._length = 0
         first = {'kind': 'journal', 'version': 1, 'inodes': self._inodes()}
         self._write(b''.join(map(_line, [first, *carried])))
@@ -131,7 +134,7 @@ class JSONLog:
         sync_directories(self._directory)
 
     def _inodes(self):
-        return [os.fstat(self._descriptor).st_ino, os.stat(self._directory).st_ino]
+        return [os.fstat(self._descriptor.fileno()).st_ino, os.stat(self._directory).st_ino]
 
     @contextlib.contextmanager
     def together(self):
@@ -143,7 +146,7 @@ class JSONLog:
             self._together = False
             if self._length > length:
                 try:
-                    os.fsync(self._descriptor)
+                    os.fsync(self._descriptor.fileno())
                 except OSError as error:
                     raise self._unusable(error) from error
 
@@ -161,12 +164,12 @@ class JSONLog:
         length = self._length + len(data)
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                data = data[os.write(self._descriptor.fileno(), data) :]
             if not self._together:
-                os.fsync(self._descriptor)
+                os.fsync(self._descriptor.fileno())
         except BaseException:
             # Also for a signal: what was interrupted was not added.
-            os.ftruncate(self._descriptor, self._length)
+            os.ftruncate(self._descriptor.fileno(), self._length)
             raise
         self._length = length
 

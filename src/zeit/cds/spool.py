@@ -26,6 +26,7 @@ from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
+from zeit.cds.source import Source
 from zeit.cds.spoolstatus import SpoolStatus, by_name
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
@@ -168,7 +169,7 @@ class Spool:
 
     def open(self, entry):
         """See `ISpool`."""
-        return files.Source(self._in('new', entry.name))
+        return Source(self._in('new', entry.name))
 
     # What becomes of it
 

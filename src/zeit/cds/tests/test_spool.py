@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from zeit.cds import errors, files, interfaces
 from zeit.cds.entries import Entry, by_arrival
-from zeit.cds.files import Source
+from zeit.cds.source import Source
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.undelivered import undelivered
