@@ -14,6 +14,7 @@ import logging
 import os
 import secrets
 import stat
+import sys
 
 from zeit.cds import names
 from zeit.cds.forks import not_inherited
@@ -32,16 +33,50 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REMEDIES = {
     errno.EROFS: 'It is mounted read-only: "dmesg" may tell why; then mount -o remount,rw.',
     errno.EISDIR: 'A file is to have its name: move the directory out of the way.',
+    errno.EXDEV: 'It is another file system, or another mount of the same one, as volumes of a '
+    'container are: mount the whole spool as one.',
+    errno.EOPNOTSUPP: 'This file system can neither rename without overwriting nor link: put the '
+    'spool on ext4 or XFS, for instance.',
     errno.ENOENT: 'It was removed, or is a link that leads nowhere: "ls -l" shows it.',
     errno.ENOTDIR: 'It must be a directory: move what is there out of the way.',
+}
+
+#: The number of renameat2(2), which musl has no function for, by machine and size of a pointer.
+#: Source: the tables of Linux, arch/*/**/syscall*.tbl and asm-generic/unistd.h.
+_RENAMEAT2 = {
+    ('x86_64', 64): 316,
+    ('x86_64', 32): 353,
+    ('i386', 32): 353,
+    ('i486', 32): 353,
+    ('i586', 32): 353,
+    ('i686', 32): 353,
+    ('aarch64', 64): 276,
+    ('aarch64', 32): 382,
+    ('armv6l', 32): 382,
+    ('armv7l', 32): 382,
+    ('armv8l', 32): 382,
+    ('riscv64', 64): 276,
+    ('loongarch64', 64): 276,
+    ('ppc64le', 64): 357,
+    ('s390x', 64): 347,
 }
 
 _AT_FDCWD = -100  # fcntl.h: relative paths are relative to the working directory
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 
+class LinkRefused(PermissionError):
+    """A file cannot be moved without overwriting: that takes a link here, see link(2)."""
+
+
 def remedy(error):
     """Return what to do about an OSError that has nothing to do with owner and mode, else ''."""
+    if isinstance(error, LinkRefused):
+        return (
+            'To move it takes a link on this file system, and links to files of another user are '
+            'forbidden unless one may read and write them (fs.protected_hardlinks): let the CMS '
+            'write its files for a common group (umask 002), or run as its user.'
+        )
     if error.errno in _FULL:
         return 'Make room there: "df -h" and "df -i" tell how much is left.'
     return _REMEDIES.get(error.errno, '')
@@ -74,7 +109,10 @@ def rename_exclusively(old, new):
     """Rename, and raise `FileExistsError` if there is something at `new`."""
     if _renameat2(old, new):
         return
-    os.link(old, new, follow_symlinks=False)
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except PermissionError as error:
+        raise LinkRefused(error.errno, error.strerror, error.filename) from error
     os.unlink(old)
 
 
@@ -94,7 +132,23 @@ def _renameat2(old, new):
 
 @functools.cache
 def _libc_renameat2():
-    return getattr(ctypes.CDLL(None, use_errno=True), 'renameat2', None)
+    return renameat2_of(ctypes.CDLL(None, use_errno=True))
+
+
+def renameat2_of(libc):
+    """Return the function renameat2(2) of a C library; None if it can have none."""
+    if hasattr(libc, 'renameat2'):
+        return libc.renameat2
+    number = _RENAMEAT2.get((os.uname().machine, 64 if sys.maxsize > 1 << 32 else 32))
+    if number is None or sys.platform != 'linux' or not hasattr(libc, 'syscall'):
+        return None
+    kinds = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+    def renameat2(*args):
+        given = [kind(value) for kind, value in zip(kinds, args, strict=True)]
+        return libc.syscall(ctypes.c_long(number), *given)
+
+    return renameat2
 
 
 def move(path, directory, name):
@@ -162,11 +216,11 @@ def remove_drafts(directory):
     """Remove what those who were killed have left in `directory` of what `draft` makes."""
     for name in os.listdir(directory):
         if name.startswith(_DRAFT):
-            _remove(os.path.join(directory, name))
+            remove(os.path.join(directory, name))
 
 
-def _remove(path):
-    """Remove what is of no use any more; what another user has made and keeps may stay."""
+def remove(path):
+    """Remove a file of no use, if it is there; what another user has made and keeps may stay."""
     try:
         os.unlink(path)
     except FileNotFoundError:
@@ -185,7 +239,7 @@ def replace(path, content, *, mode):
     try:
         os.replace(made, path)
     except BaseException:
-        _remove(made)
+        remove(made)
         raise
 
 
@@ -198,7 +252,7 @@ def make_exclusively(path, *, mode):
     try:
         rename_exclusively(made, path)
     except BaseException:
-        _remove(made)
+        remove(made)
         raise
 
 

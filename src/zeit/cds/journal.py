@@ -99,7 +99,7 @@ class Journal(ImportLog):
 
     def _unfinished(self):
         yield self._totals.entry
-        tokens = [*self._tokens][-TOKENS:]
+        tokens = [token for token, target in self._tokens.items() if target][-TOKENS:]
         tokens += [token for token in self._open if token not in tokens]
         for token in tokens:
             target = self._tokens[token]

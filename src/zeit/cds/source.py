@@ -29,6 +29,7 @@ class Source:
         opened = os.fstat(self._file.fileno())
         self._digest = hashlib.sha256()
         self._version = _version(opened)
+        self._changed = opened.st_ctime_ns
         self.size = opened.st_size
 
     def _open(self):
@@ -95,15 +96,35 @@ class Source:
 
     def verify(self):
         """See `ISource`."""
-        if not self.unchanged():
-            raise SourceChanged(
-                'The file changed while it was sent',
-                hint='Write files in tmp/ and rename them into new/; the next run sends it again.',
-            )
+        if not self.unchanged() or self.was_touched():
+            raise _changed()
 
     def unchanged(self):
-        """Return whether the file's content is what it was when it was opened."""
+        """Return whether size and time of the content are what they were when it was opened."""
         return _version(os.fstat(self._file.fileno())) == self._version
+
+    def was_touched(self):
+        """Return whether anything was done to the file since it was opened, if it was sent unread.
+
+        What was read is compared by its digest; of what was not there is the change of the inode,
+        which nobody can set back.  Renaming and unlinking are such changes, too.
+        """
+        return not self.sha256 and os.fstat(self._file.fileno()).st_ctime_ns != self._changed
+
+    def require_same(self, *, touched):
+        """Raise `SourceChanged` if the content is not what was read, which reads it once more.
+
+        A store into a shared mapping changes the content, and neither size nor time.  What was sent
+        unread is the same unless it was `touched`.
+        """
+        if touched or (self.sha256 and self._digest_again() != self.sha256):
+            raise _changed()
+
+    def _digest_again(self):
+        try:
+            return hashlib.file_digest(self.rewound(), 'sha256').hexdigest()
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def is_file(self, path):
         """Return whether `path` names this file, unchanged."""
@@ -126,6 +147,13 @@ def digest(path):
             return source.digest()
     except FileError:
         return ''
+
+
+def _changed():
+    return SourceChanged(
+        'The file changed while it was sent',
+        hint='Write files in tmp/ and rename them into new/; the next run sends it again.',
+    )
 
 
 def _version(found):

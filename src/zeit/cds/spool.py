@@ -8,7 +8,6 @@ rename, and after each rename the directories are synchronised, so that it survi
 
 import contextlib
 import errno
-import io
 import os
 import pathlib
 import stat
@@ -35,6 +34,9 @@ from zeit.cds.wake import announce
 
 OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
+
+#: The target of a token that is on no server, but in the spool.
+HERE = ''
 
 _RIGHTS = (
     'Check owner and mode. The user of the runs needs rwx on tmp, new, cur and .cds; if the CMS is '
@@ -74,9 +76,11 @@ class Spool:
             with self._translated():
                 self._make_directories(*self._sections, PRIVATE, FILING)
                 stack.enter_context(RunLock(self._in(PRIVATE, 'lock'), like=self.path))
-                self._check()
+                self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
+                files.remove_drafts(self._in(PRIVATE))
                 self.journal = stack.enter_context(Journal(self._in(PRIVATE)))
                 stack.callback(self._forget_journal)
+                self._remove_probes()
                 self._filing.put_back(digests=self.journal.digests, park=self._park)
                 self._aborted.remove()
                 indoubt.settle(self, self._in(OUTBOX), new=self._in('new'), park=self._park)
@@ -150,11 +154,17 @@ class Spool:
                 mode = f'{found.st_mode & 0o7777:o}'
                 raise PermissionError(0, f'rwx is needed, its mode is {mode}', directory)
 
-    def _check(self):
-        """Find out before anything is sent whether it could be filed."""
-        self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
-        # A read-only or full file system shows only when something is written.
-        os.unlink(files.draft(self._in('cur'), io.BytesIO(b'probe'), name='.probe'))
+    def require_filing(self):
+        """See `ISpool`."""
+        token = self.journal.new_token(HERE)
+        with self._translated():
+            self._filing.try_out(names.probe(token=token))
+        self.journal.clean(token)
+
+    def _remove_probes(self):
+        for token in self.journal.open_tokens(HERE):
+            self._filing.remove(names.probe(token=token))
+            self.journal.clean(token)
 
     # What waits
 
@@ -280,9 +290,13 @@ class Spool:
         with self._translated():
             self._require()
             # What a first run will create is as good as empty.
-            there = [os.path.lexists(self._in(section)) for section in ('new', 'cur')]
+            there = [os.path.lexists(self._in(section)) for section in ('new', FILING, 'cur')]
+            # In the order in which a file passes them: one that does so now may be seen twice, but
+            # not be missed.
             waiting, ignored = by_name(*self.pending()) if there[0] else ([], [])
-            delivered, newest = files.newest(self._in('cur')) if there[1] else (0, None)
+            filing = self._filing.content() if there[1] else []
+            seen = {(entry.name, entry.version) for entry in waiting}
+            delivered, newest = files.newest(self._in('cur')) if there[2] else (0, None)
             return SpoolStatus(
                 path=self.path,
                 waiting=waiting,
@@ -293,5 +307,6 @@ class Spool:
                 parked=self._parking.content(),
                 unpublished=self.unpublished.content(),
                 in_doubt=indoubt.left(self._in(OUTBOX)),
+                filing=[each for each in filing if (each.name, each.version) not in seen],
                 active=RunLock(self._in(PRIVATE, 'lock'), like=self.path).holder(),
             )

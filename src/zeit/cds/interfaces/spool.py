@@ -42,7 +42,17 @@ class ISpool(Interface):
         version than the one that was sent, this version stays, to be delivered next: it is
         the newer entry; `cur/` gets a copy of what was sent.  A name that is in `cur/` already
         is kept: the file gets a unique one.  A file that has disappeared meanwhile is copied to
-        `cur/`, too.  On return the move survives a loss of power.  Raises `SpoolError`.
+        `cur/`, too.  On return the move survives a loss of power.
+
+        Raises `SpoolError`; `SourceChanged`, and the file stays, if what was read when it was sent,
+        see `ISource.sha256`, is not what is to be filed.
+        """
+
+    def require_filing():
+        """Let a file take the way from `new/` to `cur/`, in a run that has something to send.
+
+        Raises `SpoolError` if what is delivered could not be filed.  The file has a dot name, is
+        shown nowhere, and gone on return; the next run removes what a killed one has left.
         """
 
     def filed(name, *, sha256):
@@ -168,4 +178,5 @@ class ISpoolStatus(Interface):
     parked = Attribute('(name, reason) of each file in `parked/`')
     unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
     in_doubt = Attribute('Files of transactions whose end is not known: a list of `IInDoubt`')
+    filing = Attribute('The entries of what was sent, and is on its way to `cur/`')
     active = Attribute('Which run is active, in words; empty if none is')

@@ -36,6 +36,7 @@ ALLOWED = {
     'ftp.protocol': 'errors text ftp.answers ftp.wire',
     # the local side
     'forks': '',
+    'uninterrupted': '',
     'files': 'forks names text',
     'source': 'errors files forks interfaces text',
     'runlock': 'errors files forks text',
@@ -103,7 +104,7 @@ ALLOWED = {
     'exchange': 'errors leftovers lock record statistics text usable',
     'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces pace text wake',
-    'exporter': 'errors exchange interfaces ledger names plan progress report text',
+    'exporter': 'errors exchange interfaces ledger names plan progress report text uninterrupted',
     'intake': 'errors fetching gathering progress quiet text',
     'importer': 'errors arrivals clearance exchange fetching gathering holder intake interfaces '
     'names offered plan progress quiet report text',

@@ -216,20 +216,6 @@ class RunTests(SpoolTests):
                 with self.spool.run():
                     self.fail('entered')
 
-    def test_68_a_full_disk_is_noticed_before_anything_is_sent(self):
-        full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
-        with self.spool.run():
-            pass
-        with unittest.mock.patch('os.fsync', side_effect=full):
-            with self.assertRaisesRegex(errors.SpoolError, 'cur: No space left on device'):
-                with self.spool.run():
-                    self.fail('entered')
-        self.assertEqual([], self.names('cur'))
-
-    def test_nothing_remains_in_cur_after_the_probe(self):
-        with self.spool.run():
-            self.assertEqual([], self.names('cur'))
-
     def test_an_error_in_the_run_releases_it(self):
         with self.assertRaises(ZeroDivisionError):
             with self.spool.run():
