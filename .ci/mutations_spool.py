@@ -69,8 +69,8 @@ LOCAL = (
     (
         'the journal not synchronised',
         JSONLOG,
-        '            if not self._together:\n                os.fsync(self._descriptor.fileno())\n',
-        '            pass\n',
+        '            elif not lazily:\n                os.fsync(self._descriptor.fileno())\n',
+        '',
     ),
     (
         'a new journal whose directory is not synchronised',

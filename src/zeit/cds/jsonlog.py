@@ -40,6 +40,7 @@ class JSONLog:
         self._descriptor = None
         self._length = 0
         self._together = False
+        self._due = False
 
     def __repr__(self):
         return f'<JSONLog {self._path!r}, {self._length} bytes>'
@@ -139,33 +140,39 @@ class JSONLog:
     @contextlib.contextmanager
     def together(self):
         """What is added inside is durable on leaving: one fsync for all of it."""
-        length, self._together = self._length, True
+        self._together = True
         try:
             yield
         finally:
             self._together = False
-            if self._length > length:
+            if self._due:
+                self._due = False
                 try:
                     os.fsync(self._descriptor.fileno())
                 except OSError as error:
                     raise self._unusable(error) from error
 
-    def append(self, kind, **fields):
-        """Add an entry, durable on return, except in `together`; return it."""
+    def append(self, kind, *, lazily=False, **fields):
+        """Add an entry, durable on return, except in `together`; return it.
+
+        `lazily`: it survives a kill, and a loss of power when the next one does.
+        """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds')
         entry = {'kind': kind, 'at': now, **fields}
         try:
-            self._write(_line(entry))
+            self._write(_line(entry), lazily=lazily)
         except OSError as error:
             raise self._unusable(error) from error
         return entry
 
-    def _write(self, data):
+    def _write(self, data, *, lazily=False):
         length = self._length + len(data)
         try:
             while data:
                 data = data[os.write(self._descriptor.fileno(), data) :]
-            if not self._together:
+            if self._together:
+                self._due = self._due or not lazily
+            elif not lazily:
                 os.fsync(self._descriptor.fileno())
         except BaseException:
             # Also for a signal: what was interrupted was not added.

@@ -224,19 +224,19 @@ class Spool:
         names.check(name)
         return incoming.Incoming(self.path, temporary=temporary)
 
-    def recover(self, name, *, temporary, size, sha256):
+    def recover(self, name, *, temporary, size, sha256, inode=None):
         """See `ISpool`."""
-        found = incoming.left(self.path, temporary)
-        try:
-            if found is not None and (
-                found != (size, sha256) or not incoming.move(self.path, temporary, name)
-            ):
-                return False
-        except NameRefused:
-            return False  # which is said when it is fetched again
-        # Also what was moved already: the run that did it may have been killed before this.
-        self.sync_arrivals()
-        return True
+        arrived = False
+        if incoming.is_left(self.path, temporary, size=size, sha256=sha256):
+            with contextlib.suppress(NameRefused):  # which is said when it is fetched again
+                arrived = incoming.move(self.path, temporary, name)
+        arrived = arrived or incoming.has_arrived(self.path, name, inode=inode, sha256=sha256)
+        if arrived:
+            # Also what was moved already: the run that did it may have been killed before this.
+            self.sync_arrivals()
+            # It is still there, too, where moving it took a link.
+            incoming.discard(self.path, temporary)
+        return arrived
 
     def sync_arrivals(self):
         """See `ISpool`."""

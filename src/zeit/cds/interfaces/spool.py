@@ -81,11 +81,12 @@ class ISpool(Interface):
         Raises `NameRefused` for a name that no file of a spool may have, `SpoolError`.
         """
 
-    def recover(name, *, temporary, size, sha256):
+    def recover(name, *, temporary, size, sha256, inode=None):
         """Bring an `IIncoming` of a run that was killed to its end.
 
-        Returns True if it is in `new/` as `name`, or was there: it is not in `tmp/` any more, or
-        was moved just now, being complete: of this `size` (bytes) and `sha256`.  Otherwise False.
+        Returns True if it is in `new/` as `name`: it was moved just now, being complete in `tmp/`,
+        of this `size` (bytes) and `sha256`, or is there with this `sha256`; or if it was there: it
+        is in `cur/`, with this `inode`.  Otherwise False: that it is gone proves nothing.
         """
 
     def sync_arrivals():
@@ -140,6 +141,7 @@ class IIncoming(Interface):
     temporary = Attribute('Its name in `tmp/`')
     size = Attribute('The number of bytes written so far')
     sha256 = Attribute('The SHA-256 of what was written so far, in hexadecimal digits')
+    inode = Attribute('The number of its inode, after `complete`; None before')
 
     def write(data):
         """Add bytes."""

@@ -6,6 +6,7 @@ more by strace from the outside.
 """
 
 import contextlib
+import hashlib
 import logging
 import os
 import pathlib
@@ -351,9 +352,10 @@ class ImportTests(DurabilityTests):
                 'rename tmp/a.part new/a',
                 'fsync new',
                 'fsync tmp',
-                'SERVER delete a',
                 'write .cds/journal',  # received
                 'fsync .cds/journal',
+                'SERVER delete a',
+                'write .cds/journal',  # removed
             ],
             calls,
         )
@@ -375,7 +377,8 @@ class ImportTests(DurabilityTests):
                 with self.spool.run():
                     token = self.spool.journal.new_token('memory:')
                     temporary = f'a.{token}-1.part'
-                    entry = {'temporary': temporary, 'size': 1, 'sha256': 'f' * 64}
+                    sha256 = hashlib.sha256(b'1').hexdigest()
+                    entry = {'temporary': temporary, 'size': 1, 'sha256': sha256, 'inode': 1}
                     self.spool.journal.fetched(
                         target='memory:', name='a', modified='', filed_as='a', **entry
                     )
