@@ -96,12 +96,22 @@ def sync_directories(*paths):
 
 
 def make_directory(path, *, like):
-    """Create a directory, if it is missing, with the permissions of the directory `like`."""
-    try:
-        os.mkdir(path)
-    except FileExistsError:
+    """Create a directory, if it is missing, with the permissions of the directory `like`.
+
+    It has them from its first moment on: one that got them later would be of one user after a kill.
+    """
+    if os.path.lexists(path):
         return
-    os.chmod(path, stat.S_IMODE(os.stat(like).st_mode))
+    made = os.path.join(os.path.dirname(path), f'{_DRAFT}{secrets.token_hex(8)}')
+    os.mkdir(made)
+    try:
+        os.chmod(made, stat.S_IMODE(os.stat(like).st_mode))
+        os.rename(made, path)
+    except BaseException as error:
+        os.rmdir(made)
+        # Somebody else's is there by now, and in use: rename(2) replaces an empty one.
+        if getattr(error, 'errno', None) not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
     sync_directories(os.path.dirname(path))
 
 
@@ -220,11 +230,13 @@ def remove_drafts(directory):
 
 
 def remove(path):
-    """Remove a file of no use, if it is there; what another user has made and keeps may stay."""
+    """Remove what is of no use, if it is there; what another user has made and keeps may stay."""
     try:
         os.unlink(path)
     except FileNotFoundError:
         pass
+    except IsADirectoryError:
+        os.rmdir(path)
     except PermissionError as error:
         log.debug('It stays: %s: %s', printable(path), error.strerror)
 

@@ -254,6 +254,25 @@ class UsersTests(FilingTests):
                 self.assertEqual(0, self.run_as(64002))
                 self.assertEqual(0, self.run_as(64001))
 
+    def test_nor_a_directory_that_it_has_just_made(self):
+        def killed():
+            def chmod(path, mode):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            return unittest.mock.patch('os.chmod', chmod)
+
+        child = os.fork()
+        if not child:
+            os.setgroups([])
+            os.setgid(64003)
+            os.setuid(64001)
+            os.umask(0o077)
+            with killed(), self.spool.run():
+                os._exit(0)
+        self.assertEqual(-signal.SIGKILL, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        self.assertEqual(0, self.run_as(64002))
+        self.assertEqual(0, self.run_as(64001))
+
     def test_nor_what_cannot_be_removed(self):
         self.assertEqual(0, self.run_as(64001))
         for section in ('new', 'cur', '.cds/filing'):
