@@ -212,6 +212,9 @@ class UsersTests(FilingTests):
 
     def setUp(self):
         super().setUp()
+        self.spool.put('a', b'1')
+        self.export()  # imports now what the two may not be allowed to read
+        super().setUp()
         os.chown(self.path, 64001, 64003)
         os.chmod(self.path, 0o2770)
 
