@@ -5,6 +5,7 @@ QUICK = (
     'test_contract',
     'test_delivery',
     'test_effort',
+    'test_filing',
     'test_exporter',
     'test_journal',
     'test_leftovers.*',

@@ -9,9 +9,9 @@ APPLICATION = (
     ),
     (
         'a forked process that holds the transaction of its parent',
-        'batch.py',
-        '        forget_in_children(self)\n',
-        '',
+        'forks.py',
+        '                thing.close()\n',
+        '                pass\n',
     ),
     (
         'files in new/ before they are known as committed',

@@ -20,12 +20,32 @@ LOCAL = (
         '            private = self.take(name)\n'
         '        except FileNotFoundError:\n'
         '            return self._copy(source, name), None\n'
-        '        if source.is_file(private):\n',
-        "            same = source.is_file(self._in('new', name))\n"
+        '        try:\n'
+        '            if source.is_file(private):\n',
+        '            same = source.is_file(os.path.join(self._new, name))\n'
         '            private = self.take(name)\n'
         '        except FileNotFoundError:\n'
         '            return self._copy(source, name), None\n'
-        '        if same:\n',
+        '        try:\n'
+        '            if same:\n',
+    ),
+    (
+        'what was changed by a mapping filed as sent',
+        FILING,
+        '                source.require_same(touched=touched)\n',
+        '',
+    ),
+    (
+        'filing tried after sending',
+        'exporter.py',
+        '                self.spool.require_filing()\n',
+        '                pass\n',
+    ),
+    (
+        'a signal that breaks off filing',
+        'exporter.py',
+        '        with uninterrupted():\n',
+        '        if True:\n',
     ),
     ('overwriting in cur/', 'files.py', '_RENAME_NOREPLACE = 1 ', '_RENAME_NOREPLACE = 0 '),
     (
@@ -49,8 +69,8 @@ LOCAL = (
     (
         'the journal not synchronised',
         JSONLOG,
-        '            if not self._together:\n                os.fsync(self._descriptor)\n',
-        '            pass\n',
+        '            elif not lazily:\n                os.fsync(self._descriptor.fileno())\n',
+        '',
     ),
     (
         'a new journal whose directory is not synchronised',
@@ -85,13 +105,13 @@ LOCAL = (
     (
         'half a last line of the journal not cut off',
         JSONLOG,
-        '            os.ftruncate(self._descriptor, self._length)\n        found =',
+        '            os.ftruncate(self._descriptor.fileno(), self._length)\n        found =',
         '            pass\n        found =',
     ),
     (
         'half a line left in the journal by a full disk',
         JSONLOG,
-        '            os.ftruncate(self._descriptor, self._length)\n            raise\n',
+        '            os.ftruncate(self._descriptor.fileno(), self._length)\n            raise\n',
         '            raise\n',
     ),
     (
@@ -161,11 +181,10 @@ LOCAL = (
         '    return session.size(name) is not None\n',
     ),
     (
-        "a forked child ends its parent's run",
-        'runlock.py',
-        '        os.close(descriptor)\n\n    def holder',
-        '        fcntl.flock(descriptor, fcntl.LOCK_UN)\n'
-        '        os.close(descriptor)\n\n    def holder',
+        "a forked child keeps its parent's run",
+        'forks.py',
+        '                thing.close()\n',
+        '                pass\n',
     ),
     (
         'a corrected version parked for what was refused before',

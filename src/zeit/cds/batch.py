@@ -21,8 +21,8 @@ import zope.interface
 
 from zeit.cds import entries, files, names
 from zeit.cds.errors import SpoolError
+from zeit.cds.forks import open_descriptor
 from zeit.cds.interfaces import IBatch
-from zeit.cds.runlock import forget_in_children
 from zeit.cds.text import printable
 from zeit.cds.voted import COMMITTED, PREPARED, read
 
@@ -31,11 +31,11 @@ from zeit.cds.voted import COMMITTED, PREPARED, read
 class Batch:
     """See `IBatch`.
 
-    `path` is its directory, `descriptor` the open directory, locked; `new` is where files go in
+    `path` is its directory, `descriptor` the `Descriptor` of it, locked; `new` is where files go in
     the end, `filing` what they pass when they leave it, `sequence` that of the spool.  `translated`
-    returns a context manager
-    that makes a `SpoolError` of an OSError.  `left` is called with this batch if it was aborted and
-    cannot be removed: it stays locked, and `abort` is to be called again.
+    returns a context manager that makes a `SpoolError` of an OSError.  `left` is called with this
+    batch if it was aborted and cannot be removed: it stays locked, and `abort` is to be called
+    again.
     """
 
     def __init__(
@@ -59,10 +59,13 @@ class Batch:
         self._contents = {}
         self.moved = []
         self._number = 0
-        forget_in_children(self)
 
     def __repr__(self):
-        return f'<Batch {self._path!r}, {"closed" if self._descriptor is None else "open"}>'
+        return f'<Batch {self._path!r}, {"open" if self._is_ours else "closed"}>'
+
+    @property
+    def _is_ours(self):
+        return self._descriptor is not None and not self._descriptor.closed
 
     def __enter__(self):
         return self
@@ -91,7 +94,7 @@ class Batch:
 
     @contextlib.contextmanager
     def _ours(self):
-        if self._descriptor is None:
+        if not self._is_ours:
             raise SpoolError(
                 'These files belong to a transaction that has ended, or to another process',
                 hint='A transaction cannot go on in a process that was forked in the middle.',
@@ -231,7 +234,7 @@ class Batch:
     def abort(self):
         """See `IBatch`."""
         # `commit` has let go of it, however it ended: what is left is for the next run.
-        if self._descriptor is None:
+        if not self._is_ours:
             return
         with self._translated():
             try:
@@ -262,11 +265,7 @@ class Batch:
         """Let go of the directory, whatever is in it; may be called again."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
-
-    def forget(self):
-        """Close the copy of the descriptor in a forked process; that does not unlock."""
-        self.close()
+            descriptor.close()
 
     def read(self):
         """Return what was prepared: see `zeit.cds.voted.read`."""
@@ -278,19 +277,19 @@ def _drop(path, name):
 
 
 def lock(path, operation=fcntl.LOCK_EX):
-    """Return the open directory `path`, locked, or None if somebody else has it, or it is gone.
+    """Return the `Descriptor` of the directory `path`, locked.
 
-    `operation` is that of flock(2).  Raises OSError.
+    None if somebody else has it, or it is gone.  `operation` is that of flock(2).  Raises OSError.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return None
     with contextlib.ExitStack() as undo:
-        undo.callback(os.close, descriptor)
+        undo.callback(descriptor.close)
         try:
             fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            if os.path.samestat(os.fstat(descriptor.fileno()), os.stat(path)):
                 undo.pop_all()
                 return descriptor
         except (BlockingIOError, FileNotFoundError):

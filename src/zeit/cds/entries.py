@@ -54,8 +54,12 @@ def scan(directory):
 
 
 def hidden(directory):
-    """Return what `scan` leaves out of `directory`: a sorted list of names.  Raises OSError."""
-    return sorted(filter(names.is_hidden, os.listdir(directory)))
+    """Return what `scan` leaves out of `directory`: a sorted list of names.  Raises OSError.
+
+    Without our probes, see `ISpool.require_filing`, which are there for a moment.
+    """
+    found = filter(names.is_hidden, os.listdir(directory))
+    return sorted(name for name in found if not names.is_probe(name))
 
 
 def entry(name, found):

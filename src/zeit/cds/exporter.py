@@ -17,7 +17,9 @@ from zeit.cds.errors import (
     NameRefused,
     ServerError,
     SizeMismatch,
+    SourceChanged,
     SourceGone,
+    SpoolError,
     TargetExists,
 )
 from zeit.cds.exchange import Exchange
@@ -27,6 +29,7 @@ from zeit.cds.plan import Job, Options, Plan
 from zeit.cds.progress import NoProgress, WatchedSource
 from zeit.cds.report import FileExported
 from zeit.cds.text import printable
+from zeit.cds.uninterrupted import uninterrupted
 
 
 __all__ = ['Exporter', 'Options']
@@ -80,6 +83,8 @@ class _Export:
         self.ledger = None
         self.entries = []
         self.plan = None
+        #: Why nothing can be filed, and so nothing is sent.
+        self.obstacle = None
 
     # What is to be done
 
@@ -90,7 +95,16 @@ class _Export:
         for name, reason in ignored:
             self.record.skipped(name, reason)
         self.entries = [entry for entry in entries if self._is_wanted(entry)]
-        return bool(self.entries)
+        return bool(self.entries) and self._can_file()
+
+    def _can_file(self):
+        """Return whether what is delivered can be filed; if not, the server is tidied anyway."""
+        if not self.options.dry_run:
+            try:
+                self.spool.require_filing()
+            except SpoolError as error:
+                self.obstacle = error
+        return self.obstacle is None
 
     def _is_wanted(self, entry):
         try:
@@ -125,6 +139,8 @@ class _Export:
 
     def nothing(self):
         """What is filed was delivered: all that can be missing is its receipt."""
+        if self.obstacle is not None:
+            raise self.obstacle
         self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
         log.log(self.record.level, 'No new files to export.')
 
@@ -243,11 +259,22 @@ class _Export:
             self._failed(job.entry, error)
 
     def _file(self, entry, source, **receipt):
-        """File what was delivered; return the entry of a newer version that came in, or None."""
+        """File what was delivered; return the entry of a newer version that came in, or None.
+
+        Broken off in the middle it would be nowhere until the next run, which might send it again.
+        """
+        with uninterrupted():
+            return self._file_at_once(entry, source, **receipt)
+
+    def _file_at_once(self, entry, source, **receipt):
         name = printable(entry.name)
         try:
             filed, newer = self.spool.done(entry, source)
             self.ledger.delivered(entry.name, filed_as=filed, **receipt)
+        except SourceChanged as error:
+            # What the server has is no version of it, and this one is in new/ again.
+            self.record.failed(entry.name, error, size=entry.size)
+            return None
         except Error as error:
             # It is on the server; the next run finds that out, or sends it again.
             self.record.failed(entry.name, error, size=entry.size)

@@ -43,7 +43,7 @@ def left(outbox):
             except ValueError as error:
                 log.warning('%s is damaged: %s', printable(path), printable(str(error)))
             finally:
-                os.close(descriptor)
+                descriptor.close()
     return sorted(filter(None, found), key=lambda doubt: doubt.since)
 
 

@@ -119,13 +119,16 @@ class Journal(ImportLog):
         if self._log.is_own is False:
             why = 'This spool was copied or restored'
         if self._left():
-            claims = [{'kind': 'disowned', 'why': why, 'entry': each} for each in self._claims()]
+            left = [each for each in self._claims() if each.get('target') != '']
+            claims = [{'kind': 'disowned', 'why': why, 'entry': each} for each in left]
             claims += self._disowned
         else:
             claims = []
             log.warning('%s; it has left nothing on a server: %s', why, self._shown)
         self.is_copy = True
+        probes = [token for token, target in self._open.items() if not target]
         self._forget()
+        claims += [{'kind': 'token', 'token': token, 'target': ''} for token in probes]
         for each in claims:
             self._learn(each)
         self._log.rotate(self._unfinished())
@@ -199,7 +202,7 @@ class Journal(ImportLog):
 
     def _claims(self):
         """Yield the entries about what may be on a server."""
-        tokens = [*self._tokens][-TOKENS:]
+        tokens = [token for token, target in self._tokens.items() if target][-TOKENS:]
         tokens += [token for token in self._open if token not in tokens]
         for token in tokens:
             target = self._tokens[token]
@@ -214,7 +217,7 @@ class Journal(ImportLog):
     def _left(self):
         """Return whether something may be left on a server."""
         return bool(
-            self._open
+            any(self._open.values())
             or self._uploads
             or self._asides
             or self._exposed

@@ -17,6 +17,7 @@ import secrets
 from zeit.cds import birth
 from zeit.cds.errors import SpoolError
 from zeit.cds.files import remedy, sync_directories
+from zeit.cds.forks import open_descriptor
 from zeit.cds.text import printable
 
 
@@ -43,6 +44,7 @@ class JSONLog:
         self._descriptor = None
         self._length = 0
         self._together = False
+        self._due = False
         self._id = secrets.token_hex(16)
         #: True for the very file that was written here, False for a copy, None where nothing tells.
         self.is_own = True
@@ -77,14 +79,14 @@ class JSONLog:
         if not os.path.exists(self._path):
             self._begin([])
             return []
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        self._length = _end_of_lines(self._descriptor)
-        if self._length < os.fstat(self._descriptor).st_size:
+        self._descriptor = open_descriptor(self._path, os.O_RDWR | os.O_APPEND)
+        self._length = _end_of_lines(self._descriptor.fileno())
+        if self._length < os.fstat(self._descriptor.fileno()).st_size:
             log.warning('Half a line at the end of %s is cut off', printable(self._path))
-            os.ftruncate(self._descriptor, self._length)
+            os.ftruncate(self._descriptor.fileno(), self._length)
         found = self._entries()
         first = next(found, None)
-        self.is_own = is_own(first or {}, self._descriptor, self._directory)
+        self.is_own = is_own(first or {}, self._descriptor.fileno(), self._directory)
         if first is None:
             return []
         if self.is_own:
@@ -102,7 +104,7 @@ class JSONLog:
         """Close the file; may be called again."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            descriptor.close()
 
     def rotate(self, carried):
         """Put the file away and begin a new one with the entries `carried`."""
@@ -125,11 +127,13 @@ class JSONLog:
     def _begin(self, carried):
         """Make a new file, which gets its name when it is complete."""
         draft = f'{self._path}.draft'
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._descriptor = os.open(draft, flags, 0o600)
-        os.fchmod(self._descriptor, os.stat(self._directory).st_mode & 0o666)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)  # that of a run that was killed, maybe as another user
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        self._descriptor = open_descriptor(draft, flags)
+        os.fchmod(self._descriptor.fileno(), os.stat(self._directory).st_mode & 0o666)
         self._length = 0
-        about = _identity(self._descriptor, self._directory)
+        about = _identity(self._descriptor.fileno(), self._directory)
         first = {'kind': 'journal', 'version': 1, 'id': self._id, **about}
         self._write(b''.join(map(_line, [first, *carried])))
         os.rename(draft, self._path)
@@ -138,37 +142,43 @@ class JSONLog:
     @contextlib.contextmanager
     def together(self):
         """What is added inside is durable on leaving: one fsync for all of it."""
-        length, self._together = self._length, True
+        self._together = True
         try:
             yield
         finally:
             self._together = False
-            if self._length > length:
+            if self._due:
+                self._due = False
                 try:
-                    os.fsync(self._descriptor)
+                    os.fsync(self._descriptor.fileno())
                 except OSError as error:
                     raise self._unusable(error) from error
 
-    def append(self, kind, **fields):
-        """Add an entry, durable on return, except in `together`; return it."""
+    def append(self, kind, *, lazily=False, **fields):
+        """Add an entry, durable on return, except in `together`; return it.
+
+        `lazily`: it survives a kill, and a loss of power when the next one does.
+        """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds')
         entry = {'kind': kind, 'at': now, **fields}
         try:
-            self._write(_line(entry))
+            self._write(_line(entry), lazily=lazily)
         except OSError as error:
             raise self._unusable(error) from error
         return entry
 
-    def _write(self, data):
+    def _write(self, data, *, lazily=False):
         length = self._length + len(data)
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
-            if not self._together:
-                os.fsync(self._descriptor)
+                data = data[os.write(self._descriptor.fileno(), data) :]
+            if self._together:
+                self._due = self._due or not lazily
+            elif not lazily:
+                os.fsync(self._descriptor.fileno())
         except BaseException:
             # Also for a signal: what was interrupted was not added.
-            os.ftruncate(self._descriptor, self._length)
+            os.ftruncate(self._descriptor.fileno(), self._length)
             raise
         self._length = length
 

@@ -12,6 +12,10 @@ told from everything else on the server:
     write.TOKEN.d       a directory, with the directory TOKEN in it, before it becomes the guard
     write.TOKEN.broken  a lock file on its way to be deleted by `zeit-cds unlock`
     write.guard         the guard: who owns it may make a lock; the directory inside says who
+
+And in a spool:
+
+    .TOKEN.probe        a file that shows whether what is delivered could be filed
 """
 
 import hashlib
@@ -46,6 +50,7 @@ _OURS = re.compile(
 _DROPPED = ' .\\'
 _VERSION = re.compile(r';[-0-9]*$')
 _STAGED_GUARD = re.compile(rf'{WRITE}\.{_TOKEN}\.d(\.|$)')
+_PROBE = re.compile(rf'\.{_TOKEN}\.probe')
 _BROKEN = re.compile(rf'(?:write|read)\.{_TOKEN}\.broken')
 _CARRIES = re.compile(
     rf'.*\.({_TOKEN})(?:-[0-9]+)?\.(?:part|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
@@ -95,6 +100,16 @@ def broken(name, *, token):
 def is_broken(name):
     """Return whether `name` is such a name."""
     return bool(_BROKEN.fullmatch(name))
+
+
+def probe(*, token):
+    """Return the name of the file that tries the way of what is delivered."""
+    return f'.{token}.probe'
+
+
+def is_probe(name):
+    """Return whether `name` is such a name."""
+    return bool(_PROBE.fullmatch(name))
 
 
 def token_of(text):

@@ -25,7 +25,7 @@ import time
 
 from zeit.cds import files
 from zeit.cds.errors import SpoolBusy
-from zeit.cds.runlock import forget_in_children
+from zeit.cds.forks import open_descriptor
 from zeit.cds.text import printable
 
 
@@ -110,7 +110,7 @@ class Sequence:
             except PermissionError:
                 return self._take_over()
             with contextlib.ExitStack() as undo:
-                undo.callback(os.close, descriptor)
+                undo.callback(descriptor.close)
                 while not _is_locked(descriptor):
                     if self._clock() < end:
                         self._wait(INTERVAL)
@@ -127,21 +127,21 @@ class Sequence:
                     return descriptor
 
     def _create(self):
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         try:
-            descriptor = os.open(self._path, flags, 0o600)
+            descriptor = open_descriptor(self._path, flags)
         except FileNotFoundError:
             found = os.stat(self._like)
             # One that the user of the runs could not write into would keep them from running.
             if found.st_uid != os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise
             files.make_directory(os.path.dirname(self._path), like=self._like)
-            descriptor = os.open(self._path, flags, 0o600)
+            descriptor = open_descriptor(self._path, flags)
         with contextlib.ExitStack() as undo:
-            undo.callback(os.close, descriptor)
-            found = os.fstat(descriptor)
+            undo.callback(descriptor.close)
+            found = os.fstat(descriptor.fileno())
             if not found.st_size and found.st_uid == os.geteuid():
-                os.fchmod(descriptor, self._mode)
+                os.fchmod(descriptor.fileno(), self._mode)
                 files.sync_directories(os.path.dirname(self._path))
             undo.pop_all()
         return descriptor
@@ -163,7 +163,7 @@ class Sequence:
     def _is_current(self, descriptor):
         """Return whether it was not replaced while we waited for it."""
         try:
-            return os.path.samestat(os.fstat(descriptor), os.stat(self._path))
+            return os.path.samestat(os.fstat(descriptor.fileno()), os.stat(self._path))
         except FileNotFoundError:
             return False
 
@@ -176,45 +176,38 @@ class Numbers:
         self._drafts = drafts
         self._descriptor = descriptor
         self._floor = floor
-        forget_in_children(self)
 
     def __repr__(self):
         return f'<Numbers in {self._path!r}>'
 
     def close(self):
         """Give the lock back; may be called again."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-
-    def forget(self):
-        """Close the copy of the descriptor in a forked process; that does not unlock."""
-        self.close()
+        self._descriptor.close()
 
     def sync(self):
         """Make all numbers survive a loss of power."""
-        os.fsync(self._descriptor)
+        os.fsync(self._descriptor.fileno())
 
     @functools.cached_property
     def last(self):
         """The largest number so far."""
-        size = os.fstat(self._descriptor).st_size
+        size = os.fstat(self._descriptor.fileno()).st_size
         for start in (max(0, size - TAIL), 0):
-            data = os.pread(self._descriptor, size - start, start)
+            data = os.pread(self._descriptor.fileno(), size - start, start)
             whole = data[: data.rfind(b'\n') + 1]
             for line in reversed(whole.splitlines()):
                 entry = _entry(line)
                 if entry is not None:
                     if len(whole) < len(data):  # half a line, of a write that was cut off
-                        os.ftruncate(self._descriptor, start + len(whole))
+                        os.ftruncate(self._descriptor.fileno(), start + len(whole))
                     return _last(entry)
-        os.ftruncate(self._descriptor, 0)
+        os.ftruncate(self._descriptor.fileno(), 0)
         return self._floor()
 
     @property
     def is_short(self):
         """True if reading all of it takes no time that somebody who puts a file would notice."""
-        return os.fstat(self._descriptor).st_size <= SHORT
+        return os.fstat(self._descriptor.fileno()).st_size <= SHORT
 
     def known(self):
         """Return the numbers by (name, version): a dict."""
@@ -229,8 +222,8 @@ class Numbers:
         return found
 
     def _content(self):
-        size = os.fstat(self._descriptor).st_size
-        return os.pread(self._descriptor, size, 0)
+        size = os.fstat(self._descriptor.fileno()).st_size
+        return os.pread(self._descriptor.fileno(), size, 0)
 
     def note(self, name, version, *, number=None):
         """Give a version the next number, or the `number` that it had; return it."""
@@ -266,21 +259,21 @@ class Numbers:
             self.last = number
 
     def _append(self, lines):
-        size = os.fstat(self._descriptor).st_size
+        size = os.fstat(self._descriptor.fileno()).st_size
         data = b''.join(lines)
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                data = data[os.write(self._descriptor.fileno(), data) :]
         except BaseException:
-            os.ftruncate(self._descriptor, size)
+            os.ftruncate(self._descriptor.fileno(), size)
             raise
 
     def begin(self, kept=()):
         """Go on in a new file that has these only: ((name, version), number) each."""
-        mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode)
+        mode = stat.S_IMODE(os.fstat(self._descriptor.fileno()).st_mode)
         new = _begin(self._path, kept, last=self.last, mode=mode, drafts=self._drafts)
-        self._descriptor, old = new, self._descriptor
-        os.close(old)
+        self._descriptor.close()
+        self._descriptor = new
 
 
 def _begin(path, kept, *, last, mode, drafts):
@@ -289,10 +282,10 @@ def _begin(path, kept, *, last, mode, drafts):
     draft = files.draft(drafts, io.BytesIO(b''.join([*lines, _line(last)])))
     with contextlib.ExitStack() as undo:
         undo.callback(os.unlink, draft)
-        descriptor = os.open(draft, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        undo.callback(os.close, descriptor)
+        descriptor = open_descriptor(draft, os.O_RDWR | os.O_APPEND)
+        undo.callback(descriptor.close)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.fchmod(descriptor, mode)
+        os.fchmod(descriptor.fileno(), mode)
         os.rename(draft, path)
         undo.pop_all()
     files.sync_directories(os.path.dirname(path))

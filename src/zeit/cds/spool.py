@@ -9,7 +9,6 @@ rename, and after each rename the directories are synchronised, so that it survi
 import contextlib
 import dataclasses
 import errno
-import io
 import os
 import pathlib
 import stat
@@ -27,6 +26,7 @@ from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
 from zeit.cds.sequence import Sequence
+from zeit.cds.source import Source
 from zeit.cds.spoolstatus import SpoolStatus, by_name
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
@@ -38,6 +38,9 @@ SLACK = 200
 
 OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
+
+#: The target of a token that is on no server, but in the spool.
+HERE = ''
 
 _RIGHTS = (
     'Check owner and mode. The user of the runs needs rwx on tmp, new, cur and .cds; if the CMS is '
@@ -85,11 +88,13 @@ class Spool:
             with self._translated():
                 self._make_directories(*self._sections, PRIVATE, FILING)
                 stack.enter_context(RunLock(self._in(PRIVATE, 'lock'), like=self.path))
-                self._check()
+                self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
+                files.remove_drafts(self._in(PRIVATE))
                 self.journal = stack.enter_context(
                     journal.Journal(self._in(PRIVATE), undecided=self._undecided)
                 )
                 stack.callback(self._forget_journal)
+                self._remove_probes()
                 self._begin_sequence()
                 stack.callback(self._end_sequence)
                 self._filing.put_back(digests=self.journal.digests, park=self._park)
@@ -171,11 +176,17 @@ class Spool:
                 mode = f'{found.st_mode & 0o7777:o}'
                 raise PermissionError(0, f'rwx is needed, its mode is {mode}', directory)
 
-    def _check(self):
-        """Find out before anything is sent whether it could be filed."""
-        self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
-        # A read-only or full file system shows only when something is written.
-        os.unlink(files.draft(self._in('cur'), io.BytesIO(b'probe'), name='.probe'))
+    def require_filing(self):
+        """See `ISpool`."""
+        token = self.journal.new_token(HERE)
+        with self._translated():
+            self._filing.try_out(names.probe(token=token))
+        self.journal.clean(token)
+
+    def _remove_probes(self):
+        for token in self.journal.open_tokens(HERE):
+            self._filing.remove(names.probe(token=token))
+            self.journal.clean(token)
 
     # The order of what comes in
 
@@ -257,7 +268,7 @@ class Spool:
 
     def open(self, entry):
         """See `ISpool`."""
-        source = files.Source(self._in('new', entry.name))
+        source = Source(self._in('new', entry.name))
         source.number = entry.number
         if source.version != entry.version:
             with self._translated():
@@ -359,19 +370,19 @@ class Spool:
         names.check(name)
         return incoming.Incoming(self.path, temporary=temporary)
 
-    def recover(self, name, *, temporary, size, sha256):
+    def recover(self, name, *, temporary, size, sha256, inode=None):
         """See `ISpool`."""
-        found = incoming.left(self.path, temporary)
-        try:
-            if found is not None and (
-                found != (size, sha256) or not incoming.move(self.path, temporary, name)
-            ):
-                return False
-        except NameRefused:
-            return False  # which is said when it is fetched again
-        # Also what was moved already: the run that did it may have been killed before this.
-        self.sync_arrivals()
-        return True
+        arrived = False
+        if incoming.is_left(self.path, temporary, size=size, sha256=sha256):
+            with contextlib.suppress(NameRefused):  # which is said when it is fetched again
+                arrived = incoming.move(self.path, temporary, name)
+        arrived = arrived or incoming.has_arrived(self.path, name, inode=inode, sha256=sha256)
+        if arrived:
+            # Also what was moved already: the run that did it may have been killed before this.
+            self.sync_arrivals()
+            # It is still there, too, where moving it took a link.
+            incoming.discard(self.path, temporary)
+        return arrived
 
     def sync_arrivals(self):
         """See `ISpool`."""
@@ -447,9 +458,13 @@ class Spool:
         with self._translated():
             self._require()
             # What a first run will create is as good as empty.
-            there = [os.path.lexists(self._in(section)) for section in ('new', 'cur')]
+            there = [os.path.lexists(self._in(section)) for section in ('new', FILING, 'cur')]
+            # In the order in which a file passes them: one that does so now may be seen twice, but
+            # not be missed.
             waiting, ignored = by_name(*self.pending()) if there[0] else ([], [])
-            delivered, newest = files.newest(self._in('cur')) if there[1] else (0, None)
+            filing = self._filing.content() if there[1] else []
+            seen = {(entry.name, entry.version) for entry in waiting}
+            delivered, newest = files.newest(self._in('cur')) if there[2] else (0, None)
             return SpoolStatus(
                 path=self.path,
                 waiting=waiting,
@@ -460,6 +475,7 @@ class Spool:
                 parked=self._parking.content(),
                 unpublished=self.unpublished.content(),
                 in_doubt=indoubt.left(self._in(OUTBOX)),
+                filing=[each for each in filing if (each.name, each.version) not in seen],
                 active=RunLock(self._in(PRIVATE, 'lock'), like=self.path).holder(),
             )
 

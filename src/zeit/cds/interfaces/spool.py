@@ -43,7 +43,17 @@ class ISpool(Interface):
         version than the one that was sent, this version stays, to be delivered next: it is
         the newer entry; `cur/` gets a copy of what was sent.  A name that is in `cur/` already
         is kept: the file gets a unique one.  A file that has disappeared meanwhile is copied to
-        `cur/`, too.  On return the move survives a loss of power.  Raises `SpoolError`.
+        `cur/`, too.  On return the move survives a loss of power.
+
+        Raises `SpoolError`; `SourceChanged`, and the file stays, if what was read when it was sent,
+        see `ISource.sha256`, is not what is to be filed.
+        """
+
+    def require_filing():
+        """Let a file take the way from `new/` to `cur/`, in a run that has something to send.
+
+        Raises `SpoolError` if what is delivered could not be filed.  The file has a dot name, is
+        shown nowhere, and gone on return; the next run removes what a killed one has left.
         """
 
     def filed(name, *, sha256):
@@ -80,11 +90,12 @@ class ISpool(Interface):
         Raises `NameRefused` for a name that no file of a spool may have, `SpoolError`.
         """
 
-    def recover(name, *, temporary, size, sha256):
+    def recover(name, *, temporary, size, sha256, inode=None):
         """Bring an `IIncoming` of a run that was killed to its end.
 
-        Returns True if it is in `new/` as `name`, or was there: it is not in `tmp/` any more, or
-        was moved just now, being complete: of this `size` (bytes) and `sha256`.  Otherwise False.
+        Returns True if it is in `new/` as `name`: it was moved just now, being complete in `tmp/`,
+        of this `size` (bytes) and `sha256`, or is there with this `sha256`; or if it was there: it
+        is in `cur/`, with this `inode`.  Otherwise False: that it is gone proves nothing.
         """
 
     def sync_arrivals():
@@ -152,6 +163,7 @@ class IIncoming(Interface):
     temporary = Attribute('Its name in `tmp/`')
     size = Attribute('The number of bytes written so far')
     sha256 = Attribute('The SHA-256 of what was written so far, in hexadecimal digits')
+    inode = Attribute('The number of its inode, after `complete`; None before')
 
     def write(data):
         """Add bytes."""
@@ -190,4 +202,5 @@ class ISpoolStatus(Interface):
     parked = Attribute('(name, reason) of each file in `parked/`')
     unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
     in_doubt = Attribute('Files of transactions whose end is not known: a list of `IInDoubt`')
+    filing = Attribute('The entries of what was sent, and is on its way to `cur/`')
     active = Attribute('Which run is active, in words; empty if none is')
