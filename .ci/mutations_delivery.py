@@ -86,8 +86,8 @@ DELIVERIES = (
     (
         'a lost answer to a rename not looked after',
         DELIVERY,
-        '            if self._session.size(old) is None and',
-        '            if old is None and',
+        '            if self._session.size(old) is None:\n                if self',
+        '            if old is None:\n                if self',
     ),
     (
         'an older file not told from half a new one',

@@ -97,8 +97,32 @@ LOCAL = (
     (
         'a copied spool adopts what is of the original',
         JSONLOG,
-        "        if first and first.get('inodes') == self._inodes():\n",
-        '        if first:\n',
+        '        self.is_own = is_own(first or {}, self._descriptor, self._directory)\n',
+        '        self.is_own = True\n',
+    ),
+    (
+        'a parked version goes over a newer one',
+        SPOOL,
+        '                if newer and not older:\n',
+        '                if False:\n',
+    ),
+    (
+        'a parked version goes under another name',
+        'parking.py',
+        "self._in('new', parked.name)",
+        "self._in('new', parked.stored)",
+    ),
+    (
+        'a file gets its name before its number',
+        SPOOL,
+        '                numbers.note(name, entries.standing(*os.path.split(draft)).version)\n',
+        '                os.replace(draft, new)\n',
+    ),
+    (
+        'a number used twice after a backup was restored',
+        SPOOL,
+        '        if copied or self.journal.sequence:\n',
+        '        if copied:\n',
     ),
     (
         'tokens forgotten with an old journal',

@@ -2,8 +2,8 @@
 
     .cds/outbox/ID/     locked by flock(2) as long as the process lives whose transaction it is
         0, 1, ...       contents
-        prepared        which content gets which name, and what had it until then; from here on
-                        the outcome counts
+        prepared        which content gets which name, and which number it has in the sequence;
+                        from here on the outcome counts
         committed       the same file, renamed: the outcome is that they go into `new/`
 
 What becomes of those whose process has died is the subject of `indoubt`.
@@ -19,12 +19,12 @@ import secrets
 
 import zope.interface
 
-from zeit.cds import files, names
+from zeit.cds import entries, files, names
 from zeit.cds.errors import SpoolError
 from zeit.cds.interfaces import IBatch
 from zeit.cds.runlock import forget_in_children
 from zeit.cds.text import printable
-from zeit.cds.voted import COMMITTED, PREPARED, read, version
+from zeit.cds.voted import COMMITTED, PREPARED, read
 
 
 @zope.interface.implementer(IBatch)
@@ -32,7 +32,8 @@ class Batch:
     """See `IBatch`.
 
     `path` is its directory, `descriptor` the open directory, locked; `new` is where files go in
-    the end, `filing` what they pass when they leave it.  `translated` returns a context manager
+    the end, `filing` what they pass when they leave it, `sequence` that of the spool.  `translated`
+    returns a context manager
     that makes a `SpoolError` of an OSError.  `left` is called with this batch if it was aborted and
     cannot be removed: it stays locked, and `abort` is to be called again.
     """
@@ -43,6 +44,7 @@ class Batch:
         *,
         descriptor,
         new,
+        sequence,
         filing='',
         translated=contextlib.nullcontext,
         left=lambda batch: None,
@@ -50,6 +52,7 @@ class Batch:
         self._path = path
         self._descriptor = descriptor
         self._new = new
+        self._sequence = sequence
         self._filing = filing
         self._left = left
         self._translated = translated
@@ -128,7 +131,7 @@ class Batch:
             self._remove_all_but(self._contents.values())
             entry = {
                 'files': self._contents,
-                'before': {name: self._standing(name) for name in self._contents},
+                'numbers': self._numbered(),
                 'description': description,
                 'user': user,
                 'asks': asks,
@@ -137,14 +140,20 @@ class Batch:
             os.rename(draft, self._in(PREPARED))
             files.sync_directories(self._path, os.path.dirname(self._path))
 
-    def _standing(self, name):
-        """Return the versions of what has the name now, and waits: a list.
-
-        They tell later on what came after us.  No clock can: chmod and rename renew the time of an
-        inode, and whoever copies a file may keep the time of its content.
-        """
-        found = (version(os.path.join(folder, name)) for folder in (self._new, self._filing))
-        return [*filter(None, found)]
+    def _numbered(self):
+        """Return the number of each file.  What has its name now, and waits, gets a smaller one."""
+        with self._sequence.locked() as numbers:
+            folders = filter(None, (self._new, self._filing))
+            standing = [
+                entries.standing(folder, name) for folder in folders for name in self._contents
+            ]
+            numbers.see(filter(None, standing))
+            found = {
+                name: numbers.note(name, entries.standing(self._path, draft).version)
+                for name, draft in self._contents.items()
+            }
+            numbers.sync()
+        return found
 
     def _check(self):
         """Find out now what must not happen later."""
@@ -171,16 +180,35 @@ class Batch:
             with self._ours():
                 os.rename(self._in(PREPARED), self._in(COMMITTED))
                 files.sync_directories(self._path)
-                self.move()
+                with self._sequence.locked() as numbers:
+                    replaced, left = self._overtaken(numbers)
+                    self.move(replaced=replaced, left=left, park=_drop)
         finally:
             self.close()
 
-    def move(self, *, replaced=(), park=None):
+    def _overtaken(self, numbers):
+        """Return the names under which something newer waits, and those of which a run knows more.
+
+        Whoever put that came after the vote.  What does not wait, or came by a rename of somebody
+        else, may have been delivered, or not: nothing is dropped for it.
+        """
+        known, newest = numbers.known(), numbers.newest()
+        replaced, left = set(), set()
+        for name, number in self.read()[0].numbers.items():
+            there = entries.standing(self._new, name)
+            waits = number if there is None else known.get((name, there.version))
+            if waits is not None and waits > number:
+                replaced.add(name)
+            elif waits is None or newest.get(name, 0) > number:
+                left.add(name)
+        return replaced, left
+
+    def move(self, *, replaced=(), left=(), park=None):
         """Move the files into `new/`, as far as they are not there yet; remove the directory.
 
         Those whose names are in `replaced` do not go there: `park` is called with the path of the
-        content and the name.  One that cannot be moved keeps none of the others, and stays; then
-        the directory does, too.  Raises OSError.
+        content and the name.  Those in `left` stay, and so does one that cannot be moved, which
+        keeps none of the others; then the directory does, too.  Raises OSError.
         """
         failed = []
         self.moved = []
@@ -189,7 +217,7 @@ class Batch:
             try:
                 if name in replaced:
                     park(path, name)
-                else:
+                elif name not in left:
                     os.rename(path, new)
                     self.moved.append(name)
             except OSError as error:
@@ -197,7 +225,8 @@ class Batch:
         files.sync_directories(self._new)
         if failed:
             raise failed[0]
-        self._remove()
+        if not left:
+            self._remove()
 
     def abort(self):
         """See `IBatch`."""
@@ -242,6 +271,10 @@ class Batch:
     def read(self):
         """Return what was prepared: see `zeit.cds.voted.read`."""
         return read(self._path)
+
+
+def _drop(path, name):
+    os.unlink(path)
 
 
 def lock(path, operation=fcntl.LOCK_EX):

@@ -116,6 +116,7 @@ class _Export:
 
     def _open(self, entry):
         source = self.spool.open(entry)
+        self.ledger.numbered(entry.name, source.number)
         if self.options.progress is None:
             return source
         return WatchedSource(source, name=entry.name, progress=self.progress)
@@ -165,7 +166,8 @@ class _Export:
             with self.spool.open(entry) as source:
                 if was_delivered(upload, source, name=entry.name, session=session):
                     log.info('Delivered by an earlier run: %s', printable(entry.name))
-                    newer = self._file(entry, source, **known(upload))
+                    receipt = {**known(upload), 'sequence': source.number}
+                    newer = self._file(entry, source, **receipt)
                     return [newer] if newer else []
         except (FileError, ServerError) as error:
             log.debug('It is sent again: %s', printable(error.message))
@@ -221,7 +223,12 @@ class _Export:
         if error is None:
             source = outcome.source
             newer = self._file(
-                job.entry, source, size=source.size, sha256=source.sha256, reply=outcome.reply
+                job.entry,
+                source,
+                size=source.size,
+                sha256=source.sha256,
+                reply=outcome.reply,
+                sequence=source.number,
             )
             if newer is not None:
                 self._expect([newer])

@@ -60,12 +60,18 @@ class Source:
         self._digest = hashlib.sha256()
         self._version = _version(opened)
         self.size = opened.st_size
+        self.number = 0
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc_info):
         self._file.close()
+
+    @property
+    def version(self):
+        """Which version of the file this is, as in `zeit.cds.entries`."""
+        return self._version[1:]
 
     def __repr__(self):
         return f'<Source {self._name}, {self.size} bytes>'

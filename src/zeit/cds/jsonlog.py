@@ -1,7 +1,9 @@
 """A file of JSON objects, one on each line, that is only appended to: durable, bounded, repairable.
 
-The first line tells the inodes of the file and of its directory.  A file that was copied, or
-restored from a backup, has other ones than it says, and is known as a copy by that.
+The first line has a random id, and tells when the file and its directory were made.  A file that
+was copied, or restored from a backup, was made at another time than it says, and is known as a copy
+by that.  Where the system does not tell such a time, inodes are compared: other ones may be those
+of a copy, or of a file system that was mounted again.
 """
 
 import contextlib
@@ -10,7 +12,9 @@ import itertools
 import json
 import logging
 import os
+import secrets
 
+from zeit.cds import birth
 from zeit.cds.errors import SpoolError
 from zeit.cds.files import remedy, sync_directories
 from zeit.cds.text import printable
@@ -39,6 +43,9 @@ class JSONLog:
         self._descriptor = None
         self._length = 0
         self._together = False
+        self._id = secrets.token_hex(16)
+        #: True for the very file that was written here, False for a copy, None where nothing tells.
+        self.is_own = True
 
     def __repr__(self):
         return f'<JSONLog {self._path!r}, {self._length} bytes>'
@@ -52,8 +59,8 @@ class JSONLog:
         """Open the file, or begin a new one; return an iterable of its entries (dictionaries).
 
         They are read one by one, once: a run of many files leaves a long file.  Half a line at the
-        end, from a write that was cut off, is removed.  A copy is put away and a new file begun:
-        then there are no entries.
+        end, from a write that was cut off, is removed.  One that is not our own, see `is_own`, must
+        be put away: `rotate` begins a new one.
         """
         try:
             return self._open()
@@ -77,15 +84,12 @@ class JSONLog:
             os.ftruncate(self._descriptor, self._length)
         found = self._entries()
         first = next(found, None)
-        if first and first.get('inodes') == self._inodes():
-            return itertools.chain([first], found)
-        found.close()
-        log.warning(
-            'This spool was copied or restored: nothing on a server is taken for its own (%s)',
-            printable(self._path),
-        )
-        self._start_over([])
-        return []
+        self.is_own = is_own(first or {}, self._descriptor, self._directory)
+        if first is None:
+            return []
+        if self.is_own:
+            self._id = first.get('id', self._id)
+        return itertools.chain([first], found)
 
     def _entries(self):
         try:
@@ -125,13 +129,11 @@ class JSONLog:
         self._descriptor = os.open(draft, flags, 0o600)
         os.fchmod(self._descriptor, os.stat(self._directory).st_mode & 0o666)
         self._length = 0
-        first = {'kind': 'journal', 'version': 1, 'inodes': self._inodes()}
+        about = _identity(self._descriptor, self._directory)
+        first = {'kind': 'journal', 'version': 1, 'id': self._id, **about}
         self._write(b''.join(map(_line, [first, *carried])))
         os.rename(draft, self._path)
         sync_directories(self._directory)
-
-    def _inodes(self):
-        return [os.fstat(self._descriptor).st_ino, os.stat(self._directory).st_ino]
 
     @contextlib.contextmanager
     def together(self):
@@ -194,6 +196,28 @@ def entries(directory, *, name='journal', kept=KEPT):
                 found.setdefault(os.fstat(file.fileno()).st_ino, (where, file))
         for where, file in reversed(found.values()):
             yield from _parse(file, where)
+
+
+def is_own(first, *files):
+    """Return whether the entry `first` was written into the first of `files`, in the second.
+
+    These are the file, by its path or descriptor, and its directory.  Returns True or False, and
+    None if nothing tells.  Raises OSError.
+    """
+    now, born = _identity(*files), first.get('born')
+    if not isinstance(born, list) or len(born) != len(files):
+        born = [None] * len(files)
+    pairs = [*zip(born, now['born'], strict=True)]
+    if None in pairs[0]:
+        return True if first.get('inodes') == now['inodes'] else None
+    return all(before == after for before, after in pairs if None not in (before, after))
+
+
+def _identity(*files):
+    return {
+        'born': [*map(birth.born, files)],
+        'inodes': [os.stat(file).st_ino for file in files],
+    }
 
 
 def _line(entry):

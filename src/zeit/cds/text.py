@@ -46,15 +46,16 @@ def _escape(character):
     return ascii(character)[1:-1]
 
 
-def retry(spool, name=None):
+def retry(spool, name=None, *, older=False):
     """Return the command that brings the parked file `name` of a spool back, as it can be typed.
 
-    `spool` is the path.  Without a name the command has the word NAME.
+    `spool` is the path.  Without a name the command has the word NAME.  `older`: it does so over a
+    newer version.
     """
     # Imported here as it is needed by few runs.
     import shlex
 
-    words = ['zeit-cds', 'retry', '--spool', os.fspath(spool)]
+    words = ['zeit-cds', 'retry', *['--older'] * older, '--spool', os.fspath(spool)]
     if name is None:
         words.append('NAME')
     else:

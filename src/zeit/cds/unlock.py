@@ -10,7 +10,6 @@ token of its owner, and what is not empty cannot be removed.
 import dataclasses
 import datetime
 import logging
-import os
 
 from zeit.cds import errors, holder, jsonlog, names
 from zeit.cds.errors import (
@@ -108,18 +107,18 @@ def own_tokens(spool, target):
     has none.
     """
     directory = spool.path / '.cds'
-    tokens, inodes = set(), None
+    tokens, first = set(), {}
     try:
         for entry in jsonlog.entries(directory):
             if entry.get('kind') == 'journal':  # each file begins with what is carried over
-                tokens, inodes = set(), entry.get('inodes')
+                tokens, first = set(), entry
             elif entry.get('kind') == 'token' and entry.get('target') == target:
                 tokens.add(entry.get('token'))
-        genuine = [os.stat(directory / 'journal').st_ino, os.stat(directory).st_ino]
+        genuine = jsonlog.is_own(first, directory / 'journal', directory)
     except OSError as error:
         log.debug('No journal: %s', error.strerror)
         return set()
-    return tokens if inodes == genuine else set()
+    return tokens if genuine else set()
 
 
 class Remover:

@@ -25,8 +25,9 @@ class ISpool(Interface):
         """Return what is in `new/`: (list of `IEntry`, list of (name, reason) that never goes).
 
         Regular files only: directories, FIFOs, devices, sockets and symbolic links are never
-        opened, dot files are somebody else's business.  `order` is 'arrival' (by change of the
-        inode, so by the move into `new/`, then name) or 'name'.  Raises `SpoolError`.
+        opened, dot files are somebody else's business.  `order` is 'arrival' (by their numbers) or
+        'name'.  In a run each entry has a number; those that are seen for the first time get
+        theirs by the change of the inode, which is the move into `new/`.  Raises `SpoolError`.
         """
 
     def open(entry):
@@ -49,10 +50,18 @@ class ISpool(Interface):
         """Return the name in `cur/` of a file `name` with this SHA-256, or '' if there is none."""
 
     def park(entry, reason):
-        """Put an entry into `parked/`, the reason beside it; return whether it was in `new/`."""
+        """Put an entry into `parked/`, the reason beside it; return whether it was in `new/`.
 
-    def retry(name):
-        """Bring a parked file back into `new/`.  Raises `FileError` if that is not possible."""
+        Its true name and its number are beside it, too.
+        """
+
+    def retry(name, *, older=False):
+        """Bring the file that is called `name` in `parked/` back into `new/`; return its true name.
+
+        Raises `FileError` if a newer version of it waits, was delivered, or is parked, too; with
+        `older` it is brought back all the same, with a new number, and what waits in its place is
+        parked.  Raises `FileError` also if it is not parked.
+        """
 
     def put(name, data):
         """Put a new file into `new/` under `name`: complete or not at all, durable on return.
@@ -87,6 +96,15 @@ class ISpool(Interface):
     def sweep():
         """Delete from `tmp/` what killed runs of this spool have left there."""
 
+    def adopt(*, forget=False):
+        """Take for its own what is on servers of the spool that this one was copied from.
+
+        For a spool that is a copy, or was restored, or of which that is not known: nothing on a
+        server is taken for its own before a person says so.  `forget` says the opposite.  Returns
+        the URLs of the targets, a list, empty if there is nothing to decide.  It is a run: raises
+        `SpoolBusy`, `SpoolError`.
+        """
+
     def status():
         """Return a `ISpoolStatus`, reading only and never waiting for a run."""
 
@@ -97,12 +115,16 @@ class IEntry(Interface):
     name = Attribute('Its name: one path segment (str, undecodable bytes as surrogates)')
     size = Attribute('Its length in bytes')
     arrived = Attribute('When it came into `new/`: seconds since the epoch (float)')
+    number = Attribute(
+        'Its number: what came later has a larger one, by no clock; 0 if no run has seen it yet'
+    )
 
 
 class ISource(Interface):
     """An open file of the spool: a context manager that closes it."""
 
     size = Attribute('Its length in bytes when it was opened')
+    number = Attribute('The number of this version, see `IEntry`')
     sha256 = Attribute(
         "The SHA-256 of what was read so far, in hexadecimal digits; '' if part was sent unread"
     )

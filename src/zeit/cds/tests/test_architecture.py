@@ -38,23 +38,26 @@ ALLOWED = {
     'files': 'errors interfaces names text',
     'runlock': 'errors text',
     'entries': 'interfaces names',
-    'jsonlog': 'errors files text',
+    'birth': '',
+    'jsonlog': 'birth errors files text',
+    'sequence': 'errors files runlock text',
+    'precedence': 'errors text',
     'totals': '',
     'runs': 'errors',
     'importlog': '',
-    'journal': 'importlog jsonlog names totals',
-    'parking': 'errors files names text',
+    'journal': 'importlog jsonlog names text totals',
+    'parking': 'entries errors files names text',
     'incoming': 'errors files interfaces text',
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
     'spoolstatus': 'errors interfaces names',
-    'voted': 'entries interfaces',
-    'batch': 'errors interfaces files names runlock text voted',
+    'voted': 'interfaces',
+    'batch': 'entries errors interfaces files names runlock text voted',
     'aborted': 'errors',
     'filing': 'entries files',
-    'indoubt': 'interfaces batch files filing journal text voted',
-    'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal names '
-    'parking runlock spoolstatus text unpublished wake',
+    'indoubt': 'interfaces batch entries files filing journal text voted',
+    'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal '
+    'jsonlog names parking precedence runlock sequence spoolstatus text unpublished wake',
     'statistics': 'errors filing importlog journal jsonlog runlock runs text totals',
     'ledger': 'interfaces',
     'arrivals': 'errors files',
@@ -232,7 +235,7 @@ class ArchitectureTests(unittest.TestCase):
         for path in [*PACKAGE.rglob('*.py')]:
             if 'tests' not in path.parts:
                 lines = len(path.read_text('utf-8').splitlines())
-                self.assertLessEqual(lines, 400, path.relative_to(PACKAGE))
+                self.assertLessEqual(lines, 500, path.relative_to(PACKAGE))
 
     def test_the_namespace_belongs_to_nobody(self):
         self.assertFalse((PACKAGE.parent / '__init__.py').exists())

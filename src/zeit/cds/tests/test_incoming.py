@@ -169,7 +169,7 @@ class CommandTests(CommandLine):
         """As a user who may do nothing: root may do everything."""
         os.chmod(self.folder, 0o755)
         os.chmod(self.path / 'tmp', 0o755 if os.geteuid() == 0 else 0o555)
-        for section in ('.', 'new', 'cur'):
+        for section in ('.', '.cds', 'new', 'cur'):
             os.chmod(self.path / section, 0o777)
         code = (
             'import os, sys\n'
