@@ -95,6 +95,17 @@ def sync_directories(*paths):
             os.close(descriptor)
 
 
+def is_directory(path):
+    """Tell whether there is a directory.  Raises OSError where that cannot be known.
+
+    `pathlib` has kept that to itself since Python 3.14.
+    """
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def make_directory(path, *, like):
     """Create a directory, if it is missing, with the permissions of the directory `like`.
 

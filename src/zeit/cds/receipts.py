@@ -5,7 +5,7 @@ import json
 
 import zope.component
 
-from zeit.cds import journal
+from zeit.cds import files, journal
 from zeit.cds.errors import FileError, SpoolError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.interfaces import IContentFinder, IPublisher
@@ -17,12 +17,12 @@ def receipts(spool, name):
 
     It only reads, and waits for no run.  Raises `SpoolError`.
     """
-    if not spool.path.is_dir():
-        raise SpoolError(
-            f'There is no spool at {printable(str(spool.path))}',
-            hint='The path is wrong, or a disk is not mounted.',
-        )
     try:
+        if not files.is_directory(spool.path):
+            raise SpoolError(
+                f'There is no spool at {printable(str(spool.path))}',
+                hint='The path is wrong, or a disk is not mounted.',
+            )
         return list(journal.receipts(spool.path / PRIVATE, name))
     except OSError as error:
         raise SpoolError(

@@ -111,7 +111,7 @@ class Spool:
     @property
     def _is_pristine(self):
         """True if no run has ever been here."""
-        return self.path.is_dir() and not os.path.lexists(self._in(PRIVATE, 'lock'))
+        return files.is_directory(self.path) and not os.path.lexists(self._in(PRIVATE, 'lock'))
 
     @contextlib.contextmanager
     def _rehearsal(self):
@@ -139,7 +139,7 @@ class Spool:
             ) from error
 
     def _require(self):
-        if not self.path.is_dir():
+        if not files.is_directory(self.path):
             raise SpoolError(
                 f'There is no spool at {printable(str(self.path))}',
                 hint='Create the directory; tmp, new and cur inside it are created for you.',

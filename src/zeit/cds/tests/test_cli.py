@@ -392,6 +392,7 @@ class Failures(ServerCase):
                 'The password file .* cannot be read: Permission denied',
             ),
             (['status', '--spool', self.path / 'deeper'], 'The spool .*ermission denied'),
+            (['receipt', '--spool', self.path / 'deeper', 'a.xml'], '.* read: Permission denied'),
         ):
             with self.subTest(arguments):
                 outcome = self.as_nobody(*arguments)
