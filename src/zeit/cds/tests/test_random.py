@@ -87,7 +87,7 @@ class DriverTests(unittest.TestCase):
 
 
 class RandomTests(unittest.TestCase):
-    """Some of the scenarios; `.ci/long` plays ten thousand."""
+    """Some of the scenarios; `.ci/random-faults` plays ten thousand."""
 
     level = 2
     layer = layers.QUIET
