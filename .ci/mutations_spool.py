@@ -117,7 +117,7 @@ LOCAL = (
     (
         'a copied spool adopts what is of the original',
         JSONLOG,
-        '        self.is_own = is_own(first or {}, self._descriptor, self._directory)\n',
+        '        self.is_own = is_own(first or {}, self._descriptor.fileno(), self._directory)\n',
         '        self.is_own = True\n',
     ),
     (
