@@ -5,6 +5,7 @@ QUICK = (
     'test_contract',
     'test_delivery',
     'test_effort',
+    'test_filing',
     'test_exporter',
     'test_journal',
     'test_leftovers.*',
@@ -28,11 +29,15 @@ THOROUGH = (
     'test_kill.*',
     'test_ledger',
     'test_lock.*',
+    'test_logins',
+    'test_connecting',
     'test_parking',
     'test_receipts',
     'test_pool',
+    'test_presence',
     'test_runlock',
     'test_scenarios.*',
+    'test_unproven',
 )
 
 #: The tables of the heart; the tests above are enough for them.

@@ -9,17 +9,15 @@ APPLICATION = (
     ),
     (
         'a forked process that holds the transaction of its parent',
-        'batch.py',
-        '        forget_in_children(self)\n',
-        '',
+        'forks.py',
+        '                thing.close()\n',
+        '                pass\n',
     ),
     (
         'files in new/ before they are known as committed',
         'batch.py',
-        '                os.rename(self._in(PREPARED), self._in(COMMITTED))\n'
-        '                files.sync_directories(self._path)\n'
-        '                self.move()\n',
-        '                self.move()\n',
+        '                os.rename(self._in(PREPARED), self._in(COMMITTED))\n',
+        '',
     ),
     (
         'an abort that leaves the vote for the last',
@@ -30,20 +28,32 @@ APPLICATION = (
     (
         'a commit that fails and can still be aborted',
         'batch.py',
-        '                self.move()\n        finally:\n            self.close()\n',
-        '                self.move()\n        finally:\n            pass\n',
+        'park=_drop)\n        finally:\n            self.close()\n',
+        'park=_drop)\n        finally:\n            pass\n',
     ),
     (
         'a newer version replaced by what was in doubt',
         'indoubt.py',
-        "    if version(spool.path / 'new' / name) not in older:\n",
-        '    if False:\n',
+        '    known = numbers.see(filter(None, waits))\n',
+        '    known, waits = {}, []\n',
     ),
     (
         'a newer version at the partner replaced by what was in doubt',
         'indoubt.py',
-        "        version(spool.path / 'cur' / filed) not in older[1:] for filed",
-        '        False for filed',
+        '    for name, receipt in delivered.items():\n',
+        '    for name, receipt in ():\n',
+    ),
+    (
+        'a newer version replaced by a transaction that ends late',
+        'batch.py',
+        '            if waits is not None and waits > number:\n',
+        '            if waits is None and number:\n',
+    ),
+    (
+        'a newer version at the partner replaced by a transaction that ends late',
+        'batch.py',
+        ' or newest.get(name, 0) > number:\n',
+        ':\n',
     ),
     (
         'a file that cannot be filed keeps the others',

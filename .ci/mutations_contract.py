@@ -59,8 +59,8 @@ CONTRACT = (
     (
         'the move from new/ to cur/ left out',
         SPOOL,
-        '            return self._filing.file(entry.name, source)\n',
-        '            return entry.name, None\n',
+        '            filed, newer = self._filing.file(entry.name, source)\n',
+        '            filed, newer = entry.name, None\n',
     ),
     (
         'the rename to the real name left out',

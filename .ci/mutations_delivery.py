@@ -92,8 +92,8 @@ DELIVERIES = (
     (
         'the deadline does not bound the waits',
         EXCHANGE,
-        '                session.bound(self._end - self.clock())\n',
-        '                pass\n',
+        'within=self._left()',
+        '',
     ),
     (
         'the deadline does not end the run',
@@ -110,8 +110,8 @@ DELIVERIES = (
     (
         'a lost answer to a rename not looked after',
         DELIVERY,
-        '            if self._session.size(old) is None and',
-        '            if old is None and',
+        '            if self._session.size(old) is None:\n                if self',
+        '            if old is None:\n                if self',
     ),
     (
         'an older file not told from half a new one',

@@ -26,10 +26,10 @@ LOCKING = (
         '            raise\n',
     ),
     (
-        'a lock not seen that listings hide',
-        'holder.py',
-        '        return session.size(name) is not None\n',
-        '        return False\n',
+        'a server that shows nothing believed',
+        'presence.py',
+        '        return self._ways.is_shown(present) or self._tells_sizes()\n',
+        '        return True\n',
     ),
     (
         'the guard skipped',

@@ -20,12 +20,32 @@ LOCAL = (
         '            private = self.take(name)\n'
         '        except FileNotFoundError:\n'
         '            return self._copy(source, name), None\n'
-        '        if source.is_file(private):\n',
-        "            same = source.is_file(self._in('new', name))\n"
+        '        try:\n'
+        '            if source.is_file(private):\n',
+        '            same = source.is_file(os.path.join(self._new, name))\n'
         '            private = self.take(name)\n'
         '        except FileNotFoundError:\n'
         '            return self._copy(source, name), None\n'
-        '        if same:\n',
+        '        try:\n'
+        '            if same:\n',
+    ),
+    (
+        'what was changed by a mapping filed as sent',
+        FILING,
+        '                source.require_same(touched=touched)\n',
+        '',
+    ),
+    (
+        'filing tried after sending',
+        'exporter.py',
+        '                self.spool.require_filing()\n',
+        '                pass\n',
+    ),
+    (
+        'a signal that breaks off filing',
+        'exporter.py',
+        '        with uninterrupted():\n',
+        '        if True:\n',
     ),
     ('overwriting in cur/', 'files.py', '_RENAME_NOREPLACE = 1 ', '_RENAME_NOREPLACE = 0 '),
     (
@@ -49,8 +69,8 @@ LOCAL = (
     (
         'the journal not synchronised',
         JSONLOG,
-        '            if not self._together:\n                os.fsync(self._descriptor)\n',
-        '            pass\n',
+        '            elif not lazily:\n                os.fsync(self._descriptor.fileno())\n',
+        '',
     ),
     (
         'a new journal whose directory is not synchronised',
@@ -61,7 +81,9 @@ LOCAL = (
     (
         'what a killed run was filing left',
         SPOOL,
-        '                self._filing.put_back(digests=self.journal.digests, park=self._park)\n',
+        '                self.set_aside = self._filing.put_back(\n'
+        '                    digests=self.journal.digests, park=self._park\n'
+        '                )\n',
         '',
     ),
     (
@@ -85,20 +107,44 @@ LOCAL = (
     (
         'half a last line of the journal not cut off',
         JSONLOG,
-        '            os.ftruncate(self._descriptor, self._length)\n        found =',
+        '            os.ftruncate(self._descriptor.fileno(), self._length)\n        found =',
         '            pass\n        found =',
     ),
     (
         'half a line left in the journal by a full disk',
         JSONLOG,
-        '            os.ftruncate(self._descriptor, self._length)\n            raise\n',
+        '            os.ftruncate(self._descriptor.fileno(), self._length)\n            raise\n',
         '            raise\n',
     ),
     (
         'a copied spool adopts what is of the original',
         JSONLOG,
-        "        if first and first.get('inodes') == self._inodes():\n",
-        '        if first:\n',
+        '        self.is_own = is_own(first or {}, self._descriptor.fileno(), self._directory)\n',
+        '        self.is_own = True\n',
+    ),
+    (
+        'a parked version goes over a newer one',
+        SPOOL,
+        '                if newer and not older:\n',
+        '                if False:\n',
+    ),
+    (
+        'a parked version goes under another name',
+        'parking.py',
+        "self._in('new', parked.name)",
+        "self._in('new', parked.stored)",
+    ),
+    (
+        'a file that is put has no number before it is seen',
+        SPOOL,
+        '                numbers.note(name, entries.standing(*os.path.split(draft)).version)\n',
+        '                pass\n',
+    ),
+    (
+        'a number used twice after a backup was restored',
+        SPOOL,
+        '        if copied or self.journal.sequence:\n',
+        '        if copied:\n',
     ),
     (
         'tokens forgotten with an old journal',
@@ -137,11 +183,10 @@ LOCAL = (
         '    return session.size(name) is not None\n',
     ),
     (
-        "a forked child ends its parent's run",
-        'runlock.py',
-        '        os.close(descriptor)\n\n    def holder',
-        '        fcntl.flock(descriptor, fcntl.LOCK_UN)\n'
-        '        os.close(descriptor)\n\n    def holder',
+        "a forked child keeps its parent's run",
+        'forks.py',
+        '                thing.close()\n',
+        '                pass\n',
     ),
     (
         'a corrected version parked for what was refused before',

@@ -6,9 +6,10 @@ import os
 import pathlib
 import re
 import select
-import shutil
 import subprocess
 import time
+
+from zeit.cds.testing.daemon import ServerUnavailable, find_program
 
 
 #: Seconds between two looks at the memory of the client.
@@ -98,10 +99,12 @@ def fsyncs(client, job, *, namespace, longest):
 
     Raises `Failed`, also where there is no strace.
     """
-    if shutil.which('strace') is None:
-        raise Failed('fsyncs are counted by strace, which is not installed')
+    try:
+        strace = find_program('strace', 'usr', 'bin', 'strace')
+    except ServerUnavailable as error:
+        raise Failed(f'fsyncs are counted by strace: {error}') from error
     counts = job.work / 'strace'
-    prefix = ['strace', '-f', '-c', '-e', 'trace=fsync,fdatasync', '-o', counts]
+    prefix = [strace, '-f', '-c', '-e', 'trace=fsync,fdatasync', '-o', counts]
     run(client, job, namespace=namespace, longest=longest, prefix=prefix)
     # % time, seconds, usecs/call, calls, [errors,] syscall
     rows = (line.split() for line in counts.read_text().splitlines())

@@ -1,9 +1,11 @@
 """What a spool remembers of the files that came from a target, and how they get into `new/`.
 
 Before a complete file leaves `tmp/`, the journal has its name, its temporary name, its size and its
-SHA-256.  So a temporary that is gone means that the file has got into `new/`, even if somebody has
-taken it from there since.  The entry stays open until the file is gone from the server; only an
-open entry keeps a file from being imported: a partner may send the same bytes once more.
+SHA-256; when it is in `new/` for good, and before it is deleted on the server, the journal has its
+receipt.  After a kill in between, only the file itself is a proof: `tmp/` is where others clean up.
+Without one it is fetched again: rather twice than never.  The entry stays open until the file is
+gone from the server; only an open entry keeps a file from being imported: a partner may send the
+same bytes once more.
 """
 
 import contextlib
@@ -73,8 +75,8 @@ class Arrivals:
                 continue
             target, name = entry['target'], entry['name']
             wanted = {key: entry[key] for key in ('temporary', 'size', 'sha256')}
-            if self._spool.recover(entry['filed_as'], **wanted):
-                self._journal.received(target=target, name=name, removed=False)
+            if self._spool.recover(entry['filed_as'], inode=entry.get('inode'), **wanted):
+                self._journal.received(target=target, name=name)
                 yield entry
             else:
                 self._journal.dropped(target=target, name=name)
@@ -91,16 +93,23 @@ class Arrivals:
         moved = [each for each in batch if each.move()]
         self.moved.update(each.name for each in moved)
         if moved:
-            self._spool.sync_arrivals()
+            self._received(moved)
         for each in batch:
             if each not in moved:
                 self._hand_over_again(each)
+
+    def _received(self, moved):
+        """What was moved is in `new/` for good: from now on it may be deleted on the server."""
+        self._spool.sync_arrivals()
+        with self._journal.together():
+            for each in moved:
+                self._journal.received(target=self._url, name=each.name)
 
     def hand_over(self, handover):
         """Let a complete file get into `new/`, when `together` is left."""
         name, incoming = handover.name, handover.incoming
         known = self._entry(name)
-        if known is not None and known['sha256'] == incoming.sha256:
+        if known is not None and known.get('moved') and known['sha256'] == incoming.sha256:
             handover.same = True
             incoming.discard()
             if handover.modified:
@@ -123,6 +132,7 @@ class Arrivals:
             temporary=incoming.temporary,
             size=incoming.size,
             sha256=incoming.sha256,
+            inode=incoming.inode,
             modified=handover.modified,
             filed_as=filed_as,
         )
@@ -134,17 +144,16 @@ class Arrivals:
                 if not self._spool.has(filed_as):
                     self._note(handover, filed_as)
                     if handover.move():
-                        self._spool.sync_arrivals()
+                        self._received([handover])
                         return
                     if handover.refused:
                         break
-        # Noted before it is deleted: what is gone from tmp/ counts as moved.
         self._journal.dropped(target=self._url, name=handover.name)
         handover.filed_as = ''
         handover.incoming.discard()
 
     def settle(self, name, *, removed, look=None):
-        """Write the receipt of what is in `new/`, or that it is gone from the server, too.
+        """This run is done with the file `name` on the server, which it has `removed`, or not.
 
         `removed` is false also where that is not known.  `look` is the last one at the file, if
         nobody has looked whether it is gone.
@@ -153,9 +162,7 @@ class Arrivals:
         entry = self._entry(name)
         if removed and look is not None:
             self._deleted[name] = look, entry
-        if not entry.get('moved'):
-            self._journal.received(target=self._url, name=name, removed=removed)
-        elif removed:
+        if removed:
             self._journal.removed(target=self._url, name=name)
 
     def deleted(self):

@@ -11,6 +11,8 @@ import stat
 import time
 import types
 
+from zeit.cds import names
+from zeit.cds.forks import not_inherited
 from zeit.cds.text import printable
 
 
@@ -54,7 +56,7 @@ class Arriving:
         try:
             import inotify_simple
 
-            self._inotify = inotify_simple.INotify()
+            self._inotify = not_inherited(inotify_simple.INotify)
         except ImportError:
             self.obstacle = 'inotify_simple is missing'
         except OSError as error:
@@ -134,6 +136,8 @@ class Arriving:
         """Return whether an event is about a file that is complete."""
         from inotify_simple import flags
 
+        if names.is_hidden(os.fsdecode(event.name)):
+            return False
         if not event.mask & flags.CREATE:
             return True
         return _is_linked(os.path.join(self._watched[event.wd], os.fsdecode(event.name)))

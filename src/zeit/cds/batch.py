@@ -2,8 +2,8 @@
 
     .cds/outbox/ID/     locked by flock(2) as long as the process lives whose transaction it is
         0, 1, ...       contents
-        prepared        which content gets which name, and what had it until then; from here on
-                        the outcome counts
+        prepared        which content gets which name, and which number it has in the sequence;
+                        from here on the outcome counts
         committed       the same file, renamed: the outcome is that they go into `new/`
 
 What becomes of those whose process has died is the subject of `indoubt`.
@@ -19,22 +19,23 @@ import secrets
 
 import zope.interface
 
-from zeit.cds import files, names
+from zeit.cds import entries, files, names
 from zeit.cds.errors import SpoolError
+from zeit.cds.forks import open_descriptor
 from zeit.cds.interfaces import IBatch
-from zeit.cds.runlock import forget_in_children
 from zeit.cds.text import printable
-from zeit.cds.voted import COMMITTED, PREPARED, read, version
+from zeit.cds.voted import COMMITTED, PREPARED, read
 
 
 @zope.interface.implementer(IBatch)
 class Batch:
     """See `IBatch`.
 
-    `path` is its directory, `descriptor` the open directory, locked; `new` is where files go in
-    the end, `filing` what they pass when they leave it.  `translated` returns a context manager
-    that makes a `SpoolError` of an OSError.  `left` is called with this batch if it was aborted and
-    cannot be removed: it stays locked, and `abort` is to be called again.
+    `path` is its directory, `descriptor` the `Descriptor` of it, locked; `new` is where files go in
+    the end, `filing` what they pass when they leave it, `sequence` that of the spool.  `translated`
+    returns a context manager that makes a `SpoolError` of an OSError.  `left` is called with this
+    batch if it was aborted and cannot be removed: it stays locked, and `abort` is to be called
+    again.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Batch:
         *,
         descriptor,
         new,
+        sequence,
         filing='',
         translated=contextlib.nullcontext,
         left=lambda batch: None,
@@ -50,16 +52,20 @@ class Batch:
         self._path = path
         self._descriptor = descriptor
         self._new = new
+        self._sequence = sequence
         self._filing = filing
         self._left = left
         self._translated = translated
         self._contents = {}
         self.moved = []
         self._number = 0
-        forget_in_children(self)
 
     def __repr__(self):
-        return f'<Batch {self._path!r}, {"closed" if self._descriptor is None else "open"}>'
+        return f'<Batch {self._path!r}, {"open" if self._is_ours else "closed"}>'
+
+    @property
+    def _is_ours(self):
+        return self._descriptor is not None and not self._descriptor.closed
 
     def __enter__(self):
         return self
@@ -88,7 +94,7 @@ class Batch:
 
     @contextlib.contextmanager
     def _ours(self):
-        if self._descriptor is None:
+        if not self._is_ours:
             raise SpoolError(
                 'These files belong to a transaction that has ended, or to another process',
                 hint='A transaction cannot go on in a process that was forked in the middle.',
@@ -128,7 +134,7 @@ class Batch:
             self._remove_all_but(self._contents.values())
             entry = {
                 'files': self._contents,
-                'before': {name: self._standing(name) for name in self._contents},
+                'numbers': self._numbered(),
                 'description': description,
                 'user': user,
                 'asks': asks,
@@ -137,14 +143,20 @@ class Batch:
             os.rename(draft, self._in(PREPARED))
             files.sync_directories(self._path, os.path.dirname(self._path))
 
-    def _standing(self, name):
-        """Return the versions of what has the name now, and waits: a list.
-
-        They tell later on what came after us.  No clock can: chmod and rename renew the time of an
-        inode, and whoever copies a file may keep the time of its content.
-        """
-        found = (version(os.path.join(folder, name)) for folder in (self._new, self._filing))
-        return [*filter(None, found)]
+    def _numbered(self):
+        """Return the number of each file.  What has its name now, and waits, gets a smaller one."""
+        with self._sequence.locked() as numbers:
+            folders = filter(None, (self._new, self._filing))
+            standing = [
+                entries.standing(folder, name) for folder in folders for name in self._contents
+            ]
+            numbers.see(filter(None, standing))
+            found = {
+                name: numbers.note(name, entries.standing(self._path, draft).version)
+                for name, draft in self._contents.items()
+            }
+            numbers.sync()
+        return found
 
     def _check(self):
         """Find out now what must not happen later."""
@@ -171,16 +183,35 @@ class Batch:
             with self._ours():
                 os.rename(self._in(PREPARED), self._in(COMMITTED))
                 files.sync_directories(self._path)
-                self.move()
+                with self._sequence.locked() as numbers:
+                    replaced, left = self._overtaken(numbers)
+                    self.move(replaced=replaced, left=left, park=_drop)
         finally:
             self.close()
 
-    def move(self, *, replaced=(), park=None):
+    def _overtaken(self, numbers):
+        """Return the names under which something newer waits, and those of which a run knows more.
+
+        Whoever put that came after the vote.  What does not wait, or came by a rename of somebody
+        else, may have been delivered, or not: nothing is dropped for it.
+        """
+        known, newest = numbers.known(), numbers.newest()
+        replaced, left = set(), set()
+        for name, number in self.read()[0].numbers.items():
+            there = entries.standing(self._new, name)
+            waits = number if there is None else known.get((name, there.version))
+            if waits is not None and waits > number:
+                replaced.add(name)
+            elif waits is None or newest.get(name, 0) > number:
+                left.add(name)
+        return replaced, left
+
+    def move(self, *, replaced=(), left=(), park=None):
         """Move the files into `new/`, as far as they are not there yet; remove the directory.
 
         Those whose names are in `replaced` do not go there: `park` is called with the path of the
-        content and the name.  One that cannot be moved keeps none of the others, and stays; then
-        the directory does, too.  Raises OSError.
+        content and the name.  Those in `left` stay, and so does one that cannot be moved, which
+        keeps none of the others; then the directory does, too.  Raises OSError.
         """
         failed = []
         self.moved = []
@@ -189,7 +220,7 @@ class Batch:
             try:
                 if name in replaced:
                     park(path, name)
-                else:
+                elif name not in left:
                     os.rename(path, new)
                     self.moved.append(name)
             except OSError as error:
@@ -197,12 +228,13 @@ class Batch:
         files.sync_directories(self._new)
         if failed:
             raise failed[0]
-        self._remove()
+        if not left:
+            self._remove()
 
     def abort(self):
         """See `IBatch`."""
         # `commit` has let go of it, however it ended: what is left is for the next run.
-        if self._descriptor is None:
+        if not self._is_ours:
             return
         with self._translated():
             try:
@@ -233,31 +265,31 @@ class Batch:
         """Let go of the directory, whatever is in it; may be called again."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
-
-    def forget(self):
-        """Close the copy of the descriptor in a forked process; that does not unlock."""
-        self.close()
+            descriptor.close()
 
     def read(self):
         """Return what was prepared: see `zeit.cds.voted.read`."""
         return read(self._path)
 
 
-def lock(path, operation=fcntl.LOCK_EX):
-    """Return the open directory `path`, locked, or None if somebody else has it, or it is gone.
+def _drop(path, name):
+    os.unlink(path)
 
-    `operation` is that of flock(2).  Raises OSError.
+
+def lock(path, operation=fcntl.LOCK_EX):
+    """Return the `Descriptor` of the directory `path`, locked.
+
+    None if somebody else has it, or it is gone.  `operation` is that of flock(2).  Raises OSError.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return None
     with contextlib.ExitStack() as undo:
-        undo.callback(os.close, descriptor)
+        undo.callback(descriptor.close)
         try:
             fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            if os.path.samestat(os.fstat(descriptor.fileno()), os.stat(path)):
                 undo.pop_all()
                 return descriptor
         except (BlockingIOError, FileNotFoundError):

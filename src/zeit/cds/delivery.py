@@ -9,6 +9,7 @@ from zeit.cds.errors import (
     CONFIGURATION,
     LOST,
     Error,
+    NotTold,
     PermanentError,
     ReplyLost,
     ServerError,
@@ -214,7 +215,7 @@ class Courier:
         except PermanentError as error:
             if error.code in UNKNOWN:
                 error.exit_code = CONFIGURATION  # every other file would be sent in vain, too
-            elif self._session.size(temporary) is None:
+            elif self._is_gone(temporary):
                 raise TakenAway(f'The upload is gone: {error.message}') from error
             error.advise(CANNOT_REPLACE if self._has_renamed else CANNOT_RENAME)
             raise
@@ -224,7 +225,7 @@ class Courier:
             self._rename_for_sure(temporary, name, size)
             return
         except PermanentError as error:
-            old_size = self._session.size(name)
+            old_size = self._size_or_none(name)
             if old_size is None:
                 raise
             if self._delivery.exists == 'park':
@@ -242,6 +243,22 @@ class Courier:
             self._restore(old, name, old_size, temporary=temporary)
             raise
         self._throw_away(old, name)
+
+    def _size_or_none(self, name):
+        """Return the size of the file, None if there is none, or that is not known."""
+        try:
+            return self._session.size(name)
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+            return None
+
+    def _is_gone(self, name):
+        """Return whether it is known that there is no such file."""
+        try:
+            return self._session.size(name) is None
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+            return False
 
     def _throw_away(self, old, name):
         if self._session.discard(old):

@@ -1,6 +1,7 @@
 """What waits in a directory: which files will be sent, and what never will."""
 
 import dataclasses
+import math
 import os
 import stat
 
@@ -28,6 +29,7 @@ class Entry:
     size: int
     arrived: float
     version: tuple = ()
+    number: int = dataclasses.field(default=0, compare=False)
 
 
 def scan(directory):
@@ -52,8 +54,12 @@ def scan(directory):
 
 
 def hidden(directory):
-    """Return what `scan` leaves out of `directory`: a sorted list of names.  Raises OSError."""
-    return sorted(filter(names.is_hidden, os.listdir(directory)))
+    """Return what `scan` leaves out of `directory`: a sorted list of names.  Raises OSError.
+
+    Without our probes, see `ISpool.require_filing`, which are there for a moment.
+    """
+    found = filter(names.is_hidden, os.listdir(directory))
+    return sorted(name for name in found if not names.is_probe(name))
 
 
 def entry(name, found):
@@ -62,9 +68,24 @@ def entry(name, found):
     return Entry(name, found.st_size, found.st_ctime, version)
 
 
+def standing(directory, name):
+    """Return the `IEntry` of the regular file `name` in `directory`, None if there is none.
+
+    Raises OSError.
+    """
+    try:
+        found = os.lstat(os.path.join(directory, name))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return entry(name, found) if stat.S_ISREG(found.st_mode) else None
+
+
 def by_arrival(entry):
-    """The key to sort entries by: what came first, and of the same moment by name."""
-    return entry.arrived, entry.name
+    """The key to sort entries by: what came first, and of the same moment by name.
+
+    The number tells, not the time; what has none yet, as no run has seen it, comes last.
+    """
+    return entry.number or math.inf, entry.arrived, entry.name
 
 
 def by_name(entry):

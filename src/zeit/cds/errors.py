@@ -161,6 +161,14 @@ class TakenAway(SizeMismatch):
         super().__init__(message, hint=self.ADVICE)
 
 
+class NotTold(FileError):
+    """Nobody can tell whether there is something of a name on the server, or how long it is.
+
+    A refusal, or a listing, proves nothing where the server shows nothing that is known to be
+    there: nothing is deleted, overwritten or filed because of it.
+    """
+
+
 class TargetExists(FileError):
     """There is a file of that name on the server, and it is not to be replaced."""
 
@@ -209,6 +217,17 @@ class RemoteProtocolError(Error):
 
     exit_code = UNAVAILABLE
     transient = True
+
+
+class ListingTooLong(Error):
+    """A directory has more entries than can be looked at; another connection tells the same."""
+
+    exit_code = UNAVAILABLE
+    transient = True
+
+
+class NotProven(RemoteProtocolError):
+    """The server's final reply is another command's own: it says nothing about this one."""
 
 
 class FTPOSError(Error):
@@ -276,9 +295,18 @@ class ServerError(Error):
         self.command = command
 
     @property
+    def verb(self):
+        """The command that was refused, without its argument; '' if that is not known."""
+        return self.command.partition(' ')[0]
+
+    @property
     def message(self):
         """The reply, and what it was the answer to, unless the hint makes that clear."""
         return f'{self} ({self.command})' if self.command and not self.hint else str(self)
+
+
+class NoValue(ServerError):
+    """The server took the command, but its reply does not have what was asked for."""
 
 
 class PermanentError(ServerError):

@@ -19,6 +19,7 @@ from zeit.cds.errors import (
     SOFTWARE,
     UNAVAILABLE,
     Error,
+    NotTold,
     ServerError,
     SpoolBusy,
     raise_signal,
@@ -43,6 +44,12 @@ def _exit_code(error):
         return 128 + signal.SIGINT
     code = getattr(error, 'code', None) if isinstance(error, SystemExit) else None
     return code if isinstance(code, int) and code else SOFTWARE
+
+
+def _concerns_no_file(error):
+    """Let a refusal be one of the run."""
+    if error.exit_code == FILES_FAILED:
+        error.exit_code = UNAVAILABLE if error.transient else CONFIGURATION
 
 
 class Exchange:
@@ -124,14 +131,16 @@ class Exchange:
         """Return the `Rate` of a file whose transfer begins now; see there."""
         return Rate(name, size=size, clock=self.clock, deadline=self.options.deadline)
 
+    def _left(self):
+        """Return how many seconds this run has left; None for no bound."""
+        return None if self._end is None else self._end - self.clock()
+
     # On the server
 
     def _connect(self, work, *, wanted):
         log.info('Connecting to CDS FTP server (%s)', self.target.title)
-        session = self.target.open()
+        session = self.target.open(within=self._left())
         try:
-            if self._end is not None:
-                session.bound(self._end - self.clock())
             if self.options.dry_run:
                 self._lock(session, token='').look()
                 work.pretend(session)
@@ -153,9 +162,18 @@ class Exchange:
     def _exchange(self, session, work, *, wanted):
         journal, url = self.spool.journal, self.target.url
         leftovers = Leftovers(
-            session, journal=journal, target=url, wait=self.wait, clock=self.clock
+            session,
+            journal=journal,
+            target=url,
+            name=self._name,
+            wait=self.wait,
+            clock=self.clock,
         )
-        present = leftovers.remove(waits=self._waits)
+        try:
+            present = leftovers.remove(waits=self._waits)
+        except (ServerError, NotTold) as error:
+            _concerns_no_file(error)
+            raise
         if not wanted:
             work.nothing()
             return
@@ -196,9 +214,8 @@ class Exchange:
     def _create(self, lock):
         try:
             lock.create()
-        except ServerError as error:
-            if error.exit_code == FILES_FAILED:  # a refusal, but of no file
-                error.exit_code = UNAVAILABLE if error.transient else CONFIGURATION
+        except (ServerError, NotTold) as error:
+            _concerns_no_file(error)
             if not error.hint:
                 error.advise(
                     f"The lock file '{self._name}' cannot be made: let the user create, rename and "

@@ -18,7 +18,9 @@ from zeit.cds.errors import (
     Interrupted,
     ServerError,
     SizeMismatch,
+    SourceChanged,
     SourceGone,
+    SpoolError,
     TakenAway,
     TargetExists,
 )
@@ -30,6 +32,7 @@ from zeit.cds.plan import Job, Options, Plan
 from zeit.cds.progress import NoProgress, WatchedSource
 from zeit.cds.report import FileExported
 from zeit.cds.text import printable
+from zeit.cds.uninterrupted import uninterrupted
 
 
 __all__ = ['Exporter', 'Options']
@@ -92,6 +95,8 @@ class _Export:
         self.more = False
         #: Files whose failure may be the last one before they are parked: (entry, error) by name.
         self.undecided = {}
+        #: Why nothing can be filed, and so nothing is sent.
+        self.obstacle = None
 
     # What is to be done
 
@@ -105,7 +110,16 @@ class _Export:
         for name, reason in ignored:
             self.record.skipped(name, reason)
         self.entries = [entry for entry in entries if self._is_wanted(entry)]
-        return bool(self.entries)
+        return bool(self.entries) and self._can_file()
+
+    def _can_file(self):
+        """Return whether what is delivered can be filed; if not, the server is tidied anyway."""
+        if not self.options.dry_run:
+            try:
+                self.spool.require_filing()
+            except SpoolError as error:
+                self.obstacle = error
+        return self.obstacle is None
 
     def _is_wanted(self, entry):
         try:
@@ -142,6 +156,7 @@ class _Export:
 
     def _open(self, entry):
         source = self.spool.open(entry)
+        self.ledger.numbered(entry.name, source.number)
         rate = self.exchange.rate(entry.name, size=source.size)
         return WatchedSource(source, name=entry.name, progress=self.progress, rate=rate)
 
@@ -149,6 +164,8 @@ class _Export:
 
     def nothing(self):
         """What is filed was delivered: all that can be missing is its receipt."""
+        if self.obstacle is not None:
+            raise self.obstacle
         self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
         log.log(self.record.level, 'No new files to export.')
 
@@ -190,7 +207,8 @@ class _Export:
             with self.spool.open(entry) as source:
                 if was_delivered(upload, source, name=entry.name, session=session):
                     log.info('Delivered by an earlier run: %s', printable(entry.name))
-                    newer = self._file(entry, source, **known(upload))
+                    receipt = {**known(upload), 'sequence': source.number}
+                    newer = self._file(entry, source, **receipt)
                     return [newer] if newer else []
         except (FileError, ServerError) as error:
             log.debug('It is sent again: %s', printable(error.message))
@@ -250,7 +268,12 @@ class _Export:
         if error is None:
             source = outcome.source
             newer = self._file(
-                job.entry, source, size=source.size, sha256=source.sha256, reply=outcome.reply
+                job.entry,
+                source,
+                size=source.size,
+                sha256=source.sha256,
+                reply=outcome.reply,
+                sequence=source.number,
             )
             if newer is not None:
                 self._send_again(newer)
@@ -274,11 +297,22 @@ class _Export:
             self.more = True  # now it is the partner's turn
 
     def _file(self, entry, source, **receipt):
-        """File what was delivered; return the entry of a newer version that came in, or None."""
+        """File what was delivered; return the entry of a newer version that came in, or None.
+
+        Broken off in the middle it would be nowhere until the next run, which might send it again.
+        """
+        with uninterrupted():
+            return self._file_at_once(entry, source, **receipt)
+
+    def _file_at_once(self, entry, source, **receipt):
         name = printable(entry.name)
         try:
             filed, newer = self.spool.done(entry, source)
             self.ledger.delivered(entry.name, filed_as=filed, **receipt)
+        except SourceChanged as error:
+            # What the server has is no version of it, and this one is in new/ again.
+            self.record.failed(entry.name, error, size=entry.size)
+            return None
         except Error as error:
             # It is on the server; the next run finds that out, or sends it again.
             self.record.failed(entry.name, error, size=entry.size)

@@ -12,8 +12,7 @@ They come from one listing in each run, which costs nothing for each file.
 
 import logging
 
-from zeit.cds import names
-from zeit.cds.errors import ServerError
+from zeit.cds.errors import NotTold, ServerError
 from zeit.cds.text import printable
 
 
@@ -46,17 +45,17 @@ class Standing:
             self._facts = self._session.facts()
         if name in self._worthless:
             return None
-        if name not in self._facts and names.WRITE in self._facts:
-            return None
+        if name not in self._facts and self._session.is_shown(self._facts):
+            return None  # it shows what is there, our lock above all
         size, modified = self._facts.get(name, (None, None))
         if size is None:
             try:
                 size = self._session.size(name)
-            except ServerError as error:
+            except (ServerError, NotTold) as error:
                 _not_told('SIZE', name, error)
             else:
                 if size is None and name not in self._facts:
-                    return None  # a listing that does not show our lock shows nothing for sure
+                    return None
         if modified is None:
             try:
                 modified = self._session.modified(name)

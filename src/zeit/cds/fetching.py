@@ -7,6 +7,7 @@ from typing import NamedTuple
 from zeit.cds.errors import (
     DONE,
     FileError,
+    NotTold,
     PermanentError,
     RemoteProtocolError,
     ServerError,
@@ -127,6 +128,11 @@ class Fetcher:
             return self._look_without_size(name)
         try:
             size, modified = self._session.look(name, more=more)
+        except NotTold:
+            if self._size_check or self._session.is_proven():
+                raise  # of others it tells the size
+            self._knows_size = False
+            return self._look_without_size(name)
         except PermanentError as error:
             if error.code not in _UNKNOWN:
                 raise

@@ -1,4 +1,4 @@
-"""Files that survive: reading one that may change, moving without overwriting, writing for good.
+"""Files that survive: moved without overwriting, written for good.
 
 Nothing here knows what a spool is.
 """
@@ -8,157 +8,78 @@ import ctypes
 import datetime
 import errno
 import functools
-import hashlib
 import io
 import itertools
+import logging
 import os
 import secrets
-import shutil
 import stat
-
-import zope.interface
+import sys
 
 from zeit.cds import names
-from zeit.cds.errors import FileError, SourceChanged, SourceGone, SourceUnreadable
-from zeit.cds.interfaces import ISource
+from zeit.cds.forks import not_inherited
 from zeit.cds.text import printable
 
 
+log = logging.getLogger(__name__)
+
 CHUNK = 256 * 1024
+
+#: How the names of unfinished files begin.
+_DRAFT = '.draft-'
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _REMEDIES = {
     errno.EROFS: 'It is mounted read-only: "dmesg" may tell why; then mount -o remount,rw.',
     errno.EISDIR: 'A file is to have its name: move the directory out of the way.',
+    errno.EXDEV: 'It is another file system, or another mount of the same one, as volumes of a '
+    'container are: mount the whole spool as one.',
+    errno.EOPNOTSUPP: 'This file system can neither rename without overwriting nor link: put the '
+    'spool on ext4 or XFS, for instance.',
     errno.ENOENT: 'It was removed, or is a link that leads nowhere: "ls -l" shows it.',
     errno.ENOTDIR: 'It must be a directory: move what is there out of the way.',
+}
+
+#: The number of renameat2(2), which musl has no function for, by machine and size of a pointer.
+#: Source: the tables of Linux, arch/*/**/syscall*.tbl and asm-generic/unistd.h.
+_RENAMEAT2 = {
+    ('x86_64', 64): 316,
+    ('x86_64', 32): 353,
+    ('i386', 32): 353,
+    ('i486', 32): 353,
+    ('i586', 32): 353,
+    ('i686', 32): 353,
+    ('aarch64', 64): 276,
+    ('aarch64', 32): 382,
+    ('armv6l', 32): 382,
+    ('armv7l', 32): 382,
+    ('armv8l', 32): 382,
+    ('riscv64', 64): 276,
+    ('loongarch64', 64): 276,
+    ('ppc64le', 64): 357,
+    ('s390x', 64): 347,
 }
 
 _AT_FDCWD = -100  # fcntl.h: relative paths are relative to the working directory
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 
-@zope.interface.implementer(ISource)
-class Source:
-    """See `ISource`; a regular file at `path`, opened without following a link or blocking."""
-
-    def __init__(self, path):
-        self._path = path
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            descriptor = os.open(path, flags)
-        except FileNotFoundError:
-            raise SourceGone(f'{self._name} has disappeared from the spool') from None
-        except OSError as error:
-            raise self._unreadable(error) from error
-        opened = os.fstat(descriptor)
-        if not stat.S_ISREG(opened.st_mode):
-            os.close(descriptor)
-            raise SourceUnreadable(f'{self._name} is not a regular file')
-        self._file = open(descriptor, 'rb', buffering=0)
-        self._digest = hashlib.sha256()
-        self._version = _version(opened)
-        self.size = opened.st_size
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc_info):
-        self._file.close()
-
-    def __repr__(self):
-        return f'<Source {self._name}, {self.size} bytes>'
-
-    @property
-    def _name(self):
-        return printable(os.path.basename(self._path))
-
-    def _unreadable(self, error):
-        return SourceUnreadable(
-            f'The file cannot be read: {error.strerror}',
-            hint=f'Check owner and mode of {self._name}, and the disk.',
-        )
-
-    def readinto(self, buffer):
-        """See `ISource`."""
-        try:
-            count = self._file.readinto(buffer)
-        except OSError as error:
-            raise self._unreadable(error) from error
-        if self._digest is not None:
-            self._digest.update(memoryview(buffer)[:count])
-        return count
-
-    def sendfile(self, descriptor, count):
-        """See `ISource`; sendfile(2)."""
-        position = self._file.tell()
-        try:
-            sent = os.sendfile(descriptor, self._file.fileno(), position, count)
-        except OSError as error:
-            if error.errno == errno.EIO:
-                raise self._unreadable(error) from error
-            raise
-        self._digest = None
-        self._file.seek(position + sent)
-        return sent
-
-    @property
-    def sha256(self):
-        """See `ISource`."""
-        return self._digest.hexdigest() if self._digest is not None else ''
-
-    def digest(self):
-        """Read to the end; return the SHA-256 of the whole file, in hexadecimal digits."""
-        buffer = bytearray(CHUNK)
-        while self.readinto(buffer):
-            pass
-        return self.sha256
-
-    def verify(self):
-        """See `ISource`."""
-        if not self.unchanged():
-            raise SourceChanged(
-                'The file changed while it was sent',
-                hint='Write files in tmp/ and rename them into new/; the next run sends it again.',
-            )
-
-    def unchanged(self):
-        """Return whether the file's content is what it was when it was opened."""
-        return _version(os.fstat(self._file.fileno())) == self._version
-
-    def is_file(self, path):
-        """Return whether `path` names this file, unchanged."""
-        return _version(os.lstat(path)) == self._version
-
-    def sync(self):
-        """Make the file's content survive a loss of power: fsync(2)."""
-        os.fsync(self._file.fileno())
-
-    def rewound(self):
-        """Return the binary file, positioned at its start."""
-        self._file.seek(0)
-        return self._file
-
-
-def digest(path):
-    """Return the SHA-256 of the file at `path`, '' if it is gone or cannot be read."""
-    try:
-        with Source(path) as source:
-            return source.digest()
-    except FileError:
-        return ''
+class LinkRefused(PermissionError):
+    """A file cannot be moved without overwriting: that takes a link here, see link(2)."""
 
 
 def remedy(error):
     """Return what to do about an OSError that has nothing to do with owner and mode, else ''."""
+    if isinstance(error, LinkRefused):
+        return (
+            'To move it takes a link on this file system, and links to files of another user are '
+            'forbidden unless one may read and write them (fs.protected_hardlinks): let the CMS '
+            'write its files for a common group (umask 002), or run as its user.'
+        )
     if error.errno in _FULL:
         return 'Make room there: "df -h" and "df -i" tell how much is left.'
     return _REMEDIES.get(error.errno, '')
-
-
-def _version(found):
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def sync_directories(*paths):
@@ -174,13 +95,34 @@ def sync_directories(*paths):
             os.close(descriptor)
 
 
-def make_directory(path, *, like):
-    """Create a directory, if it is missing, with the permissions of the directory `like`."""
+def is_directory(path):
+    """Tell whether there is a directory.  Raises OSError where that cannot be known.
+
+    `pathlib` has kept that to itself since Python 3.14.
+    """
     try:
-        os.mkdir(path)
-    except FileExistsError:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def make_directory(path, *, like):
+    """Create a directory, if it is missing, with the permissions of the directory `like`.
+
+    It has them from its first moment on: one that got them later would be of one user after a kill.
+    """
+    if os.path.lexists(path):
         return
-    os.chmod(path, stat.S_IMODE(os.stat(like).st_mode))
+    made = os.path.join(os.path.dirname(path), f'{_DRAFT}{secrets.token_hex(8)}')
+    os.mkdir(made)
+    try:
+        os.chmod(made, stat.S_IMODE(os.stat(like).st_mode))
+        os.rename(made, path)
+    except BaseException as error:
+        os.rmdir(made)
+        # Somebody else's is there by now, and in use: rename(2) replaces an empty one.
+        if getattr(error, 'errno', None) not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
     sync_directories(os.path.dirname(path))
 
 
@@ -188,7 +130,10 @@ def rename_exclusively(old, new):
     """Rename, and raise `FileExistsError` if there is something at `new`."""
     if _renameat2(old, new):
         return
-    os.link(old, new, follow_symlinks=False)
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except PermissionError as error:
+        raise LinkRefused(error.errno, error.strerror, error.filename) from error
     os.unlink(old)
 
 
@@ -208,7 +153,23 @@ def _renameat2(old, new):
 
 @functools.cache
 def _libc_renameat2():
-    return getattr(ctypes.CDLL(None, use_errno=True), 'renameat2', None)
+    return renameat2_of(ctypes.CDLL(None, use_errno=True))
+
+
+def renameat2_of(libc):
+    """Return the function renameat2(2) of a C library; None if it can have none."""
+    if hasattr(libc, 'renameat2'):
+        return libc.renameat2
+    number = _RENAMEAT2.get((os.uname().machine, 64 if sys.maxsize > 1 << 32 else 32))
+    if number is None or sys.platform != 'linux' or not hasattr(libc, 'syscall'):
+        return None
+    kinds = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+    def renameat2(*args):
+        given = [kind(value) for kind, value in zip(kinds, args, strict=True)]
+        return libc.syscall(ctypes.c_long(number), *given)
+
+    return renameat2
 
 
 def move(path, directory, name):
@@ -246,21 +207,76 @@ def readable(data, *, name):
     return data
 
 
-def draft(directory, content, *, name=None):
+def draft(directory, content, *, name=None, mode=None):
     """Write the binary file `content` to a new file in `directory`, durable; return its path.
 
-    The file gets a name of its own, `.draft-...`; a `name` that is given is overwritten.  Nothing
-    is left behind when that fails.
+    The file gets the `name`, or one of its own, `.draft-...`, and the permissions `mode`, or those
+    of any file.  Nothing is left behind when that fails.
     """
-    path = os.path.join(directory, name or f'.draft-{secrets.token_hex(8)}')
+    path = os.path.join(directory, name or f'{_DRAFT}{secrets.token_hex(8)}')
     with contextlib.ExitStack() as undo:
-        with open(path, 'wb' if name else 'xb') as file:
+        with not_inherited(open, path, 'xb', buffering=0) as file:
             undo.callback(os.unlink, path)
-            shutil.copyfileobj(content, file, CHUNK)
-            file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            _copy(content, file)
             os.fsync(file.fileno())
         undo.pop_all()
     return path
+
+
+def _copy(content, file):
+    """Copy one binary file to another one, which is not buffered."""
+    while chunk := content.read(CHUNK):
+        view = memoryview(chunk)
+        while view:
+            view = view[file.write(view) :]
+
+
+def remove_drafts(directory):
+    """Remove what those who were killed have left in `directory` of what `draft` makes."""
+    for name in os.listdir(directory):
+        if name.startswith(_DRAFT):
+            remove(os.path.join(directory, name))
+
+
+def remove(path):
+    """Remove what is of no use, if it is there; what another user has made and keeps may stay."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:
+        os.rmdir(path)
+    except PermissionError as error:
+        log.debug('It stays: %s: %s', printable(path), error.strerror)
+
+
+def replace(path, content, *, mode):
+    """Let the file `path` have the `content` (bytes) and the permissions `mode`.
+
+    Whoever reads it meanwhile has the old or the new content; whose the old file is does not
+    matter.  Raises OSError.
+    """
+    made = draft(os.path.dirname(path), io.BytesIO(content), mode=mode)
+    try:
+        os.replace(made, path)
+    except BaseException:
+        remove(made)
+        raise
+
+
+def make_exclusively(path, *, mode):
+    """Make the empty file `path`, which has the permissions `mode` from its first moment on.
+
+    Raises FileExistsError if it is there, and OSError.
+    """
+    made = draft(os.path.dirname(path), io.BytesIO(), mode=mode)
+    try:
+        rename_exclusively(made, path)
+    except BaseException:
+        remove(made)
+        raise
 
 
 def newest(directory):

@@ -1,9 +1,11 @@
 """The way of a delivered file from `new/` to `cur/`, and back for what is not to be filed."""
 
+import io
 import os
 
-from zeit.cds import entries, files
+from zeit.cds import entries, files, names
 from zeit.cds.errors import FileError
+from zeit.cds.source import Source, digest
 
 
 #: The directory of a spool for what a run needs itself.
@@ -32,28 +34,35 @@ class Filing:
         return private
 
     def give_back(self, name):
-        """Return to `new/` the version that was taken out of it, and is not the one to be moved."""
+        """Return to `new/` what was taken out of it, and is not to be filed; it may be gone."""
         private = os.path.join(self._private, name)
         try:
             files.rename_exclusively(private, os.path.join(self._new, name))
+        except FileNotFoundError:
+            return
         except FileExistsError:
             os.unlink(private)  # an even newer version has replaced this one
         files.sync_directories(self._new, self._private)
 
     def file(self, name, source):
         """Put into `cur/` what was sent from the open `source`: see `ISpool.done`."""
+        touched = source.was_touched()  # before it is renamed, which touches it
         try:
             # Taking the name away first, then looking which version it was, leaves no moment in
             # which a correction could slip in between and be filed unsent.
             private = self.take(name)
         except FileNotFoundError:
             return self._copy(source, name), None
-        if source.is_file(private):
-            filed = self._move(private, name, source)
-            files.sync_directories(self._new)
-            return filed, None
-        # What was changed in place after it was sent cannot be kept as it was.
-        filed = self._copy(source, name) if source.unchanged() else ''
+        try:
+            if source.is_file(private):
+                source.require_same(touched=touched)
+                filed = self._move(private, name, source)
+                files.sync_directories(self._new)
+                return filed, None
+            filed = self._copy(source, name)
+        except BaseException:
+            self.give_back(name)
+            raise
         self.give_back(name)
         try:
             return filed, entries.entry(name, os.lstat(os.path.join(self._new, name)))
@@ -65,8 +74,33 @@ class Filing:
         return files.move(private, self._cur, name)
 
     def _copy(self, source, name):
-        """Keep in `cur/` what was sent, read once more from the still open file."""
+        """Keep in `cur/` what was sent, read once more from the still open file.
+
+        Returns its name there, '' if it was changed in place since.
+        """
+        if not source.unchanged():
+            return ''
+        source.require_same(touched=False)
         return files.move(files.draft(self._private, source.rewound()), self._cur, name)
+
+    def try_out(self, name):
+        """Let a file `name`, a dot file, go the way of what was delivered, and remove it."""
+        try:
+            with Source(files.draft(self._new, io.BytesIO(b'probe'), name=name)) as source:
+                source.digest()
+                self.file(name, source)
+        finally:
+            self.remove(name)
+
+    def remove(self, name):
+        """Remove what `try_out` of a killed run has left."""
+        for directory in (self._new, self._private, self._cur):
+            files.remove(os.path.join(directory, name))
+
+    def content(self):
+        """Return the entries of what is on its way, in the order in which it was taken."""
+        found, _ = entries.scan(self._private)
+        return sorted(found, key=entries.by_arrival)
 
     def put_back(self, *, digests, park):
         """Return to `new/` what a killed run took out of it and did not file.
@@ -76,11 +110,11 @@ class Filing:
         if its SHA-256 is in `digests(name)`, those of uploads whose end is not known, and put away
         by `park(path, name, reason)` otherwise.  Returns (name, reason) of what could not be read.
         """
+        files.remove_drafts(self._private)  # unfinished copies of what is in new/
         unreadable = []
         for name in sorted(os.listdir(self._private)):
             private = os.path.join(self._private, name)
-            if name.startswith('.draft-'):
-                os.unlink(private)  # the unfinished copy of something that is in new/
+            if names.is_hidden(name):
                 continue
             try:
                 files.rename_exclusively(private, os.path.join(self._new, name))
@@ -101,7 +135,7 @@ class Filing:
         # Only what has got its name on the server is taken out of new/ with its upload still noted.
         if not digests:
             return False
-        with files.Source(private) as source:
+        with Source(private) as source:
             if source.digest() not in digests:
                 return False
             self._move(private, name, source)
@@ -113,6 +147,6 @@ class Filing:
             for item in scan:
                 if item.name.startswith(name) and item.is_file(follow_symlinks=False):
                     # One that cannot be read proves nothing; other files wait for this to end.
-                    if files.digest(item.path) == sha256:
+                    if digest(item.path) == sha256:
                         return item.name
         return ''

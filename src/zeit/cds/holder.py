@@ -4,25 +4,13 @@ import logging
 import re
 
 from zeit.cds import names
-from zeit.cds.errors import Error, Locked, ServerError
+from zeit.cds.errors import ConfigurationError, Error, Locked, ServerError
 from zeit.cds.text import local_time, printable
 
 
 log = logging.getLogger(__name__)
 
 _SINCE = re.compile(r', since \S+$')
-
-
-def is_file(session, name):
-    """Return whether there is a file `name`, as far as SIZE can tell.
-
-    It asks for the name itself: listings may be cut, and may leave files out.
-    """
-    try:
-        return session.size(name) is not None
-    except ServerError as error:
-        log.debug('SIZE tells nothing about %s: %s', printable(name), printable(error.message))
-        return False
 
 
 def said(content, *, since):
@@ -69,8 +57,8 @@ def described(session, name, *, lost=False):
 def refuse(session, locks, *, present=None):
     """Raise the `Locked` for the first of `locks` that is there; return a listing of the directory.
 
-    `present` is a listing that was just made.  SIZE is asked as well, as `is_file` is; and before a
-    listing is made, for which the port goes along then.
+    `present` is a listing that was just made.  SIZE is asked as well: listings may be cut, and may
+    leave files out.  It is asked before a listing is made, for which the port goes along then.
     """
     there = set(present or ()).intersection(locks) or _files_among(session, locks)
     if present is None:
@@ -79,6 +67,35 @@ def refuse(session, locks, *, present=None):
         if name in there or name in present:
             raise described(session, name)
     return present
+
+
+def require_sight(session, present=()):
+    """Raise `ConfigurationError` if nobody can tell what is not in the directory.
+
+    To be called when a file of ours is there: what shows neither that, in the listing `present`,
+    nor its size does not show somebody's lock, either.
+    """
+    if not session.is_proven(present):
+        raise ConfigurationError(
+            'The server shows neither our own files nor their sizes, so that nobody could see a '
+            'lock there',
+            hint='Let the account have the right to list the directory, or SIZE.',
+        )
+
+
+def refuse_unseen(session, locks):
+    """Raise the `Locked` for the first of `locks` that is seen now that a file of ours is there.
+
+    Raises `ConfigurationError` if none could be seen.
+    """
+    if session.is_proven():
+        return
+    present = refuse(session, locks)
+    require_sight(session, present)
+    for name in sorted(present):
+        # Perhaps one name to this server: nobody has asked it for the size.
+        if not names.readings(name).isdisjoint(locks):
+            raise described(session, name)
 
 
 def _files_among(session, candidates):

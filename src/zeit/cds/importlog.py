@@ -2,7 +2,7 @@
 
 fetched     NAME of TARGET is complete in tmp/ as TEMPORARY, and gets the name FILED_AS in new/
 dropped     it does not get there; its temporary is going to be deleted
-received    it is there: the receipt; REMOVED tells whether it is gone from TARGET, too
+received    it is there for good: the receipt, written before it is deleted on TARGET
 compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
 removed     what was fetched as NAME is not on TARGET any more
 kept        it is there still, although the server has said that it is not
@@ -19,9 +19,10 @@ class ImportLog:
         #: Open entries by (target, name).
         self._arrivals = {}
 
-    def fetched(self, *, target, name, temporary, size, sha256, modified, filed_as):
+    def fetched(self, *, target, name, temporary, size, sha256, inode, modified, filed_as):
         """Remember that all of a file of `target` is in `tmp/`, and gets into `new/` next.
 
+        `inode` is its number, which it keeps when it is renamed.
         `modified` is the time of the server's file in ISO 8601, '' if it is not known or would not
         tell this file from one that takes its place.
         """
@@ -32,6 +33,7 @@ class ImportLog:
             temporary=temporary,
             size=size,
             sha256=sha256,
+            inode=inode,
             modified=modified,
             filed_as=filed_as,
         )
@@ -41,15 +43,15 @@ class ImportLog:
             entry[key]
         self._arrivals[entry['target'], entry['name']] = entry
 
-    def received(self, *, target, name, removed):
-        """Write the receipt of what was `fetched`; `removed`: it is gone from `target` already."""
+    def received(self, *, target, name):
+        """Write the receipt of what was `fetched`: it is in `new/` for good."""
         entry = self._arrivals[target, name]
         known = {key: entry[key] for key in ('size', 'sha256', 'filed_as')}
-        self._note('received', target=target, name=name, removed=removed, **known)
+        self._note('received', target=target, name=name, **known)
 
     def _learn_received(self, entry):
         key = entry['target'], entry['name']
-        if entry['removed']:
+        if entry.get('removed'):  # older journals have one entry for both
             self._arrivals.pop(key, None)
         elif key in self._arrivals:
             self._arrivals[key] = {**self._arrivals[key], 'moved': True}
@@ -64,8 +66,11 @@ class ImportLog:
             self._arrivals[key] = {**self._arrivals[key], 'modified': entry['modified']}
 
     def removed(self, *, target, name):
-        """Remember that a file that was imported is not on `target` any more."""
-        self._note('removed', target=target, name=name)
+        """Remember that a file that was imported is not on `target` any more.
+
+        Lazily: if it is forgotten, the next run looks for the file, and finds none.
+        """
+        self._note('removed', lazily=True, target=target, name=name)
 
     def kept(self, *, target, name, size, sha256, modified, filed_as):
         """Remember that a file that was imported is on `target`, and was not `removed`."""

@@ -6,15 +6,20 @@ Nothing is overwritten on either side, and what is in `new/` was on the disk bef
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 
 import zope.interface
 
 from zeit.cds import files
-from zeit.cds.errors import NameRefused, SpoolError, SpoolFull
+from zeit.cds.errors import FileError, NameRefused, SourceGone, SpoolError, SpoolFull
+from zeit.cds.forks import not_inherited
 from zeit.cds.interfaces import IIncoming
+from zeit.cds.source import Source, digest
 from zeit.cds.text import printable
 
+
+log = logging.getLogger(__name__)
 
 #: So many bytes a larger file leaves free on the disk, for the journal and other files.
 SPARE = 1024 * 1024
@@ -36,8 +41,9 @@ class Incoming:
         self._path = path
         self._digest = hashlib.sha256()
         self._kept = False
+        self._inode = None
         with translated(self._in('tmp'), full=SpoolFull):
-            self._file = open(self._in('tmp', temporary), 'xb', buffering=0)
+            self._file = not_inherited(open, self._in('tmp', temporary), 'xb', buffering=0)
 
     def __enter__(self):
         return self
@@ -58,6 +64,11 @@ class Incoming:
     def sha256(self):
         """See `IIncoming`."""
         return self._digest.hexdigest()
+
+    @property
+    def inode(self):
+        """See `IIncoming`."""
+        return self._inode
 
     def require_room(self, size):
         """See `IIncoming`."""
@@ -82,6 +93,7 @@ class Incoming:
         """See `IIncoming`."""
         with translated(self._in('tmp'), full=SpoolFull):
             os.fsync(self._file.fileno())
+            self._inode = os.fstat(self._file.fileno()).st_ino
             self._file.close()
 
     def restart(self):
@@ -148,21 +160,41 @@ def sync(path):
         files.sync_directories(*(os.path.join(path, section) for section in ('new', 'tmp')))
 
 
-def left(path, temporary):
-    """Return the (size, SHA-256) of what an earlier run left in `tmp/`, or None if it is not there.
-
-    One that was linked into `new/`, and not yet unlinked here, is not there, either.
-    """
+def is_left(path, temporary, *, size, sha256):
+    """Return whether `tmp/` has what an earlier run left there, with this very content."""
     where = os.path.join(path, 'tmp', temporary)
-    with translated(where):
-        try:
-            found = os.lstat(where)
-        except FileNotFoundError:
-            return None
-        if found.st_nlink > 1:
-            # Gone from here only when it is there for good.
-            sync(path)
-            os.unlink(where)
-            return None
-    with files.Source(where) as source:
-        return source.size, source.digest()
+    try:
+        with Source(where) as source:
+            return source.size == size and source.digest() == sha256
+    except SourceGone:
+        return False
+    except FileError as error:
+        log.warning(
+            'What an earlier run has fetched is thrown away: %s: %s',
+            printable(temporary),
+            printable(error.advice),
+        )
+        return False
+
+
+def has_arrived(path, name, *, inode, sha256):
+    """Return whether there is proof that a file with this content got into `new/` as `name`.
+
+    It is there.  Or it is in `cur/`, under whatever name, where whoever works with this spool has
+    moved it: the file itself, as its `inode` tells, no other one of the same content.
+    """
+    with translated(path):
+        if digest(os.path.join(path, 'new', name)) == sha256:
+            return True
+        with os.scandir(os.path.join(path, 'cur')) as scan:
+            return any(
+                item.inode() == inode and digest(item.path) == sha256
+                for item in scan
+                if item.is_file(follow_symlinks=False)
+            )
+
+
+def discard(path, temporary):
+    """Delete what is in `tmp/`, if it is there."""
+    with translated(path), contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(path, 'tmp', temporary))

@@ -10,7 +10,6 @@ No process number and no clock decides, only who holds the lock.
 """
 
 import contextlib
-import datetime
 import fcntl
 import functools
 import logging
@@ -18,12 +17,12 @@ import os
 
 import zope.component
 
-from zeit.cds import files, journal
+from zeit.cds import entries, files, journal
 from zeit.cds.batch import Batch, lock
 from zeit.cds.filing import PRIVATE
 from zeit.cds.interfaces import ITransactionOutcome
 from zeit.cds.text import printable, retry
-from zeit.cds.voted import read, version
+from zeit.cds.voted import read
 
 
 log = logging.getLogger(__name__)
@@ -44,24 +43,34 @@ def left(outbox):
             except ValueError as error:
                 log.warning('%s is damaged: %s', printable(path), printable(str(error)))
             finally:
-                os.close(descriptor)
+                descriptor.close()
     return sorted(filter(None, found), key=lambda doubt: doubt.since)
 
 
-def settle(spool, outbox, *, new, park):
-    """Finish what was left in `outbox`, in a run of `spool`; `new` as in `Batch`.
+def names(outbox):
+    """Return the names of the files of all transactions that have voted, and not ended: a set."""
+    return {name for doubt in _voted(outbox) for name in doubt.names}
+
+
+def numbers(outbox):
+    """Return the numbers of all transactions that have voted, and not ended: a list."""
+    return [number for doubt in _voted(outbox) for number in doubt.numbers.values()]
+
+
+def settle(spool, outbox, *, new, park, sequence):
+    """Finish what was left in `outbox`, in a run of `spool`; `new`, `sequence` as in `Batch`.
 
     `park` is called with the path of a content, the name, and a reason, if something newer of this
     name waits already, or was delivered.  What cannot be finished stays, and the log says why: it
     must not keep others from going.  Raises OSError if `outbox` is unusable.
     """
     # The latest first: what it has put into new/ is newer for those before it.
-    for path in sorted(_paths(outbox), key=_voted, reverse=True):
+    for path in sorted(_paths(outbox), key=_number, reverse=True):
         try:
             descriptor = lock(path)
             if descriptor is not None:
-                with Batch(path, descriptor=descriptor, new=new) as batch:
-                    _settle(spool, batch, park)
+                with Batch(path, descriptor=descriptor, new=new, sequence=sequence) as batch:
+                    _settle(spool, batch, park, sequence)
         except OSError as error:
             where = printable(os.fsdecode(error.filename or path))
             remedy = files.remedy(error)
@@ -82,15 +91,24 @@ def _paths(outbox):
     return []
 
 
-def _voted(path):
+def _voted(outbox):
+    """Return the `IInDoubt` of each transaction that has voted; what is damaged is left out."""
+    return [doubt for doubt in map(_read, _paths(outbox)) if doubt is not None]
+
+
+def _read(path):
     try:
-        doubt, _ = read(path)
+        return read(path)[0]
     except (OSError, ValueError):
-        return 0  # what is wrong is said when its turn comes
-    return 0 if doubt is None else doubt.since
+        return None  # what is wrong is said when its turn comes
 
 
-def _settle(spool, batch, park):
+def _number(path):
+    doubt = _read(path)
+    return 0 if doubt is None else max(doubt.numbers.values(), default=0)
+
+
+def _settle(spool, batch, park, sequence):
     doubt, _ = batch.read()
     if doubt is None:
         batch.abort()
@@ -98,62 +116,55 @@ def _settle(spool, batch, park):
     shown = _shown(doubt.names)
     committed = True if doubt.committed else _committed(spool, doubt, shown)
     if committed:
-        replaced = _replaced(spool, doubt)
-        goes = [name for name in doubt.names if name not in replaced]
-        if goes:
-            log.warning('Left by a transaction, it goes now: %s', _shown(goes))
-        if replaced:
-            log.warning(
-                'Left by a transaction, and replaced by a newer version meanwhile, it is parked: '
-                '%s. To send it all the same: %s',
-                _shown(sorted(replaced)),
-                retry(spool.path),
-            )
-        batch.move(replaced=replaced, park=functools.partial(_put_away, park))
+        _file(spool, batch, doubt, park, sequence)
     elif committed is not None:
         log.warning('Left by a transaction that was not committed, it never goes: %s', shown)
         batch.abort()
 
 
-def _put_away(park, path, name):
-    park(path, name, 'Replaced by a newer version while its transaction was in doubt.')
+def _file(spool, batch, doubt, park, sequence):
+    delivered = journal.newest(spool.path / PRIVATE, doubt.names)
+    replaced = None
+    try:
+        with sequence.locked(insist=True) as numbers:
+            replaced = _replaced(spool, doubt, numbers, delivered)
+            batch.move(replaced=replaced, park=functools.partial(_put_away, park, doubt))
+    finally:
+        if replaced is not None:
+            _tell(spool, doubt, replaced)
+
+
+def _tell(spool, doubt, replaced):
+    goes = [name for name in doubt.names if name not in replaced]
+    if goes:
+        log.warning('Left by a transaction, it goes now: %s', _shown(goes))
+    if replaced:
+        log.warning(
+            'Left by a transaction, and replaced by a newer version meanwhile, it is parked: '
+            '%s. To send it all the same: %s',
+            _shown(sorted(replaced)),
+            retry(spool.path, older=True),
+        )
+
+
+def _put_away(park, doubt, path, name):
+    reason = 'Replaced by a newer version while its transaction was in doubt.'
+    park(path, name, reason, number=doubt.numbers.get(name, 0))
 
 
 def _shown(names):
     return printable(', '.join(names), limit=500)
 
 
-def _replaced(spool, doubt):
+def _replaced(spool, doubt, numbers, delivered):
     """Return the names under which something waits, or was delivered, that came after the vote."""
-    delivered = _delivered(spool, since=doubt.since)
-    return {name for name in doubt.names if _is_replaced(spool, doubt, name, delivered)}
-
-
-def _is_replaced(spool, doubt, name, delivered):
-    older = (None, *doubt.before.get(name, ()))
-    if version(spool.path / 'new' / name) not in older:
-        return True
-    # What waited when it voted may have been delivered since: that is no newer one.  Of what is
-    # not in cur/ any more nobody knows; then an old version must not go over a new one.
-    return any(
-        version(spool.path / 'cur' / filed) not in older[1:] for filed in delivered.get(name, ())
-    )
-
-
-def _delivered(spool, *, since):
-    """Return the names in `cur/`, by name, of what was delivered since a moment (seconds)."""
-    found = {}
-    for receipt in journal.receipts(spool.path / PRIVATE):
-        if receipt['kind'] == 'delivered' and _time(receipt) >= since:
-            found.setdefault(receipt.get('name'), []).append(receipt.get('filed_as') or '')
-    return found
-
-
-def _time(receipt):
-    try:
-        return datetime.datetime.fromisoformat(receipt['at']).timestamp()
-    except (KeyError, TypeError, ValueError):
-        return 0  # damaged
+    waits = [entries.standing(spool.path / 'new', name) for name in doubt.names]
+    known = numbers.see(filter(None, waits))
+    found = {each.name: known[each.name, each.version] for each in filter(None, waits)}
+    for name, receipt in delivered.items():
+        found[name] = max(found.get(name, 0), receipt['sequence'])
+    # Of a vote without a number, of an earlier build, nobody knows: then it is an old one.
+    return {name for name, number in found.items() if number > doubt.numbers.get(name, -1)}
 
 
 def _committed(spool, doubt, shown):

@@ -5,9 +5,11 @@ carries it is made on a server; so the next run of the same spool, which holds t
 thereby knows that no other run lives, may clean up what it finds under a token that is in here.
 *Was it delivered?*  Each delivery leaves a receipt.  *How often has it failed?*
 
-One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
+One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC), and, where it is about a
+version of a file, `sequence`, its number (see `zeit.cds.sequence`):
 
-    journal     the first line of a file: the inodes of the file and its directory
+    journal     the first line of a file: an id, when file and directory were made, their inodes
+    disowned    ENTRY is about what the original has left, if this is a copy
     token       TOKEN is about to be used on TARGET
     clean       nothing of TOKEN is left on TARGET
     uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared
@@ -22,17 +24,21 @@ One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC):
     found       that is over: it was fetched, or is gone
     failed      the server refused NAME, in the version VERSION (carried over: it WAS at that time)
     parked, retried    NAME was put away, was brought back
+    newest      the version of NAME that was delivered last, out of an older file
     totals      how much there was before this file began: see `zeit.cds.totals`
 
-What imports write is in `zeit.cds.importlog`.  A file that was copied, with the spool around it,
-has other inodes than its first line says: its tokens are the original's, nothing is adopted.
+What imports write is in `zeit.cds.importlog`.  A file that was copied, with the spool around it, or
+restored, is known as one (see `zeit.cds.jsonlog`): its tokens are the original's, and nothing is
+adopted before a person says so.
 """
 
 import datetime
 import logging
+import os
 
 from zeit.cds import jsonlog, names
 from zeit.cds.importlog import ImportLog
+from zeit.cds.text import printable
 from zeit.cds.totals import Totals
 
 
@@ -55,11 +61,25 @@ class Journal(ImportLog):
     Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
     (`receipts`) needs no lock.  All methods that write return when the entry is on the disk (see
     `together`), and raise `SpoolError` if it does not get there.
+
+    `undecided` returns the names of files of which it matters for long what was delivered last, as
+    an older version may still be sent.
     """
 
-    def __init__(self, directory, *, limit=jsonlog.LIMIT):
+    def __init__(self, directory, *, limit=jsonlog.LIMIT, undecided=tuple):
         super().__init__()
+        self._directory = directory
+        self._undecided = undecided
         self._log = jsonlog.JSONLog(directory, limit=limit)
+        #: Whether it was copied or restored, or nobody knows, and this is found out just now.
+        self.is_copy = False
+        #: The largest number of a version in the entries: see `zeit.cds.sequence`.
+        self.sequence = 0
+        self._newest = None
+        self._forget()
+
+    def _forget(self):
+        super().__init__()
         #: Target by token, in the order of time, and the tokens that may have left something.
         self._tokens = {}
         self._open = {}
@@ -71,6 +91,8 @@ class Journal(ImportLog):
         #: Entries by (target, name), in the order of time.
         self._missed = {}
         self._totals = Totals()
+        #: What the original has left on servers, if this is a copy, or may be one: entries.
+        self._disowned = []
 
     def __repr__(self):
         return f'<Journal in {self._log!r}>'
@@ -79,8 +101,12 @@ class Journal(ImportLog):
         try:
             for entry in self._log.open():
                 self._learn(entry)
-            if self._log.is_full:
+            if not self._log.is_own:
+                self._disown()
+            elif self._log.is_full:
                 self._log.rotate(self._unfinished())
+            if self._disowned:
+                self._warn()
         except BaseException:
             self._log.close()
             raise
@@ -93,11 +119,78 @@ class Journal(ImportLog):
         """Return a context manager: what is written inside is durable on leaving."""
         return self._log.together()
 
+    # A copy
+
+    def _disown(self):
+        """Begin anew: what is open on a server is the original's until a person says otherwise."""
+        why = 'It is not known whether this spool was copied or restored'
+        if self._log.is_own is False:
+            why = 'This spool was copied or restored'
+        if self._left():
+            left = [each for each in self._claims() if each.get('target') != '']
+            claims = [{'kind': 'disowned', 'why': why, 'entry': each} for each in left]
+            claims += self._disowned
+        else:
+            claims = []
+            log.warning('%s; it has left nothing on a server: %s', why, self._shown)
+        self.is_copy = True
+        probes = [token for token, target in self._open.items() if not target]
+        self._forget()
+        claims += [{'kind': 'token', 'token': token, 'target': ''} for token in probes]
+        for each in claims:
+            self._learn(each)
+        self._log.rotate(self._unfinished())
+
+    @property
+    def _shown(self):
+        return printable(os.path.dirname(os.path.abspath(self._directory)))
+
+    def _warn(self):
+        log.warning(
+            '%s: what it left on %s is not taken for its own. If there is no other one that runs: '
+            'zeit-cds adopt --spool %s; otherwise: zeit-cds adopt --forget --spool %s',
+            printable(self._disowned[0]['why']),
+            printable(', '.join(self.disowned)),
+            self._shown,
+            self._shown,
+        )
+
+    @property
+    def disowned(self):
+        """The targets on which the original of a copy may have left something: a sorted list."""
+        found = (entry['entry'] for entry in self._disowned)
+        return sorted({entry['target'] for entry in found if 'target' in entry})
+
+    def adopt(self, *, forget=False):
+        """Take what is `disowned` for our own, or `forget` it."""
+        disowned, self._disowned = self._disowned, []
+        for entry in () if forget else disowned:
+            self._learn(entry['entry'])
+        self._log.rotate(self._unfinished())
+
+    def _learn_disowned(self, entry):
+        entry['why'], entry['entry']['kind']
+        self._disowned.append(entry)
+
+    def _supersede(self, entry):
+        """What has been done about a file since is what counts for it."""
+        key = entry.get('target'), entry.get('name')
+        for each in [each for each in self._disowned if _key(each['entry']) == key]:
+            if each['entry']['kind'] != 'aside':
+                self._disowned.remove(each)
+            elif entry['kind'] == 'delivered':
+                each['entry']['replaced'] = True
+
+    # Entries
+
     def _note(self, kind, **fields):
         self._learn(self._log.append(kind, **fields))
 
     def _learn(self, entry):
         self._totals.learn(entry)
+        self.sequence = max(self.sequence, _number(entry))
+        if self._disowned and entry.get('name') is not None:
+            self._supersede(entry)
         learn = getattr(self, f'_learn_{entry.get("kind")}', None)
         if learn is not None:
             try:
@@ -107,7 +200,17 @@ class Journal(ImportLog):
 
     def _unfinished(self):
         yield self._totals.entry
-        tokens = [*self._tokens][-TOKENS:]
+        yield {'kind': 'newest', 'name': None, 'sequence': self.sequence}
+        yield from newest(self._directory, self._undecided()).values()
+        yield from self._claims()
+        yield from self._missed.values()
+        yield from self._disowned
+        for name, (version, number, at) in self._failures.items():
+            yield {'kind': 'failed', 'was': at, 'name': name, 'version': version, 'number': number}
+
+    def _claims(self):
+        """Yield the entries about what may be on a server."""
+        tokens = [token for token, target in self._tokens.items() if target][-TOKENS:]
         tokens += [token for token in self._open if token not in tokens]
         for token in tokens:
             target = self._tokens[token]
@@ -117,10 +220,18 @@ class Journal(ImportLog):
         yield from self._uploads.values()
         yield from self._asides.values()
         yield from self.arrivals()
-        yield from self._missed.values()
         yield from self._exposed.values()
-        for name, (version, number, at) in self._failures.items():
-            yield {'kind': 'failed', 'was': at, 'name': name, 'version': version, 'number': number}
+
+    def _left(self):
+        """Return whether something may be left on a server."""
+        return bool(
+            any(self._open.values())
+            or self._uploads
+            or self._asides
+            or self._exposed
+            or self.arrivals()
+            or self._disowned
+        )
 
     # Tokens
 
@@ -154,16 +265,18 @@ class Journal(ImportLog):
 
     # Deliveries
 
-    def uploaded(self, *, target, name, temporary, size, sha256, reply):
+    def uploaded(self, *, target, name, temporary, size, sha256, reply, sequence=0):
         """Remember that the server has all of a file; it gets its real name next.
 
         `temporary` is its name until then, '' if it has none.  `size` in bytes, `sha256` in
-        hexadecimal digits ('' if it is not known), `reply` the server's final word.
+        hexadecimal digits ('' if it is not known), `reply` the server's final word, `sequence` the
+        number of this version.
         """
         self._note(
             'uploaded',
             target=target,
             name=name,
+            sequence=sequence,
             temporary=temporary,
             size=size,
             sha256=sha256,
@@ -223,12 +336,13 @@ class Journal(ImportLog):
         """
         return {name: entry for (where, name), entry in self._asides.items() if where == target}
 
-    def delivered(self, *, target, name, size, sha256, reply, filed_as):
+    def delivered(self, *, target, name, size, sha256, reply, filed_as, sequence=0):
         """Write the receipt of a file that is complete on `target` and filed as `filed_as`."""
         self._note(
             'delivered',
             target=target,
             name=name,
+            sequence=sequence,
             size=size,
             sha256=sha256,
             reply=reply,
@@ -236,11 +350,19 @@ class Journal(ImportLog):
         )
 
     def _learn_delivered(self, entry):
+        self._newest = None
         self._learn_abandoned(entry)
         key = entry['target'], entry['name']
         if key in self._asides:
             self._asides[key] = {**self._asides[key], 'replaced': True}
         self._failures.pop(entry['name'], None)
+
+    def newest(self, name):
+        """Return what `newest` below does of the file `name`, which is undecided, or None."""
+        if self._newest is None:
+            # All of them at once: they are brought back together.
+            self._newest = newest(self._directory, {*self._undecided(), name})
+        return self._newest.get(name)
 
     def abandoned(self, *, target, name):
         """Remember that an upload's end is of no interest any more."""
@@ -317,13 +439,13 @@ class Journal(ImportLog):
             number, before = number + 1, at
         self._failures[name] = (version, max(number, entry.get('number', 1)), before)
 
-    def parked(self, *, name, reason):
+    def parked(self, *, name, reason, sequence=0):
         """Remember that a file was put away."""
-        self._note('parked', name=name, reason=reason)
+        self._note('parked', name=name, reason=reason, sequence=sequence)
 
-    def retried(self, *, name):
+    def retried(self, *, name, sequence=0):
         """Remember that a file was brought back: its failures do not count any more."""
-        self._note('retried', name=name)
+        self._note('retried', name=name, sequence=sequence)
 
     def _learn_parked(self, entry):
         self._failures.pop(entry['name'], None)
@@ -331,6 +453,35 @@ class Journal(ImportLog):
             del self._missed[key]
 
     _learn_retried = _learn_parked
+
+
+def _number(entry):
+    number = entry.get('sequence')
+    return number if type(number) is int else 0
+
+
+def newest(directory, names):
+    """Return by name an entry of the newest version that was delivered, of those of `names`.
+
+    It has 'sequence', 'size' and 'was', the date.  It needs no lock.  Raises OSError.
+    """
+    found, names = {}, frozenset(names)
+    for entry in jsonlog.entries(directory) if names else ():
+        kind, name = entry.get('kind'), entry.get('name')
+        if kind in ('delivered', 'newest') and name in names:
+            if name not in found or _number(entry) >= found[name]['sequence']:
+                found[name] = {
+                    'kind': 'newest',
+                    'name': name,
+                    'sequence': _number(entry),
+                    'size': entry.get('size'),
+                    'was': entry.get('at') or entry.get('was'),
+                }
+    return found
+
+
+def _key(entry):
+    return entry.get('target'), entry.get('name')
 
 
 def _is_apart(before, at):

@@ -1,7 +1,9 @@
 """A file of JSON objects, one on each line, that is only appended to: durable, bounded, repairable.
 
-The first line tells the inodes of the file and of its directory.  A file that was copied, or
-restored from a backup, has other ones than it says, and is known as a copy by that.
+The first line has a random id, and tells when the file and its directory were made.  A file that
+was copied, or restored from a backup, was made at another time than it says, and is known as a copy
+by that.  Where the system does not tell such a time, inodes are compared: other ones may be those
+of a copy, or of a file system that was mounted again.
 """
 
 import contextlib
@@ -10,9 +12,12 @@ import itertools
 import json
 import logging
 import os
+import secrets
 
+from zeit.cds import birth
 from zeit.cds.errors import SpoolError
 from zeit.cds.files import remedy, sync_directories
+from zeit.cds.forks import open_descriptor
 from zeit.cds.text import printable
 
 
@@ -39,6 +44,10 @@ class JSONLog:
         self._descriptor = None
         self._length = 0
         self._together = False
+        self._due = False
+        self._id = secrets.token_hex(16)
+        #: True for the very file that was written here, False for a copy, None where nothing tells.
+        self.is_own = True
 
     def __repr__(self):
         return f'<JSONLog {self._path!r}, {self._length} bytes>'
@@ -52,8 +61,8 @@ class JSONLog:
         """Open the file, or begin a new one; return an iterable of its entries (dictionaries).
 
         They are read one by one, once: a run of many files leaves a long file.  Half a line at the
-        end, from a write that was cut off, is removed.  A copy is put away and a new file begun:
-        then there are no entries.
+        end, from a write that was cut off, is removed.  One that is not our own, see `is_own`, must
+        be put away: `rotate` begins a new one.
         """
         try:
             return self._open()
@@ -70,22 +79,19 @@ class JSONLog:
         if not os.path.exists(self._path):
             self._begin([])
             return []
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        self._length = _end_of_lines(self._descriptor)
-        if self._length < os.fstat(self._descriptor).st_size:
+        self._descriptor = open_descriptor(self._path, os.O_RDWR | os.O_APPEND)
+        self._length = _end_of_lines(self._descriptor.fileno())
+        if self._length < os.fstat(self._descriptor.fileno()).st_size:
             log.warning('Half a line at the end of %s is cut off', printable(self._path))
-            os.ftruncate(self._descriptor, self._length)
+            os.ftruncate(self._descriptor.fileno(), self._length)
         found = self._entries()
         first = next(found, None)
-        if first and first.get('inodes') == self._inodes():
-            return itertools.chain([first], found)
-        found.close()
-        log.warning(
-            'This spool was copied or restored: nothing on a server is taken for its own (%s)',
-            printable(self._path),
-        )
-        self._start_over([])
-        return []
+        self.is_own = is_own(first or {}, self._descriptor.fileno(), self._directory)
+        if first is None:
+            return []
+        if self.is_own:
+            self._id = first.get('id', self._id)
+        return itertools.chain([first], found)
 
     def _entries(self):
         try:
@@ -98,7 +104,7 @@ class JSONLog:
         """Close the file; may be called again."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            descriptor.close()
 
     def rotate(self, carried):
         """Put the file away and begin a new one with the entries `carried`."""
@@ -121,51 +127,57 @@ class JSONLog:
     def _begin(self, carried):
         """Make a new file, which gets its name when it is complete."""
         draft = f'{self._path}.draft'
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._descriptor = os.open(draft, flags, 0o600)
-        os.fchmod(self._descriptor, os.stat(self._directory).st_mode & 0o666)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)  # that of a run that was killed, maybe as another user
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        self._descriptor = open_descriptor(draft, flags)
+        os.fchmod(self._descriptor.fileno(), os.stat(self._directory).st_mode & 0o666)
         self._length = 0
-        first = {'kind': 'journal', 'version': 1, 'inodes': self._inodes()}
+        about = _identity(self._descriptor.fileno(), self._directory)
+        first = {'kind': 'journal', 'version': 1, 'id': self._id, **about}
         self._write(b''.join(map(_line, [first, *carried])))
         os.rename(draft, self._path)
         sync_directories(self._directory)
 
-    def _inodes(self):
-        return [os.fstat(self._descriptor).st_ino, os.stat(self._directory).st_ino]
-
     @contextlib.contextmanager
     def together(self):
         """What is added inside is durable on leaving: one fsync for all of it."""
-        length, self._together = self._length, True
+        self._together = True
         try:
             yield
         finally:
             self._together = False
-            if self._length > length:
+            if self._due:
+                self._due = False
                 try:
-                    os.fsync(self._descriptor)
+                    os.fsync(self._descriptor.fileno())
                 except OSError as error:
                     raise self._unusable(error) from error
 
-    def append(self, kind, **fields):
-        """Add an entry, durable on return, except in `together`; return it."""
+    def append(self, kind, *, lazily=False, **fields):
+        """Add an entry, durable on return, except in `together`; return it.
+
+        `lazily`: it survives a kill, and a loss of power when the next one does.
+        """
         entry = {'kind': kind, 'at': now().isoformat(timespec='milliseconds'), **fields}
         try:
-            self._write(_line(entry))
+            self._write(_line(entry), lazily=lazily)
         except OSError as error:
             raise self._unusable(error) from error
         return entry
 
-    def _write(self, data):
+    def _write(self, data, *, lazily=False):
         length = self._length + len(data)
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
-            if not self._together:
-                os.fsync(self._descriptor)
+                data = data[os.write(self._descriptor.fileno(), data) :]
+            if self._together:
+                self._due = self._due or not lazily
+            elif not lazily:
+                os.fsync(self._descriptor.fileno())
         except BaseException:
             # Also for a signal: what was interrupted was not added.
-            os.ftruncate(self._descriptor, self._length)
+            os.ftruncate(self._descriptor.fileno(), self._length)
             raise
         self._length = length
 
@@ -198,6 +210,28 @@ def entries(directory, *, name='journal', kept=KEPT):
 def now():
     """Return the time of what is added now: an aware datetime, UTC."""
     return datetime.datetime.now(datetime.UTC)
+
+
+def is_own(first, *files):
+    """Return whether the entry `first` was written into the first of `files`, in the second.
+
+    These are the file, by its path or descriptor, and its directory.  Returns True or False, and
+    None if nothing tells.  Raises OSError.
+    """
+    current, born = _identity(*files), first.get('born')
+    if not isinstance(born, list) or len(born) != len(files):
+        born = [None] * len(files)
+    pairs = [*zip(born, current['born'], strict=True)]
+    if None in pairs[0]:
+        return True if first.get('inodes') == current['inodes'] else None
+    return all(before == after for before, after in pairs if None not in (before, after))
+
+
+def _identity(*files):
+    return {
+        'born': [*map(birth.born, files)],
+        'inodes': [os.stat(file).st_ino for file in files],
+    }
 
 
 def _line(entry):

@@ -14,6 +14,11 @@ class Ledger:
     def __init__(self, journal, *, url):
         self._journal = journal
         self._url = url
+        self._numbers = {}
+
+    def numbered(self, name, number):
+        """Remember the number of the version of `name` that is sent next, see `ISource`."""
+        self._numbers[name] = number
 
     def together(self):
         """See `ILedger`."""
@@ -21,7 +26,8 @@ class Ledger:
 
     def uploaded(self, name, **details):
         """See `ILedger`."""
-        self._journal.uploaded(target=self._url, name=name, **details)
+        number = self._numbers.get(name, 0)
+        self._journal.uploaded(target=self._url, name=name, sequence=number, **details)
 
     def abandoned(self, name):
         """See `ILedger`."""
@@ -55,10 +61,16 @@ class Ledger:
             else:
                 self.abandoned(name)
 
-    def delivered(self, name, *, filed_as, size, sha256, reply):
+    def delivered(self, name, *, filed_as, size, sha256, reply, sequence):
         """Write the receipt."""
         self._journal.delivered(
-            target=self._url, name=name, filed_as=filed_as, size=size, sha256=sha256, reply=reply
+            target=self._url,
+            name=name,
+            sequence=sequence,
+            filed_as=filed_as,
+            size=size,
+            sha256=sha256,
+            reply=reply,
         )
 
 
@@ -88,7 +100,8 @@ class NoLedger:
 
 def known(upload):
     """Return what a receipt tells about an upload of an earlier run."""
-    return {key: upload[key] for key in ('size', 'sha256', 'reply')}
+    known = {key: upload[key] for key in ('size', 'sha256', 'reply')}
+    return {**known, 'sequence': upload.get('sequence', 0)}
 
 
 def was_delivered(upload, source, *, name, session):

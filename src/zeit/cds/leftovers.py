@@ -7,9 +7,9 @@ carries a token out of its journal is nobody else's.  No ages, clocks or process
 import logging
 
 from zeit.cds import names
-from zeit.cds.errors import ServerError
+from zeit.cds.errors import NotTold, ServerError
 from zeit.cds.exposed import Standing
-from zeit.cds.holder import is_file
+from zeit.cds.holder import require_sight
 from zeit.cds.lock import EVERYTHING, Lock
 from zeit.cds.text import plural, printable
 
@@ -18,29 +18,59 @@ log = logging.getLogger(__name__)
 
 
 class Leftovers:
-    """The leftovers on `target` (str) that `journal` tells of, seen over `session`."""
+    """The leftovers on `target` (str) that `journal` tells of, seen over `session`.
 
-    def __init__(self, session, *, journal, target, wait, clock):
+    `name` is that of the lock which the run is going to make.
+    """
+
+    def __init__(self, session, *, journal, target, name, wait, clock):
         self._session = session
         self._journal = journal
         self._target = target
+        self._name = name
         self._wait = wait
         self._clock = clock
         self._known = journal.tokens(target)
+        self._foreign = False
 
     def remove(self, *, waits=lambda name: False):
         """Put everything in order; return the names that are there afterwards, a set of str.
 
         Temporaries are deleted, locks and guards are removed.  A file that stood aside gets its
         place back, unless a newer one had it since: that one may have been taken away already.
-         `waits(name)` tells whether a file of that name is going to
-        be sent again.  Raises `LockLeftBehind` if a lock or guard cannot be removed.
+        `waits(name)` tells whether a file of that name is going to be sent again.  What is not
+        proven to be gone is kept in the journal.  Raises `LockLeftBehind` if a lock or guard cannot
+        be removed.
         """
         present = self._session.names()
         tokens = self._tokens(present)
         if not tokens:
             return present
         log.info('Cleaning up after %s that did not end', plural(len(tokens), 'run'))
+        self._session.known.update(name for name in present if _is_file_of(name, tokens))
+        if not self._session.is_proven():
+            if not self._foreign:
+                return self._remove_in_sight(tokens, waits=waits)
+            if not self._session.is_proven(present):
+                return present  # whoever is at work there comes first
+        return self._remove(present, tokens, waits=waits)
+
+    def _remove_in_sight(self, tokens, *, waits):
+        """Do it beside a new file of ours: what does not show that shows nothing for sure."""
+        token = self._journal.new_token(self._target)
+        session, wait, clock = self._session, self._wait, self._clock
+        lock = Lock(session, token=token, name=self._name, wait=wait, clock=clock)
+        try:
+            lock.stage()
+            present = session.names()
+            require_sight(session, present)
+            present = self._remove(present, tokens, waits=waits)
+        finally:
+            lock.release()
+        self._journal.clean(token)
+        return present - {lock.staged}
+
+    def _remove(self, present, tokens, *, waits):
         self._forget_uploads(present)
         for name in sorted(present):
             if name.endswith('.part') and names.token_of(name) in tokens:
@@ -64,8 +94,10 @@ class Leftovers:
         seen = [names.token_of(name) for name in sorted(present)]
         if self._known:
             seen += self._inside_guard(present)
-            locks = (name for name in present if name in names.LOCKS or names.is_broken(name))
-            seen += map(self._inside_lock, locks)
+            for name in present:
+                if name in names.LOCKS or names.is_broken(name):
+                    seen.append(self._inside_lock(name))
+                    self._foreign = self._foreign or seen[-1] not in self._known
         found.update(dict.fromkeys(token for token in seen if token in self._known))
         return list(found)
 
@@ -98,7 +130,7 @@ class Leftovers:
         """
         for name, upload in self._journal.uploads(self._target).items():
             temporary = upload['temporary']
-            if temporary and (temporary in present or is_file(self._session, temporary)):
+            if temporary and self._may_be_there(temporary, present):
                 self._journal.abandoned(target=self._target, name=name)
                 self._delete(temporary)
 
@@ -106,16 +138,32 @@ class Leftovers:
         # Of these the temporary is gone, see `_forget_uploads`: they got their name.
         renamed = self._journal.uploads(self._target)
         for name, entry in self._journal.asides(self._target).items():
-            aside = entry['aside']
-            if aside in present or is_file(self._session, aside):
-                replaced = entry.get('replaced') or name in renamed
-                if replaced or name in present or is_file(self._session, name):
-                    done = self._delete(aside)
-                else:
-                    done = self._put_back(aside, name)
-                if not done:
-                    continue  # so that the next run tries again
-            self._journal.tidied(target=self._target, name=name)
+            try:
+                done = self._restore(name, entry, present, renamed=name in renamed)
+            except NotTold as error:
+                log.warning('%s', printable(error.advice))
+                done = False
+            if done:  # else the next run tries again
+                self._journal.tidied(target=self._target, name=name)
+
+    def _restore(self, name, entry, present, *, renamed):
+        """Put what stood aside for `name` in order; return whether it is not there any more."""
+        aside = entry['aside']
+        if not self._is_there(aside, present):
+            return True
+        if entry.get('replaced') or renamed or self._is_there(name, present):
+            return self._delete(aside)
+        return self._put_back(aside, name)
+
+    def _is_there(self, name, present):
+        return name in present or self._session.size(name) is not None
+
+    def _may_be_there(self, name, present=()):
+        try:
+            return self._is_there(name, present)
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+            return True
 
     def _remove_parts(self, waits):
         """Delete what was sent under its real name, and not confirmed to be complete."""
@@ -145,7 +193,7 @@ class Leftovers:
         try:
             self._session.delete(name)
         except ServerError as error:
-            if is_file(self._session, name):
+            if self._may_be_there(name):
                 log.warning(
                     'Left behind on the server, to be deleted by hand: %s: %s',
                     printable(name),
@@ -153,3 +201,8 @@ class Leftovers:
                 )
                 return False
         return True
+
+
+def _is_file_of(name, tokens):
+    """Return whether `name` is the one of a file, not a directory, of one of these runs."""
+    return names.token_of(name) in tokens and not names.is_guard(name)

@@ -1,16 +1,30 @@
 """The way into a directory on an FTP server: a connection that is replaced when it broke."""
 
+import errno
 import logging
 
-from zeit.cds.errors import LOST, DataConnectionRefused, Error, ServerError
+from zeit.cds.errors import (
+    LOST,
+    ConnectionLost,
+    DataConnectionRefused,
+    Error,
+    NotTold,
+    ServerError,
+)
 from zeit.cds.ftp.deadline import Deadline, unanswered
 from zeit.cds.ftp.listings import ListingConnection
 from zeit.cds.ftp.ways import Ways
-from zeit.cds.holder import is_file
+from zeit.cds.presence import Presence
 from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
+
+#: When so many connections of a run broke, one more is made, in reserve.
+BREAKS = 3
+
+#: After so many, only the first one is replaced: when a server restarts, all of them are lost once.
+REPLACED = 4
 
 #: After an interruption there are so many seconds to clean up.
 HURRY = 8
@@ -19,16 +33,21 @@ HURRY = 8
 class Link:
     """One connection after the other, and what has to be deleted over the next one.
 
-    `settings` are those of a `Connection`.  `connections`, `litter`, `late` and the public methods:
-    see `ISession`.
+    `settings` are those of a `Connection`.  `first` is that of the session itself, not a sibling's.
+    `connections`, `litter`, `late` and the public methods: see `ISession`.
     """
 
-    def __init__(self, settings, *, deadline=None, context=None, ways=None):
+    def __init__(self, settings, *, deadline=None, context=None, ways=None, first=True):
         self._settings = settings
         self._deadline = Deadline(outer=deadline)
         self._haste = Deadline(outer=self._deadline)
         self._context = context
         self._ways = ways or Ways()
+        self._presence = Presence(self._ask, ways=self._ways)
+        self._first = first
+        self._reserve = None
+        self._reserves = first
+        self._cleans_up = False
         self._connection = None
         self._inside = False
         self.connections = 0
@@ -36,6 +55,11 @@ class Link:
         self.late = set()
         self._tried = set()
         self._hurries = False
+
+    @property
+    def known(self):
+        """See `ISession`."""
+        return self._ways.known
 
     def __repr__(self):
         return f'<{type(self).__name__} {self._connection}, {len(self.litter)} to be deleted>'
@@ -51,30 +75,74 @@ class Link:
         self._ready()
 
     def _new_connection(self):
-        connection = ListingConnection(
-            self._settings, deadline=self._haste, context=self._context, ways=self._ways
-        )
-        connection.open()
+        connection = self._reserved() or self._logged_in()
         self.connections += 1
         self._inside = False
         return connection
 
+    def _logged_in(self):
+        connection = ListingConnection(
+            self._settings, deadline=self._haste, context=self._context, ways=self._ways
+        )
+        connection.open()
+        return connection
+
+    def _reserved(self):
+        """Return the connection that was kept for cleaning up, if it is of use now, or None."""
+        if self._reserve is None or not self._cleans_up:
+            return None
+        connection, self._reserve = self._reserve, None
+        return connection if connection.is_quiet() else None
+
+    def _count_break(self):
+        """Take note that a connection broke; raise `ConnectionLost` if it is not replaced."""
+        self._ways.breaks += 1
+        if self._ways.breaks > REPLACED and not self._first:
+            error = ConnectionLost(
+                errno.ECONNABORTED,
+                'The connection broke, as others before',
+                hint='The run goes on with fewer.',
+            )
+            error.while_connecting = True
+            raise error
+
+    def _keep_reserve(self):
+        """Log in once more for cleaning up, where connections break again and again.
+
+        Servers turn away who logs in too often, and then nobody could remove our lock any more.
+        """
+        if self._reserves and not self._cleans_up and self._ways.breaks >= BREAKS:
+            self._reserves = False
+            try:
+                self._reserve = self._logged_in()
+            except Error as error:
+                log.debug('No connection in reserve: %s', printable(error.message))
+
     def _ready(self, *call):
         """Return a connection that is usable and in the directory, and stands this `call`."""
         connection = self._connection
+        broken = not connection.usable
         if connection.due not in (None, call[:2]) or not connection.is_quiet():
             log.debug('Connecting again')
             self._connection.drop()
+            if broken:
+                self._count_break()
             self._connection = self._new_connection()
         if not self._inside:
             self._connection.enter_directory()
+            self._entered()
             self._inside = True
             self._clean_up()
+        self._keep_reserve()
         return self._connection
+
+    def _entered(self):
+        """Look at what the server has said on the way into the directory."""
 
     def _clean_up(self):
         """Try once to delete each name in `litter`: what stays must not stand in the way."""
-        for name in [name for name in self.litter if name not in self._tried]:
+        while untried := [name for name in self.litter if name not in self._tried]:
+            name = untried[0]
             self._tried.add(name)
             try:
                 try:
@@ -84,9 +152,16 @@ class Link:
                     raise
             except ServerError as error:
                 log.debug('Not deleted: %s: %s', printable(name), printable(error.message))
-                if is_file(self._connection, name):
+                if self._may_exist(name):
                     continue
             self.litter.remove(name)
+
+    def _may_exist(self, name):
+        try:
+            return self._presence.size(name) is not None
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+            return True
 
     def _late_unless_answered(self, *command, changes):
         """After an error note that the server may still execute the command, if no answer came."""
@@ -142,6 +217,7 @@ class Link:
 
     def bound(self, seconds, *, ends=False):
         """See `ISession`."""
+        self._cleans_up = self._cleans_up or ends
         if self._hurries:
             return
         if ends:
@@ -166,7 +242,12 @@ class Link:
         """Say goodbye, with what could not be deleted still in `litter`; never raises."""
         if self._connection is not None:
             self.sweep()
-            self._connection.quit()
+            self._quit()
+
+    def _quit(self):
+        for connection in self._connection, self._reserve:
+            if connection is not None:
+                connection.quit()
 
     def refresh(self):
         """See `ISession`."""
@@ -178,4 +259,4 @@ class Link:
         self.sweep()
         for name in self.litter:
             log.warning('Left on the server, for the next run to delete: %s', printable(name))
-        self._connection.quit()
+        self._quit()

@@ -29,8 +29,8 @@ import socket
 import time
 
 from zeit.cds import names
-from zeit.cds.errors import Error, LockLeftBehind, PermanentError, ServerError
-from zeit.cds.holder import described, is_file, refuse
+from zeit.cds.errors import Error, LockLeftBehind, NotTold, PermanentError, ServerError
+from zeit.cds.holder import described, refuse, refuse_unseen
 from zeit.cds.text import printable
 
 
@@ -171,15 +171,25 @@ class Lock:
             log.debug('The guard has another owner: %s', printable(error.message))
         self._left.discard(GUARD)
 
+    @property
+    def staged(self):
+        """The name of the lock before it gets its real one."""
+        return self._staged
+
+    def stage(self):
+        """Make the lock under a name that locks nobody.  After any error, call `release`."""
+        self._left.add(STAGED)
+        self._session.store(self._staged, self._content, renamed=True)
+
     def _make(self):
         session = self._session
-        self._left.add(STAGED)
-        session.store(self._staged, self._content, renamed=True)
+        self.stage()
+        refuse_unseen(session, names.LOCKS)
         self._left.add(LOCK)
         try:
             session.rename(self._staged, self._name)
         except ServerError as error:
-            if is_file(session, self._name) or self._name in session.names():
+            if session.exists(self._name):
                 raise described(session, self._name) from error
             log.debug('The lock cannot be renamed: %s', printable(error.message))
             session.store(self._name, self._content)
@@ -270,12 +280,14 @@ class Lock:
         self._left.discard(STAGED_GUARD)
 
     def _delete(self, name):
-        """Delete a file, if it is there."""
+        """Delete a file that locks nobody, if it is there."""
         try:
             self._session.delete(name)
         except ServerError:
-            if is_file(self._session, name) or name in self._session.names():
-                raise
+            # Where that is not told it may stay: a run that is shown it deletes it.
+            with contextlib.suppress(NotTold):
+                if self._session.exists(name):
+                    raise
 
     def _remove_directory(self, parent, name):
         """Remove a directory, if it is there and ours; return whether it was."""
@@ -286,8 +298,21 @@ class Lock:
             log.debug('Not removed: %s/%s: %s', parent, name, printable(error.message))
             if name == names.GUARD:
                 return False  # it has another owner, or is gone
-            if (not parent or parent in self._session.names()) and name in self._session.names(
-                inside=parent
-            ):
+            if self._has_directory(parent, name):
                 raise
+            return False
+
+    def _has_directory(self, parent, name):
+        """Return whether there is a directory `name`, in the one `parent` if given."""
+        present = self._session.names()
+        if (parent or name) not in present and self._session.is_shown(present):
+            return False
+        try:
+            if parent:
+                return name in self._session.names(inside=parent)
+            if name not in present:
+                self._session.names(inside=name)
+            return True
+        except ServerError as error:
+            log.debug('There is no %s/%s: %s', parent, name, printable(error.message))
             return False

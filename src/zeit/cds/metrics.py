@@ -21,6 +21,8 @@ _KNOWN = (
     ('spool_readable', 'gauge', '1 if the spool can be looked at, 0 if not.'),
     ('waiting_files', 'gauge', 'Files in new/ that wait to be delivered, or taken by the CMS.'),
     ('waiting_bytes', 'gauge', 'What they hold.'),
+    ('filing_files', 'gauge', 'Files that were sent, and are not in cur/ yet.'),
+    ('filing_bytes', 'gauge', 'What they hold.'),
     ('parked_files', 'gauge', 'Files that were put away and are not tried again.'),
     ('ignored_files', 'gauge', 'What lies in new/ and can never be delivered.'),
     ('unpublished_contents', 'gauge', 'Contents that could not be put into the spool.'),
@@ -96,6 +98,8 @@ def _samples(spool, now, *, imports):
     yield 'spool_readable', 1, {}
     yield 'waiting_files', len(found.waiting), {}
     yield 'waiting_bytes', sum(entry.size for entry in found.waiting), {}
+    yield 'filing_files', len(found.filing), {}
+    yield 'filing_bytes', sum(entry.size for entry in found.filing), {}
     yield 'parked_files', len(found.parked), {}
     yield 'ignored_files', len(found.ignored), {}
     yield 'unpublished_contents', len(found.unpublished), {}

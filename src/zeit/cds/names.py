@@ -12,12 +12,17 @@ told from everything else on the server:
     write.TOKEN.d       a directory, with the directory TOKEN in it, before it becomes the guard
     write.TOKEN.broken  a lock file on its way to be deleted by `zeit-cds unlock`
     write.guard         the guard: who owns it may make a lock; the directory inside says who
+
+And in a spool:
+
+    .TOKEN.probe        a file that shows whether what is delivered could be filed
 """
 
 import hashlib
 import re
 import secrets
 import sys
+import unicodedata
 
 from zeit.cds.errors import NameRefused
 from zeit.cds.text import printable
@@ -41,6 +46,11 @@ _OURS = re.compile(
     rf'.*\.{_TOKEN}(-[0-9]+)?\.(part|aside)|(?:write|read)\.({_TOKEN}(\..*)?|guard(\..*)?)',
     re.IGNORECASE | re.DOTALL,
 )
+#: What servers leave out at the end of a name.
+_DROPPED = ' .\\'
+_VERSION = re.compile(r';[-0-9]*$')
+_STAGED_GUARD = re.compile(rf'{WRITE}\.{_TOKEN}\.d(\.|$)')
+_PROBE = re.compile(rf'\.{_TOKEN}\.probe')
 _BROKEN = re.compile(rf'(?:write|read)\.{_TOKEN}\.broken')
 _CARRIES = re.compile(
     rf'.*\.({_TOKEN})(?:-[0-9]+)?\.(?:part|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
@@ -74,6 +84,11 @@ def staged_guard(*, token):
     return f'{WRITE}.{token}.d'
 
 
+def is_guard(name):
+    """Return whether `name` is one of the directories that become the guard, or the guard."""
+    return name == GUARD or bool(_STAGED_GUARD.match(name))
+
+
 def broken(name, *, token):
     """Return the name that the lock file `name` gets before a person's `unlock` deletes it.
 
@@ -85,6 +100,16 @@ def broken(name, *, token):
 def is_broken(name):
     """Return whether `name` is such a name."""
     return bool(_BROKEN.fullmatch(name))
+
+
+def probe(*, token):
+    """Return the name of the file that tries the way of what is delivered."""
+    return f'.{token}.probe'
+
+
+def is_probe(name):
+    """Return whether `name` is such a name."""
+    return bool(_PROBE.fullmatch(name))
 
 
 def token_of(text):
@@ -100,6 +125,28 @@ def token_of(text):
 def is_ours(name):
     """Return whether `name` is one that this package gives itself, or a lock's, on a server."""
     return name.casefold() in LOCKS or _OURS.fullmatch(name) is not None
+
+
+def readings(name):
+    """Return the plainest names that servers may take `name` for, a set of str.
+
+    Windows, and what imitates it, folds case, drops blanks and dots at the end, takes what follows
+    a colon for a stream of the file and `\\` for `/`, and has ASCII characters for others that
+    look like them; VMS has versions (`;1`).  Of the servers in use some drop blanks at the
+    beginning, quotation marks (ftp-srv) or all that is not ASCII (Globus).
+    """
+    folded = name.casefold()
+    if folded.isascii():
+        return {_plain(folded)}
+    # Turkish has another i, without a dot; what is folded may have another form again.
+    alike = unicodedata.normalize('NFKD', folded.replace('ı', 'i')).casefold()
+    return {_plain(folded), _plain(unicodedata.normalize('NFKD', alike))}
+
+
+def _plain(folded):
+    plain = ''.join(c for c in folded if ' ' <= c <= '~' and c != '"')
+    plain = plain.partition(':')[0].rstrip(_DROPPED).rpartition('\\')[2]
+    return _VERSION.sub('', plain).strip(' ').rstrip(_DROPPED)
 
 
 def with_suffix(name, suffix, *, limit=SHORT):
@@ -170,6 +217,9 @@ def _reason(name, encoding):
         return f'has {len(encoded)} bytes, more than {NAME_MAX}'
     if name.casefold() in LOCKS:
         return 'is the one of a lock file'
-    if is_ours(name):
+    plain = readings(name)
+    if not plain.isdisjoint(LOCKS):
+        return 'is the one of a lock file to some servers'
+    if is_ours(name) or any(map(is_ours, plain)):
         return 'looks like a temporary or a lock of this package'
     return ''

@@ -1,18 +1,43 @@
-"""`parked/`: files of a spool that were put away, and why, until a person decides about them."""
+"""`parked/`: files of a spool that were put away, and why, until a person decides about them.
+
+    NAME            the file; if that name is taken, one made of it and the time
+    .NAME.parked    a JSON object: `name`, its true one, `sequence`, its number (see
+                    `zeit.cds.sequence`), and the `reason`
+"""
 
 import contextlib
+import dataclasses
 import io
+import json
 import os
 
-from zeit.cds import files, names
+from zeit.cds import entries, files, names
 from zeit.cds.errors import FileError
 from zeit.cds.text import printable
 
 
 PARKED = 'parked'
 
-#: Longest reason that is read, in characters.
-LIMIT = 4096
+#: Longest file beside a parked one that is read, in bytes: a name, and a reason.
+LIMIT = 16384
+
+#: What it is like if it is not there, or was damaged.
+_UNKNOWN = FileNotFoundError, ValueError, KeyError, TypeError, AttributeError
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """A parked file.
+
+    `stored`: its name in `parked/`; `name`: the true one.  `number` is that of its version, 0 if it
+    is not known.  `entry` is the `IEntry` in `parked/`.
+    """
+
+    stored: str
+    name: str
+    number: int
+    reason: str
+    entry: object
 
 
 class Parking:
@@ -31,46 +56,105 @@ class Parking:
     def _in(self, *segments):
         return os.path.join(self._path, *segments)
 
-    def add(self, path, name, reason):
-        """Move the file `path` here as `name`, or as a unique name, the reason (str) beside it."""
-        files.make_directory(self._in(PARKED), like=self._path)
-        filed = files.move(path, self._in(PARKED), name)
-        draft = files.draft(self._in(self._drafts), io.BytesIO(reason.encode('utf-8', 'replace')))
-        os.replace(draft, self._in(PARKED, _reason_name(filed)))
-        files.sync_directories(self._in(PARKED))
+    def add(self, path, name, reason, *, number=0):
+        """Move the file `path` here as `name`, or as a unique name, what is known of it beside it.
 
-    def bring_back(self, name):
-        """Move a file back into `new/`.  Raises `FileError` if that is not possible."""
-        try:
-            files.rename_exclusively(self._in(PARKED, name), self._in('new', name))
-        except FileNotFoundError:
+        `number` is the one of its version, `reason` a str.
+        """
+        files.make_directory(self._in(PARKED), like=self._path)
+        about = json.dumps({'name': name, 'sequence': number, 'reason': reason}).encode('ascii')
+        for stored in files.candidates(name):
+            if os.path.lexists(self._in(PARKED, stored)):
+                continue
+            # First of all: without it nobody knows the true name.
+            draft = files.draft(self._in(self._drafts), io.BytesIO(about))
+            os.replace(draft, self._in(PARKED, _beside(stored)))
+            try:
+                files.rename_exclusively(path, self._in(PARKED, stored))
+            except FileExistsError:
+                continue
+            files.sync_directories(self._in(PARKED), os.path.dirname(path))
+            return
+
+    def find(self, stored):
+        """Return the `Parked` file that is called `stored` here.  Raises `FileError`."""
+        entry = None if _is_elsewhere(stored) else entries.standing(self._in(PARKED), stored)
+        if entry is None:
             raise FileError(
-                f'{printable(name)} is not parked', hint='"zeit-cds status" shows what is.'
-            ) from None
-        except FileExistsError:
-            raise FileError(
-                f'A newer {printable(name)} waits in new/ already',
-                hint='Let it be delivered, then decide which one is right.',
-            ) from None
+                f'{printable(stored)} is not parked', hint='"zeit-cds status" shows what is.'
+            )
+        return self._parked(stored, entry)
+
+    def bring_back(self, parked):
+        """Move a `Parked` file into `new/` under its true name.  Raises FileExistsError."""
+        files.rename_exclusively(self._in(PARKED, parked.stored), self._in('new', parked.name))
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._in(PARKED, _reason_name(name)))
+            os.unlink(self._in(PARKED, _beside(parked.stored)))
         files.sync_directories(self._in('new'), self._in(PARKED))
 
     def content(self):
-        """Return what is here, a list of (name, reason), sorted."""
+        """Return what is here, a list of (name, reason), sorted; the names are those here."""
+        return [(stored, self._about(stored)['reason']) for stored in self._stored()]
+
+    def names(self):
+        """Return the true names of what is here: a set."""
+        return {self._about(stored)['name'] for stored in self._stored()}
+
+    def numbers(self):
+        """Return the numbers of what is here, a list."""
+        return [self._about(stored)['sequence'] for stored in self._stored()]
+
+    def versions(self, name):
+        """Return the `Parked` files of which `name` is the true name, a list."""
+        found = []
+        # A name that leaves no room for the time is a hash here.
+        prefixes = name, names.with_suffix(name, '', limit=0)
+        for stored in self._stored():
+            if stored.startswith(prefixes):
+                entry = entries.standing(self._in(PARKED), stored)
+                parked = entry and self._parked(stored, entry)
+                found += [parked] if parked and parked.name == name else []
+        return found
+
+    def _stored(self):
         try:
             present = sorted(os.listdir(self._in(PARKED)))
         except FileNotFoundError:
             return []
-        return [(name, self._reason(name)) for name in present if not name.startswith('.')]
+        return [name for name in present if not names.is_hidden(name)]
 
-    def _reason(self, name):
+    def _parked(self, stored, entry):
+        about = self._about(stored)
+        return Parked(
+            stored=stored,
+            name=about['name'],
+            number=about['sequence'],
+            reason=about['reason'],
+            entry=entry,
+        )
+
+    def _about(self, stored):
+        """Return what is known of the file `stored`; only its name, if a person put it here."""
         try:
-            with open(self._in(PARKED, _reason_name(name)), encoding='utf-8') as file:
-                return file.read(LIMIT)
-        except FileNotFoundError:
-            return ''
+            with open(self._in(PARKED, _beside(stored)), 'rb') as file:
+                about = json.loads(file.read(LIMIT))
+            if _is_elsewhere(about['name']):
+                raise ValueError(about['name'])
+            return {
+                'name': about['name'],
+                'sequence': int(about['sequence']),
+                'reason': str(about['reason']),
+            }
+        except _UNKNOWN:
+            return {'name': stored, 'sequence': 0, 'reason': ''}
 
 
-def _reason_name(name):
-    return '.' + names.with_suffix(name, '.reason', limit=names.SHORT - 1)
+def _is_elsewhere(name):
+    """Return whether `name` is none of a file that can be parked."""
+    return not name or names.is_hidden(name) or os.path.basename(name) != name
+
+
+def _beside(stored):
+    """Return the name of what is known of `stored`: one that begins with a dot, however long."""
+    found = names.with_suffix(f'.{stored}', '.parked')
+    return found if names.is_hidden(found) else f'.{found}'

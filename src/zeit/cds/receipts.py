@@ -5,7 +5,7 @@ import json
 
 import zope.component
 
-from zeit.cds import journal
+from zeit.cds import files, journal
 from zeit.cds.errors import FileError, SpoolError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.interfaces import IContentFinder, IPublisher
@@ -17,12 +17,12 @@ def receipts(spool, name):
 
     It only reads, and waits for no run.  Raises `SpoolError`.
     """
-    if not spool.path.is_dir():
-        raise SpoolError(
-            f'There is no spool at {printable(str(spool.path))}',
-            hint='The path is wrong, or a disk is not mounted.',
-        )
     try:
+        if not files.is_directory(spool.path):
+            raise SpoolError(
+                f'There is no spool at {printable(str(spool.path))}',
+                hint='The path is wrong, or a disk is not mounted.',
+            )
         return list(journal.receipts(spool.path / PRIVATE, name))
     except OSError as error:
         raise SpoolError(
@@ -115,32 +115,38 @@ def _object(place, receipt):
 # What was put away, or never got in
 
 
-def bring_back(names, places):
+def bring_back(names, places, *, older=False):
     """Yield (name, spool's path, error) for each of `names` in each spool where it is parked.
 
     A name may also be the id of content that the application failed to put into a spool; that is
-    tried again.  `error` is None if it waits in `new/`.  A name that is known nowhere has the path
-    None.  Raises `SpoolError`, `SpoolBusy`.
+    tried again.  `error` is None if it waits in `new/`, and the name then the one that it has
+    there.  A name that is known nowhere has the path None.  `older` as in `ISpool.retry`.  Raises
+    `SpoolError`, `SpoolBusy`.
     """
-    found = [(place, place.spool.status()) for place in places]
+    names = [*dict.fromkeys(names)]
+    found = [(place.spool, place.spool.status()) for place in places]
+    known = set()
+    for spool, status in found:
+        parked = {name for name, _ in status.parked}.intersection(names)
+        known |= parked
+        if parked:
+            with spool.run():
+                done = [_retry(spool, name, older) for name in names if name in parked]
+            for name, error in done:
+                yield name, spool.path, error
     helpless = []
-    for name in dict.fromkeys(names):
-        spools = [place.spool for place, status in found if name in dict(status.parked)]
+    for name in names:
         failed = [
-            place.spool.path
-            for place, status in found
+            spool.path
+            for spool, status in found
             if name in [failure.unique_id for failure in status.unpublished]
         ]
-        if not spools and not failed:
+        if name not in known and not failed:
             yield name, None, _not_parked(name)
         if failed and zope.component.queryUtility(IContentFinder) is None:
             helpless.append(name)
         elif failed:
             yield name, failed[0], _publish_again(name)
-        for spool in spools:
-            with spool.run():
-                error = _retry(spool, name)
-            yield name, spool.path, error
     if helpless:
         yield helpless[0], None, _without_application(helpless)
 
@@ -153,12 +159,12 @@ def everything(places):
     return [*dict.fromkeys(names)]
 
 
-def _retry(spool, name):
+def _retry(spool, name, older):
+    """Return (name, error): the true name, if it was brought back."""
     try:
-        spool.retry(name)
+        return spool.retry(name, older=older), None
     except FileError as error:
-        return error
-    return None
+        return name, error
 
 
 def forget(names, places):

@@ -1,18 +1,22 @@
 """One run on a spool at a time: a file locked by flock(2), which no kill leaves locked."""
 
+import contextlib
 import datetime
 import errno
 import fcntl
-import functools
 import json
+import logging
 import os
 import socket
 import stat
-import weakref
 from typing import NamedTuple
 
-from zeit.cds import text
+from zeit.cds import files, text
 from zeit.cds.errors import SpoolBusy
+from zeit.cds.forks import open_descriptor
+
+
+log = logging.getLogger(__name__)
 
 
 class Owner(NamedTuple):
@@ -29,11 +33,10 @@ class RunLock:
     The lock's file tells who holds it since when, for people; what decides is the lock alone.
     `like` is the directory whose permissions decide who else may take the lock.
 
-    A child process that is forked inside it does not hold the lock: its copy of the descriptor is
-    closed, or the lock would last as long as the child.
+    A child process that is forked inside it does not hold the lock, see `zeit.cds.forks`.
 
     Entering raises `SpoolBusy`, without waiting, if it is held, and OSError if the file cannot be
-    used.
+    used.  Leaving frees it, whatever happens to the file.
     """
 
     def __init__(self, path, *, like):
@@ -45,12 +48,8 @@ class RunLock:
         return f'<RunLock {self._path!r}, {"free" if self._descriptor is None else "ours"}>'
 
     def __enter__(self):
-        # Whoever may write in the directory may take the lock: the file's mode follows it.
-        mode = stat.S_IMODE(os.stat(self._like).st_mode) & 0o666
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = self._open()
         try:
-            if os.fstat(descriptor).st_uid == os.geteuid():
-                os.fchmod(descriptor, mode)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -60,31 +59,52 @@ class RunLock:
                 ) from None
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
             about = {'pid': os.getpid(), 'host': socket.gethostname(), 'since': now}
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(about).encode(), 0)
+            os.ftruncate(descriptor.fileno(), 0)
+            os.pwrite(descriptor.fileno(), json.dumps(about).encode(), 0)
         except BaseException:
-            os.close(descriptor)
+            descriptor.close()
             raise
         self._descriptor = descriptor
-        forget_in_children(self)
         return self
+
+    def _open(self):
+        """Return the open file; it is made if there is none, complete with its mode.
+
+        Whoever may write in the directory may take the lock: the file's mode follows it.  One that
+        was made first, and got its mode later, would belong to one user alone after a kill.
+        """
+        mode = stat.S_IMODE(os.stat(self._like).st_mode) & 0o666
+        while True:
+            try:
+                descriptor = open_descriptor(self._path, os.O_RDWR)
+            except FileNotFoundError:
+                # Or somebody else's is there by now, who has removed ours, perhaps.
+                with contextlib.suppress(FileExistsError, FileNotFoundError):
+                    files.make_exclusively(self._path, mode=mode)
+                continue
+            try:
+                if os.fstat(descriptor.fileno()).st_uid == os.geteuid():
+                    os.fchmod(descriptor.fileno(), mode)
+                return descriptor
+            except BaseException:
+                descriptor.close()
+                raise
 
     def __exit__(self, *exc_info):
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.ftruncate(descriptor, 0)
-            os.close(descriptor)
-        _held().discard(self)
-
-    def forget(self):
-        """Close this process's copy of a lock that its parent holds.
-
-        Closing does not unlock while the parent has the file open; unlocking (flock(2), LOCK_UN)
-        would, and emptying the file would hide who holds it.
-        """
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        if descriptor is None or descriptor.closed:
+            return  # in a child the file says who holds it still
+        try:
+            os.ftruncate(descriptor.fileno(), 0)
+        except OSError as error:
+            # What was done is done; the next run says what is wrong with the disk.
+            log.warning('%s cannot be emptied: %s', text.printable(str(self._path)), error.strerror)
+        finally:
+            # Closing is not enough where a child has a copy that nobody could close.
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            finally:
+                descriptor.close()
 
     def holder(self):
         """Return who holds the lock since when, in words; '' if nobody does; see `owner`."""
@@ -108,27 +128,6 @@ class RunLock:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
         return None if host == socket.gethostname() and not _is_alive(pid) else owner
-
-
-def forget_in_children(held):
-    """Call `held.forget()` in every child process that is forked while `held` exists."""
-    _held().add(held)
-
-
-@functools.cache
-def _held():
-    """Return the set of what a forked child must forget: it is locked in its parent.
-
-    The child is told by a function that is registered once, with the first lock of a process.
-    """
-    locks = weakref.WeakSet()
-
-    def forget_all():
-        for lock in [*locks]:
-            lock.forget()
-
-    os.register_at_fork(after_in_child=forget_all)
-    return locks
 
 
 def _is_alive(pid):

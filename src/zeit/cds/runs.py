@@ -5,11 +5,11 @@ Losing it costs nothing but numbers, and one attempt.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import stat
 
+from zeit.cds import files
 from zeit.cds.errors import Locked
 
 
@@ -23,17 +23,11 @@ def note(path, report, *, code, seconds, now, like):
     `seconds`: how long it took; `now`: when it ended, in seconds since the epoch.  The directory
     `like` has the permissions of the file.  Raises OSError.
     """
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), 'r+b') as file:
-        # Runs of a spool do not overlap, but one that could not get into it is one, too.
-        fcntl.flock(file, fcntl.LOCK_EX)
-        known = _parse(file.read(LIMIT))
-        if os.fstat(file.fileno()).st_uid == os.geteuid():
-            os.chmod(file.fileno(), stat.S_IMODE(os.stat(like).st_mode) & 0o666)
-        found = _after(known, report, code=code, seconds=seconds, now=now)
-        content = json.dumps(found).encode('ascii')
-        file.seek(0)
-        file.write(content)
-        file.truncate()
+    # Runs of a spool do not overlap, but one that could not get into it is one, too: then the
+    # numbers may lack one of the two.  With a lock, any reader could keep a run from its end.
+    found = _after(read(path), report, code=code, seconds=seconds, now=now)
+    mode = stat.S_IMODE(os.stat(like).st_mode) & 0o666
+    files.replace(path, json.dumps(found).encode('ascii'), mode=mode)
 
 
 def _after(known, report, *, code, seconds, now):
@@ -73,7 +67,6 @@ def read(path):
     `ended`, its `exit_code`, the last `success`, and how many `failures` in a row there were since.
     """
     with contextlib.suppress(FileNotFoundError), open(path, 'rb') as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
         return _parse(file.read(LIMIT))
     return {}
 

@@ -10,6 +10,8 @@ import socket
 import threading
 import time
 
+from zeit.cds.forks import not_inherited
+
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class Notifier:
             address = '\0' + address[1:]  # unix(7): the abstract namespace
         lines = '\n'.join(f'{name}={" ".join(str(v).split())}' for name, v in values.items())
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            with not_inherited(socket.socket, socket.AF_UNIX, socket.SOCK_DGRAM) as client:
                 client.settimeout(TIMEOUT)
                 client.sendto(lines.encode('utf-8', 'replace'), address)
         except OSError as error:

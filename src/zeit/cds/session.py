@@ -1,6 +1,7 @@
 """The work in a directory on an FTP server during one run, as `ISession` wants it."""
 
 import io
+import logging
 
 import zope.interface
 
@@ -10,7 +11,10 @@ from zeit.cds.delivery import UNKNOWN
 from zeit.cds.effort import Effort
 from zeit.cds.errors import (
     CONFIGURATION,
+    ConfigurationError,
     Error,
+    NotTold,
+    NoValue,
     ReplyLost,
     ServerError,
     SizeMismatch,
@@ -21,6 +25,10 @@ from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession
 from zeit.cds.ledger import NoLedger
 from zeit.cds.link import Link
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
 
 
 @zope.interface.implementer(ISession)
@@ -39,11 +47,31 @@ class FTPSession(Link):
         super().connect()
         self.effort = self._new_effort()
 
+    def _entered(self):
+        """See `Link`; without sizes nobody would see that a server changes the ends of lines."""
+        if not (self._ways.image or self._delivery.size_check):
+            raise ConfigurationError(
+                'The server does not promise to leave files as they are: it refuses TYPE I',
+                hint='Leave out size_check="no" (--no-size-check), so that sizes are compared.',
+            )
+
     # Single operations
 
     def names(self, *, inside=''):
         """See `ISession`."""
         return self._ask('list_names', inside=inside)
+
+    def exists(self, name):
+        """See `ISession`."""
+        return self._presence.exists(name)
+
+    def is_shown(self, present):
+        """See `ISession`."""
+        return self._ways.is_shown(present)
+
+    def is_proven(self, present=()):
+        """See `ISession`."""
+        return self._presence.is_proven(present)
 
     def files(self, **options):
         """See `ISession`."""
@@ -55,11 +83,11 @@ class FTPSession(Link):
 
     def size(self, name):
         """See `ISession`."""
-        return self._ask('size', name)
+        return self._presence.size(name)
 
     def sizes(self, *names):
         """See `ISession`."""
-        return self._ask('sizes', *names)
+        return self._presence.sizes(*names)
 
     def modified(self, name):
         """See `ISession`."""
@@ -67,15 +95,25 @@ class FTPSession(Link):
 
     def look(self, name, *, more=False):
         """See `ISession`."""
-        return self._ask('look', name, more=more)
+        return self._presence.look(name, more=more)
 
     def read(self, name, *, limit=4096):
         """See `ISession`."""
-        return self._ask('read', name, limit=limit)
+        try:
+            content = self._ask('read', name, limit=limit)
+        except ServerError as error:
+            self._presence.require_unreadable(name, error)
+            return None
+        self._presence.made(name)
+        return content
 
     def fetch(self, name, file):
         """See `ISession`."""
-        return self._call('download', name, file)
+        try:
+            return self._call('download', name, file)
+        except ServerError as error:
+            self._presence.require_unreadable(name, error)
+            return None
 
     def store(self, name, data, *, renamed=False):
         """See `ISession`."""
@@ -87,6 +125,7 @@ class FTPSession(Link):
             sent = error.sent
         if self._delivery.size_check:
             self.compare(name, sent, along=(True, renamed))
+        self._presence.made(name)
 
     def upload(self, name, source, *, began=lambda name: None, along=ALONE, **options):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
@@ -109,29 +148,55 @@ class FTPSession(Link):
         try:
             size = self._ask('size', name, along)
         except ServerError as error:
-            raise SizeMismatch(
-                f'The server does not tell the size of the file: {error.message}',
-                hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
-                exit_code=CONFIGURATION if error.code in UNKNOWN else None,
-            ) from error
-        if size is None:
-            raise TakenAway(f'{sent} bytes were sent, but the server has no file')
+            if isinstance(error, NoValue) and not sent:
+                return  # ftp-srv says 213 without a number of an empty file: it is there, and whole
+            self._require_size(name, error)
+            size = None
         if size != sent:
+            if not self._ways.image:
+                there = 'no file' if size is None else f'{size} bytes'
+                raise ConfigurationError(
+                    f'The server refuses TYPE I, and of {sent} bytes it has {there}',
+                    hint='It changes the ends of lines, or tells no sizes. Ask its operator.',
+                )
+            if size is None:
+                raise TakenAway(f'{sent} bytes were sent, but the server has no file')
             raise SizeMismatch(
                 f'{sent} bytes were sent, but the server has {size} bytes',
                 hint='The incomplete file is not used; the next run sends it again.',
             )
 
+    def _require_size(self, name, refusal):
+        """Return if there is no such file; raise `SizeMismatch` if its size is not told."""
+        never = refusal.code in UNKNOWN
+        try:
+            if not never:
+                self._presence.require_absent(name, refusal)
+                return
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+            never = not self._presence.is_proven()
+        raise SizeMismatch(
+            f'The server does not tell the size of the file: {refusal.message}',
+            hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
+            exit_code=CONFIGURATION if never else None,
+        ) from refusal
+
     def rename(self, old, new, *, more=False):
         """See `ISession`; `more` says that another transfer follows."""
+        known = old in self.known
+        self._presence.gone(old)
         try:
             self._call('rename', old, new, more=more)
         except BaseException:
             self._late_unless_answered('RNTO', new, changes=old)
             raise
+        if known:
+            self._presence.made(new)
 
     def delete(self, name, *, more=False):
         """See `ISession`; `more` says that a transfer follows."""
+        self._presence.gone(name)
         self._call('command', 'DELE', name, more=more)
 
     def make_directory(self, name):
@@ -175,4 +240,5 @@ class FTPSession(Link):
             deadline=self._deadline,
             context=self._context,
             ways=self._ways,
+            first=False,
         )

@@ -4,9 +4,7 @@ import contextlib
 import signal
 import threading
 
-
-#: What a terminal, a closing terminal, and an init system or a person send.
-ENDING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+from zeit.cds.uninterrupted import ENDING
 
 
 class Ending:

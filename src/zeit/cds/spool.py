@@ -7,8 +7,8 @@ rename, and after each rename the directories are synchronised, so that it survi
 """
 
 import contextlib
+import dataclasses
 import errno
-import io
 import logging
 import os
 import pathlib
@@ -18,15 +18,16 @@ import tempfile
 import gocept.filestore.filestore
 import zope.interface
 
-from zeit.cds import entries, files, incoming, indoubt, names
+from zeit.cds import entries, files, incoming, indoubt, journal, jsonlog, names, precedence
 from zeit.cds.aborted import Aborted
 from zeit.cds.batch import Batch
-from zeit.cds.errors import FileError, NameRefused, SpoolError
+from zeit.cds.errors import FileError, NameRefused, SpoolBusy, SpoolError
 from zeit.cds.filing import FILING, PRIVATE, Filing
 from zeit.cds.interfaces import ISpool, IUsable
-from zeit.cds.journal import Journal
 from zeit.cds.parking import Parking
 from zeit.cds.runlock import RunLock
+from zeit.cds.sequence import Sequence
+from zeit.cds.source import Source
 from zeit.cds.spoolstatus import SpoolStatus, by_name
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
@@ -35,8 +36,14 @@ from zeit.cds.wake import announce
 
 log = logging.getLogger(__name__)
 
+#: So many more lines than what waits may be in the sequence.
+SLACK = 200
+
 OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
+
+#: The target of a token that is on no server, but in the spool.
+HERE = ''
 
 _RIGHTS = (
     'Check owner and mode. The user of the runs needs rwx on tmp, new, cur and .cds; if the CMS is '
@@ -56,6 +63,14 @@ class Spool:
         self._aborted = Aborted()
         self._filing = Filing(self.path)
         self._parking = Parking(self.path, drafts=FILING)
+        self._sequence = Sequence(
+            self._in(PRIVATE, 'sequence'),
+            like=self.path,
+            drafts=self._in(FILING),
+            floor=self._floor,
+        )
+        #: In a run, what waits no more: (number, name, version); None outside of one.
+        self._left = None
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
 
     def __repr__(self):
@@ -77,26 +92,38 @@ class Spool:
             with self._translated():
                 self._make_directories(*self._sections, PRIVATE, FILING)
                 stack.enter_context(RunLock(self._in(PRIVATE, 'lock'), like=self.path))
-                self._check()
-                self.journal = stack.enter_context(Journal(self._in(PRIVATE)))
+                self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
+                files.remove_drafts(self._in(PRIVATE))
+                self.journal = stack.enter_context(
+                    journal.Journal(self._in(PRIVATE), undecided=self._undecided)
+                )
                 stack.callback(self._forget_journal)
+                self._remove_probes()
+                self._begin_sequence()
+                stack.callback(self._end_sequence)
                 self.set_aside = self._filing.put_back(
                     digests=self.journal.digests, park=self._park
                 )
                 self._aborted.remove()
-                indoubt.settle(self, self._in(OUTBOX), new=self._in('new'), park=self._park)
+                indoubt.settle(
+                    self,
+                    self._in(OUTBOX),
+                    new=self._in('new'),
+                    park=self._park,
+                    sequence=self._sequence,
+                )
             yield self
 
     @property
     def _is_pristine(self):
-        """True if nothing was ever written or sent by us here."""
-        return self.path.is_dir() and not os.path.lexists(self._in(PRIVATE))
+        """True if no run has ever been here."""
+        return files.is_directory(self.path) and not os.path.lexists(self._in(PRIVATE, 'lock'))
 
     @contextlib.contextmanager
     def _rehearsal(self):
         """Look at a spool that has no `.cds`, and make none: it has nothing to remember."""
         self.require_usable()
-        with tempfile.TemporaryDirectory() as directory, Journal(directory) as self.journal:
+        with tempfile.TemporaryDirectory() as directory, journal.Journal(directory) as self.journal:
             try:
                 yield
             finally:
@@ -118,7 +145,7 @@ class Spool:
             ) from error
 
     def _require(self):
-        if not self.path.is_dir():
+        if not files.is_directory(self.path):
             raise SpoolError(
                 f'There is no spool at {printable(str(self.path))}',
                 hint='Create the directory; tmp, new and cur inside it are created for you.',
@@ -155,11 +182,83 @@ class Spool:
                 mode = f'{found.st_mode & 0o7777:o}'
                 raise PermissionError(0, f'rwx is needed, its mode is {mode}', directory)
 
-    def _check(self):
-        """Find out before anything is sent whether it could be filed."""
-        self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
-        # A read-only or full file system shows only when something is written.
-        os.unlink(files.draft(self._in('cur'), io.BytesIO(b'probe'), name='.probe'))
+    def require_filing(self):
+        """See `ISpool`."""
+        token = self.journal.new_token(HERE)
+        with self._translated():
+            self._filing.try_out(names.probe(token=token))
+        self.journal.clean(token)
+
+    def _remove_probes(self):
+        for token in self.journal.open_tokens(HERE):
+            self._filing.remove(names.probe(token=token))
+            self.journal.clean(token)
+
+    # The order of what comes in
+
+    def _begin_sequence(self):
+        copied = self.journal.is_copy
+        if copied or self.journal.sequence:
+            with self._sequence.locked(insist=True) as numbers:
+                numbers.reach(self._floor() if copied else self.journal.sequence)
+                if copied:
+                    numbers.begin()  # what waits is seen for the first time
+        self._left = []
+
+    def _end_sequence(self):
+        """Forget the numbers of what waits no more: if it comes back, it gets another one."""
+        left, self._left = self._left, None
+        if not left:
+            return
+        with contextlib.suppress(OSError, SpoolBusy):
+            with self._sequence.locked() as numbers:
+                numbers.leave(each for each in left if not self._stands(*each[1:]))
+
+    def _stands(self, name, version):
+        there = entries.standing(self._in('new'), name)
+        return there is not None and there.version == version
+
+    def _floor(self):
+        """Return the largest number that is known beside the sequence, which is gone."""
+        found = [entry.get('sequence') for entry in jsonlog.entries(self._in(PRIVATE))]
+        found += self._parking.numbers() + indoubt.numbers(self._in(OUTBOX))
+        return max((number for number in found if type(number) is int), default=0)
+
+    def _undecided(self):
+        """Return the names of files of which an older version may still be sent: a set."""
+        return self._parking.names() | indoubt.names(self._in(OUTBOX))
+
+    def _numbered(self, found):
+        """Return the entries `found` with their numbers; in a run each of them has one then."""
+        known = self._known() if found else {}
+        if self._left is not None:
+            if any((entry.name, entry.version) not in known for entry in found):
+                with self._sequence.locked(insist=True) as numbers:
+                    # Once more: what was there may have been replaced until it is locked.
+                    known = numbers.see(entries.scan(self._in('new'))[0])
+            if found and self._sequence.lines() > 2 * len(found) + SLACK:
+                self._forget_numbers()
+        return [
+            dataclasses.replace(entry, number=known.get((entry.name, entry.version), 0))
+            for entry in found
+        ]
+
+    def _known(self):
+        if self._left is not None:
+            return self._sequence.read(durable=True)
+        try:
+            return self._sequence.read()
+        except OSError:
+            return {}  # who only looks may have no right to see it
+
+    def _forget_numbers(self):
+        """Let the sequence have what it is needed for, and no more."""
+        with self._sequence.locked(insist=True) as numbers:
+            waiting = entries.scan(self._in('new'))[0] + entries.scan(self._in(FILING))[0]
+            needed = {(entry.name, entry.version) for entry in waiting}
+            voted = indoubt.names(self._in(OUTBOX))
+            known = numbers.known().items()
+            numbers.begin((key, n) for key, n in known if key in needed or key[0] in voted)
 
     # What waits
 
@@ -169,19 +268,28 @@ class Spool:
             return [], []
         with self._translated():
             found, ignored = entries.scan(self._in('new'))
+            found = self._numbered(found)
         found.sort(key=entries.by_name if order == 'name' else entries.by_arrival)
         return found, ignored
 
     def open(self, entry):
         """See `ISpool`."""
-        return files.Source(self._in('new', entry.name))
+        source = Source(self._in('new', entry.name))
+        source.number = entry.number
+        if source.version != entry.version:
+            with self._translated():
+                opened = dataclasses.replace(entry, version=source.version)
+                source.number = self._numbered([opened])[0].number
+        return source
 
     # What becomes of it
 
     def done(self, entry, source):
         """See `ISpool`."""
         with self._translated():
-            return self._filing.file(entry.name, source)
+            filed, newer = self._filing.file(entry.name, source)
+            self._left.append((source.number, entry.name, source.version))
+            return filed, newer and self._numbered([newer])[0]
 
     def filed(self, name, *, sha256):
         """See `ISpool`."""
@@ -198,19 +306,68 @@ class Spool:
             if entries.entry(entry.name, os.lstat(private)).version != entry.version:
                 self._filing.give_back(entry.name)
                 return False
-            self._park(private, entry.name, reason)
+            self._park(private, entry.name, reason, number=entry.number)
             files.sync_directories(self._in('new'))
             return True
 
-    def _park(self, path, name, reason):
-        self.journal.parked(name=name, reason=reason)
-        self._parking.add(path, name, reason)
+    def _park(self, path, name, reason, *, number=None):
+        there = entries.standing(*os.path.split(path))
+        version = () if there is None else there.version
+        if number is None:
+            number = self._sequence.read(durable=True).get((name, version), 0)
+        self.journal.parked(name=name, reason=reason, sequence=number)
+        self._parking.add(path, name, reason, number=number)
+        self._left.append((number, name, version))
 
-    def retry(self, name):
+    def retry(self, name, *, older=False):
         """See `ISpool`."""
         with self._translated():
-            self._parking.bring_back(name)
-            self.journal.retried(name=name)
+            parked = self._parking.find(name)
+            delivered = self.journal.newest(parked.name)
+            with self._sequence.locked(insist=True) as numbers:
+                there = entries.standing(self._in('new'), parked.name)
+                if there is not None:
+                    known = numbers.see([there])
+                    number = known[there.name, there.version]
+                    there = dataclasses.replace(there, number=number)
+                others = self._parking.versions(parked.name)
+                newer = precedence.newer(parked, waits=there, delivered=delivered, others=others)
+                if newer and not older:
+                    raise precedence.refusal(parked, newer, spool=self.path)
+                self._make_room(there, parked)
+                # What goes out now is the newest; who brings an older one back has decided that.
+                number = None if newer else parked.number or None
+                number = numbers.note(parked.name, parked.entry.version, number=number)
+                numbers.sync()
+                self._bring_back(parked)
+            self.journal.retried(name=parked.name, sequence=number)
+            return parked.name
+
+    def _make_room(self, there, parked):
+        """Take what waits, the entry `there`, out of the way of a file that is brought back."""
+        if there is None:
+            return
+        try:
+            private = self._filing.take(there.name)
+        except FileNotFoundError:
+            return
+        if entries.standing(*os.path.split(private)).version != there.version:
+            self._filing.give_back(there.name)
+            raise _taken(there.name)
+        if there.number > parked.number:
+            reason = 'An older version was brought back in its place.'
+            self._park(private, there.name, reason, number=there.number)
+
+    def _bring_back(self, parked):
+        try:
+            self._parking.bring_back(parked)
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                self._filing.give_back(parked.name)
+            raise _taken(parked.name) from None
+        # The older one that waited in its place.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._in(FILING, parked.name))
 
     # What comes in
 
@@ -219,26 +376,19 @@ class Spool:
         names.check(name)
         return incoming.Incoming(self.path, temporary=temporary)
 
-    def recover(self, name, *, temporary, size, sha256):
+    def recover(self, name, *, temporary, size, sha256, inode=None):
         """See `ISpool`."""
-        try:
-            found = incoming.left(self.path, temporary)
-            if found is not None and (
-                found != (size, sha256) or not incoming.move(self.path, temporary, name)
-            ):
-                return False
-        except NameRefused:
-            return False  # which is said when it is fetched again
-        except FileError as error:
-            log.warning(
-                'An earlier run has fetched %s, and what it left is thrown away: %s',
-                printable(name),
-                printable(error.advice),
-            )
-            return False
-        # Also what was moved already: the run that did it may have been killed before this.
-        self.sync_arrivals()
-        return True
+        arrived = False
+        if incoming.is_left(self.path, temporary, size=size, sha256=sha256):
+            with contextlib.suppress(NameRefused):  # which is said when it is fetched again
+                arrived = incoming.move(self.path, temporary, name)
+        arrived = arrived or incoming.has_arrived(self.path, name, inode=inode, sha256=sha256)
+        if arrived:
+            # Also what was moved already: the run that did it may have been killed before this.
+            self.sync_arrivals()
+            # It is still there, too, where moving it took a link.
+            incoming.discard(self.path, temporary)
+        return arrived
 
     def sync_arrivals(self):
         """See `ISpool`."""
@@ -271,12 +421,26 @@ class Spool:
             self._make_directories(*self._sections)
             draft = files.draft(self._in('tmp'), content)
             try:
-                os.replace(draft, self._in('new', name))
-            except OSError:
+                self._place(draft, name)
+            except BaseException:
                 os.unlink(draft)
                 raise
             files.sync_directories(self._in('new'), self._in('tmp'))
         announce(self, names=[name])
+
+    def _place(self, draft, name):
+        """Give a draft its name in `new/`, and a number, so that the last of several has the last.
+
+        Who cannot write the sequence gets none: a run that sees the file gives it one.
+        """
+        new = self._in('new', name)
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError, SpoolBusy):
+                numbers = stack.enter_context(self._sequence.locked())
+                if numbers.is_short:
+                    numbers.see(entries.scan(self._in('new'))[0])
+                numbers.note(name, entries.standing(*os.path.split(draft)).version)
+            os.replace(draft, new)
 
     def batch(self):
         """See `ISpool`."""
@@ -287,10 +451,18 @@ class Spool:
                 self._in(OUTBOX),
                 like=self.path,
                 new=self._in('new'),
+                sequence=self._sequence,
                 filing=self._in(FILING),
                 translated=self._translated,
                 left=self._aborted.add,
             )
+
+    def adopt(self, *, forget=False):
+        """See `ISpool`."""
+        with self.run():
+            targets = self.journal.disowned
+            self.journal.adopt(forget=forget)
+            return targets
 
     # Looking only
 
@@ -299,9 +471,13 @@ class Spool:
         with self._translated():
             self._require()
             # What a first run will create is as good as empty.
-            there = [os.path.lexists(self._in(section)) for section in ('new', 'cur')]
+            there = [os.path.lexists(self._in(section)) for section in ('new', FILING, 'cur')]
+            # In the order in which a file passes them: one that does so now may be seen twice, but
+            # not be missed.
             waiting, ignored = by_name(*self.pending()) if there[0] else ([], [])
-            delivered, newest = files.newest(self._in('cur')) if there[1] else (0, None)
+            filing = self._filing.content() if there[1] else []
+            seen = {(entry.name, entry.version) for entry in waiting}
+            delivered, newest = files.newest(self._in('cur')) if there[2] else (0, None)
             return SpoolStatus(
                 path=self.path,
                 waiting=waiting,
@@ -312,5 +488,13 @@ class Spool:
                 parked=self._parking.content(),
                 unpublished=self.unpublished.content(),
                 in_doubt=indoubt.left(self._in(OUTBOX)),
+                filing=[each for each in filing if (each.name, each.version) not in seen],
                 active=RunLock(self._in(PRIVATE, 'lock'), like=self.path).holder(),
             )
+
+
+def _taken(name):
+    return FileError(
+        f'{printable(name)} cannot be brought back: its name is taken in new/',
+        hint='A newer version that has just come in is delivered by the next run; then look again.',
+    )

@@ -24,6 +24,7 @@ class SpoolStatus:
     parked: list
     unpublished: list
     in_doubt: list
+    filing: list
     active: str
 
 

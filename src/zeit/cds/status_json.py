@@ -60,15 +60,9 @@ def _last_run(last):
 
 
 def _spool_object(found, now, *, parked_since):
-    waiting = [{'name': e.name, 'size': e.size, 'arrived': _utc(e.arrived)} for e in found.waiting]
-    oldest = min((entry.arrived for entry in found.waiting), default=None)
     return {
-        'waiting': {
-            'files': len(waiting),
-            'bytes': sum(entry.size for entry in found.waiting),
-            'oldest_seconds': None if oldest is None else max(0, round(now - oldest, 3)),
-            'names': waiting,
-        },
+        'waiting': _entries(found.waiting, now),
+        'filing': _entries(found.filing, now),
         'parked': [
             {
                 'name': name,
@@ -99,6 +93,16 @@ def _spool_object(found, now, *, parked_since):
         'ignored': [{'name': name, 'reason': reason} for name, reason in found.ignored],
         'hidden': list(found.hidden),
         'active': found.active or None,
+    }
+
+
+def _entries(found, now):
+    oldest = min((entry.arrived for entry in found), default=None)
+    return {
+        'files': len(found),
+        'bytes': sum(entry.size for entry in found),
+        'oldest_seconds': None if oldest is None else max(0, round(now - oldest, 3)),
+        'names': [{'name': e.name, 'size': e.size, 'arrived': _utc(e.arrived)} for e in found],
     }
 
 

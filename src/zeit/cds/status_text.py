@@ -41,6 +41,8 @@ def _line(label, text):
 def _spool(look):
     found, now = look.found, look.now
     yield from _waiting(found.waiting, now, whom='' if look.exports else ' for the CMS')
+    if found.filing:
+        yield from _filing(found, now)
     if look.imports:
         yield from _imports(look.numbers, now)
     yield from _filed(found, now, label='delivered' if look.exports else 'taken')
@@ -81,6 +83,15 @@ def _spool(look):
     if numbers.killed is not None and not found.active:
         yield _line('', f'the last one, begun {age(now - numbers.killed)} ago, was killed;')
         yield _line('', 'the next one removes what it has left')
+
+
+def _filing(found, now):
+    size = file_size(sum(entry.size for entry in found.filing))
+    number = plural(len(found.filing), 'file')
+    when = 'on the way to cur' if found.active else 'not in cur yet, the next run sees to it'
+    yield _line('filing', f'{number}, {size}, sent, and {when}:')
+    for entry in found.filing[:SHOWN]:
+        yield _line('', f'{printable(entry.name)} for {age(now - entry.arrived)}')
 
 
 def _filed(found, now, *, label):

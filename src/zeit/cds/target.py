@@ -136,11 +136,15 @@ class FTPTarget:
         if settings.bind_address is not None:
             require_address(settings.bind_address)
 
-    def open(self):
+    def open(self, *, within=None):
         """See `ITarget`."""
         session = FTPSession(self.settings, self.delivery, new_effort=self._new_effort)
+        if within is not None:
+            session.bound(within)
         try:
             session.connect()
+        except ConfigurationError:
+            raise  # found before there was a connection, or beside it
         except Error as error:
             error.server = self.title
             raise

@@ -8,8 +8,9 @@ import re
 #: Longest piece of foreign text that goes into a log line or onto a terminal, in characters.
 LIMIT = 200
 
-#: What stands between the user of a URL and the last @, whatever that is.
-_PASSWORD = re.compile(r'(:/+[^:\s]*):.*@', re.DOTALL)
+#: What stands before the password of a URL.  Foreign text is searched: no part of it may be looked
+#: at again and again.
+_USER = re.compile(r':/[^:\s]*:')
 
 
 def printable(text, *, limit=LIMIT):
@@ -22,7 +23,7 @@ def printable(text, *, limit=LIMIT):
     if isinstance(text, bytes):
         text = text.decode('utf-8', 'backslashreplace')
     if ':/' in text:  # not in the name of a file
-        text = _PASSWORD.sub(r'\1:***@', text)
+        text = _without_password(text)
     if len(text) <= limit and text.isprintable():
         return text  # nearly all of them, and there are several for each file
     cut = text[:limit]
@@ -32,21 +33,29 @@ def printable(text, *, limit=LIMIT):
     return shown
 
 
+def _without_password(text):
+    """Return `text` without what stands between the user of a URL and the last @."""
+    end = text.rfind('@')
+    user = _USER.search(text, 0, end + 1)
+    return f'{text[: user.end()]}***{text[end:]}' if user else text
+
+
 def _escape(character):
     if '\udc80' <= character <= '\udcff':  # a byte that is no text, see PEP 383
         return f'\\x{ord(character) - 0xDC00:02x}'
     return ascii(character)[1:-1]
 
 
-def retry(spool, name=None):
+def retry(spool, name=None, *, older=False):
     """Return the command that brings the parked file `name` of a spool back, as it can be typed.
 
-    `spool` is the path.  Without a name the command has the word NAME.
+    `spool` is the path.  Without a name the command has the word NAME.  `older`: it does so over a
+    newer version.
     """
     # Imported here as it is needed by few runs.
     import shlex
 
-    words = ['zeit-cds', 'retry', '--spool', os.fspath(spool)]
+    words = ['zeit-cds', 'retry', *['--older'] * older, '--spool', os.fspath(spool)]
     if name is None:
         words.append('NAME')
     else:

@@ -21,11 +21,12 @@ class Undelivered(NamedTuple):
 def undelivered(found):
     """Return a list of `Undelivered` for an `ISpoolStatus`.
 
-    All that lies in `new/` counts, also what can never be sent, as nobody puts it there in order
-    that nothing happens; parked files, by the time of their content; files in doubt; and contents
-    that could not be put into the spool.
+    All that lies in `new/` counts, or is on its way from there to `cur/`, also what can never be
+    sent, as nobody puts it there in order that nothing happens; parked files, by the time of their
+    content; files in doubt; and contents that could not be put into the spool.
     """
     result = [Undelivered(entry.name, entry.arrived, 'waits') for entry in found.waiting]
+    result += [Undelivered(entry.name, entry.arrived, 'is not filed yet') for entry in found.filing]
     result += [
         Undelivered(name, since, 'is never sent')
         for name, _ in found.ignored

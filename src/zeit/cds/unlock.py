@@ -10,10 +10,17 @@ token of its owner, and what is not empty cannot be removed.
 import dataclasses
 import datetime
 import logging
-import os
 
 from zeit.cds import errors, holder, jsonlog, names
-from zeit.cds.errors import LOST, Error, Locked, LockLeftBehind, ServerError, UsageError
+from zeit.cds.errors import (
+    LOST,
+    Error,
+    Locked,
+    LockLeftBehind,
+    NotTold,
+    ServerError,
+    UsageError,
+)
 from zeit.cds.text import local_time, printable
 from zeit.cds.usable import require_usable
 
@@ -68,7 +75,7 @@ def look_at(session, name, present):
     """Return the `Found` of one name, or None; `present` is a listing, which may be cut."""
     try:
         content = session.read(name, limit=LIMIT)
-    except ServerError as error:
+    except (ServerError, NotTold) as error:
         log.debug('%s cannot be read: %s', printable(name), printable(error.message))
         content = None
     if content is None and name not in present:
@@ -100,18 +107,18 @@ def own_tokens(spool, target):
     has none.
     """
     directory = spool.path / '.cds'
-    tokens, inodes = set(), None
+    tokens, first = set(), {}
     try:
         for entry in jsonlog.entries(directory):
             if entry.get('kind') == 'journal':  # each file begins with what is carried over
-                tokens, inodes = set(), entry.get('inodes')
+                tokens, first = set(), entry
             elif entry.get('kind') == 'token' and entry.get('target') == target:
                 tokens.add(entry.get('token'))
-        genuine = [os.stat(directory / 'journal').st_ino, os.stat(directory).st_ino]
+        genuine = jsonlog.is_own(first, directory / 'journal', directory)
     except OSError as error:
         log.debug('No journal: %s', error.strerror)
         return set()
-    return tokens if inodes == genuine else set()
+    return tokens if genuine else set()
 
 
 class Remover:
@@ -128,12 +135,13 @@ class Remover:
 
         Raises `Locked` if another one is there now, `LockLeftBehind` if the server refuses.
         """
+        self._session.is_proven()  # as long as there is something to be asked about
         try:
             if found.name == names.GUARD:
                 self._remove_guard(found)
             else:
                 self._remove_lock(found)
-        except ServerError as error:
+        except (ServerError, NotTold) as error:
             raise LockLeftBehind(
                 f"'{printable(found.name)}' could not be removed: {printable(error.message)}",
                 hint='Ask the operator of the server.',
@@ -162,6 +170,7 @@ class Remover:
         apart = names.broken(found.name.partition('.')[0], token=names.new_token())
         if not self._take(found.name, apart):
             return  # its owner has removed it
+        self._session.known.add(apart)
         try:
             same = self._is_the_same(found, apart)
         except BaseException:
@@ -185,10 +194,9 @@ class Remover:
             return True
         except (ServerError, *LOST):
             # An answer that was lost tells nothing; what is there does.
-            present = self._session.names()
-            if look_at(self._session, apart, present) is not None:
+            if self._session.exists(apart):
                 return True
-            if look_at(self._session, name, present) is None:
+            if not self._session.exists(name):
                 return False
             raise
 
@@ -205,7 +213,7 @@ class Remover:
     def _give_back(self, name, apart):
         """Give a lock its name back, unless there is a new one already."""
         try:
-            if look_at(self._session, name, self._session.names()) is None:
+            if not self._session.exists(name):
                 self._session.rename(apart, name)
                 return
             reason = f"there is a new '{printable(name)}'"

@@ -1,4 +1,4 @@
-"""What a transaction that has voted leaves on the disk: which files it has, and what came before.
+"""What a transaction that has voted leaves on the disk: which files it has, and their numbers.
 
 prepared, committed     in the directory of its `zeit.cds.batch.Batch`, which says what they are
 """
@@ -7,11 +7,9 @@ import contextlib
 import dataclasses
 import json
 import os
-import stat
 
 import zope.interface
 
-from zeit.cds import entries
 from zeit.cds.interfaces import IInDoubt
 
 
@@ -21,7 +19,7 @@ PREPARED, COMMITTED = 'prepared', 'committed'
 @zope.interface.implementer(IInDoubt)
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class InDoubt:
-    """See `IInDoubt`; `before` has by name the versions of what waited when it voted."""
+    """See `IInDoubt`; `numbers` has by name the numbers of what it puts."""
 
     names: tuple
     description: str
@@ -29,7 +27,7 @@ class InDoubt:
     since: float
     asks: bool
     committed: bool
-    before: dict
+    numbers: dict
 
 
 def read(path):
@@ -53,24 +51,12 @@ def read(path):
                     since=os.fstat(file.fileno()).st_mtime,
                     asks=bool(entry['asks']),
                     committed=name == COMMITTED,
-                    before={
-                        str(name): [tuple(found) for found in versions]
-                        for name, versions in entry.get('before', {}).items()
+                    numbers={
+                        str(name): int(number)
+                        for name, number in entry.get('numbers', {}).items()
                     },
                 )
             except (KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f'{error!r} in {name}') from error
             return doubt, contents
     return None, {}
-
-
-def version(path):
-    """Return what tells the file at `path` from every other one, None if there is no file.
-
-    It survives a rename, and a change of owner or mode.  Raises OSError.
-    """
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return entries.entry('', found).version if stat.S_ISREG(found.st_mode) else None

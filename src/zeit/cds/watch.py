@@ -15,6 +15,7 @@ import urllib.parse
 
 from zeit.cds.arriving import Arriving
 from zeit.cds.errors import DONE, LOGIN_REFUSED
+from zeit.cds.forks import Descriptor, opening
 from zeit.cds.pace import Pace
 from zeit.cds.sdnotify import Heartbeat
 from zeit.cds.text import age, plural, printable
@@ -151,17 +152,18 @@ class Watch:
     def _alarm(self):
         """Let signals end a wait, and SIGHUP be remembered; yield the end of a pipe."""
         with contextlib.ExitStack() as stack:
-            ends = os.pipe()
+            with opening() as add:
+                ends = [add(Descriptor(number)) for number in os.pipe()]
             for end in ends:
-                stack.callback(os.close, end)
-                os.set_blocking(end, False)
-            before = signal.set_wakeup_fd(ends[1], warn_on_full_buffer=False)
+                stack.enter_context(end)
+                os.set_blocking(end.fileno(), False)
+            before = signal.set_wakeup_fd(ends[1].fileno(), warn_on_full_buffer=False)
             stack.callback(signal.set_wakeup_fd, before)
             stack.callback(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
             signal.signal(signal.SIGHUP, self._hang_up)
             # Blocked by the program that was here before, see `_may_reload`.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-            yield ends[0]
+            yield ends[0].fileno()
 
     def _hang_up(self, number, frame):
         self._hangup = True

@@ -11,11 +11,15 @@ from zeit.cds.commands import command
 @options.several(options.SPOOL)
 @click.option('--all', 'everything', is_flag=True, help='All of that.  Default: no.')
 @click.option(
+    '--older', is_flag=True,
+    help='Also over a newer version.  Default: no.',
+)  # fmt: skip
+@click.option(
     '--forget', is_flag=True,
     help='Give content up that could not be put into a spool.  Default: no.',
 )  # fmt: skip
 @command
-def retry(console, zcml, *, names, everything, forget, spool=None):
+def retry(console, zcml, *, names, everything, older, forget, spool=None):
     """Bring parked files back, to be sent by the next run.
 
     \b
@@ -30,15 +34,22 @@ def retry(console, zcml, *, names, everything, forget, spool=None):
 
     With --all: everything that is parked, or could not be put into a spool.
 
-    The exit code is 1 if one is not parked, or a newer one waits already; the
-    others are brought back.
+    A file stays parked if a newer version of it waits, was delivered, or is
+    parked as well: it would go over that one.  The message names both.  It is
+    brought back all the same with --older, and is the newest from then on; a
+    file that waits in its place is parked.
+
+    The exit code is 1 if one is not parked, or stays parked; the others are
+    brought back.
     """
     from zeit.cds import choice, receipts
     from zeit.cds.text import printable
 
-    if everything and (names or forget):
-        other = 'names' if names else '--forget'
+    if everything and (names or forget or older):
+        other = 'names' if names else '--forget' if forget else '--older'
         raise errors.UsageError(f'--all does not go with {other}', hint='Name what you mean.')
+    if forget and older:
+        raise errors.UsageError('--forget does not go with --older', hint='Name one of them.')
     if not names and not everything:
         raise errors.UsageError("Missing argument 'NAME...'", hint='Or say --all.')
     places = choice.places(zcml=zcml, names=(), spool=spool, remote=False)
@@ -50,7 +61,7 @@ def retry(console, zcml, *, names, everything, forget, spool=None):
     if forget:
         found = ((name, None, error) for name, error in receipts.forget(names, places))
     else:
-        found = receipts.bring_back(names, places)
+        found = receipts.bring_back(names, places, older=older)
     for name, path, error in found:
         if error is not None:
             console.tell(error)
@@ -60,6 +71,46 @@ def retry(console, zcml, *, names, everything, forget, spool=None):
         elif not console.quiet:
             console.say(f'{printable(name)} waits in {printable(str(path))} again.')
     return errors.decisive(codes)
+
+
+@click.command()
+@click.argument('names', nargs=-1, metavar='[SPOOL]...')
+@options.several(options.SPOOL)
+@click.option(
+    '--forget', is_flag=True,
+    help='That belongs to another copy, which runs.  Default: no.',
+)  # fmt: skip
+@command
+def adopt(console, zcml, *, names, forget, spool=None):
+    """Say that a spool is the original: restored or moved, not copied.
+
+    \b
+    With --zcml: all spools, or those with these names.  With --spool: this one.
+      zeit-cds --zcml cds.zcml adopt articles
+      zeit-cds adopt --spool /var/spool/cds
+
+    Of a spool that looks like a copy nothing on a server is taken for its own:
+    a lock, a temporary file, or an older version that stands aside may belong
+    to the original, which may be at work.  Each run says so.
+
+    If no other copy runs, this lets the next run clean up.  If one does, call
+    it once with --forget: then the runs say no more about it.
+
+    The exit code is 0 also if there is nothing to decide.
+    """
+    from zeit.cds import choice
+    from zeit.cds.text import printable
+
+    if spool is not None and names:
+        raise errors.UsageError('Names of spools go with --zcml', hint='Name --spool alone.')
+    for place in choice.places(zcml=zcml, names=names, spool=spool, remote=False):
+        where = printable(str(place.spool.path))
+        targets = place.spool.adopt(forget=forget)
+        what = 'is forgotten' if forget else 'is cleaned up by its next run'
+        lines = [f'{where}: what was left on {printable(url)} {what}.' for url in targets]
+        for line in () if console.quiet else lines or [f'{where}: there is nothing to decide.']:
+            console.say(line)
+    return errors.DONE
 
 
 @click.command()

@@ -5,6 +5,7 @@ import select
 import socket
 import time
 
+from zeit.cds.forks import not_inherited, opening
 from zeit.cds.ftp.deadline import LOOK
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.sockets import without_backlog
@@ -26,7 +27,7 @@ class Awaited(Stream):
         doing = 'listening for a data connection'
         try:
             host, _, *more = control._sock.getsockname()
-            listener = socket.socket(control._sock.family, socket.SOCK_STREAM)
+            listener = not_inherited(socket.socket, control._sock.family, socket.SOCK_STREAM)
         except OSError as error:
             raise from_os(error, doing=doing) from error
         try:
@@ -57,7 +58,9 @@ class Awaited(Stream):
 
     def _accept(self):
         try:
-            sock, (host, *_) = self._sock.accept()
+            with opening() as add:
+                sock, (host, *_) = self._sock.accept()
+                add(sock)
         except BlockingIOError:
             return False  # it has gone again
         if host != self.peer:

@@ -11,6 +11,7 @@ commands.  While a transfer runs no server is asked anything: they differ in wha
 Whether a server stands all this is in its `Ways`.
 """
 
+import errno
 import logging
 import time
 from typing import NamedTuple
@@ -20,11 +21,12 @@ from zeit.cds.errors import (
     ConnectionLost,
     DeadlinePassed,
     Error,
-    PermanentError,
+    NotProven,
     RemoteProtocolError,
     ServerError,
     ServiceClosing,
 )
+from zeit.cds.ftp.answers import SUCCESS
 from zeit.cds.ftp.passive import PassiveConnection
 from zeit.cds.text import printable
 
@@ -160,8 +162,11 @@ class AlongConnection(PassiveConnection):
         until = self._along()
         try:
             while self._channel.waiting or self._answers:
-                if isinstance(self._answer(until=until).error(), ServiceClosing):
+                error = self._answer(until=until).error()
+                if isinstance(error, ServiceClosing):
                     return
+                if isinstance(error, NotProven):
+                    raise error
         except (ConnectionLost, DeadlinePassed) as error:
             log.debug('Nothing else was said: %s', printable(error.message))
 
@@ -208,15 +213,34 @@ class AlongConnection(PassiveConnection):
             return answer
         try:
             self._keep_port(self._answer(until=self._along()).check())
+            return answer
         except DeadlinePassed as error:
             log.debug('No port: %s', printable(error.message))
-        except (PermanentError, RemoteProtocolError) as error:
+            reason = error
+        except (ServerError, RemoteProtocolError) as error:
             # Before any port was of use, it is more likely EPSV that is not known.
             epsv = self.usable and self._may_use_epsv() and not self.proven
             self.ways.give_up('epsv' if epsv else way, error=error)
+            reason = error
         except Error as error:
             self.ways.give_up(way, error=error)
+            reason = error
+        self._doubt(answer, reason)
         return answer
+
+    def _doubt(self, answer, reason):
+        """Raise `reason`, why another answer to the same packet is missing: this may be that one.
+
+        From a server that has ended the session nothing is missing, and neither is what was not
+        waited for: then only a refusal may be that of the other command.
+        """
+        if isinstance(reason, NotProven):
+            self.drop()
+        silent = getattr(reason, 'errno', None) == errno.ETIMEDOUT
+        ended = isinstance(reason, (ConnectionLost, DeadlinePassed)) and not silent
+        if not (self.usable or (ended and answer.verdict in SUCCESS)):
+            self._channel.unproven.add(answer.command)
+            raise reason
 
     def command(self, verb, argument='', *, more=False, **options):
         """See `Connection`; `more` says that a transfer follows.
@@ -227,7 +251,7 @@ class AlongConnection(PassiveConnection):
         if more and self.is_ahead:
             self._send((verb, argument))
             self._connect_ahead()
-            return self._answer().check(**options)
+            return self.shown(self._answer()).check(**options)
         more = (more or verb in _WITH_PORT) and self._may_ask_ahead()
         if not more:
             return super().command(verb, argument, **options)
@@ -237,7 +261,7 @@ class AlongConnection(PassiveConnection):
         except LOST as error:
             self.ways.give_up('together', error=error)
             raise
-        return answer.check(**options)
+        return self.shown(answer).check(**options)
 
     def together(self, *commands):
         """See `Connection`; the port of the next data connection is asked for along."""

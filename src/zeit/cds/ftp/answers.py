@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zeit.cds.errors import (
     ConnectionLost,
     DataConnectionRefused,
+    NotProven,
     PermanentError,
     ServerFull,
     ServiceClosing,
@@ -22,24 +23,16 @@ DONE = 'DONE'  # success
 MORE = 'MORE'  # success so far: the next command of the sequence is due
 RETRY = 'RETRY'  # refused now
 REFUSED = 'REFUSED'  # refused for good
+UNPROVEN = 'UNPROVEN'  # final, but it may be the answer to something else: it says nothing
 BROKEN = 'BROKEN'  # may not happen
 
 #: What is no error of a command.
 SUCCESS = (WAIT, DONE, MORE)
 
-#: The kind of each command that we use; what is not here is simple.
-KINDS = types.MappingProxyType(
-    {
-        'greeting': 'transfer',  # 120 comes before 220
-        'STOR': 'transfer',
-        'RETR': 'transfer',
-        'NLST': 'transfer',
-        'MLSD': 'transfer',
-        'RNFR': 'rename',
-        'USER': 'login',
-        'PASS': 'login',
-    }
-)
+#: What has preliminary replies: transfers, and the greeting, where 120 comes before 220.
+TRANSFERS = ('greeting', 'STOR', 'RETR', 'NLST', 'MLSD')
+
+_LOGIN = ('USER', 'PASS')
 
 #: RFC 959 section 4.2.2: insufficient storage space; exceeded storage allocation.
 _FULL = (452, 552)
@@ -64,13 +57,11 @@ _CROWDED = re.compile(
     re.IGNORECASE,
 )
 
+#: What happens when nobody can say any more which answer answers what.
+OUT_OF_STEP = 'The connection is out of step; the work goes on over a new one.'
+
 #: Commands whose argument nobody may see.
 SECRET = ('PASS', 'ACCT')
-
-
-def kind(verb):
-    """Return the kind of a command."""
-    return KINDS.get(verb, 'simple')
 
 
 class Command(NamedTuple):
@@ -125,6 +116,8 @@ class Answer(NamedTuple):
         if self.verdict in SUCCESS:
             return None
         text, code = self.reply.text, self.reply.code
+        if self.verdict == UNPROVEN:
+            return NotProven(f'The server {self.command.answered} with {text}', hint=OUT_OF_STEP)
         if code == CLOSING:
             return ServiceClosing(code, text, hint=hint or 'The next run tries again.')
         if code in _DATA_LOST:
@@ -135,7 +128,7 @@ class Answer(NamedTuple):
             return ServerFull(code, text, hint=hint)
         if code == _LOCAL_ERROR:
             hint = hint or 'The server has a problem, often a full disk: ask its operator.'
-        if code == _NO_LOGIN and kind(self.command.verb) == 'login' and _CROWDED.search(text):
+        if code == _NO_LOGIN and self.command.verb in _LOGIN and _CROWDED.search(text):
             hint = 'The server takes no more logins for now; the next run tries again.'
             return TemporaryError(code, text, hint=hint, command=self.command.shown)
         command = self.command.shown

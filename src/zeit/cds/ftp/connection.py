@@ -10,10 +10,17 @@ import logging
 import time
 
 from zeit.cds import errors
-from zeit.cds.errors import ConnectionLost, Error, RemoteProtocolError
-from zeit.cds.ftp import answers, login, protocol, wire
+from zeit.cds.errors import (
+    ConnectionLost,
+    Error,
+    HandshakeFailed,
+    NoValue,
+    RemoteProtocolError,
+)
+from zeit.cds.ftp import answers, effects, login, protocol, tls, wire
 from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.secure import Protection, SecureStream
+from zeit.cds.ftp.settings import PORTS
 from zeit.cds.ftp.stream import REPLY, Stream
 from zeit.cds.text import printable
 
@@ -22,6 +29,19 @@ log = logging.getLogger(__name__)
 
 #: How long the reply to QUIT is waited for, in seconds: there is nothing to be learned from it.
 QUIT_TIMEOUT = 2
+
+#: How long it takes at most to find out whether a silent server waits for TLS, in seconds.
+PROBE = 5
+
+#: What to do when it is the other kind of TLS that is spoken at this port.
+AT_ONCE = (
+    'This port is one for TLS from the first byte: ftps:// in place of ftp:// or ftpes://, '
+    'tls="implicit" (--tls implicit).'
+)
+NOT_AT_ONCE = (
+    'The server speaks in clear at first, as at the usual port 21: ftpes:// in place of ftps://, '
+    'tls="explicit" (--tls explicit).'
+)
 
 #: What to do when a server has no TLS.
 NO_TLS = (
@@ -47,6 +67,10 @@ class Connection:
         self._answers = collections.deque()
         self._stream = None
         self._failed = False
+        #: The last file whose size the server has told, and that size.
+        self.told = None
+        #: The number of bytes that went over the last data connection.
+        self.transferred = 0
 
     def __repr__(self):
         state = 'usable' if self.usable else 'dropped'
@@ -66,8 +90,12 @@ class Connection:
         return bool(self._channel.waiting or self._answers)
 
     def is_due(self, verb, argument):
-        """Return whether the final answer to this command has not come; also after `drop`."""
-        return answers.Command(verb, argument) in self._channel.waiting
+        """Return whether the final answer to this command has not come; also after `drop`.
+
+        One that says nothing about it is none.
+        """
+        command = answers.Command(verb, argument)
+        return command in self._channel.waiting or command in self._channel.unproven
 
     def is_quiet(self):
         """Return whether the connection is usable, and the server has said nothing unasked.
@@ -108,8 +136,8 @@ class Connection:
                 bind=settings.bind_address,
             )
             if settings.tls.mode == 'implicit':
-                self._secure()
-            self._final()
+                self._secure_at_once()
+            self._await_greeting()
             if settings.tls.mode == 'explicit':
                 self._switch_to_tls()
             login.log_in(self, settings)
@@ -120,6 +148,37 @@ class Connection:
         except BaseException:
             self.drop()
             raise
+
+    def _secure_at_once(self):
+        try:
+            self._secure()
+        except HandshakeFailed as error:
+            if tls.is_in_clear(error):
+                error.advise(NOT_AT_ONCE)
+            raise
+
+    def _await_greeting(self):
+        """Wait for the greeting; say so if the server waits for TLS instead."""
+        until = time.monotonic() + self._settings.reply_timeout
+        try:
+            self._await_answer(until)
+        except ConnectionLost as error:
+            settings = self._settings
+            if settings.tls.mode != 'implicit' and not self._channel.pending:
+                silent = error.errno == errno.ETIMEDOUT
+                if settings.port == PORTS['implicit'] or (silent and self._speaks_tls()):
+                    error.advise(AT_ONCE)
+            raise
+        self._final(until=until)
+
+    def _speaks_tls(self):
+        options = {'context': tls.unverified(), 'host': self._settings.host, 'timeout': PROBE}
+        try:
+            SecureStream.over(self._stream, **options).close()
+            return True
+        except ConnectionLost as error:
+            log.debug('It is not TLS that is waited for: %s', printable(error.message))
+            return False
 
     def _switch_to_tls(self):
         """AUTH TLS (RFC 4217 section 4), before anything that nobody else may know."""
@@ -175,8 +234,30 @@ class Connection:
 
         `hint` and `refused`, an exit code, are for the error if the server says 5xx.
         """
+        return self.shown(self.ask(verb, argument)).check(hint=hint, refused=refused)
+
+    def ask(self, verb, argument=''):
+        """Send a command, alone; return its `Answer`, whatever it is."""
         self._send((verb, argument))
-        return self._answer().check(hint=hint, refused=refused)
+        return self._answer()
+
+    @property
+    def renamed(self):
+        """The name that the last RNTO took a file from."""
+        return self._channel.renamed
+
+    def shown(self, answer):
+        """Return the answer; one that says nothing as a success, if the server shows the effect.
+
+        It is asked for over this connection, which is dropped if it is out of step.
+        """
+        if answer.verdict != answers.UNPROVEN:
+            return answer
+        if self.usable and not self._in_between and effects.shows(self, answer.command):
+            self._channel.unproven.discard(answer.command)
+            return answer._replace(verdict=answers.DONE)
+        self.drop()
+        raise answer.error()
 
     def together(self, *commands):
         """Send commands (verb, argument), in one packet where that goes; return the `Answer`s."""
@@ -193,24 +274,32 @@ class Connection:
         return answer
 
     def size(self, name):
-        """See `ISession.size`; RFC 3659 section 4."""
-        self._send(('SIZE', name))
-        return self._size(self._answer())
+        """Return the length of the file in bytes (RFC 3659 section 4).
+
+        Raises `ServerError` where the server does not tell it; whether there is such a file is
+        another question.
+        """
+        return self._size(self.ask('SIZE', name))
 
     def _size(self, answer):
-        if _is_absent(answer):
-            return None
-        return wire.size(answer.check().reply)
+        size = wire.size(self._value(answer))
+        self.told = answer.command.argument, size
+        return size
 
     def modified(self, name):
         """See `ISession.modified`; RFC 3659 section 3."""
-        self._send(('MDTM', name))
-        return self._modified(self._answer())
+        return self._modified(self.ask('MDTM', name))
 
     def _modified(self, answer):
-        if _is_absent(answer):
+        if answer.verdict == answers.REFUSED and answer.reply.code == 550:
             return None
-        return wire.time_value(answer.check().reply.lines[-1])
+        return wire.modified(self._value(answer))
+
+    def _value(self, answer):
+        """Return the reply that has what was asked for; raise `NoValue` if it is another one."""
+        if answer.verdict == answers.UNPROVEN and not self._in_between and effects.in_step(self):
+            raise NoValue(answer.reply.code, f'The server does not tell it: {answer.reply.text}')
+        return answer.check().reply
 
     # Bytes
 
@@ -236,7 +325,7 @@ class Connection:
     def _out_of_step(self, when):
         return RemoteProtocolError(
             f'The server has answered more than it was asked, {when}',
-            hint='The connection is out of step; the work goes on over a new one.',
+            hint=answers.OUT_OF_STEP,
         )
 
     def _final(self, *, until=None):
@@ -247,9 +336,9 @@ class Connection:
         """
         if until is None:
             until = time.monotonic() + self._settings.reply_timeout
-        while (answer := self._answer(until=until).check()).verdict == answers.WAIT:
+        while (answer := self._answer(until=until)).verdict == answers.WAIT:
             pass
-        return answer
+        return self.shown(answer).check()
 
     def _answer(self, *, until=None):
         """Return the next answer, whose whole reply must be there within the time-out.
@@ -286,7 +375,3 @@ class Connection:
                     hint='The next run tries again.',
                 )
             self._answers.extend(self._channel.receive(data))
-
-
-def _is_absent(answer):
-    return answer.verdict == answers.REFUSED and answer.reply.code == 550

@@ -9,7 +9,7 @@ from zeit.cds.errors import (
     FILES_FAILED,
     LOST,
     UNAVAILABLE,
-    PermanentError,
+    ListingTooLong,
     RemoteProtocolError,
     ServerError,
 )
@@ -20,11 +20,18 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: Largest listing that is read, in bytes: some 300,000 names of 200 bytes.
+#: Largest listing that is read, in bytes.
 MAX_LISTING = 64 * 1024 * 1024
+
+#: Most entries of a directory that are kept.
+MAX_ENTRIES = 250_000
 
 #: The command is not implemented (RFC 959 section 4.2), not: it was refused in this case.
 UNKNOWN = (500, 501, 502, 504, 522)
+
+#: What servers answer to NLST in an empty directory (inetutils); to SIZE where there is no file.
+EMPTY = (450, 550)
+NO_FILE = 550
 
 #: So many bytes of commands are sent at once: what fits into one packet.
 PACKET = 1400
@@ -33,17 +40,21 @@ PACKET = 1400
 class ListingConnection(TransferConnection):
     """A `TransferConnection` that can look into directories."""
 
+    def _size(self, answer):
+        size = super()._size(answer)
+        self.ways.sizes = True
+        return size
+
     def list_names(self, *, inside=''):
         """Return the set of names in the directory, or in the one `inside` of it.
 
-        MLSD, or NLST where that is not known; never with an argument, which servers take for a
-        pattern or an option.  After CWD has succeeded, 450 and 550 say that it is empty.
+        See `_facts` for how.
         """
         if not inside:
-            return self._names()
+            return _last_segments(self._facts())
         self.command('CWD', inside)
         try:
-            found = self._names()
+            found = _last_segments(self._facts(known=False))
             self.command('CDUP')
             return found
         except BaseException:
@@ -53,8 +64,8 @@ class ListingConnection(TransferConnection):
     def look(self, name, *, more=False):
         """Return (size, modified) of a file: `size` and `modified` in one packet.
 
-        `modified` is None also where the server does not tell it.  `more` says that another
-        transfer follows: its port is asked for, too.
+        `modified` is None where the server does not tell it; it must tell the size, see `size`.
+        `more` says that another transfer follows: its port is asked for, too.
         """
         if not self.ways.together:
             return self.size(name), self._time(lambda: self.modified(name))
@@ -80,95 +91,127 @@ class ListingConnection(TransferConnection):
 
     def list_facts(self):
         """See `ISession.facts`."""
-        return {fact.name: (fact.size, fact.modified) for fact in self._list()}
-
-    def _names(self):
-        return {fact.name for fact in self._list()}
-
-    def _list(self):
-        """Return what is in the directory: a list of `wire.Fact`."""
-        facts = self._machine_listing()
-        if facts is None:
-            names = {line.rpartition('/')[2] for line in self._listing('NLST')}
-            facts = [wire.Fact(name, {}) for name in names - {'', '.', '..'}]
-        return facts
+        facts = self._facts()
+        return {_last_segment(name): (fact.size, fact.modified) for name, fact in facts.items()}
 
     def list_files(self, *, wanted=None, most=None):
         """See `ISession.files`."""
-        facts = self._machine_listing()
-        if facts is None:
-            directory = self._settings.directory
-            lines = self._listing('NLST')
-            names = {wire.nlst_name(line, directory=directory) for line in lines}
-            found = dict.fromkeys(names - {'', '.', '..'}, (None, None))
-            return self._with_facts(found, wanted=wanted, most=most) if wanted else found
-        files = [fact for fact in facts if not fact.type.endswith('dir')]
-        return {fact.name: (fact.size, fact.modified) for fact in files}
+        facts, directory = self._facts(), self._settings.directory
+        found = {
+            wire.nlst_name(name, directory=directory): (fact.size, fact.modified)
+            for name, fact in facts.items()
+            if not fact.is_directory
+        }
+        tells_more = self.ways.listings[0].verb == 'MLSD'
+        return found if tells_more or not wanted else self._with_facts(found, wanted, most)
 
-    def _with_facts(self, found, *, wanted, most):
+    def _with_facts(self, found, wanted, most):
         """Return `found` with the facts of what is wanted, and without what turns out no file."""
+        without = []
         for names in _packets(itertools.islice(filter(wanted, sorted(found)), most)):
             if self.ways.together:
                 for name, fact in self._facts_of(names):
                     if fact is None:
-                        del found[name]
+                        without.append(name)
                     else:
                         found[name] = fact
+        if self.ways.sizes:  # else the refusals say nothing
+            for name in without:
+                del found[name]
         return found
 
     def _facts_of(self, names):
-        """Yield (name, (size, modified)) or (name, None) for those that the server tells about."""
+        """Yield (name, (size, modified)), or (name, None) where 550 says that there is no file."""
         try:
             self._send(*((verb, name) for name in names for verb in ('SIZE', 'MDTM')))
             answers = [self._answer()]
             while len(answers) < 2 * len(names):
                 answers.append(self._answer(until=self._along()))
             for name, size, modified in zip(names, answers[::2], answers[1::2], strict=True):
+                if size.reply.code == NO_FILE:
+                    yield name, None
+                    continue
                 with contextlib.suppress(ServerError, RemoteProtocolError):
                     length = self._size(size)
-                    time = self._time(lambda answer=modified: self._modified(answer))
-                    yield name, None if length is None else (length, time)
+                    yield name, (length, self._time(lambda a=modified: self._modified(a)))
         except LOST as error:
             self.ways.give_up('together', error=error)
             raise
 
-    def _machine_listing(self):
-        """Return the `wire.Fact`s of MLSD, or None if the server does not know it."""
-        if not self.ways.mlsd:
-            return None
-        try:
-            lines = self._listing('MLSD')
-        except PermanentError as error:
-            if error.code not in UNKNOWN:
-                raise
-            self.ways.mlsd = False
-            return None
-        facts = (wire.mlsd_entry(line) for line in lines)
-        return [fact for fact in facts if fact and fact.type not in ('cdir', 'pdir')]
+    def _facts(self, *, known=True):
+        """Return what is in the directory, a dictionary: the `wire.Facts` by name.
 
-    def _listing(self, verb):
-        """Return the lines of a listing."""
-        encoding = self._settings.encoding
+        A name is what stands in the line: with NLST it may be a path.  Every way to list is tried
+        until the server does not refuse one, and, if `known`, shows what is known to be there.
+        Where they all are refused by 450 or 550 the directory may be empty: after CWD has
+        succeeded, some servers say so.
+        """
+        merged, answered, refusals = {}, [], []
+        for way in self.ways.listings:
+            try:
+                facts = self._listing(way)
+            except ServerError as error:
+                if not self.usable or error.verb not in (way.verb, 'TYPE', ''):
+                    raise
+                log.debug('No listing by %s: %s', way, printable(error.message))
+                refusals.append(error)
+                if error.code in UNKNOWN:
+                    self.ways.abandon(way)
+                continue
+            if not (known and self.ways.known) or self.ways.is_shown(_last_segments(facts)):
+                self.ways.prefer(way)
+                return facts
+            log.debug('The listing by %s does not show what is there', way)
+            merged = {**facts, **merged}
+            answered.append(way)
+        if answered:
+            # No other one is better, also next time.
+            self.ways.listings = tuple(answered[:1])
+            return merged
+        telling = [error for error in refusals if error.code not in UNKNOWN]
+        if telling and all(error.code in EMPTY for error in telling):
+            return {}
+        raise _advised((telling or refusals)[0])
+
+    def _listing(self, way):
+        """Return what one way to list tells, a dictionary as that of `_facts`."""
+        facts, undecoded = self._transferred(way)
+        if undecoded and self.use_utf8():
+            facts, _ = self._transferred(way)
+        return facts
+
+    def _transferred(self, way):
+        """Return (what `_listing` does, whether there is a name that is not in our encoding)."""
+        if way.type == 'I' or self.ways.image is False:  # then it is A all the time
+            return self._received(way)
+        self.command('TYPE', way.type)
         try:
-            content = self._content(verb)
-        except ServerError as error:
-            _advise(error)
+            return self._received(way)
+        finally:
+            if self.usable:
+                self._binary_again()
+
+    def _binary_again(self):
+        try:
+            self.command('TYPE', 'I')
+        except BaseException:
+            self.drop()
             raise
-        if not wire.is_in(encoding, content) and self.use_utf8():
-            content = self._content(verb)
-        return wire.listing(content, encoding=encoding)
 
-    def _content(self, verb):
-        data = self._open_data(verb, absent=(450, 550))
-        if data is None:
-            return b''
-        content = bytearray()
+    def _received(self, way):
+        lines = wire.Lines(encoding=self._settings.encoding)
+        entry = wire.mlsd_entry if way.verb == 'MLSD' else _nlst_entry
+        found = {}
+        data = self._open_data(way.verb, way.argument)
         try:
             with data:
-                for chunk in self._pieces(data, doing='reading the directory'):
-                    content += chunk
-                    if len(content) > MAX_LISTING:
-                        raise RemoteProtocolError('The directory listing has no end')
+                for name, facts in filter(None, map(entry, self._lines(data, lines))):
+                    found[name] = facts
+                    if len(found) > MAX_ENTRIES:
+                        raise ListingTooLong(
+                            f'The directory has more than {MAX_ENTRIES} entries',
+                            hint='Ask its operator to have old files removed.',
+                        )
             self._final()
             if data.truncated:
                 # There is no size to compare; locks are looked for by their names as well.
@@ -176,11 +219,34 @@ class ListingConnection(TransferConnection):
         except BaseException:
             self.drop()
             raise
-        return bytes(content)
+        return found, lines.undecoded
+
+    def _lines(self, data, lines):
+        """Yield the lines that come over the connection `data`."""
+        total = 0
+        for chunk in self._pieces(data, doing='reading the directory'):
+            total += len(chunk)
+            if total > MAX_LISTING:
+                raise ListingTooLong('The directory listing has no end')
+            yield from lines.feed(chunk)
+        yield from lines.end()
 
 
-def _advise(error):
-    """A refusal of a listing concerns no file, but the run; say so."""
+def _nlst_entry(line):
+    """Return what `wire.mlsd_entry` does, of one line of NLST."""
+    return None if _last_segment(line) in ('', '.', '..') else (line, wire.NO_FACTS)
+
+
+def _last_segment(path):
+    return path.rpartition('/')[2]
+
+
+def _last_segments(paths):
+    return set(map(_last_segment, paths))
+
+
+def _advised(error):
+    """Return the refusal of a listing: it concerns no file, but the run."""
     if error.exit_code == FILES_FAILED:
         error.exit_code = UNAVAILABLE if error.transient else CONFIGURATION
     if not error.hint:
@@ -188,6 +254,7 @@ def _advise(error):
             'The server does not list the directory, so nobody can see what is in it, not even a '
             'lock. Ask its operator.'
         )
+    return error
 
 
 def _packets(names):

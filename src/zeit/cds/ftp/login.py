@@ -4,7 +4,14 @@ import logging
 import re
 
 from zeit.cds import errors
-from zeit.cds.errors import PermanentError, ServerError, ServiceClosing, TemporaryError
+from zeit.cds.errors import (
+    ConfigurationError,
+    NotProven,
+    PermanentError,
+    ServerError,
+    ServiceClosing,
+    TemporaryError,
+)
 from zeit.cds.ftp import answers
 from zeit.cds.text import printable
 
@@ -41,13 +48,19 @@ def log_in(connection, settings):
 def enter_directory(connection, settings):
     """Go to the directory, in binary mode (RFC 959 sections 3.1.1.3, 4.1.1).
 
+    A server that refuses TYPE may transfer files as they are all the same: see `Ways.image`.
     Raises `PermanentError`, exit code 78, if there is no way into the directory.
     """
     binary, inside = connection.together(('TYPE', 'I'), ('CWD', settings.directory))
+    inside = connection.shown(inside)
     if error := binary.error():
-        before_any_file(error)
-        connection.drop()
-        raise error
+        known = connection.ways.image or not isinstance(error, (ServerError, NotProven))
+        if inside.error() or known:
+            before_any_file(error)
+            connection.drop()
+            raise error
+        log.debug('Perhaps not binary: %s', printable(error.message))
+    connection.ways.image = binary.error() is None
     hint = (
         f'Check that the directory {printable(settings.directory)} exists on the server, and that '
         'the user may enter it.'
@@ -57,6 +70,8 @@ def enter_directory(connection, settings):
 
 def before_any_file(error):
     """Let `error` be one of the server, not of a file: there was none yet."""
+    if isinstance(error, ConfigurationError):
+        return  # it is ours
     error.while_connecting = True
     if error.exit_code == errors.FILES_FAILED:
         error.exit_code = errors.UNAVAILABLE

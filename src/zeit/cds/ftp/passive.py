@@ -10,8 +10,8 @@ import time
 from zeit.cds.errors import (
     DataConnectionRefused,
     FTPOSError,
-    PermanentError,
     RemoteProtocolError,
+    ServerError,
 )
 from zeit.cds.ftp import answers, wire
 from zeit.cds.ftp.active import Awaited
@@ -132,7 +132,7 @@ class PassiveConnection(Connection):
                 try:
                     self.command('EPRT', wire.eprt(*data.address))
                     return data
-                except PermanentError as error:
+                except ServerError as error:
                     if not self._may_use_the_older():
                         raise
                     self.ways.give_up('epsv', error=error)
@@ -157,7 +157,7 @@ class PassiveConnection(Connection):
         if self._may_use_epsv():
             try:
                 return self._announced(self.command('EPSV'))
-            except (PermanentError, RemoteProtocolError) as error:
+            except (ServerError, RemoteProtocolError) as error:
                 if not (self.usable and self._may_use_the_older()):
                     raise
                 self.ways.give_up('epsv', error=error)
@@ -174,8 +174,11 @@ class PassiveConnection(Connection):
         return self._settings.epsv != 'yes' and ':' not in self._stream.peer
 
     def _announced(self, answer):
-        """Return (host, port) out of an answer; None for the host that we are connected to."""
-        if answer.command.verb == 'EPSV':
+        """Return (host, port) out of an answer; None for the host that we are connected to.
+
+        Some servers answer EPSV as if it were PASV.
+        """
+        if answer.reply.code == 229:
             return None, wire.epsv_port(answer.reply)
         host, port = wire.pasv_address(answer.reply)
         # The address in the reply is the server's idea of itself behind a NAT, or an attempt to

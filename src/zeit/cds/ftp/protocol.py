@@ -17,46 +17,86 @@ from zeit.cds.ftp.answers import (
     CLOSING,
     DONE,
     MORE,
+    OUT_OF_STEP,
     REFUSED,
     RETRY,
     SECRET,
+    TRANSFERS,
+    UNPROVEN,
     WAIT,
     Answer,
     Command,
-    kind,
 )
 from zeit.cds.text import printable
 
 
-def _row(*verdicts):
-    return types.MappingProxyType(dict(zip((1, 2, 3, 4, 5), verdicts, strict=True)))
+#: What most commands answer: 'Command okay', 'Requested file action okay, completed'.
+_OKAY = (200, 250)
 
+#: The end of a transfer; aioftp says 200.
+_TRANSFERRED = (226, 250, 200)
 
-#: The verdict by the kind of command and the reply's first digit (RFC 959 section 6).
-VERDICTS = types.MappingProxyType(
-    {  #                1xx     2xx     3xx     4xx    5xx
-        'simple': _row(BROKEN, DONE, BROKEN, RETRY, REFUSED),
-        'transfer': _row(WAIT, DONE, BROKEN, RETRY, REFUSED),
-        'rename': _row(BROKEN, BROKEN, MORE, RETRY, REFUSED),
-        'login': _row(BROKEN, DONE, MORE, RETRY, REFUSED),
+#: The final replies of each command that we use that are success and its own: RFC 959 section 5.4,
+#: RFC 2228, 2428, 3659 and 4217.  Most commands may say what others do, too: a reply that is none
+#: of 213, 227 and the like is understood.  AUTH's says that TLS begins right behind it.
+OWN = types.MappingProxyType(
+    {
+        'greeting': (220, 230),
+        'USER': (230, 232, *_OKAY, 331, 332, 336),
+        'PASS': (230, 232, 202, *_OKAY, 331, 332),
+        'AUTH': (234,),
+        'OPTS': (*_OKAY, 202),  # FileZilla Server: UTF8 mode is always enabled
+        'MKD': (257, *_OKAY),
+        'PWD': (257,),
+        'RNFR': (350,),
+        'SIZE': (213,),
+        'MDTM': (213,),
+        'EPSV': (229, 227),  # some servers answer it as if it were PASV
+        'PASV': (227,),
+        'STOR': _TRANSFERRED,
+        'RETR': _TRANSFERRED,
+        'NLST': _TRANSFERRED,
+        'MLSD': _TRANSFERRED,
+        'QUIT': (221, *_OKAY),
     }
 )
 
-#: Commands whose success has exactly one code, because the text of that reply is what we want.
-#: AUTH's says that TLS begins right behind it (RFC 4217 section 4).
-EXACT = types.MappingProxyType({'SIZE': 213, 'MDTM': 213, 'EPSV': 229, 'PASV': 227, 'AUTH': 234})
+#: What other commands there are: TYPE CWD CDUP DELE RMD RNTO PBSZ PROT EPRT PORT NOOP.
+_OTHERS = _OKAY
 
-#: 'Data connection open' and 'Closing data connection': the end of a transfer.  As an answer to
-#: anything else it is the late reply of a transfer that was given up.
-_TRANSFER_ONLY = (225, 226)
+#: RFC 959 section 4.2.2: command not implemented, superfluous at this site.
+_SUPERFLUOUS = 202
+
+#: Commands without which we get along.  202 refuses one of them; of another one it says nothing.
+OPTIONAL = ('SIZE', 'MDTM', 'MLSD', 'EPSV', 'EPRT', 'PBSZ', 'TYPE')
+
+
+def verdict(verb, code):
+    """Return what a reply with this code to a command says.
+
+    The first digit decides (RFC 959 section 4.2), for success the whole code: that of another
+    command may be late, or out of order.
+    """
+    first = code // 100
+    if first == 1:
+        return WAIT if verb in TRANSFERS else BROKEN
+    if first == 4:
+        return RETRY
+    if first == 5 or (code == _SUPERFLUOUS and verb in OPTIONAL):
+        return REFUSED
+    if code not in OWN.get(verb, _OTHERS):
+        return UNPROVEN
+    return MORE if first == 3 else DONE
+
 
 class ControlChannel:
     """One control connection, from the greeting to its end.
 
     `waiting` are the commands, oldest first, whose final reply is still due.  `renaming` is the
-    name that an RNTO would rename now: the last command was its RNFR, and accepted.  `broken` is
-    True as soon as the answers cannot be trusted any more, or the server has said that it closes
-    (421).
+    name that an RNTO would rename now: the last command was its RNFR, and accepted; `renamed` is
+    the one of the last RNTO.  `unproven` are the commands whose final reply says nothing: the
+    server may still come to them.  `broken` is True as soon as the answers cannot be trusted any
+    more, or the server has said that it closes (421).
     """
 
     def __init__(self, *, encoding='utf-8'):
@@ -66,6 +106,8 @@ class ControlChannel:
         self._transfer_runs = True
         self._secrets = []
         self.renaming = ''
+        self.renamed = ''
+        self.unproven = set()
         self.broken = False
 
     def __repr__(self):
@@ -75,7 +117,7 @@ class ControlChannel:
     @property
     def transferring(self):
         """True when the final reply to a transfer is due."""
-        return any(kind(command.verb) == 'transfer' for command in self.waiting)
+        return any(command.verb in TRANSFERS for command in self.waiting)
 
     @property
     def pending(self):
@@ -97,9 +139,9 @@ class ControlChannel:
             # Servers keep an earlier RNFR: this RNTO would rename whatever that one named.
             raise LocalProtocolError('RNTO without an accepted RNFR')
         data = wire.command(verb, argument, encoding=self._encoding)
-        self.renaming = ''
+        self.renamed, self.renaming = self.renaming or self.renamed, ''
         self.waiting.append(Command(verb, argument))
-        self._transfer_runs = kind(verb) == 'transfer'
+        self._transfer_runs = verb in TRANSFERS
         if verb in SECRET and argument:
             self._secrets.append(argument)
         return data
@@ -148,29 +190,19 @@ class ControlChannel:
             raise RemoteProtocolError(
                 f'The server answered without having been asked: {reply.text}'
             )
-        verdict = VERDICTS[kind(command.verb)][reply.code // 100]
-        if verdict == DONE and not _fits(command.verb, reply.code):
-            verdict = BROKEN
-        if verdict == BROKEN:
-            raise RemoteProtocolError(
-                f'The server {command.answered} with {reply.text}',
-                hint='The connection is out of step; the work goes on over a new one.',
-            )
-        if verdict != WAIT:
+        means = verdict(command.verb, reply.code)
+        if means == BROKEN:
+            text = f'The server {command.answered} with {reply.text}'
+            raise RemoteProtocolError(text, hint=OUT_OF_STEP)
+        if means != WAIT:
             self.waiting.popleft()
             if not self.waiting:  # nothing is sent behind a transfer that runs
                 self._transfer_runs = False
+        if means == UNPROVEN:
+            self.unproven.add(command)
         if command.verb == 'RNFR' and not self.waiting:  # else another command came after it
-            self.renaming = command.argument if verdict == MORE else ''
-        return Answer(command, reply, verdict)
-
-
-def _fits(verb, code):
-    if verb in EXACT:
-        return code == EXACT[verb]
-    # What was asked along with a transfer is no end of it.
-    others = EXACT.values() if kind(verb) == 'transfer' else _TRANSFER_ONLY
-    return code not in others
+            self.renaming = command.argument if means == MORE else ''
+        return Answer(command, reply, means)
 
 
 def _without_secret(command, reply):

@@ -9,6 +9,7 @@ import ssl
 import time
 
 from zeit.cds.errors import ConnectionLost, DeadlinePassed
+from zeit.cds.forks import not_inherited
 from zeit.cds.ftp import tls
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.sockets import raise_error
@@ -66,7 +67,8 @@ class SecureStream(Stream):
         try:
             with shaking_hands():
                 raise_error(sock)  # Python does not wrap one that was reset, and leaves it open
-                sock = context.wrap_socket(
+                sock = not_inherited(
+                    context.wrap_socket,
                     sock,
                     server_hostname=host.rstrip('.'),
                     do_handshake_on_connect=False,

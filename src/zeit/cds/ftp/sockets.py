@@ -8,6 +8,7 @@ import socket
 import time
 
 from zeit.cds.errors import ConfigurationError
+from zeit.cds.forks import not_inherited
 from zeit.cds.ftp.deadline import LOOK
 from zeit.cds.text import printable
 
@@ -22,7 +23,7 @@ UNSENT = 64 * 1024
 def dial(address, *, timeout, deadline, bind=None):
     """Return a socket that is connected to one of the addresses of `resolve`."""
     family, kind, protocol, _, where = address
-    sock = socket.socket(family, kind, protocol)
+    sock = not_inherited(socket.socket, family, kind, protocol)
     try:
         begin(sock, where, bind=bind)
         wait_connected(sock, timeout=timeout, deadline=deadline)
@@ -63,7 +64,7 @@ def require_address(address):
     """Raise `ConfigurationError` if connections cannot come from `address`."""
     family = socket.AF_INET6 if ':' in address else socket.AF_INET
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as sock:
+        with not_inherited(socket.socket, family, socket.SOCK_STREAM) as sock:
             _bind(sock, address)
     except OSError as error:
         raise ConfigurationError(f'Nothing can be sent from {address}: {error.strerror}') from error

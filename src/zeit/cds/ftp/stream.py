@@ -8,6 +8,7 @@ import struct
 import time
 
 from zeit.cds.errors import ConnectionLost
+from zeit.cds.forks import not_inherited
 from zeit.cds.ftp.deadline import LOOK, Deadline
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.resolver import resolve
@@ -128,7 +129,7 @@ class Stream:
             family = socket.AF_INET6 if more else socket.AF_INET
             if host is not None:
                 peer, more = host, []
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock = not_inherited(socket.socket, family, socket.SOCK_STREAM)
         except OSError as error:
             raise from_os(error, doing=doing) from error
         try:

@@ -172,6 +172,19 @@ class TLS:
             raise _unusable(what, self.certificate, error) from error
 
 
+def unverified():
+    """Return an `ssl.SSLContext` to find out whether there is TLS: nobody is trusted with it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def is_in_clear(error):
+    """Tell whether a `HandshakeFailed` means that what came was not encrypted."""
+    return getattr(error.__cause__, 'reason', None) in _NO_RECORD
+
+
 def _unusable(what, path, error):
     if isinstance(error, ssl.SSLError):
         hint = 'It must be PEM; a key belongs to its certificate, and has no passphrase.'

@@ -10,12 +10,15 @@ from zeit.cds.errors import (
     LOST,
     ConnectionLost,
     DataConnectionRefused,
+    Error,
+    NotProven,
     PermanentError,
     RemoteProtocolError,
     ReplyLost,
     ServerError,
     TemporaryError,
 )
+from zeit.cds.ftp import effects
 from zeit.cds.ftp.along import ALONE, AlongConnection
 from zeit.cds.ftp.start import Start
 from zeit.cds.ftp.stream import CHUNK
@@ -80,8 +83,9 @@ class TransferConnection(AlongConnection):
         there before may be gone.  `early` allows to send STOR while the data connection is made.
         `unread` allows not to read the file: then its digest is not known.
         A local error, also one that `source` raises, resets the data connection so that the
-        server cannot take the part for the whole.  After any error the connection is dropped.
-        Raises `ReplyLost` when all was sent and only the final word is missing.
+        server cannot take the part for the whole.  After any error the connection is dropped,
+        unless the server has refused STOR before it began, and it is certain that no reply is left
+        over.  Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         start = Start(self, 'STOR', name, began=began)
         early = early and self.proven and self.ways.early and self._settings.passive
@@ -109,13 +113,28 @@ class TransferConnection(AlongConnection):
                     prompt = self.ask_promptly(name, along, data=data, sent=sent, until=until)
                 return sent, self._last_word(sent, until=until)
         except BaseException as error:
-            self.drop()
+            if not self._is_refused_in_step(start, error, early=early):
+                self.drop()
             start.failed(error)
             if prompt and isinstance(error, (*LOST, ReplyLost)):
                 self.ways.give_up('prompt', error=error)
             if early and not start.accepted and isinstance(error, LOST):
                 self.ways.give_up('early', error=error)
             raise
+
+    def _is_refused_in_step(self, start, error, *, early):
+        """Return whether STOR was refused before it began, so that the connection is in order.
+
+        Bytes that were sent `early` may have been taken all the same, and be answered as well: the
+        next answer must be that to the next question then.
+        """
+        if start.accepted or not isinstance(error, ServerError) or self._in_between:
+            return False
+        try:
+            return self.usable and (not early or effects.in_step(self))
+        except Error as lost:
+            log.debug('Out of step: %s', printable(lost.message))
+            return False
 
     def _pump(self, source, data, name, *, start):
         """Send what `source.readinto` gives, and that this was all; return the number of bytes."""
@@ -159,27 +178,28 @@ class TransferConnection(AlongConnection):
             raise
 
     def _last_word(self, sent, *, until):
+        self.transferred = sent
         try:
             return self._final(until=until).reply
         except ServerError:
             self._confirm_order()
             raise
+        except NotProven as error:
+            raise ReplyLost(sent=sent, cause=error) from error
         except (ConnectionLost, RemoteProtocolError) as error:
             if not self._channel.transferring:
                 raise  # it did come: 426
             raise ReplyLost(sent=sent, cause=error) from error
 
     def download(self, name, sink, *, limit=None):
-        """RETR into `sink.write`; return the number of bytes, or None if there is no such file.
+        """RETR into `sink.write`; return the number of bytes.
 
+        A refusal leaves the connection as it is: the reason may be that there is no such file.
         With `limit` no more than so many bytes are read; if there are more the connection is
         dropped: nothing else stops a server for sure.
         """
+        data = self._open_data('RETR', name)
         try:
-            data = self._open_data('RETR', name, absent=(550,))
-            if data is None:
-                self._confirm_absence(name)
-                return None
             total = 0
             with data:
                 for chunk in self._pieces(data, doing=f'receiving {printable(name)}'):
@@ -189,6 +209,7 @@ class TransferConnection(AlongConnection):
                         return limit
                     sink.write(chunk)
                     total += len(chunk)
+            self.transferred = total
             self._final()
             if data.truncated:
                 self._confirm_end(name, total)
@@ -202,7 +223,11 @@ class TransferConnection(AlongConnection):
 
         Some servers never do that, or somebody cut the connection.
         """
-        size = self.size(name)
+        try:
+            size = self.size(name)
+        except ServerError as error:
+            log.debug('Nothing to compare with: %s', printable(error.message))
+            size = 'an unknown number of'
         if size != total:
             raise ConnectionLost(
                 errno.ECONNRESET,
@@ -210,22 +235,11 @@ class TransferConnection(AlongConnection):
                 hint='The next run tries again.',
             )
 
-    def _confirm_absence(self, name):
-        """Raise `PermanentError` if there is such a file: 550 has many other reasons."""
-        try:
-            size = self.size(name)
-        except ServerError as error:
-            log.debug('SIZE does not tell more: %s', printable(error.message))
-            return
-        if size is not None:
-            hint = 'Let the account have the right to read it.'
-            raise PermanentError(550, '550 It is there, but may not be read', hint=hint)
-
     def read(self, name, *, limit):
-        """See `ISession.read`."""
+        """Return the first `limit` bytes of a file."""
         sink = io.BytesIO()
-        found = self.download(name, sink, limit=limit)
-        return None if found is None else sink.getvalue()
+        self.download(name, sink, limit=limit)
+        return sink.getvalue()
 
     def _pieces(self, data, *, doing):
         """Yield what comes until the end; each `CHUNK` of it must be there within the time-out."""
@@ -246,17 +260,16 @@ class TransferConnection(AlongConnection):
                 total += len(piece)
                 yield piece
 
-    def _open_data(self, verb, argument='', *, absent=()):
+    def _open_data(self, verb, argument=''):
         """Make a data connection for a command and wait until the server starts the transfer.
 
         The command changes nothing on the server: it may be sent while the connection is made.
-        Returns the data connection; None if the server refuses the command, not what comes before
-        it, with one of the codes `absent`: there is nothing to transfer.
+        After any error but a refusal the connection is dropped.
         """
         early = self.proven and self.ways.early and self._settings.passive
-        data = self._dial(wait=not early)
+        start = Start(self, verb, argument)
+        data = self._dialled(wait=not early)
         try:
-            start = Start(self, verb, argument)
             start.ask()
             if early:
                 self._connected_early(data, start)
@@ -264,13 +277,19 @@ class TransferConnection(AlongConnection):
             if not self._settings.passive:
                 self._connected(data)
             return self._protected(data, start)
-        except ServerError as error:
+        except BaseException as error:
             data.abort()
-            if error.code not in absent:
-                raise
-            return None
+            if start.accepted or not isinstance(error, ServerError):
+                self.drop()
+            raise
+
+    def _dialled(self, *, wait):
+        try:
+            return self._dial(wait=wait)
+        except ServerError:
+            raise
         except BaseException:
-            data.abort()
+            self.drop()
             raise
 
     def _connected_early(self, data, start):

@@ -7,7 +7,12 @@ import datetime
 import re
 from typing import NamedTuple
 
-from zeit.cds.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
+from zeit.cds.errors import (
+    ConfigurationError,
+    LocalProtocolError,
+    NoValue,
+    RemoteProtocolError,
+)
 from zeit.cds.text import printable
 
 
@@ -16,11 +21,37 @@ from zeit.cds.text import printable
 MAX_LINE = 16 * 1024
 MAX_REPLY = 256 * 1024
 
+#: Longest line of a listing that is taken, in bytes: names have 255 at most, some servers 1024.
+MAX_ENTRY = 4096
+
 #: How much of a reply is shown to people, in characters.
 MAX_SHOWN = 500
 
-_CODE = re.compile(rb'([1-5][0-9][0-9])([ -]|$)')
-_EPSV = re.compile(r'\((.)\1\1([0-9]{1,5})\1\)')
+#: A code, and what tells whether more lines follow: `-`.  Some servers put no blank behind it.
+_CODE = re.compile(rb'([1-5][0-9][0-9])(-|(?![0-9]))')
+
+#: The line that ends a reply of several: its code, and a blank or nothing.
+_LAST = re.compile(rb'([1-5][0-9][0-9])(\s|$)')
+
+#: RFC 2428 section 3: any delimiter.  Some servers fill in protocol and address, which should be
+#: empty; some leave out the brackets.
+_EPSV = (
+    re.compile(r'\(\s*(.)\d?\1[^()]*?\1\s*([0-9]{1,5})\s*\1\s*\)'),
+    re.compile(r'([!-/:-@[-`{-~])\d?\1\S*?\1([0-9]{1,5})\1'),
+)
+
+_PASV = re.compile(r'(?<![0-9])([0-9]{1,3})' + r'\s*,\s*([0-9]{1,3})' * 5 + '(?![0-9])')
+
+#: A word that is a number, and what must not stand behind it: another number, or a unit.
+_NUMBER = re.compile(r'\(?([0-9]{1,20})[.,;:)]*', re.ASCII)
+_NO_BYTES = re.compile(
+    r'\(?[0-9].*|[kmgt](i?b|i?bytes?)?\W*|(kilo|mega|giga)\w*\W*', re.IGNORECASE | re.ASCII
+)
+
+#: A time (RFC 3659 section 2.3), a word of its own.  The year of servers that print '19' and the
+#: years since 1900, as some have done since 2000, has five digits.
+_TIME = re.compile(r'(?<!\S)(?:([0-9]{4})|19(1[0-9]{2}))([0-9]{10})(?:\.[0-9]*)?(?!\S)', re.ASCII)
+
 _LINE_END = re.compile('[\r\n\0]')
 
 
@@ -41,7 +72,7 @@ class ReplyParser:
     """Finds replies in a stream of bytes, however it is cut.
 
     Line ends are CRLF, or LF alone as some servers send.  In a reply of several lines only
-    the code of the first, followed by a space, ends it; digits in between mean nothing.
+    the code of the first, followed by a blank, ends it; digits in between mean nothing.
     """
 
     def __init__(self, *, encoding='utf-8'):
@@ -74,23 +105,27 @@ class ReplyParser:
     def _line(self, line):
         if len(line) > MAX_LINE:
             raise RemoteProtocolError(f'The server sent a line of more than {MAX_LINE} bytes')
-        match = _CODE.match(line)
         if self._code is None:
+            match = _CODE.match(line)
             if match is None:
                 if not line.strip():  # blank lines between replies, seen in the field
                     return None
                 raise RemoteProtocolError(
                     f'The server sent something that is no reply: {printable(line)}'
                 )
-            self._code = match[1]
-        has_code = match is not None and match[1] == self._code
-        if has_code:
+            self._code, more = match[1], match[2] == b'-'
+        else:
+            match = _LAST.match(line)
+            more = match is None or match[1] != self._code
+        if line.startswith((self._code + b'-', self._code + b' ')):
             line = line[4:]
+        elif not more:
+            line = line[3:]
         self._length += len(line) + 6  # with code and line end: empty lines have no end, too
         if self._length > MAX_REPLY:
             raise RemoteProtocolError(f'The server sent a reply of more than {MAX_REPLY} bytes')
         self._lines.append(line.decode(self._encoding, 'surrogateescape'))
-        if not has_code or match[2] == b'-':
+        if more:
             return None
         reply = Reply(int(self._code), tuple(self._lines))
         self._code, self._lines, self._length = None, [], 0
@@ -119,10 +154,12 @@ def command(verb, argument='', *, encoding='utf-8'):
 
 def epsv_port(reply):
     """Return the port of a 229 reply (RFC 2428 section 3), as in `(|||6446|)`."""
-    match = _EPSV.search(reply.lines[-1])
-    if match is None or not 0 < int(match[2]) < 65536:
-        raise RemoteProtocolError(f'The server announced no port: {reply.text}')
-    return int(match[2])
+    for line in reversed(reply.lines):
+        for pattern in _EPSV:
+            match = pattern.search(line)
+            if match is not None and 0 < int(match[2]) < 65536:
+                return int(match[2])
+    raise RemoteProtocolError(f'The server announced no port: {reply.text}')
 
 
 def pasv_address(reply):
@@ -130,12 +167,18 @@ def pasv_address(reply):
 
     The place and the brackets of the six numbers are not standardised; they are looked for.
     """
-    match = re.search(r'(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})', reply.text)
+    match = _PASV.search(' '.join(reply.lines))
     numbers = [int(number) for number in match.groups()] if match else [256]
     port = numbers[-2] * 256 + numbers[-1] if match else 0
     if max(numbers) > 255 or port == 0:
         raise RemoteProtocolError(f'The server announced no address: {reply.text}')
     return '.'.join(str(number) for number in numbers[:4]), port
+
+
+def directory(reply):
+    """Return the path of a 257 reply (RFC 959 appendix II): `"/in" is the current directory`."""
+    match = re.search(r'"((?:[^"]|"")*)"', reply.lines[-1])
+    return match[1].replace('""', '"') if match else ''
 
 
 def eprt(host, port):
@@ -149,63 +192,85 @@ def port(host, port):
 
 
 def size(reply):
-    """Return the number of bytes of a 213 reply to SIZE (RFC 3659 section 4)."""
-    number = reply.lines[-1].strip()
-    if not (number.isascii() and number.isdigit() and len(number) <= 20):
-        raise RemoteProtocolError(f'The server told no size: {reply.text}')
-    return int(number)
+    """Return the number of bytes of a 213 reply to SIZE (RFC 3659 section 4).
+
+    There may be words before the number or behind it, such as `81 Bytes`.  Raises `NoValue` if
+    there is no number, or another one could be meant as well.
+    """
+    for line in reversed(reply.lines):
+        words = [*line.split(), '']
+        numbers = [n for n, word in enumerate(words) if _NUMBER.fullmatch(word)]
+        if numbers and (numbers[0] == 0 or len(numbers) == 1):
+            first = numbers[0]
+            if not _NO_BYTES.fullmatch(words[first + 1]):
+                return int(_NUMBER.fullmatch(words[first])[1])
+    raise NoValue(reply.code, f'The server told no size: {reply.text}')
+
+
+def modified(reply):
+    """Return the time of a 213 reply to MDTM (RFC 3659 section 3), aware, UTC.
+
+    Raises `NoValue` if there is none.
+    """
+    for line in reversed(reply.lines):
+        if moment := time_value(line):
+            return moment
+    raise NoValue(reply.code, f'The server told no time: {reply.text}')
 
 
 def time_value(text):
-    """Return a time as in MDTM's reply (RFC 3659 section 2.3) as an aware datetime, UTC.
+    """Return the time in `text`, as in RFC 3659 section 2.3, aware, UTC; None if there is none.
 
-    Raises `RemoteProtocolError` if it is none.  Fractions of seconds are left out.
+    Fractions of seconds are left out.
     """
-    match = re.match(r'\s*([0-9]{14})(\.[0-9]+)?\s*$', text)
+    if not (match := _TIME.search(text)):
+        return None
+    year = match[1] or str(1900 + int(match[2]))
     try:
-        moment = datetime.datetime.strptime(match[1], '%Y%m%d%H%M%S') if match else None
+        moment = datetime.datetime.strptime(year + match[3], '%Y%m%d%H%M%S')
     except ValueError:
-        moment = None
-    if moment is None:
-        raise RemoteProtocolError(f'The server told no time: {printable(text)}')
+        return None
     return moment.replace(tzinfo=datetime.UTC)
 
 
-class Fact(NamedTuple):
-    """One entry of a machine-readable listing: its name, and what the server tells about it."""
+class Facts(NamedTuple):
+    """What a listing tells about a name, as the server says it."""
 
-    name: str
-    values: dict
-
-    @property
-    def type(self):
-        """`file`, `dir`, `cdir`, ..."""
-        return self.values.get('type', 'file')
+    is_directory: bool = False
+    digits: str = ''
+    time: str = ''
 
     @property
     def size(self):
         """Its length in bytes, or None."""
-        digits = self.values.get('size', '')
+        digits = self.digits
         return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
 
     @property
     def modified(self):
         """When it was changed, as an aware datetime, UTC, or None."""
-        try:
-            return time_value(self.values.get('modify', ''))
-        except RemoteProtocolError:
-            return None
+        return time_value(self.time)
+
+
+#: What is told by names alone: one value for all of them, of which there may be many.
+NO_FACTS = Facts()
 
 
 def mlsd_entry(line):
-    """Return the `Fact` of one line of MLSD (RFC 3659 section 7), or None for a line of no use.
+    """Return (name, `Facts`) of one line of MLSD (RFC 3659 section 7); None for one of no use.
 
-    The line is `fact=value;...; name`; the name may contain anything, spaces included.
+    The line is `fact=value;...; name`; the name may contain anything, spaces included.  The listed
+    directory itself and the one above (`cdir`, `pdir`) are of no use.
     """
     facts, space, name = line.partition(' ')
     if not space or not name:
         return None
-    return Fact(name, dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact))
+    values = dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact)
+    kind = values.get('type', 'file')
+    if kind in ('cdir', 'pdir'):
+        return None
+    facts = Facts(kind.endswith('dir'), values.get('size', ''), values.get('modify', ''))
+    return name, NO_FACTS if facts == NO_FACTS else facts
 
 
 def nlst_name(line, *, directory='/'):
@@ -218,16 +283,48 @@ def nlst_name(line, *, directory='/'):
     return line[len(next((each for each in prefixes if line.startswith(each)), '')) :]
 
 
-def is_in(encoding, data):
-    """Return whether `data` (bytes) can be text in this encoding."""
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
+class Lines:
+    """The lines of a listing, found in its bytes as they come.
 
+    Line ends are CRLF or LF; blank lines are left out, and so are those of more than `MAX_ENTRY`
+    bytes: no file system has such names.  `undecoded` is True if one of them is no text in this
+    encoding; what cannot be decoded is kept as PEP 383 has it.
+    """
 
-def listing(data, *, encoding='utf-8'):
-    """Return the lines (str) of a listing's data (bytes), without line ends and blank lines."""
-    lines = data.decode(encoding, 'surrogateescape').split('\n')
-    return [line for line in (line.rstrip('\r') for line in lines) if line]
+    def __init__(self, *, encoding='utf-8'):
+        self._encoding = encoding
+        self._rest = b''
+        self._too_long = False
+        self.undecoded = False
+
+    def feed(self, data):
+        """Take `data` (bytes), return a list of the lines (str) that it completes."""
+        *complete, rest = data.split(b'\n')
+        if not complete:
+            self._keep(rest)
+            return []
+        self._keep(complete[0])
+        complete[0] = b'' if self._too_long else self._rest
+        self._rest, self._too_long = b'', False
+        self._keep(rest)
+        return [line for line in map(self._line, complete) if line]
+
+    def end(self):
+        """Return a list with the last line, if that has no end."""
+        return self.feed(b'\n')
+
+    def _keep(self, data):
+        if len(self._rest) + len(data) > MAX_ENTRY:
+            self._rest, self._too_long = b'', True
+        elif not self._too_long:
+            self._rest += data
+
+    def _line(self, line):
+        if len(line) > MAX_ENTRY:
+            return ''
+        line = line.rstrip(b'\r')
+        try:
+            return line.decode(self._encoding)
+        except UnicodeDecodeError:
+            self.undecoded = True
+            return line.decode(self._encoding, 'surrogateescape')

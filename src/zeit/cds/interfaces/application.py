@@ -129,14 +129,15 @@ class IOutbox(Interface):
         """Put a file into `new/` when the current transaction is committed, see `ISpool.put`.
 
         After an abort there is nothing of it; savepoints can be used.  Raises `NameRefused`, and
-        `SpoolError`, also in the vote; nothing later.
+        `SpoolError`, also in the vote, and there `SpoolBusy`; nothing later.
         """
 
 
 class IBatch(Interface):
     """Files that come into a spool together or not at all, even if the process is killed.
 
-    Its methods raise `SpoolError`; after `commit` or `abort` it is of no further use.
+    Its methods raise `SpoolError` or `SpoolBusy`; after `commit` or `abort` it is of no further
+    use.
     """
 
     names = Attribute('The names of the files')
@@ -153,6 +154,7 @@ class IBatch(Interface):
     def prepare(*, description='', user='', asks=False):
         """Make everything durable: from here on the files are in doubt if this process dies.
 
+        Each file gets its number here, see `IEntry`; raises `SpoolBusy` if it cannot.
         `description` and `user` say whose transaction it is.  With `asks` a run leaves them alone
         as long as it cannot ask an `ITransactionOutcome`.
         """
@@ -162,7 +164,8 @@ class IBatch(Interface):
     def commit():
         """Move the files into `new/`; what was prepared gets there, if need be by the next run.
 
-        One that cannot be moved does not keep the others.
+        One that cannot be moved does not keep the others.  One whose name has got a newer version
+        since does not replace that.
         """
 
     def abort():

@@ -29,8 +29,9 @@ class ISpool(Interface):
         """Return what is in `new/`: (list of `IEntry`, list of (name, reason) that never goes).
 
         Regular files only: directories, FIFOs, devices, sockets and symbolic links are never
-        opened, dot files are somebody else's business.  `order` is 'arrival' (by change of the
-        inode, so by the move into `new/`, then name) or 'name'.  Raises `SpoolError`.
+        opened, dot files are somebody else's business.  `order` is 'arrival' (by their numbers) or
+        'name'.  In a run each entry has a number; those that are seen for the first time get
+        theirs by the change of the inode, which is the move into `new/`.  Raises `SpoolError`.
         """
 
     def open(entry):
@@ -46,17 +47,35 @@ class ISpool(Interface):
         version than the one that was sent, this version stays, to be delivered next: it is
         the newer entry; `cur/` gets a copy of what was sent.  A name that is in `cur/` already
         is kept: the file gets a unique one.  A file that has disappeared meanwhile is copied to
-        `cur/`, too.  On return the move survives a loss of power.  Raises `SpoolError`.
+        `cur/`, too.  On return the move survives a loss of power.
+
+        Raises `SpoolError`; `SourceChanged`, and the file stays, if what was read when it was sent,
+        see `ISource.sha256`, is not what is to be filed.
+        """
+
+    def require_filing():
+        """Let a file take the way from `new/` to `cur/`, in a run that has something to send.
+
+        Raises `SpoolError` if what is delivered could not be filed.  The file has a dot name, is
+        shown nowhere, and gone on return; the next run removes what a killed one has left.
         """
 
     def filed(name, *, sha256):
         """Return the name in `cur/` of a file `name` with this SHA-256, or '' if there is none."""
 
     def park(entry, reason):
-        """Put an entry into `parked/`, the reason beside it; return whether it was in `new/`."""
+        """Put an entry into `parked/`, the reason beside it; return whether it was in `new/`.
 
-    def retry(name):
-        """Bring a parked file back into `new/`.  Raises `FileError` if that is not possible."""
+        Its true name and its number are beside it, too.
+        """
+
+    def retry(name, *, older=False):
+        """Bring the file that is called `name` in `parked/` back into `new/`; return its true name.
+
+        Raises `FileError` if a newer version of it waits, was delivered, or is parked, too; with
+        `older` it is brought back all the same, with a new number, and what waits in its place is
+        parked.  Raises `FileError` also if it is not parked.
+        """
 
     def put(name, data):
         """Put a new file into `new/` under `name`: complete or not at all, durable on return.
@@ -75,11 +94,12 @@ class ISpool(Interface):
         Raises `NameRefused` for a name that no file of a spool may have, `SpoolError`.
         """
 
-    def recover(name, *, temporary, size, sha256):
+    def recover(name, *, temporary, size, sha256, inode=None):
         """Bring an `IIncoming` of a run that was killed to its end.
 
-        Returns True if it is in `new/` as `name`, or was there: it is not in `tmp/` any more, or
-        was moved just now, being complete: of this `size` (bytes) and `sha256`.  Otherwise False.
+        Returns True if it is in `new/` as `name`: it was moved just now, being complete in `tmp/`,
+        of this `size` (bytes) and `sha256`, or is there with this `sha256`; or if it was there: it
+        is in `cur/`, with this `inode`.  Otherwise False: that it is gone proves nothing.
         """
 
     def sync_arrivals():
@@ -91,6 +111,15 @@ class ISpool(Interface):
     def sweep():
         """Delete from `tmp/` what killed runs of this spool have left there."""
 
+    def adopt(*, forget=False):
+        """Take for its own what is on servers of the spool that this one was copied from.
+
+        For a spool that is a copy, or was restored, or of which that is not known: nothing on a
+        server is taken for its own before a person says so.  `forget` says the opposite.  Returns
+        the URLs of the targets, a list, empty if there is nothing to decide.  It is a run: raises
+        `SpoolBusy`, `SpoolError`.
+        """
+
     def status():
         """Return a `ISpoolStatus`, reading only and never waiting for a run."""
 
@@ -101,12 +130,16 @@ class IEntry(Interface):
     name = Attribute('Its name: one path segment (str, undecodable bytes as surrogates)')
     size = Attribute('Its length in bytes')
     arrived = Attribute('When it came into `new/`: seconds since the epoch (float)')
+    number = Attribute(
+        'Its number: what came later has a larger one, by no clock; 0 if no run has seen it yet'
+    )
 
 
 class ISource(Interface):
     """An open file of the spool: a context manager that closes it."""
 
     size = Attribute('Its length in bytes when it was opened')
+    number = Attribute('The number of this version, see `IEntry`')
     sha256 = Attribute(
         "The SHA-256 of what was read so far, in hexadecimal digits; '' if part was sent unread"
     )
@@ -136,6 +169,7 @@ class IIncoming(Interface):
     temporary = Attribute('Its name in `tmp/`')
     size = Attribute('The number of bytes written so far')
     sha256 = Attribute('The SHA-256 of what was written so far, in hexadecimal digits')
+    inode = Attribute('The number of its inode, after `complete`; None before')
 
     def require_room(size):
         """See whether so many bytes have room on the disk, before they are fetched."""
@@ -177,4 +211,5 @@ class ISpoolStatus(Interface):
     parked = Attribute('(name, reason) of each file in `parked/`')
     unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
     in_doubt = Attribute('Files of transactions whose end is not known: a list of `IInDoubt`')
+    filing = Attribute('The entries of what was sent, and is on its way to `cur/`')
     active = Attribute('Which run is active, in words; empty if none is')

@@ -15,8 +15,11 @@ class ITarget(Interface):
     def check(name):
         """Raise `NameRefused` if a file of this name cannot or must not be sent there."""
 
-    def open():
+    def open(*, within=None):
         """Connect and log in; return an `ISession`.
+
+        `within`: all of that, and what the session does until it is bound anew, must be done within
+        so many seconds; None for no bound.
 
         Raises `FTPOSError` if there is no server (`HandshakeFailed`, `CertificateRefused`: none
         that speaks TLS as it should), `PermanentError` with exit code 77 if it refuses
@@ -41,16 +44,20 @@ class IUsable(Interface):
 class ISession(Interface):
     """The work in the target's directory during one run.
 
-    It opens, drops and replaces connections by itself: after an error in a transfer, and after any
-    reply that cannot be trusted, the next method works on a fresh connection.  For all methods: a
-    refused command raises `PermanentError` or `TemporaryError`, a broken or silent connection
-    another `FTPOSError` or `RemoteProtocolError`.
+    It opens, drops and replaces connections by itself: after an error in a transfer, unless it was
+    refused before it began, and after any reply that cannot be trusted, the next method works on a
+    fresh connection.  For all methods: a refused command raises `PermanentError` or
+    `TemporaryError`, a broken or silent connection another `FTPOSError` or `RemoteProtocolError`.
     """
 
     connections = Attribute('The number of connections made so far')
     free = Attribute(
         'True while the other methods may be called; in a `run`, between two files that go over '
         'the connection that they use'
+    )
+    known = Attribute(
+        'Names of files that are in the directory for sure, a set: what was stored (`store`) or '
+        'read (`read`), and is not renamed or deleted.  Others may be added.'
     )
     litter = Attribute('Names in the directory that are of no use and could not be deleted')
     late = Attribute(
@@ -61,7 +68,27 @@ class ISession(Interface):
     def names(*, inside=''):
         """Return the names in the directory, a set of str; what is hidden may be missing.
 
-        With `inside`, those in the directory of that name.
+        With `inside`, those in the directory of that name.  A name that is not among them may be
+        there all the same: see `is_proven`.
+        """
+
+    def exists(name):
+        """Return whether there is something called `name` in the directory, a file or not.
+
+        Raises `NotTold` where the server's answers do not prove the one or the other.
+        """
+
+    def is_shown(present):
+        """Return whether `present`, a listing, shows a file that is `known` to be there.
+
+        Then it is believed: what it does not show is not there.
+        """
+
+    def is_proven(present=()):
+        """Return whether a file that neither has a size nor is in `present` is not there.
+
+        `present` is a listing, which may be believed (see `is_shown`).  If it is not, SIZE must
+        have told the length of a file in this session; one that is `known` is asked about.
         """
 
     def files(*, wanted=None, most=None):
@@ -82,10 +109,17 @@ class ISession(Interface):
         """
 
     def size(name):
-        """Return the length of the file in bytes, or None if there is no such file."""
+        """Return the length of the file in bytes, or None if it is proven that there is none.
+
+        Raises `NotTold` where the server tells neither.
+        """
 
     def sizes(*names):
-        """Return a list: the `size` of each file, or the `ServerError` that `size` would raise."""
+        """Return a list: the length of each file, None, or the `ServerError` that was the answer.
+
+        All are asked at once, and nothing else: a refusal that does not prove anything (yet) is
+        in the list as it is.
+        """
 
     def modified(name):
         """Return when the file was changed (aware datetime, UTC), or None if not known."""
@@ -93,12 +127,15 @@ class ISession(Interface):
     def look(name, *, more=False):
         """Return (size, modified) of the file, as `size` and `modified` do, at once.
 
-        A server that does not know times is no error.  `more` says that a transfer is likely to
-        follow.
+        A server that does not know times is no error; one that does not know SIZE is a
+        `ServerError`.  `more` says that a transfer is likely to follow.
         """
 
     def read(name, *, limit=4096):
-        """Return the file's first `limit` bytes, or None if there is no such file."""
+        """Return the file's first `limit` bytes, or None if it is proven that there is none.
+
+        Raises `ServerError` if it is there and cannot be read, `NotTold` if that is not known.
+        """
 
     def store(name, data, *, renamed=False):
         """Make a file of `data` (bytes) under exactly this name, checked by size.
@@ -107,7 +144,7 @@ class ISession(Interface):
         """
 
     def fetch(name, file):
-        """Write the file to `file`; return the number of bytes, None if there is no such file."""
+        """Write the file to `file`; return the number of bytes, or None as `read` does."""
 
     def rename(old, new):
         """Give a file or directory another name; what happens to a file `new` is the server's."""

@@ -54,7 +54,7 @@ class MemoryTarget:
         """See `ITarget`."""
         names.check(name)
 
-    def open(self):
+    def open(self, *, within=None):
         """See `ITarget`."""
         try:
             self.hook('open', '')
@@ -79,6 +79,7 @@ class MemorySession:
         self._target = target
         self.connections = 1
         self.free = True
+        self.known = set()
         self.litter = []
         self.late = set()
 
@@ -98,6 +99,19 @@ class MemorySession:
             return set(self._find('names', inside, places=('directories',))[inside])
         self._target.hook('names', '')
         return {*self._target.files, *self._target.directories}
+
+    def exists(self, name):
+        """See `ISession`."""
+        self._target.hook('size', name)
+        return name in self._target.files or name in self._target.directories
+
+    def is_shown(self, present):
+        """See `ISession`."""
+        return True
+
+    def is_proven(self, present=()):
+        """See `ISession`."""
+        return True
 
     def files(self, *, wanted=None, most=None):
         """See `ISession`."""

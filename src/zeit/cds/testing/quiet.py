@@ -8,6 +8,7 @@ import time
 import traceback
 import unittest
 import warnings
+from multiprocessing import resource_tracker
 
 
 # Seconds that a thread may need to end after its test; one that is about to end needs none.
@@ -40,6 +41,9 @@ class QuietLayer:
 
     def setUp(self):
         """Install the hooks."""
+        # multiprocessing keeps a pipe to a process of its own, once that is needed: since Python
+        # 3.14 when pyftpdlib is imported.  No test has left it open.
+        resource_tracker.ensure_running()
         self._hooks = sys.unraisablehook, threading.excepthook
         sys.unraisablehook = self._unraisable
         threading.excepthook = self._thread_died

@@ -105,6 +105,19 @@ class TargetContract:
         self.assertEqual((5, 0), (session.size('a'), session.size('empty')))
         self.assertIsNone(session.size('missing'))
 
+    def test_what_is_there_and_what_is_not(self):
+        session = self.open()
+        session.store('a', b'1')
+        session.make_directory('d')
+        found = {name: session.exists(name) for name in ('a', 'd', 'missing')}
+        self.assertEqual({'a': True, 'd': True, 'missing': False}, found)
+        present = session.names()
+        self.assertTrue(session.is_shown(present) and session.is_proven(present))
+        self.assertTrue(session.is_proven())
+        session.rename('a', 'b')
+        self.assertTrue(session.is_shown(session.names()))
+        self.assertEqual((False, True), (session.exists('a'), session.exists('b')))
+
     def test_modified_is_a_moment_in_utc(self):
         session = self.open()
         session.store('a', b'1')
@@ -175,7 +188,8 @@ class TargetContract:
         session.make_directory('d')
         with self.assertRaises(errors.PermanentError):
             session.make_directory('d')
-        self.assertIsNone(session.size('d'))
+        session.store('a', b'1')
+        self.assertEqual((None, True), (session.size('d'), session.exists('d')))
         session.remove_directory('d')
         with self.assertRaises(errors.PermanentError):
             session.remove_directory('d')

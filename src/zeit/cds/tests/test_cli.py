@@ -12,7 +12,7 @@ import tempfile
 import unittest
 import unittest.mock
 
-from zeit.cds import cli
+from zeit.cds import cli, files, names
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.ftpdata import Port
@@ -336,8 +336,14 @@ class Failures(ServerCase):
             self.assert_failure(78, 'The spool cannot be used: .*: No space.*Make room there')
 
     def test_a_full_disk_after_a_file_was_sent(self):
-        full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
-        with unittest.mock.patch('zeit.cds.files.move', side_effect=full):
+        move = files.move
+
+        def fails(path, directory, name):
+            if names.is_probe(name):
+                return move(path, directory, name)
+            raise OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
+
+        with unittest.mock.patch('zeit.cds.files.move', fails):
             outcome = self.export()
         self.assertEqual(78, outcome.code)
         first, second = outcome.err.splitlines()
@@ -386,6 +392,7 @@ class Failures(ServerCase):
                 'The password file .* cannot be read: Permission denied',
             ),
             (['status', '--spool', self.path / 'deeper'], 'The spool .*ermission denied'),
+            (['receipt', '--spool', self.path / 'deeper', 'a.xml'], '.* read: Permission denied'),
         ):
             with self.subTest(arguments):
                 outcome = self.as_nobody(*arguments)

@@ -48,6 +48,7 @@ class StandingTests(unittest.TestCase):
         session = self.target.open()
         if facts is not None:
             session.facts = lambda: facts
+            session.is_shown = lambda present: 'write' in present
         return Standing(session)
 
     def is_part(self, then, now, *, waits=True, facts=None):

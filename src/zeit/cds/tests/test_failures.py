@@ -192,14 +192,14 @@ class LeftoverTests(unittest.TestCase):
             token = spool.journal.new_token(target.url)
             temporary = names.temporary('a', token=token, number=1)
             spool.journal.fetched(
-                target=target.url, name='a', temporary=temporary, size=1, sha256='0', modified='',
-                filed_as='a',
+                target=target.url, name='a', temporary=temporary, size=1, sha256='0', inode=1,
+                modified='', filed_as='a',
             )  # fmt: skip
         os.symlink('/nowhere', self.path / 'tmp' / temporary)
         with self.assertLogs('zeit.cds', 'WARNING') as logs:
             report = Importer(self.spool, target, wait=lambda seconds: None).run_once()
         self.assertEqual((0, ['a', 'b']), (report.exit_code, report.delivered))
-        self.assertIn('An earlier run has fetched a, and what it left is thrown', logs.output[0])
+        self.assertIn('What an earlier run has fetched is thrown away: a.cds', logs.output[0])
         self.assertEqual([], os.listdir(self.path / 'tmp'))
 
     def test_what_cannot_be_deleted_in_tmp(self):

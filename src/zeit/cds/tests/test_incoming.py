@@ -104,16 +104,43 @@ class IncomingTests(unittest.TestCase):
                     raise OSError(number, os.strerror(number))
             self.assertIn(hint, caught.exception.hint)
 
-    def test_what_an_earlier_run_left(self):
-        self.assertIsNone(incoming.left(self.path, 'a.part'))
-        (self.path / 'tmp' / 'a.part').write_bytes(b'1')
-        self.assertEqual((1, hashlib.sha256(b'1').hexdigest()), incoming.left(self.path, 'a.part'))
+    SHA256 = hashlib.sha256(b'1').hexdigest()
 
-    def test_what_was_killed_between_link_and_unlink(self):
-        (self.path / 'tmp' / 'a.part').write_bytes(b'1')
-        os.link(self.path / 'tmp' / 'a.part', self.path / 'new' / 'a')
-        self.assertIsNone(incoming.left(self.path, 'a.part'))
-        self.assertEqual(({}, {'a': b'1'}), (self.section('tmp'), self.section('new')))
+    def is_left(self):
+        return incoming.is_left(self.path, 'a.part', size=1, sha256=self.SHA256)
+
+    def has_arrived(self, *, inode=None):
+        return incoming.has_arrived(self.path, 'a', inode=inode, sha256=self.SHA256)
+
+    def test_what_an_earlier_run_left(self):
+        left = self.path / 'tmp' / 'a.part'
+        self.assertFalse(self.is_left())
+        for content, expected in ((b'1', True), (b'2', False), (b'11', False)):
+            left.write_bytes(content)
+            self.assertEqual(expected, self.is_left())
+        left.unlink()
+        left.symlink_to(self.path)
+        self.assertFalse(self.is_left())
+
+    def test_only_the_content_proves_that_it_has_arrived(self):
+        (self.path / 'cur').mkdir()
+        self.assertFalse(self.has_arrived())
+        new = self.path / 'new' / 'a'
+        new.write_bytes(b'2')
+        self.assertFalse(self.has_arrived(inode=new.stat().st_ino))
+        new.write_bytes(b'1')
+        self.assertTrue(self.has_arrived())
+
+    def test_or_the_file_itself_where_it_was_moved_since(self):
+        (self.path / 'cur').mkdir()
+        taken = self.path / 'cur' / 'b'
+        taken.write_bytes(b'1')
+        inode = taken.stat().st_ino
+        self.assertTrue(self.has_arrived(inode=inode))
+        self.assertFalse(self.has_arrived(inode=inode + 1), 'an older one of the same content')
+        self.assertFalse(self.has_arrived())
+        taken.write_bytes(b'2')
+        self.assertFalse(self.has_arrived(inode=inode))
 
 
 class CommandTests(CommandLine):
@@ -169,7 +196,7 @@ class CommandTests(CommandLine):
         """As a user who may do nothing: root may do everything."""
         os.chmod(self.folder, 0o755)
         os.chmod(self.path / 'tmp', 0o755 if os.geteuid() == 0 else 0o555)
-        for section in ('.', 'new', 'cur'):
+        for section in ('.', '.cds', 'new', 'cur'):
             os.chmod(self.path / section, 0o777)
         code = (
             'import os, sys\n'

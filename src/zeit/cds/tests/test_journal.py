@@ -244,10 +244,13 @@ class SpoolTests(JournalTests):
         token = self.orphan()
         copy = self.path / 'copy'
         subprocess.run(['cp', '-a', self.spool_path, copy], check=True, timeout=30)
-        with self.assertLogs('zeit.cds.jsonlog', 'WARNING') as logs, Spool(copy).run() as spool:
-            self.assertEqual(set(), spool.journal.tokens(self.target.url))
-            self.assertEqual([], spool.journal.open_tokens(self.target.url))
-        self.assertIn('This spool was copied or restored', logs.output[0])
+        for _ in range(2):
+            with self.assertLogs('zeit.cds.journal', 'WARNING') as logs, Spool(copy).run() as spool:
+                self.assertEqual(set(), spool.journal.tokens(self.target.url))
+                self.assertEqual([], spool.journal.open_tokens(self.target.url))
+            (line,) = logs.output
+            self.assertIn('This spool was copied or restored: what it left on memory:', line)
+            self.assertIn(f'zeit-cds adopt --spool {copy}', line)
         Spool(copy).put('a', b'1')
         self.assertEqual(75, self.export(Spool(copy)).exit_code)
         self.assertTrue(self.target.files['write'].startswith(token.encode()))
@@ -273,6 +276,97 @@ class SpoolTests(JournalTests):
         subprocess.run(['tar', '-xf', backup, '-C', self.path], check=True, timeout=30)
         self.spool.put('a', b'1')
         self.assertEqual(75, self.export().exit_code)
+
+    def restored(self):
+        """Let the spool be another one with the same content."""
+        self.spool_path.rename(self.path / 'lost')
+        subprocess.run(
+            ['cp', '-a', self.path / 'lost', self.spool_path], check=True, timeout=30
+        )
+
+    def test_a_person_decides_about_a_restored_spool(self):
+        for forget in (False, True):
+            with self.subTest(forget=forget):
+                self.setUp()
+                token = self.orphan()
+                self.restored()
+                self.spool.put('a', b'1')
+                self.assertEqual(75, self.export().exit_code)
+                self.assertEqual([self.target.url], self.spool.adopt(forget=forget))
+                self.assertEqual([], self.spool.adopt())
+                with self.assertNoLogs('zeit.cds.journal', 'WARNING'):
+                    self.assertEqual(75 if forget else 0, self.export().exit_code)
+                self.assertEqual([] if not forget else [token], self.locks())
+
+    def locks(self):
+        return [data.decode().split()[0] for n, data in self.target.files.items() if n == 'write']
+
+    def test_nothing_is_adopted_where_nothing_tells_whether_it_is_a_copy(self):
+        with unittest.mock.patch('zeit.cds.birth.born', return_value=None):
+            self.orphan()
+            self.restored()
+            self.spool.put('a', b'1')
+            with self.assertLogs('zeit.cds.journal', 'WARNING') as logs:
+                self.assertEqual(75, Exporter(self.spool, self.target).run_once().exit_code)
+            self.assertIn('not known whether this spool was copied', logs.output[0])
+            self.spool.adopt()
+            self.assertEqual(0, self.export().exit_code)
+            self.assertEqual(['a'], [*self.target.files])
+
+    def test_a_copy_of_what_has_left_nothing_says_so_once(self):
+        self.spool.put('a', b'1')
+        self.export()
+        self.restored()
+        with self.assertLogs('zeit.cds.journal', 'WARNING') as logs, self.spool.run():
+            pass
+        self.assertIn('it has left nothing on a server', logs.output[0])
+        with self.assertNoLogs('zeit.cds.journal', 'WARNING'), self.spool.run():
+            pass
+        self.assertEqual(1, len([*receipts(self.spool_path / '.cds')]))
+
+    def test_what_was_delivered_since_is_not_undone_by_adopting_it(self):
+        """An old version stood aside, or what stood there was noted before a part was sent."""
+        url = self.target.url
+        with self.spool.run():
+            token = self.spool.journal.new_token(url)
+            aside = f'a.{token}.aside'
+            self.spool.journal.aside(target=url, name='a', aside=aside)
+            self.spool.journal.aside(target=url, name='c', aside=f'c.{token}.aside')
+            self.spool.journal.exposed(target=url, name='b', size=9, before=[1, 'x'])
+        for name in 'ac':
+            self.target.write(f'{name}.{token}.aside', b'old')
+        self.restored()
+        for name in 'ab':
+            self.spool.put(name, b'new')
+        self.assertEqual(0, self.export().exit_code)
+        del self.target.files['a']  # the partner takes it
+        self.spool.adopt()
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({'b': b'new', 'c': b'old'}, self.target.files)
+
+    def test_a_copy_of_a_copy_and_a_new_file_keep_what_is_to_be_decided(self):
+        self.orphan()
+        for number in range(2):
+            self.restored()
+            (self.path / 'lost').rename(self.path / f'lost.{number}')
+            with self.spool.run():
+                pass
+        with Journal(self.spool_path / '.cds', limit=0):
+            pass
+        self.assertEqual([self.target.url], self.spool.adopt())
+        self.export()
+        self.assertEqual([], self.locks())
+
+    def test_the_numbers_of_a_copy_are_above_all_that_is_known(self):
+        for name in 'ab':
+            self.spool.put(name, b'1')
+        with self.spool.run():
+            self.spool.park(self.spool.pending()[0][0], 'No.')
+        self.restored()
+        self.spool.put('a', b'2')
+        self.export()
+        with self.spool.run(), self.assertRaisesRegex(errors.FileError, 'a newer a was delivered'):
+            self.spool.retry('a')
 
     def test_a_journal_that_cannot_be_written_sends_nothing(self):
         """Whichever write it is: before the token is durable the server is only looked at."""

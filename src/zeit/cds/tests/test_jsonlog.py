@@ -1,6 +1,7 @@
 """A file of JSON lines: durable, bounded, and readable whatever has happened to it."""
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
@@ -12,7 +13,7 @@ import tracemalloc
 import unittest
 import unittest.mock
 
-from zeit.cds import errors, jsonlog
+from zeit.cds import birth, errors, jsonlog
 from zeit.cds.jsonlog import JSONLog
 from zeit.cds.testing import layers
 
@@ -218,43 +219,132 @@ class DamageTests(JSONLogTests):
 
     def test_an_empty_file_is_begun_again(self):
         self.file.touch()
-        with self.assertLogs('zeit.cds.jsonlog', 'WARNING'):
-            self.assertEqual([], self.again())
+        with self.log() as log:
+            self.assertEqual(([], None), (self.found, log.is_own))
+            log.rotate([])
         self.fill(1)
         self.assertEqual([1], self.again())
 
 
 class CopyTests(JSONLogTests):
-    def test_a_copy_is_known_as_one_and_put_away(self):
-        self.fill(1)
-        original, copy = self.directory, self.path / 'copy'
-        shutil.copytree(original, copy)
-        self.directory = copy
-        with self.assertLogs('zeit.cds.jsonlog', 'WARNING') as logs:
-            self.assertEqual([], self.again())
-        self.assertIn('This spool was copied or restored', logs.output[0])
-        # ... and told once; what it says about the past can still be read.
-        with self.assertNoLogs('zeit.cds.jsonlog', 'WARNING'):
-            self.fill(2)
-            self.assertEqual([2], self.again())
-        self.assertEqual([1, 2], self.numbers(jsonlog.entries(copy)))
-        self.directory = original
-        self.assertEqual([1], self.again())
+    """What tells a copy from the original: when it was made, or else its inode."""
 
-    def test_so_is_one_in_the_place_of_the_original(self):
+    def setUp(self):
+        super().setUp()
+        if birth.born(self.directory) is None:
+            self.skipTest('The file system of the temporary directory tells no times of birth')
         self.fill(1)
+
+    def is_own(self, directory=None):
+        self.directory = directory or self.directory
+        with self.log() as log:
+            self.assertEqual([1], self.numbers(self.found))
+            return log.is_own
+
+    def id(self):
+        return next(jsonlog.entries(self.directory, kept=0))['id']
+
+    def without_births(self):
+        return unittest.mock.patch('zeit.cds.birth.born', return_value=None)
+
+    @contextlib.contextmanager
+    def mounted_again(self):
+        """All inodes are other ones, as with overlayfs and FUSE."""
+        real = os.stat
+
+        def stat(path, **kw):
+            found = real(path, **kw)
+            return os.stat_result((found.st_mode, found.st_ino + 1000, *found[2:]))
+
+        with unittest.mock.patch('os.stat', stat):
+            yield
+
+    def test_a_copy(self):
+        self.assertIs(True, self.is_own())
+        shutil.copytree(self.directory, self.path / 'copy')
+        self.assertIs(False, self.is_own(self.path / 'copy'))
+
+    def test_a_copy_that_shares_its_files(self):
+        (self.path / 'copy').mkdir()
+        os.link(self.file, self.path / 'copy' / 'journal')
+        self.assertIs(False, self.is_own(self.path / 'copy'))
+
+    def test_one_in_the_place_of_the_original(self):
         shutil.copy2(self.file, self.path / 'backup')
-        self.fill(2)
         os.replace(self.path / 'backup', self.file)
-        with self.assertLogs('zeit.cds.jsonlog', 'WARNING'):
-            self.assertEqual([], self.again())
+        self.assertIs(False, self.is_own())
+
+    def test_a_restored_one_that_has_the_inodes_of_the_original(self):
+        inodes = [self.file.stat().st_ino, self.directory.stat().st_ino]
+        first, _, rest = self.file.read_bytes().partition(b'\n')
+        first = {**json.loads(first), 'born': [1, 2], 'inodes': inodes}
+        self.file.write_bytes(json.dumps(first).encode() + b'\n' + rest)
+        self.assertIs(False, self.is_own())
 
     def test_what_was_moved_is_the_original(self):
-        self.fill(1)
         os.rename(self.directory, self.path / 'moved')
-        self.directory = self.path / 'moved'
-        with self.assertNoLogs('zeit.cds.jsonlog', 'WARNING'):
-            self.assertEqual([1], self.again())
+        self.assertIs(True, self.is_own(self.path / 'moved'))
+
+    def test_mounted_again(self):
+        with self.mounted_again():
+            self.assertIs(True, self.is_own())
+
+    def test_where_no_time_is_told_the_inodes_tell_it(self):
+        for before, now in ((True, False), (False, True), (False, False)):
+            with self.subTest(before=before, now=now), contextlib.ExitStack() as stack:
+                self.directory = self.path / f'{before}-{now}'
+                self.directory.mkdir()
+                self.file = self.directory / 'journal'
+                with contextlib.nullcontext() if before else self.without_births():
+                    self.fill(1)
+                if not now:
+                    stack.enter_context(self.without_births())
+                self.assertIs(True, self.is_own())
+                with self.mounted_again():
+                    self.assertIsNone(self.is_own())
+
+    def test_a_first_line_that_tells_nothing(self):
+        first, _, rest = self.file.read_bytes().partition(b'\n')
+        for born in (None, [], [1], 7, 'x'):
+            about = {**json.loads(first), 'born': born, 'inodes': None}
+            self.file.write_bytes(json.dumps(about).encode() + b'\n' + rest)
+            self.assertIsNone(self.is_own())
+
+    def test_one_of_an_earlier_build_has_inodes_only(self):
+        first, _, rest = self.file.read_bytes().partition(b'\n')
+        about = {key: json.loads(first)[key] for key in ('kind', 'version', 'inodes')}
+        self.file.write_bytes(json.dumps(about).encode() + b'\n' + rest)
+        self.assertIs(True, self.is_own())
+
+    def test_the_id_goes_from_file_to_file_and_not_to_a_copy(self):
+        known = self.id()
+        self.assertRegex(known, '^[0-9a-f]{32}$')
+        with self.log() as log:
+            log.rotate([])
+        self.assertEqual(known, self.id())
+        shutil.copytree(self.directory, self.path / 'copy')
+        self.directory = self.path / 'copy'
+        with self.log() as log:
+            log.rotate([])
+        self.assertNotEqual(known, self.id())
+
+    def test_statx_without_the_function_of_the_library(self):
+        library = ctypes.CDLL(None)
+
+        class Library:
+            syscall = library.syscall
+
+        expected = birth.born(self.file)
+        for has, found in ((True, expected), (False, None)):
+            birth._statx.cache_clear()
+            self.addCleanup(birth._statx.cache_clear)
+            made = Library() if has else object()
+            with unittest.mock.patch('ctypes.CDLL', return_value=made):
+                self.assertEqual(found, birth.born(self.file))
+        birth._statx.cache_clear()
+        with open(self.file) as file:
+            self.assertEqual(expected, birth.born(file.fileno()))
+        self.assertIsNone(birth.born(self.path / 'nowhere'))
 
 
 class Rotated(JSONLogTests):

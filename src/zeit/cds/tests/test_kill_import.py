@@ -33,6 +33,11 @@ class StepTests(ImportKillTests, unittest.TestCase):
     def test_killed_before_a_local_step(self):
         self.steps('before', after=self.then_taken)
 
+    def test_nothing_is_taken_for_granted(self):
+        for after in (self.then_cleaned, self.then_linked, self.then_fetched_away):
+            with self.subTest(after.__name__):
+                self.steps('before', after=after)
+
 
 class AllTests(ImportKillTests):
     """All places, and all that may come after."""
@@ -47,6 +52,14 @@ class AllTests(ImportKillTests):
 
     def test_killed_at_a_command_then_the_files_are_replaced(self):
         self.commands('lost', 'late', 'executed', after=self.then_replaced)
+
+    def test_killed_at_a_command_then_nothing_is_taken_for_granted(self):
+        for after in (self.then_cleaned, self.then_linked, self.then_fetched_away):
+            self.commands('lost', 'late', 'executed', after=after)
+
+    def test_killed_at_a_local_step_then_nothing_is_taken_for_granted(self):
+        for after in (self.then_cleaned, self.then_linked, self.then_fetched_away):
+            self.steps('before', 'after', after=after)
 
     def test_killed_at_a_local_step_then_the_files_are_taken(self):
         self.steps('before', 'after', after=self.then_taken)

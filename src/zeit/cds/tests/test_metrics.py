@@ -1,8 +1,10 @@
 """Numbers: counted on disk, the same for all, never going down; as Prometheus wants them."""
 
+import fcntl
 import json
 import logging
 import os
+import threading
 import time
 import unittest
 import unittest.mock
@@ -162,6 +164,30 @@ class RunsTests(NumbersCase):
         path.mkdir()
         self.assertEqual(0, self.export().exit_code)
         self.assertEqual({('spool_readable',): 0}, self.values())
+
+    def test_whoever_reads_or_locks_it_keeps_no_run_from_its_end(self):
+        self.export()
+        with open(self.spool.path / '.cds' / 'runs', 'rb') as reader:
+            fcntl.flock(reader, fcntl.LOCK_SH)
+            # A thread, as a test that waits for ever says nothing.
+            run = threading.Thread(target=self.export, daemon=True)
+            run.start()
+            run.join(30)
+            self.assertFalse(run.is_alive())
+        self.assertEqual({'0': 2}, runs.read(self.spool.path / '.cds' / 'runs')['runs'])
+
+    def test_who_reads_it_has_all_of_it(self):
+        path = self.spool.path / '.cds' / 'runs'
+        self.export()
+        before, replace, read = runs.read(path), os.replace, []
+
+        def replaced(old, new):
+            read.append(runs.read(path))
+            replace(old, new)
+
+        with unittest.mock.patch('os.replace', replaced):
+            self.export()
+        self.assertEqual([before], read)
 
     def test_what_a_spool_did_not_take_counts_also_if_it_cannot_be_looked_at(self):
         self.spool.unpublished.add('http://xml.zeit.de/a', 'no room')

@@ -2,6 +2,7 @@
 
 import errno
 import ipaddress
+import re
 import socket
 import unittest
 import unittest.mock
@@ -20,7 +21,7 @@ from zeit.cds.ftp.settings import Settings
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
-from zeit.cds.testing import faults, layers
+from zeit.cds.testing import actions, faults, layers
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.testing.servers import VsftpdServer
 from zeit.cds.tests import ftps
@@ -78,6 +79,14 @@ class FaultCase(unittest.TestCase):
         return session
 
 
+class AsPasv(actions.Action):
+    """Answer EPSV as if it were PASV."""
+
+    def answer(self, reply):
+        port = int(re.search(rb'\|([0-9]+)\|\)', reply)[1])
+        return b'227 Entering Passive Mode. 127,0,0,1,%d,%d\r\n' % divmod(port, 256)
+
+
 class PassiveTests(FaultCase):
     def ports(self):
         """Return the commands that asked for a port."""
@@ -98,6 +107,29 @@ class PassiveTests(FaultCase):
                 for _ in range(2):
                     self.assertEqual(b'content', session.read('a.xml'))
                 self.assertEqual(asked, self.ports())
+
+    def test_any_refusal_of_epsv(self):
+        for reply in '402 No.', '450 No.', '503 No.', '202 No.', '200 OK', '221 Well.':
+            with self.subTest(reply):
+                self.setUp()
+                self.server.fault('EPSV', faults.Reply(reply))
+                self.assertEqual({'a.xml'}, self.open().names())
+                self.assertEqual('PASV', self.ports()[-1])
+
+    def test_any_refusal_of_eprt(self):
+        for reply in '402 No.', '450 No.', '503 No.', '202 No.':
+            with self.subTest(reply):
+                self.setUp()
+                self.server.fault('EPRT', faults.Reply(reply))
+                with self.assertRaisesRegex(PermanentError, 'PORT not implemented'):
+                    self.open(passive=False).names()
+
+    def test_epsv_is_answered_as_if_it_were_pasv(self):
+        self.server.fault('EPSV', AsPasv())
+        session = self.open()
+        for _ in range(2):
+            self.assertEqual(b'content', session.read('a.xml'))
+        self.assertEqual((1, {'EPSV'}), (self.server.connected, set(self.ports())))
 
     def test_epsv_and_nothing_else(self):
         self.server.fault('EPSV', faults.Reply('502 Not known.'))
@@ -135,8 +167,8 @@ class PassiveTests(FaultCase):
         ):
             with self.assertRaisesRegex(Error, text) as caught:
                 self.open(bind_address=address)
-            self.assertEqual(code, caught.exception.exit_code)
-            self.assertTrue(caught.exception.while_connecting)
+            error = caught.exception
+            self.assertEqual((code, code == 69), (error.exit_code, error.while_connecting))
 
 
 class KeepaliveTests(FaultCase):
@@ -270,8 +302,8 @@ class ActiveContract(layers.ServerTests):
         session = self.open()
         with self.assertRaises(PermanentError):
             session.store('missing/a.xml', b'content')
-        self.assertIsNone(session.read('missing.xml'))
         session.store('a.xml', b'content')
+        self.assertIsNone(session.read('missing.xml'))
 
 
 class PyFTPTests(ActiveContract, unittest.TestCase):

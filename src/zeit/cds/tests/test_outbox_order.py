@@ -1,15 +1,19 @@
 """What a transaction has left goes in its turn: not over a newer version, not after an abort."""
 
+import datetime
 import errno
+import fcntl
+import json
 import os
 import shutil
 import unittest.mock
 
 import zope.component
 
-from zeit.cds import errors
+from zeit.cds import errors, jsonlog
 from zeit.cds.exporter import Exporter
 from zeit.cds.interfaces import IExporter, IFilePut, ISpool, ITransactionOutcome, IWakeUp
+from zeit.cds.journal import Journal
 from zeit.cds.spool import Spool
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.test_outbox import Other, OutboxTests
@@ -92,9 +96,83 @@ class DoubtTests(OutboxTests):
         self.spool.put('a.xml', b'<older/>')
         Exporter(self.spool, self.target).run_once()
         self.vote()
-        (path,) = (self.path / '.cds' / 'outbox').glob('*/prepared')
-        os.utime(path, (path.stat().st_mtime + 1,) * 2)  # of the same millisecond it would not
         self.assertEqual(b'<doubt/>', self.export(True))
+
+    def test_it_goes_over_an_older_one_that_was_delivered_since_and_is_gone(self):
+        self.spool.put('a.xml', b'<older/>')
+        self.vote()
+        self.export()
+        (self.path / 'cur' / 'a.xml').unlink()
+        self.assertEqual(b'<doubt/>', self.export(True))
+
+    def test_not_over_a_newer_one_whatever_the_clock_says(self):
+        for year in (2001, 2101):
+            with self.subTest(year), unittest.mock.patch('zeit.cds.jsonlog.datetime') as clock:
+                now = datetime.datetime(year, 2, 3, tzinfo=datetime.UTC)
+                clock.datetime.now.return_value = now
+                self.setUp()
+                self.spool.put('a.xml', b'<older/>')
+                self.vote()
+                self.export()
+                self.spool.put('a.xml', b'<newer/>')
+                self.assertEqual(b'<newer/>', self.export())
+                self.assertEqual(b'<newer/>', self.export(True))
+                self.assert_parked()
+
+    def test_not_over_one_of_which_only_the_journal_before_knows(self):
+        self.vote()
+        self.spool.put('a.xml', b'<newer/>')
+        self.export()
+        with unittest.mock.patch.object(jsonlog, 'KEPT', 2):
+            for _ in range(5):
+                with Journal(
+                    self.path / '.cds', limit=0, undecided=self.spool._undecided
+                ) as journal:
+                    journal.clean('x')
+        self.assertEqual(b'<newer/>', self.export(True))
+        self.assert_parked()
+
+    def test_what_is_parked_so_is_brought_back_only_by_who_wants_the_older_one(self):
+        self.vote()
+        self.spool.put('a.xml', b'<newer/>')
+        self.export(True)
+        with self.spool.run():
+            with self.assertRaisesRegex(errors.FileError, 'number 1, .* newer .*number 2, '):
+                self.spool.retry('a.xml')
+            self.spool.retry('a.xml', older=True)
+        Exporter(self.spool, self.target).run_once()
+        self.assertEqual(b'<doubt/>', self.target.files['a.xml'])
+
+    def test_of_two_in_doubt_the_earlier_one_is_known_first(self):
+        self.vote(b'<first/>')
+        self.vote(b'<second/>')
+        answers = {1: True}
+        zope.component.provideAdapter(
+            lambda spool: unittest.mock.Mock(
+                committed=lambda doubt: answers.get(doubt.numbers['a.xml'])
+            ),
+            (ISpool,),
+            ITransactionOutcome,
+        )
+        self.assertEqual(b'<first/>', self.export())
+        answers[2] = True
+        self.assertEqual(b'<second/>', self.export())
+        self.assertEqual([], self.parked())
+
+    def test_one_of_an_earlier_build_has_no_number(self):
+        """Whether it is newer than what was delivered nobody knows."""
+        for newer, expected in ((b'<newer/>', b'<newer/>'), (None, b'<doubt/>')):
+            with self.subTest(newer):
+                self.setUp()
+                self.vote()
+                (path,) = (self.path / '.cds' / 'outbox').glob('*/prepared')
+                entry = json.loads(path.read_bytes())
+                del entry['numbers']
+                path.write_text(json.dumps({**entry, 'before': {'a.xml': []}}))
+                if newer:
+                    self.spool.put('a.xml', newer)
+                    self.export()
+                self.assertEqual(expected, self.export(True))
 
     def test_it_goes_over_an_older_one_whose_mode_was_changed_since(self):
         """chmod -R, chown -R and rename(2) renew the time of the inode."""
@@ -117,13 +195,72 @@ class DoubtTests(OutboxTests):
             with self.subTest(number):
                 for data in (b'<first/>', b'<second/>'):
                     self.vote(data)
-                paths = (self.path / '.cds' / 'outbox').glob('*/0')
-                for seconds, path in enumerate(sorted(paths, key=lambda p: p.read_bytes())):
-                    os.utime(path.with_name('prepared'), (2**31 + seconds,) * 2)
                 self.assertEqual(b'<second/>', self.export(True))
                 self.assertEqual([], self.left())
                 shutil.rmtree(self.path)
                 self.path.mkdir()
+
+
+class OvertakenTests(OutboxTests):
+    """Between the vote and the end of a transaction somebody else puts a file of that name."""
+
+    def commit(self, meanwhile):
+        self.outbox.put('a.xml', b'<a/>')
+        self.outbox.put('b.xml', b'<b/>')
+        Other(self.manager, key='~~').tpc_vote = lambda current: meanwhile()
+        self.manager.commit()
+
+    def test_a_newer_one_that_waits_stays(self):
+        self.commit(lambda: self.spool.put('a.xml', b'<newer/>'))
+        self.assertEqual({'a.xml': b'<newer/>', 'b.xml': b'<b/>'}, self.waiting())
+        self.assertEqual([], self.left())
+
+    def test_a_newer_one_that_was_delivered_is_not_followed_by_the_older_one(self):
+        target = MemoryTarget()
+
+        def deliver():
+            self.spool.put('a.xml', b'<newer/>')
+            Exporter(self.spool, target).run_once()
+
+        with self.assertLogs('zeit.cds', 'INFO'):
+            self.commit(deliver)
+            self.assertEqual({'b.xml': b'<b/>'}, self.waiting())
+            Exporter(self.spool, target).run_once()
+        self.assertEqual({'a.xml': b'<newer/>', 'b.xml': b'<b/>'}, target.files)
+        self.assertEqual(['a.xml'], [name for name, _ in self.spool.status().parked])
+
+    def test_one_that_came_by_a_rename_is_seen_by_a_run(self):
+        self.commit(lambda: (self.path / 'new' / 'a.xml').write_bytes(b'<newer/>'))
+        self.assertEqual({'a.xml': b'<newer/>', 'b.xml': b'<b/>'}, self.waiting())
+        with self.assertLogs('zeit.cds', 'WARNING'):
+            self.run_once()
+        self.assertEqual(['a.xml'], [name for name, _ in self.spool.status().parked])
+
+    def test_a_put_that_was_killed_is_no_newer_one(self):
+        def killed():
+            with unittest.mock.patch('os.replace', side_effect=ZeroDivisionError):
+                with self.assertRaises(ZeroDivisionError):
+                    self.spool.put('a.xml', b'<newer/>')
+
+        self.commit(killed)
+        with self.assertLogs('zeit.cds', 'WARNING'):
+            self.run_once()
+        self.assertEqual({'a.xml': b'<a/>', 'b.xml': b'<b/>'}, self.waiting())
+
+    def test_a_sequence_that_is_held_for_ever_keeps_what_was_committed_safe(self):
+        def hold():
+            file = self.enterContext(open(self.path / '.cds' / 'sequence', 'rb'))
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+        with (
+            unittest.mock.patch('zeit.cds.sequence.PATIENCE', 0.02),
+            self.assertLogs('zeit.cds', 'WARNING') as logs,
+        ):
+            self.commit(hold)
+            self.assertEqual({}, self.waiting())
+            self.run_once()
+        self.assertIn('Committed, but not filed yet: a.xml, b.xml: Another process', logs.output[0])
+        self.assertEqual({'a.xml': b'<a/>', 'b.xml': b'<b/>'}, self.waiting())
 
 
 class OneOfThemTests(OutboxTests):

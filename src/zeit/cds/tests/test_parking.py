@@ -1,13 +1,20 @@
 """What the server refuses again and again is put away, with the reason; nothing else is."""
 
 import contextlib
+import datetime
+import json
 import os
 import unittest
 import unittest.mock
 
-from zeit.cds import errors, plan
+import zope.component
+import zope.component.testing
+
+from zeit.cds import errors, jsonlog, plan
 from zeit.cds.console import summary
 from zeit.cds.exporter import Exporter, Options
+from zeit.cds.interfaces import ISpool, ITransactionOutcome
+from zeit.cds.journal import Journal, receipts
 from zeit.cds.plan import Options as Defaults
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
@@ -111,6 +118,22 @@ class CountTests(ParkingTests):
         self.spool.put(name, b'')
         self.export(empty='park')
         self.assertEqual([(name, 'The file is empty.')], self.spool.status().parked)
+
+    def test_the_reason_is_no_file(self):
+        """However long the name is: it is not shown, nor brought back, nor sent."""
+        for length in (1, 100, 135, 136, 137, 143, 200, *range(245, 256)):
+            with self.subTest(length):
+                name = 'n' * length
+                self.spool.put(name, b'content')
+                with self.spool.run():
+                    (entry,) = self.spool.pending()[0]
+                    self.assertTrue(self.spool.park(entry, 'The reason'))
+                    self.assertEqual([(name, 'The reason')], self.spool.status().parked)
+                    for parked, _ in self.spool.status().parked:
+                        self.spool.retry(parked)
+                self.assertEqual([name], os.listdir(self.path / 'new'))
+                self.assertEqual([], os.listdir(self.path / 'parked'))
+                os.unlink(self.path / 'new' / name)
 
     def test_a_dry_run_does_not_count(self):
         (self.path / 'new').mkdir()
@@ -424,10 +447,181 @@ class RetryTests(ParkingTests):
 
     def test_a_newer_version_waits(self):
         self.spool.put('a', b'2')
-        with self.assertRaisesRegex(errors.FileError, 'A newer a waits'):
+        with self.assertRaisesRegex(errors.FileError, 'a newer a waits'):
             self.retry()
         self.assertEqual(b'2', (self.path / 'new' / 'a').read_bytes())
         self.assertEqual(b'1', (self.path / 'parked' / 'a').read_bytes())
+
+    def deliver(self, content):
+        faults, self.faults = self.faults, {}
+        self.spool.put('a', content)
+        self.export()
+        self.faults = faults
+
+    def content(self, section):
+        return sorted((self.path / section / name).read_bytes() for name in self.section(section))
+
+    def assert_refused(self, name, *words):
+        with self.assertRaises(errors.FileError) as caught:
+            self.retry(name)
+        for each in ('number 1, 1 byte, 20', f'retry --older --spool {self.path} {name}', *words):
+            self.assertIn(each, caught.exception.advice)
+
+    def retry_older(self, name):
+        with self.spool.run():
+            self.assertEqual('a', self.spool.retry(name, older=True))
+
+    def test_not_over_a_newer_delivery(self):
+        self.deliver(b'22')
+        self.assert_refused('a', 'a newer a was delivered (number 7, 2 bytes, 20')
+        self.assertEqual(([], [b'1']), (self.section('new'), self.content('parked')))
+
+    def test_nor_if_its_receipt_is_in_no_journal_any_more(self):
+        self.deliver(b'22')
+        with unittest.mock.patch.object(jsonlog, 'KEPT', 2):
+            for _ in range(5):
+                with Journal(
+                    self.path / '.cds', limit=0, undecided=self.spool._undecided
+                ) as journal:
+                    journal.clean('x')
+        self.assertEqual([], [*receipts(self.path / '.cds')])
+        self.assert_refused('a', 'a newer a was delivered (number 7, 2 bytes, 20')
+
+    def test_nor_if_the_clock_was_set_back(self):
+        with unittest.mock.patch('zeit.cds.jsonlog.datetime') as clock:
+            then = datetime.datetime(2001, 2, 3, tzinfo=datetime.UTC)
+            clock.datetime.now.return_value = then
+            self.deliver(b'22')
+        self.assert_refused('a', 'a newer a was delivered')
+
+    def test_over_an_older_delivery(self):
+        self.deliver(b'2')
+        self.retry_older('a')
+        self.runs(5)
+        self.assertEqual([b'1'], self.content('parked'))
+        self.retry()
+        self.assertEqual([b'1'], self.content('new'))
+
+    def test_not_over_a_newer_one_that_waits_also_by_a_rename(self):
+        (self.path / 'new' / 'a').write_bytes(b'22')
+        os.utime(self.path / 'new' / 'a', (1, 1))
+        self.assert_refused('a', 'a newer a waits in new/ already (number 7, 2 bytes, 1970-01-01')
+        self.assertEqual(([b'22'], [b'1']), (self.content('new'), self.content('parked')))
+
+    def test_over_an_older_one_that_waits(self):
+        """A vote that is known late: what was put after it is parked by then."""
+        zope.component.testing.setUp()
+        self.addCleanup(zope.component.testing.tearDown)
+        with self.spool.batch() as batch:
+            batch.put('a', b'2')
+            batch.prepare(asks=True)
+        self.spool.put('a', b'3')
+        self.runs(5)
+        zope.component.provideAdapter(
+            lambda spool: unittest.mock.Mock(committed=lambda doubt: True),
+            (ISpool,),
+            ITransactionOutcome,
+        )
+        self.export()
+        self.assertEqual(([b'2'], [b'1', b'3']), (self.content('new'), self.content('parked')))
+        self.retry(self.section('parked')[1])
+        self.assertEqual(([b'3'], [b'1']), (self.content('new'), self.content('parked')))
+        self.assertEqual([], self.section('.cds/filing'))
+
+    def test_two_versions_go_out_under_the_one_name_that_they_have(self):
+        self.spool.put('a', b'2')
+        self.runs(5)
+        older, newer = self.section('parked')
+        self.assert_refused(older, f'a newer a is parked as {newer} (number 7')
+        self.retry(newer)
+        self.assertEqual((['a'], [b'2']), (self.section('new'), self.content('new')))
+        self.assert_refused(older, 'a newer a waits in new/ already (number 7')
+        self.faults = {}
+        self.export()
+        self.assertEqual({'a': b'2'}, self.target.files)
+        self.retry_older(older)
+        self.export()
+        self.assertEqual({'a': b'1'}, self.target.files)
+        self.assertEqual([], os.listdir(self.path / 'parked'))
+
+    def test_two_versions_of_a_name_without_room_for_a_time(self):
+        name = 'n' * 250
+        self.faults = {f'upload {name}': REFUSED}
+        for content in (b'1', b'2'):
+            self.spool.put(name, content)
+            self.runs(5)
+        contents = {
+            stored: (self.path / 'parked' / stored).read_bytes()
+            for stored, _ in self.spool.status().parked
+        }
+        self.assertEqual([b'1', b'1', b'2'], sorted(contents.values()))
+        (newer,) = (stored for stored, content in contents.items() if content == b'2')
+        with self.spool.run():
+            with self.assertRaisesRegex(errors.FileError, 'is parked as'):
+                self.spool.retry(name)
+            self.assertEqual(name, self.spool.retry(newer))
+
+    def test_the_older_one_all_the_same_where_a_newer_one_waits(self):
+        self.spool.put('a', b'2')
+        self.retry_older('a')
+        self.assertEqual(([b'1'], [b'2']), (self.content('new'), self.content('parked')))
+        self.faults = {}
+        self.export()
+        # What was brought back was the newest by then.
+        (stored,) = self.section('parked')
+        with self.assertRaisesRegex(errors.FileError, 'a newer a was delivered'):
+            self.retry(stored)
+
+    def test_one_of_which_nothing_is_known(self):
+        """A person put it there, or an earlier build did."""
+        (self.path / 'parked' / 'b').write_bytes(b'1')
+        self.retry('b')
+        self.deliver(b'2')
+        (self.path / 'parked' / '.a.parked').unlink()
+        with self.assertRaisesRegex(errors.FileError, 'without a number'):
+            self.retry()
+
+    def test_the_true_name_leads_nowhere_else(self):
+        for name in ('../a', '/tmp/a', '.a', '', 5, None, 'a\0'):
+            for about in ({'name': name, 'sequence': 1, 'reason': 'x'}, [], name):
+                (self.path / 'parked' / '.a.parked').write_text(json.dumps(about))
+                if name == 'a\0':
+                    continue
+                self.assertEqual([('a', '')], self.spool.status().parked)
+        self.retry()
+        self.assertEqual(['a'], self.section('new'))
+
+    def test_killed_while_it_is_brought_back(self):
+        """It is in new/ or in parked/ afterwards, and what waits is never lost."""
+
+        class Killed(BaseException):
+            pass
+
+        for call in ('rename', 'fsync', 'unlink', 'write'):
+            for nth in range(25):
+                with self.subTest(call, nth=nth):
+                    for section in ('new', 'parked', 'cur'):
+                        for name in os.listdir(self.path / section):
+                            os.unlink(self.path / section / name)
+                    self.spool.put('a', b'older')
+                    with self.spool.run():
+                        self.spool.park(self.spool.pending()[0][0], 'x')
+                    self.spool.put('a', b'newer')
+                    seen, real = [], getattr(os, call)
+
+                    def killed(*args, seen=seen, real=real, nth=nth, **kw):
+                        seen.append(args)
+                        if len(seen) > nth:
+                            raise Killed
+                        return real(*args, **kw)
+
+                    with contextlib.suppress(Killed), unittest.mock.patch.object(os, call, killed):
+                        with self.spool.run():
+                            self.spool.retry('a', older=True)
+                    with self.spool.run():
+                        pass
+                    there = self.content('new') + self.content('parked')
+                    self.assertEqual([b'newer', b'older'], sorted(there))
 
     def test_a_second_one_of_the_same_name_does_not_hide_the_first(self):
         self.spool.put('a', b'2')

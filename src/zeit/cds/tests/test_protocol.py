@@ -15,12 +15,12 @@ class ControlChannelTests(unittest.TestCase):
         (answer,) = self.channel.receive(reply + b' text\r\n')
         return answer.verdict
 
-    def test_the_table_by_first_digit(self):
+    def test_the_first_digit_decides(self):
         expected = {
-            'DELE': ('BROKEN', 'DONE', 'BROKEN', 'RETRY', 'REFUSED'),
-            'STOR': ('WAIT', 'DONE', 'BROKEN', 'RETRY', 'REFUSED'),
-            'RNFR': ('BROKEN', 'BROKEN', 'MORE', 'RETRY', 'REFUSED'),
-            'PASS': ('BROKEN', 'DONE', 'MORE', 'RETRY', 'REFUSED'),
+            'DELE': ('BROKEN', 'DONE', 'UNPROVEN', 'RETRY', 'REFUSED'),
+            'STOR': ('WAIT', 'DONE', 'UNPROVEN', 'RETRY', 'REFUSED'),
+            'RNFR': ('BROKEN', 'UNPROVEN', 'MORE', 'RETRY', 'REFUSED'),
+            'TYPE': ('BROKEN', 'DONE', 'UNPROVEN', 'RETRY', 'REFUSED'),
         }
         for verb, verdicts in expected.items():
             for code, wanted in zip(
@@ -34,32 +34,47 @@ class ControlChannelTests(unittest.TestCase):
                 self.assertEqual((verb, code, wanted), (verb, code, got))
                 self.assertEqual(wanted == 'BROKEN', self.channel.broken)
 
-    def test_the_end_of_a_transfer_answers_nothing_else(self):
-        for verb in ('DELE', 'NOOP', 'RNTO', 'SIZE', 'CWD'):
-            for code in (b'225', b'226'):
-                self.setUp()
-                if verb == 'RNTO':
-                    self.verdict('RNFR', b'350')
-                with self.assertRaises(errors.RemoteProtocolError):
-                    self.verdict(verb, code)
-
-    def test_250_ends_a_transfer_too(self):
-        self.assertEqual('DONE', self.verdict('STOR', b'250'))
-
-    def test_what_was_asked_along_does_not_end_a_transfer(self):
-        for code in (b'213', b'229', b'227'):
+    def codes(self, verb):
+        """Return the codes that are success to a command."""
+        codes = []
+        for code in range(200, 400):
             self.setUp()
-            with self.assertRaises(errors.RemoteProtocolError):
-                self.verdict('STOR', code)
-            self.assertTrue(self.channel.transferring)
+            if verb == 'RNTO':
+                self.verdict('RNFR', b'350')
+            if self.verdict(verb, str(code).encode()) in ('DONE', 'MORE'):
+                codes.append(code)
+        return codes
 
-    def test_replies_that_carry_a_value_have_one_code(self):
-        for verb, code in (('SIZE', b'213'), ('MDTM', b'213'), ('EPSV', b'229'), ('PASV', b'227')):
+    def test_success_is_what_is_the_command_s_own(self):
+        for verb, codes in (
+            *((verb, [200, 250]) for verb in ('DELE', 'RNTO', 'RMD', 'CWD', 'CDUP', 'TYPE')),
+            *((verb, [200, 226, 250]) for verb in ('STOR', 'RETR', 'NLST', 'MLSD')),
+            ('MKD', [200, 250, 257]),
+            ('RNFR', [350]),
+            ('SIZE', [213]),
+            ('MDTM', [213]),
+            ('EPSV', [227, 229]),
+            ('PASV', [227]),
+            ('USER', [200, 230, 232, 250, 331, 332, 336]),
+            ('PASS', [200, 202, 230, 232, 250, 331, 332]),
+            ('AUTH', [234]),
+        ):
+            with self.subTest(verb):
+                self.assertEqual(codes, self.codes(verb))
+
+    def test_what_is_another_command_s_says_nothing(self):
+        self.channel.send('DELE', 'a')
+        self.channel.send('EPSV')
+        (answer,) = self.channel.receive(b'229 (|||7|)\r\n')
+        with self.assertRaises(errors.NotProven):
+            answer.check()
+        self.assertEqual({('DELE', 'a')}, self.channel.unproven)
+        self.assertEqual([('EPSV', '')], list(self.channel.waiting))
+
+    def test_superfluous_refuses_what_is_optional(self):
+        for verb, wanted in (('EPSV', 'REFUSED'), ('TYPE', 'REFUSED'), ('DELE', 'UNPROVEN')):
             self.setUp()
-            self.assertEqual('DONE', self.verdict(verb, code))
-            self.setUp()
-            with self.assertRaises(errors.RemoteProtocolError):
-                self.verdict(verb, b'200')
+            self.assertEqual(wanted, self.verdict(verb, b'202'))
 
     def test_preliminary_replies_may_come_more_than_once(self):
         self.channel.send('STOR', 'a')

@@ -256,6 +256,16 @@ class SymptomsTest(unittest.TestCase):
         self.assertIn('``The listing is empty``', self.advice[term])
         self.assertIn('The listing is empty: ', self.import_('--dry-run')[1])
 
+    def test_blind(self):
+        self.server.fault('MLSD NLST SIZE', faults.Reply('550 Permission denied.'))
+        term = 'The server shows neither our own files nor their sizes'
+        self.assert_symptom(term, self.export('--no-size-check'), code=errors.CONFIGURATION)
+
+    def test_one_file_of_which_nothing_is_told(self):
+        self.server.fault('SIZE RETR', faults.Reply('450 In use.'), path='*/l.xml')
+        term = 'The server does not tell whether there is'
+        self.assert_symptom(term, self.import_(), code=errors.FILES_FAILED)
+
     def test_may_not_be_read(self):
         self.server.fault('RETR', faults.Reply('550 Permission denied.'), path='*/l.xml')
         term = 'It is there, but may not be read'

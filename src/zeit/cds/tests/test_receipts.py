@@ -1,8 +1,9 @@
-"""`zeit-cds receipt` and `zeit-cds retry`: evidence of deliveries, and parked files."""
+"""`zeit-cds receipt`, `retry` and `adopt`: evidence of deliveries, parked files, copied spools."""
 
 import hashlib
 import json
 import os
+import shutil
 
 from zeit.cds.spool import Spool
 from zeit.cds.tests.test_cli import CommandLine, ServerCase
@@ -141,8 +142,42 @@ class Retries(CommandLine):
     def test_a_newer_one_waits(self):
         self.park()
         self.spool.put('a.xml', b'newer')
-        self.assert_line(self.retry('a.xml'), 1, 'A newer a.xml waits in new/ already')
+        self.assert_line(self.retry('a.xml'), 1, 'a newer a.xml waits in new/ already')
         self.assertEqual(b'newer', (self.path / 'new' / 'a.xml').read_bytes())
+
+    def test_both_versions_are_named_and_the_older_one_goes_if_a_person_says_so(self):
+        self.park()
+        self.spool.put('a.xml', b'newer version')
+        error = self.retry('a.xml')
+        self.assert_line(
+            error,
+            1,
+            r'a.xml stays parked \(number 1, 5 bytes, 20.*\): a newer a.xml waits in new/ already '
+            r'\(number 3, 13 bytes, 20.*\)\. To send the older one all the same: '
+            rf'zeit-cds retry --older --spool {self.path} a.xml$',
+        )
+        outcome = self.retry('--older', 'a.xml')
+        self.assertEqual((0, f'a.xml waits in {self.path} again.\n'), (outcome.code, outcome.out))
+        self.assertEqual(b'hello', (self.path / 'new' / 'a.xml').read_bytes())
+        (newer,) = (self.path / 'parked').glob('a.xml*')
+        self.assertEqual(b'newer version', newer.read_bytes())
+
+    def test_all_sends_of_each_name_the_newest(self):
+        self.park()
+        self.spool.put('a.xml', b'newer version')
+        self.park()
+        outcome = self.retry('--all')
+        self.assertEqual(1, outcome.code)
+        self.assertRegex(outcome.err, r'a.xml stays parked .* is parked as a.xml.20\w+Z')
+        self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+        self.assertEqual(b'newer version', (self.path / 'new' / 'a.xml').read_bytes())
+        for line in outcome.out.splitlines():
+            self.assertRegex(line, f'^[ab].xml waits in {self.path} again.$')
+
+    def test_older_is_said_of_a_name(self):
+        for option in ('--all', '--forget'):
+            outcome = self.retry('--older', option, *['a.xml'] * (option == '--forget'))
+            self.assert_line(outcome, 64, 'does not go with --older')
 
     def test_a_run_is_active(self):
         self.park()
@@ -153,6 +188,51 @@ class Retries(CommandLine):
     def test_wrong_usage(self):
         self.assert_line(self.retry(), 64, "Missing argument 'NAME...'")
         self.assert_line(self.call('retry', 'a.xml'), 64, 'It was not said which spool')
+
+
+class Adoptions(CommandLine):
+    """`zeit-cds adopt`."""
+
+    URL = 'ftp://test@h:21/in'
+
+    def copy(self):
+        with self.spool.run():
+            self.spool.journal.new_token(self.URL)
+        os.rename(self.path, self.folder / 'lost')
+        shutil.copytree(self.folder / 'lost', self.path)
+
+    def adopt(self, *options):
+        return self.call('adopt', '--spool', self.path, *options)
+
+    def test_it_says_what_becomes_of_what_is_there(self):
+        cases = {(): 'is cleaned up by its next run', ('--forget',): 'is forgotten'}
+        for options, words in cases.items():
+            with self.subTest(options):
+                self.setUp()
+                self.copy()
+                outcome = self.adopt(*options)
+                line = f'{self.path}: what was left on {self.URL} {words}.\n'
+                self.assertEqual((0, line), (outcome.code, outcome.out))
+                outcome = self.adopt()
+                line = f'{self.path}: there is nothing to decide.\n'
+                self.assertEqual((0, line), (outcome.code, outcome.out))
+
+    def test_what_is_adopted_is_known_as_our_own_again(self):
+        self.copy()
+        with self.assertLogs('zeit.cds.journal', 'WARNING'), self.spool.run():
+            self.assertEqual([], self.spool.journal.open_tokens(self.URL))
+        self.adopt('--quiet')
+        with self.spool.run():
+            self.assertEqual(1, len(self.spool.journal.open_tokens(self.URL)))
+
+    def test_not_while_a_run_is_active(self):
+        self.copy()
+        with self.assertLogs('zeit.cds.journal', 'WARNING'), self.spool.run():
+            self.assert_line(self.adopt(), 75, 'Another run is active')
+
+    def test_wrong_usage(self):
+        self.assert_line(self.call('adopt'), 64, 'It was not said which spool')
+        self.assert_line(self.adopt('articles'), 64, 'Names of spools go with --zcml')
 
 
 class ByZcml(ZcmlCase):

@@ -1,17 +1,19 @@
 """One run on a spool at a time: also among processes, and with children."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import unittest
 import unittest.mock
 
-from zeit.cds import errors
+from zeit.cds import errors, files
 from zeit.cds.exporter import Exporter
 from zeit.cds.runlock import RunLock
 from zeit.cds.spool import Spool
@@ -94,6 +96,41 @@ class LockTests(RunLockTests):
                 with self.lock():
                     self.fail('entered')
         self.assert_free()
+
+    def test_nor_does_an_error_on_the_way_out_keep_it(self):
+        broken = OSError(errno.EIO, 'Input/output error')
+        lock = self.lock().__enter__()
+        refused = unittest.mock.patch('os.ftruncate', side_effect=broken)
+        with self.assertLogs('zeit.cds', 'WARNING') as logs, refused:
+            lock.__exit__(None, None, None)
+        self.assertIn('Input/output error', logs.output[0])
+        self.assert_free()
+
+    def test_it_belongs_to_all_who_may_write_from_its_first_moment_on(self):
+        self.path.chmod(0o770)
+        modes = []
+        real = files.rename_exclusively
+
+        def watched(old, new):
+            modes.append(stat.S_IMODE(os.stat(old).st_mode))
+            real(old, new)
+
+        with unittest.mock.patch('zeit.cds.files.rename_exclusively', watched), self.lock():
+            pass
+        self.assertEqual([0o660], modes)
+        self.assertEqual(0o660, stat.S_IMODE(self.file.stat().st_mode))
+
+    def test_one_that_is_made_at_the_same_moment_is_the_one(self):
+        others = []
+
+        def first(path, *, mode):
+            pathlib.Path(path).touch()
+            others.append(os.stat(path).st_ino)
+            raise FileExistsError(errno.EEXIST, 'File exists')
+
+        with unittest.mock.patch('zeit.cds.files.make_exclusively', first), self.lock():
+            self.assert_held()
+        self.assertEqual(others, [self.file.stat().st_ino])
 
 
 class ForkTests(RunLockTests):
@@ -203,7 +240,7 @@ class ForkTests(RunLockTests):
 
     def test_a_program_that_is_started_does_not_inherit_it(self):
         with self.lock() as lock:
-            flags = fcntl.fcntl(lock._descriptor, fcntl.F_GETFD)
+            flags = fcntl.fcntl(lock._descriptor.fileno(), fcntl.F_GETFD)
         self.assertTrue(flags & fcntl.FD_CLOEXEC)
 
 

@@ -129,7 +129,8 @@ class FinalReplyTests(Scenario, unittest.TestCase):
                 self.assert_run(0, 'a b', self.export('a', 'b', size_check=False))
 
     def test_19_nonsense_for_a_size_is_no_delivery(self):
-        for reply in ('213 many', '213', '213 -1', '213 550 bytes', '213 ٣', f'213 {"9" * 30}'):
+        for text in 'many', '', '-1', '549 bytes', '550 KB', '٣', '9' * 30:
+            reply = f'213 {text}'
             with self.subTest(reply):
                 self.prepare()
                 self.fault('SIZE', faults.Reply(reply), path='*.part')

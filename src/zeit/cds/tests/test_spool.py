@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from zeit.cds import errors, files, interfaces
 from zeit.cds.entries import Entry, by_arrival
-from zeit.cds.files import Source
+from zeit.cds.source import Source
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.undelivered import undelivered
@@ -215,20 +215,6 @@ class RunTests(SpoolTests):
             with self.assertRaisesRegex(errors.SpoolError, 'another file system'):
                 with self.spool.run():
                     self.fail('entered')
-
-    def test_68_a_full_disk_is_noticed_before_anything_is_sent(self):
-        full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
-        with self.spool.run():
-            pass
-        with unittest.mock.patch('os.fsync', side_effect=full):
-            with self.assertRaisesRegex(errors.SpoolError, 'cur: No space left on device'):
-                with self.spool.run():
-                    self.fail('entered')
-        self.assertEqual([], self.names('cur'))
-
-    def test_nothing_remains_in_cur_after_the_probe(self):
-        with self.spool.run():
-            self.assertEqual([], self.names('cur'))
 
     def test_an_error_in_the_run_releases_it(self):
         with self.assertRaises(ZeroDivisionError):

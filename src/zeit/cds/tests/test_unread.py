@@ -7,7 +7,7 @@ from unittest import mock
 
 from zeit.cds import errors, journal
 from zeit.cds.exporter import Exporter
-from zeit.cds.files import Source
+from zeit.cds.source import Source
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults, layers
 from zeit.cds.tests.scenario import SHORT, Scenario, target

@@ -102,6 +102,30 @@ class NameTests(unittest.TestCase):
         ):
             self.assertRegex(self.refusal(name) or '', reason, name)
 
+    def test_names_that_are_the_lock_to_some_servers(self):
+        token = names.new_token()
+        lock, part = names.staged('read', token=token), names.temporary('a', token=token, number=3)
+        for name in ('write', 'read', 'write.guard', lock, part):
+            for spelling in (
+                *(name + end for end in ('.', ' ', '. .', '::$DATA', ':x.xml', ' ::$DATA', ';1')),
+                *(name + end for end in ('\\', '\N{NO-BREAK SPACE}', '\N{ZERO WIDTH SPACE}', 'é')),
+                *(start + name for start in (' ', '.\\', 'x\\..\\', '\N{BYTE ORDER MARK}', 'é')),
+                f'"{name}"',
+                f' {name.upper()} . ',
+                f'{name.title()};3 .',
+                name.replace('r', '\N{FULLWIDTH LATIN CAPITAL LETTER R}') + '.',
+                name.replace('a', '\N{LATIN SMALL LETTER A WITH DIAERESIS}') + '. ',
+                name.replace('i', '\N{LATIN SMALL LETTER DOTLESS I}').upper(),
+                name.replace('i', '\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}'),
+            ):
+                with self.subTest(spelling):
+                    self.assertRegex(self.refusal(spelling) or '', 'lock|temporary')
+
+    @given(st.sampled_from('._-x0'), st.text(st.sampled_from('abz09._-;: {}ü'), max_size=9))
+    def test_other_names_go(self, letter, rest):
+        for name in (f'write{letter}b{rest}', f'a{letter}write', f'reads{rest}'):
+            self.assertIsNone(self.refusal(name), name)
+
     def test_a_name_that_python_does_not_understand_here(self):
         """What is a name in UTF-8 elsewhere: LC_ALL=C, and no UTF-8 mode."""
         name = 'caf\udcc3\udca9'

@@ -4,7 +4,7 @@ import unittest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeit.cds.errors import LocalProtocolError, RemoteProtocolError
+from zeit.cds.errors import LocalProtocolError, NoValue, RemoteProtocolError
 from zeit.cds.ftp import wire
 from zeit.cds.ftp.wire import Reply, ReplyParser
 
@@ -22,6 +22,10 @@ STREAMS = (
     ),
     (b'230-\r\n\r\n230\r\n', [Reply(230, ('', '', ''))]),
     (b'550 caf\xe9 \xff\r\n', [Reply(550, ('caf\udce9 \udcff',))]),
+    (b'220Welcome\r\n221:Bye\r\n', [Reply(220, ('Welcome',)), Reply(221, (':Bye',))]),
+    (b'226\tDone\r\r\n', [Reply(226, ('\tDone',))]),
+    (b'211-a\n211Xb\n211\tc\n', [Reply(211, ('a', '211Xb', '\tc'))]),
+    (b'230-a\n230 \n', [Reply(230, ('a', ''))]),
 )
 
 
@@ -101,47 +105,108 @@ class CommandTests(unittest.TestCase):
 
 class ValueTests(unittest.TestCase):
     def test_epsv(self):
-        self.assertEqual(6446, wire.epsv_port(Reply(229, ('Entering (|||6446|)',))))
-        self.assertEqual(1, wire.epsv_port(Reply(229, ('(!!!1!)',))))
-        for text in ('(|||0|)', '(|||65536|)', '(|||x|)', '6446', '', '(||!6446|)'):
+        for text in (
+            'Entering (|||6446|)',
+            '(!!!6446!)',
+            '(1116446 1)',
+            '( ||| 6446 | )',
+            '(|1|192.0.2.1|6446|).',
+            '(|2|2001:db8::1|6446|)',
+            'Entering Extended Passive Mode |||6446|',
+            'ok !!!6446! (6447)',
+        ):
+            self.assertEqual(6446, wire.epsv_port(Reply(229, (text,))), text)
+        self.assertEqual(1, wire.epsv_port(Reply(229, ('Here:', ' (!!!1!)', 'End'))))
+        for text in ('(|||0|)', '(|||65536|)', '(|||x|)', '6446', '', '(||!6446|)', '||6446|'):
             with self.assertRaises(RemoteProtocolError, msg=text):
                 wire.epsv_port(Reply(229, (text,)))
 
     def test_pasv(self):
-        for text in ('Entering (10,0,0,1,8,1).', 'ok 10,0,0,1,8,1', '=10,0,0,1,8,1'):
-            self.assertEqual(('10.0.0.1', 2049), wire.pasv_address(Reply(227, (text,))))
+        for text in (
+            'Entering (10,0,0,1,8,1).',
+            'ok 10,0,0,1,8,1',
+            '=10,0,0,1,8,1',
+            '(10, 0, 0, 1, 8, 1)',
+            'Port 1, host: 10,0,0,1,8,1',
+        ):
+            self.assertEqual(('10.0.0.1', 2049), wire.pasv_address(Reply(227, (text,))), text)
+        lines = 'Passive', ' (10,0,0,1,8,1)', 'End'
+        self.assertEqual(('10.0.0.1', 2049), wire.pasv_address(Reply(227, lines)))
         for text in ('', '(1,2,3,4,5)', '(256,0,0,1,8,1)', '(1,2,3,4,0,0)', '(1,2,3,4,256,1)'):
             with self.assertRaises(RemoteProtocolError, msg=text):
                 wire.pasv_address(Reply(227, (text,)))
 
     def test_size(self):
-        self.assertEqual(12, wire.size(Reply(213, (' 12 ',))))
-        for text in ('', '-1', '1 2', 'twelve', '²', '1' * 21):
-            with self.assertRaises(RemoteProtocolError, msg=text):
-                wire.size(Reply(213, (text,)))
+        for text in (
+            ' 12 ',
+            '12 Bytes',
+            '12.',
+            '\t12',
+            'Size is 12',
+            '/in/a2.xml: 12 octets.',
+            '(12)',
+            '12 bytes in 1 block',
+            '12 (type I)',
+        ):
+            self.assertEqual(12, wire.size(Reply(213, (text,))), text)
+        self.assertEqual(12, wire.size(Reply(213, ('Size of a:', ' 12', 'End'))))
+        for text in (
+            *('', 'OK', '-1', '1 2', 'a 1 of 2', 'twelve', '²', '1' * 21),
+            *('1,234', '1.234', '0x12', '1e3', '12 KB', '12 M.', '12 kilobytes'),
+        ):
+            with self.subTest(text), self.assertRaises(NoValue) as caught:
+                self.assertIsNone(wire.size(Reply(213, (text,))))
+            self.assertEqual(213, caught.exception.code)
 
     def test_time(self):
         expected = datetime.datetime(2026, 2, 28, 23, 59, 58, tzinfo=datetime.UTC)
-        for text in ('20260228235958', ' 20260228235958.123 '):
-            self.assertEqual(expected, wire.time_value(text))
-        for text in ('', '20260230000000', '2026', 'yesterday'):
-            with self.assertRaises(RemoteProtocolError, msg=text):
-                wire.time_value(text)
+        for text in (
+            '20260228235958',
+            ' 20260228235958.123 ',
+            '20260228235958 a.xml',
+            'a20260101000000.xml 20260228235958',
+            '191260228235958',
+        ):
+            self.assertEqual(expected, wire.modified(Reply(213, (text,))), text)
+        for text in ('', '20260230000000', '2026', 'yesterday', '202602282359581'):
+            with self.assertRaises(NoValue, msg=text):
+                wire.modified(Reply(213, (text,)))
 
     def test_mlsd(self):
         def entry(line):
-            fact = wire.mlsd_entry(line)
-            return fact.name, fact.type, fact.size, fact.modified
+            name, facts = wire.mlsd_entry(line)
+            return name, facts.is_directory, facts.size, facts.modified
 
         then = datetime.datetime(2026, 11, 23, 22, 47, tzinfo=datetime.UTC)
         line = 'Type=file;Size=3;Modify=20261123224700.5; a b '
-        self.assertEqual(('a b ', 'file', 3, then), entry(line))
-        self.assertEqual(('d', 'dir', None, None), entry('type=DIR; d'))
-        self.assertEqual((' x', 'file', 1, None), entry('size=1;modify=;  x'))
+        self.assertEqual(('a b ', False, 3, then), entry(line))
+        self.assertEqual(('d', True, None, None), entry('type=DIR; d'))
+        self.assertEqual((' x', False, 1, None), entry('size=1;modify=;  x'))
         for size in ('-1', '1e3', 'x', '9' * 30):
-            self.assertEqual(('x', 'file', None, None), entry(f'size={size};modify=today; x'))
+            self.assertEqual(('x', False, None, None), entry(f'size={size};modify=today; x'))
         for line in ('', 'type=file;', 'type=file; '):
             self.assertIsNone(wire.mlsd_entry(line))
 
     def test_listing(self):
-        self.assertEqual(['a', 'b ', 'c'], wire.listing(b'a\r\nb \n\r\nc'))
+        lines = wire.Lines()
+        self.assertEqual(['a', 'b ', 'c'], lines.feed(b'a\r\nb \n\r\nc') + lines.end())
+
+    def test_a_listing_however_it_is_cut(self):
+        data = 'ä\r\nb \n\r\n'.encode() + b'x' * wire.MAX_ENTRY + b'\n' + b'\xe9\nend'
+        expected = ['ä', 'b ', 'x' * wire.MAX_ENTRY, '\udce9', 'end']
+        for size in (1, 2, 3, 7, 4000, len(data)):
+            with self.subTest(size):
+                lines = wire.Lines()
+                pieces = [data[at : at + size] for at in range(0, len(data), size)]
+                found = [line for piece in pieces for line in lines.feed(piece)]
+                self.assertEqual((expected, True), (found + lines.end(), lines.undecoded))
+
+    def test_a_line_of_a_listing_that_is_too_long_is_left_out(self):
+        long = b'x' * (wire.MAX_ENTRY + 1)
+        for data in (b'a\n' + long + b'\nb\n', b'a\n' + 3 * long + b'\nb\n'):
+            for size in (100, len(data)):
+                with self.subTest(length=len(data), size=size):
+                    lines = wire.Lines()
+                    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+                    found = [line for piece in pieces for line in lines.feed(piece)]
+                    self.assertEqual(['a', 'b'], found + lines.end())

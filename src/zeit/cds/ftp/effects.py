@@ -1,0 +1,108 @@
+"""Whether the server has executed a command, where its reply does not say so.
+
+A final reply whose code is another command's own proves nothing.  It may be late; or the server
+has left out an answer, and this one is that to what was sent along.  So the effect is asked for, by
+commands whose replies cannot be taken for one another: a reply that is left over moves them all,
+and the last one, to NOOP, does not fit.
+"""
+
+from zeit.cds.errors import ServerError
+from zeit.cds.ftp import answers, wire
+
+
+def shows(connection, command):
+    """Return whether the server shows that it has executed `command`, and no reply is left over.
+
+    `connection` is a `ListingConnection` with no answer due.  Raises what its methods raise, but
+    no refusal.
+    """
+    question = _QUESTIONS.get(command.verb)
+    try:
+        return bool(question and question(connection, command.argument) and in_step(connection))
+    except ServerError:
+        return False
+
+
+def in_step(connection):
+    """Return whether the next reply answers the next command."""
+    return connection.ask('NOOP').verdict == answers.DONE
+
+
+def _renamed(connection, new):
+    """The new name is there, with the size that the file had, and the old one is not."""
+    old, told = connection.renamed, connection.told
+    try:
+        size = _size(connection, new)
+    except ServerError:
+        size = None
+    if size is None:  # a directory, or SIZE is not known
+        listed = connection.list_names()
+        return new in listed and old not in listed
+    same = told is None or told[0] != old or told[1] == size
+    return same and _size(connection, old) is None
+
+
+def _deleted(connection, name):
+    if connection.told is None:  # nobody knows whether SIZE is refused only for what is not there
+        return _removed(connection, name)
+    return _size(connection, name) is None
+
+
+def _removed(connection, path):
+    """A listing does not show it, but does show what is known to be there."""
+    inside, _, name = path.rpartition('/')
+    listed = connection.list_names(inside=inside)
+    return name not in listed and (bool(inside) or connection.ways.is_shown(listed))
+
+
+def _is_listed(connection, path):
+    inside, _, name = path.rpartition('/')
+    return name in connection.list_names(inside=inside)
+
+
+def _size(connection, name):
+    """Return the size of a file, or None if there is none, as far as the server tells."""
+    answer = connection.ask('SIZE', name)
+    if answer.verdict == answers.REFUSED and answer.reply.code == 550:
+        return None
+    return wire.size(answer.check().reply)
+
+
+def _transferred(connection, name):
+    """The server has as many bytes as went over the data connection."""
+    return _size(connection, name) == connection.transferred
+
+
+def _is_inside(connection, directory):
+    """The current directory is this one."""
+    answer = connection.ask('PWD')
+    if answer.verdict != answers.DONE:
+        return False
+    current = f'/{wire.directory(answer.reply).strip("/")}'
+    wanted = f'/{directory.strip("/")}'
+    return current == wanted or (directory[:1] != '/' and current.endswith(wanted))
+
+
+def _is_logged_in(connection, _):
+    """There is a current directory."""
+    return connection.ask('PWD').verdict == answers.DONE
+
+
+def _formality(connection, _):
+    """It changes nothing that matters."""
+    return True
+
+
+_QUESTIONS = {
+    'OPTS': _formality,
+    'PBSZ': _formality,
+    'USER': _is_logged_in,
+    'PASS': _is_logged_in,
+    'CWD': _is_inside,
+    'RNTO': _renamed,
+    'DELE': _deleted,
+    'MKD': _is_listed,
+    'RMD': _removed,
+    'STOR': _transferred,
+    'RETR': _transferred,
+}

@@ -1,0 +1,159 @@
+"""What a server says costs time in proportion to its length, and little memory."""
+
+import itertools
+import time
+import tracemalloc
+import types
+import unittest
+from unittest import mock
+
+from zeit.cds import errors, holder, names
+from zeit.cds.ftp import answers, listings, login, wire
+from zeit.cds.offered import Offered
+from zeit.cds.plan import ImportOptions
+from zeit.cds.testing import faults, layers
+from zeit.cds.tests.scenario import Scenario, target
+from zeit.cds.text import printable
+
+
+#: What is repeated to make a text over which a search could go again and again.
+PIECES = (
+    *(':/', ':/:', '://', '/', ':', '@', ' ', '.', ';', '-', '1', '1,', 'a=b;', '\\', '"'),
+    *(';1', '.cds0123456789abcdef', '.cds0123456789abcdef-1', 'write.', 'cds0123456789abcdef '),
+    *(', since ', 'too many ', 'encrypt', '(|||1', '20260101000000', '\u00e4', '\ufb03', '\u200b'),
+)
+
+
+def _offered(name):
+    quiet = types.SimpleNamespace(is_settled=lambda name: False, check=lambda name: None)
+    offered = Offered(ImportOptions(), spool=None, target=quiet, arrivals=quiet, age=None)
+    return offered.is_wanted(name)
+
+
+def _replied(text):
+    parser = wire.ReplyParser()
+    lines = '\r\n'.join(text[at : at + 4000] for at in range(0, len(text), 4000))
+    reply = parser.feed(f'211-{lines}\r\n211 \r\n'.encode())
+    return reply[0].text if reply else ''
+
+
+#: What is done with texts of a server, by how it is called.
+FUNCTIONS = {
+    'printable': printable,
+    'is_ours': names.is_ours,
+    'token_of': names.token_of,
+    'is_broken': names.is_broken,
+    'is_guard': names.is_guard,
+    'readings': names.readings,
+    'said': lambda text: holder.said(text.encode(), since=1),
+    'offered': _offered,
+    'reply': _replied,
+    'crowded': answers._CROWDED.search,
+    'demanded': login._TLS_DEMANDED.search,
+    'port': wire._EPSV.search,
+    'mlsd': lambda text: wire.mlsd_entry(f'{text} x'),
+    'nlst': wire.nlst_name,
+    'lines': lambda text: wire.Lines().feed(text.encode()),
+}
+
+
+def _told_time(text):
+    try:
+        return wire.time_value(text)
+    except errors.RemoteProtocolError:
+        return None
+
+
+class TimeTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def took(self, function, text):
+        """Return the CPU time of the fastest of three calls, in seconds."""
+        best = None
+        for _ in range(3):
+            started = time.thread_time()
+            function(text)
+            passed = time.thread_time() - started
+            best = passed if best is None else min(best, passed)
+        return best
+
+    def test_four_times_the_text_takes_about_four_times_as_long(self):
+        functions = {**FUNCTIONS, 'time': _told_time}
+        for (title, function), piece in itertools.product(functions.items(), PIECES):
+            for start, end in (('', ''), ('x', 'x'), (':/', '@')):
+                text = piece * (8192 // len(piece))
+                short = self.took(function, f'{start}{text}{end}')
+                long = self.took(function, f'{start}{text * 4}{end}')
+                with self.subTest(title, piece=piece, start=start, end=end):
+                    # Sixteen times if each character is looked at for each one; the rest is noise.
+                    self.assertLess(long, 8 * short + 0.002)
+
+
+class MemoryTests(Scenario, unittest.TestCase):
+    level = 2
+
+    def peak(self, content, *, method):
+        """Return the most memory in bytes that it took to read a listing of this `content`.
+
+        That are pieces of bytes.  Where the listing is refused the error is returned, too.
+        """
+        session = target(self.server).open()
+        self.addCleanup(session.close)
+        error = None
+        with mock.patch.object(listings.ListingConnection, '_pieces', lambda *a, **kw: content):
+            tracemalloc.start()
+            try:
+                found = getattr(session, method)()
+                del found
+            except errors.ListingTooLong as refused:
+                error = refused
+            finally:
+                peak = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
+        return peak, error
+
+    def listing(self, line, *, size):
+        """Return `size` bytes of a listing of lines made by `line(number)`, in pieces."""
+        lines = b''.join(map(line, range(size // len(line(0)))))
+        return [lines[at : at + 65536] for at in range(0, len(lines), 65536)]
+
+    def test_many_names(self):
+        listing = self.listing(lambda number: b'; %x\r\n' % number, size=8 << 20)
+        peak, error = self.peak(listing, method='files')
+        self.assertLess(peak, 64 << 20)
+        self.assertIsNotNone(error)
+
+    def test_long_lines(self):
+        kinds = {
+            'facts': lambda number: b'a=b;' * 900 + b' %x\r\n' % number,
+            'values': lambda number: b'size=%s;modify=1; %x\r\n' % (b'9' * 3000, number),
+            'long names': lambda number: b'type=file; %04000x\r\n' % number,
+            'too long names': lambda number: b'type=file; %x' % number + b'x' * 5000 + b'\r\n',
+            'one name': lambda number: b'x' * 4096,
+            'one line without a name': lambda number: b'a=b;' * 1024,
+            'one and the same': lambda number: b'type=file; x\r\n',
+        }
+        for kind, line in kinds.items():
+            with self.subTest(kind):
+                peak, error = self.peak(self.listing(line, size=1 << 20), method='files')
+                self.assertLess(peak, 4 << 20)
+                self.assertIsNone(error)
+
+    def test_a_large_directory_is_no_error(self):
+        line = b'type=file;size=1;modify=20260101000000; %d.xml\r\n'
+        peak, error = self.peak((line % n for n in range(100_000)), method='names')
+        self.assertIsNone(error)
+        self.assertLess(peak, 500 * 100_000)
+
+    def test_it_ends_where_there_are_too_many(self):
+        with mock.patch.object(listings, 'MAX_ENTRIES', 3):
+            _, error = self.peak((b'; %d\r\n' % n for n in range(4)), method='names')
+        self.assertIn('more than 3 entries', error.message)
+
+
+class ListingTests(Scenario, unittest.TestCase):
+    def test_a_name_that_is_too_long_keeps_no_other_away(self):
+        line = b'type=file; ' + b'x' * 500_000 + b'\r\n'
+        self.fault('MLSD', faults.Alter(extra=line))
+        self.plant('read')
+        self.assert_run(75, '', self.export('a'))

@@ -1,0 +1,364 @@
+"""What is not there, is proven not to be there: never because a server says little, or nothing."""
+
+import dataclasses
+import signal
+import tempfile
+import unittest
+
+from zeit.cds import errors, names
+from zeit.cds.exporter import Exporter
+from zeit.cds.ftp.ways import LISTINGS, Ways
+from zeit.cds.presence import Presence
+from zeit.cds.testing import actions, faults, layers
+from zeit.cds.tests.importing import ImportScenario
+from zeit.cds.tests.killing import Process
+from zeit.cds.tests.scenario import Scenario, target
+
+
+#: What servers say that refuse: for good or for now, the command or this file.
+REFUSALS = (
+    '550 Permission denied.',
+    '450 Not now.',
+    '451 Local error.',
+    '500 Unknown command.',
+    '502 Not implemented.',
+    '504 Not with this parameter.',
+    '530 Not for you.',
+    '551 No.',
+    '553 Not allowed.',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Only(actions.Action):
+    """A listing is refused, with `reply`, unless it has this argument and this type."""
+
+    reply: str
+    argument: str
+    binary: bool
+    allowed: dict = dataclasses.field(default_factory=dict)
+
+    def before(self, session, event):
+        asked = event.argument, session.binary
+        self.allowed['now'] = asked == (self.argument, self.binary)
+        if not self.allowed['now']:
+            session.close_port()
+
+    def answer(self, reply):
+        return reply if self.allowed['now'] else actions.wire(self.reply)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recode(actions.Action):
+    """550 is told by another code."""
+
+    code: str
+
+    def answer(self, reply):
+        return self.code.encode() + reply[3:] if reply.startswith(b'550') else reply
+
+
+def only(server, way, *, reply):
+    """Let `server` list in this `way` only, and refuse all others."""
+    if way.verb == 'NLST':
+        server.fault('MLSD', faults.Reply(reply))
+        server.fault('NLST', Only(reply, way.argument, way.type == 'I'))
+    else:
+        server.fault('NLST', faults.Reply(reply))
+
+
+class LockTests(Scenario, unittest.TestCase):
+    """Somebody's lock is seen in whichever way the server shows it, or nothing is begun."""
+
+    def test_every_way_to_list_is_tried_whatever_the_others_are_refused_with(self):
+        for way in LISTINGS:
+            for reply in REFUSALS:
+                with self.subTest(way=str(way), reply=reply):
+                    self.prepare()
+                    self.fault('SIZE MDTM', faults.Reply(reply))
+                    only(self.server, way, reply=reply)
+                    self.plant('write')
+                    self.assert_run(75, '', self.export('a', size_check=False))
+                    self.assertEqual({'write': b'theirs'}, self.remote)
+
+    def test_it_works_in_whichever_way_the_server_lists(self):
+        for way in LISTINGS:
+            with self.subTest(way=str(way)):
+                self.prepare()
+                self.fault('SIZE MDTM', faults.Reply('550 Permission denied.'))
+                only(self.server, way, reply='550 Permission denied.')
+                self.assert_run(0, 'a b', self.export('a', 'b', size_check=False))
+
+    def test_what_works_is_remembered(self):
+        self.fault('MLSD', faults.Reply('550 Permission denied.'))
+        self.assert_run(0, 'a', self.export('a'))
+        self.assertEqual(1, len(self.server.commands('MLSD')))
+
+    def test_blind(self):
+        """Not even what we have made is shown: nothing is overwritten, deleted or sent."""
+        listings = (faults.Reply('550 No.'), faults.Reply('502 What?'), faults.Alter(keep=0))
+        for listing in listings:
+            for reply in REFUSALS:
+                with self.subTest(listing=listing, reply=reply):
+                    self.prepare()
+                    self.fault('MLSD NLST', listing)
+                    self.fault('SIZE MDTM', faults.Reply(reply))
+                    self.plant('write')
+                    report = self.export('a', size_check=False)
+                    self.assert_run(78, '', report)
+                    self.assertEqual({'write': b'theirs'}, self.remote)
+                    self.assertNotIn('DELE write', self.server.commands('DELE'))
+
+    def test_a_listing_of_others_only_is_not_believed(self):
+        self.fault('MLSD NLST', faults.Alter(keep=0, extra=b'type=file; x.xml\r\n'))
+        self.fault('SIZE', faults.Reply('550 No.'))
+        self.plant('write')
+        self.assert_run(78, '', self.export('a', size_check=False))
+
+    def test_size_alone_is_enough(self):
+        for listing in (faults.Reply('550 No.'), faults.Alter(keep=0)):
+            for size_check in (True, False):
+                with self.subTest(listing=listing, size_check=size_check):
+                    self.prepare()
+                    self.fault('MLSD NLST', listing)
+                    self.assert_run(0, 'a', self.export('a', size_check=size_check))
+                    self.plant('write')
+                    self.assert_run(75, '', self.export('b', size_check=size_check))
+
+    def test_another_spelling_where_only_listings_tell(self):
+        """To some servers it is one name; it cannot be asked for."""
+        self.fault('SIZE', faults.Reply('550 No.'))
+        self.plant('WRITE')
+        self.assert_run(75, '', self.export('a', size_check=False))
+        self.server.clear_faults()
+        self.assert_run(0, 'a', self.export(size_check=False))
+
+    def test_no_renaming_on_a_server_that_shows_nothing(self):
+        """The lock would be stored over somebody's, which nobody sees."""
+        self.fault('MLSD NLST SIZE RNFR', faults.Reply('550 No.'))
+        self.plant('write')
+        self.assert_run(78, '', self.export('a', size_check=False, temporary=False))
+        self.assertEqual({'write': b'theirs'}, self.remote)
+
+    def test_nothing_stays_in_ascii(self):
+        only(self.server, LISTINGS[3], reply='504 Not in this type.')
+        self.assert_run(0, 'a', self.export('a'))
+        types = self.server.commands('TYPE')
+        self.assertEqual(types.count('TYPE A'), types[1:].count('TYPE I'))
+
+    def test_the_port_for_a_listing_is_refused(self):
+        """That says nothing about the directory."""
+        self.fault('EPSV', faults.Reply('500 What?'))
+        self.fault('PASV', faults.Reply('550 Not for you.'))
+        session = target(self.server).open()
+        self.addCleanup(session.close)
+        with self.assertRaises(errors.PermanentError):
+            session.names()
+        self.assertEqual([], self.server.commands('MLSD', 'NLST'))
+
+
+class ReplacingTests(Scenario, unittest.TestCase):
+    def test_nothing_is_put_aside_of_which_nothing_is_told(self):
+        """The server refuses to overwrite it, and its words are what is said."""
+        self.plant('a')
+        self.fault('SIZE', faults.Reply('450 In use.'), path='/cds/a')
+        self.fault('RNTO', faults.Reply('553 Not allowed.'), path='/cds/a')
+        report = self.export('a')
+        self.assert_run(1, '', report)
+        self.assertIn('553 Not allowed.', dict(report.failed)['a'])
+        self.assertEqual({'a': b'theirs'}, self.remote)
+
+
+class KilledTests(Scenario, unittest.TestCase):
+    """One kill is healed on servers that have other words for: there is no such file."""
+
+    def kill(self, verb, path):
+        def kill(event):
+            process.kill()
+
+        log = self.enterContext(tempfile.NamedTemporaryFile()).name
+        rule = self.fault(verb, faults.Call(kill, moment='executed'), path=path, times=1)
+        goal = target(self.server)
+        process = Process(lambda: Exporter(self.spool, goal).run_once().exit_code, log=log)
+        self.assertEqual(-signal.SIGKILL, process.run())
+        self.server.wait_closed()
+        self.server.remove_fault(rule)
+
+    def test_it_is_healed(self):
+        moments = (
+            ('MKD', '/cds/*'),
+            ('STOR', '/cds/write.*'),
+            ('RNTO', '/cds/write'),
+            ('STOR', '/cds/a*'),
+            ('RNTO', '/cds/a'),
+            ('DELE', '/cds/write'),
+        )
+        for verb, path in moments:
+            for retr, size in (('551', '450'), ('500', '550'), ('451', '502'), ('450', '550')):
+                with self.subTest(verb=verb, path=path, retr=retr, size=size):
+                    self.prepare()
+                    self.fault('RETR', Recode(retr))
+                    self.fault('SIZE', Recode(size))
+                    self.put('a')
+                    self.kill(verb, path)
+                    self.assert_run(0, 'a' if 'a' in self.section('new') else '', self.export())
+                    self.assertEqual({'a'}, {*self.remote})
+                    connected = self.server.connected
+                    self.assert_run(0, '', self.export())
+                    self.assertEqual(connected, self.server.connected, 'it is remembered')
+
+    def test_an_idle_run_that_sees_nothing_proves_it(self):
+        self.put('a')
+        self.kill('MKD', '/cds/*')
+        (self.path / 'new' / 'a').unlink()
+        del self.offered['a']
+        for path in sorted(self.server.directories, reverse=True):
+            if path.startswith('/cds/'):
+                self.server.remove_directory(path)
+        self.assert_run(0, '', self.export())
+        self.assertEqual({}, self.remote)
+        connected = self.server.connected
+        self.assert_run(0, '', self.export())
+        self.assertEqual(connected, self.server.connected)
+
+    def test_a_lock_that_cannot_be_seen_is_not_forgotten(self):
+        """While the server shows nothing; it is removed when it does again."""
+        self.put('a')
+        self.kill('RNTO', '/cds/write')
+        self.fault('MLSD NLST SIZE RETR', faults.Reply('550 No.'))
+        report = self.export(litter=len([n for n in self.remote if n.startswith('write')]))
+        self.assertEqual(78, report.exit_code)
+        self.assertIn('write', self.remote)
+        self.heal()
+
+    def test_an_old_file_stays_aside_while_the_new_one_cannot_be_seen(self):
+        """Its name may be taken: it would overwrite what stands there."""
+        goal = target(self.server)
+        with self.spool.run():
+            token = self.spool.journal.new_token(goal.url)
+            aside = names.aside('a', token=token)
+            self.spool.journal.aside(target=goal.url, name='a', aside=aside)
+        self.plant('a', b'newer')
+        self.plant(aside, b'older')
+        self.fault('SIZE MLSD NLST', faults.Reply('550 No.'))
+        self.assert_run(78, '', self.export(size_check=False))
+        self.assertEqual({'a': b'newer', aside: b'older'}, self.remote)
+        self.server.clear_faults()
+        del self.theirs[aside]
+        self.assert_run(0, '', self.export())
+        self.assertEqual({'a': b'newer'}, self.remote)
+
+
+class ImportTests(ImportScenario, unittest.TestCase):
+    def test_in_whichever_way_the_server_lists(self):
+        for way in LISTINGS:
+            for reply in ('550 Permission denied.', '504 Not so.'):
+                with self.subTest(way=str(way), reply=reply):
+                    self.prepare()
+                    self.offer('a.xml', 'b.xml')
+                    only(self.server, way, reply=reply)
+                    self.assert_run(0, 'a.xml b.xml', self.run_import())
+
+    def test_blind(self):
+        self.offer('a.xml')
+        self.fault('MLSD NLST', faults.Reply('550 No.'))
+        self.assert_run(78, '', self.run_import())
+
+    def test_a_server_that_permits_no_size(self):
+        """It says 550, as of a file that is not there: without a size check it is taken."""
+        self.offer('a.xml')
+        self.fault('SIZE', faults.Reply('550 Permission denied.'))
+        self.assert_run(78, '', self.run_import())
+        self.assert_run(0, 'a.xml', self.run_import(size_check=False))
+
+
+class Server:
+    """What a `Presence` asks: `sizes` and `listings` by what they are asked for."""
+
+    def __init__(self, ways):
+        self.ways = ways
+        self.there = {}
+        self.listed = set()
+        self.refusal = errors.PermanentError(550, '550 No.')
+        self.asked = []
+
+    def __call__(self, method, *args):
+        self.asked.append(' '.join([method, *args]))
+        if method == 'list_names':
+            return set(self.listed)
+        (name,) = args
+        if name not in self.there:
+            raise self.refusal
+        self.ways.sizes = True
+        return self.there[name]
+
+
+class PresenceTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.ways = Ways()
+        self.server = Server(self.ways)
+        self.presence = Presence(self.server, ways=self.ways)
+
+    def assert_unknown(self, name):
+        for ask in (self.presence.size, self.presence.exists):
+            with self.assertRaises(errors.NotTold):
+                ask(name)
+
+    def test_a_refusal_proves_nothing_by_itself(self):
+        self.assert_unknown('a')
+        self.server.listed = {'b', 'c'}
+        self.assert_unknown('a')
+
+    def test_a_listing_proves_it_that_shows_what_is_known_to_be_there(self):
+        self.presence.made('lock')
+        self.assert_unknown('a')
+        self.server.listed = {'lock'}
+        self.assertEqual((None, False), (self.presence.size('a'), self.presence.exists('a')))
+
+    def test_not_any_more_when_that_was_deleted(self):
+        self.presence.made('lock')
+        self.presence.gone('lock')
+        self.server.listed = {'lock'}
+        self.assert_unknown('a')
+
+    def test_size_proves_it_when_it_has_told_the_length_of_another_file(self):
+        self.server.there = {'b': 3}
+        self.assertEqual(3, self.presence.size('b'))
+        self.assertEqual((None, False), (self.presence.size('a'), self.presence.exists('a')))
+
+    def test_size_of_what_is_known_to_be_there_is_asked_for_once(self):
+        self.server.there = {'lock': 1}
+        self.presence.made('lock')
+        self.assertIsNone(self.presence.size('a'))
+        self.assertIsNone(self.presence.size('b'))
+        self.assertEqual(['size a', 'size lock', 'size b'], self.server.asked)
+
+    def test_it_is_in_the_listing_without_a_size(self):
+        """A directory, or a file of which nothing is told."""
+        self.presence.made('lock')
+        self.server.listed = {'lock', 'a'}
+        self.assertTrue(self.presence.exists('a'))
+        with self.assertRaises(errors.NotTold):
+            self.presence.size('a')
+        self.ways.sizes = True  # then it is no file
+        self.assertIsNone(self.presence.size('a'))
+
+    def test_another_refusal_may_have_another_reason(self):
+        """The listing decides, as long as it shows anything."""
+        self.ways.sizes = True
+        self.server.refusal = errors.TemporaryError(450, '450 In use.')
+        self.assertIsNone(self.presence.size('a'))
+        self.server.listed = {'a'}
+        with self.assertRaises(errors.NotTold):
+            self.presence.size('a')
+
+    def test_what_is_not_sent(self):
+        refusal = errors.PermanentError(551, '551 No.', command='RETR a')
+        with self.assertRaises(errors.NotTold):
+            self.presence.require_unreadable('a', refusal)
+        self.server.there = {'a': 3}
+        with self.assertRaises(errors.PermanentError):
+            self.presence.require_unreadable('a', refusal)
+        self.presence.require_unreadable('b', refusal)

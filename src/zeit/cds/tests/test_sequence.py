@@ -1,0 +1,469 @@
+"""The order of what comes into a spool: whatever clocks, kills, other users and copies do."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+import unittest.mock
+
+from zeit.cds import errors, sequence
+from zeit.cds.exporter import Exporter
+from zeit.cds.journal import receipts
+from zeit.cds.sequence import Sequence
+from zeit.cds.spool import Spool
+from zeit.cds.testing import layers
+from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests.folders import in_memory
+
+
+class Clock:
+    """Seconds that pass when somebody waits."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def wait(self, seconds):
+        self.now += seconds
+
+
+class SequenceTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.folder = in_memory(self)
+        self.path = self.folder / '.cds' / 'sequence'
+        (self.folder / '.cds').mkdir()
+        self.clock = Clock()
+        self.floor = 0
+        self.sequence = self.new()
+
+    def new(self):
+        return Sequence(
+            self.path,
+            like=self.folder,
+            drafts=self.folder,
+            floor=lambda: self.floor,
+            clock=self.clock,
+            wait=self.clock.wait,
+        )
+
+    def note(self, *names, **options):
+        """Note the next version of each; return the numbers."""
+        with self.sequence.locked(**options) as numbers:
+            return [numbers.note(name, (1, 2, 3)) for name in names]
+
+    @contextlib.contextmanager
+    def held(self):
+        with open(self.path, 'rb') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    # Numbers
+
+    def test_they_grow_from_one_process_to_the_next(self):
+        self.assertEqual([1, 2], self.note('a', 'b'))
+        self.sequence = self.new()
+        self.assertEqual([3], self.note('a'))
+        self.assertEqual({('a', (1, 2, 3)): 3, ('b', (1, 2, 3)): 2}, self.sequence.read())
+
+    def test_names_of_any_bytes(self):
+        names = [os.fsdecode(b'caf\xe9'), 'a\nb\r\x85\u2028', '"}{', '\U0001f600', 'n' * 255]
+        self.assertEqual([1, 2, 3, 4, 5], self.note(*names))
+        self.assertEqual(names, [name for name, _ in self.sequence.read()])
+
+    def test_one_that_keeps_its_number_does_not_set_it_back(self):
+        self.note('a', 'b', 'c')
+        with self.sequence.locked() as numbers:
+            self.assertEqual(1, numbers.note('d', (4,), number=1))
+        self.assertEqual([4], self.note('e'))
+
+    def test_what_has_left_and_comes_again_has_none(self):
+        self.note('a', 'b')
+        with self.sequence.locked() as numbers:
+            numbers.leave([(1, 'a', (1, 2, 3))])
+            self.assertEqual({'a': 1, 'b': 2}, numbers.newest())
+        self.assertEqual([('b', (1, 2, 3))], list(self.sequence.read()))
+        self.assertEqual([3], self.note('c'))
+
+    def test_a_new_file_begins_above_what_is_known_elsewhere(self):
+        self.floor = 41
+        self.assertEqual([42], self.note('a'))
+        self.assertEqual([43], self.note('b'))
+
+    def test_it_is_raised_and_never_lowered(self):
+        for number, expected in ((7, 8), (3, 9)):
+            with self.sequence.locked() as numbers:
+                numbers.reach(number)
+            self.assertEqual([expected], self.note('a'))
+
+    def test_a_shorter_file(self):
+        self.note('a', 'b', 'c')
+        with self.sequence.locked() as numbers:
+            numbers.begin([(('a', (1, 2, 3)), 1)])
+            self.assertEqual(4, numbers.note('d', (1,)))
+        self.assertEqual({('a', (1, 2, 3)): 1, ('d', (1,)): 4}, self.sequence.read())
+        self.assertEqual([5], self.note('e'))
+
+    def test_who_waited_for_the_old_file_gets_the_new_one(self):
+        self.note('a')
+        real, begun = fcntl.flock, []
+
+        def flock(descriptor, operation):
+            if not begun:
+                begun.append(True)
+                with self.new().locked() as numbers:
+                    numbers.begin()
+                    numbers.note('b', (1,))
+            return real(descriptor, operation)
+
+        with unittest.mock.patch('fcntl.flock', flock):
+            self.assertEqual([3], self.note('c'))
+        self.assertEqual({'b', 'c'}, {name for name, _ in self.sequence.read()})
+
+    # Damage
+
+    def test_half_a_line_whatever_half(self):
+        self.note('a', 'b')
+        whole = self.path.read_bytes()
+        start = whole.index(b'\n') + 1
+        for length in range(start, len(whole)):
+            self.path.write_bytes(whole[:length])
+            self.assertEqual(['a'], [name for name, _ in self.sequence.read()])
+            self.assertEqual([2], self.note('c'), length)
+            self.assertEqual(['a', 'c'], [name for name, _ in self.sequence.read()])
+
+    def test_damaged_lines(self):
+        for junk in (b'{"number": 9', b'\0' * 5000, b'\xff', b'[1]', b'7', b'', b'{"number": "9"}'):
+            for position in (0, 1, 2):
+                with self.subTest(junk=junk[:10], position=position):
+                    self.path.unlink(missing_ok=True)
+                    self.note('a', 'b')
+                    lines = self.path.read_bytes().splitlines(keepends=True)
+                    lines.insert(position, junk + b'\n')
+                    self.path.write_bytes(b''.join(lines))
+                    self.assertEqual([3], self.note('c'))
+                    self.assertEqual(['a', 'b', 'c'], [name for name, _ in self.sequence.read()])
+
+    def test_nothing_but_damage(self):
+        self.floor = 5
+        self.path.write_bytes(b'\0' * 10000)
+        self.assertEqual([6], self.note('a'))
+
+    def test_a_write_that_fails_half_way_leaves_no_half_line(self):
+        self.note('a')
+        real, before = os.write, self.path.read_bytes()
+
+        def write(descriptor, data, left=[10]):  # noqa: B006 counts the bytes
+            if not left:
+                raise OSError(28, 'No space left on device')
+            return real(descriptor, data[: left.pop()])
+
+        with unittest.mock.patch('os.write', write), self.assertRaises(OSError):
+            self.note('b')
+        self.assertEqual(before, self.path.read_bytes())
+
+    # The lock
+
+    def test_nobody_waits_for_ever(self):
+        self.note('a')
+        with self.held(), self.assertRaises(errors.SpoolBusy):
+            self.note('b')
+        self.assertLess(self.clock.now, sequence.PATIENCE + 1)
+
+    def test_a_run_goes_on_without_who_holds_it_for_ever(self):
+        self.note('a')
+        with self.held():
+            self.assertEqual([2], self.note('b', insist=True))
+        self.assertEqual([3], self.note('c'))
+        self.assertEqual(['a', 'b', 'c'], [name for name, _ in self.sequence.read()])
+
+    def test_who_lets_go_in_time(self):
+        self.note('a')
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.held())
+            self.clock.wait = lambda seconds: stack.close()
+            self.sequence = self.new()
+            self.assertEqual([2], self.note('b'))
+
+    def test_a_forked_child_does_not_keep_it(self):
+        self.note('a')
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            with self.sequence.locked():
+                child = os.fork()
+                if not child:
+                    ours.close()
+                    theirs.send(b'x')
+                    theirs.recv(1)
+                    os._exit(0)
+            ours.recv(1)
+            try:
+                self.assertEqual([2], self.note('b'))
+            finally:
+                ours.send(b'x')
+                os.waitpid(child, 0)
+
+    def test_the_mode_is_the_one_of_the_spool(self):
+        self.folder.chmod(0o2770)
+        self.note('a')
+        with self.sequence.locked() as numbers:
+            self.assertEqual(0o660, stat.S_IMODE(self.path.stat().st_mode))
+            numbers.begin()
+        self.assertEqual(0o660, stat.S_IMODE(self.path.stat().st_mode))
+
+    def test_a_file_of_another_user_is_replaced(self):
+        self.note('a', 'b')
+        real = os.open
+
+        def refused(path, flags, *args, **kw):
+            if path == os.fspath(self.path) and flags & os.O_RDWR:
+                raise PermissionError(13, 'Permission denied', path)
+            return real(path, flags, *args, **kw)
+
+        with unittest.mock.patch('os.open', refused):
+            self.assertEqual([3], self.note('c'))
+        self.assertEqual(['a', 'b', 'c'], [name for name, _ in self.sequence.read()])
+
+
+PUT = """
+import sys
+from zeit.cds import sequence
+from zeit.cds.spool import Spool
+sequence.PATIENCE = 60  # here each of them has a number, however busy the machine is
+spool = Spool(sys.argv[1])
+sys.stdin.read(1)
+for number in range(30):
+    spool.put('common.xml', f'{sys.argv[2]} {number}'.encode())
+    spool.put(f'{sys.argv[2]}-{number:02}.xml', b'own')
+"""
+
+
+class PutTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = in_memory(self)
+        self.spool = Spool(self.path)
+        self.target = MemoryTarget()
+
+    def export(self):
+        with self.assertLogs('zeit.cds', 'INFO'):
+            return Exporter(self.spool, self.target).run_once()
+
+    def numbers(self):
+        """Return the numbers that the next run sees, by name."""
+        with self.spool.run():
+            return {entry.name: entry.number for entry in self.spool.pending()[0]}
+
+    def order(self):
+        with self.spool.run():
+            return [entry.name for entry in self.spool.pending()[0]]
+
+    def test_in_the_order_in_which_they_were_put(self):
+        for name in 'cab':
+            self.spool.put(name, b'1')
+        # As chmod -R and chown -R do: the times of the inodes say something else now.
+        for name in 'bac':
+            os.chmod(self.path / 'new' / name, 0o640)
+        self.assertEqual(['c', 'a', 'b'], self.order())
+        self.assertEqual(['c', 'a', 'b'], self.export().delivered)
+
+    def test_a_correction_goes_behind_the_others(self):
+        for name in 'aba':
+            self.spool.put(name, b'1')
+        self.assertEqual(['b', 'a'], self.order())
+
+    def test_status_tells_the_same_order_and_changes_nothing(self):
+        self.spool.put('b', b'1')
+        self.spool.put('a', b'1')
+        (self.path / 'new' / '0').write_bytes(b'moved')
+        before = (self.path / '.cds' / 'sequence').read_bytes()
+        self.assertEqual(['b', 'a', '0'], [e.name for e in self.spool.status().waiting])
+        self.assertEqual(before, (self.path / '.cds' / 'sequence').read_bytes())
+
+    def test_what_appears_by_a_rename_is_seen_by_who_puts_another(self):
+        (self.path / 'new').mkdir()
+        (self.path / 'new' / 'b').write_bytes(b'1')
+        self.spool.put('a', b'1')
+        self.assertEqual({'b': 1, 'a': 2}, self.numbers())
+
+    def test_where_much_waits_who_puts_a_file_looks_at_no_other(self):
+        with unittest.mock.patch.object(sequence, 'SHORT', 0):
+            self.spool.put('c', b'1')
+            (self.path / 'new' / 'b').write_bytes(b'1')
+            self.spool.put('a', b'1')
+        self.assertEqual({'c': 1, 'a': 2, 'b': 3}, self.numbers())
+
+    def test_what_appears_by_a_rename_has_its_number_when_it_is_seen(self):
+        self.spool.put('b', b'1')
+        (self.path / 'tmp' / 'a').write_bytes(b'1')
+        os.rename(self.path / 'tmp' / 'a', self.path / 'new' / 'a')
+        self.assertEqual({'b': 1, 'a': 2}, self.numbers())
+        self.spool.put('c', b'1')
+        os.chmod(self.path / 'new' / 'a', 0o640)
+        self.assertEqual({'b': 1, 'a': 2, 'c': 3}, self.numbers())
+
+    def test_eight_processes_at_once(self):
+        processes = [
+            subprocess.Popen(
+                [sys.executable, '-c', PUT, self.path, str(number)],
+                stdin=subprocess.PIPE,
+                env={'PYTHONPATH': ':'.join(filter(None, sys.path))},
+            )
+            for number in range(8)
+        ]
+        for process in processes:
+            process.stdin.write(b'x')
+            process.stdin.flush()
+        for process in processes:
+            process.communicate(timeout=60)
+            self.assertEqual(0, process.returncode)
+        lines = (self.path / '.cds' / 'sequence').read_bytes().splitlines()
+        entries = [json.loads(line) for line in lines]
+        self.assertEqual([*range(1, 481)], [entry['number'] for entry in entries])
+        numbers = self.numbers()
+        # What remains of those of one name is the one with the largest number.
+        largest = max(e['number'] for e in entries if e['name'] == 'common.xml')
+        self.assertEqual(largest, numbers['common.xml'])
+        for number in range(8):
+            own = [numbers[f'{number}-{n:02}.xml'] for n in range(30)]
+            self.assertEqual(sorted(own), own)
+
+    def test_who_cannot_have_a_number_can_put_all_the_same(self):
+        def unwritable():
+            (self.path / '.cds').rmdir()
+            (self.path / '.cds').write_bytes(b'')
+
+        def held():
+            file = self.enterContext(open(self.path / '.cds' / 'sequence', 'wb'))
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+        for trouble in (unwritable, held):
+            with self.subTest(trouble.__name__):
+                self.setUp()
+                (self.path / '.cds').mkdir()
+                trouble()
+                with unittest.mock.patch.object(sequence, 'PATIENCE', 0.02):
+                    self.spool.put('a', b'1')
+                self.assertEqual(b'1', (self.path / 'new' / 'a').read_bytes())
+
+    def test_a_sequence_that_is_gone_begins_above_receipts_and_parked_files(self):
+        for name in 'abc':
+            self.spool.put(name, b'1')
+        with self.spool.run():
+            self.spool.park(self.spool.pending()[0][2], 'No.')
+        self.export()
+        for beside in (['sequence'], ['journal', 'sequence']):
+            with self.subTest(gone=beside):
+                for name in beside:
+                    (self.path / '.cds' / name).unlink()
+                (self.path / 'new' / 'd').unlink(missing_ok=True)
+                self.spool.put('d', b'1')
+                self.assertEqual({'d': 4}, self.numbers())
+
+    def test_one_that_was_restored_from_a_backup_goes_on_above_the_receipts(self):
+        self.spool.put('a', b'1')
+        old = (self.path / '.cds' / 'sequence').read_bytes()
+        for name in 'bcd':
+            self.spool.put(name, b'1')
+        self.export()
+        (self.path / '.cds' / 'sequence').write_bytes(old)
+        with self.spool.run():
+            pass
+        self.spool.put('e', b'1')
+        self.assertEqual({'e': 5}, self.numbers())
+
+    def test_a_receipt_has_the_number_of_what_was_sent(self):
+        self.spool.put('a', b'1')
+        real = self.spool.open
+
+        def corrected(entry):
+            self.spool.open = real
+            self.spool.put('a', b'2')
+            return real(entry)
+
+        self.spool.open = corrected
+        self.export()
+        (receipt,) = receipts(self.path / '.cds')
+        self.assertEqual(2, receipt['sequence'])
+
+    def test_one_that_was_delivered_and_is_moved_back_has_a_new_number(self):
+        self.spool.put('a', b'1')
+        self.export()
+        os.rename(self.path / 'cur' / 'a', self.path / 'new' / 'a')
+        self.spool.put('b', b'1')
+        self.assertEqual({'a': 2, 'b': 3}, self.numbers())
+
+    def test_it_does_not_grow_with_what_is_gone(self):
+        self.spool.put('first', b'1')
+        with unittest.mock.patch('zeit.cds.spool.SLACK', 5):
+            for number in range(40):
+                self.spool.put('a', b'%d' % number)
+                if number % 2:
+                    self.target.hook = self.refuse_first
+                    self.export()
+                else:
+                    self.numbers()
+        lines = (self.path / '.cds' / 'sequence').read_bytes().splitlines()
+        self.assertLess(len(lines), 15)
+        self.assertEqual({'first': 1}, self.numbers())
+        self.spool.put('a', b'1')
+        self.assertEqual({'first': 1, 'a': 42}, self.numbers())
+
+    def refuse_first(self, operation, name):
+        if (operation, name) == ('upload', 'first'):
+            raise errors.TemporaryError(450, '450 Busy.')
+
+    def test_a_rehearsal_writes_nothing(self):
+        self.spool.put('a', b'1')
+        (self.path / 'new' / 'b').write_bytes(b'1')
+        before = sorted(self.path.rglob('*'))
+        with self.spool.run(rehearsal=True):
+            self.assertEqual(['a', 'b'], [e.name for e in self.spool.pending()[0]])
+        self.assertEqual(before, sorted(self.path.rglob('*')))
+
+
+@unittest.skipIf(os.geteuid(), 'Only root can be another user')
+class OtherUserTests(unittest.TestCase):
+    """A publisher who is somebody else than the runs."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        os.chmod(self.path, 0o755)
+        self.spool = Spool(self.path)
+        with self.spool.run():
+            pass
+
+    def put_as_another(self, name, content):
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                os.setgid(65534)
+                os.setuid(65534)
+                self.spool.put(name, content)
+                status = 0
+            finally:
+                os._exit(status)
+        self.assertEqual(0, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    def test_who_must_not_write_what_is_ours(self):
+        for section in ('new', 'tmp'):
+            os.chmod(self.path / section, 0o777)
+        self.spool.put('b', b'1')
+        self.put_as_another('a', b'1')
+        self.spool.put('c', b'1')
+        with self.spool.run():
+            self.assertEqual(['b', 'a', 'c'], [e.name for e in self.spool.pending()[0]])

@@ -1,0 +1,250 @@
+"""A final reply that is another command's own proves nothing: the effect is asked for."""
+
+import io
+import itertools
+import os
+import unittest
+
+from zeit.cds import errors
+from zeit.cds.importer import Importer
+from zeit.cds.testing import actions, faults
+from zeit.cds.tests.scenario import Scenario, target
+
+
+#: Codes that no command has that changes a file or a directory, but others have.
+CODES = (202, 211, 213, 220, 221, 225, 227, 229, 230, 331, 350)
+
+
+class CommandTests(Scenario, unittest.TestCase):
+    """One command over a session; it answers with another command's code."""
+
+    def prepare(self):
+        super().prepare()
+        self.server.put('/cds/a', b'12345')
+        self.server.make_directory('/cds/d')
+        self.server.make_directory('/cds/full/inside')
+        self.session = target(self.server, reply_timeout=0.5).open()
+        self.addCleanup(self.session.close)
+        self.session.names()
+        self.server.put('/cds/kept', b'')
+        self.session.known.add('kept')  # which a listing must show to be believed
+
+    CALLS = (
+        ('RNTO', lambda session: session.rename('a', 'b')),
+        ('RNTO', lambda session: session.rename('d', 'e')),
+        ('DELE', lambda session: session.delete('a')),
+        ('MKD', lambda session: session.make_directory('new')),
+        ('MKD', lambda session: session.make_directory('d/new')),
+        ('RMD', lambda session: session.remove_directory('d')),
+        ('RMD', lambda session: session.remove_directory('full/inside')),
+        ('STOR', lambda session: session.store('a.xml', b'content')),
+    )
+
+    def state(self):
+        return self.server.files, self.server.directories
+
+    def test_it_was_executed(self):
+        for number, (verb, call) in enumerate(self.CALLS):
+            for code in CODES[number::3]:
+                for told in False, True:
+                    with self.subTest(verb, number=number, code=code, told=told):
+                        self.prepare()
+                        if told:
+                            self.session.size('a')
+                        before = self.state()
+                        self.fault(verb, faults.Lie(f'{code} (|||1|).'), times=1)
+                        call(self.session)
+                        self.assertNotEqual(before, self.state())
+                        self.session.names()
+                        self.assertEqual(1, self.server.connected)
+
+    def test_it_was_not(self):
+        for number, (verb, call) in enumerate(self.CALLS):
+            for code in CODES[number::3]:
+                with self.subTest(verb, number=number, code=code):
+                    self.prepare()
+                    before = self.state()
+                    self.fault(verb, faults.Reply(f'{code} (|||1|).'), times=1)
+                    with self.assertRaises(errors.LOST):
+                        call(self.session)
+                    self.assertEqual(before, self.state())
+                    self.session.names()
+                    self.assertEqual(2, self.server.connected)
+
+    def test_a_reply_comes_late(self):
+        """It is an answer to SIZE in its form; only the last question shows it."""
+        self.session.size('a')
+        self.session._ways.together = False
+        self.fault('DELE', faults.Reply('226 Done.'), times=1)
+        self.fault('SIZE', faults.Extra('550 No.', first=True), times=1)
+        with self.assertRaises(errors.LOST):
+            self.session.delete('a')
+        self.assertEqual(5, self.session.size('a'))
+
+    def test_one_that_sizes_say_nothing_about(self):
+        self.fault('SIZE', faults.Reply('502 No.'))
+        for verb, call in self.CALLS[:3]:
+            with self.subTest(verb):
+                self.server.put('/cds/a', b'12345')
+                before = self.state()
+                self.fault(verb, faults.Lie('226 Done.'), times=1)
+                call(self.session)
+                self.assertNotEqual(before, self.state())
+        self.assertEqual(1, self.server.connected)
+
+    def test_another_file_has_the_new_name(self):
+        """It has had it before: an older one, of another size."""
+        self.server.put('/cds/b', b'old')
+        self.session.size('a')
+        gone = faults.Call(lambda event: self.server.delete('/cds/a'))
+        self.fault('RNTO', gone, faults.Reply('213 5'))
+        with self.assertRaises(errors.LOST):
+            self.session.rename('a', 'b')
+
+    def test_a_reply_is_left_over(self):
+        """It was executed, and its own answer comes behind the one that is not."""
+        for (verb, call), together in itertools.product(self.CALLS[:-1], (True, False)):
+            for more in '250 Done.', '550 No.', '550 No.\n550 No.':
+                with self.subTest(verb, more=more, together=together):
+                    self.prepare()
+                    self.session.size('a')
+                    self.session._ways.together = together
+                    self.fault(verb, faults.Lie(f'229 (|||1|).\n{more}'), times=1)
+                    with self.assertRaises(errors.LOST):
+                        call(self.session)
+                    self.session.names()
+                    self.assertEqual(2, self.server.connected)
+
+
+class EnteringTests(Scenario, unittest.TestCase):
+    """What comes before the first file."""
+
+    def enter(self, **options):
+        session = target(self.server, **options).open()
+        self.addCleanup(session.close)
+        session.names()
+        return session
+
+    def test_type_and_cwd(self):
+        for verb in 'TYPE', 'CWD', 'PASS', 'TYPE CWD':
+            for code in 213, 221, 226, 227, 229:
+                with self.subTest(verb, code=code):
+                    self.prepare()
+                    self.server.put('/cds/a', b'12345')
+                    self.fault(verb, faults.Lie(f'{code} Well.'))
+                    self.assertEqual(5, self.enter().size('a'))
+                    self.assertEqual(1, self.server.connected)
+
+    def test_cwd_was_not_executed(self):
+        self.fault('CWD', faults.Reply('226 Well.'))
+        with self.assertRaises(errors.NotProven):
+            self.enter()
+
+    def test_no_login(self):
+        for verb in 'USER', 'PASS':
+            with self.subTest(verb):
+                self.prepare()
+                self.fault(verb, faults.Reply('226 Well.'))
+                with self.assertRaises(errors.NotProven) as caught:
+                    self.enter()
+                self.assertTrue(caught.exception.while_connecting)
+
+    def test_type_is_refused(self):
+        """Whether files come to be as they are, their sizes show; without sizes nothing does."""
+        for reply in '502 No.', '402 No.', '202 No.':
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('TYPE', Binary(), faults.Reply(reply))
+                self.assert_run(0, 'a', self.export('a'))
+                self.assert_run(78, '', self.export('b', size_check=False))
+
+
+class Binary(actions.Action):
+    """Be in binary mode without being told."""
+
+    def before(self, session, event):
+        session.binary = True
+
+
+class RunTests(Scenario, unittest.TestCase):
+    """A file is filed only if it is on the server under its name: `Scenario.check`."""
+
+    def test_a_renaming_that_is_not_answered(self):
+        for executed in False, True:
+            for behind in '', '229 (|||1|)', '550 No.', '553 No.', '250 Done.':
+                with self.subTest(executed=executed, behind=behind):
+                    self.prepare()
+                    action = faults.Lie('') if executed else faults.Reply('')
+                    more = [faults.Call(self.answer_port(behind))] if behind else []
+                    self.fault('RNTO', action, *more, path='/cds/a', times=1)
+                    self.assert_run(0, 'a', self.export('a', reply_timeout=0.5))
+                    self.heal()
+
+    def answer_port(self, text):
+        def function(event):
+            self.fault('EPSV', faults.Reply(text), times=1)
+
+        return function
+
+    def test_the_answers_change_places(self):
+        for first, second in (
+            ('229 (|||1|)', '250 Done.'),
+            ('502 No.', '250 Done.'),
+            ('229 (|||1|)', '553 No.'),
+        ):
+            for executed in False, True:
+                with self.subTest(first, second=second, executed=executed):
+                    self.prepare()
+                    action = faults.Lie(first) if executed else faults.Reply(first)
+                    port = faults.Call(self.answer_port(second))
+                    self.fault('RNTO', port, action, path='/cds/a', times=1)
+                    self.export('a', reply_timeout=0.5)
+                    self.heal()
+
+    def test_the_final_reply_to_an_upload(self):
+        for code in CODES:
+            for size_check in True, False:
+                with self.subTest(code, size_check=size_check):
+                    self.prepare()
+                    self.fault('STOR', faults.Lie(f'{code} Well.'), path='*.part')
+                    self.assert_run(0, 'a b', self.export('a', 'b', size_check=size_check))
+
+    def test_the_final_reply_to_half_an_upload(self):
+        for code in CODES[::2]:
+            for size_check in True, False:
+                with self.subTest(code, size_check=size_check):
+                    self.prepare()
+                    half = faults.Alter(keep=10), faults.Lie(f'{code} Well.')
+                    self.fault('STOR', *half, path='*.part')
+                    self.assertEqual([], self.export('a', size_check=size_check).delivered)
+
+    def test_a_deletion_of_an_import(self):
+        """What is not deleted is not imported a second time."""
+        for reply in '', '229 (|||1|)', '202 No.', '226 Done.':
+            with self.subTest(reply):
+                self.prepare()
+                for name in 'abc':
+                    self.server.put(f'/cds/{name}', b'content', modified=1e9)
+                self.fault('DELE', faults.Reply(reply), path='/cds/[abc]', times=1)
+                goal, got = target(self.server, reply_timeout=0.5), []
+                for _ in range(3):
+                    got += Importer(self.spool, goal).run_once().delivered
+                    for name in self.section('new'):
+                        os.unlink(self.path / 'new' / name)
+                self.assertEqual(['a', 'b', 'c'], sorted(got))
+                self.assertEqual({}, self.remote)
+
+    def test_a_download(self):
+        for code in CODES:
+            with self.subTest(code):
+                self.prepare()
+                self.server.put('/cds/a', b'content')
+                session = target(self.server).open()
+                self.addCleanup(session.close)
+                self.fault('RETR', faults.Lie(f'{code} Well.'), times=1)
+                sink = io.BytesIO()
+                session.fetch('a', sink)
+                self.assertEqual((b'content', 1), (sink.getvalue(), self.server.connected))
+                self.fault('RETR', faults.Alter(keep=3), faults.Lie(f'{code} Well.'), times=1)
+                with self.assertRaises(errors.LOST):
+                    session.fetch('a', sink)
