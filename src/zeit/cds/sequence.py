@@ -36,8 +36,8 @@ INTERVAL = 0.005
 #: The last line is looked for in so many bytes at the end first; a name takes 1,530 at most.
 TAIL = 4096
 
-#: So many bytes are read in a millisecond or two.
-SHORT = 64 * 1024
+#: So many bytes are read in a third of a millisecond: the lines of some 80 versions.
+SHORT = 8 * 1024
 
 
 class Sequence:

@@ -37,7 +37,7 @@ from zeit.cds.wake import announce
 log = logging.getLogger(__name__)
 
 #: So many more lines than what waits may be in the sequence.
-SLACK = 200
+SLACK = 50
 
 OUTBOX = os.path.join(PRIVATE, 'outbox')
 UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')

@@ -363,8 +363,8 @@ class WatchTests(ExporterTests):
         opened = self.target.open
         self.faults = {'publish a': steal}
 
-        def open_session():
-            self.session = opened()
+        def open_session(*, within):
+            self.session = opened(within=within)
             return self.session
 
         with unittest.mock.patch.object(self.target, 'open', open_session):
@@ -403,9 +403,17 @@ class DeadlineTests(ExporterTests):
         return unittest.mock.patch.object(MemorySession, 'bound', bound)
 
     def test_what_is_left_of_it_bounds_the_waits(self):
-        bounds, times = [], iter(range(0, 10_000, 5))
+        bounds, times, opened = [], iter(range(0, 10_000, 5)), self.target.open
+
+        def open_session(*, within):
+            bounds.append(within)
+            return opened(within=within)
+
         self.put('a')
-        with self.bounds(bounds):
+        with (
+            self.bounds(bounds),
+            unittest.mock.patch.object(self.target, 'open', open_session),
+        ):
             self.export_for(100, clock=lambda: next(times))
         self.assertEqual([CLEAN_UP], bounds[1:])
         self.assertIn(bounds[0], range(1, 100))
