@@ -64,6 +64,7 @@ class Exporter:
             self.target,
             options or Options(),
             name=names.WRITE,
+            renames=self.target.temporary,
             clock=self._clock,
             wait=self._wait,
         )

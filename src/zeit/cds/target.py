@@ -107,6 +107,11 @@ class FTPTarget:
         return f'ftp://{user}@{host}:{settings.port}/{path.lstrip("/")}'
 
     @property
+    def temporary(self):
+        """See `ITarget`."""
+        return self.delivery.temporary
+
+    @property
     def size_check(self):
         """See `ITarget`."""
         return self.delivery.size_check
