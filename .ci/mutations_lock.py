@@ -73,8 +73,8 @@ LOCKING = (
     (
         'a lock that is not found taken for removed',
         LOCKFILES,
-        '        if self._state == HELD or (self._state == REMOVING and hidden):\n',
-        '        if False:\n',
+        '        if self._state == HELD:\n            self._state = LOST\n',
+        '        if False:\n            self._state = LOST\n',
     ),
     (
         'what others announce not looked at',
@@ -115,8 +115,8 @@ LOCKING = (
     (
         'nothing healed',
         EXCHANGE,
-        'Leftovers(session, journal=journal, target=url).remove(waits=self._waits)',
-        'session.names()',
+        '            present = leftovers.remove(waits=self._waits)\n',
+        '            present = session.names()\n',
     ),
     (
         'nothing healed without a new file',
@@ -133,8 +133,8 @@ LOCKING = (
     (
         'the token of a lock not looked at',
         LEFTOVERS,
-        '            seen += map(self._inside_lock, locks)\n',
-        '',
+        '                    seen.append(self._inside_lock(name))\n',
+        "                    seen.append('')\n",
     ),
     (
         'temporaries of a killed run left',
@@ -151,8 +151,8 @@ LOCKING = (
     (
         'an old version given its name back after the new one was delivered',
         LEFTOVERS,
-        "                replaced = entry.get('replaced') or name in renamed\n",
-        '                replaced = False\n',
+        "        if entry.get('replaced') or renamed or self._is_there(name, present):\n",
+        '        if self._is_there(name, present):\n',
     ),
     (
         'what a killed run put aside stays there',
@@ -169,8 +169,8 @@ LOCKING = (
     (
         'the lock of a killed run left',
         LEFTOVERS,
-        '            lock.release()\n',
-        '            return\n',
+        '            lock.release()\n            if lock.touched:\n',
+        '            if False:\n',
     ),
     (
         'the token journalled after the lock was made',

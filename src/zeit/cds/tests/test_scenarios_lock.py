@@ -130,8 +130,8 @@ class UnreadableTests(Scenario, unittest.TestCase):
             for left in ((), ('open',), ('closed',)):
                 with self.subTest(reply, left=left):
                     self.prepare()
+                    url = target(self.server).url
                     with self.spool.run():
-                        url = target(self.server).url
                         token = self.spool.journal.new_token(url) if left else None
                         if 'closed' in left:
                             self.spool.journal.clean(token)
@@ -142,6 +142,8 @@ class UnreadableTests(Scenario, unittest.TestCase):
                     self.assertIsInstance(report.error, errors.Locked)
                     self.assertIn(reply, report.error.holder)
                     self.assertEqual(b'theirs', self.remote['write'])
+                    with self.spool.run():  # it may be ours
+                        self.assertEqual('open' in left, bool(self.spool.journal.open_tokens(url)))
                     self.server.clear_faults()
                     self.server.delete('/cds/write')
                     del self.theirs['write']
