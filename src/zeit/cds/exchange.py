@@ -179,7 +179,9 @@ class Exchange:
         token = journal.new_token(url)
         lock = self._lock(session, token=token)
         self._under_lock(lock, session, work, token=token)
-        if not (lock.touched or session.litter or journal.exposures(url) or journal.asides(url)):
+        # What is late may still make a temporary, which the next run looks for, also an idle one.
+        unfinished = lock.touched or session.litter or session.late
+        if not (unfinished or journal.exposures(url) or journal.asides(url)):
             journal.clean(token)
 
     def _waits(self, name):
