@@ -2,7 +2,6 @@
 
 EXCHANGE = 'exchange.py'
 EXPORTER = 'exporter.py'
-LOCK = 'lock.py'
 DELIVERY = 'delivery.py'
 RECORD = 'record.py'
 SPOOL = 'spool.py'
@@ -43,18 +42,18 @@ CONTRACT = (
     (
         'the order of two log lines',
         EXCHANGE,
-        "            log.info('Removing lock file: %s', self._name)\n"
+        "        log.info('Removing lock file: %s', self._name)\n"
+        '        try:\n'
+        '            if lock.release():\n',
+        '        try:\n'
         '            if lock.release():\n'
-        "                log.info('Lock file successfully removed: %s', self._name)\n",
-        '            if lock.release():\n'
-        "                log.info('Lock file successfully removed: %s', self._name)\n"
-        "            log.info('Removing lock file: %s', self._name)\n",
+        "                log.info('Removing lock file: %s', self._name)\n",
     ),
     (
         'the removal of the lock left out',
-        LOCK,
-        '        if ours:\n            self._session.delete(self._name)\n',
-        '        if ours:\n            pass\n',
+        'lockfiles.py',
+        '            self._session.delete(self._name)\n',
+        '            pass\n',
     ),
     (
         'the move from new/ to cur/ left out',

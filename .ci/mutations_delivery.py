@@ -85,8 +85,8 @@ DELIVERIES = (
         'put aside before the journal knows',
         DELIVERY,
         '        self._ledger.aside(name, old)\n        try:\n'
-        '            self._rename_for_sure(name, old, old_size)\n',
-        '        try:\n            self._rename_for_sure(name, old, old_size)\n'
+        '            self._move_aside(name, old, old_size)\n',
+        '        try:\n            self._move_aside(name, old, old_size)\n'
         '            self._ledger.aside(name, old)\n',
     ),
     (

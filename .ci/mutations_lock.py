@@ -4,14 +4,15 @@ EXCHANGE = 'exchange.py'
 EXPORTER = 'exporter.py'
 HOLDER = 'holder.py'
 LOCK = 'lock.py'
+LOCKFILES = 'lockfiles.py'
 LEFTOVERS = 'leftovers.py'
 
 LOCKING = (
     (
         'the lock of somebody else deleted',
-        LOCK,
-        "ours = content is not None and names.token_of(content.decode('latin-1')) == self._token",
-        'ours = content is not None',
+        LOCKFILES,
+        "if content is not None and names.token_of(content.decode('latin-1')) == self._token:",
+        'if content is not None:',
     ),
     (
         'the second look at the lock left out',
@@ -52,22 +53,46 @@ LOCKING = (
     (
         'the lock made under its own name, so that a kill may leave it empty',
         LOCK,
-        '        self._left.add(STAGED)\n'
-        '        session.store(self._staged, self._content, renamed=True)\n',
-        '        self._left.add(LOCK)\n        return session.store(self._name, self._content)\n',
+        '            self._make(self._staged, spare=self._announced)\n',
+        '            self._left.add(LOCK)\n'
+        '            self._session.store(self._name, self._content)\n',
     ),
-    ('a lock without its token', LOCK, "f'{token} zeit.cds, host", "f'zeit.cds, host"),
+    ('a lock without its token', LOCKFILES, "f'{token} zeit.cds, host", "f'zeit.cds, host"),
     (
         'the removal of the lock not tried again',
-        LOCK,
+        LOCKFILES,
         '        for attempt in range(ATTEMPTS):\n',
         '        for attempt in range(1):\n',
     ),
     (
         'a lock that could not be removed is not told',
+        LOCKFILES,
+        '        raise self._not_removed(failure) from failure\n',
+        '        return removed\n',
+    ),
+    (
+        'a lock that is not found taken for removed',
+        LOCKFILES,
+        '        if self._state == HELD:\n            self._state = LOST\n',
+        '        if False:\n            self._state = LOST\n',
+    ),
+    (
+        'what others announce not looked at',
         LOCK,
-        '        raise LockLeftBehind(\n',
-        '        return removed\n        raise LockLeftBehind(\n',
+        'if names.is_announced(name) and names.token_of(name) != self._token',
+        'if False',
+    ),
+    (
+        'the rights of the account not looked at',
+        EXCHANGE,
+        '            if not self.spool.journal.has_rights(self.target.url):\n',
+        '            if False:\n',
+    ),
+    (
+        'a token closed although its lock cannot be read',
+        LEFTOVERS,
+        '            if lock.touched:\n',
+        '            if False:\n',
     ),
     (
         'a directory of the name of a lock taken for nothing',
@@ -90,8 +115,8 @@ LOCKING = (
     (
         'nothing healed',
         EXCHANGE,
-        '        present = leftovers.remove(waits=self._waits)\n',
-        '        present = session.names()\n',
+        '            present = leftovers.remove(waits=self._waits)\n',
+        '            present = session.names()\n',
     ),
     (
         'nothing healed without a new file',
@@ -108,8 +133,8 @@ LOCKING = (
     (
         'the token of a lock not looked at',
         LEFTOVERS,
-        '            seen += map(self._inside_lock, locks)\n',
-        '',
+        '                    seen.append(self._inside_lock(name))\n',
+        "                    seen.append('')\n",
     ),
     (
         'temporaries of a killed run left',
@@ -126,8 +151,8 @@ LOCKING = (
     (
         'an old version given its name back after the new one was delivered',
         LEFTOVERS,
-        "                replaced = entry.get('replaced') or name in renamed\n",
-        '                replaced = False\n',
+        "        if entry.get('replaced') or renamed or self._is_there(name, present):\n",
+        '        if self._is_there(name, present):\n',
     ),
     (
         'what a killed run put aside stays there',
@@ -144,21 +169,20 @@ LOCKING = (
     (
         'the lock of a killed run left',
         LEFTOVERS,
-        '                self._lock(token, name).release()\n',
-        '                pass\n',
+        '            lock.release()\n            if lock.touched:\n',
+        '            if False:\n',
     ),
     (
         'the token journalled after the lock was made',
         EXCHANGE,
         '        token = journal.new_token(url)\n'
-        '        self._under_lock(self._lock(session, token=token), session,',
+        '        lock = self._lock(session, token=token)\n',
         '        from zeit.cds import names\n'
         '        token = names.new_token()\n'
         '        lock = self._lock(session, token=token)\n'
         '        create = lock.create\n'
         '        note = lambda: journal._note("token", token=token, target=url)\n'
-        '        lock.create = lambda: create() or note()\n'
-        '        self._under_lock(lock, session,',
+        '        lock.create = lambda: create() or note()\n',
     ),
     (
         'the lock not watched',

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import zope.component
 
 from zeit.cds import settings, usable
+from zeit.cds.configured import require_one_way
 from zeit.cds.errors import DONE, ConfigurationError, UsageError
 from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
@@ -105,6 +106,7 @@ def require_usable(exchange):
     Raises `ConfigurationError`; see `zeit.cds.usable`.
     """
     usable.require_usable(exchange.spool, exchange.target)
+    require_one_way(exchange)
     return DONE
 
 

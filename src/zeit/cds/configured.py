@@ -3,8 +3,12 @@
 Everything is looked up when it is used, so that whatever is registered then takes part.
 """
 
+import contextlib
+import ipaddress
 import logging
 import os
+import posixpath
+import urllib.parse
 
 import zope.component
 import zope.interface
@@ -16,11 +20,14 @@ from zeit.cds.report import Report
 
 log = logging.getLogger(__name__)
 
+#: The usual ports, with and without implicit TLS: two doors of one server.
+_PORTS = (None, 21, 990)
+
 
 class _Configured:
     """`options` is used by runs that are not given any."""
 
-    interface = opposite = None
+    interface = None
     kind = ''
     step = 1
 
@@ -53,22 +60,6 @@ class _Configured:
             )
         return found
 
-    def require_one_way(self):
-        """Raise `ConfigurationError` if files go round: from the target to the spool, and back."""
-        others = zope.component.getUtilitiesFor(self.opposite)
-        for name, other in sorted(others, key=lambda pair: pair[0]):
-            try:
-                same = _ends(other) == _ends(self)
-            except (ConfigurationError, AttributeError):
-                continue  # it is told by itself, or not one of ours
-            if same:
-                kind = 'importer' if self.opposite is IImporter else 'exporter'
-                raise ConfigurationError(
-                    f'The {kind} {name!r} has the same spool and target: what a partner brings '
-                    'would be sent back, again and again',
-                    hint='Import into another spool.',
-                )
-
     def run_once(self, options=None):
         """See the interface."""
         try:
@@ -83,22 +74,85 @@ class _Configured:
 class ConfiguredExporter(_Configured):
     """An `IExporter` for the spool and the target with these names."""
 
-    interface, opposite = IExporter, IImporter
+    interface = IExporter
     kind = 'exporter'
 
 
 @zope.interface.implementer(IImporter)
 class ConfiguredImporter(_Configured):
-    """An `IImporter` for the spool and the target with these names."""
+    """An `IImporter` for the spool and the target with these names.
 
-    interface, opposite = IImporter, IExporter
+    `two_way` says that files may also be delivered, out of another spool, to where it takes them.
+    """
+
+    interface = IImporter
     kind = 'importer'
     step = -1
 
+    def __init__(self, *, two_way=False, **kw):
+        super().__init__(**kw)
+        self.two_way = two_way
 
-def _ends(exchange):
-    """Return what says which spool and which directory on a server an exchange is between."""
-    return os.path.realpath(exchange.spool.path), exchange.target.url
+
+def require_one_way(exchange):
+    """Raise `ConfigurationError` if files would go round between a spool and a directory.
+
+    `exchange` is an exporter or importer, which is compared with all that are registered for the
+    other way.  One that is not ours has perhaps no spool or target to be compared.
+    """
+    imports = IImporter.providedBy(exchange)
+    opposite, kind = (IExporter, 'exporter') if imports else (IImporter, 'importer')
+    others = zope.component.getUtilitiesFor(opposite)
+    for name, other in sorted(others, key=lambda pair: pair[0]):
+        try:
+            same_directory = _directory(other.target.url) == _directory(exchange.target.url)
+            same_spool = _spool(other) == _spool(exchange)
+        except (ConfigurationError, AttributeError):
+            continue  # it is told by itself
+        importer = exchange if imports else other
+        if not same_directory or (not same_spool and getattr(importer, 'two_way', False)):
+            continue
+        if same_spool:
+            raise ConfigurationError(
+                f'The {kind} {name!r} has the same spool and target: what a partner brings '
+                'would be sent back, again and again',
+                hint='Import into another spool.',
+            )
+        raise ConfigurationError(
+            f'The {kind} {name!r} has the same directory on the server: what is delivered there '
+            'would be fetched, and deleted before the partner has it',
+            hint='Let each way have a directory of its own; two_way="yes" of the importer allows '
+            'this one.',
+        )
+
+
+def _spool(exchange):
+    return os.path.realpath(exchange.spool.path)
+
+
+def _directory(url):
+    """Return what tells the directory of a target from others, however its `url` is written.
+
+    Names are not resolved: that would take the network.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if not parts.hostname:
+        return url
+    port = None if parts.port in _PORTS else parts.port
+    path = posixpath.normpath('/' + urllib.parse.unquote(parts.path).strip('/'))
+    return _host(parts.hostname), port, urllib.parse.unquote(parts.username or ''), path
+
+
+def _host(name):
+    name = name.rstrip('.')
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode('idna').decode('ascii')
+        return name
+    address = getattr(address, 'ipv4_mapped', None) or address
+    return 'localhost' if address.is_loopback else address.compressed
 
 
 def _component(interface, name, *, kind):

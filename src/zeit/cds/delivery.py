@@ -32,6 +32,10 @@ UNKNOWN = (500, 502)
 #: What to do when a complete upload does not get its name.
 CANNOT_RENAME = 'For a server that cannot rename, set temporary="no" (--no-temporary).'
 CANNOT_REPLACE = 'Other files got their names; perhaps a directory has this one.'
+IN_PLACE = (
+    'A file of that name is there, and the server neither replaces it nor gives it another name; '
+    'perhaps somebody has it in use. The next run tries again.'
+)
 
 #: An upload that has begun can end so only when the server is storing; with all other errors it may
 #: not have come to STOR.
@@ -183,6 +187,7 @@ class Courier:
         # What goes along with SIZE: see `FTPSession.compare`.  Behind RNFR there is no room for
         # OPTS UTF8, which the real name of a hash may need.
         along = self._more, bool(to) and (to.isascii() or not name.isascii())
+        lost = None
         try:
             options = {'unread': source.size > self._delivery.digest_limit}
             if self._delivery.size_check:
@@ -193,19 +198,14 @@ class Courier:
             if not self._delivery.size_check:
                 raise
             log.debug('%s', printable(error.message))
-            sent, reply = error.sent, ''
+            sent, reply, lost = error.sent, '', error
         if sent != source.size:
             raise SizeMismatch(
                 f'The file was announced with {source.size} bytes, but {sent} were read',
                 hint='It changed while it was sent; the next run sends it again.',
             )
         if self._delivery.size_check:
-            try:
-                self._session.compare(name, sent, along=along)
-            except TakenAway as error:
-                if reply:
-                    raise
-                raise SizeMismatch(error.message, hint='The next run sends it again.') from error
+            self._session.compare(name, sent, along=along, lost=lost)
         return reply
 
     def _publish(self, temporary, name, size):
@@ -217,7 +217,8 @@ class Courier:
                 error.exit_code = CONFIGURATION  # every other file would be sent in vain, too
             elif self._is_gone(temporary):
                 raise TakenAway(f'The upload is gone: {error.message}') from error
-            error.advise(CANNOT_REPLACE if self._has_renamed else CANNOT_RENAME)
+            if not error.hint:
+                error.advise(CANNOT_REPLACE if self._has_renamed else CANNOT_RENAME)
             raise
 
     def _rename_or_replace(self, temporary, name, size):
@@ -237,7 +238,7 @@ class Courier:
         old = names.aside(name, token=self._token)
         self._ledger.aside(name, old)
         try:
-            self._rename_for_sure(name, old, old_size)
+            self._move_aside(name, old, old_size)
             self._rename_for_sure(temporary, name, size)
         except BaseException:
             self._restore(old, name, old_size, temporary=temporary)
@@ -259,6 +260,14 @@ class Courier:
         except NotTold as error:
             log.debug('%s', printable(error.message))
             return False
+
+    def _move_aside(self, name, old, size):
+        try:
+            self._rename_for_sure(name, old, size)
+        except PermanentError as error:
+            if error.code not in UNKNOWN:
+                error.advise(IN_PLACE)
+            raise
 
     def _throw_away(self, old, name):
         if self._session.discard(old):

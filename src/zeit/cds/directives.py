@@ -200,6 +200,12 @@ class IImporterDirective(zope.interface.Interface):
     product_config = _product_config(example='letters')
     spool = fields.Line(title='The name of a spool', wanted=_NAME, required=False)
     target = fields.Line(title='The name of a target', wanted=_NAME, required=False)
+    two_way = fields.YesNo(
+        title='Take files also from where an exporter delivers to, out of another spool',
+        description='yes: whatever lies there is fetched, and deleted there.',
+        required=False,
+        default=False,
+    )
     ignore = fields.Line(
         title='Patterns of names that are never taken, separated by spaces',
         description='Empty: there are none.',

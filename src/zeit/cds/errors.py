@@ -187,19 +187,32 @@ class Interrupted(DeadlinePassed):
 class Locked(Error):
     """Somebody else holds the lock `name` on the server; `holder` says who, and since when.
 
-    `tokens`: those in it.  `lost` is True if it was ours when the run began.
+    `tokens`: those in it.  `lost` is True if it was ours for some time.
     """
 
     exit_code = COME_BACK_LATER
     transient = True
 
     def __init__(self, name, *, holder='', tokens=(), lost=False, hint=''):
-        what = 'changed hands during the run' if lost else 'lockfile exists'
+        what = 'is not ours any more, as far as can be seen' if lost else 'lockfile exists'
         super().__init__(f"'{name}' {what}", hint=hint)
         self.name = name
         self.holder = holder
         self.tokens = frozenset(tokens)
         self.lost = lost
+
+
+class LockVanished(Error):
+    """Our own lock `name` has disappeared from the server, where nobody else has one."""
+
+    exit_code = CONFIGURATION
+
+    def __init__(self, name):
+        super().__init__(
+            f"Our lock file '{name}' has disappeared from the server, and there is no other one",
+            hint='Somebody has removed it, or a program there takes away whatever it finds: let it '
+            "leave 'write' and 'read' alone.",
+        )
 
 
 class LockLeftBehind(Error):

@@ -9,6 +9,7 @@ What is done with the files is the *work*, an object with four methods, called i
 """
 
 import contextlib
+import functools
 import logging
 import signal
 
@@ -18,7 +19,9 @@ from zeit.cds.errors import (
     FILES_FAILED,
     SOFTWARE,
     UNAVAILABLE,
+    ConfigurationError,
     Error,
+    LockLeftBehind,
     NotTold,
     ServerError,
     SpoolBusy,
@@ -55,16 +58,18 @@ def _concerns_no_file(error):
 class Exchange:
     """One run between `spool` and `target`, under the lock `name`.
 
-    `options` is a `zeit.cds.plan.Options` or `ImportOptions`; `clock` tells monotonic seconds,
-    `wait` waits for some; `words` are those of a `Record`.
+    `options` is a `zeit.cds.plan.Options` or `ImportOptions`; `renames` says that files get other
+    names on the server; `clock` tells monotonic seconds, `wait` waits for some; `words` are those
+    of a `Record`.
     """
 
-    def __init__(self, spool, target, options, *, name, clock, wait, **words):
+    def __init__(self, spool, target, options, *, name, clock, wait, renames=False, **words):
         self.spool = spool
         self.target = target
         self.options = options
         self.record = Record(spool, target, comes_again=options.comes_again, **words)
         self._name = name
+        self._renames = renames
         self.clock = clock
         self.wait = wait
         self._end = clock() + options.deadline if options.deadline else None
@@ -157,18 +162,18 @@ class Exchange:
         log.info('Disconnected from CDS FTP server')
 
     def _lock(self, session, *, token):
-        return Lock(session, token=token, name=self._name, wait=self.wait, clock=self.clock)
-
-    def _exchange(self, session, work, *, wanted):
-        journal, url = self.spool.journal, self.target.url
-        leftovers = Leftovers(
+        return Lock(
             session,
-            journal=journal,
-            target=url,
+            token=token,
             name=self._name,
+            renames=self._renames,
             wait=self.wait,
             clock=self.clock,
         )
+
+    def _exchange(self, session, work, *, wanted):
+        journal, url = self.spool.journal, self.target.url
+        leftovers = Leftovers(session, journal=journal, target=url, name=self._name)
         try:
             present = leftovers.remove(waits=self._waits)
         except (ServerError, NotTold) as error:
@@ -179,8 +184,11 @@ class Exchange:
             return
         self._lock(session, token='').look(present=present)
         token = journal.new_token(url)
-        self._under_lock(self._lock(session, token=token), session, work, token=token)
-        if not (session.litter or journal.exposures(url) or journal.asides(url)):
+        lock = self._lock(session, token=token)
+        self._under_lock(lock, session, work, token=token)
+        # What is late may still make a temporary, which the next run looks for, also an idle one.
+        unfinished = lock.touched or session.litter or session.late
+        if not (unfinished or journal.exposures(url) or journal.asides(url)):
             journal.clean(token)
 
     def _waits(self, name):
@@ -212,9 +220,14 @@ class Exchange:
             self.record.given_up(error)
 
     def _create(self, lock):
+        rights = functools.partial(self.spool.journal.rights, self.target.url)
         try:
+            if not self.spool.journal.has_rights(self.target.url):
+                lock.prove()
+                rights(known=True)
             lock.create()
         except (ServerError, NotTold) as error:
+            rights(known=False)
             _concerns_no_file(error)
             if not error.hint:
                 error.advise(
@@ -233,7 +246,13 @@ class Exchange:
                 ending.code = error.exit_code
 
     def _release(self, lock):
-        if lock.touched:
-            log.info('Removing lock file: %s', self._name)
+        if not lock.touched:
+            return
+        log.info('Removing lock file: %s', self._name)
+        try:
             if lock.release():
                 log.info('Lock file successfully removed: %s', self._name)
+        except (ConfigurationError, LockLeftBehind):
+            # Whatever the reason: the next lock is not made before it is known to go away again.
+            self.spool.journal.rights(self.target.url, known=False)
+            raise

@@ -70,6 +70,7 @@ class Exporter:
             self.target,
             options or Options(),
             name=names.WRITE,
+            renames=self.target.temporary,
             clock=self._clock,
             wait=self._wait,
         )
@@ -139,11 +140,12 @@ class _Export:
 
     def _rests(self, entry):
         """Say it if a file is not sent now, as it was taken away on arrival; return whether."""
-        seconds = 0 if self.target.believes else self.failures.rests(entry.name, [*entry.version])
-        if seconds:
+        seconds = self.failures.rests(entry.name, [*entry.version])
+        if seconds and (self.target.size_check or self.target.temporary):
             what = f'It was confirmed and taken away, and is not sent again for {seconds:.0f} s'
             self.record.failed(entry.name, TakenAway(what), size=entry.size)
-        return bool(seconds)
+            return True
+        return False
 
     def _job(self, entry):
         return Job(

@@ -1,10 +1,18 @@
 """Whether there is a lock on a server, whose it is, and since when, as far as can be seen."""
 
+import contextlib
 import logging
 import re
 
 from zeit.cds import names
-from zeit.cds.errors import ConfigurationError, Error, Locked, ServerError
+from zeit.cds.errors import (
+    ConfigurationError,
+    Error,
+    Locked,
+    LockVanished,
+    NotTold,
+    ServerError,
+)
 from zeit.cds.text import local_time, printable
 
 
@@ -33,14 +41,15 @@ def described(session, name, *, lost=False):
             tokens.update(map(names.token_of, inside))
             holder = f'An exporter is about to lock: {printable(", ".join(inside)) or "unknown"}'
         else:
-            content = session.read(name, limit=1000)
             since = session.modified(name)
+            content = session.read(name, limit=1000)
             if content is not None:
                 tokens.add(names.token_of(content.decode('latin-1')))
                 text = said(content, since=since)
                 holder = f'It says: {printable(text)}' if text else 'It is empty.'
     except Error as error:
         log.debug('Nothing is known about %s: %s', name, printable(error.message))
+        holder = f'It cannot be read: {printable(error.message)}'
     if since is not None:
         holder += f' (since {local_time(since)})'
     return Locked(
@@ -52,6 +61,17 @@ def described(session, name, *, lost=False):
         '"zeit-cds unlock", with the exporter or the URL of this run, shows it, and removes it if '
         'you are sure.',
     )
+
+
+def not_ours(session, name, *, lost=False):
+    """Return the error for the lock `name` of ours that does not carry our token any more.
+
+    `lost`: it did so for some time.  A `Locked`, or a `LockVanished` if there is none.
+    """
+    with contextlib.suppress(NotTold):
+        if not session.exists(name):
+            return LockVanished(name)
+    return described(session, name, lost=lost)
 
 
 def refuse(session, locks, *, present=None):

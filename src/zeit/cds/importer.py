@@ -16,7 +16,7 @@ from zeit.cds.exchange import Exchange
 from zeit.cds.failures import Failures
 from zeit.cds.fetching import Fetcher
 from zeit.cds.gathering import Gathering
-from zeit.cds.holder import described
+from zeit.cds.holder import not_ours
 from zeit.cds.intake import Intake
 from zeit.cds.interfaces import IImporter, ISpool, ITarget
 from zeit.cds.offered import Offered
@@ -241,7 +241,7 @@ class _Import:
         found = self._listed(session, offered)
         if not found:
             if session.is_proven() and session.size(names.READ) is None:
-                raise described(session, names.READ, lost=True)
+                raise not_ours(session, names.READ, lost=True)
             raise ConfigurationError(
                 'The server does not list the directory: not even our lock is shown',
                 hint='Let the account have the right to read the directory itself.',

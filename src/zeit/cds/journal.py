@@ -12,6 +12,7 @@ version of a file, `sequence`, its number (see `zeit.cds.sequence`):
     disowned    ENTRY is about what the original has left, if this is a copy
     token       TOKEN is about to be used on TARGET
     clean       nothing of TOKEN is left on TARGET
+    rights      the account may do on TARGET all that a lock takes, or that is not KNOWN any more
     uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared
     aside       what stood under NAME is about to be renamed to ASIDE
     exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands; ends with
@@ -83,6 +84,8 @@ class Journal(ImportLog):
         #: Target by token, in the order of time, and the tokens that may have left something.
         self._tokens = {}
         self._open = {}
+        #: Targets whose account is known to have the rights that a lock takes.
+        self._proven = set()
         #: Entries by (target, name); (version, number, time of the last one) by name.
         self._uploads = {}
         self._asides = {}
@@ -217,6 +220,8 @@ class Journal(ImportLog):
             yield {'kind': 'token', 'token': token, 'target': target}
             if token not in self._open:
                 yield {'kind': 'clean', 'token': token}
+        for target in sorted(self._proven):
+            yield {'kind': 'rights', 'target': target, 'known': True}
         yield from self._uploads.values()
         yield from self._asides.values()
         yield from self.arrivals()
@@ -262,6 +267,18 @@ class Journal(ImportLog):
     def open_tokens(self, target):
         """Return those of them, in the order of time, that may have left something there."""
         return [token for token, where in self._open.items() if where == target]
+
+    def rights(self, target, *, known):
+        """Remember whether the account may do all that a lock on `target` takes."""
+        if known != self.has_rights(target):
+            self._note('rights', target=target, known=known)
+
+    def _learn_rights(self, entry):
+        (self._proven.add if entry['known'] else self._proven.discard)(entry['target'])
+
+    def has_rights(self, target):
+        """Return whether that is known of it."""
+        return target in self._proven
 
     # Deliveries
 

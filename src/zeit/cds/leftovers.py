@@ -7,10 +7,10 @@ carries a token out of its journal is nobody else's.  No ages, clocks or process
 import logging
 
 from zeit.cds import names
-from zeit.cds.errors import NotTold, ServerError
+from zeit.cds.errors import ConfigurationError, Locked, NotTold, ServerError
 from zeit.cds.exposed import Standing
-from zeit.cds.holder import require_sight
-from zeit.cds.lock import EVERYTHING, Lock
+from zeit.cds.holder import described, require_sight
+from zeit.cds.lockfiles import EVERYTHING, LockFiles
 from zeit.cds.text import plural, printable
 
 
@@ -23,13 +23,11 @@ class Leftovers:
     `name` is that of the lock which the run is going to make.
     """
 
-    def __init__(self, session, *, journal, target, name, wait, clock):
+    def __init__(self, session, *, journal, target, name):
         self._session = session
         self._journal = journal
         self._target = target
         self._name = name
-        self._wait = wait
-        self._clock = clock
         self._known = journal.tokens(target)
         self._foreign = False
 
@@ -40,7 +38,8 @@ class Leftovers:
         place back, unless a newer one had it since: that one may have been taken away already.
         `waits(name)` tells whether a file of that name is going to be sent again.  What is not
         proven to be gone is kept in the journal.  Raises `LockLeftBehind` if a lock or guard cannot
-        be removed.
+        be removed, `ConfigurationError` if something else of ours cannot, `Locked` if a lock may be
+        ours and cannot be read.
         """
         present = self._session.names()
         tokens = self._tokens(present)
@@ -58,8 +57,8 @@ class Leftovers:
     def _remove_in_sight(self, tokens, *, waits):
         """Do it beside a new file of ours: what does not show that shows nothing for sure."""
         token = self._journal.new_token(self._target)
-        session, wait, clock = self._session, self._wait, self._clock
-        lock = Lock(session, token=token, name=self._name, wait=wait, clock=clock)
+        session = self._session
+        lock = LockFiles(session, token=token, name=self._name)
         try:
             lock.stage()
             present = session.names()
@@ -81,12 +80,24 @@ class Leftovers:
         self._remove_parts(waits)
         asides = self._journal.asides(self._target).values()
         left = {names.token_of(entry['aside']) for entry in asides}
+        failures = []
         for token in tokens:
-            for name in names.LOCKS:
-                self._lock(token, name).release()
-            if token not in left:
-                self._journal.clean(token)
+            try:
+                self._release(token)
+                if token not in left:
+                    self._journal.clean(token)
+            except (Locked, ConfigurationError) as error:
+                failures.append(error)  # it says nothing about the others
+        if failures:
+            raise failures[0]
         return self._session.names()
+
+    def _release(self, token):
+        for name in names.LOCKS:
+            lock = self._lock(token, name)
+            lock.release()
+            if lock.touched:
+                raise described(self._session, name)
 
     def _tokens(self, present):
         """Return the tokens that may have left something, those of the journal first."""
@@ -104,8 +115,9 @@ class Leftovers:
     def _inside_lock(self, name):
         try:
             content = self._session.read(name, limit=1000) or b''
-        except ServerError as error:
-            log.debug('%s cannot be read: %s', printable(name), printable(error.message))
+        except (ServerError, NotTold) as error:
+            # Ours can be read, as far as is known.
+            log.debug('%s cannot be read: %s', name, printable(error.message))
             return ''
         return names.token_of(content.decode('latin-1'))
 
@@ -120,8 +132,7 @@ class Leftovers:
             return []
 
     def _lock(self, token, name):
-        session, wait, clock = self._session, self._wait, self._clock
-        return Lock(session, token=token, name=name, wait=wait, clock=clock, left=EVERYTHING)
+        return LockFiles(self._session, token=token, name=name, left=EVERYTHING)
 
     def _forget_uploads(self, present):
         """Note which uploads never got their name, before their temporaries are deleted.

@@ -16,74 +16,74 @@ store, most believe that they have the lock.  Between our own exporters there is
     RMD write.guard/T, RMD write.guard  neither can hit another's: the first needs our token, the
                                         second an empty directory, and a held guard is not empty
 
+An account that may not make or rename directories *announces* its lock, in place of the guard:
+
+    STOR write.T, RNFR, RNTO write.T.next   whoever has the guard sees this name under it, and stops
+    look                                    no lock, no guard, nobody else who announces one
+    RNFR write.T.next, RNTO write
+
+Each of two shows itself before it looks, so at least one of them sees the other.  Of two that
+announce their locks the one with the lower token waits until the other has withdrawn.
+
+Before the first lock on a target, `prove` finds out with names that lock nobody whether the account
+may do all this: a lock that could not be read back or removed would stay.
+
 Whatever this leaves behind when it is killed carries T, and is removed by the next run of the same
 spool, which finds T in its journal; first the staged things, so that no late rename can bring back
 what comes after them.  `docs/lock.txt` has the model that was checked.
 """
 
 import contextlib
-import datetime
 import logging
-import os
-import socket
 import time
 
 from zeit.cds import names
-from zeit.cds.errors import Error, LockLeftBehind, NotTold, PermanentError, ServerError
-from zeit.cds.holder import described, refuse, refuse_unseen
+from zeit.cds.errors import ConfigurationError, NotTold, PermanentError, ServerError
+from zeit.cds.holder import described, not_ours, refuse, refuse_unseen
+from zeit.cds.lockfiles import (
+    ANNOUNCED,
+    GUARD,
+    HELD,
+    LOCK,
+    LOST,
+    NOT_ALLOWED,
+    STAGED,
+    STAGED_GUARD,
+    UNREADABLE,
+    LockFiles,
+)
 from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
 
-#: Removing is tried so often; each time after the first on a new connection.
-ATTEMPTS = 2
+#: Who announces a lock looks so often, a second apart, whether others have withdrawn.
+LOOKS = 5
 
-#: What a lock may leave on a server, in the order in which it must be removed.
-STAGED, STAGED_GUARD, GUARD, LOCK = EVERYTHING = ('staged', 'staged guard', 'guard', 'lock')
-
-#: Where directories cannot be renamed there is no guard; then so many seconds pass between making
-#: the lock and reading it back, in which a competitor's rename becomes visible.
-SETTLE = 5
+#: What to do where the lock does not get its name, and files would not get theirs.
+CANNOT_RENAME = (
+    'Let the account rename files there. For a server that cannot rename, set temporary="no" '
+    '(--no-temporary).'
+)
 
 #: A lock that is held is read again after so many seconds, and over each new connection.
 WATCH = 30
 
 
-class Lock:
+class Lock(LockFiles):
     """The lock `name` of the directory that `session` (an `ISession`) works in.
 
-    `token` makes it ours; it is in the journal before anything is done.  `left` names what may be
-    on the server already: nothing for a new lock, `EVERYTHING` for the token of a run that was
-    killed.  `wait(seconds)` waits, `clock()` tells monotonic seconds.
+    `token` makes it ours; it is in the journal before anything is done.  `renames` says that files
+    must get other names there, so that a server which does not rename a lock is of no use.
+    `wait(seconds)` waits, `clock()` tells monotonic seconds.
     """
 
-    def __init__(
-        self, session, *, token, name=names.WRITE, left=(), wait=time.sleep, clock=time.monotonic
-    ):
-        self._session = session
-        self._token = token
-        self._name = name
+    def __init__(self, session, *, renames=False, wait=time.sleep, clock=time.monotonic, **kw):
+        super().__init__(session, **kw)
+        self._renames = renames
         self._wait = wait
         self._clock = clock
         self._seen = {}
-        self._staged = names.staged(name, token=token)
-        self._staged_guard = names.staged_guard(token=token)
-        self._probe = f'{self._staged_guard}.probe'
-        since = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
-        self._content = (
-            f'{token} zeit.cds, host {socket.gethostname()}, pid {os.getpid()}, since {since}\n'
-        ).encode('ascii', 'replace')
-        self._left = set(left)
-        self._held = False
-
-    def __repr__(self):
-        return f'<Lock {self._name!r}, {", ".join(sorted(self._left)) or "nothing"} of ours>'
-
-    @property
-    def touched(self):
-        """True while there may be something of ours on the server."""
-        return bool(self._left)
 
     # Looking
 
@@ -95,6 +95,8 @@ class Lock:
         present = refuse(self._session, names.LOCKS, present=present)
         if names.GUARD in present and GUARD not in self._left:
             self._remove_empty_guard()
+        for name in self._others_announced(present):
+            raise described(self._session, name)
 
     def _remove_empty_guard(self):
         try:
@@ -103,7 +105,52 @@ class Lock:
             log.debug('Somebody has the guard: %s', printable(error.message))
             raise described(self._session, names.GUARD) from error
 
+    def _others_announced(self, present):
+        """Return the names by which others announce a lock, in order."""
+        return sorted(
+            name
+            for name in present
+            if names.is_announced(name) and names.token_of(name) != self._token
+        )
+
     # Making
+
+    def prove(self):
+        """Find out whether the account may do all that a lock takes, before there is one.
+
+        Raises `ConfigurationError` that says what it may not.  After any error, `release` must be
+        called.
+        """
+        session, missing = self._session, {}
+        self._left.add(STAGED)
+        session.store(self._staged, self._content)
+        with _noting(missing, 'read what it has stored'):
+            if session.read(self._staged, limit=1000) != self._content:
+                raise PermanentError(550, f"'{self._staged}' cannot be read back")
+        with _noting(missing, 'delete it'):
+            session.delete(self._staged)
+            self._left.discard(STAGED)
+        with contextlib.suppress(PermanentError):  # then there is no guard
+            session.make_directory(self._staged_guard)
+            self._left.add(STAGED_GUARD)
+            with _noting(missing, 'remove a directory'):
+                session.remove_directory(self._staged_guard)
+                self._left.discard(STAGED_GUARD)
+        if missing:
+            self._state = NOT_ALLOWED
+            raise self._not_allowed(missing)
+
+    def _not_allowed(self, missing):
+        reasons = '; nor '.join(
+            f'{what}: {printable(error.message)}' for what, error in missing.items()
+        )
+        advice = 'Let the account read, rename and delete files there, and remove directories.'
+        if self._left:
+            advice = f'{self._what_stays()} {advice}'
+        return ConfigurationError(
+            f"The lock file '{self._name}' was not made, as the account may not {reasons}",
+            hint=advice,
+        )
 
     def create(self):
         """Make the lock.
@@ -111,12 +158,15 @@ class Lock:
         Raises `Locked` if somebody else was faster.  After any error, `release` must be called.
         """
         guarded = self._take_guard()
-        self.look(present=self._session.names())  # for which there is a port already
-        self._make()
-        if not guarded:
-            self._wait(SETTLE)
+        if guarded:
+            self.look(present=self._session.names())  # for which there is a port already
+            self.stage()
+            self._make(self._staged, spare=self._announced)
+        else:
+            self._announce()
+            self._make(self._announced, spare=self._staged)
         self._look_again()
-        self._held = True
+        self._state = HELD
         self._seen[self._session] = self._session.connections, self._clock()
         if guarded:
             self._give_back_guard()
@@ -125,8 +175,7 @@ class Lock:
         """Return True with the guard, False where there can be none.
 
         There is none where the server refuses for good to make or to rename directories.  What
-        it refuses for now (4xx, no room) ends the run: to lock without a guard then would let two
-        of us in.
+        it refuses for now (4xx, no room) ends the run: that the next one has a guard is better.
         """
         session = self._session
         self._left.add(STAGED_GUARD)
@@ -140,7 +189,7 @@ class Lock:
             session.rename(self._staged_guard, names.GUARD)
         except ServerError as error:
             self._left.discard(GUARD)
-            if self._can_rename_directories():
+            if self._can_rename(self._staged_guard, self._probe):
                 raise described(session, names.GUARD) from error
             return self._do_without_guard(error)
         self._left.discard(STAGED_GUARD)
@@ -149,15 +198,16 @@ class Lock:
     def _do_without_guard(self, error):
         log.debug('There is no guard on this server: %s', printable(error.message))
         self._remove_staged_guard()
+        self._left.discard(STAGED_GUARD)
         return False
 
-    def _can_rename_directories(self):
-        """Find out why the guard was refused: somebody has it, or there can be none.
+    def _can_rename(self, old, new):
+        """Find out why `old` does not get a name: somebody has it, or names cannot be changed.
 
-        Not by looking for the guard: its owner may have given it back since.
+        Not by looking for that name: its owner may have removed it since.
         """
         try:
-            self._session.rename(self._staged_guard, self._probe)
+            self._session.rename(old, new)
             return True
         except PermanentError:
             return False
@@ -171,148 +221,93 @@ class Lock:
             log.debug('The guard has another owner: %s', printable(error.message))
         self._left.discard(GUARD)
 
-    @property
-    def staged(self):
-        """The name of the lock before it gets its real one."""
-        return self._staged
-
-    def stage(self):
-        """Make the lock under a name that locks nobody.  After any error, call `release`."""
-        self._left.add(STAGED)
-        self._session.store(self._staged, self._content, renamed=True)
-
-    def _make(self):
+    def _announce(self):
+        """Show that a lock is about to be made, and wait for others to withdraw."""
         session = self._session
         self.stage()
+        self._left.add(ANNOUNCED)
+        try:
+            # By renaming: a STOR that comes late would announce it for a run that has ended.
+            session.rename(self._staged, self._announced)
+            self._left.discard(STAGED)
+        except ServerError as error:
+            log.debug('Announced under a new name: %s', printable(error.message))
+            session.store(self._announced, self._content)
+        for left in reversed(range(LOOKS)):
+            present = refuse(session, names.LOCKS, present=session.names())
+            others = self._others_announced(present)
+            first = any(names.token_of(name) < self._token for name in others)
+            others += {names.GUARD} & present
+            if not others:
+                return
+            if first or not left:
+                raise described(session, others[0])
+            self._wait(1)
+
+    def _make(self, source, *, spare):
+        """Give the file `source` the name of the lock; `spare` is another name that is ours."""
+        session = self._session
         refuse_unseen(session, names.LOCKS)
         self._left.add(LOCK)
         try:
-            session.rename(self._staged, self._name)
+            session.rename(source, self._name)
         except ServerError as error:
             if session.exists(self._name):
                 raise described(session, self._name) from error
+            self._left |= {STAGED, ANNOUNCED}
+            can_rename = self._can_rename(source, spare)
+            if self._renames and not can_rename:
+                error.advise(CANNOT_RENAME)
+            if self._renames or can_rename:
+                raise
             log.debug('The lock cannot be renamed: %s', printable(error.message))
             session.store(self._name, self._content)
-            session.delete(self._staged)
-        self._left.discard(STAGED)
+            if (failure := self._remove_staged()) is not None:
+                raise failure from None
+        self._left -= {STAGED, ANNOUNCED}
 
     def _look_again(self):
-        if self._session.read(self._name) != self._content:
-            raise described(self._session, self._name)
-        refuse(self._session, set(names.LOCKS) - {self._name})
+        session = self._session
+        try:
+            content = session.read(self._name, limit=1000)
+        except PermanentError as error:
+            if session.size(self._name) != len(self._content):
+                raise described(session, self._name) from error
+            # Nobody of us can have come in between, and it was ours a moment ago.
+            self._state = UNREADABLE
+            raise
+        if content != self._content:
+            raise not_ours(session, self._name)
+        refuse(session, set(names.LOCKS) - {self._name})
 
     # Holding
 
     def watch(self, *, over=None):
         """Look at the lock again, if some time has passed or the connection is a new one.
 
-        `over` is another session, which was made for this run.  Raises `Locked` if it is not ours
-        any more, from then on whenever it is called.
+        `over` is another session, which was made for this run.  Raises `Locked` or `LockVanished`
+        if it is not ours any more, from then on whenever it is called.
         """
         session, now = over or self._session, self._clock()
         seen = self._seen.get(session) or (self._session in self._seen and (1, now))
         if seen and seen[0] == session.connections and now - seen[1] < WATCH:
             return
-        if session.read(self._name, limit=1000) != self._content:
+        try:
+            content = session.read(self._name, limit=1000)
+        except (ServerError, NotTold) as error:
+            log.debug('The lock cannot be read: %s', printable(error.message))
+            content = None
+        if content != self._content:
             self._seen.clear()
-            raise described(session, self._name, lost=True)
+            self._state = LOST
+            raise not_ours(session, self._name, lost=True)
         self._seen[session] = session.connections, now
 
-    # Removing
 
-    def release(self):
-        """Remove everything of ours; return True if the lock itself was among it.
-
-        A lock that carries another token is not touched.  Raises `LockLeftBehind`.
-        """
-        removed, failure = False, None
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                self._session.refresh()
-            try:
-                removed = self._remove() or removed
-                return removed
-            except Error as error:
-                failure = error
-            except BaseException:
-                # A signal interrupted it, and ends the run when the lock is gone, or stays.
-                self._session.hurry()
-                self._session.refresh()
-                with contextlib.suppress(Error):
-                    self._remove()
-                raise
-        raise LockLeftBehind(
-            f"The lock file '{self._name}' could not be removed: {printable(failure.message)}",
-            hint='The next run of this spool tries again; until then nobody can work in the '
-            'directory.',
-        ) from failure
-
-    def _remove(self):
-        if STAGED in self._left:
-            self._delete(self._staged)
-            self._left.discard(STAGED)
-        if STAGED_GUARD in self._left:
-            self._remove_staged_guard()
-        if GUARD in self._left:
-            self._remove_directory(names.GUARD, self._token)
-            # Also if that was not there: the kill may have come just after it was removed.
-            self._remove_directory('', names.GUARD)
-            self._left.discard(GUARD)
-        if LOCK not in self._left:
-            return False
-        content = self._session.read(self._name, limit=1000)
-        ours = content is not None and names.token_of(content.decode('latin-1')) == self._token
-        if ours:
-            self._session.delete(self._name)
-        elif content is not None and self._held:
-            log.warning(
-                "The lock '%s' is somebody else's and is left alone: %s",
-                self._name,
-                printable(content),
-            )
-        self._left.discard(LOCK)
-        return ours
-
-    def _remove_staged_guard(self):
-        for name in (self._staged_guard, self._probe):
-            self._remove_directory(name, self._token)
-            self._remove_directory('', name)
-        self._left.discard(STAGED_GUARD)
-
-    def _delete(self, name):
-        """Delete a file that locks nobody, if it is there."""
-        try:
-            self._session.delete(name)
-        except ServerError:
-            # Where that is not told it may stay: a run that is shown it deletes it.
-            with contextlib.suppress(NotTold):
-                if self._session.exists(name):
-                    raise
-
-    def _remove_directory(self, parent, name):
-        """Remove a directory, if it is there and ours; return whether it was."""
-        try:
-            self._session.remove_directory(f'{parent}/{name}' if parent else name)
-            return True
-        except ServerError as error:
-            log.debug('Not removed: %s/%s: %s', parent, name, printable(error.message))
-            if name == names.GUARD:
-                return False  # it has another owner, or is gone
-            if self._has_directory(parent, name):
-                raise
-            return False
-
-    def _has_directory(self, parent, name):
-        """Return whether there is a directory `name`, in the one `parent` if given."""
-        present = self._session.names()
-        if (parent or name) not in present and self._session.is_shown(present):
-            return False
-        try:
-            if parent:
-                return name in self._session.names(inside=parent)
-            if name not in present:
-                self._session.names(inside=name)
-            return True
-        except ServerError as error:
-            log.debug('There is no %s/%s: %s', parent, name, printable(error.message))
-            return False
+@contextlib.contextmanager
+def _noting(missing, what):
+    """Note in `missing` that the server refuses `what` for good."""
+    try:
+        yield
+    except (PermanentError, NotTold) as error:
+        missing[what] = error

@@ -9,6 +9,7 @@ told from everything else on the server:
     HASH.TOKEN-3.part   the same for a NAME so long that there is no room for the suffix
     NAME.TOKEN.aside    what stood under NAME while the new file takes its place
     write.TOKEN         a lock file before it gets its real name
+    write.TOKEN.next    the same where its maker has no guard: nobody else makes a lock meanwhile
     write.TOKEN.d       a directory, with the directory TOKEN in it, before it becomes the guard
     write.TOKEN.broken  a lock file on its way to be deleted by `zeit-cds unlock`
     write.guard         the guard: who owns it may make a lock; the directory inside says who
@@ -52,6 +53,7 @@ _VERSION = re.compile(r';[-0-9]*$')
 _STAGED_GUARD = re.compile(rf'{WRITE}\.{_TOKEN}\.d(\.|$)')
 _PROBE = re.compile(rf'\.{_TOKEN}\.probe')
 _BROKEN = re.compile(rf'(?:write|read)\.{_TOKEN}\.broken')
+_ANNOUNCED = re.compile(rf'(?:write|read)\.{_TOKEN}\.next')
 _CARRIES = re.compile(
     rf'.*\.({_TOKEN})(?:-[0-9]+)?\.(?:part|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
     rf'|({_TOKEN})(?:\s.*)?',
@@ -77,6 +79,16 @@ def aside(name, *, token):
 def staged(name, *, token):
     """Return the name under which the lock file `name` is made."""
     return f'{name}.{token}'
+
+
+def announced(name, *, token):
+    """Return the name by which the lock file `name` is announced where there can be no guard."""
+    return f'{staged(name, token=token)}.next'
+
+
+def is_announced(name):
+    """Return whether `name` is such a name."""
+    return bool(_ANNOUNCED.fullmatch(name))
 
 
 def staged_guard(*, token):

@@ -122,7 +122,7 @@ class Record:
             log.warning("Cannot access CDS FTP server as '%s' lockfile exists.", error.name)
             log.debug('%s', error.holder)
         elif isinstance(error, Locked):
-            log.warning("The lock '%s' was taken over. %s", error.name, error.holder)
+            log.error('%s. %s', error.message, error.holder)
         elif isinstance(error, SpoolBusy):
             log.log(self._busy, '%s', error.message)
         elif isinstance(error, Interrupted):

@@ -1,5 +1,6 @@
 """The work in a directory on an FTP server during one run, as `ISession` wants it."""
 
+import errno
 import io
 import logging
 
@@ -117,14 +118,15 @@ class FTPSession(Link):
 
     def store(self, name, data, *, renamed=False):
         """See `ISession`."""
+        lost = None
         try:
             sent, _ = self.upload(name, io.BytesIO(data), early=False)
         except ReplyLost as error:
             if not self._delivery.size_check:
                 raise
-            sent = error.sent
+            sent, lost = error.sent, error
         if self._delivery.size_check:
-            self.compare(name, sent, along=(True, renamed))
+            self.compare(name, sent, along=(True, renamed), lost=lost)
         self._presence.made(name)
 
     def upload(self, name, source, *, began=lambda name: None, along=ALONE, **options):
@@ -139,8 +141,10 @@ class FTPSession(Link):
             self._late_unless_answered('STOR', name, changes=name)
             raise
 
-    def compare(self, name, sent, *, along=ALONE):
+    def compare(self, name, sent, *, along=ALONE, lost=None):
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
+
+        `lost` is the `ReplyLost` by which the upload ended, if it did.
 
         `along` is (whether another transfer follows, whether the file is going to be renamed): the
         server is told so in one packet, as far as it stands that.
@@ -153,18 +157,24 @@ class FTPSession(Link):
             self._require_size(name, error)
             size = None
         if size != sent:
+            there = 'no file' if size is None else f'{size} bytes'
             if not self._ways.image:
-                there = 'no file' if size is None else f'{size} bytes'
                 raise ConfigurationError(
                     f'The server refuses TYPE I, and of {sent} bytes it has {there}',
                     hint='It changes the ends of lines, or tells no sizes. Ask its operator.',
                 )
-            if size is None:
+            if size is None and lost is None:
                 raise TakenAway(f'{sent} bytes were sent, but the server has no file')
-            raise SizeMismatch(
-                f'{sent} bytes were sent, but the server has {size} bytes',
-                hint='The incomplete file is not used; the next run sends it again.',
-            )
+            what = f'{sent} bytes were sent, but the server has {there}'
+            hint = 'The incomplete file is not used; the next run sends it again.'
+            if lost is not None:
+                what = f'{lost.message}; {what}'
+            if lost is not None and lost.errno == errno.ETIMEDOUT:
+                hint = (
+                    'If the server needs longer to store a file, raise reply_timeout '
+                    '(--reply-timeout); the next run sends it again.'
+                )
+            raise SizeMismatch(what, hint=hint) from lost
 
     def _require_size(self, name, refusal):
         """Return if there is no such file; raise `SizeMismatch` if its size is not told."""

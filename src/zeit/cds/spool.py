@@ -117,7 +117,8 @@ class Spool:
     @property
     def _is_pristine(self):
         """True if no run has ever been here."""
-        return files.is_directory(self.path) and not os.path.lexists(self._in(PRIVATE, 'lock'))
+        with self._translated():
+            return files.is_directory(self.path) and not os.path.lexists(self._in(PRIVATE, 'lock'))
 
     @contextlib.contextmanager
     def _rehearsal(self):

@@ -107,14 +107,14 @@ class FTPTarget:
         return f'ftp://{user}@{host}:{settings.port}/{path.lstrip("/")}'
 
     @property
+    def temporary(self):
+        """See `ITarget`."""
+        return self.delivery.temporary
+
+    @property
     def size_check(self):
         """See `ITarget`."""
         return self.delivery.size_check
-
-    @property
-    def believes(self):
-        """See `ITarget`."""
-        return not (self.delivery.size_check or self.delivery.temporary)
 
     def check(self, name):
         """See `ITarget`."""

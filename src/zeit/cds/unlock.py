@@ -35,19 +35,20 @@ LIMIT = 4096
 class Found:
     """A lock or guard as it was seen.
 
-    `content` is None for a directory, or what cannot be read; `inside` are names in a directory,
-    None in a file; `since` an aware datetime or None.
+    `content` is None for a directory, or what cannot be read, for the `reason` that the server
+    gives; `inside` are names in a directory, None in a file; `since` an aware datetime or None.
     """
 
     name: str
     content: bytes | None = None
     inside: tuple | None = None
     since: datetime.datetime | None = None
+    reason: str = dataclasses.field(default='', compare=False)
 
     @property
     def tokens(self):
         """The tokens in it, a set of str."""
-        texts = (*(self.inside or ()), (self.content or b'').decode('latin-1'))
+        texts = (self.name, *(self.inside or ()), (self.content or b'').decode('latin-1'))
         return {names.token_of(text) for text in texts} - {''}
 
     @property
@@ -56,7 +57,7 @@ class Found:
         if self.inside is not None:
             said = f'a directory, in it: {", ".join(self.inside) or "nothing"}'
         elif self.content is None:
-            said = 'it cannot be read'
+            said = f'it cannot be read: {self.reason}' if self.reason else 'it cannot be read'
         else:
             text = holder.said(self.content, since=self.since)
             said = f'it says: {text}' if text else 'it is empty'
@@ -65,23 +66,28 @@ class Found:
 
 
 def look(session):
-    """Return what is there of locks, guards and interrupted unlockings: a list of `Found`."""
+    """Return what is there of locks, made or announced, guards and interrupted unlockings.
+
+    It is a list of `Found`.
+    """
     present = session.names()
-    wanted = [*names.LOCKS, *sorted(filter(names.is_broken, present)), names.GUARD]
+    others = sorted(n for n in present if names.is_announced(n) or names.is_broken(n))
+    wanted = [*names.LOCKS, *others, names.GUARD]
     return [found for name in wanted if (found := look_at(session, name, present)) is not None]
 
 
 def look_at(session, name, present):
     """Return the `Found` of one name, or None; `present` is a listing, which may be cut."""
+    reason = ''
     try:
         content = session.read(name, limit=LIMIT)
     except (ServerError, NotTold) as error:
-        log.debug('%s cannot be read: %s', printable(name), printable(error.message))
-        content = None
+        content, reason = None, error.message
     if content is None and name not in present:
         return None
     inside = None if content is not None else _inside(session, name)
-    return Found(name=name, content=content, inside=inside, since=_since(session, name))
+    since = _since(session, name)
+    return Found(name=name, content=content, inside=inside, since=since, reason=reason)
 
 
 def _inside(session, name):

@@ -27,7 +27,7 @@ from zope.configuration.config import (
 from zope.configuration.exceptions import ConfigurationError as ZCMLError
 
 import zeit.cds
-from zeit.cds.configured import ConfiguredExporter, ConfiguredImporter
+from zeit.cds.configured import ConfiguredExporter, ConfiguredImporter, require_one_way
 from zeit.cds.directives import (
     IExporterDirective,
     IImporterDirective,
@@ -206,8 +206,10 @@ def importer(_context, *, name, **given):
     context.action(discriminator=None, callable=_check, args=check, order=LATE)
 
 
-def _importer(*, spool, target, **options):
-    return ConfiguredImporter(spool=spool, target=target, options=ImportOptions(**options))
+def _importer(*, spool, target, two_way=False, **options):
+    return ConfiguredImporter(
+        spool=spool, target=target, two_way=two_way, options=ImportOptions(**options)
+    )
 
 
 def _check(kind, interface, name, made):
@@ -216,7 +218,7 @@ def _check(kind, interface, name, made):
     if zope.component.queryUtility(interface, name=name) is component:
         try:
             component.resolve()
-            component.require_one_way()
+            require_one_way(component)
         except ConfigurationError as error:
             raise ZCMLError(f'{kind} {name!r}: {error.advice}') from None
 

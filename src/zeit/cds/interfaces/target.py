@@ -10,7 +10,7 @@ class ITarget(Interface):
     url = Attribute('What tells this directory from all others, without secrets (str)')
 
     size_check = Attribute('Whether a file counts only if the server tells its size')
-    believes = Attribute('Whether the final reply to an upload is all that is wanted of a server')
+    temporary = Attribute('Whether files are sent under another name first, and then renamed')
 
     def check(name):
         """Raise `NameRefused` if a file of this name cannot or must not be sent there."""

@@ -36,7 +36,7 @@ class MemoryTarget:
 
     url = 'memory:'
     size_check = True
-    believes = False
+    temporary = True
 
     def __init__(self, *, title='a directory in memory', exists='replace', hook=None):
         self.title = title

@@ -48,6 +48,8 @@ class TLS:
         context.minimum_version = _CONSTANTS[self.minimum]
         context.maximum_version = _CONSTANTS[self.maximum]
         context.load_cert_chain(self.certificate.certificate, self.certificate.key)
+        # Debian 12's Python 3.11.2 takes an end without close_notify for an orderly one.
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         if self.client_ca_file:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(self.client_ca_file)

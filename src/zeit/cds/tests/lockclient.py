@@ -9,6 +9,7 @@ from zeit.cds import names
 from zeit.cds.errors import ConnectionLost, Error, PermanentError
 from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
+from zeit.cds.lockfiles import LockFiles
 
 
 REFUSED, LOST = 'refused', 'lost'
@@ -66,7 +67,10 @@ class _Session:
         return content.encode()
 
     def sizes(self, *names):
-        return [self.size(name) for name in names]
+        found = []  # with a name: what is on the stack only is no part of a `Point`
+        for name in names:
+            found.append(self.size(name))
+        return found
 
     def store(self, name, data, *, renamed=False):
         self._command('STOR', name, data.decode())
@@ -131,7 +135,7 @@ class Journal:
 def exporter(session, journal, name, *, lock_class=Lock, leftovers_class=Leftovers):
     """Do what a run of an exporter does with the server, as far as the lock is concerned."""
     options = {'wait': lambda seconds: None, 'clock': lambda: 0}
-    leftovers = leftovers_class(session, journal=journal, target='', name='write', **options)
+    leftovers = leftovers_class(session, journal=journal, target='', name='write')
     present = leftovers.remove()
     lock_class(session, token='', **options).look(present=present)
     journal.new_token(name)
@@ -148,6 +152,16 @@ def exporter(session, journal, name, *, lock_class=Lock, leftovers_class=Leftove
     if lock.touched:
         lock.release()
     journal.clean(name)
+
+
+def unguarded(session, journal, name, **options):
+    """Do the same with an account that may not make directories."""
+    session.make_directory = _refused
+    exporter(session, journal, name, **options)
+
+
+def _refused(name):
+    raise PermanentError(550, '550 Permission denied.')
 
 
 def partner(session, journal, name, *, lock=names.READ):
@@ -217,9 +231,9 @@ def _frames(frame):
 
 def _frozen(value):
     """Return something that is equal for values which a program cannot tell apart."""
-    if isinstance(value, Lock):
+    if isinstance(value, LockFiles):
         own = vars(value)
-        return own['_token'], own['_name'], frozenset(own['_left']), own['_held']
+        return own['_token'], own['_name'], frozenset(own['_left']), own['_state']
     if isinstance(value, set | frozenset):
         return frozenset(value)
     if isinstance(value, list | tuple):

@@ -259,12 +259,16 @@ def _of_interest(reply, own):
     verdict, value = reply
     if verdict == REFUSED:
         return reply
-    kept = (*names.LOCKS, names.GUARD)
-    return verdict, frozenset(n for n in value if n in kept or names.token_of(n) in own)
+    return verdict, frozenset(n for n in value if _is_seen(n) or names.token_of(n) in own)
 
 
 def _is_own(name):
-    return names.token_of(name) and not name.startswith(names.GUARD)
+    """Tell whether nobody looks at the name who does not know its token."""
+    return names.token_of(name) and not _is_seen(name.partition('/')[0])
+
+
+def _is_seen(name):
+    return name in (*names.LOCKS, names.GUARD) or names.is_announced(name)
 
 
 def _shown(command):

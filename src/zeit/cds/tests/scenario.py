@@ -65,6 +65,12 @@ def target(server, **options):
     return FTPTarget.from_options(**{**where, **patience, **login, **one, **options})
 
 
+def trust(spool, server):
+    """Let `spool` know that its account has all rights on `server`: so it looks for none."""
+    with spool.run():
+        spool.journal.rights(target(server).url, known=True)
+
+
 def content(name):
     """Return the bytes that a file has in these tests."""
     return f'This is {name}. '.encode('utf-8', 'surrogateescape') * 50
@@ -95,6 +101,7 @@ class Scenario:
         self.fault = self.server.fault
         self.path = in_memory(self)
         self.spool = Spool(self.path)
+        trust(self.spool, self.server)
         self.offered = {}
         self.theirs = {}
 

@@ -101,8 +101,9 @@ ALLOWED = {
     'ftp.along',
     'target': 'errors interfaces delivery effort names session text ftp.settings ftp.sockets '
     'ftp.tls',
-    'lock': 'errors holder names text',
-    'leftovers': 'errors exposed holder lock names text',
+    'lockfiles': 'errors holder names text',
+    'lock': 'errors holder lockfiles names text',
+    'leftovers': 'errors exposed holder lockfiles names text',
     'offered': 'errors fetching gathering names text',
     'clearance': 'arrivals errors text',
     # one run

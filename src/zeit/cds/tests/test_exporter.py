@@ -205,7 +205,7 @@ class FileTests(ExporterTests):
 
     def test_67_what_has_vanished(self):
         self.put('a', 'b')
-        self.faults = {'store': lambda: os.unlink(self.path / 'new' / 'a')}
+        self.faults = {'store': lambda: (self.path / 'new' / 'a').unlink(missing_ok=True)}
         report = self.export()
         self.assertEqual((0, ['b']), (report.exit_code, report.delivered))
         self.assertIn('INFO It has disappeared from the spool: a', self.log)

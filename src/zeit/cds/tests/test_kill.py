@@ -7,7 +7,7 @@ import unittest
 
 from zeit.cds import names
 from zeit.cds.exporter import Exporter
-from zeit.cds.lock import EVERYTHING, Lock
+from zeit.cds.lockfiles import EVERYTHING, LockFiles
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.killing import LOCAL, WIRE, Killer, Killing, Process
@@ -110,13 +110,13 @@ class FoundTests(unittest.TestCase):
         """With nothing to export, nobody looked for a guard that was empty already."""
         directory = MemoryTarget()
         directory.directories['write.guard'] = set()
-        Lock(directory.open(), token=names.new_token(), left=EVERYTHING).release()
+        LockFiles(directory.open(), token=names.new_token(), left=EVERYTHING).release()
         self.assertEqual({}, directory.directories)
 
     def test_a_guard_of_somebody_else_is_not_removed_with_ours(self):
         directory = MemoryTarget()
         directory.directories['write.guard'] = {names.new_token()}
-        Lock(directory.open(), token=names.new_token(), left=EVERYTHING).release()
+        LockFiles(directory.open(), token=names.new_token(), left=EVERYTHING).release()
         self.assertEqual(['write.guard'], list(directory.directories))
 
 

@@ -2,7 +2,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors, names
-from zeit.cds.lock import WATCH, Lock
+from zeit.cds.lock import LOOKS, WATCH, Lock
 from zeit.cds.testing.memory import MemoryTarget
 
 
@@ -29,7 +29,7 @@ class LockTests(unittest.TestCase):
         return Lock(
             self.session,
             token=names.new_token(),
-            wait=lambda seconds: self.calls.append(f'wait {seconds}'),
+            wait=lambda seconds: self.hook('wait', str(seconds)),
             clock=lambda: self.now,
             **kw,
         )
@@ -82,9 +82,13 @@ class LockTests(unittest.TestCase):
                     self.target.files['write'] = content
                 lock.watch()  # it was looked at just now
                 self.now += WATCH
-                error = self.locked(lock.watch)
-                self.assertTrue(error.lost)
+                if content is None:
+                    with self.assertRaises(errors.LockVanished):
+                        lock.watch()
+                else:
+                    self.assertTrue(self.locked(lock.watch).lost)
                 self.assertFalse(lock.release())
+                self.assertTrue(lock.touched)
                 self.assertEqual(content, self.target.files.get('write'))
 
     def test_it_says_whose_it_is(self):
@@ -173,28 +177,185 @@ class LockTests(unittest.TestCase):
                 lock.release()
                 self.assertEqual(({}, {}), (self.target.files, self.target.directories))
 
-    def test_where_there_can_be_no_directory_the_lock_settles(self):
+    def without_directories(self):
         lock = self.lock()
         refused = errors.PermanentError(502, '502 No directories.')
-        self.faults = {f'make_directory {lock._staged_guard}': refused}
+        self.faults[f'make_directory {lock._staged_guard}'] = refused
+        return lock
+
+    def test_where_there_can_be_no_directory_the_lock_is_announced(self):
+        lock = self.without_directories()
         lock.create()
-        self.assertIn('wait 5', self.calls)
+        self.assertEqual(f'rename {lock._staged}.next', self.calls[-4])
+        self.assertEqual(['write'], list(self.target.files))
+        lock.release()
+        self.assertEqual({}, self.target.files)
+
+    def test_an_announced_lock_stops_whoever_has_the_guard(self):
+        other = f'write.{names.new_token()}.next'
+        self.target.write(other, b'')
+        lock = self.lock()
+        self.assertEqual(other, self.locked(lock.create).name)
+        lock.release()
+        self.assertEqual([other], list(self.target.files))
+        self.assertEqual(other, self.locked(self.lock().look).name)
+
+    def test_of_two_that_announce_the_one_with_the_lower_token_waits(self):
+        for token, waits in ((f'cds{"0" * 16}', 0), (f'cds{"f" * 16}', LOOKS - 1)):
+            with self.subTest(token):
+                self.setUp()
+                lock = self.without_directories()
+                other = f'read.{token}.next'
+                self.target.write(other, b'')
+                self.assertEqual(other, self.locked(lock.create).name)
+                lock.release()
+                self.assertEqual(waits, self.calls.count('wait 1'))
+                self.assertEqual([other], list(self.target.files))
+
+    def test_who_has_announced_a_lock_goes_on_when_the_guard_is_given_back(self):
+        self.target.directories['write.guard'] = {names.new_token()}
+        lock = self.without_directories()
+        lock._wait = lambda seconds: self.target.directories.clear()
+        lock.create()
         self.assertEqual(['write'], list(self.target.files))
 
     def test_a_lock_that_changed_hands_is_left_alone(self):
         lock = self.lock()
         lock.create()
         self.target.write('write', b'partner')
-        with self.assertLogs('zeit.cds.lock', 'WARNING') as logs:
-            self.assertFalse(lock.release())
-        self.assertIn('partner', logs.output[0])
+        error = self.locked(lock.release)
+        self.assertTrue(error.lost)
+        self.assertIn('partner', error.holder)
+        self.assertTrue(lock.touched)
         self.assertEqual({'write': b'partner'}, self.target.files)
 
-    def test_a_lock_that_is_gone(self):
+    def test_a_lock_that_is_not_found_when_it_is_to_be_removed(self):
+        """It may be gone, or the server may not tell the truth: the next run finds out."""
+        for length in (None, 0, 10):
+            with self.subTest(length):
+                self.setUp()
+                lock = self.lock()
+                lock.create()
+                answer = None if length is None else self.target.files['write'][:length]
+                self.session.read = lambda name, *, limit, answer=answer: answer
+                with self.assertRaises(errors.LockLeftBehind):
+                    lock.release()
+                self.assertTrue(lock.touched)
+
+    def test_a_removal_of_which_the_answer_was_lost(self):
         lock = self.lock()
         lock.create()
-        self.target.files.clear()
+
+        def lost():
+            self.target.files.clear()
+            raise errors.ConnectionLost(104, 'reset')
+
+        self.faults = {'delete write': lost}
+        self.assertTrue(lock.release())
+        self.assertFalse(lock.touched)
+
+    def test_a_lock_that_may_not_be_read_any_more_is_removed_all_the_same(self):
+        """The right was there when it was looked for."""
+        lock = self.lock()
+        refused = errors.PermanentError(550, '550 Permission denied.')
+        self.faults = {'read write': refused}
+        with self.assertRaises(errors.PermanentError) as caught:
+            lock.create()
+        self.assertIs(refused, caught.exception)
+        self.assertTrue(lock.release())
+        self.assertEqual(({}, {}), (self.target.files, self.target.directories))
+
+    def test_an_unreadable_lock_in_the_place_of_ours_is_not_removed(self):
+        lock = self.lock()
+        lock.look()
+        refused = errors.PermanentError(550, '550 Permission denied.')
+
+        def take_over():
+            self.target.write('write', b'partner')
+            raise refused
+
+        self.faults = {'read write': take_over}
+        error = self.locked(lock.create)
+        self.assertIn('550 Permission denied.', error.holder)
         self.assertFalse(lock.release())
+        self.assertEqual({'write': b'partner'}, self.target.files)
+
+    def test_a_lock_that_is_taken_away_at_once(self):
+        lock = self.lock()
+        self.faults = {'read write': self.target.files.clear}
+        with self.assertRaises(errors.LockVanished):
+            lock.create()
+        self.assertFalse(lock.release())
+
+    # What the account may do
+
+    def test_the_rights_are_found_out_before_there_is_a_lock(self):
+        refused = errors.PermanentError(550, '550 Permission denied.')
+        lock = self.lock()
+        staged, guard = lock._staged, lock._staged_guard
+        for fault, said, stays in (
+            (f'read {staged}', 'may not read .*: 550 Permission', set()),
+            (f'delete {staged}', 'may not delete .*: 550 Permission', {staged}),
+            (f'remove_directory {guard}', 'may not remove .*: 550 Permission', {guard}),
+        ):
+            with self.subTest(fault):
+                self.target.files.clear()
+                self.target.directories.clear()
+                lock = Lock(self.session, token=lock._token)
+                self.faults = {fault: refused}
+                with self.assertRaisesRegex(errors.ConfigurationError, said) as caught:
+                    lock.prove()
+                self.assertFalse(lock.release())
+                present = {*self.target.files, *self.target.directories}
+                self.assertEqual((stays, bool(stays)), (present, lock.touched))
+                for name in stays:
+                    self.assertIn(f"'{name}', which locks nobody", caught.exception.hint)
+                self.assertNotIn('rename', ' '.join(self.calls))
+
+    def test_all_rights_are_there(self):
+        lock = self.lock()
+        lock.prove()
+        self.assertFalse(lock.touched)
+        self.assertEqual(({}, {}), (self.target.files, self.target.directories))
+
+    def test_an_account_that_may_not_make_directories_needs_not_remove_any(self):
+        self.without_directories().prove()
+
+    def test_rights_that_cannot_be_found_out_now(self):
+        lock = self.lock()
+        busy = errors.TemporaryError(450, '450 Busy.')
+        self.faults = {f'read {lock._staged}': busy}
+        with self.assertRaises(errors.TemporaryError):
+            lock.prove()
+        lock.release()
+        self.assertEqual({}, self.target.files)
+
+    def test_where_files_must_be_renamed_a_lock_that_cannot_be_is_not_made(self):
+        lock = self.lock(renames=True)
+        self.faults = {f'rename {lock._staged}': errors.PermanentError(550, '550 No.')}
+        with self.assertRaises(errors.PermanentError) as caught:
+            lock.create()
+        self.assertIn('temporary="no"', caught.exception.hint)
+        self.assertNotIn('write', self.target.files)
+        lock.release()
+        self.assertEqual(({}, {}), (self.target.files, self.target.directories))
+
+    def test_a_lock_is_not_stored_over_one_that_is_not_shown(self):
+        """Other names are given: this one is refused, whatever the listing tells."""
+        lock = self.lock()
+        rename = self.session.rename
+
+        def refused(old, new):
+            if new == 'write':
+                raise errors.PermanentError(553, '553 File exists.')
+            rename(old, new)
+
+        self.session.rename = refused
+        with self.assertRaises(errors.PermanentError):
+            lock.create()
+        self.assertNotIn('write', self.target.files)
+        lock.release()
+        self.assertEqual({}, self.target.files)
 
     def test_91_removing_is_tried_again_on_a_new_connection(self):
         lock = self.lock()

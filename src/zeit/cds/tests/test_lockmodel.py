@@ -7,11 +7,12 @@ import unittest.mock
 from zeit.cds import errors, names
 from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
+from zeit.cds.lockfiles import EVERYTHING
 from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.tests import lockclient, modelserver
-from zeit.cds.tests.lockclient import exporter, partner, token
+from zeit.cds.tests.lockclient import exporter, partner, token, unguarded
 from zeit.cds.tests.lockmodel import Model, Violation
 
 
@@ -25,10 +26,23 @@ class Quietly:
         self.addCleanup(logging.disable, logging.NOTSET)
 
 
+def few_looks():
+    """Return a context manager: inside, who waits for others looks twice; more is the same."""
+    return unittest.mock.patch('zeit.cds.lock.LOOKS', 2)
+
+
 class QuickTests(Quietly, unittest.TestCase):
     def test_a_lost_reply(self):
         result = Model([exporter] * 2, cuts=1).explore()
         self.assertGreater(result.states, 1000)
+
+    def test_only_one_of_two_can_make_the_guard(self):
+        self.enterContext(few_looks())
+        Model([exporter, unguarded], cuts=1).explore()
+
+    def test_none_of_two_can_make_the_guard(self):
+        self.enterContext(few_looks())
+        Model([unguarded] * 2, cuts=1).explore()
 
 
 class TwoTests(Quietly, unittest.TestCase):
@@ -43,6 +57,10 @@ class TwoTests(Quietly, unittest.TestCase):
 
     def test_a_server_that_does_not_overwrite(self):
         Model([exporter] * 2, cuts=1, replaces=False).explore()
+
+    def test_without_the_guard_on_a_server_that_does_not_overwrite(self):
+        self.enterContext(few_looks())
+        Model([exporter, unguarded], cuts=1, replaces=False).explore()
 
     def test_a_reader_of_the_partner(self):
         """He may come in between, by the convention; but exporters still exclude each other."""
@@ -60,13 +78,35 @@ class ManyTests(Quietly, unittest.TestCase):
     def test_two_runs_each_killed(self):
         Model([exporter] * 2, runs=2, crashes=1).explore()
 
+    def test_without_the_guard_killed_and_healed(self):
+        self.enterContext(few_looks())
+        for programs in ([exporter, unguarded], [unguarded, exporter], [unguarded] * 2):
+            with self.subTest(programs):
+                Model(programs, runs=(2, 1), crashes=1).explore()
+
+    def test_three_and_one_of_them_cannot_make_the_guard(self):
+        self.enterContext(few_looks())
+        Model([exporter, exporter, unguarded]).explore()
+
     def test_three(self):
         Model([exporter] * 3).explore()
 
 
 class NoGuard(Lock):
+    """Makes the lock as if it had the guard."""
+
     def _take_guard(self):
-        return False
+        return True
+
+    def _give_back_guard(self):
+        pass
+
+
+class NoLookAtOthers(Lock):
+    """Announces its lock, and does not look who else does."""
+
+    def _others_announced(self, present):
+        return []
 
 
 class NoLook(Lock):
@@ -94,19 +134,17 @@ class NotHealed(Leftovers):
         return self._session.names()
 
 
-def faulty(lock_class):
+def faulty(lock_class, *, program=exporter):
     class Healing(Leftovers):
         def _lock(self, name_of_token, name):
             return lock_class(
                 self._session,
                 token=name_of_token,
                 name=name,
-                wait=self._wait,
-                clock=self._clock,
-                left=('staged', 'staged guard', 'guard', 'lock'),
+                left=EVERYTHING,
             )
 
-    return functools.partial(exporter, lock_class=lock_class, leftovers_class=Healing)
+    return functools.partial(program, lock_class=lock_class, leftovers_class=Healing)
 
 
 class Recorder(logging.Handler):
@@ -269,13 +307,20 @@ class PureFTPDReplay(Replay, unittest.TestCase):
 class PlantedFaultTests(Quietly, unittest.TestCase):
     """The model finds what is wrong: it would find it in lock.py, too."""
 
-    def violated(self, program, what, **options):
+    def violated(self, program, what, *, others=None, **options):
         with self.assertRaises(Violation) as caught:
-            Model([program] * 2, **options).explore()
+            Model([program, *(others or [program])], **options).explore()
         self.assertRegex(str(caught.exception), what)
 
     def test_without_the_guard(self):
         self.violated(faulty(NoGuard), r'\[1, 2\] are inside')
+
+    def test_who_has_the_guard_does_not_look_at_what_is_announced(self):
+        self.violated(faulty(NoLookAtOthers), r'\[1, 2\] are inside', others=[unguarded])
+
+    def test_two_that_announce_do_not_look(self):
+        program = faulty(NoLookAtOthers, program=unguarded)
+        self.violated(program, r'\[1, 2\] are inside')
 
     def test_without_the_second_look(self):
         self.violated(faulty(NoLook), r'\[1, 2\] are inside')

@@ -17,8 +17,11 @@ import time
 import unittest
 
 from zeit.cds import jsonlog
+from zeit.cds.errors import PermanentError
 from zeit.cds.exporter import Exporter
 from zeit.cds.lock import Lock
+from zeit.cds.lockfiles import HELD
+from zeit.cds.session import FTPSession
 from zeit.cds.settings import Secret
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -34,13 +37,19 @@ PATIENCE = 60
 
 def race():
     """Be an exporter in a process of its own: a run for each line of standard input, a path."""
-    host, port, diary, number = sys.argv[1:]
+    host, port, diary, number, guarded = sys.argv[1:]
     logging.disable(logging.CRITICAL)
+    if not int(guarded):
+        FTPSession.make_directory = _refused
     _keep_diary(diary, number)
     goal = _target(host, int(port))
     for line in sys.stdin:
         report = Exporter(Spool(line.rstrip('\n')), goal).run_once()
         print(json.dumps([report.exit_code, [*report.delivered]]), flush=True)
+
+
+def _refused(session, name):
+    raise PermanentError(550, '550 Permission denied.')
 
 
 def _target(host, port):
@@ -60,7 +69,7 @@ def _keep_diary(path, number):
         note('begin')
 
     def noted_release(lock):
-        if lock._held:
+        if lock._state == HELD:
             note('end')
         return release(lock)
 
@@ -68,7 +77,10 @@ def _keep_diary(path, number):
 
 
 class Races(layers.ServerTests):
+    """The first `unguarded` exporters may not make directories."""
+
     level = 2
+    unguarded = 0
 
     def race(self, spools):
         """Let exporters run on `spools`, a list of a list for each; return who did what."""
@@ -94,7 +106,8 @@ class Races(layers.ServerTests):
             [
                 sys.executable,
                 *('-c', 'from zeit.cds.tests.test_races import race; race()'),
-                *(self.server.host, str(self.server.port), str(self.diary), str(number)),
+                *(self.server.host, str(self.server.port), str(self.diary)),
+                *(str(number), str(int(number >= self.unguarded))),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -160,6 +173,25 @@ class Races(layers.ServerTests):
         self.assertEqual([code for code, _ in found].count(0), self.check_diary())
         self.finish([spool for own in spools for spool in own])
         self.assertEqual(EXPORTERS * ROUNDS, len(list(self.server.root.iterdir())))
+
+    def test_some_may_not_make_directories(self):
+        for unguarded in (EXPORTERS // 2, EXPORTERS):
+            with self.subTest(unguarded=unguarded):
+                for path in self.server.root.iterdir():
+                    path.unlink()
+                spools = [
+                    [self.spool(f'{unguarded}-{number}-{turn}', f'{number}-{turn}.xml')
+                     for turn in range(ROUNDS)]
+                    for number in range(EXPORTERS)
+                ]  # fmt: skip
+                paths = [[str(spool.path) for spool in own] for own in spools]
+                self.unguarded = unguarded
+                found = self.race(paths)
+                codes = {code for code, _ in found}
+                self.assertLessEqual(codes, {0, 75}, found)
+                self.assertIn(0, codes)
+                self.check_diary()
+                self.finish([spool for own in spools for spool in own])
 
     def test_one_spool(self):
         spools = [self.spool(str(turn), f'{turn}.xml') for turn in range(ROUNDS)]

@@ -38,7 +38,7 @@ class DriverTests(unittest.TestCase):
         self.assertEqual('', self.violated('import', Run(puts=puts), Run(kill=('command', 30))))
 
     def test_a_part_is_seen(self):
-        faults = (Fault('STOR', 1, 1, 'alter', (50, True, True)),)
+        faults = (Fault('STOR', 2, 1, 'alter', (50, True, True)),)
         run = Run(puts=(Put('put', 'a.xml'),), faults=faults)
         self.assertEqual('', self.violated('export', run))
         with unittest.mock.patch.object(session.FTPSession, 'compare', lambda *a, **kw: None):

@@ -204,8 +204,6 @@ class SymptomsTest(unittest.TestCase):
 
     def test_no_rename(self):
         self.server.fault('RNFR', _UNKNOWN)
-        # There is no guard then; nobody else comes here while the lock is made.
-        self.enterContext(unittest.mock.patch('zeit.cds.lock.SETTLE', 0))
         term = 'For a server that cannot rename, set temporary="no"'
         self.assert_symptom(term, self.export(), code=errors.CONFIGURATION)
         self.assert_cured(term, '--no-temporary')
@@ -243,6 +241,41 @@ class SymptomsTest(unittest.TestCase):
         self.server.fault('DELE', faults.Reply('550 No.'), path='*/write')
         term = "The lock file 'write' could not be removed"
         self.assert_symptom(term, self.export(), code=errors.LOCK_LEFT_BEHIND)
+
+    def test_rights(self):
+        term = 'was not made, as the account may not'
+        self.server.fault('DELE', faults.Reply('550 Permission denied.'))
+        code, said = self.export()
+        self.assert_symptom(term, (code, said), code=errors.CONFIGURATION)
+        (stays,) = self.server.files
+        self.assertIn(f"'{stays.removeprefix('/in/')}', which locks nobody", said)
+        self.server.clear_faults()
+        self.assertEqual((0, ''), self.export())
+        self.assertEqual({'/in/a.xml'}, set(self.server.files))
+
+    def test_collected(self):
+        def collect(event):
+            event.server.delete(event.path)
+
+        term = "Our lock file 'write' has disappeared from the server"
+        self.server.fault('RNTO', faults.Call(collect, moment='executed'), path='*/write')
+        for quietly in ('', '-q'):
+            self.assert_symptom(term, self.export(quietly), code=errors.CONFIGURATION)
+        self.assertEqual({}, self.server.files)
+
+    def test_not_found(self):
+        term = 'was not found when it was to be removed'
+        self.assertEqual((0, ''), self.export())  # so that all rights are known
+        self.spool.put('a.xml', b'<article/>')
+        self.server.fault('STOR', faults.Reply('553 No.'), path='*.part')
+        self.server.fault('RETR', faults.Reply('550 What?'), path='*/write', nth=1)
+        self.server.fault('SIZE', faults.Reply('550 What?'), path='*/write', nth=1)
+        self.assert_symptom(term, self.export(), code=errors.LOCK_LEFT_BEHIND)
+        self.assertIn('/in/write', self.server.files)
+        self.server.clear_faults()
+        self.stage.path('/var/spool/cds/new/a.xml').unlink()
+        self.assertEqual((0, ''), self.export())
+        self.assertEqual({'/in/a.xml'}, set(self.server.files))
 
     def test_not_listed(self):
         term = 'The server does not list the directory'

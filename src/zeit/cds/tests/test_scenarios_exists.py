@@ -109,7 +109,7 @@ class ExistsTests(Scenario, unittest.TestCase):
 
 
 class RefusedTests(Scenario, unittest.TestCase):
-    def test_75_a_server_that_cannot_rename_is_named_with_the_first_file(self):
+    def test_75_a_server_that_cannot_rename_is_named_before_a_file_is_sent(self):
         for verb in ('RNFR', 'RNTO'):
             for exists in (True, False):
                 with self.subTest(verb=verb, exists=exists):
@@ -117,10 +117,25 @@ class RefusedTests(Scenario, unittest.TestCase):
                     if exists:
                         self.plant('a')
                     self.fault(verb, faults.Reply('502 Not here.'))
-                    self.assertEqual(78, self.export('a', 'b').exit_code)
-                    self.assertIn('For a server that cannot rename, set temporary="no"', self.log)
-                    self.assertNotIn('Uploading: b', self.log)
+                    report = self.export('a', 'b')
+                    self.assertEqual(78, report.exit_code)
+                    self.assertIn('set temporary="no"', report.error.hint)
+                    self.assertNotIn('Uploading', self.log)
+                    self.assertNotIn('write', self.remote)
                     self.assert_run(0, 'a b', self.export(temporary=False))
+
+    def test_a_file_that_the_partner_has_in_use(self):
+        """The words of the server stand first, and no other reason is made up."""
+        self.plant('a')
+        used = '550 The process cannot access the file: it is used by another process.'
+        self.fault('RNTO', faults.Reply(used), path='/cds/a')
+        self.fault('RNFR', faults.Reply(used), path='/cds/a')
+        report = self.export('a', 'b')
+        self.assert_run(1, 'b', report)
+        ((_, reason),) = report.failed
+        self.assertTrue(reason.startswith(used.rstrip('.')), reason)
+        self.assertNotIn('cannot rename, set', reason)
+        self.assertNotIn('directory', reason)
 
     def test_a_directory_has_the_name_of_a_file(self):
         self.fault('RNTO', faults.Reply('550 Rename failed.'), path='/cds/b')

@@ -203,6 +203,35 @@ class FinalReplyTests(Scenario, unittest.TestCase):
                     self.assertEqual((1, []), (report.exit_code, report.delivered), self.log)
                     self.heal()
 
+    def test_16_a_final_reply_that_is_too_late_is_told(self):
+        """The server shows nothing under the name while it scans what it got."""
+        hidden = {}
+
+        def hide(event):
+            hidden[event.path] = event.server.files[event.path]
+            event.server.delete(event.path)
+
+        def show(event):
+            event.server.put(event.path, hidden[event.path])
+
+        self.fault(
+            'STOR',
+            faults.Call(hide, moment='executed'),
+            faults.Delay(seconds=1),
+            faults.Call(show, moment='executed'),
+            path='*.part',
+        )
+        report = self.export('a', **SHORT, litter=1)
+        self.assertEqual(1, report.exit_code)
+        ((_, reason),) = report.failed
+        self.assertRegex(reason, 'No final reply .* within 0.3 s .* has no file.*--reply-timeout')
+
+    def test_16_a_connection_that_breaks_instead_is_told_too(self):
+        self.fault('STOR', faults.Alter(keep=3), faults.Cut('executed'), path='*.part')
+        ((_, reason),) = self.export('a').failed
+        self.assertRegex(reason, 'No final reply to the upload: .*; .* but the server has 3 bytes')
+        self.assertNotIn('--reply-timeout', reason)
+
     def test_23_421_instead_of_226_is_no_delivery(self):
         self.final(faults.Lie('421 Closing.'))
         self.assert_run(1, '', self.export('a'))

@@ -70,7 +70,7 @@ class SecurityTests(ZCMLTests):
         with self.assertRaises(Unauthorized):
             spool.retry('a.xml')
         exporter = self.proxied(zope.component.getUtility(IExporter, name='e'))
-        self.assertEqual('host h, port 21, user anonymous', exporter.target.title)
+        self.assertEqual('host h, port 21, user u', exporter.target.title)
         with self.assertRaises(Unauthorized):
             exporter.run_once()
 

@@ -224,6 +224,15 @@ class RunTests(SpoolTests):
             pass
 
 
+    def test_a_directory_that_may_not_be_entered_cannot_be_used_in_a_rehearsal_either(self):
+        denied = PermissionError(errno.EACCES, 'Permission denied', str(self.path))
+        for rehearsal in (True, False):
+            with self.subTest(rehearsal=rehearsal):
+                with unittest.mock.patch('zeit.cds.files.is_directory', side_effect=denied):
+                    with self.assertRaises(errors.SpoolError), self.spool.run(rehearsal=rehearsal):
+                        pass
+
+
 class DoneTests(SpoolTests):
     def setUp(self):
         super().setUp()

@@ -59,6 +59,14 @@ class Command(ServerCase):
         self.assertEqual((0, ''), (outcome.code, outcome.err))
         self.assertRegex(outcome.out, r'\AServer host .*\n  not locked\n\Z')
 
+    def test_a_lock_that_is_announced_and_never_made(self):
+        name = f'write.{TOKEN}.next'
+        self.lock(name)
+        outcome = self.unlock('--yes')
+        self.assertEqual(0, outcome.code)
+        self.assertIn(f"'{name}' is removed.", outcome.out)
+        self.assertEqual([], self.there())
+
     def test_a_program_must_be_sure(self):
         self.lock()
         outcome = self.unlock()

@@ -282,7 +282,7 @@ class ImportTests(WatchCase):
 
     IMPORTER = """
         <cds:spool name="letters" path="{folder}/letters" />
-        <cds:importer name="letters" spool="letters" target="partner" {more} />
+        <cds:importer name="letters" spool="letters" target="partner" two_way="yes" {more} />
     """
 
     def setUp(self):

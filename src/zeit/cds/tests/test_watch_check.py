@@ -80,6 +80,33 @@ class CheckTests(WatchCase):
         )
         self.assertEqual((0, ''), self.check('--zcml', self.zcml))
 
+    def test_an_importer_and_an_exporter_of_one_directory_that_no_directive_has_made(self):
+        (self.folder / 'x').mkdir()
+        module = self.folder / 'made_by_hand.py'
+        module.write_text(
+            'from zeit.cds.exporter import Exporter\n'
+            'from zeit.cds.importer import Importer\n'
+            'from zeit.cds.settings import Secret\n'
+            'from zeit.cds.spool import Spool\n'
+            'from zeit.cds.target import FTPTarget\n'
+            'options = dict(user="me", directory="/in", password=Secret("pw"))\n'
+            f'exporter = Exporter(Spool({str(self.spool.path)!r}), '
+            'FTPTarget.from_options(host="ftp.example.com", **options))\n'
+            f'importer = Importer(Spool({str(self.folder / "x")!r}), '
+            'FTPTarget.from_options(host="FTP.example.com.", **options))\n'
+        )
+        self.zcml.write_text(
+            '<configure xmlns="http://namespaces.zope.org/zope">'
+            '<utility component="made_by_hand.exporter" name="out" />'
+            '<utility component="made_by_hand.importer" name="back" />'
+            '</configure>'
+        )
+        path = os.pathsep.join([str(self.folder), *filter(None, sys.path)])
+        code, said = self.check('--zcml', self.zcml, environ={'PYTHONPATH': path})
+        self.assertEqual(78, code)
+        self.assertRegex(said, "^zeit-cds: out: The importer 'back' has the same directory")
+        self.assertRegex(said, "\nzeit-cds: back: The exporter 'out' has the same directory")
+
     def test_it_changes_nothing(self):
         spool = self.folder / 'fresh'
         spool.mkdir()

@@ -479,6 +479,63 @@ class ReferenceTests(ZCMLTests):
         elsewhere = '<cds:target name="o" host="h" directory="/out" />'
         self.read(SPOOL, TARGET, EXPORTER, elsewhere, importer.replace('"t"', '"o"'))
 
+    #: Targets that are the directory of TARGET, and some that are another one.
+    SAME = (
+        'host="H" user="u"',
+        'host="h." user="u" port="21"',
+        'host="h" user="u" tls="implicit"',
+        'host="h" user="u" tls="explicit" directory="//"',
+        'host="h" user="u" directory="/in/.."',
+    )
+    OTHER = (
+        'host="h2" user="u"',
+        'host="h" user="u2"',
+        'host="h" user="u" port="2121"',
+        'host="h" user="u" directory="/in"',
+        'host="h" user="U"',
+    )
+
+    def both_ways(self, target, *, again='', importer='two_way="no"'):
+        path = self.folder / 'other'
+        path.mkdir(exist_ok=True)
+        zope.component.testing.tearDown()
+        zope.component.testing.setUp()
+        return [
+            *(SPOOL, EXPORTER, f'<cds:spool name="s2" path="{path}" />'),
+            again or TARGET,
+            f'<cds:target name="t2" {target} password="{SECRET}" />',
+            f'<cds:importer name="i" spool="s2" target="t2" {importer} />',
+        ]
+
+    def test_an_import_from_where_an_exporter_delivers_to(self):
+        for target in self.SAME:
+            with self.subTest(target):
+                said = self.problem(*self.both_ways(target))
+                self.assertIn("Exporter 'e': The importer 'i' has the same directory", said)
+                self.read(*self.both_ways(target, importer='two_way="yes"'))
+        for target in self.OTHER:
+            with self.subTest(target):
+                self.read(*self.both_ways(target))
+
+    def test_a_directory_is_what_it_is_however_it_is_written(self):
+        for one, other in (
+            ('host="127.0.0.1"', 'host="localhost"'),
+            ('host="::1"', 'host="0:0:0:0:0:0:0:1"'),
+            ('host="2001:db8::1"', 'host="2001:DB8:0::0:1"'),
+            ('host="b\xfccher.example"', 'host="xn--bcher-kva.example"'),
+            ('host="h" directory="/in/"', 'host="h" directory="in"'),
+            ('host="h" directory="/a b"', 'host="h" directory="/a b/."'),
+        ):
+            with self.subTest(one, other=other):
+                again = f'<cds:target name="t" {one} user="u" password="{SECRET}" />'
+                lines = self.both_ways(f'{other} user="u"', again=again)
+                self.assertIn('has the same directory on the server', self.problem(*lines))
+
+    def test_two_ways_with_one_spool_are_never_allowed(self):
+        importer = '<cds:importer name="i" spool="s" target="t" two_way="yes" />'
+        said = self.problem(SPOOL, TARGET, EXPORTER, importer)
+        self.assertIn('has the same spool and target', said)
+
     def test_the_order_in_the_file_does_not_matter(self):
         self.read(EXPORTER, TARGET, SPOOL)
         self.assertIsNotNone(zope.component.queryUtility(IExporter, name='e'))

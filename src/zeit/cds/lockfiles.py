@@ -1,0 +1,247 @@
+"""The files and directories by which one run locks a directory: their names, and their removal.
+
+How a lock is made of them is in `zeit.cds.lock`.
+"""
+
+import contextlib
+import datetime
+import logging
+import os
+import socket
+
+from zeit.cds import names
+from zeit.cds.errors import (
+    ConfigurationError,
+    Error,
+    Locked,
+    LockLeftBehind,
+    NotTold,
+    PermanentError,
+    ServerError,
+)
+from zeit.cds.holder import not_ours
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: Removing is tried so often; each time after the first on a new connection.
+ATTEMPTS = 2
+
+#: What a lock may leave on a server, in the order in which it must be removed.
+STAGED, ANNOUNCED, STAGED_GUARD, GUARD, LOCK = EVERYTHING = (
+    'staged',
+    'announced',
+    'staged guard',
+    'guard',
+    'lock',
+)
+
+#: What is known of a lock: nothing; it is held; it is not ours any more; it was made, but may not
+#: be read; it is being removed; the account has too few rights to make one.
+NEW, HELD, LOST, UNREADABLE, REMOVING, NOT_ALLOWED = (
+    'new',
+    'held',
+    'lost',
+    'unreadable',
+    'removing',
+    'not allowed',
+)
+
+
+class LockFiles:
+    """What the run with this `token` has made to lock the directory of `session` as `name`.
+
+    `left` names what may be on the server already: nothing for a new lock, `EVERYTHING` for the
+    token of a run that was killed.
+    """
+
+    def __init__(self, session, *, token, name=names.WRITE, left=()):
+        self._session = session
+        self._token = token
+        self._name = name
+        self._staged = names.staged(name, token=token)
+        self._announced = names.announced(name, token=token)
+        self._staged_guard = names.staged_guard(token=token)
+        self._probe = f'{self._staged_guard}.probe'
+        since = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
+        self._content = (
+            f'{token} zeit.cds, host {socket.gethostname()}, pid {os.getpid()}, since {since}\n'
+        ).encode('ascii', 'replace')
+        self._left = set(left)
+        self._state = NEW
+
+    def __repr__(self):
+        left = ', '.join(sorted(self._left)) or 'nothing'
+        return f'<{type(self).__name__} {self._name!r}, {left} of ours>'
+
+    @property
+    def touched(self):
+        """True while there may be something of ours on the server."""
+        return bool(self._left)
+
+    @property
+    def staged(self):
+        """The name of the lock before it gets its real one."""
+        return self._staged
+
+    def stage(self):
+        """Make the lock under a name that locks nobody.  After any error, call `release`."""
+        self._left.add(STAGED)
+        self._session.store(self._staged, self._content, renamed=True)
+
+    def release(self):
+        """Remove everything of ours; return True if the lock itself was among it.
+
+        A lock that carries another token is not touched; where it was ours until now, raises
+        `Locked`.  Raises `LockLeftBehind` if the lock or the guard may stay, `ConfigurationError`
+        if something stays that locks nobody.  `touched` tells whether the next run has to look.
+        """
+        removed, failure = False, None
+        if self._state == NOT_ALLOWED and self._left <= {STAGED, STAGED_GUARD}:
+            return False  # that it stays has been said
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._session.refresh()
+            try:
+                removed = self._remove() or removed
+                return removed
+            except (Locked, LockLeftBehind):
+                raise
+            except Error as error:
+                failure = error
+            except BaseException:
+                # A signal interrupted it, and ends the run when the lock is gone, or stays.
+                self._session.hurry()
+                self._session.refresh()
+                with contextlib.suppress(Error):
+                    self._remove()
+                raise
+        raise self._not_removed(failure) from failure
+
+    def _not_removed(self, failure):
+        reason = printable(failure.message)
+        if self._left <= {STAGED, STAGED_GUARD} and isinstance(failure, PermanentError):
+            return ConfigurationError(
+                f'The server does not let the account delete what it has made: {reason}',
+                hint=f'{self._what_stays()} Let the account delete files and directories there.',
+            )
+        name = names.GUARD if LOCK not in self._left and GUARD in self._left else self._name
+        return LockLeftBehind(
+            f"The lock file '{name}' could not be removed: {reason}",
+            hint='The next run of this spool tries again; until then nobody can work in the '
+            'directory.',
+        )
+
+    def _what_stays(self):
+        kinds = {STAGED: self._staged, STAGED_GUARD: self._staged_guard}
+        stay = ' and '.join(f"'{kinds[kind]}'" for kind in sorted(self._left))
+        return f'On the server stays {stay}, which locks nobody; the next run uses it again.'
+
+    def _remove(self):
+        stays = self._remove_staged()
+        if GUARD in self._left:
+            self._remove_directory(names.GUARD, self._token)
+            # Also if that was not there: the kill may have come just after it was removed.
+            self._remove_directory('', names.GUARD)
+            self._left.discard(GUARD)
+        removed = LOCK in self._left and self._remove_lock()
+        if stays is not None:
+            raise stays
+        return removed
+
+    def _remove_staged(self):
+        """Remove what others do not look at, first of all; return why something stays, or None."""
+        failure = None
+        for kind, remove in (
+            (STAGED, lambda: self._delete(self._staged)),
+            (ANNOUNCED, lambda: self._delete(self._announced)),
+            (STAGED_GUARD, self._remove_staged_guard),
+        ):
+            if kind in self._left:
+                try:
+                    remove()
+                    self._left.discard(kind)
+                except ServerError as error:
+                    failure = error
+        return failure
+
+    def _remove_lock(self):
+        """Remove the lock if it is ours; return whether it was.
+
+        Where that cannot be seen, the lock stays among what is left.
+        """
+        try:
+            content = self._session.read(self._name, limit=1000)
+        except (ServerError, NotTold) as error:
+            if self._state in (HELD, REMOVING):
+                raise
+            log.debug('Whose lock it is cannot be seen: %s', printable(error.message))
+            if self._state != UNREADABLE:
+                return False
+            content = self._content
+        if content is not None and names.token_of(content.decode('latin-1')) == self._token:
+            self._state = REMOVING
+            self._session.delete(self._name)
+            self._left.discard(LOCK)
+            return True
+        if self._state == HELD:
+            self._state = LOST
+            raise self._not_found(content)
+        if self._state == LOST:
+            return False
+        self._left.discard(LOCK)
+        return self._state == REMOVING  # only the answer was lost
+
+    def _not_found(self, content):
+        """Return the error for a lock that was ours, and is not when it is to be removed."""
+        if content is not None and not self._content.startswith(content):
+            return not_ours(self._session, self._name, lost=True)
+        return LockLeftBehind(
+            f"The lock file '{self._name}' was not found when it was to be removed",
+            hint='Somebody has removed it, or the server did not tell the truth; the next run '
+            'looks again.',
+        )
+
+    def _remove_staged_guard(self):
+        for name in (self._staged_guard, self._probe):
+            self._remove_directory(name, self._token)
+            self._remove_directory('', name)
+
+    def _delete(self, name):
+        """Delete a file that locks nobody for good, if it is there."""
+        try:
+            self._session.delete(name)
+        except ServerError:
+            # Where that is not told it may stay: a run that is shown it deletes it.
+            with contextlib.suppress(NotTold):
+                if self._session.exists(name):
+                    raise
+
+    def _remove_directory(self, parent, name):
+        """Remove a directory, if it is there and ours; return whether it was."""
+        try:
+            self._session.remove_directory(f'{parent}/{name}' if parent else name)
+            return True
+        except ServerError as error:
+            log.debug('Not removed: %s/%s: %s', parent, name, printable(error.message))
+            if name == names.GUARD:
+                return False  # it has another owner, or is gone
+            if self._has_directory(parent, name):
+                raise
+            return False
+
+    def _has_directory(self, parent, name):
+        """Return whether there is a directory `name`, in the one `parent` if given."""
+        present = self._session.names()
+        if (parent or name) not in present and self._session.is_shown(present):
+            return False
+        try:
+            if parent:
+                return name in self._session.names(inside=parent)
+            if name not in present:
+                self._session.names(inside=name)
+            return True
+        except ServerError as error:
+            log.debug('There is no %s/%s: %s', parent, name, printable(error.message))
+            return False
