@@ -66,7 +66,8 @@ class Leftovers:
             present = self._remove(present, tokens, waits=waits)
         finally:
             lock.release()
-        self._journal.clean(token)
+            if not lock.touched:
+                self._journal.clean(token)
         return present - {lock.staged}
 
     def _remove(self, present, tokens, *, waits):

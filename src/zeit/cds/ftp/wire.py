@@ -27,6 +27,10 @@ MAX_ENTRY = 4096
 #: How much of a reply is shown to people, in characters.
 MAX_SHOWN = 500
 
+#: In so many lines a value is looked for, such as a port: some searches look at each character
+#: again and again.
+VALUE_LINES = 10
+
 #: A code, and what tells whether more lines follow: `-`.  Some servers put no blank behind it.
 _CODE = re.compile(rb'([1-5][0-9][0-9])(-|(?![0-9]))')
 
@@ -66,6 +70,11 @@ class Reply(NamedTuple):
         """The reply as one harmless line for a log: `550 No such file or directory.`"""
         words = ' / '.join(line.strip() for line in self.lines[:MAX_SHOWN] if line.strip())
         return printable(f'{self.code} {words}'.rstrip(), limit=MAX_SHOWN)
+
+    @property
+    def end(self):
+        """Where a value is looked for: the last lines, the last one first, as far as one goes."""
+        return [line[:MAX_SHOWN] for line in reversed(self.lines[-VALUE_LINES:])]
 
 
 class ReplyParser:
@@ -154,7 +163,7 @@ def command(verb, argument='', *, encoding='utf-8'):
 
 def epsv_port(reply):
     """Return the port of a 229 reply (RFC 2428 section 3), as in `(|||6446|)`."""
-    for line in reversed(reply.lines):
+    for line in reply.end:
         for pattern in _EPSV:
             match = pattern.search(line)
             if match is not None and 0 < int(match[2]) < 65536:
@@ -167,7 +176,7 @@ def pasv_address(reply):
 
     The place and the brackets of the six numbers are not standardised; they are looked for.
     """
-    match = _PASV.search(' '.join(reply.lines))
+    match = _PASV.search(' '.join(reversed(reply.end)))
     numbers = [int(number) for number in match.groups()] if match else [256]
     port = numbers[-2] * 256 + numbers[-1] if match else 0
     if max(numbers) > 255 or port == 0:
@@ -197,7 +206,7 @@ def size(reply):
     There may be words before the number or behind it, such as `81 Bytes`.  Raises `NoValue` if
     there is no number, or another one could be meant as well.
     """
-    for line in reversed(reply.lines):
+    for line in reply.end:
         words = [*line.split(), '']
         numbers = [n for n, word in enumerate(words) if _NUMBER.fullmatch(word)]
         if numbers and (numbers[0] == 0 or len(numbers) == 1):
@@ -212,7 +221,7 @@ def modified(reply):
 
     Raises `NoValue` if there is none.
     """
-    for line in reversed(reply.lines):
+    for line in reply.end:
         if moment := time_value(line):
             return moment
     raise NoValue(reply.code, f'The server told no time: {reply.text}')

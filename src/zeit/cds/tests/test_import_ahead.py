@@ -7,7 +7,7 @@ from zeit.cds.ftp import passive
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario
-from zeit.cds.tests.scenario import SHORT
+from zeit.cds.tests.scenario import SHORT, trust
 
 
 #: Which EPSV is the first one that is sent along with another command: before it come a listing,
@@ -16,6 +16,10 @@ ALONG = 7
 
 
 class Ahead(ImportScenario):
+    def prepare(self):
+        super().prepare()
+        trust(self.spool, self.server)
+
     def run_import(self, *names, **kw):
         """Also keep what was sent, packet by packet, and the data connections, in `packets`."""
         self.packets = []
