@@ -131,8 +131,8 @@ class Lock(LockFiles):
             session.delete(self._staged)
             self._left.discard(STAGED)
         with contextlib.suppress(PermanentError):  # then there is no guard
+            self._left.add(STAGED_GUARD)  # before: the answer may be lost
             session.make_directory(self._staged_guard)
-            self._left.add(STAGED_GUARD)
             with _noting(missing, 'remove a directory'):
                 session.remove_directory(self._staged_guard)
                 self._left.discard(STAGED_GUARD)

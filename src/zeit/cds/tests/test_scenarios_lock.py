@@ -95,6 +95,15 @@ class RightsTests(LockScenario, unittest.TestCase):
         self.assertEqual(['a'], self.run_once().delivered)
         self.assertEqual({'a'}, self.present)
 
+    def test_a_directory_whose_answer_is_lost_is_removed(self):
+        for verb in ('MKD', 'RMD'):
+            for moment in ('before', 'executed'):
+                with self.subTest(verb, moment=moment):
+                    self.prepare()
+                    self.fault(verb, faults.Cut(moment), times=1)
+                    self.run_once()
+                    self.assertEqual(set(), self.present - {'a'})
+
     def test_it_is_found_out_once(self):
         self.assertEqual(['a'], self.run_once().delivered)
         self.put('b')
