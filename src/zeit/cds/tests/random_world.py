@@ -46,6 +46,9 @@ CODES = {
 }
 ENDED = {-signal.SIGKILL, 128 + signal.SIGTERM}
 
+#: A lock that is sent under its real name.
+_BARE = {f'open {DIRECTORY}/{lock}' for lock in names.LOCKS}
+
 #: A run ends so many seconds after its deadline at the latest.
 GRACE = 60
 
@@ -130,6 +133,7 @@ class World:
         self.gone = set()  # contents that somebody took out of new/ again, or replaced
         self.foreign = {}  # path -> content
         self.in_doubt = set()  # contents that were imported by a run that was broken off
+        self.torn = set()  # locks that were sent under their real name
         self.late = set()  # paths that the server may begin to overwrite at any time
         self.ghosts = []
         self._moment = time.time() - 360_000
@@ -295,6 +299,7 @@ class World:
         """Two runs without faults leave nothing to do."""
         for path in list(self.foreign):
             self._unlock(path)
+        self._unlock_torn()
         codes = []
         for number in range(4):
             if self.plan.direction == 'import':
@@ -377,6 +382,19 @@ class World:
         with self.server.tree._lock:
             del self.foreign[path]
             self.server.tree.delete(path)
+
+    def _unlock_torn(self):
+        """Do what a person does about a lock without a token, see docs/reliability.txt.
+
+        Where names cannot be changed it is sent under its real name; a run that is broken off in
+        the middle of that leaves one that nobody can tell from somebody else's.
+        """
+        tree = self.server.tree
+        for path in sorted(self.torn):
+            content = self.server.files.get(path)
+            if content is not None and not names.token_of(content.decode('latin-1')):
+                self.say(f'    a person removes {path}: {content}')
+                tree.delete(path)
 
     def _partner(self, name):
         path = f'{DIRECTORY}/{name}'
@@ -500,6 +518,8 @@ class World:
         tree = self.server.tree
         if not what.startswith('write '):
             self.say(f'    tree: {what}')
+        if what in _BARE:
+            self.torn.add(what.removeprefix('open '))
         for path, content in self.foreign.items():
             if path not in tree._nodes or tree._nodes[path].content != content:
                 self.violated(f'{what}: the lock {path} of somebody else was touched')
