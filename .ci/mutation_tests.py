@@ -58,6 +58,7 @@ FURTHER = (
     'test_secure',
     'test_status_import',
     'test_tasks',
+    'test_usable',
     'test_thread',
     'test_tls_login',
     'test_tls_settings',

@@ -164,7 +164,13 @@ DELIVERIES = (
     (
         'a run after which nothing waits does not look at what may come late',
         EXCHANGE,
-        'session.litter or journal.exposures(url) or journal.asides(url)',
-        'session.litter',
+        'if not (unfinished or journal.exposures(url) or journal.asides(url)):',
+        'if not unfinished:',
+    ),
+    (
+        'nor for a temporary that may come late',
+        EXCHANGE,
+        'lock.touched or session.litter or session.late\n',
+        'lock.touched or session.litter\n',
     ),
 )

@@ -22,6 +22,18 @@ EDGE = (
         "return f'<{type(self).__name__} {self._Secret__value}>'",
     ),
     (
+        'a broken configuration is found only when there is something to do',
+        'exchange.py',
+        '        require_usable(self.target)  #',
+        '        #',
+    ),
+    (
+        'a URL without a directory goes to the root',
+        'settings.py',
+        "    if directory in ('', '/'):\n",
+        '    if False:\n',
+    ),
+    (
         'CR and other control characters in names',
         'names.py',
         'controls = sorted({c for c in name if ord(c) < 32 or ord(c) == 127})',

@@ -163,7 +163,7 @@ LOCKING = (
     (
         'healed again by each run',
         LEFTOVERS,
-        '                self._journal.clean(token)\n',
+        '                if token not in left:\n                    self._journal.clean(token)\n',
         '                pass\n',
     ),
     (
