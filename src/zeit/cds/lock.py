@@ -217,8 +217,9 @@ class Lock(LockFiles):
         try:
             self._session.remove_directory(names.GUARD)
         except ServerError as error:
-            # It is empty, and somebody else's guard may have taken its place already.
-            log.debug('The guard has another owner: %s', printable(error.message))
+            # It was empty, and somebody else's may have taken its place; `release` finds that out.
+            log.debug('The guard stays for now: %s', printable(error.message))
+            return
         self._left.discard(GUARD)
 
     def _announce(self):

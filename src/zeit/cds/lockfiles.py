@@ -143,8 +143,8 @@ class LockFiles:
         if GUARD in self._left:
             self._remove_directory(names.GUARD, self._token)
             # Also if that was not there: the kill may have come just after it was removed.
-            self._remove_directory('', names.GUARD)
-            self._left.discard(GUARD)
+            if self._remove_directory('', names.GUARD) or not self._is_empty_guard():
+                self._left.discard(GUARD)
         removed = LOCK in self._left and self._remove_lock()
         if stays is not None:
             raise stays
@@ -165,6 +165,13 @@ class LockFiles:
                 except ServerError as error:
                     failure = error
         return failure
+
+    def _is_empty_guard(self):
+        """Return whether the guard is there and nobody's: it stays, and the next run looks."""
+        try:
+            return not self._session.names(inside=names.GUARD)
+        except ServerError:
+            return False
 
     def _remove_lock(self):
         """Remove the lock if it is ours; return whether it was.

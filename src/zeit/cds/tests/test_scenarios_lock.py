@@ -104,6 +104,21 @@ class RightsTests(LockScenario, unittest.TestCase):
                     self.run_once()
                     self.assertEqual(set(), self.present - {'a'})
 
+    def test_a_guard_that_is_not_removed_at_once(self):
+        for times in (1, 2, 3):
+            with self.subTest(times=times):
+                self.prepare()
+                self.assertEqual(['a'], self.run_once().delivered)
+                self.fault('RMD', faults.Reply('450 Busy.'), path='*/write.guard', times=times)
+                self.put('b')
+                self.assertEqual(['b'], self.run_once().delivered)
+                self.server.clear_faults()
+                self.run_once()  # with nothing to do
+                self.assertEqual({'a', 'b'}, self.present)
+                connected = self.server.connected
+                self.run_once()
+                self.assertEqual(connected, self.server.connected)
+
     def test_it_is_found_out_once(self):
         self.assertEqual(['a'], self.run_once().delivered)
         self.put('b')
