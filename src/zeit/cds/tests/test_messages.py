@@ -6,6 +6,7 @@ import unittest
 from zeit.cds.errors import (
     ConfigurationError,
     ConnectionLost,
+    NotProven,
     PermanentError,
     RemoteProtocolError,
 )
@@ -47,8 +48,9 @@ class Messages(unittest.TestCase):
     def test_what_is_waited_for(self):
         self.assertEqual('the greeting', answers.Command('greeting').awaited)
         self.assertEqual('the answer to DELE a', answers.Command('DELE', 'a').awaited)
-        with self.assertRaisesRegex(RemoteProtocolError, '^The server began with 331 Password'):
-            protocol.ControlChannel().receive(b'331 Password?\r\n')
+        [greeting] = protocol.ControlChannel().receive(b'331 Password?\r\n')
+        with self.assertRaisesRegex(NotProven, '^The server began with 331 Password'):
+            greeting.check()
 
     def test_nor_by_a_server_that_repeats_it(self):
         """Neither as a line that is no reply, nor as a reply too many, nor as an answer to TYPE."""
