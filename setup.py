@@ -42,19 +42,21 @@ setup(
     include_package_data=False,
     zip_safe=False,
     python_requires='>=3.11',
+    # The lower bounds have been tried, all of them at once, on Python 3.11.
     install_requires=[
-        'click',
+        # Before 8.1 it refuses to start where cron sets no locale.
+        'click >= 8.1',
         'gocept.filestore',
-        'zope.component[zcml]',
-        'zope.configuration',
+        'zope.component[zcml] >= 4.6',
+        'zope.configuration >= 4.4',
         'zope.event',
-        'zope.interface',
-        'zope.schema',
+        'zope.interface >= 5',
+        'zope.schema >= 4.9',
     ],
     extras_require={
-        'celery': ['celery'],
+        'celery': ['celery >= 5.2'],
         'demo': ['pyftpdlib >= 2'],
-        'metrics': ['prometheus_client'],
+        'metrics': ['prometheus_client >= 0.7'],
         'test': [
             'celery',
             'gunicorn',
@@ -70,7 +72,7 @@ setup(
             'zope.security',
             'zope.testrunner',
         ],
-        'transaction': ['transaction'],
+        'transaction': ['transaction >= 3'],
         # Where it is missing, `zeit-cds watch` looks into the spool at intervals.
         'watch': ['inotify_simple >= 2'],
     },

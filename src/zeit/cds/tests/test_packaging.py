@@ -151,6 +151,10 @@ class PackagingTest(PackagingCase):
     def test_the_wheel_carries_all_zcml_and_no_zeit_package(self):
         with zipfile.ZipFile(self.build('wheel')) as wheel:
             names = set(wheel.namelist())
+            (metadata,) = (name for name in names if name.endswith('.dist-info/METADATA'))
+            described = wheel.read(metadata).decode()
+        # No Python is too new.
+        self.assertIn('\nRequires-Python: >=3.11\n', described)
         self.assertIn('zeit/cds/__init__.py', names)
         self.assertNotIn('zeit/__init__.py', names)
         self.assertEqual(set(), shipped_data() - names)
