@@ -24,6 +24,7 @@ THOROUGH = (
     'test_connections',
     'test_durability',
     'test_exposed',
+    'test_failures',
     'test_faults_target',
     'test_jsonlog',
     'test_kill.*',
