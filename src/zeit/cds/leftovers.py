@@ -30,6 +30,7 @@ class Leftovers:
         self._name = name
         self._known = journal.tokens(target)
         self._foreign = False
+        self._later = {}  # what the server does not let us delete for now: tokens by name
 
     def remove(self, *, waits=lambda name: False):
         """Put everything in order; return the names that are there afterwards, a set of str.
@@ -75,12 +76,13 @@ class Leftovers:
         for name in sorted(present):
             if name.endswith('.part') and names.token_of(name) in tokens:
                 self._delete(name)
-            elif names.is_broken(name) and self._inside_lock(name) in tokens:
-                self._delete(name)
+            elif names.is_broken(name) and (token := self._inside_lock(name)) in tokens:
+                self._delete(name, token=token)
         self._restore_asides(present)
         self._remove_parts(waits)
         asides = self._journal.asides(self._target).values()
         left = {names.token_of(entry['aside']) for entry in asides}
+        left.update(tokens if '' in self._later.values() else self._later.values())
         failures = []
         for token in tokens:
             try:
@@ -184,7 +186,8 @@ class Leftovers:
             size, before = entry['size'], entry['before']
             if standing.is_part(name, size=size, before=before, waits=waits(name)):
                 self._delete(name)
-            self._journal.tidied(target=self._target, name=name)
+            if name not in self._later:
+                self._journal.tidied(target=self._target, name=name)
 
     def _put_back(self, aside, name):
         try:
@@ -200,14 +203,17 @@ class Leftovers:
         log.debug('Back in its place: %s', printable(name))
         return True
 
-    def _delete(self, name):
-        """Delete a file; return whether it is gone."""
+    def _delete(self, name, *, token=None):
+        """Delete a file; return whether it is gone.  `token` is whose it is, if not its name's."""
         try:
             self._session.delete(name)
         except ServerError as error:
             if self._may_be_there(name):
+                if error.transient:
+                    self._later[name] = names.token_of(name) if token is None else token
                 log.warning(
-                    'Left behind on the server, to be deleted by hand: %s: %s',
+                    'Left on the server, to be deleted by %s: %s: %s',
+                    'the next run' if error.transient else 'hand',
                     printable(name),
                     printable(error.message),
                 )

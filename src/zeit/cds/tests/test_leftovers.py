@@ -456,6 +456,31 @@ class InterruptedTests(LeftoverTests):
         finally:
             self.target.hook = before
 
+    def test_what_is_refused_for_now_is_deleted_by_the_next_run(self):
+        busy = errors.TemporaryError(450, '450 Busy.')
+        for leave in (self.leave_temporary, self.leave_unlocking):
+            with self.subTest(leave.__name__):
+                token = self.token()
+                leave(token)
+                (name,) = self.target.files
+                self.faults = {f'delete {name}': busy}
+                self.export()
+                self.assertEqual({name}, self.present)
+                self.assertEqual([token], self.open_tokens())
+                self.assertIn(f'to be deleted by the next run: {name}: 450', self.log)
+                self.faults = {}
+                self.assertEqual(0, self.export().exit_code)
+                self.assertEqual((set(), []), (self.present, self.open_tokens()))
+
+    def test_what_is_refused_for_good_is_for_a_person(self):
+        token = self.token()
+        self.leave_temporary(token)
+        (name,) = self.target.files
+        self.faults = {f'delete {name}': errors.PermanentError(550, '550 No.')}
+        self.assertEqual(0, self.export().exit_code)
+        self.assertIn(f'to be deleted by hand: {name}: 550', self.log)
+        self.assertEqual([], self.open_tokens())
+
     def test_91_what_cannot_be_removed_keeps_its_token_open(self):
         codes = {'lock': 73, 'guard': 73, 'staged lock': 78, 'staged guard': 78}
         for kind, code in codes.items():
