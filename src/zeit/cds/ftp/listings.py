@@ -52,13 +52,27 @@ class ListingConnection(TransferConnection):
         """
         if not inside:
             return _last_segments(self._facts())
-        self.command('CWD', inside)
+        self._go_into(inside)
         try:
             found = _last_segments(self._facts(known=False))
             self.command('CDUP')
             return found
         except BaseException:
             self.drop()  # rather a new connection than one in the wrong directory
+            raise
+
+    def _go_into(self, directory):
+        """Change into a directory of the one that we are in.
+
+        A server may refuse to and do it all the same, and what is sent next would get lost there.
+        """
+        try:
+            self.command('CWD', directory)
+        except ServerError:
+            if self._settings.directory.startswith('/'):
+                self.enter_directory()
+            else:
+                self.drop()
             raise
 
     def look(self, name, *, more=False):

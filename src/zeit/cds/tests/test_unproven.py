@@ -43,6 +43,16 @@ class CommandTests(Scenario, unittest.TestCase):
     def state(self):
         return self.server.files, self.server.directories
 
+    def test_a_directory_that_is_entered_although_that_was_refused_is_left(self):
+        for code in 450, 503, 550:
+            with self.subTest(code):
+                self.prepare()
+                self.fault('CWD', faults.Lie(f'{code} No.'), path='/cds/d', times=1)
+                with self.assertRaises(errors.ServerError):
+                    self.session.names(inside='d')
+                self.session.store('b.xml', b'content')
+                self.assertIn('/cds/b.xml', self.server.files)
+
     def test_it_was_executed(self):
         for number, (verb, call) in enumerate(self.CALLS):
             for code in CODES[number::3]:
