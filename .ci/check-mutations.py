@@ -206,7 +206,8 @@ def check_all(chosen, source, **options):
 
 
 def copy(source, directory):
-    """Copy a folder of sources into a directory; return the path."""
+    """Copy a folder of sources into a directory, with the documents beside it; return the path."""
+    (pathlib.Path(directory) / 'docs').symlink_to(HERE.parent / 'docs')
     return pathlib.Path(
         shutil.copytree(
             source, pathlib.Path(directory) / 'src', ignore=shutil.ignore_patterns('*.egg-info')
