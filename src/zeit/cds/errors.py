@@ -143,6 +143,10 @@ class SourceChanged(FileError):
     transient = True
 
 
+class NotMoved(FileError):
+    """The local file cannot be moved, in a directory where others can."""
+
+
 class SizeMismatch(FileError):
     """The server's file has another size than what was sent, or the server does not tell."""
 

@@ -16,6 +16,7 @@ from zeit.cds.errors import (
     Error,
     FileError,
     Interrupted,
+    NotMoved,
     ServerError,
     SizeMismatch,
     SourceChanged,
@@ -315,6 +316,11 @@ class _Export:
             # What the server has is no version of it, and this one is in new/ again.
             self.record.failed(entry.name, error, size=entry.size)
             return None
+        except NotMoved as error:
+            # It is on the server, and stays in new/ until a person has put that right.
+            self.ledger.arrived(entry.name, version=source.version, **receipt)
+            self._failed(self._job(entry), error)
+            return None
         except Error as error:
             # It is on the server; the next run finds that out, or sends it again.
             self.record.failed(entry.name, error, size=entry.size)
@@ -393,7 +399,11 @@ class _Export:
 
     def _park(self, entry, reason):
         """Put the file away; return whether this version of it was still there."""
-        if not self.spool.park(entry, reason):
-            return False
+        try:
+            if not self.spool.park(entry, reason):
+                return False
+        except NotMoved as error:
+            self.record.failed(entry.name, error, size=entry.size)
+            return True
         self.record.parked(entry.name, reason, size=entry.size)
         return True

@@ -1,11 +1,15 @@
 """The way of a delivered file from `new/` to `cur/`, and back for what is not to be filed."""
 
+import contextlib
 import io
 import os
+import pwd
+import stat
 
 from zeit.cds import entries, files, names
-from zeit.cds.errors import FileError
+from zeit.cds.errors import FileError, NotMoved
 from zeit.cds.source import Source, digest
+from zeit.cds.text import printable
 
 
 #: The directory of a spool for what a run needs itself.
@@ -83,6 +87,36 @@ class Filing:
         source.require_same(touched=False)
         return files.move(files.draft(self._private, source.rewound()), self._cur, name)
 
+    def require_movable(self, name):
+        """Raise `NotMoved` if `name` in `new/` is a file of somebody else who keeps it there.
+
+        In a sticky directory only the owner of a file, or of the directory, may rename it.
+        """
+        directory, user = os.stat(self._new), os.geteuid()
+        if not directory.st_mode & stat.S_ISVTX or user in (0, directory.st_uid):
+            return
+        with contextlib.suppress(FileNotFoundError):
+            if os.lstat(os.path.join(self._new, name)).st_uid == user:
+                return
+            try:
+                self.take(name)  # who has the capability for it may do it all the same
+            except PermissionError as error:
+                raise self.not_moved(name, error) from error
+            self.give_back(name)
+
+    def not_moved(self, name, error):
+        """Return the `NotMoved` for the OSError that says that `name` cannot leave `new/`."""
+        path = os.path.join(self._new, name)
+        hint = f'Other files can be moved: see "ls -l" and "lsattr" of {printable(path)}.'
+        with contextlib.suppress(OSError):
+            directory, found = os.stat(self._new), os.lstat(path)
+            if directory.st_mode & stat.S_ISVTX and found.st_uid != os.geteuid():
+                hint = (
+                    f'It belongs to {_user(found.st_uid)}, and {printable(self._new)} is sticky: '
+                    f'chown {_user(os.geteuid())} the file, or chmod -t the directory.'
+                )
+        return NotMoved(f'The file cannot be moved out of new/: {error.strerror}', hint=hint)
+
     def try_out(self, name):
         """Let a file `name`, a dot file, go the way of what was delivered, and remove it."""
         try:
@@ -150,3 +184,11 @@ class Filing:
                     if digest(item.path) == sha256:
                         return item.name
         return ''
+
+
+def _user(number):
+    """Return the name of the user with this `number`, or the number if it has none."""
+    try:
+        return printable(pwd.getpwuid(number).pw_name)
+    except KeyError:
+        return str(number)

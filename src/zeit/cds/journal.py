@@ -13,7 +13,8 @@ version of a file, `sequence`, its number (see `zeit.cds.sequence`):
     token       TOKEN is about to be used on TARGET
     clean       nothing of TOKEN is left on TARGET
     rights      the account may do on TARGET all that a lock takes, or that is not KNOWN any more
-    uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared
+    uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared; with a VERSION it
+                got its name there, and could not be filed
     aside       what stood under NAME is about to be renamed to ASIDE
     exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands; ends with
                 'uploaded' or 'tidied'
@@ -282,12 +283,13 @@ class Journal(ImportLog):
 
     # Deliveries
 
-    def uploaded(self, *, target, name, temporary, size, sha256, reply, sequence=0):
+    def uploaded(self, *, target, name, temporary, size, sha256, reply, sequence=0, **further):
         """Remember that the server has all of a file; it gets its real name next.
 
         `temporary` is its name until then, '' if it has none.  `size` in bytes, `sha256` in
         hexadecimal digits ('' if it is not known), `reply` the server's final word, `sequence` the
-        number of this version.
+        number of this version.  `further`: the `version` (list), if it has its real name already,
+        and cannot be filed.
         """
         self._note(
             'uploaded',
@@ -298,6 +300,7 @@ class Journal(ImportLog):
             size=size,
             sha256=sha256,
             reply=reply,
+            **further,
         )
 
     def _learn_uploaded(self, entry):

@@ -61,6 +61,12 @@ class Ledger:
             else:
                 self.abandoned(name)
 
+    def arrived(self, name, *, version, **details):
+        """Remember that this `version` of `name` is delivered, and could not be filed."""
+        self._journal.uploaded(
+            target=self._url, name=name, temporary='', version=[*version], **details
+        )
+
     def delivered(self, name, *, filed_as, size, sha256, reply, sequence):
         """Write the receipt."""
         self._journal.delivered(
@@ -109,8 +115,13 @@ def was_delivered(upload, source, *, name, session):
 
     In doubt it is not, and is sent again: the journal must know the upload as complete, with this
     very content; its temporary must have got another name; the size on the server must agree.
+    Of what could not be filed, see `Ledger.arrived`, there is no doubt, wherever it is by now.
     """
-    if source.size != upload['size'] or source.digest() != upload['sha256']:
+    if source.size != upload['size'] or source.digest() != (upload['sha256'] or source.sha256):
+        return False
+    if upload.get('version') == [*source.version]:
+        return True
+    if not upload['sha256']:
         return False
     if upload['temporary'] and session.size(upload['temporary']) is not None:
         return False

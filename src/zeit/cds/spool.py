@@ -190,6 +190,20 @@ class Spool:
             self._filing.try_out(names.probe(token=token))
         self.journal.clean(token)
 
+    @contextlib.contextmanager
+    def _alone(self, name):
+        """Turn an OSError that concerns the file `name`, and no other, into `NotMoved`."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            try:
+                self.require_filing()
+            except SpoolError:
+                raise error from None
+            raise self._filing.not_moved(name, error) from error
+
     def _remove_probes(self):
         for token in self.journal.open_tokens(HERE):
             self._filing.remove(names.probe(token=token))
@@ -275,6 +289,8 @@ class Spool:
 
     def open(self, entry):
         """See `ISpool`."""
+        with self._translated():
+            self._filing.require_movable(entry.name)
         source = Source(self._in('new', entry.name))
         source.number = entry.number
         if source.version != entry.version:
@@ -288,7 +304,8 @@ class Spool:
     def done(self, entry, source):
         """See `ISpool`."""
         with self._translated():
-            filed, newer = self._filing.file(entry.name, source)
+            with self._alone(entry.name):
+                filed, newer = self._filing.file(entry.name, source)
             self._left.append((source.number, entry.name, source.version))
             return filed, newer and self._numbered([newer])[0]
 
@@ -301,7 +318,8 @@ class Spool:
         """See `ISpool`."""
         with self._translated():
             try:
-                private = self._filing.take(entry.name)
+                with self._alone(entry.name):
+                    private = self._filing.take(entry.name)
             except FileNotFoundError:
                 return False
             if entries.entry(entry.name, os.lstat(private)).version != entry.version:

@@ -37,7 +37,8 @@ class ISpool(Interface):
     def open(entry):
         """Return the `ISource` of an entry.
 
-        Raises `SourceGone` if it has disappeared, `SourceUnreadable` if it cannot be opened.
+        Raises `SourceGone` if it has disappeared, `SourceUnreadable` if it cannot be opened, and
+        `NotMoved` if it is known that it can neither be filed nor parked.
         """
 
     def done(entry, source):
@@ -49,7 +50,8 @@ class ISpool(Interface):
         is kept: the file gets a unique one.  A file that has disappeared meanwhile is copied to
         `cur/`, too.  On return the move survives a loss of power.
 
-        Raises `SpoolError`; `SourceChanged`, and the file stays, if what was read when it was sent,
+        Raises `SpoolError`; `NotMoved` if this file cannot be moved, and others can;
+        `SourceChanged`, and the file stays, if what was read when it was sent,
         see `ISource.sha256`, is not what is to be filed.
         """
 
@@ -66,7 +68,7 @@ class ISpool(Interface):
     def park(entry, reason):
         """Put an entry into `parked/`, the reason beside it; return whether it was in `new/`.
 
-        Its true name and its number are beside it, too.
+        Its true name and its number are beside it, too.  Raises `NotMoved`, as `done` does.
         """
 
     def retry(name, *, older=False):

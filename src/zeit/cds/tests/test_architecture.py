@@ -57,7 +57,7 @@ ALLOWED = {
     'voted': 'interfaces',
     'batch': 'entries errors interfaces files forks names text voted',
     'aborted': 'errors',
-    'filing': 'entries errors files names source',
+    'filing': 'entries errors files names source text',
     'indoubt': 'interfaces batch entries files filing journal text voted',
     'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal '
     'jsonlog names parking precedence runlock sequence source spoolstatus text unpublished wake',
