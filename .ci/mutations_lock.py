@@ -33,6 +33,12 @@ LOCKING = (
         '        return True\n',
     ),
     (
+        'any refusal of SIZE taken for: there is no such file',
+        'presence.py',
+        'isinstance(size, ServerError) and size.code == _NO_FILE',
+        'isinstance(size, ServerError)',
+    ),
+    (
         'the guard skipped',
         LOCK,
         '        guarded = self._take_guard()\n',

@@ -6,6 +6,8 @@ import re
 
 from zeit.cds import names
 from zeit.cds.errors import (
+    COME_BACK_LATER,
+    CONFIGURATION,
     ConfigurationError,
     Error,
     Locked,
@@ -13,6 +15,7 @@ from zeit.cds.errors import (
     NotTold,
     ServerError,
 )
+from zeit.cds.presence import is_no_file
 from zeit.cds.text import local_time, printable
 
 
@@ -75,18 +78,21 @@ def not_ours(session, name, *, lost=False):
 
 
 def refuse(session, locks, *, present=None):
-    """Raise the `Locked` for the first of `locks` that is there; return a listing of the directory.
+    """Raise the `Locked` for the first of `locks` that is there; return (a listing, refusals).
 
     `present` is a listing that was just made.  SIZE is asked as well: listings may be cut, and may
-    leave files out.  It is asked before a listing is made, for which the port goes along then.
+    leave files out.  It is asked before a listing is made, for which the port goes along then.  The
+    refusals, by name, are those answers that do not say that there is no such file.
     """
-    there = set(present or ()).intersection(locks) or _files_among(session, locks)
+    there, refusals = set(present or ()).intersection(locks), {}
+    if not there:
+        there, refusals = _files_among(session, locks)
     if present is None:
         present = session.names()
     for name in locks:
         if name in there or name in present:
             raise described(session, name)
-    return present
+    return present, refusals
 
 
 def require_sight(session, present=()):
@@ -103,26 +109,47 @@ def require_sight(session, present=()):
         )
 
 
-def refuse_unseen(session, locks):
+def refuse_unseen(session, locks, *, refusals):
     """Raise the `Locked` for the first of `locks` that is seen now that a file of ours is there.
 
-    Raises `ConfigurationError` if none could be seen.
+    `refusals` are those of `refuse`, a moment ago.  Raises `ConfigurationError` if none could be
+    seen, `NotTold` if the server does not tell whether there is one.
     """
-    if session.is_proven():
+    if session.is_proven() and not refusals:
         return
-    present = refuse(session, locks)
+    present, refusals = refuse(session, locks)
     require_sight(session, present)
+    require_told(session, present, refusals)
     for name in sorted(present):
         # Perhaps one name to this server: nobody has asked it for the size.
         if not names.readings(name).isdisjoint(locks):
             raise described(session, name)
 
 
+def require_told(session, present, refusals):
+    """Raise `NotTold` if there may be a lock of which SIZE was refused as in `refusals`.
+
+    Only a listing that shows a file of ours shows that there is none: is this `present` one?
+    """
+    if session.is_shown(present):
+        return
+    for name, refusal in refusals.items():
+        raise NotTold(
+            f"The server does not tell whether there is a lock '{name}': {refusal.message}",
+            hint='Perhaps somebody has it in use, so none was made. If it stays so, let the '
+            'account have the right to list the directory.',
+            exit_code=COME_BACK_LATER if refusal.transient else CONFIGURATION,
+        )
+
+
 def _files_among(session, candidates):
-    found = set()
+    """Return (those that have a size, the refusals that say nothing by name)."""
+    found, refusals = set(), {}
     for name, size in zip(candidates, session.sizes(*candidates), strict=True):
         if isinstance(size, ServerError):
             log.debug('SIZE tells nothing about %s: %s', printable(name), printable(size.message))
+            if not is_no_file(size):
+                refusals[name] = size
         elif size is not None:
             found.add(name)
-    return found
+    return found, refusals

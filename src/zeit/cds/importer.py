@@ -1,5 +1,6 @@
 """One import: what a partner has left on a target goes into a spool, under the lock `read`."""
 
+import contextlib
 import functools
 import logging
 import time
@@ -11,7 +12,7 @@ import zope.interface
 from zeit.cds import names
 from zeit.cds.arrivals import Arrivals
 from zeit.cds.clearance import Clearance
-from zeit.cds.errors import ConfigurationError, NameRefused
+from zeit.cds.errors import ConfigurationError, NameRefused, NotTold
 from zeit.cds.exchange import Exchange
 from zeit.cds.failures import Failures
 from zeit.cds.fetching import Fetcher
@@ -227,7 +228,7 @@ class _Import:
             self.record.unsettled = frozenset(self.arrivals.moved)
         # After an error, or a signal, the next run does it.
         clearance.finish(sorted(self.intake.lost))
-        self.intake.finish(session, listed=found)
+        self.intake.finish()
         clearance.verify()
         if not worked:
             self.nothing()
@@ -240,8 +241,9 @@ class _Import:
         """
         found = self._listed(session, offered)
         if not found:
-            if session.is_proven() and session.size(names.READ) is None:
-                raise not_ours(session, names.READ, lost=True)
+            with contextlib.suppress(NotTold):
+                if not session.exists(names.READ):
+                    raise not_ours(session, names.READ, lost=True)
             raise ConfigurationError(
                 'The server does not list the directory: not even our lock is shown',
                 hint='Let the account have the right to read the directory itself.',

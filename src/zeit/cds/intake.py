@@ -6,11 +6,8 @@ import logging
 from zeit.cds.errors import (
     LOST,
     DeadlinePassed,
-    Error,
     Interrupted,
     SourceGone,
-    SourceUnreadable,
-    raise_signal,
 )
 from zeit.cds.fetching import StillGrowing
 from zeit.cds.gathering import NoFile, NotQuiet, Waits
@@ -66,11 +63,8 @@ class Intake:
                 worked = self._work(session, lock, gathering) or worked
         return worked
 
-    def finish(self, session, *, listed):
-        """Say how the work has ended; raise what ended it before its time.
-
-        `listed` is what `ISession.files` has returned before.
-        """
+    def finish(self):
+        """Say how the work has ended; raise what ended it before its time."""
         self._plan.finish()
         if self._plan.limited or (self._fresh and self._plan.is_full()):
             self._record.limited()
@@ -79,31 +73,11 @@ class Intake:
         if self._plan.stopped is not None:
             self._give_up()
             raise self._plan.stopped
-        self._settle_gone(self._still_there(session, listed))
+        self._settle_gone()
 
-    def _still_there(self, session, listed):
-        """Return the names of what is listed as it was, of what the server says is gone."""
-        gone = {job.name for job, _ in self._gone}
-        if not gone:
-            return gone
-        try:
-            found = session.files(wanted=gone.__contains__, most=len(gone))
-        except Error as error:
-            raise_signal(error)
-            log.debug('Not looked for: %s', printable(error.message))
-            return set()
-        return {name for name in gone if name in found and found[name] == listed.get(name)}
-
-    def _settle_gone(self, still_there=()):
+    def _settle_gone(self):
         for job, error in self._gone:
-            if job.name in still_there:
-                error = SourceUnreadable(
-                    'The server lists it, and says that there is no such file',
-                    hint='See there whether it is a regular file, or a link that leads nowhere.',
-                )
-                self._failed(job, error)
-            else:
-                self._record.gone(job.name, error)
+            self._record.gone(job.name, error)
 
     def _give_up(self):
         self._settle_gone()

@@ -123,6 +123,6 @@ def was_delivered(upload, source, *, name, session):
         return True
     if not upload['sha256']:
         return False
-    if upload['temporary'] and session.size(upload['temporary']) is not None:
+    if upload['temporary'] and session.exists(upload['temporary']):
         return False
     return session.size(name) == upload['size']

@@ -53,7 +53,13 @@ class Leftovers:
                 return self._remove_in_sight(tokens, waits=waits)
             if not self._session.is_proven(present):
                 return present  # whoever is at work there comes first
-        return self._remove(present, tokens, waits=waits)
+        try:
+            return self._remove(present, tokens, waits=waits)
+        except (Locked, NotTold):
+            if self._session.known:
+                raise
+            # The files that a listing had to show are deleted.
+            return self._remove_in_sight(tokens, waits=waits)
 
     def _remove_in_sight(self, tokens, *, waits):
         """Do it beside a new file of ours: what does not show that shows nothing for sure."""

@@ -39,7 +39,7 @@ import time
 
 from zeit.cds import names
 from zeit.cds.errors import ConfigurationError, NotTold, PermanentError, ServerError
-from zeit.cds.holder import described, not_ours, refuse, refuse_unseen
+from zeit.cds.holder import described, not_ours, refuse, refuse_unseen, require_told
 from zeit.cds.lockfiles import (
     ANNOUNCED,
     GUARD,
@@ -84,6 +84,7 @@ class Lock(LockFiles):
         self._wait = wait
         self._clock = clock
         self._seen = {}
+        self._refusals = {}
 
     # Looking
 
@@ -92,7 +93,7 @@ class Lock(LockFiles):
 
         `present` is a listing that was just made.
         """
-        present = refuse(self._session, names.LOCKS, present=present)
+        present, self._refusals = refuse(self._session, names.LOCKS, present=present)
         if names.GUARD in present and GUARD not in self._left:
             self._remove_empty_guard()
         for name in self._others_announced(present):
@@ -235,7 +236,7 @@ class Lock(LockFiles):
             log.debug('Announced under a new name: %s', printable(error.message))
             session.store(self._announced, self._content)
         for left in reversed(range(LOOKS)):
-            present = refuse(session, names.LOCKS, present=session.names())
+            present, self._refusals = refuse(session, names.LOCKS, present=session.names())
             others = self._others_announced(present)
             first = any(names.token_of(name) < self._token for name in others)
             others += {names.GUARD} & present
@@ -248,7 +249,7 @@ class Lock(LockFiles):
     def _make(self, source, *, spare):
         """Give the file `source` the name of the lock; `spare` is another name that is ours."""
         session = self._session
-        refuse_unseen(session, names.LOCKS)
+        refuse_unseen(session, names.LOCKS, refusals=self._refusals)
         self._left.add(LOCK)
         try:
             session.rename(source, self._name)
@@ -279,7 +280,7 @@ class Lock(LockFiles):
             raise
         if content != self._content:
             raise not_ours(session, self._name)
-        refuse(session, set(names.LOCKS) - {self._name})
+        require_told(session, *refuse(session, set(names.LOCKS) - {self._name}))
 
     # Holding
 

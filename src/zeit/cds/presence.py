@@ -3,8 +3,10 @@
 That something is there is proved by its size, its content, or a listing.  That it is *not* there is
 harder: servers refuse SIZE, RETR and listings for many reasons, list what they like, and cut long
 listings off.  So a refusal of SIZE counts only where SIZE has told the length of another file in
-this session, and a listing only if it shows a file that is known to be there, such as our lock.
-Everything else is unknown, which is an error of its own: `NotTold`.
+this session, and only if it is 550, the one for a file that is not available (RFC 959 section
+4.2): a file that is busy is refused by others.  A listing counts only if it shows a file that is
+known to be there, such as our lock.  Everything else is unknown, which is an error of its own:
+`NotTold`.
 """
 
 import logging
@@ -21,6 +23,14 @@ _NO_FILE = 550
 _ADVICE = (
     'No size, and no listing that shows a file which is known to be there: let the account have '
     'the right to list the directory, or SIZE.'
+)
+
+
+#: What to do about a file that is listed, or has a size, and is refused.
+_IN_USE = 'Perhaps somebody has it in use; the next run tries again.'
+_MAY_READ = (
+    'If it is never sent, let the account have the right to read it, and see whether it is a '
+    'regular file, or a link that leads nowhere.'
 )
 
 
@@ -64,16 +74,16 @@ class Presence:
     def sizes(self, *names):
         """See `ISession`."""
         sizes = self._ask('sizes', *names)
-        return [None if self._ways.sizes and _is_no_file(size) else size for size in sizes]
+        return [None if self._ways.sizes and is_no_file(size) else size for size in sizes]
 
-    def look(self, name, *, more=False):
+    def look(self, name, *, more=False, listed=False):
         """See `ISession`."""
         try:
             return self._ask('look', name, more=more)
         except ServerError as error:
             if error.code in UNKNOWN:
                 raise
-            self.require_absent(name, error)
+            self.require_absent(name, error, listed=listed)
             return None, None
 
     def exists(self, name):
@@ -85,7 +95,7 @@ class Presence:
             present = self.names()
             if name in present:
                 return True
-            if not self.is_proven(present):
+            if not (self._says_absent(error) or self._ways.is_shown(present)):
                 raise _not_told(name, error) from error
             return False
 
@@ -103,16 +113,26 @@ class Presence:
                 self._ways.sizes = False  # until it tells one
         return bool(self._ways.sizes)
 
-    def require_absent(self, name, refusal):
+    def require_absent(self, name, refusal, *, listed=False):
         """Return if there is no file `name`, of which the server has refused to tell the size.
 
-        Raises `NotTold` if there may be one.
+        Raises `NotTold` if there may be one.  `listed`: a listing has shown it before.
         """
-        if not (_is_no_file(refusal) and self._tells_sizes()):
+        absent = self._says_absent(refusal)
+        if listed or not absent:
             present = self.names()
-            if name in present or not self.is_proven(present):
+            if name in present:
+                raise NotTold(
+                    f'The server lists {printable(name)}, and does not tell its size: '
+                    f'{refusal.message}',
+                    hint=_IN_USE,
+                ) from refusal
+            if not (absent or self._ways.is_shown(present)):
                 raise _not_told(name, refusal) from refusal
         self.gone(name)
+
+    def _says_absent(self, refusal):
+        return is_no_file(refusal) and self._tells_sizes()
 
     def require_unreadable(self, name, refusal):
         """Return if there is no file `name`, which the server has refused to send.
@@ -121,15 +141,16 @@ class Presence:
         """
         if refusal.verb not in ('RETR', ''):
             raise refusal  # there was no data connection
-        if self.size(name) is not None:
+        if self.exists(name):
             raise type(refusal)(
                 refusal.code,
-                f'It is there, but may not be read: {refusal}',
-                hint='Let the account have the right to read it.',
+                f'The server shows it, but does not send it: {refusal}',
+                hint=_IN_USE if refusal.transient else f'{_IN_USE} {_MAY_READ}',
             ) from refusal
 
 
-def _is_no_file(size):
+def is_no_file(size):
+    """Return whether `size`, an answer of `ISession.sizes`, may say that there is no such file."""
     return isinstance(size, ServerError) and size.code == _NO_FILE
 
 

@@ -94,9 +94,9 @@ class FTPSession(Link):
         """See `ISession`."""
         return self._ask('modified', name)
 
-    def look(self, name, *, more=False):
+    def look(self, name, *, more=False, listed=False):
         """See `ISession`."""
-        return self._presence.look(name, more=more)
+        return self._presence.look(name, more=more, listed=listed)
 
     def read(self, name, *, limit=4096):
         """See `ISession`."""

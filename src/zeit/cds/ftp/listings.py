@@ -13,7 +13,7 @@ from zeit.cds.errors import (
     RemoteProtocolError,
     ServerError,
 )
-from zeit.cds.ftp import wire
+from zeit.cds.ftp import answers, wire
 from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.text import printable
 
@@ -120,7 +120,10 @@ class ListingConnection(TransferConnection):
         return found if tells_more or not wanted else self._with_facts(found, wanted, most)
 
     def _with_facts(self, found, wanted, most):
-        """Return `found` with the facts of what is wanted, and without what turns out no file."""
+        """Return `found` with the facts of what is wanted, and without what is a directory.
+
+        SIZE is refused for a directory, but also for a file that somebody has in use.
+        """
         without = []
         for names in _packets(itertools.islice(filter(wanted, sorted(found)), most)):
             if self.ways.together:
@@ -130,12 +133,25 @@ class ListingConnection(TransferConnection):
                     else:
                         found[name] = fact
         if self.ways.sizes:  # else the refusals say nothing
-            for name in without:
+            for name in filter(self._is_directory, without):
                 del found[name]
         return found
 
+    def _is_directory(self, name):
+        """Return whether the server lets us into `name`; afterwards we are where we were."""
+        here = self.ask('PWD')
+        if here.verdict != answers.DONE:
+            return False
+        try:
+            entered = self.ask('CWD', name)
+            self.command('CWD', wire.directory(here.reply))
+            return entered.verdict == answers.DONE
+        except BaseException:
+            self.drop()  # rather a new connection than one in the wrong directory
+            raise
+
     def _facts_of(self, names):
-        """Yield (name, (size, modified)), or (name, None) where 550 says that there is no file."""
+        """Yield (name, (size, modified)), or (name, None) where 550 says that it is no file."""
         try:
             self._send(*((verb, name) for name in names for verb in ('SIZE', 'MDTM')))
             answers = [self._answer()]

@@ -95,7 +95,7 @@ class ISession(Interface):
         """Return what may be files in the directory: (size, modified) by name, as in `facts`.
 
         Where a listing tells names only, the rest is asked for, several files at a time, if
-        `wanted(name)` says so, for at most `most` of them; what turns out to be no file is left
+        `wanted(name)` says so, for at most `most` of them; what turns out to be a directory is left
         out.
 
         The names are as the server gave them, and may be anything, `../x` included: whoever uses
@@ -124,11 +124,12 @@ class ISession(Interface):
     def modified(name):
         """Return when the file was changed (aware datetime, UTC), or None if not known."""
 
-    def look(name, *, more=False):
+    def look(name, *, more=False, listed=False):
         """Return (size, modified) of the file, as `size` and `modified` do, at once.
 
         A server that does not know times is no error; one that does not know SIZE is a
-        `ServerError`.  `more` says that a transfer is likely to follow.
+        `ServerError`.  `more` says that a transfer is likely to follow.  `listed`: a listing has
+        shown it, so that a refusal of SIZE does not prove that it is gone, as long as it is listed.
         """
 
     def read(name, *, limit=4096):

@@ -12,7 +12,7 @@ from zeit.cds.presence import Presence
 from zeit.cds.testing import actions, faults, layers
 from zeit.cds.tests.importing import ImportScenario
 from zeit.cds.tests.killing import Process
-from zeit.cds.tests.scenario import Scenario, target
+from zeit.cds.tests.scenario import Scenario, content, target
 
 
 #: What servers say that refuse: for good or for now, the command or this file.
@@ -125,6 +125,38 @@ class LockTests(Scenario, unittest.TestCase):
                     self.plant('write')
                     self.assert_run(75, '', self.export('b', size_check=size_check))
 
+    def busy(self, name, *, reply):
+        """Let the server say `reply` of somebody's `name`, and list nothing."""
+        self.fault('SIZE RETR MDTM', faults.Reply(reply), path=f'/cds/{name}')
+        self.fault('MLSD NLST', faults.Alter(keep=0))
+
+    def test_a_lock_that_is_in_use(self):
+        """Its size is refused, and that of other files is told: there may be one."""
+        for reply in REFUSALS[1:]:
+            for options in {}, {'temporary': False}:
+                for name in 'write', 'read':
+                    with self.subTest(reply, name=name, **options):
+                        self.prepare()
+                        self.plant(name)
+                        self.busy(name, reply=reply)
+                        report = self.export('a', **options)
+                        self.assert_run(75 if reply[0] == '4' else 78, '', report)
+                        self.assertEqual({name: b'theirs'}, self.remote)
+                        self.assertIn(reply, self.log)
+                        self.assertNotIn('disappeared', self.log)
+
+    def test_a_lock_that_is_in_use_from_now_on(self):
+        """Ours is made, and cannot be seen: it is not said to be gone."""
+        for reply in '450 In use.', '451 Error.', '553 Not now.':
+            with self.subTest(reply):
+                self.prepare()
+                busy = faults.Call(lambda event, reply=reply: self.busy('write', reply=reply))
+                self.fault('RNTO', busy, path='/cds/write')
+                report = self.export('a', litter=1)
+                self.assertEqual([], report.delivered)
+                self.assertNotIn('disappeared', self.log)
+                self.heal()
+
     def test_another_spelling_where_only_listings_tell(self):
         """To some servers it is one name; it cannot be asked for."""
         self.fault('SIZE', faults.Reply('550 No.'))
@@ -230,6 +262,45 @@ class KilledTests(Scenario, unittest.TestCase):
         self.assertEqual(78, report.exit_code)
         self.assertIn('write', self.remote)
         self.heal()
+
+    def test_what_is_busy_is_not_forgotten(self):
+        """An idle run is refused the size of our lock, and no other one; then it is seen again."""
+        for reply in REFUSALS[1:]:
+            with self.subTest(reply):
+                self.prepare()
+                self.put('a')
+                self.kill('RNTO', '/cds/write')
+                (self.path / 'new' / 'a').unlink()
+                del self.offered['a']
+                self.fault('SIZE RETR', faults.Reply(reply), path='/cds/write')
+                self.fault('MLSD NLST', faults.Alter(keep=0))
+                report = self.export(litter=len([n for n in self.remote if n[:5] == 'write']))
+                self.assertIn(report.exit_code, (73, 75))
+                self.heal()
+                self.assertEqual({}, self.remote)
+
+    def test_a_temporary_that_is_busy(self):
+        """It was not renamed: an older file of the same length is not the one that was sent."""
+        for reply in REFUSALS[1:]:
+            for blind in True, False:
+                with self.subTest(reply, blind=blind):
+                    self.prepare()
+                    older = content('a')[::-1]
+                    self.plant('a', older)
+                    self.put('a')
+                    # Killed before: its answer never comes, and it is not executed.
+                    self.fault('RNTO', faults.Cut(), path='/cds/a')
+                    self.fault(faults.GREETING, faults.Reply('421 Busy.'), nth=1)
+                    self.export(litter=2)
+                    self.server.clear_faults()
+                    self.fault('SIZE DELE', faults.Reply(reply), path='/cds/*.part')
+                    if blind:
+                        self.fault('MLSD NLST', faults.Alter(keep=0))
+                    report = self.export(litter=2)
+                    self.assertEqual([], report.delivered)
+                    self.assertEqual(older, self.remote['a'])
+                    self.heal()
+                    self.assertEqual({'a': content('a')}, self.remote)
 
     def test_an_old_file_stays_aside_while_the_new_one_cannot_be_seen(self):
         """Its name may be taken: it would overwrite what stands there."""
@@ -346,13 +417,33 @@ class PresenceTests(unittest.TestCase):
         self.assertIsNone(self.presence.size('a'))
 
     def test_another_refusal_may_have_another_reason(self):
-        """The listing decides, as long as it shows anything."""
-        self.ways.sizes = True
-        self.server.refusal = errors.TemporaryError(450, '450 In use.')
-        self.assertIsNone(self.presence.size('a'))
-        self.server.listed = {'a'}
-        with self.assertRaises(errors.NotTold):
-            self.presence.size('a')
+        """Only a listing decides then, one that shows what is known to be there."""
+        self.server.there = {'lock': 1}
+        self.presence.made('lock')
+        self.presence.size('lock')
+        for refusal in REFUSALS[1:]:
+            with self.subTest(refusal):
+                kind = errors.TemporaryError if refusal[0] == '4' else errors.PermanentError
+                self.server.refusal = kind(int(refusal[:3]), refusal)
+                self.server.listed = set()
+                self.assert_unknown('a')
+                self.server.listed = {'lock'}
+                self.assertIsNone(self.presence.size('a'))
+                self.assertFalse(self.presence.exists('a'))
+                self.server.listed = {'lock', 'a'}
+                self.assertTrue(self.presence.exists('a'))
+                with self.assertRaises(errors.NotTold) as caught:
+                    self.presence.size('a')
+                self.assertIn(refusal, caught.exception.message)
+
+    def test_what_is_listed_is_there_although_it_has_no_size(self):
+        """Windows says 550 of a file that somebody has in use."""
+        self.server.there = {'lock': 1}
+        self.presence.made('lock')
+        self.server.listed = {'lock', 'a'}
+        refusal = errors.PermanentError(550, '550 In use.', command='RETR a')
+        with self.assertRaisesRegex(errors.PermanentError, '550 In use.'):
+            self.presence.require_unreadable('a', refusal)
 
     def test_what_is_not_sent(self):
         refusal = errors.PermanentError(551, '551 No.', command='RETR a')

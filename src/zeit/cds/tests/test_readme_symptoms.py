@@ -270,6 +270,7 @@ class SymptomsTest(unittest.TestCase):
         self.server.fault('STOR', faults.Reply('553 No.'), path='*.part')
         self.server.fault('RETR', faults.Reply('550 What?'), path='*/write', nth=1)
         self.server.fault('SIZE', faults.Reply('550 What?'), path='*/write', nth=1)
+        self.server.fault('MLSD NLST', faults.Alter(keep=0))
         self.assert_symptom(term, self.export(), code=errors.LOCK_LEFT_BEHIND)
         self.assertIn('/in/write', self.server.files)
         self.server.clear_faults()
@@ -295,13 +296,14 @@ class SymptomsTest(unittest.TestCase):
         self.assert_symptom(term, self.export('--no-size-check'), code=errors.CONFIGURATION)
 
     def test_one_file_of_which_nothing_is_told(self):
-        self.server.fault('SIZE RETR', faults.Reply('450 In use.'), path='*/l.xml')
+        self.server.fault('SIZE', faults.Reply('450 In use.'), path='*/write')
+        self.server.fault('MLSD NLST', faults.Alter(keep=0))
         term = 'The server does not tell whether there is'
-        self.assert_symptom(term, self.import_(), code=errors.FILES_FAILED)
+        self.assert_symptom(term, self.export(), code=errors.COME_BACK_LATER)
 
     def test_may_not_be_read(self):
         self.server.fault('RETR', faults.Reply('550 Permission denied.'), path='*/l.xml')
-        term = 'It is there, but may not be read'
+        term = 'The server shows it, but does not send it'
         outcome = self.import_()
         self.assert_symptom(term, outcome, code=errors.FILES_FAILED)
         self.assertEqual(1, outcome[1].splitlines()[0].count('l.xml'))

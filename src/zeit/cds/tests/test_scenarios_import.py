@@ -1,5 +1,6 @@
 """SCENARIOS, section J and A9, and what goes with them: imports from a server with faults."""
 
+import itertools
 import errno
 import logging
 import os
@@ -474,10 +475,45 @@ class DownloadTests(ImportScenario, unittest.TestCase):
                 if fresh:
                     self.server.put('/cds/a.xml', self.offered['a.xml'])
                 self.assert_run(1, 'b.xml', self.run_import('b.xml', *([] if fresh else ['a.xml'])))
-                self.assertIn('Not imported: a.xml: The server lists it, and says that', self.log)
+                self.assertRegex(self.log, r'Not imported: a.xml: .* 550 No such file\.')
                 self.assertNotIn('It has disappeared', self.log)
                 take(self.path, 'b.xml')
         self.heal()
+
+    def test_in_use(self):
+        """It is not passed over in silence, and nothing is said that the server did not say."""
+        ways = {}, {'MLSD': '500 What?'}
+        verbs = 'RETR', 'RETR SIZE', 'RETR SIZE MDTM'
+        replies = '550 In use by another process.', '450 File busy.', '553 Not now.'
+        for refused, verb, reply in itertools.product(ways, verbs, replies):
+            with self.subTest(reply, verb=verb, **refused):
+                self.prepare()
+                self.fault(verb, faults.Reply(reply), path='*/a.xml')
+                for other, answer in refused.items():
+                    self.fault(other, faults.Reply(answer))
+                self.assert_run(1, 'b.xml', self.run_import('a.xml', 'b.xml'))
+                self.assertRegex(self.log, f'Not imported: a.xml: .*{reply}')
+                for untrue in 'no such file', 'disappeared', 'shows a file which is known':
+                    self.assertNotIn(untrue, self.log)
+                if reply[0] == '4':
+                    self.assertNotIn('have the right', self.log)
+                self.server.clear_faults()
+                self.heal()
+
+    def test_directories_where_a_listing_tells_names_only(self):
+        """They are no files that are in use; the work goes on where it was, also after them."""
+        for directory in '/cds', 'cds':
+            with self.subTest(directory):
+                self.prepare()
+                for name in 'b', 'd "with" quotes':
+                    self.server.make_directory(f'/cds/{name}')
+                self.server.put('/cds/b/a.xml', b'not this one')
+                self.fault('MLSD', faults.Reply('500 What?'))
+                self.fault('SIZE', faults.Reply('550 In use.'), path='*/c.xml')
+                report = self.run_import('a.xml', 'c.xml', directory=directory)
+                self.assert_run(1, 'a.xml', report)
+                self.assertEqual(['c.xml'], [name for name, _ in report.failed])
+                self.assertEqual(1, self.server.connected)
 
     def test_replaced_by_a_newer_one_in_between(self):
         def bring(event):
