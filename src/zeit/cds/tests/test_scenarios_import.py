@@ -1,7 +1,7 @@
 """SCENARIOS, section J and A9, and what goes with them: imports from a server with faults."""
 
-import itertools
 import errno
+import itertools
 import logging
 import os
 import threading
