@@ -32,7 +32,7 @@ from zeit.cds.ledger import Ledger, known, was_delivered
 from zeit.cds.plan import Job, Options, Plan
 from zeit.cds.progress import NoProgress, WatchedSource
 from zeit.cds.report import FileExported
-from zeit.cds.text import printable
+from zeit.cds.text import plural, printable
 from zeit.cds.uninterrupted import uninterrupted
 
 
@@ -384,7 +384,8 @@ class _Export:
     def _park_for(self, number, entry, error):
         if number < self.options.park_after:
             return False
-        reason = f'Refused in {number} runs, the last time: {error.message}'
+        last = ', most recently' if number > 1 else ''
+        reason = f'Refused in {plural(number, "run")}{last}: {error.message}'
         return self._park(entry, reason)
 
     def _settle_failures(self):
@@ -400,10 +401,10 @@ class _Export:
     def _park(self, entry, reason):
         """Put the file away; return whether this version of it was still there."""
         try:
-            if not self.spool.park(entry, reason):
-                return False
+            stored = self.spool.park(entry, reason)
         except NotMoved as error:
             self.record.failed(entry.name, error, size=entry.size)
             return True
-        self.record.parked(entry.name, reason, size=entry.size)
-        return True
+        if stored:
+            self.record.parked(entry.name, reason, size=entry.size, stored=stored)
+        return bool(stored)

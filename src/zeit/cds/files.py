@@ -12,6 +12,7 @@ import io
 import itertools
 import logging
 import os
+import re
 import secrets
 import stat
 import sys
@@ -24,6 +25,9 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024
+
+#: How the names end that `candidates` makes.
+_TIME = re.compile(r'\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\Z')
 
 #: How the names of unfinished files begin.
 _DRAFT = '.draft-'
@@ -193,6 +197,11 @@ def candidates(name):
     yield names.with_suffix(name, f'.{now}', limit=names.NAME_MAX)
     for number in itertools.count(2):
         yield names.with_suffix(name, f'.{now}-{number}', limit=names.NAME_MAX)
+
+
+def has_time(name):
+    """Return whether `name` may be one that `candidates` has made of another one."""
+    return bool(_TIME.search(name))
 
 
 def readable(data, *, name):

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import os
+import shlex
 
 from zeit.cds import entries, files, names
 from zeit.cds.errors import FileError
@@ -59,7 +60,7 @@ class Parking:
     def add(self, path, name, reason, *, number=0):
         """Move the file `path` here as `name`, or as a unique name, what is known of it beside it.
 
-        `number` is the one of its version, `reason` a str.
+        `number` is the one of its version, `reason` a str.  Returns its name here.
         """
         files.make_directory(self._in(PARKED), like=self._path)
         about = json.dumps({'name': name, 'sequence': number, 'reason': reason}).encode('ascii')
@@ -74,7 +75,7 @@ class Parking:
             except FileExistsError:
                 continue
             files.sync_directories(self._in(PARKED), os.path.dirname(path))
-            return
+            return stored
 
     def find(self, stored):
         """Return the `Parked` file that is called `stored` here.  Raises `FileError`."""
@@ -84,6 +85,19 @@ class Parking:
                 f'{printable(stored)} is not parked', hint='"zeit-cds status" shows what is.'
             )
         return self._parked(stored, entry)
+
+    def require_name(self, parked):
+        """Raise `FileError` if the true name of a `Parked` file was lost, and may be another one."""
+        known = parked.name != parked.stored or parked.number or parked.reason
+        if known or not files.has_time(parked.stored):
+            return
+        here, there = (shlex.quote(self._in(PARKED, name)) for name in (parked.stored, 'NAME'))
+        raise FileError(
+            f'{printable(parked.stored)} stays parked: what is known of it, '
+            f'{printable(_beside(parked.stored))}, is gone, and that may not be its true name',
+            hint=f'Give it that, with mv -n {printable(here)} {printable(there)}, then bring NAME '
+            'back.  If it is its name, move it into new/.',
+        )
 
     def bring_back(self, parked):
         """Move a `Parked` file into `new/` under its true name.  Raises FileExistsError."""

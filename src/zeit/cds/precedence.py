@@ -15,12 +15,14 @@ class Version:
     """A version of a file, and what became of it, in words.
 
     `number`: 0 if it is not known; `size` in bytes, `at` a date (aware datetime), both may be None.
+    `stored`: its name in `parked/`, if it is there.
     """
 
     number: int
     size: int | None
     at: datetime.datetime | None
     fate: str = ''
+    stored: str = ''
 
     def __str__(self):
         facts = [
@@ -52,7 +54,7 @@ def newer(parked, *, waits=None, delivered=None, others=()):
     for other in others:
         if other.number > parked.number:
             fate = f'is parked as {printable(other.stored)}'
-            found.append(_of_entry(other.entry, other.number, fate))
+            found.append(_of_entry(other.entry, other.number, fate, stored=other.stored))
     if parked.number:
         found = [version for version in found if version.number > parked.number]
     return max(found, key=lambda version: version.number, default=None)
@@ -65,17 +67,19 @@ def refusal(parked, newer, *, spool):
     """
     this = _of_entry(parked.entry, parked.number)
     stored = printable(parked.stored)
-    command = retry(spool, parked.stored, older=True)
+    hint = f'To send the older one all the same: {retry(spool, parked.stored, older=True)}'
+    if newer.stored:
+        hint = f'To send the newer one: {retry(spool, newer.stored)}. {hint}'
     return FileError(
         f'{stored} stays parked ({this}): a newer {printable(parked.name)} {newer.fate} ({newer})',
-        hint=f'To send the older one all the same: {command}',
+        hint=hint,
     )
 
 
-def _of_entry(entry, number, fate=''):
+def _of_entry(entry, number, fate='', stored=''):
     # When it was written: each rename changes the time of an inode.
     at = datetime.datetime.fromtimestamp(entry.version[-1] / 1e9, datetime.UTC)
-    return Version(number=number, size=entry.size, at=at, fate=fate)
+    return Version(number=number, size=entry.size, at=at, fate=fate, stored=stored)
 
 
 def _moment(text):

@@ -81,13 +81,13 @@ class Record:
                 number = plural(more, 'more file')
                 log.error('And %s %s; -v and a log file have them all.', number, what)
 
-    def parked(self, name, reason, *, size):
-        """A file was put away."""
+    def parked(self, name, reason, *, size, stored):
+        """A file was put away, and is called `stored` there."""
         log.error(
             'Parked: %s: %s. "%s" brings it back.',
             printable(name),
             printable(reason, limit=REASON).rstrip('.'),
-            retry(self._spool.path, name),
+            retry(self._spool.path, stored),
         )
         self.result(name, 'parked', size=size, reason=printable(reason, limit=REASON))
 

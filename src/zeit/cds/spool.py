@@ -321,13 +321,13 @@ class Spool:
                 with self._alone(entry.name):
                     private = self._filing.take(entry.name)
             except FileNotFoundError:
-                return False
+                return ''
             if entries.entry(entry.name, os.lstat(private)).version != entry.version:
                 self._filing.give_back(entry.name)
-                return False
-            self._park(private, entry.name, reason, number=entry.number)
+                return ''
+            stored = self._park(private, entry.name, reason, number=entry.number)
             files.sync_directories(self._in('new'))
-            return True
+            return stored
 
     def _park(self, path, name, reason, *, number=None):
         there = entries.standing(*os.path.split(path))
@@ -335,13 +335,15 @@ class Spool:
         if number is None:
             number = self._sequence.read(durable=True).get((name, version), 0)
         self.journal.parked(name=name, reason=reason, sequence=number)
-        self._parking.add(path, name, reason, number=number)
+        stored = self._parking.add(path, name, reason, number=number)
         self._left.append((number, name, version))
+        return stored
 
     def retry(self, name, *, older=False):
         """See `ISpool`."""
         with self._translated():
             parked = self._parking.find(name)
+            self._parking.require_name(parked)
             delivered = self.journal.newest(parked.name)
             with self._sequence.locked(insist=True) as numbers:
                 there = entries.standing(self._in('new'), parked.name)

@@ -66,7 +66,9 @@ class ISpool(Interface):
         """Return the name in `cur/` of a file `name` with this SHA-256, or '' if there is none."""
 
     def park(entry, reason):
-        """Put an entry into `parked/`, the reason beside it; return whether it was in `new/`.
+        """Put an entry into `parked/`, the reason beside it; return its name there.
+
+        '' if this version of it is not in `new/` any more.
 
         Its true name and its number are beside it, too.  Raises `NotMoved`, as `done` does.
         """
@@ -76,7 +78,7 @@ class ISpool(Interface):
 
         Raises `FileError` if a newer version of it waits, was delivered, or is parked, too; with
         `older` it is brought back all the same, with a new number, and what waits in its place is
-        parked.  Raises `FileError` also if it is not parked.
+        parked.  Raises `FileError` also if it is not parked, or its true name is not known.
         """
 
     def put(name, data):

@@ -90,7 +90,7 @@ class CountTests(ParkingTests):
         self.assertEqual(1, report.exit_code)
         self.assertEqual([('b5', 'delivered'), ('a', 'parked')], self.statuses(report))
         self.assertIn(
-            'Parked: a: Refused in 5 runs, the last time: 553 Not that one. '
+            'Parked: a: Refused in 5 runs, most recently: 553 Not that one. '
             f'"zeit-cds retry --spool {self.spool.path} a" brings it back.\n',
             self.log,
         )
@@ -102,7 +102,7 @@ class CountTests(ParkingTests):
         self.assertEqual(b'poison', (self.path / 'parked' / 'a').read_bytes())
         ((name, reason),) = self.spool.status().parked
         self.assertEqual('a', name)
-        self.assertEqual('Refused in 5 runs, the last time: 553 Not that one.', reason)
+        self.assertEqual('Refused in 5 runs, most recently: 553 Not that one.', reason)
         self.assertEqual(0, self.export().exit_code)
 
     def test_the_number_is_an_option(self):
@@ -590,6 +590,38 @@ class RetryTests(ParkingTests):
                 self.assertEqual([('a', '')], self.spool.status().parked)
         self.retry()
         self.assertEqual(['a'], self.section('new'))
+
+    def park_another(self):
+        """Park a second version; return its name in `parked/`."""
+        self.spool.put('a', b'2')
+        self.runs(5)
+        (stored,) = set(self.section('parked')) - {'a'}
+        return stored
+
+    def test_what_is_said_brings_back_the_version_that_it_is_about(self):
+        stored = self.park_another()
+        self.assertIn(f'"zeit-cds retry --spool {self.spool.path} {stored}" brings', self.log)
+        self.assert_refused('a', f'the newer one: zeit-cds retry --spool {self.path} {stored}.')
+        self.retry(stored)
+        self.assertEqual([b'2'], self.content('new'))
+
+    def test_a_name_that_may_not_be_the_true_one_is_not_guessed(self):
+        stored = self.park_another()
+        for beside in '', '{"name": "a"':
+            with self.subTest(beside):
+                self.path.joinpath('parked', f'.{stored}.parked').write_text(beside)
+                with self.assertRaisesRegex(errors.FileError, 'true name') as caught:
+                    self.retry(stored)
+                self.assertEqual((['a', stored], []), (self.section('parked'), self.section('new')))
+        self.assertIn(f'mv -n {self.path}/parked/{stored} ', caught.exception.hint)
+        os.rename(self.path / 'parked' / stored, self.path / 'parked' / 'b')
+        self.retry('b')
+        self.assertEqual(['b'], self.section('new'))
+
+    def test_one_refusal_may_be_enough(self):
+        self.spool.put('a', b'2')
+        self.assertEqual([1], self.runs(1, park_after=1)[:1])
+        self.assertIn('Refused in 1 run: 553 Not that one.', dict(self.spool.status().parked).values())
 
     def test_killed_while_it_is_brought_back(self):
         """It is in new/ or in parked/ afterwards, and what waits is never lost."""
