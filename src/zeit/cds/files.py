@@ -14,11 +14,13 @@ import logging
 import os
 import re
 import secrets
+import select
 import stat
 import sys
+import time
 
 from zeit.cds import names
-from zeit.cds.forks import not_inherited
+from zeit.cds.forks import Descriptor, not_inherited
 from zeit.cds.text import printable
 
 
@@ -65,12 +67,20 @@ _RENAMEAT2 = {
     ('s390x', 64): 347,
 }
 
+#: What a file may be that is no regular one.
+_KINDS = (stat.S_ISFIFO, 'a FIFO'), (stat.S_ISSOCK, 'a socket')
+
 _AT_FDCWD = -100  # fcntl.h: relative paths are relative to the working directory
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 
 class LinkRefused(PermissionError):
     """A file cannot be moved without overwriting: that takes a link here, see link(2)."""
+
+
+def is_full(error):
+    """Return whether an OSError says that there is no room left."""
+    return error.errno in _FULL
 
 
 def remedy(error):
@@ -81,9 +91,73 @@ def remedy(error):
             'forbidden unless one may read and write them (fs.protected_hardlinks): let the CMS '
             'write its files for a common group (umask 002), or run as its user.'
         )
-    if error.errno in _FULL:
+    if isinstance(error, NotRegular):
+        return 'Move it out of the way.'
+    if is_full(error):
         return 'Make room there: "df -h" and "df -i" tell how much is left.'
     return _REMEDIES.get(error.errno, '')
+
+
+class NotRegular(OSError):
+    """What must be a regular file is something else: to open it could last for ever."""
+
+
+def open_regular(path, mode='rb', **options):
+    """Return what open() returns for `path`, which must be a regular file.
+
+    What is a FIFO, say, does not make it wait.  Raises OSError, `NotRegular`.
+    """
+    return open(path, mode, opener=_opened, **options)
+
+
+def open_regular_descriptor(path, flags, mode=0o600):
+    """Return a `Descriptor` of a regular file, see open(2), that no child has.
+
+    Raises as `open_regular` does.
+    """
+    return not_inherited(lambda: Descriptor(_opened(path, flags, mode)))
+
+
+def _opened(path, flags, mode=0o666):
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    try:
+        _check(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def require_regular(path):
+    """Raise what `open_regular` raises: for what somebody else opens, by its name."""
+    _check(os.stat(path), path)
+
+
+def first_line(path, *, within):
+    """Return the first line (bytes, without its end) of a pipe, or whatever can be read once.
+
+    `within`: so many seconds it may take.  Raises OSError, TimeoutError.
+    """
+    end, found = time.monotonic() + within, b''
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), 'rb', buffering=0) as file:
+        ready = select.poll()
+        ready.register(file, select.POLLIN)
+        while b'\n' not in found and len(found) < CHUNK:
+            if not ready.poll(max(0, end - time.monotonic()) * 1000):
+                raise TimeoutError(errno.ETIMEDOUT, f'Nothing came within {within} s', path)
+            if chunk := file.read(1):
+                found += chunk
+            elif chunk == b'':
+                break
+    return found.partition(b'\n')[0].rstrip(b'\r')
+
+
+def _check(found, path):
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((words for test, words in _KINDS if test(found.st_mode)), 'a device')
+        raise NotRegular(errno.EINVAL, f'It is {kind}, not a regular file', os.fspath(path))
 
 
 def sync_directories(*paths):

@@ -16,7 +16,12 @@ import secrets
 
 from zeit.cds import birth
 from zeit.cds.errors import SpoolError
-from zeit.cds.files import remedy, sync_directories
+from zeit.cds.files import (
+    open_regular,
+    open_regular_descriptor,
+    remedy,
+    sync_directories,
+)
 from zeit.cds.forks import open_descriptor
 from zeit.cds.text import printable
 
@@ -79,7 +84,7 @@ class JSONLog:
         if not os.path.exists(self._path):
             self._begin([])
             return []
-        self._descriptor = open_descriptor(self._path, os.O_RDWR | os.O_APPEND)
+        self._descriptor = open_regular_descriptor(self._path, os.O_RDWR | os.O_APPEND)
         self._length = _end_of_lines(self._descriptor.fileno())
         if self._length < os.fstat(self._descriptor.fileno()).st_size:
             log.warning('Half a line at the end of %s is cut off', printable(self._path))
@@ -95,7 +100,7 @@ class JSONLog:
 
     def _entries(self):
         try:
-            with open(self._path, 'rb') as file:
+            with open_regular(self._path) as file:
                 yield from _parse(file, self._path)
         except OSError as error:
             raise self._unusable(error) from error
@@ -201,7 +206,7 @@ def entries(directory, *, name='journal', kept=KEPT):
         # the other way, so that one may be met twice, but none is missed.
         for where in (path, *(f'{path}.{number}' for number in range(1, kept + 1))):
             with contextlib.suppress(FileNotFoundError):
-                file = stack.enter_context(open(where, 'rb'))
+                file = stack.enter_context(open_regular(where))
                 found.setdefault(os.fstat(file.fileno()).st_ino, (where, file))
         for where, file in reversed(found.values()):
             yield from _parse(file, where)

@@ -1,7 +1,9 @@
 """The log file: others may rotate it, and one that cannot be written stops nobody."""
 
+import errno
 import logging
 import logging.handlers
+import os
 import sys
 
 from zeit.cds.text import printable
@@ -22,6 +24,15 @@ class LogFile(logging.handlers.WatchedFileHandler):
         self.setFormatter(logging.Formatter(FORMAT))
         self._complained = False
         self._program = program
+
+    def _open(self):
+        # A FIFO that nobody reads, or not fast enough, must not hold anybody up.
+        def opener(path, flags):
+            return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+        return open(
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=opener
+        )
 
     def emit(self, record):
         """Write a line.  Never raises for what the system says, also where it is opened anew."""
@@ -50,5 +61,7 @@ class LogFile(logging.handlers.WatchedFileHandler):
 def complain(path, error, *, program):
     """Warn on standard error, as `program`, that `path` cannot be written: the OSError `error`."""
     reason = getattr(error, 'strerror', None) or error
+    if getattr(error, 'errno', None) == errno.ENXIO:
+        reason = 'It is a FIFO or a socket, and nobody reads it'
     about = f'warning: Cannot write to the log file {printable(path)}: {reason}'
     print(f'{program}: {about}', file=sys.stderr)

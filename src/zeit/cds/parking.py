@@ -87,7 +87,7 @@ class Parking:
         return self._parked(stored, entry)
 
     def require_name(self, parked):
-        """Raise `FileError` if the true name of a `Parked` file was lost, and may be another one."""
+        """Raise `FileError` if the true name of a `Parked` file was lost, and may be another."""
         known = parked.name != parked.stored or parked.number or parked.reason
         if known or not files.has_time(parked.stored):
             return
@@ -150,7 +150,7 @@ class Parking:
     def _about(self, stored):
         """Return what is known of the file `stored`; only its name, if a person put it here."""
         try:
-            with open(self._in(PARKED, _beside(stored)), 'rb') as file:
+            with files.open_regular(self._in(PARKED, _beside(stored))) as file:
                 about = json.loads(file.read(LIMIT))
             if _is_elsewhere(about['name']):
                 raise ValueError(about['name'])

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 
 import zope.component
 
@@ -25,9 +26,10 @@ def receipts(spool, name):
             )
         return list(journal.receipts(spool.path / PRIVATE, name))
     except OSError as error:
+        where = printable(os.fsdecode(error.filename or spool.path / PRIVATE))
         raise SpoolError(
-            f'The journal of {printable(str(spool.path))} cannot be read: {error.strerror}',
-            hint='Check owner and mode of .cds and of what is in it.',
+            f'The journal {where} cannot be read: {error.strerror}',
+            hint=files.remedy(error) or 'Check owner and mode of .cds and of what is in it.',
         ) from error
 
 

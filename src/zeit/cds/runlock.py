@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from zeit.cds import files, text
 from zeit.cds.errors import SpoolBusy
-from zeit.cds.forks import open_descriptor
 
 
 log = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ class RunLock:
         mode = stat.S_IMODE(os.stat(self._like).st_mode) & 0o666
         while True:
             try:
-                descriptor = open_descriptor(self._path, os.O_RDWR)
+                descriptor = files.open_regular_descriptor(self._path, os.O_RDWR)
             except FileNotFoundError:
                 # Or somebody else's is there by now, who has removed ours, perhaps.
                 with contextlib.suppress(FileExistsError, FileNotFoundError):
@@ -121,7 +120,7 @@ class RunLock:
         keep a run from starting.  A process on another host cannot be looked for and counts.
         """
         try:
-            with open(self._path, 'rb') as file:
+            with files.open_regular(self._path) as file:
                 about = json.loads(file.read(1000))
             pid, host, since = int(about['pid']), str(about['host']), about['since']
             owner = Owner(pid=pid, host=host, since=datetime.datetime.fromisoformat(since))

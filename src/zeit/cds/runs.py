@@ -66,7 +66,7 @@ def read(path):
     `kinds` has the same of exports ('delivered') and imports ('imported'): when the last one
     `ended`, its `exit_code`, the last `success`, and how many `failures` in a row there were since.
     """
-    with contextlib.suppress(FileNotFoundError), open(path, 'rb') as file:
+    with contextlib.suppress(FileNotFoundError), files.open_regular(path) as file:
         return _parse(file.read(LIMIT))
     return {}
 

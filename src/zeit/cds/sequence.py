@@ -73,15 +73,15 @@ class Sequence:
         return self._content().count(b'\n')
 
     def _content(self, *, durable=False):
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            descriptor = os.open(self._path, flags)
+            descriptor = files.open_regular_descriptor(self._path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return b''
-        with open(descriptor, 'rb', buffering=0) as file:
+        with contextlib.closing(descriptor):
             if durable:
-                os.fsync(descriptor)
-            return file.read()
+                os.fsync(descriptor.fileno())
+            with open(descriptor.fileno(), 'rb', buffering=0, closefd=False) as file:
+                return file.read()
 
     @contextlib.contextmanager
     def locked(self, *, insist=False):
@@ -129,14 +129,14 @@ class Sequence:
     def _create(self):
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         try:
-            descriptor = open_descriptor(self._path, flags)
+            descriptor = files.open_regular_descriptor(self._path, flags)
         except FileNotFoundError:
             found = os.stat(self._like)
             # One that the user of the runs could not write into would keep them from running.
             if found.st_uid != os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise
             files.make_directory(os.path.dirname(self._path), like=self._like)
-            descriptor = open_descriptor(self._path, flags)
+            descriptor = files.open_regular_descriptor(self._path, flags)
         with contextlib.ExitStack() as undo:
             undo.callback(descriptor.close)
             found = os.fstat(descriptor.fileno())

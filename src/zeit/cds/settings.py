@@ -4,14 +4,19 @@ import dataclasses
 import logging
 import netrc
 import os
+import shlex
 import stat
 import urllib.parse
 
 from zeit.cds.errors import ConfigurationError, UsageError
+from zeit.cds.files import NotRegular, first_line, open_regular, require_regular
 from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
+
+#: So long a pipe is waited for, in seconds: somebody may have to say a passphrase.
+PATIENCE = 60
 
 
 def sendable(value, *, what):
@@ -49,11 +54,12 @@ class Secret:
 
 
 class SecretFile(Secret):
-    """The first line of a file, read each time that it is needed."""
+    """The first line of a file, read each time that it is needed; of a pipe it is read once."""
 
     def __init__(self, path):
         super().__init__(None)
         self._path = os.fspath(path)
+        self._kept = None
 
     def reveal(self):
         """See `Secret`."""
@@ -62,16 +68,21 @@ class SecretFile(Secret):
     def require_usable(self):
         """See `Secret`; owner and group may read the file."""
         if self._read()[1] & stat.S_IROTH:
-            log.warning(
-                'The password file %s can be read by everybody: chmod o-r', printable(self._path)
-            )
+            path = printable(self._path)
+            command = printable(f'chmod o-r {shlex.quote(self._path)}')
+            log.warning('The password file %s can be read by everybody: %s', path, command)
 
     def _read(self):
-        """Return the password and the mode of the file."""
+        """Return the password and the mode of the file, 0 for a pipe."""
+        if self._kept is not None:
+            return self._kept.reveal(), 0
         try:
-            with open(self._path, encoding='utf-8') as file:
-                mode = os.fstat(file.fileno()).st_mode
-                password = file.readline().rstrip('\r\n')
+            try:
+                with open_regular(self._path, 'r', encoding='utf-8') as file:
+                    mode = os.fstat(file.fileno()).st_mode
+                    password = file.readline().rstrip('\r\n')
+            except NotRegular:
+                mode, password = 0, first_line(self._path, within=PATIENCE).decode('utf-8')
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, 'strerror', None) or 'it is not UTF-8'
             raise ConfigurationError(
@@ -81,9 +92,12 @@ class SecretFile(Secret):
         if not password:
             raise ConfigurationError(
                 f'The first line of the password file {printable(self._path)} is empty',
-                hint='It holds the password.',
+                hint='Put the password there.',
             )
-        return sendable(password, what=f'The password file {printable(self._path)}'), mode
+        sendable(password, what=f'The password file {printable(self._path)}')
+        if not mode:
+            self._kept = Secret(password)
+        return password, mode
 
 
 class SecretVariable(Secret):
@@ -124,6 +138,7 @@ class SecretNetrc(Secret):
         """See `Secret`."""
         where = self._path or '~/.netrc'
         try:
+            require_regular(self._path or os.path.expanduser('~/.netrc'))
             entry = netrc.netrc(self._path).authenticators(self._host)
         except OSError as error:
             raise ConfigurationError(

@@ -198,6 +198,8 @@ class Spool:
         except FileNotFoundError:
             raise
         except OSError as error:
+            if files.is_full(error):
+                raise  # the probe may be short enough
             try:
                 self.require_filing()
             except SpoolError:

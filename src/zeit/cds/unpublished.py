@@ -121,7 +121,7 @@ def _iso(seconds):
 def _read(path):
     """Return what a file says, or None if there is no such file, or it is damaged."""
     try:
-        with open(path, encoding='utf-8') as file:
+        with files.open_regular(path, 'r', encoding='utf-8') as file:
             entry = json.load(file)
         return Failure(
             unique_id=str(entry['id']),

@@ -10,6 +10,7 @@ import os
 
 import zope.interface
 
+from zeit.cds.files import open_regular
 from zeit.cds.interfaces import IInDoubt
 
 
@@ -36,7 +37,7 @@ def read(path):
     Only what is there still.  Raises OSError, and ValueError for what was damaged.
     """
     for name in (COMMITTED, PREPARED):
-        with contextlib.suppress(FileNotFoundError), open(os.path.join(path, name), 'rb') as file:
+        with contextlib.suppress(FileNotFoundError), open_regular(os.path.join(path, name)) as file:
             try:
                 entry = json.load(file)
                 contents = {

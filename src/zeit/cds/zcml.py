@@ -35,6 +35,7 @@ from zeit.cds.directives import (
     ITargetDirective,
 )
 from zeit.cds.errors import ConfigurationError
+from zeit.cds.files import require_regular
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.interfaces import IDeliverable, IExporter, IImporter, ISpool, ITarget
 from zeit.cds.plan import ImportOptions, Options
@@ -235,7 +236,7 @@ def load(path):
     xmlconfig.registerCommonDirectives(machine)
     try:
         # For a missing file, zope.configuration would silently take PATH.in, a template.
-        os.stat(path)
+        require_regular(path)
         xmlconfig.include(machine, package=zeit.cds)
         xmlconfig.include(machine, path)
         machine.execute_actions()

@@ -11,6 +11,7 @@ from zeit.cds.errors import (
     ConnectionLost,
     HandshakeFailed,
 )
+from zeit.cds.files import require_regular
 from zeit.cds.text import printable
 
 
@@ -134,6 +135,8 @@ class TLS:
         is False, and nothing is trusted then but a file of authorities.
         """
         try:
+            if self.ca_file is not None:
+                require_regular(self.ca_file)  # OpenSSL would wait for whoever writes into a FIFO
             if system or self.ca_file is not None:
                 context = ssl.create_default_context(cafile=self.ca_file)
             else:
@@ -164,12 +167,15 @@ class TLS:
         return context
 
     def _load(self, context):
+        path = self.certificate
         try:
+            for path in filter(None, (self.key, self.certificate)):
+                require_regular(path)
             # Without a password OpenSSL would ask for one on the terminal.
             context.load_cert_chain(self.certificate, self.key, password='')
         except (OSError, ValueError) as error:
             what = 'The certificate' if self.key is None else 'The certificate with its key'
-            raise _unusable(what, self.certificate, error) from error
+            raise _unusable(what, path, error) from error
 
 
 def unverified():

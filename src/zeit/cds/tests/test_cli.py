@@ -288,7 +288,7 @@ class Failures(ServerCase):
             with self.subTest(content):
                 path.write_text(content)
                 path.chmod(0o600)
-                reason = 'The first line of the password file .* is empty. It holds the password'
+                reason = 'The first line of the password file .* is empty. Put the password there'
                 self.assert_failure(78, reason, '--password-file', path)
 
     def test_an_empty_variable(self):

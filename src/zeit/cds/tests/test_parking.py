@@ -621,7 +621,8 @@ class RetryTests(ParkingTests):
     def test_one_refusal_may_be_enough(self):
         self.spool.put('a', b'2')
         self.assertEqual([1], self.runs(1, park_after=1)[:1])
-        self.assertIn('Refused in 1 run: 553 Not that one.', dict(self.spool.status().parked).values())
+        reasons = [reason for _, reason in self.spool.status().parked]
+        self.assertIn('Refused in 1 run: 553 Not that one.', reasons)
 
     def test_killed_while_it_is_brought_back(self):
         """It is in new/ or in parked/ afterwards, and what waits is never lost."""

@@ -102,7 +102,7 @@ class Receipts(ServerCase):
         self.export()
         (self.path / '.cds' / 'journal').unlink()
         (self.path / '.cds' / 'journal').mkdir()
-        self.assert_line(self.receipt('a.xml'), 78, 'The journal of .* cannot be read: Is a dir')
+        self.assert_line(self.receipt('a.xml'), 78, 'The journal .* cannot be read: Is a dir')
 
 
 class Retries(CommandLine):
