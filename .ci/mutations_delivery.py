@@ -20,14 +20,38 @@ DELIVERIES = (
     (
         'a full disk at the partner parks the queue',
         'plan.py',
-        '        if not self.stored or len(left) >= LOSSES:\n',
-        '        if False:\n',
+        'if failure.is_final and failure.is_proven',
+        'if failure.is_final and (failure.is_proven or self.stored)',
     ),
     (
         'what was under way when a file failed proves that it is to blame',
         'plan.py',
         'failure.is_proven or number > failure.since',
         'True',
+    ),
+    (
+        'a file that is unknown to a server is taken for a wrong configuration',
+        DELIVERY,
+        'if error.code in UNKNOWN and not self._session.renames:',
+        'if error.code in UNKNOWN:',
+    ),
+    (
+        'what takes all the time of a run keeps the last file away',
+        EXPORTER,
+        '            self.failures.block(self.plan.blocking())\n',
+        '',
+    ),
+    (
+        'no room for one of the last and one that has failed: that one has it',
+        'plan.py',
+        'if last is not None and (astray or not self._has_room(job, last)):',
+        'if last is not None and astray:',
+    ),
+    (
+        'four that have failed end the run before the last one was tried',
+        'plan.py',
+        ' or (job.has_failed and self._has_others()):',
+        ':',
     ),
     (
         'what has failed is the first one of the next run',

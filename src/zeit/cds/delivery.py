@@ -213,7 +213,7 @@ class Courier:
         try:
             self._rename_or_replace(temporary, name, size)
         except PermanentError as error:
-            if error.code in UNKNOWN:
+            if error.code in UNKNOWN and not self._session.renames:
                 error.exit_code = CONFIGURATION  # every other file would be sent in vain, too
             elif self._is_gone(temporary):
                 raise TakenAway(f'The upload is gone: {error.message}') from error
@@ -265,7 +265,7 @@ class Courier:
         try:
             self._rename_for_sure(name, old, size)
         except PermanentError as error:
-            if error.code not in UNKNOWN:
+            if error.code not in UNKNOWN or self._session.renames:
                 error.advise(IN_PLACE)
             raise
 

@@ -393,7 +393,8 @@ class _Export:
         try:
             for job, error in self.plan.unfinished():
                 self._failed(job, error)
-            self._count(self.plan.proven() + self.plan.refused())
+            self._count(self.plan.proven())
+            self.failures.block(self.plan.blocking())
         finally:
             for entry, error in self.undecided.values():
                 self.record.failed(entry.name, error, size=entry.size)

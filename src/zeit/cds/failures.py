@@ -1,8 +1,8 @@
-"""What has failed comes behind all others in the next run, whichever way the files go."""
+"""What has failed comes behind the others in the next run, whichever way the files go."""
 
 import dataclasses
 
-from zeit.cds.errors import CONFIGURATION, SpoolError, TakenAway
+from zeit.cds.errors import TakenAway
 
 
 class Failures:
@@ -20,34 +20,43 @@ class Failures:
         return {*self._journal.misses(self._url)}
 
     def sorted(self, jobs):
-        """Yield `jobs`, read as the work proceeds; those that failed before come last.
+        """Yield `jobs`, read as the work proceeds; those that failed before come behind the others.
 
-        Of these the one that has waited longest for another attempt is the first.  A newer version
-        of a file has not failed.
+        All but the last of these, which tells whose fault it is if they fail again, and what has
+        kept others from being tried: that comes last of all.  What has waited longest for another
+        attempt is the first.  A newer version of a file has not failed.
         """
-        known = self._journal.misses(self._url)
-        last = {}
+        known, blocking = self._journal.misses(self._url), self._journal.blocking(self._url)
+        failed, witness = {}, []
         for job in jobs:
             if job.name in known and known[job.name] == job.version:
-                last[job.name] = dataclasses.replace(job, has_failed=True)
+                failed[job.name] = dataclasses.replace(job, has_failed=True)
             else:
-                yield job
-        yield from (last[name] for name in known if name in last)
+                yield from witness
+                witness = [job]
+        again = [failed[name] for name in known if name in failed]
+        yield from (job for job in again if job.name not in blocking)
+        yield from witness
+        yield from (job for job in again if job.name in blocking)
 
     def add(self, job, error):
         """`job` has failed because of `error`.
 
-        That no other connection was to be had says nothing about it, unless it broke the first; nor
-        does what the server would say to any other file.
+        That no other connection was to be had says nothing about it, unless it broke the first.
         """
         if error.while_connecting and job.attempt == 1:
-            return
-        if error.exit_code == CONFIGURATION and not isinstance(error, SpoolError):
             return
         known, file = self._journal.misses(self._url), {'name': job.name, 'version': job.version}
         taken = self._journal.taken(target=self._url, **file) + isinstance(error, TakenAway)
         if isinstance(error, TakenAway) or [*known.items()][-1:] != [(job.name, job.version)]:
             self._journal.missed(target=self._url, taken=taken, **file)
+
+    def block(self, jobs):
+        """These `jobs`, as far as they have failed, have kept others from being tried."""
+        for job in jobs:
+            if job.name in self.known():
+                file = {'target': self._url, 'name': job.name, 'version': job.version}
+                self._journal.missed(**file, taken=self._journal.taken(**file), blocks=True)
 
     def rests(self, name, version):
         """Return for how many seconds more this `version` (list) is not sent again.

@@ -71,6 +71,7 @@ class Intake:
         for job, error in self._plan.unfinished():
             self._failed(job, error)
         if self._plan.stopped is not None:
+            self._failures.block(self._plan.blocking())
             self._give_up()
             raise self._plan.stopped
         self._settle_gone()

@@ -393,12 +393,14 @@ class Journal(ImportLog):
 
     # Failures
 
-    def missed(self, *, target, name, version, taken=0):
+    def missed(self, *, target, name, version, taken=0, blocks=False):
         """Remember that `name`, in this `version` (list, None if not known), was tried in vain.
 
-        `taken`: it was confirmed so many times, and gone a moment later.
+        `taken`: it was confirmed so many times, and gone a moment later.  `blocks`: others were not
+        tried because of that.
         """
-        self._note('missed', target=target, name=name, version=version, taken=taken)
+        entry = {'target': target, 'name': name, 'version': version, 'taken': taken}
+        self._note('missed', **entry, **({'blocks': True} if blocks else {}))
 
     def _learn_missed(self, entry):
         self._learn_found(entry)
@@ -417,6 +419,14 @@ class Journal(ImportLog):
             name: entry.get('version')
             for (where, name), entry in self._missed.items()
             if where == target
+        }
+
+    def blocking(self, target):
+        """Return the names among the `misses` of what has kept others from being tried, a set."""
+        return {
+            name
+            for (where, name), entry in self._missed.items()
+            if where == target and entry.get('blocks')
         }
 
     def taken(self, *, target, name, version):

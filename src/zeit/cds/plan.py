@@ -14,9 +14,7 @@ from zeit.cds.errors import (
     DeadlinePassed,
     Error,
     NotBegun,
-    PermanentError,
     ServerFull,
-    SizeMismatch,
     SpoolFull,
     TemporaryError,
 )
@@ -32,9 +30,6 @@ LOSSES = 4
 
 #: There is no room for a file; a smaller one may have some.
 FULL = (ServerFull, SpoolFull)
-
-#: The server has had all of the file, or has said no for good.
-_REFUSED = (PermanentError, SizeMismatch)
 
 #: What was put off may work later, and says nothing for sure about the file.
 _PUT_OFF = (TemporaryError, *FULL)
@@ -138,15 +133,16 @@ class Outcome:
 class Plan:
     """The jobs of one run, in order.
 
-    `jobs` is an iterable of `Job`, read as the work proceeds; those that have failed before come
-    last.  `strict` ends the run at the first file that is not delivered.  `max_files` and
-    `max_bytes` bound the run; one file is always allowed, however large.  `started(job)` is called
-    when a job is handed out.
+    `jobs` is an iterable of `Job`, read as the work proceeds; see `Failures.sorted` for those that
+    have failed before.  `strict` ends the run at the first file that is not delivered.  `max_files`
+    and `max_bytes` bound the run; one file is always allowed, however large.  `started(job)` is
+    called when a job is handed out.
 
     Files that follow one another share a fate: after `astray` failures in a row the next job is the
-    last one that has not failed before, as often as it fails.  A job whose connection broke has
-    another attempt: at once if it is the first failure in a row, and the order matters (`astray` is
-    more than 1), else when all others had their turn.
+    last one that has not failed before, as often as it fails.  So it is where the bounds have no
+    room for both that one and the next one, which has failed before.  A job whose connection broke
+    has another attempt: at once if it is the first failure in a row, and the order matters
+    (`astray` is more than 1), else when all others had their turn.
 
     `stopped` is the error that ended the plan before its time, or None; `limited` says that a bound
     ended it.  `stored` counts the files that came through.
@@ -185,7 +181,7 @@ class Plan:
         job = self._next()
         if job is not None:
             self._handed_out += 1
-            self._under_way[job.name] = self._handed_out
+            self._under_way[job.name] = self._handed_out, job
             self._started(job)
         return job
 
@@ -203,7 +199,7 @@ class Plan:
         job = self._take()
         if job is None:
             return None
-        if not self._first and self._exceeds(job):
+        if not (self._first or self._has_room(job)):
             self._read.appendleft(job)
             self.limited = True
             return None
@@ -215,19 +211,31 @@ class Plan:
         return job
 
     def _take(self):
-        if not self.strict and self._in_a_row >= self._astray:
-            self._read.extend(self._jobs)
-            fresh = [n for n, job in enumerate(self._read) if not job.has_failed]
-            if fresh:
-                job = self._read[fresh[-1]]
-                del self._read[fresh[-1]]
-                return job
-        return self._read.popleft() if self._read else next(self._jobs, None)
+        if not self._read:
+            self._read.extend(itertools.islice(self._jobs, 1))
+        if not self._read:
+            return None
+        job, astray = self._read[0], self._in_a_row >= self._astray
+        is_bounded = self._files_left is not None or self._bytes_left is not None
+        if not self.strict and (astray or (is_bounded and job.has_failed)):
+            last = self._last()
+            if last is not None and (astray or not self._has_room(job, last)):
+                self._read.remove(last)
+                return last
+            if self._in_a_row >= LOSSES:
+                return None  # that one is under way
+        return self._read.popleft()
 
-    def _exceeds(self, job):
-        if self._files_left is not None and self._files_left < 1:
-            return True
-        return self._bytes_left is not None and self._bytes_left < job.size
+    def _last(self):
+        """Return the last job that has not failed before, and waits, or None."""
+        self._read.extend(self._jobs)
+        return next((job for job in reversed(self._read) if not job.has_failed), None)
+
+    def _has_room(self, *jobs):
+        """Return whether the bounds allow all of these."""
+        if self._files_left is not None and self._files_left < len(jobs):
+            return False
+        return self._bytes_left is None or self._bytes_left >= sum(job.size for job in jobs)
 
     def waiting(self, most):
         """See `IPlan`."""
@@ -246,7 +254,7 @@ class Plan:
         server said about a file, it would say again.
         """
         job, error = outcome.job, outcome.error
-        number = self._under_way.pop(job.name, self._handed_out)
+        number, _ = self._under_way.pop(job.name, (self._handed_out, job))
         if error is None:
             self._stored(job, number)
             return False
@@ -281,7 +289,7 @@ class Plan:
         if number > self._known or not together:
             self._in_a_row += 1
             self._known = self._handed_out
-        if self._in_a_row < LOSSES:
+        if self._in_a_row < LOSSES or (job.has_failed and self._has_others()):
             return
         if self.stored and (job.has_failed or job.attempt > 1):
             self._ended = True  # all that had not failed came through
@@ -290,6 +298,11 @@ class Plan:
             self.stop(TemporaryError(*why, hint=error.hint, exit_code=UNAVAILABLE))
         else:
             self.stop(error)
+
+    def _has_others(self):
+        """Return whether a job that has not failed before waits, or is under way."""
+        under_way = any(not job.has_failed for _, job in self._under_way.values())
+        return under_way or self._last() is not None
 
     def _is_worth_more(self, job, error):
         return (
@@ -303,34 +316,39 @@ class Plan:
 
         Another file was begun after it, and came through.  Each is returned once.
         """
-        return self._pop(lambda failure: failure.is_proven)
-
-    def refused(self):
-        """Return at the end of the run what else was refused for good, as `proven`.
-
-        A server that has taken something, and then refuses several in a row, may be full.
-        """
-        left = [failure for failure in self._failures.values() if failure.is_final]
-        if not self.stored or len(left) >= LOSSES:
-            return []
-        return self._pop(lambda failure: isinstance(failure.error, _REFUSED))
-
-    def _pop(self, condition):
         found = [
             name
             for name, failure in self._failures.items()
-            if failure.is_final and condition(failure)
+            if failure.is_final and failure.is_proven
         ]
         return [(each.job, each.error) for each in map(self._failures.pop, found)]
+
+    def blocking(self):
+        """Return at the end of the run the jobs that have kept others from being tried.
+
+        These are the one that ended the run; and all that have failed, except for what is `proven`,
+        if there were jobs left, or the server was away when it was the turn of one.
+        """
+        if self.stopped is None:
+            return []
+        self._read.extend(self._jobs)
+        others = bool(self._read) or self.stopped.while_connecting
+        return [
+            failure.job
+            for failure in self._failures.values()
+            if others or failure.error is self.stopped
+        ]
 
     def finish(self):
         """Take note that there is nothing more to be done; stop if there is no room any more.
 
-        That is so if a file had none, and nothing came through behind it.  Of a server one that has
-        failed before says nothing: it may be larger than what is ever accepted there.
+        That is so if a file had none, and nothing came through behind it.  Of a server that has
+        taken another one, one that has failed before says nothing: it may be larger than what is
+        ever accepted there.
         """
         for each in self._failures.values():
-            full = isinstance(each.error, ServerFull) and not each.job.has_failed
+            says = not (each.job.has_failed and self.stored)
+            full = isinstance(each.error, ServerFull) and says
             if not each.is_proven and (full or isinstance(each.error, SpoolFull)):
                 self.stop(each.error)
 

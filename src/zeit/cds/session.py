@@ -56,6 +56,11 @@ class FTPSession(Link):
                 hint='Leave out size_check="no" (--no-size-check), so that sizes are compared.',
             )
 
+    @property
+    def renames(self):
+        """True since the server has renamed something: a refusal is about that name only."""
+        return self._ways.renames
+
     # Single operations
 
     def names(self, *, inside=''):
@@ -178,7 +183,7 @@ class FTPSession(Link):
 
     def _require_size(self, name, refusal):
         """Return if there is no such file; raise `SizeMismatch` if its size is not told."""
-        never = refusal.code in UNKNOWN
+        never = refusal.code in UNKNOWN and not self._ways.sizes
         try:
             if not never:
                 self._presence.require_absent(name, refusal)
@@ -201,6 +206,7 @@ class FTPSession(Link):
         except BaseException:
             self._late_unless_answered('RNTO', new, changes=old)
             raise
+        self._ways.renames = True
         if known:
             self._presence.made(new)
 

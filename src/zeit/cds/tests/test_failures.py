@@ -1,4 +1,4 @@
-"""Nothing stands in the way of what is behind it: what has failed comes last in the next run."""
+"""Nothing stands in the way of what is behind it: what has failed comes behind the others."""
 
 import os
 import unittest
@@ -42,31 +42,83 @@ class FailureTests(unittest.TestCase):
 
 
 class OrderTests(FailureTests):
-    def test_whatever_has_failed_comes_last(self):
+    def test_whatever_has_failed_comes_behind_all_others_but_one(self):
         for error in (
             errors.PermanentError(553, '553 No.'),
             errors.TemporaryError(450, '450 Busy.'),
-            errors.ServerFull(552, '552 Too large.'),
+            errors.ConnectionLost(104, 'reset'),
             errors.SizeMismatch('9 bytes were sent, but it has 3'),
             errors.SourceChanged('It changed'),
             errors.SourceUnreadable('Input/output error'),
-            errors.DeadlinePassed('The time of this run is used up'),
         ):
             with self.subTest(error=error):
                 self.bad = {'a': error}
                 self.export('a')
-                self.assertEqual('b c a', self.export('b', 'c')[0])
-                self.assertEqual('b a', self.export('b')[0])
+                self.assertEqual('b c a d', self.export('b', 'c', 'd')[0])
+                self.assertEqual('a b', self.export('b')[0])
                 self.bad = {}
-                self.assertEqual('b a', self.export('b')[0])
+                self.assertEqual('b a c', self.export('b', 'c')[0])
                 self.assertEqual('a b', self.export('a', 'b')[0])
+
+    def test_what_ends_a_run_comes_last_of_all(self):
+        for error in (
+            errors.DeadlinePassed('The time of this run is used up'),
+            errors.PermanentError(502, '502 No RNTO.', exit_code=78),
+            errors.SpoolError('cur: Permission denied'),
+            errors.SizeMismatch('No SIZE', exit_code=78),
+            errors.ConfigurationError('Not in binary mode'),
+        ):
+            with self.subTest(error=error):
+                self.bad = {'a': error}
+                self.assertEqual('a', self.export('a')[0])
+                for _ in range(3):
+                    tried, report = self.export('b')
+                    self.assertEqual(('b a', ['b']), (tried, report.delivered))
+                self.bad = {}
+                self.assertEqual(['a'], self.export()[1].delivered)
+
+    def test_a_server_without_room_ends_each_run_that_stores_nothing(self):
+        self.bad = {'a': errors.ServerFull(552, '552 Too large.')}
+        codes = [self.export(*name)[1].exit_code for name in ('a', '', '', 'b', '')]
+        self.assertEqual([69, 69, 69, 1, 69], codes)
+
+    def test_so_does_what_leaves_no_time_for_others(self):
+        """Each of these files takes half an hour, and is refused then."""
+        now = [0]
+
+        def refuse():
+            now[0] += 1800
+            raise errors.PermanentError(550, '550 Virus found.')
+
+        def export(*put):
+            for name in put:
+                self.spool.put(name, b'1')
+            exporter = Exporter(self.spool, self.target, clock=lambda: now[0])
+            return exporter.run_once(Options(park_after=0)).delivered
+
+        self.bad = dict.fromkeys('abc', refuse)
+        export(*'abc')
+        for name in 'fgh':
+            found = export(name) + export()
+            self.assertEqual([name], found)
+
+    def test_so_does_what_locks_us_out(self):
+        """The server dies of a file, and takes a while until it is back."""
+        self.bad = {'a': errors.ConnectionLost(104, 'reset')}
+        self.export('a')
+        self.bad['b'] = errors.FTPOSError(111, 'Connection refused')
+        self.bad['b'].while_connecting = True
+        self.assertEqual('a b', self.export('b')[0])
+        del self.bad['b']
+        tried, report = self.export()
+        self.assertEqual(('b a', ['b']), (tried, report.delivered))
 
     def test_of_several_the_one_that_has_waited_longest_is_the_first(self):
         self.bad = dict.fromkeys('abc', errors.TemporaryError(450, '450 Busy.'))
         self.assertEqual('a b c', self.export(*'abc')[0])
         del self.bad['b']
-        self.assertEqual('d a b c', self.export('d')[0])
-        self.assertEqual('e a c', self.export('e')[0])
+        self.assertEqual('a b c d', self.export('d')[0])
+        self.assertEqual('e a c f', self.export('e', 'f')[0])
 
     def test_not_with_strict(self):
         self.bad = {'a': errors.TemporaryError(450, '450 Busy.')}
@@ -92,7 +144,7 @@ class OrderTests(FailureTests):
         self.export('a')
         with self.spool.run() as spool:
             spool.journal._log.rotate(spool.journal._unfinished())
-        self.assertEqual('b a', self.export('b')[0])
+        self.assertEqual('b a c', self.export('b', 'c')[0])
 
     def test_who_connects_in_vain_says_nothing_about_a_file(self):
         """Unless that file has broken the connection before."""

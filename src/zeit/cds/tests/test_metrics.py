@@ -67,7 +67,7 @@ class TotalsTests(NumbersCase):
 
     def test_what_was_delivered_refused_and_parked(self):
         self.target.hook = refuse
-        self.export('a.xml', 'bad.xml')
+        self.export('bad.xml', 'a.xml')
         self.export('b.xml', park_after=2)
         found = self.values()
         self.assertEqual(2, found['delivered_files_total',])
@@ -225,7 +225,7 @@ class TextTests(NumbersCase):
         self.enterContext(unittest.mock.patch('zeit.cds.journal.APART', 0))
         self.target.hook = refuse
         for _ in range(2):
-            self.export('a.xml', 'bad.xml', park_after=1)
+            self.export('bad.xml', 'a.xml', park_after=1)
         self.target.files['write'] = b'the archive'
         self.export('b.xml')
         registry = prometheus_client.CollectorRegistry()

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import unittest
@@ -170,13 +171,14 @@ class CountTests(ParkingTests):
         self.assertEqual([2, 3, 4], self.runs(4))
         self.assertEqual((['b'], ['a']), (self.section('new'), self.section('parked')))
 
-    def test_what_comes_before_it_proves_a_refusal_too(self):
+    def test_the_last_file_of_a_run_counts_from_the_next_run_on(self):
+        """In the first one nothing is stored behind it that would tell."""
         self.spool.put('a', b'1')
-        for number in range(5):
+        for number in range(6):
             self.assertEqual([], self.section('parked'))
             self.spool.put(f'0{number}', b'fine')
             report = self.export(order='name')
-        self.assertEqual([('04', 'delivered'), ('a', 'parked')], self.statuses(report))
+        self.assertEqual([('05', 'delivered'), ('a', 'parked')], self.statuses(report))
 
     def test_a_run_that_stores_nothing_counts_nothing(self):
         for error in (
@@ -206,31 +208,53 @@ class CountTests(ParkingTests):
             self.assertEqual(1, len(self.export().delivered), self.log)
         self.assertEqual((names, []), (sorted(self.target.files), self.section('parked')))
 
-    def full(self, room):
-        if next(room, None) is None:
-            raise errors.PermanentError(550, '550 Write failed.')
-
-    def test_what_the_server_cannot_do_for_now_counts_where_another_file_is_stored_after_it(self):
+    def test_nor_if_a_new_one_comes_in_for_each(self):
         for error in (
+            errors.PermanentError(550, '550 No space left on device.'),
+            errors.ServerFull(552, '552 Quota.'),
+            errors.TemporaryError(451, '451 Local error.'),
+        ):
+            for number in range(1, 6):
+                with self.subTest(number, error=error):
+                    self.faults = {}
+                    for n in range(number):
+                        self.spool.put(f'a{n}', b'1')
+                    for run in range(12):
+                        self.spool.put(f'b{run:02}', b'1')
+                        room = iter(['one'])
+                        self.faults = {'upload': functools.partial(self.full, room, error)}
+                        self.assertEqual(1, len(self.export().delivered), self.log)
+                    self.assertEqual([], self.section('parked'))
+                    self.faults = {}
+                    self.assertEqual(number, len(self.export().delivered))
+
+    def full(self, room, error=None):
+        if next(room, None) is None:
+            raise error or errors.PermanentError(550, '550 Write failed.')
+
+    def test_whatever_is_said_counts_where_another_file_is_stored_after_it(self):
+        for error in (
+            errors.PermanentError(553, '553 Not that one.'),
             errors.TemporaryError(450, '450 Busy.'),
             errors.ServerFull(552, '552 Too large.'),
             errors.ServerFull(452, '452 Too large.'),
+            errors.SizeMismatch('9 bytes were sent, but it has 3'),
             errors.ConnectionLost(104, 'reset'),
             errors.RemoteProtocolError('Nonsense'),
         ):
-            with self.subTest(error=error):
-                self.faults = {'upload a': error, 'upload b': error}
-                self.spool.put('a', b'1')
-                self.spool.put('b', b'1')
-                # They come last from the second run on; then another failure is no witness.
-                self.assertEqual([], self.runs(4, park_after=2))
-                self.faults = {'upload a': error}
-                self.export(park_after=2)
-                self.assertEqual((['a'], []), (self.section('parked'), self.section('new')))
-                with self.spool.run():
-                    self.spool.retry('a')
-                self.faults = {}
-                self.export()
+            for number in 1, 2, 4, 7:
+                with self.subTest(number, error=error):
+                    bad = [f'a{n}' for n in range(number)]
+                    self.faults = {f'upload {name}': error for name in bad}
+                    for name in bad:
+                        self.spool.put(name, b'1')
+                    self.runs(12, park_after=2)
+                    self.assertEqual((bad, []), (self.section('parked'), self.section('new')))
+                    for name in bad:
+                        with self.spool.run():
+                            self.spool.retry(name)
+                    self.faults = {}
+                    self.export()
 
     def test_strict_waits_for_a_person(self):
         """What would be parked there would let others overtake it."""
@@ -316,7 +340,7 @@ class NoFaultOfTheFileTests(ParkingTests):
         ):
             with unittest.mock.patch.object(self.spool, 'open', side_effect=error):
                 self.assertEqual([], self.runs(7))
-        self.assertEqual(['fine', 'a'], self.export().delivered)
+        self.assertEqual(['a', 'fine'], self.export().delivered)
 
     def test_a_spool_that_cannot_file(self):
         self.spool.put('a', b'1')

@@ -73,6 +73,52 @@ class PlanTests(unittest.TestCase):
             self.assertEqual('b1 c1 d1 e1', attempts.removeprefix('a1 '))
             self.assertEqual(stopped, plan.stopped is not None)
 
+    def test_whatever_fails_the_last_one_that_has_not_failed_before_is_tried(self):
+        names = 'abcde'
+        old = [dataclasses.replace(job, has_failed=True) for job in jobs(*names, size=4)]
+        for error in lost(), refused(), errors.TemporaryError(450, '450'):
+            for options in {}, {'max_files': 1}, {'max_files': 2}, {'max_bytes': 7}, {'astray': 1}:
+                with self.subTest(error=error, **options):
+                    plan = Plan([*old, *jobs('last', size=4)], **options)
+                    self.assertIn('last1', self.run_plan(plan, **dict.fromkeys(names, error)))
+                    self.assertEqual((1, None), (plan.stored, plan.stopped))
+
+    def test_so_it_is_with_several_connections(self):
+        """Then nothing else is begun until it has ended."""
+        old = [dataclasses.replace(job, has_failed=True) for job in jobs(*'abcdefgh')]
+        for ends, others in (None, 'fgh'), (errors.TemporaryError(450, '450'), ''):
+            plan = Plan([*old, *jobs('last')])
+            under_way = [plan.next() for _ in range(4)]
+            for job in under_way:
+                plan.settle(Outcome(job=job, error=errors.TemporaryError(450, '450')))
+            self.assertIsNone(plan.stopped)
+            last = plan.next()
+            self.assertEqual(('last', None), (last.name, plan.next()))
+            plan.settle(Outcome(job=last, error=ends))
+            rest = [job.name for job in iter(plan.next, None)]
+            self.assertEqual(['e', *others] if others else [], rest)
+            self.assertEqual(ends is not None, plan.stopped is not None)
+
+    def test_what_keeps_others_from_being_tried(self):
+        away = errors.FTPOSError(111, 'Connection refused')
+        away.while_connecting = True
+        late = errors.DeadlinePassed('The time of this run is used up')
+        wrong = errors.PermanentError(502, '502 No RNTO.', exit_code=78)
+        for failures, expected in (
+            ({'a': refused()}, ''),
+            ({'a': refused(), 'b': late}, 'ab'),
+            ({'a': refused(), 'b': wrong}, 'ab'),
+            ({'b': refused(), 'c': wrong}, 'bc'),
+            ({'b': refused(), 'd': wrong}, 'd'),  # c was stored in between
+            ({'c': refused(), 'd': late}, 'd'),
+            ({'c': lost(), 'd': away}, 'cd'),
+        ):
+            with self.subTest(failures):
+                plan = Plan(jobs(*'abcd'), astray=9)
+                self.run_plan(plan, **failures)
+                plan.proven()
+                self.assertEqual([*expected], [job.name for job in plan.blocking()])
+
     def test_what_has_failed_and_was_not_tried_again(self):
         plan, error = Plan(jobs(*'abc'), astray=1), lost()
         away = lost()
@@ -112,6 +158,13 @@ class PlanTests(unittest.TestCase):
             plan.finish()
             self.assertIs(error, plan.stopped)
 
+    def test_also_one_that_has_refused_the_only_one_before(self):
+        error = errors.ServerFull(452, '452 Full')
+        plan = Plan([dataclasses.replace(*jobs('a'), has_failed=True)])
+        self.run_plan(plan, a=error)
+        plan.finish()
+        self.assertIs(error, plan.stopped)
+
     def test_not_one_that_has_room_for_another_or_is_known_to_refuse_this_one(self):
         for name, has_failed in ('b', False), ('c', True):
             waiting = [dataclasses.replace(job, has_failed=has_failed) for job in jobs(*'abc')]
@@ -121,24 +174,22 @@ class PlanTests(unittest.TestCase):
             self.assertIsNone(plan.stopped)
 
     def test_whose_fault_it_is(self):
-        """That of the file if another one is stored behind it; a refusal (5xx) also before it."""
-        for names, error, proven, alone in (
-            ('b', refused(), 'b', ''),
-            ('e', refused(), '', 'e'),
-            ('e', lost(), '', ''),
-            ('b', lost(), 'b', ''),
-            ('bde', errors.TemporaryError(450, '450'), 'b', ''),
-            ('bde', refused(), 'b', 'de'),
-            ('abcde', refused(), '', ''),
-            ('bcde', refused(), '', ''),
+        """That of the file if another one is stored behind it, whatever was said of it."""
+        for error in (
+            refused(),
+            lost(),
+            errors.TemporaryError(450, '450'),
+            errors.ServerFull(552, '552'),
+            errors.SizeMismatch('9 bytes were sent, but it has 3'),
         ):
-            with self.subTest(names, error=error):
-                plan = Plan(jobs(*'abcde'))
-                self.run_plan(plan, **dict.fromkeys(names, error))
-                for found, expected in (plan.proven(), proven), (plan.refused(), alone):
-                    self.assertEqual([*expected], [job.name for job, _ in found])
+            for names, proven in ('b', 'b'), ('e', ''), ('bde', 'b'), ('bc', 'bc'), ('abcde', ''):
+                with self.subTest(names, error=error):
+                    plan = Plan(jobs(*'abcde'))
+                    self.run_plan(plan, **dict.fromkeys(names, error))
+                    found = plan.proven()
+                    self.assertEqual([*proven], sorted(job.name for job, _ in found))
                     self.assertTrue(all(e is error for _, e in found))
-                self.assertEqual(([], []), (plan.proven(), plan.refused()))
+                    self.assertEqual([], plan.proven())
 
     def test_what_was_under_way_already_proves_nothing(self):
         plan = Plan(jobs(*'abc'))
@@ -152,7 +203,7 @@ class PlanTests(unittest.TestCase):
     def test_what_comes_through_in_the_end_is_nobodys_fault(self):
         plan = Plan(jobs(*'ab'))
         self.run_plan(plan, a=[lost()])
-        self.assertEqual(([], []), (plan.proven(), plan.refused()))
+        self.assertEqual([], plan.proven())
 
     def test_what_turned_out_to_be_nothing_makes_room_for_another_one(self):
         plan = Plan(jobs(*'abc'), max_files=1)

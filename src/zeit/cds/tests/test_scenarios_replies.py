@@ -4,6 +4,7 @@ import unittest
 from unittest import mock
 
 from zeit.cds import errors
+from zeit.cds.plan import Options
 from zeit.cds.testing import faults
 from zeit.cds.tests.scenario import SHORT, Scenario
 
@@ -106,17 +107,34 @@ class FinalReplyTests(Scenario, unittest.TestCase):
         self.heal()
 
     def test_19_a_server_that_tells_no_size(self):
-        for reply, code in (('500 What?', 78), ('502 No SIZE.', 78), ('550 Not allowed.', 1)):
-            with self.subTest(reply):
+        for reply, path, code in (
+            ('500 What?', '*', 78),
+            ('502 No SIZE.', '*', 78),
+            ('502 No SIZE.', '*.part', 1),  # it tells that of the lock
+            ('550 Not allowed.', '*.part', 1),
+        ):
+            with self.subTest(reply, path=path):
                 self.prepare()
-                self.fault('SIZE', faults.Reply(reply), path='*.part')
+                self.fault('SIZE', faults.Reply(reply), path=path)
                 self.assert_run(code, '', self.export('a', 'b'))
                 # Where no file can be confirmed, no other one is sent in vain.
                 self.assertEqual(code == 78, 'Uploading: b' not in self.log)
                 self.heal()
 
+    def test_19_what_is_unknown_for_one_file_only_is_a_refusal_of_that_file(self):
+        for code in 500, 501, 502, 504, 522:
+            for verb in 'SIZE', 'RNFR', 'RNTO':
+                with self.subTest(code, verb=verb):
+                    self.prepare()
+                    self.fault(verb, faults.Reply(f'{code} What?'), path='/cds/a*')
+                    with mock.patch('zeit.cds.journal.APART', 0):
+                        self.assert_run(1, 'b c', self.export('a', 'b', 'c'))
+                        options = Options(order='name', park_after=2)
+                        self.assert_run(1, 'd', self.export('d', run=options))
+                    self.assertEqual(['a'], self.section('parked'))
+
     def test_19_nobody_is_parked_for_what_the_server_cannot_do(self):
-        self.fault('SIZE', faults.Reply('500 What?'), path='*.part')
+        self.fault('SIZE', faults.Reply('500 What?'))
         for number in range(7):
             self.assert_run(78, '', self.export(*'a' if number == 0 else ''))
         self.assertEqual(['a'], self.section('new'))
