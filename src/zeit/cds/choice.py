@@ -18,10 +18,6 @@ from zeit.cds.target import FTPTarget
 from zeit.cds.text import printable
 
 
-_TWO_WAYS = 'Name --zcml FILE, or --spool DIR and ftp://user@host:port/directory.'
-_TWO_WAYS_TO_UNLOCK = 'Name --zcml FILE and an exporter, or ftp://user@host:port/directory.'
-
-
 #: The interface and the usual class of who makes runs.
 _KINDS = {'exporter': (IExporter, Exporter), 'importer': (IImporter, Importer)}
 
@@ -40,10 +36,14 @@ class Place(NamedTuple):
 
 
 class Door(NamedTuple):
-    """A target, and the spools that are known to be exported there, or filled from there."""
+    """A target, and the spools that are known to be exported there, or filled from there.
+
+    `name` has the chosen exporters and importers of ZCML, '' without.
+    """
 
     target: object
     spools: list
+    name: str = ''
 
 
 def exporters(*, zcml, names, spool, **target):
@@ -52,12 +52,12 @@ def exporters(*, zcml, names, spool, **target):
     `zcml` and `spool` are paths, one of them None; `names` is what was named: exporters, or one
     URL.  `target` has further options of a target.  Raises `UsageError`, `ConfigurationError`.
     """
-    return _exchanges('exporter', 'what to deliver', zcml, names, spool, target)
+    return _exchanges('exporter', 'deliver', zcml, names, spool, target)
 
 
 def importers(*, zcml, names, spool, **target):
     """Return the chosen importers as a list of (name, `IImporter`); see `exporters`."""
-    return _exchanges('importer', 'from where to import', zcml, names, spool, target)
+    return _exchanges('importer', 'import', zcml, names, spool, target)
 
 
 def _exchanges(kind, what, zcml, names, spool, target):
@@ -68,7 +68,7 @@ def _exchanges(kind, what, zcml, names, spool, target):
         known = _registered(zcml, interface)
         return [(name, known[name]) for name in _chosen(names, known, zcml, kind=kind)]
     if spool is None:
-        raise UsageError(f'It was not said {what}', hint=_TWO_WAYS)
+        raise UsageError(f'Nothing to {what}: give --zcml FILE, or --spool DIR and a URL.')
     if len(names) != 1:
         raise UsageError(
             'With --spool exactly one URL is needed', hint='Write ftp://user@host:port/directory'
@@ -120,9 +120,7 @@ def places(*, zcml, names, spool, remote, **target):
         _only_zcml(spool, target)
         return _places(zcml, names)
     if spool is None:
-        raise UsageError(
-            'It was not said which spool to look at', hint='Name --zcml FILE, or --spool DIR.'
-        )
+        raise UsageError('No spool was named: give --zcml FILE or --spool DIR.')
     if len(names) > 1 or (remote and not names):
         raise UsageError(
             '--spool goes with one URL, which --remote needs',
@@ -144,11 +142,15 @@ def doors(*, zcml, names, spool, **target):
         known_names = [*dict.fromkeys(name for name, _ in known)]
         chosen = _chosen(names, known_names, zcml, kind='exporter or importer')
         return [
-            Door(target, [e.spool for _, e in known if e.target.url == target.url])
+            Door(
+                target,
+                [e.spool for _, e in known if e.target.url == target.url],
+                ', '.join(n for n, e in known if n in chosen and e.target.url == target.url),
+            )
             for target in {e.target.url: e.target for n, e in known if n in chosen}.values()
         ]
     if len(names) != 1:
-        raise UsageError('It was not said where to look', hint=_TWO_WAYS_TO_UNLOCK)
+        raise UsageError('No server was named: give --zcml FILE and an exporter, or a URL.')
     target = _target(names[0], **target)
     return [Door(target, [] if spool is None else [Spool(spool)])]
 

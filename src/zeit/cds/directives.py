@@ -26,7 +26,7 @@ def _product_config(*, example):
 
 
 _NAME = 'a name: some characters on one line'
-_WORD = 'a text on one line, not empty'
+_WORD = 'a text on one line'
 
 
 class ISpoolDirective(zope.interface.Interface):

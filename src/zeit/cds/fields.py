@@ -37,13 +37,21 @@ class Explained:
             converted = super().fromUnicode(value)
             self.validate(converted)
         except zope.schema.ValidationError:
-            shown = 'This' if self.secret else f"'{printable(value)}'"
-            raise zope.schema.ValidationError(f'{shown} is not {self.wanted}') from None
+            raise zope.schema.ValidationError(self._problem(value)) from None
         return converted
+
+    def _problem(self, value):
+        shown = 'This' if self.secret else f"'{printable(value)}'"
+        return f'{shown} is not {self.wanted}'
 
 
 class Line(Explained, zope.schema.TextLine):
     """A text without line ends, not empty."""
+
+    def _problem(self, value):
+        if not value.strip() and not self.secret:
+            return f'{self.__name__} must not be empty'
+        return super()._problem(value)
 
 
 class Path(Explained, zope.configuration.fields.Path):
@@ -101,7 +109,12 @@ class Encoding(Line):
     """The name of a character encoding in which ASCII is ASCII: FTP commands are."""
 
     def __init__(self, **kw):
-        super().__init__(wanted='an encoding that Python knows and that contains ASCII', **kw)
+        super().__init__(wanted='an encoding', **kw)
+
+    def _problem(self, value):
+        if not value.strip():
+            return super()._problem(value)
+        return f"Python knows no encoding '{printable(value)}' (it must include ASCII)"
 
     def constraint(self, value):
         """Return whether `value` is such a name."""

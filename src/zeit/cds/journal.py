@@ -151,8 +151,9 @@ class Journal(ImportLog):
 
     def _warn(self):
         log.warning(
-            '%s: what it left on %s is not taken for its own. If there is no other one that runs: '
-            'zeit-cds adopt --spool %s; otherwise: zeit-cds adopt --forget --spool %s',
+            '%s: what it left on %s is not taken for its own. If no other copy runs: '
+            'zeit-cds adopt --spool %s. If another copy runs, call '
+            '"zeit-cds adopt --forget --spool %s" once, and the warning stops.',
             printable(self._disowned[0]['why']),
             printable(', '.join(self.disowned)),
             self._shown,

@@ -245,6 +245,16 @@ def run(console, door, *, sure):
 
     `sure` removes without asking.  What the next run of a known spool heals is left to it.
     """
+    try:
+        return _run(console, door, sure=sure)
+    except UsageError:
+        raise
+    except Error as error:
+        error.server = error.server or door.target.title
+        raise
+
+
+def _run(console, door, *, sure):
     require_usable(door.target)
     session = door.target.open()
     try:

@@ -149,8 +149,7 @@ def _target(*, host, user=None, **options):
         raise ZCMLError(f'Say once where the password is, not by {both}')
     if given and user is None:
         raise ZCMLError(
-            f"Missing parameter: 'user', to whom the {given[0][0]} belongs;"
-            ' without an account it is anonymous'
+            "Missing parameter 'user'; use user=\"anonymous\" if there is no account"
         )
     user = user or Settings.user
     for attribute, value in given:

@@ -1,5 +1,7 @@
 """The sub-commands that put something right, and the demonstration."""
 
+import functools
+
 import click
 
 from zeit.cds import errors, options, options_target
@@ -93,10 +95,10 @@ def adopt(console, zcml, *, names, forget, spool=None):
     a lock, a temporary file, or an older version that stands aside may belong
     to the original, which may be at work.  Each run says so.
 
-    If no other copy runs, this lets the next run clean up.  If one does, call
-    it once with --forget: then the runs say no more about it.
+    If no other copy runs, this lets the next run clean up.  If another copy
+    runs, call "adopt --forget" once, and the warning stops.
 
-    The exit code is 0 also if there is nothing to decide.
+    The exit code is 0 also if there is nothing to do.
     """
     from zeit.cds import choice
     from zeit.cds.text import printable
@@ -108,7 +110,8 @@ def adopt(console, zcml, *, names, forget, spool=None):
         targets = place.spool.adopt(forget=forget)
         what = 'is forgotten' if forget else 'is cleaned up by its next run'
         lines = [f'{where}: what was left on {printable(url)} {what}.' for url in targets]
-        for line in () if console.quiet else lines or [f'{where}: there is nothing to decide.']:
+        lines = lines or [f'{where}: this spool is the original; nothing to do.']
+        for line in () if console.quiet else lines:
             console.say(line)
     return errors.DONE
 
@@ -143,7 +146,11 @@ def unlock(console, zcml, **arguments):
     sure = arguments.pop('yes')
     target = options_target.take(arguments)
     doors = choice.doors(zcml=zcml, **arguments, **target)
-    return errors.decisive([unlocking.run(console, door, sure=sure) for door in doors])
+    codes = []
+    for door in doors:
+        run = functools.partial(unlocking.run, console, door, sure=sure)
+        codes.append(console.guarded(run, about=door.name, several=False))
+    return errors.decisive(codes)
 
 
 @click.command(short_help='Show an export, on this machine only.')

@@ -35,12 +35,12 @@ PROBE = 5
 
 #: What to do when it is the other kind of TLS that is spoken at this port.
 AT_ONCE = (
-    'This port is one for TLS from the first byte: ftps:// in place of ftp:// or ftpes://, '
-    'tls="implicit" (--tls implicit).'
+    'This port is one for TLS from the first byte. Use ftps:// instead of ftp:// or ftpes:// '
+    '(in ZCML: tls="implicit").'
 )
 NOT_AT_ONCE = (
-    'The server speaks in clear at first, as at the usual port 21: ftpes:// in place of ftps://, '
-    'tls="explicit" (--tls explicit).'
+    'The server speaks in clear at first, as at the usual port 21. Use ftpes:// instead of '
+    'ftps:// (in ZCML: tls="explicit").'
 )
 
 #: What to do when a server has no TLS.

@@ -135,7 +135,7 @@ class Commands(MainCase, layers.ServerTests, unittest.TestCase):
     def test_without_anything(self):
         code, _, err = self.cli('import')
         self.assertEqual(64, code)
-        self.assertIn('It was not said from where to import', err)
+        self.assertIn('Nothing to import: give --zcml FILE, or', err)
 
     def test_a_lock_is_shown_and_removed(self):
         (self.server.root / 'write').write_bytes(b'the partner')

@@ -90,7 +90,7 @@ class Receipts(ServerCase):
             self.assertEqual(before, (self.path / '.cds' / 'lock').read_bytes())
 
     def test_wrong_usage(self):
-        self.assert_line(self.call('receipt', 'a.xml'), 64, 'It was not said which spool')
+        self.assert_line(self.call('receipt', 'a.xml'), 64, 'No spool was named: give')
         self.assert_line(self.receipt('a.xml', 'b.xml'), 64, 'A receipt is of one file')
         self.assert_line(self.receipt(), 64, "Missing argument 'NAME'")
 
@@ -187,7 +187,7 @@ class Retries(CommandLine):
 
     def test_wrong_usage(self):
         self.assert_line(self.retry(), 64, "Missing argument 'NAME...'")
-        self.assert_line(self.call('retry', 'a.xml'), 64, 'It was not said which spool')
+        self.assert_line(self.call('retry', 'a.xml'), 64, 'No spool was named: give')
 
 
 class Adoptions(CommandLine):
@@ -214,7 +214,7 @@ class Adoptions(CommandLine):
                 line = f'{self.path}: what was left on {self.URL} {words}.\n'
                 self.assertEqual((0, line), (outcome.code, outcome.out))
                 outcome = self.adopt()
-                line = f'{self.path}: there is nothing to decide.\n'
+                line = f'{self.path}: this spool is the original; nothing to do.\n'
                 self.assertEqual((0, line), (outcome.code, outcome.out))
 
     def test_what_is_adopted_is_known_as_our_own_again(self):
@@ -231,7 +231,7 @@ class Adoptions(CommandLine):
             self.assert_line(self.adopt(), 75, 'Another run is active')
 
     def test_wrong_usage(self):
-        self.assert_line(self.call('adopt'), 64, 'It was not said which spool')
+        self.assert_line(self.call('adopt'), 64, 'No spool was named: give')
         self.assert_line(self.adopt('articles'), 64, 'Names of spools go with --zcml')
 
 

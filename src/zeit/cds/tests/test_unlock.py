@@ -59,6 +59,17 @@ class Command(ServerCase):
         self.assertEqual((0, ''), (outcome.code, outcome.err))
         self.assertRegex(outcome.out, r'\AServer host .*\n  not locked\n\Z')
 
+    def test_errors_name_the_server(self):
+        missing = ('--password-file', self.folder / 'missing')
+        outcome = self.call('unlock', *missing, self.url)
+        self.assertEqual(78, outcome.code)
+        self.assertRegex(outcome.err, rf'host .*, port {self.server.port}, user test.*missing')
+        self.lock()
+        refused = errors.PermanentError(550, '550 No.')
+        with unittest.mock.patch.object(unlock.Remover, 'remove', side_effect=refused):
+            outcome = self.unlock('--yes')
+        self.assertRegex(outcome.err, rf'port {self.server.port}, user test\): 550 No')
+
     def test_a_lock_that_is_announced_and_never_made(self):
         name = f'write.{TOKEN}.next'
         self.lock(name)
@@ -160,7 +171,7 @@ class Command(ServerCase):
         self.assertIn(f'not of {self.path}', self.unlock().out)
 
     def test_wrong_usage(self):
-        self.assert_line(self.call('unlock'), 64, 'It was not said where to look')
+        self.assert_line(self.call('unlock'), 64, 'No server was named')
         self.environ['ZEIT_CDS_PASSWORD'] = 'wrong'
         self.assert_line(self.unlock(), 77, '530 ')
 
@@ -187,6 +198,16 @@ class ByZcml(ZcmlCase):
         self.assertEqual(0, outcome.code, outcome.err)
         self.assertIn(f'    not of {self.path}\n', outcome.out)
         self.assertEqual([], os.listdir(self.server.root))
+
+
+    def test_errors_name_exporter_and_server(self):
+        text = self.file.read_text()
+        self.file.write_text(text.replace(f'port="{self.server.port}"', 'port="1"'))
+        outcome = self.call('--zcml', self.file, 'unlock', 'articles')
+        self.assertEqual(69, outcome.code)
+        self.assertRegex(
+            outcome.err, r'\Azeit-cds: articles: .*host .*, port 1, user test'
+        )
 
 
 class Races(unittest.TestCase):

@@ -341,8 +341,8 @@ class MistakeTests(ZCMLTests):
             start + 'port="65536" />': "'port': '65536' is not a port: a number from 1 to 65535",
             start + 'exists="x" />': "'exists': 'x' is not one of: replace, park",
             start + 'temporary="maybe" />': "'temporary': 'maybe' is not yes or no",
-            start + 'user="" />': "'user': '' is not a text on one line, not empty",
-            start + 'user="a&#13;b" />': "'user': 'a\\rb' is not a text on one line, not empty",
+            start + 'user="" />': "'user': user must not be empty",
+            start + 'user="a&#13;b" />': "'user': 'a\\rb' is not a text on one line",
             start + 'reply_timeout="0" />': (
                 "'reply_timeout': '0' is not a number of seconds from 0.1 to 86400"
             ),
@@ -350,14 +350,14 @@ class MistakeTests(ZCMLTests):
                 "'data_timeout': 'nan' is not a number of seconds from 0.1 to 86400"
             ),
             start + 'encoding="klingon" />': (
-                "'encoding': 'klingon' is not an encoding that Python knows and that contains ASCII"
+                "'encoding': Python knows no encoding 'klingon' (it must include ASCII)"
             ),
             start + 'encoding="utf-16" />': (
-                "'encoding': 'utf-16' is not an encoding that Python knows and that contains ASCII"
+                "'encoding': Python knows no encoding 'utf-16' (it must include ASCII)"
             ),
             '<cds:spool name="s" path="" />': "'path': '' is not a path",
             '<cds:spool name=" " path="x" />': (
-                "'name': ' ' is not a name: some characters on one line"
+                "'name': name must not be empty"
             ),
             '<cds:exporter name="e" spool="s" target="t" max_files="0" />': (
                 "'max_files': '0' is not a whole number, at least 1"
@@ -390,8 +390,7 @@ class MistakeTests(ZCMLTests):
             ),
             '<cds:target name="t" />': "Missing parameter: 'host'",
             '<cds:target name="t" host="h" password="x" />': (
-                "Missing parameter: 'user', to whom the password belongs; without an account it is "
-                'anonymous'
+                'Missing parameter \'user\'; use user="anonymous" if there is no account'
             ),
             '<cds:target name="t" host="ftp://h" user="u" />': (
                 'The host is a URL, or a part of one, and not the name of a server. Say the name '
