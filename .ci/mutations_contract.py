@@ -44,9 +44,11 @@ CONTRACT = (
         EXCHANGE,
         "        log.info('Removing lock file: %s', self._name)\n"
         '        try:\n'
-        '            if lock.release():\n',
+        '            if lock.release():\n'
+        "                log.info('Lock file successfully removed: %s', self._name)\n",
         '        try:\n'
         '            if lock.release():\n'
+        "                log.info('Lock file successfully removed: %s', self._name)\n"
         "                log.info('Removing lock file: %s', self._name)\n",
     ),
     (
