@@ -2,9 +2,21 @@
 
 import click
 
+from zeit.cds.options import LONGEST
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds; NaN is none, which slips through the bounds."""
+
+    def convert(self, value, parameter, context):
+        found = super().convert(value, parameter, context)
+        if found != found:
+            self.fail(f'{value!r} is not a number of seconds.', parameter, context)
+        return found
+
 
 _FILE = click.Path(dir_okay=False, readable=False)
-_SECONDS = click.FloatRange(min=0, min_open=True)
+_SECONDS = _Seconds(min=0, min_open=True, max=LONGEST)
 _VERSION = click.Choice(['1.2', '1.3'])
 
 #: `zeit.cds.ftp.tls.TLS`.  None: as configured, or the default there.
@@ -76,7 +88,7 @@ NETWORK = (
     ),
     click.option(
         '--keepalive',
-        type=click.FloatRange(min=0, max=86400),
+        type=_Seconds(min=0, max=LONGEST),
         metavar='SECONDS',
         help='Probe an idle connection, so that no NAT forgets it; 0: never.  Default: 60.',
     ),

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import netrc
 import os
+import re
 import shlex
 import stat
 import urllib.parse
@@ -182,6 +183,17 @@ class Location:
 SCHEMES = {'ftp': None, 'ftpes': 'explicit', 'ftps': 'implicit'}
 
 
+#: What a URL begins with, or what was meant as one.
+_SCHEME = re.compile(r'\A[A-Za-z0-9]+:/+')
+
+
+def _password_in_url():
+    return UsageError(
+        'A password does not belong in a URL, where everybody can see it',
+        hint='Use --password-file, an environment variable or ~/.netrc; @ in a path is %40.',
+    )
+
+
 def _port(parts):
     try:
         if parts.port != 0:
@@ -200,32 +212,31 @@ def location(url):
     refused.
     Raises `UsageError`, which never repeats the URL: there may be a password in it.
     """
-    scheme, _, rest = url.partition('://')
-    if ':' in (rest if rest and scheme.isalnum() else url).rpartition('@')[0]:
-        # Wherever it is in what may not even be a URL, nothing of it is repeated.
-        raise UsageError(
-            'A password does not belong in a URL, where everybody can see it',
-            hint='Use --password-file, an environment variable or ~/.netrc; @ in a path is %40.',
-        )
+    # Wherever it is in what may not even be a URL, nothing of it is repeated.
+    if ':' in _SCHEME.sub('', url).rpartition('@')[0]:
+        raise _password_in_url()
     try:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname, _port(parts)
     except ValueError:
         host = port = parts = None
-    if not host or parts.scheme not in SCHEMES or parts.query or parts.fragment:
+    usable = host and '\\' not in parts.netloc and not parts.netloc.endswith(':')
+    if not usable or parts.scheme not in SCHEMES or parts.query or parts.fragment:
         raise UsageError(
             'This is not the URL of a directory on an FTP server',
             hint='Write ftp://user@host:port/directory, or ftpes:// or ftps:// with TLS',
         )
     user = urllib.parse.unquote(parts.username or '')
     directory = urllib.parse.unquote(parts.path)
+    if ':' in user:
+        raise _password_in_url()
     for what, text in (('user', user), ('path', directory)):
         if any(c < ' ' or c == '\x7f' for c in text):
             raise UsageError(
                 f'The {what} in the URL has a control character, which no command can have',
                 hint='%0d and %0a are ends of lines.',
             )
-    if not user:
+    if not user.strip():
         raise UsageError(
             'The URL has no user',
             hint='Write ftp://user@host/directory; without an account the user is anonymous.',

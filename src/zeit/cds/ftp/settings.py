@@ -16,6 +16,10 @@ PORTS = {'implicit': 990}
 EPSV = ('auto', 'yes', 'no')
 
 
+#: The longest time-out, in seconds.
+LONGEST = 86400
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """How to reach a server.  Time-outs in seconds.
@@ -52,6 +56,22 @@ class Settings:
 
     def __post_init__(self):
         _require_host(self.host)
+        if not str(self.user).strip():
+            raise ConfigurationError('user must not be empty')
+        if '://' in str(self.directory):
+            raise ConfigurationError(
+                'The directory is a URL, and not a path on the server',
+                hint='Say the path alone; host, port and user are settings of their own.',
+            )
+        for name in 'connect_timeout', 'reply_timeout', 'data_timeout':
+            if not 0 < getattr(self, name) <= LONGEST:
+                raise ConfigurationError(
+                    f'{name} is a number of seconds, at most {LONGEST}, not {getattr(self, name)}'
+                )
+        if not 0 <= self.keepalive <= LONGEST:
+            raise ConfigurationError(
+                f'keepalive is a number of seconds, at most {LONGEST}, not {self.keepalive}'
+            )
         if self.epsv not in EPSV:
             raise ConfigurationError(f'EPSV is one of {", ".join(EPSV)}, not {self.epsv!r}')
         if self.trust_pasv_address and self.epsv == 'yes':
@@ -82,7 +102,7 @@ def _require_host(host):
 
 
 def _is_name(text):
-    if not text.isprintable() or ' ' in text:
+    if not text.isprintable() or ' ' in text or '\\' in text:
         return False
     try:
         labels = text if text.isascii() else text.encode('idna').decode('ascii')

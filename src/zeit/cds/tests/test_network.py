@@ -46,6 +46,23 @@ class SettingsTests(unittest.TestCase):
             with self.assertRaisesRegex(ConfigurationError, text):
                 Settings(host='h', **values)
 
+    def test_a_directory_is_no_url(self):
+        for directory in 'ftp://h/in', '/ftp://h/in':
+            with self.assertRaisesRegex(ConfigurationError, 'The directory is a URL'):
+                Settings(host='h', directory=directory)
+
+    def test_there_is_a_user(self):
+        for user in '', '  ':
+            with self.assertRaisesRegex(ConfigurationError, 'user must not be empty'):
+                Settings(host='h', user=user)
+
+    def test_time_outs_are_bounded(self):
+        for seconds in 0, -1, 86401, float('inf'), float('nan'):
+            for name in 'connect_timeout', 'reply_timeout', 'data_timeout', 'keepalive':
+                if seconds or name != 'keepalive':
+                    with self.assertRaisesRegex(ConfigurationError, name):
+                        Settings(host='h', **{name: seconds})
+
     def test_a_host_is_a_name_or_an_address(self):
         for host in ('h', 'ftp.example.com.', '192.0.2.1', '::1', 'fe80::1%eth0', 'b\xfccher.de'):
             self.assertEqual(host, Settings(host=host).host)

@@ -281,6 +281,7 @@ class LocationTests(unittest.TestCase):
             ('ftp://h', 'user'),
             ('ftp://h/in', 'user'),
             ('ftps://@h/in', 'user'),
+            ('ftp://%20%20@h/in', 'user'),
             ('ftp://h//', 'user'),
             ('ftp://me@h', 'directory'),
             ('ftpes://me@h/', 'directory'),
@@ -304,6 +305,7 @@ class LocationTests(unittest.TestCase):
             'ftp://me:12/testpw@h/',
             'ftp://me:testpw#1@h/',
             'ftp:/me:testpw@h/',
+            'ftp://me%3Atestpw@h/in',
             'me:testpw@h/',
             'me:testpw',
         ):
@@ -324,8 +326,14 @@ class LocationTests(unittest.TestCase):
             'ftp://h:0/',
             'ftp://h:99999/',
             'ftp://h/?a=b',
+            'ftp:/me@h/in',
+            'ftp:///me@h/in',
+            'ftp://me@h:/in',
+            'ftp://me@ftp://h/in',
+            'ftp://me@h\\b/in',
+            'ftp://me@\\h/in',
         ):
-            with self.assertRaises(errors.UsageError, msg=url):
+            with self.assertRaisesRegex(errors.UsageError, 'not the URL|The port', msg=url):
                 settings.location(url)
 
 
