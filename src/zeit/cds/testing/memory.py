@@ -146,7 +146,7 @@ class MemorySession:
         self._target.hook('modified', name)
         return self._target.modified.get(name) if name in self._target.files else None
 
-    def look(self, name, *, more=False):
+    def look(self, name, *, more=False, listed=False):
         """See `ISession`."""
         return self.size(name), self.modified(name)
 
