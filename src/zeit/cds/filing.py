@@ -142,7 +142,8 @@ class Filing:
         Whether this version was sent is not known; in doubt it is sent again.  Where there is a
         newer one under its name, that one has replaced it, as it would have in `new/`: it is filed
         if its SHA-256 is in `digests(name)`, those of uploads whose end is not known, and put away
-        by `park(path, name, reason)` otherwise.  Returns (name, reason) of what could not be read.
+        by `park(path, name, reason)`, which returns its name there, otherwise.  Returns (name, reason,
+        name in parked/) of what could not be read.
         """
         files.remove_drafts(self._private)  # unfinished copies of what is in new/
         unreadable = []
@@ -159,8 +160,7 @@ class Filing:
                 except FileError as error:
                     # Nobody can tell any more whether it was delivered, and others wait.
                     reason = f'Left by a run that was killed. {error.message}'
-                    park(private, name, reason)
-                    unreadable.append((name, reason))
+                    unreadable.append((name, reason, park(private, name, reason)))
             files.sync_directories(self._new, self._private)
         return unreadable
 

@@ -10,8 +10,8 @@ class ISpool(Interface):
     journal = Attribute('What it remembers (a `zeit.cds.journal.Journal`), during a run')
     unpublished = Attribute('What the application failed to put into it: an `IUnpublished`')
     set_aside = Attribute(
-        '(name, reason) of what a killed run had left, could not be read, and was parked when this '
-        'run began'
+        '(name, reason, name in parked/) of what a killed run had left, could not be read, and was '
+        'parked when this run began'
     )
 
     def run(*, rehearsal=False):
