@@ -122,7 +122,8 @@ class Link:
         """Return a connection that is usable and in the directory, and stands this `call`."""
         connection = self._connection
         broken = not connection.usable
-        if connection.due not in (None, call[:2]) or not connection.is_quiet():
+        is_due = connection.due in (None, call[:2]) or connection.withdraw()
+        if not (is_due and connection.is_quiet()):
             log.debug('Connecting again')
             self._connection.drop()
             if broken:

@@ -26,6 +26,8 @@ class Rate:
         self._clock = clock
         self._window = deadline * PRESENT
         self._position = 0
+        #: (moment, position) of the first piece.
+        self._first = None
         #: (moment, position) of pieces that went, from the beginning of what is the present on.
         self._marks = collections.deque()
         self._is_worth_it = None
@@ -37,8 +39,10 @@ class Rate:
         """So many bytes of it are on their way, or have come in; less than before: once more."""
         if position < self._position:
             self._marks.clear()
+            self._first = None
         self._position = position
         now = self._clock()
+        self._first = self._first or (now, position)
         self._forget(now)
         # Marks are close to one another, and few.
         if len(self._marks) > 1 and now - self._marks[-2][0] < self._window * PRESENT:
@@ -69,7 +73,16 @@ class Rate:
         if self._is_worth_it is None:
             self._is_worth_it = self._left() <= seconds
         if not self._is_worth_it:
-            raise self._passed()
+            raise self._passed(self.present())
+
+    def passed(self):
+        """Return the `DeadlinePassed` of a file that was to end in time, and did not.
+
+        It went slower in the end: so all of the time says which deadline it needs.
+        """
+        moment, position = self._first or (0, 0)
+        elapsed = self._clock() - moment
+        return self._passed((self._position - position) / elapsed if elapsed > 0 else 0)
 
     def _left(self):
         if self.size is None:
@@ -80,8 +93,7 @@ class Rate:
         rate = self.present()
         return left / rate if rate else math.inf
 
-    def _passed(self):
-        rate = self.present()
+    def _passed(self, rate):
         message = 'The time of this run is used up'
         if self.size is None or not rate:
             return DeadlinePassed(

@@ -26,7 +26,7 @@ from zeit.cds.errors import (
     ServerError,
     ServiceClosing,
 )
-from zeit.cds.ftp.answers import SUCCESS
+from zeit.cds.ftp.answers import DONE, SUCCESS
 from zeit.cds.ftp.passive import PassiveConnection
 from zeit.cds.text import printable
 
@@ -99,6 +99,21 @@ class AlongConnection(PassiveConnection):
             return 'size', self._asked.name
         renaming = self._channel.renaming
         return ('rename', renaming) if renaming else None
+
+    def withdraw(self):
+        """Do without a renaming that was announced; return whether the connection is in order then.
+
+        ProFTPD refuses all but NOOP until there was an RNTO: the file, which is of no use any more,
+        gets the name that it has.  PWD has a reply code of its own.
+        """
+        if not (self.announced and self.usable) or self._in_between or self._asked is not None:
+            return False
+        try:
+            self.ask('RNTO', self._channel.renaming)
+            return self.ask('PWD').verdict == DONE
+        except Error as error:
+            log.debug('Out of step: %s', printable(error.message))
+            return False
 
     def is_quiet(self):
         """See `Connection`; the answers to a question that was sent ahead are no noise."""

@@ -58,7 +58,7 @@ class Deadline:
         """Inside, a `transfer` is under way that may have more time than others, or None.
 
         `transfer.require(seconds)` raises `DeadlinePassed` if it does not end within so many
-        seconds.
+        seconds; `transfer.passed()` returns it, if it should have, and did not.
         """
         self._transfer = transfer
         try:
@@ -80,6 +80,8 @@ class Deadline:
         if left <= 0 and self._span and transfer is not None:
             transfer.require(self._span)
             left += self._span
+            if left <= 0:
+                raise transfer.passed()
         if left <= 0:
             message, hint = self._passed
             raise DeadlinePassed(message, hint=hint)

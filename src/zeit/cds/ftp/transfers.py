@@ -123,15 +123,21 @@ class TransferConnection(AlongConnection):
             raise
 
     def _is_refused_in_step(self, start, error, *, early):
-        """Return whether STOR was refused before it began, so that the connection is in order.
+        """Return whether a transfer was refused before it began, and the connection is in order.
 
         Bytes that were sent `early` may have been taken all the same, and be answered as well: the
-        next answer must be that to the next question then.
+        next answer must be that to the next question then.  So it is with 425, which says that
+        there was no data connection.  Over another control connection there may be one, which is
+        tried once.
         """
-        if start.accepted or not isinstance(error, ServerError) or self._in_between:
+        no_data = isinstance(error, DataConnectionRefused)
+        if start.accepted or not (no_data or isinstance(error, ServerError)) or self._in_between:
+            return False
+        if no_data and not self.ways.refuses_data:
+            self.ways.refuses_data = True
             return False
         try:
-            return self.usable and (not early or effects.in_step(self))
+            return self.usable and (not (early or no_data) or effects.in_step(self))
         except Error as lost:
             log.debug('Out of step: %s', printable(lost.message))
             return False
@@ -279,7 +285,7 @@ class TransferConnection(AlongConnection):
             return self._protected(data, start)
         except BaseException as error:
             data.abort()
-            if start.accepted or not isinstance(error, ServerError):
+            if not self._is_refused_in_step(start, error, early=False):
                 self.drop()
             raise
 

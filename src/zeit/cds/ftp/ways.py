@@ -47,7 +47,8 @@ class Ways:
     has told the length of a file, so that a refusal says something; False if it does not tell that
     of a known file; None as long as neither is known.
 
-    `renames`: True since a renaming worked.
+    `renames`: True since a renaming worked.  `refuses_data`: True since there was no data
+    connection for a transfer.
 
     `breaks`: so many of these connections broke; what the server has ended in order does not count.
     `image`: files are transferred as they are.  None until the server has accepted TYPE I or not.
@@ -62,6 +63,7 @@ class Ways:
     sizes: bool | None = None
     image: bool | None = None
     renames: bool = False
+    refuses_data: bool = False
     breaks: int = 0
 
     def give_up(self, way, *, error):

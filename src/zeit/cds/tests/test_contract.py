@@ -1,12 +1,13 @@
 import unittest
 
 from zeit.cds.ftp.ways import LISTINGS
+from zeit.cds.plan import Plan
 from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.faults import FaultServer
 from zeit.cds.testing.memory import MemoryTarget
-from zeit.cds.tests.contract import TargetContract
+from zeit.cds.tests.contract import TargetContract, job
 from zeit.cds.tests.scenario import Waiting
 
 
@@ -63,6 +64,15 @@ class OnDisk(layers.ServerTests, TargetContract):
     def plant(self, name, content):
         (self.server.root / name).write_bytes(content)
         (self.server.root / name).chmod(0o666)
+
+    def test_a_file_that_is_not_renamed_after_all_costs_no_login(self):
+        session = self.open()
+        jobs = [job(name, b'1', changed=name == 'b') for name in 'abcd']
+        plan = Plan(jobs)
+        for outcome in session.run(plan):
+            plan.settle(outcome)
+        self.assertEqual(({'a', 'c', 'd'}, 3), ({*self.contents()}, plan.stored))
+        self.assertEqual(1, session.connections)
 
 
 class PyFTPTests(OnDisk, unittest.TestCase):

@@ -23,6 +23,58 @@ class InStepTests(Scenario, unittest.TestCase):
                     self.assert_run(1, 'fine1 fine2', report)
                     self.assertEqual(1, self.server.connected)
 
+    def test_a_size_that_is_not_told_of_a_file_that_may_be_renamed(self):
+        for code in 450, 500, 550:
+            with self.subTest(code):
+                self.prepare()
+                self.fault('SIZE', faults.Reply(f'{code} Odd.'), path='*odd*.part')
+                report = self.export('fine1', 'odd1', 'odd2', 'odd3', 'odd4', 'pine')
+                self.assert_run(1, 'fine1 pine', report)
+                self.assertEqual(1, self.server.connected)
+
+    def test_nor_a_size_that_is_another_one(self):
+        self.fault('SIZE', faults.Reply('213 5'), path='*odd*.part')
+        self.assert_run(1, 'fine1 pine', self.export('fine1', 'odd1', 'odd2', 'odd3', 'pine'))
+        self.assertEqual(1, self.server.connected)
+
+    def test_whatever_a_server_makes_of_the_name_that_the_file_has(self):
+        for reply, connected in (('550 It is there.', 1), ('250 Done.\n550 Really.', 2)):
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('SIZE', faults.Reply('550 Odd.'), path='*odd*.part')
+                self.fault('RNTO', faults.Reply(reply), path='*odd*.part')
+                self.assert_run(1, 'fine pine', self.export('fine', 'odd', 'pine'))
+                self.assertEqual(connected, self.server.connected)
+
+    def test_no_data_connection_costs_one_login(self):
+        """Over another control connection there may be one; more of them do not help."""
+        names = [f'{n}{kind}' for n in range(9) for kind in ('fine', 'odd')]
+        for number in 1, 4:
+            with self.subTest(number):
+                self.prepare()
+                self.fault('STOR', faults.Reply('425 No data connection.'), path='*odd*')
+                report = self.export(*names, connections=number)
+                self.assertEqual((1, names[::2]), (report.exit_code, sorted(report.delivered)))
+                self.assertLessEqual(self.server.connected, 1 + number)
+
+    def test_no_data_connection_and_something_is_left_over(self):
+        self.fault('STOR', faults.Reply('425 No data connection.\n226 Done.'), path='*odd*')
+        names = [f'{n}{kind}' for n in range(5) for kind in ('fine', 'odd')]
+        self.assert_run(1, ' '.join(names[::2]), self.export(*names))
+
+    def test_no_data_connection_for_downloads(self):
+        for verb in 'RETR', 'MLSD':
+            with self.subTest(verb):
+                self.prepare()
+                self.server.put('/cds/a', b'content')
+                self.fault(verb, faults.Reply('425 No data connection.'))
+                session = target(self.server).open()
+                self.addCleanup(session.close)
+                for _ in range(3):
+                    with self.assertRaises(errors.DataConnectionRefused):
+                        session.fetch('a', io.BytesIO()) if verb == 'RETR' else session.names()
+                self.assertEqual(2, self.server.connected)
+
     def test_refused_behind_the_start(self):
         self.fault('STOR', faults.Lie('553 Odd.'), path='*odd*')
         self.assert_run(1, 'fine', self.export('fine', 'odd1', 'odd2'))

@@ -71,12 +71,23 @@ class RateTests(unittest.TestCase):
         for self.now in (80, 90, 100, 119):
             self.assertEqual(5, rate.present())
 
+    def test_it_went_slower_in_the_end(self):
+        rate = self.rate()
+        self.move(rate, (0, 0), (90, 500), (95, 525), (100, 550))
+        rate.require(100)
+        self.move(rate, (150, 551), (200, 600))
+        # 3 bytes in a second, all the time.
+        self.assertIn('--deadline 360', rate.passed().hint)
+        self.move(rate, (210, 0), (220, 10))
+        self.assertIn('--deadline 1020', rate.passed().hint)
+
     def test_one_piece_tells_nothing(self):
         rate = self.rate()
         self.move(rate, (0, 200))
         self.now = 100
         with self.assertRaisesRegex(errors.DeadlinePassed, 'used up$'):
             rate.require(100)
+        self.assertNotIn('=', rate.passed().hint)
 
     def test_all_of_it_is_through(self):
         rate = self.rate()
@@ -115,6 +126,8 @@ class RunTests(unittest.TestCase):
         clock = types.SimpleNamespace(monotonic=self.clock)
         self.enterContext(unittest.mock.patch('zeit.cds.ftp.deadline.time', clock))
         self.pace = 0
+        #: From half of a file on everything takes so many times as long.
+        self.slower = 1
 
     def clock(self):
         return self.now
@@ -128,7 +141,9 @@ class RunTests(unittest.TestCase):
         pass
 
     def sent(self, name, position):
-        self.now = max(self.now, self.start + position * self.pace)
+        late = max(0, position - self.SIZE / 2)
+        took = (position + (self.slower - 1) * late) * self.pace
+        self.now = max(self.now, self.start + took)
 
     def export(self, *names, connections=1, **options):
         for name in names:
@@ -170,6 +185,16 @@ class RunTests(unittest.TestCase):
         self.assertEqual({}, self.server.files)
         self.pace = 0
         self.assertEqual(['b', 'a'], self.export().delivered)
+
+    def test_so_it_does_of_one_that_goes_slower_in_the_end(self):
+        self.pace, self.slower = 190 / self.SIZE, 9
+        report = self.export('a')
+        self.assertEqual((69, []), (report.exit_code, report.delivered))
+        for text in report.failed[0][1], report.error.hint:
+            self.assertRegex(text, 'At this rate it needs deadline="[0-9]+"')
+        report = self.import_('b')
+        self.assertEqual((69, []), (report.exit_code, report.delivered))
+        self.assertRegex(report.error.hint, 'At this rate it needs deadline="[0-9]+"')
 
     def test_imports(self):
         self.pace = 180 / self.SIZE
