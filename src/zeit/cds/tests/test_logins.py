@@ -38,11 +38,15 @@ class InStepTests(Scenario, unittest.TestCase):
         self.assertEqual(1, self.server.connected)
 
     def test_whatever_a_server_makes_of_the_name_that_the_file_has(self):
-        for reply, connected in (('550 It is there.', 1), ('250 Done.\n550 Really.', 2)):
-            with self.subTest(reply):
+        for verb, reply, connected in (
+            ('RNTO', '550 It is there.', 1),
+            ('RNTO', '250 Done.\n550 Really.', 2),
+            ('PWD', '250 Done.', 2),  # as if there had been another answer to RNTO
+        ):
+            with self.subTest(verb, reply=reply):
                 self.prepare()
                 self.fault('SIZE', faults.Reply('550 Odd.'), path='*odd*.part')
-                self.fault('RNTO', faults.Reply(reply), path='*odd*.part')
+                self.fault(verb, faults.Reply(reply), path='*odd*.part' if verb == 'RNTO' else '*')
                 self.assert_run(1, 'fine pine', self.export('fine', 'odd', 'pine'))
                 self.assertEqual(connected, self.server.connected)
 
@@ -58,9 +62,17 @@ class InStepTests(Scenario, unittest.TestCase):
                 self.assertLessEqual(self.server.connected, 1 + number)
 
     def test_no_data_connection_and_something_is_left_over(self):
-        self.fault('STOR', faults.Reply('425 No data connection.\n226 Done.'), path='*odd*')
         names = [f'{n}{kind}' for n in range(5) for kind in ('fine', 'odd')]
-        self.assert_run(1, ' '.join(names[::2]), self.export(*names))
+        for refusal, noop in (
+            ('425 No data connection.\n226 Done.', '200 I am here.'),
+            ('425 No data connection.', '226 Done.'),
+        ):
+            with self.subTest(refusal, noop=noop):
+                self.prepare()
+                self.fault('STOR', faults.Reply(refusal), path='*odd*')
+                self.fault('NOOP', faults.Reply(noop))
+                self.assert_run(1, ' '.join(names[::2]), self.export(*names))
+                self.assertGreater(self.server.connected, 5)
 
     def test_no_data_connection_for_downloads(self):
         for verb in 'RETR', 'MLSD':
