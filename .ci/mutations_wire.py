@@ -111,10 +111,22 @@ WIRE = (
         '        if code is _DATA_LOST:\n',
     ),
     (
+        'a server without a way for data costs a login for each file',
+        TRANSFERS,
+        'no_data or isinstance(error, ServerError)',
+        'isinstance(error, ServerError)',
+    ),
+    (
+        'a renaming that is not to be costs a login',
+        LINK,
+        ' or connection.withdraw()',
+        '',
+    ),
+    (
         'the deadline passes unseen',
         'ftp/deadline.py',
-        '        if left <= 0:\n',
-        '        if left is None:\n',
+        '        if left <= 0:\n            message, hint',
+        '        if left is None:\n            message, hint',
     ),
     (
         'several connections where one is busy, and one where it waits',
