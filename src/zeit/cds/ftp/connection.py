@@ -142,12 +142,22 @@ class Connection:
                 self._switch_to_tls()
             login.log_in(self, settings)
         except Error as error:
+            error = self._while_connecting(error)
             login.before_any_file(error)
             self.drop()
-            raise
+            raise error
         except BaseException:
             self.drop()
             raise
+
+    def _while_connecting(self, error):
+        """Return the error; a deadline that has passed says what was waited for."""
+        if type(error) is not errors.DeadlinePassed:
+            return error
+        waiting, doing = self._channel.waiting, 'connecting'
+        if self._stream is not None and waiting:
+            doing = waiting[0]
+        return errors.DeadlinePassed(f'{error.message}, {doing}', hint=error.hint)
 
     def _secure_at_once(self):
         try:
@@ -359,6 +369,18 @@ class Connection:
             log.debug('< %s', printable(answer.reply.text))
         return answer
 
+    def _receive(self, doing, until):
+        try:
+            return self._stream.receive(doing=doing, until=until, size=REPLY)
+        except ConnectionLost as error:
+            if error.errno != errno.ETIMEDOUT or not self._channel.pending:
+                raise
+            raise ConnectionLost(
+                errno.ETIMEDOUT,
+                f'The reply did not end within {self._settings.reply_timeout:g} s, {doing}',
+                hint='A slow server needs a longer reply_timeout (--reply-timeout).',
+            ) from error
+
     def _await_answer(self, until):
         waiting = self._channel.waiting
         doing = waiting[0] if waiting else 'waiting'  # its words are for an error only
@@ -367,7 +389,7 @@ class Connection:
                 raise self._out_of_step(doing)
             data = b''
             if not self._failed:  # else the answer before this one did not come
-                data = self._stream.receive(doing=doing, until=until, size=REPLY)
+                data = self._receive(doing, until)
             if not data:
                 raise ConnectionLost(
                     errno.ECONNRESET,

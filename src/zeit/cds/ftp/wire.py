@@ -77,6 +77,13 @@ class Reply(NamedTuple):
         return [line[:MAX_SHOWN] for line in reversed(self.lines[-VALUE_LINES:])]
 
 
+def _too_long(what, limit):
+    return RemoteProtocolError(
+        f'The server sent a {what} of more than {limit} bytes',
+        hint='Is it an FTP server? Check host and port.',
+    )
+
+
 class ReplyParser:
     """Finds replies in a stream of bytes, however it is cut.
 
@@ -108,12 +115,12 @@ class ReplyParser:
             if reply is not None:
                 replies.append(reply)
         if len(self._buffer) > MAX_LINE:
-            raise RemoteProtocolError(f'The server sent a line of more than {MAX_LINE} bytes')
+            raise _too_long('line', MAX_LINE)
         return replies
 
     def _line(self, line):
         if len(line) > MAX_LINE:
-            raise RemoteProtocolError(f'The server sent a line of more than {MAX_LINE} bytes')
+            raise _too_long('line', MAX_LINE)
         if self._code is None:
             match = _CODE.match(line)
             if match is None:
@@ -132,7 +139,7 @@ class ReplyParser:
             line = line[3:]
         self._length += len(line) + 6  # with code and line end: empty lines have no end, too
         if self._length > MAX_REPLY:
-            raise RemoteProtocolError(f'The server sent a reply of more than {MAX_REPLY} bytes')
+            raise _too_long('reply', MAX_REPLY)
         self._lines.append(line.decode(self._encoding, 'surrogateescape'))
         if more:
             return None

@@ -6,6 +6,7 @@ import unittest.mock
 
 from zeit.cds import errors
 from zeit.cds.ftp import connection, listings, stream
+from zeit.cds.plan import Options
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults
 from zeit.cds.testing.ftpdata import Port
@@ -63,7 +64,21 @@ class ControlTests(Scenario, unittest.TestCase):
 
     def test_a_server_that_sends_bytes_but_never_a_reply(self):
         with Drip(b'220-Welcome to this server.\r\n') as drip:
-            self.assert_run(69, '', self.export('a', **SHORT, port=drip.number))
+            report = self.export('a', **SHORT, port=drip.number)
+        self.assert_run(69, '', report)
+        self.assertRegex(report.error.message, 'reply did not end .*, waiting for the greeting')
+
+    def test_a_server_that_sends_a_flood(self):
+        self.fault(faults.GREETING, faults.Reply(b'220-x\r\n' * 100_000))
+        report = self.export('a', **SHORT)
+        self.assert_run(69, '', report)
+        self.assertRegex(report.error.advice, 'a reply of more than .* bytes.*host and port')
+
+    def test_a_deadline_that_passes_before_the_login(self):
+        self.fault(faults.GREETING, faults.Silence())
+        report = self.export('a', run=Options(deadline=0.2))
+        self.assert_run(69, '', report)
+        self.assertIn('used up, waiting for the greeting', report.error.message)
 
     def test_preliminary_replies_without_end(self):
         more = faults.Lie(b'150 More to come.\r\n' * 10_000)
