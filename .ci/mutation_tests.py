@@ -38,6 +38,7 @@ THOROUGH = (
     'test_presence',
     'test_runlock',
     'test_scenarios.*',
+    'test_unmovable',
     'test_unproven',
 )
 

@@ -167,13 +167,25 @@ LOCAL = (
     (
         'taken for delivered with another content',
         LEDGER,
-        "    if source.size != upload['size'] or source.digest() != upload['sha256']:\n",
-        "    if source.size != upload['size']:\n",
+        "    if digest != upload['sha256']:\n",
+        '    if not digest:\n',
+    ),
+    (
+        'what could not be filed sent again and again',
+        LEDGER,
+        "    if upload.get('version') == [*source.version] and",
+        "    if upload.get('version') is False and",
+    ),
+    (
+        'one file that cannot be moved ends the run',
+        SPOOL,
+        '            if files.is_full(error):\n',
+        '            if error:\n',
     ),
     (
         'taken for delivered under its temporary name',
         LEDGER,
-        "    if upload['temporary'] and session.size(upload['temporary']) is not None:\n",
+        "    if upload['temporary'] and session.exists(upload['temporary']):\n",
         '    if not upload:\n',
     ),
     (
