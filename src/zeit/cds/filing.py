@@ -142,8 +142,8 @@ class Filing:
         Whether this version was sent is not known; in doubt it is sent again.  Where there is a
         newer one under its name, that one has replaced it, as it would have in `new/`: it is filed
         if its SHA-256 is in `digests(name)`, those of uploads whose end is not known, and put away
-        by `park(path, name, reason)`, which returns its name there, otherwise.  Of what could not be
-        read it returns (name, reason, name in parked/).
+        by `park(path, name, reason)`, which returns its name there, otherwise.  Of what could not
+        be read it returns (name, reason, name in parked/).
         """
         files.remove_drafts(self._private)  # unfinished copies of what is in new/
         unreadable = []
