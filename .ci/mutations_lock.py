@@ -65,6 +65,12 @@ LOCKING = (
     ),
     ('a lock without its token', LOCKFILES, "f'{token} zeit.cds, host", "f'zeit.cds, host"),
     (
+        'the lock taken for deleted since the server says so',
+        LOCKFILES,
+        '            if self._is_kept():\n',
+        '            if False:\n',
+    ),
+    (
         'the removal of the lock not tried again',
         LOCKFILES,
         '        for attempt in range(ATTEMPTS):\n',

@@ -47,7 +47,7 @@ WIRE = (
     (
         'a reply that is left over is not noticed',
         'ftp/effects.py',
-        "    return connection.ask('NOOP').verdict == answers.DONE\n",
+        '    return answer.verdict == answers.DONE\n',
         '    return True\n',
     ),
     (

@@ -31,7 +31,10 @@ UNKNOWN = (500, 502)
 
 #: What to do when a complete upload does not get its name.
 CANNOT_RENAME = 'For a server that cannot rename, set temporary="no" (--no-temporary).'
-CANNOT_REPLACE = 'Other files got their names; perhaps a directory has this one.'
+CANNOT_REPLACE = (
+    'Other files got their names; perhaps a directory has this one, or the server takes no such '
+    'name.'
+)
 IN_PLACE = (
     'A file of that name is there, and the server neither replaces it nor gives it another name; '
     'perhaps somebody has it in use. The next run tries again.'
@@ -75,7 +78,6 @@ class Courier:
         self._numbers = numbers or itertools.count(1)
         self._standing = standing or Standing(session)
         self._more = False
-        self._has_renamed = False
 
     def __repr__(self):
         return f'<Courier {self._token}>'
@@ -218,7 +220,7 @@ class Courier:
             elif self._is_gone(temporary):
                 raise TakenAway(f'The upload is gone: {error.message}') from error
             if not error.hint:
-                error.advise(CANNOT_REPLACE if self._has_renamed else CANNOT_RENAME)
+                error.advise(CANNOT_REPLACE if self._session.renames else CANNOT_RENAME)
             raise
 
     def _rename_or_replace(self, temporary, name, size):
@@ -304,7 +306,6 @@ class Courier:
         """Rename; where the answer is lost, find out whether it happened."""
         try:
             self._session.rename(old, new, more=self._more)
-            self._has_renamed = True
         except LOST as error:
             if error.while_connecting:
                 raise

@@ -7,7 +7,7 @@ carries a token out of its journal is nobody else's.  No ages, clocks or process
 import logging
 
 from zeit.cds import names
-from zeit.cds.errors import ConfigurationError, Locked, NotTold, ServerError
+from zeit.cds.errors import ConfigurationError, Locked, LockLeftBehind, NotTold, ServerError
 from zeit.cds.exposed import Standing
 from zeit.cds.holder import described, require_sight
 from zeit.cds.lockfiles import EVERYTHING, LockFiles
@@ -55,7 +55,7 @@ class Leftovers:
                 return present  # whoever is at work there comes first
         try:
             return self._remove(present, tokens, waits=waits)
-        except (Locked, NotTold):
+        except (Locked, LockLeftBehind, NotTold):
             if self._session.known:
                 raise
             # The files that a listing had to show are deleted.

@@ -124,19 +124,21 @@ class Lock(LockFiles):
         """
         session, missing = self._session, {}
         self._left.add(STAGED)
-        session.store(self._staged, self._content)
+        with self._vanishing(self._staged):
+            session.store(self._staged, self._content)
         with _noting(missing, 'read what it has stored'):
             if session.read(self._staged, limit=1000) != self._content:
                 raise PermanentError(550, f"'{self._staged}' cannot be read back")
-        with _noting(missing, 'delete it'):
-            session.delete(self._staged)
-            self._left.discard(STAGED)
         with contextlib.suppress(PermanentError):  # then there is no guard
             self._left.add(STAGED_GUARD)  # before: the answer may be lost
             session.make_directory(self._staged_guard)
             with _noting(missing, 'remove a directory'):
                 session.remove_directory(self._staged_guard)
                 self._left.discard(STAGED_GUARD)
+        # Last: a listing has to show something that is known to be there.
+        with _noting(missing, 'delete what it has stored'):
+            session.delete(self._staged)
+            self._left.discard(STAGED)
         if missing:
             self._state = NOT_ALLOWED
             raise self._not_allowed(missing)
@@ -234,7 +236,8 @@ class Lock(LockFiles):
             self._left.discard(STAGED)
         except ServerError as error:
             log.debug('Announced under a new name: %s', printable(error.message))
-            session.store(self._announced, self._content)
+            with self._vanishing(self._announced):
+                session.store(self._announced, self._content)
         for left in reversed(range(LOOKS)):
             present, self._refusals = refuse(session, names.LOCKS, present=session.names())
             others = self._others_announced(present)
@@ -263,7 +266,8 @@ class Lock(LockFiles):
             if self._renames or can_rename:
                 raise
             log.debug('The lock cannot be renamed: %s', printable(error.message))
-            session.store(self._name, self._content)
+            with self._vanishing(self._name):
+                session.store(self._name, self._content)
             if (failure := self._remove_staged()) is not None:
                 raise failure from None
         self._left -= {STAGED, ANNOUNCED}

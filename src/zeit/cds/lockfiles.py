@@ -11,13 +11,16 @@ import socket
 
 from zeit.cds import names
 from zeit.cds.errors import (
+    UNAVAILABLE,
     ConfigurationError,
     Error,
     Locked,
     LockLeftBehind,
+    LockVanished,
     NotTold,
     PermanentError,
     ServerError,
+    TakenAway,
 )
 from zeit.cds.holder import not_ours
 from zeit.cds.text import printable
@@ -88,7 +91,16 @@ class LockFiles:
     def stage(self):
         """Make the lock under a name that locks nobody.  After any error, call `release`."""
         self._left.add(STAGED)
-        self._session.store(self._staged, self._content, renamed=True)
+        with self._vanishing(self._staged):
+            self._session.store(self._staged, self._content, renamed=True)
+
+    @contextlib.contextmanager
+    def _vanishing(self, name):
+        """Say of a lock that is taken away at once what there is to be said of a lock."""
+        try:
+            yield
+        except TakenAway as error:
+            raise LockVanished(name) from error
 
     def release(self):
         """Remove everything of ours; return True if the lock itself was among it.
@@ -121,10 +133,11 @@ class LockFiles:
 
     def _not_removed(self, failure):
         reason = printable(failure.message)
-        if self._left <= {STAGED, STAGED_GUARD} and isinstance(failure, PermanentError):
+        if self._left <= {STAGED, STAGED_GUARD} and isinstance(failure, ServerError):
             return ConfigurationError(
                 f'The server does not let the account delete what it has made: {reason}',
                 hint=f'{self._what_stays()} Let the account delete files and directories there.',
+                exit_code=UNAVAILABLE if failure.transient else None,
             )
         name = names.GUARD if LOCK not in self._left and GUARD in self._left else self._name
         return LockLeftBehind(
@@ -154,9 +167,10 @@ class LockFiles:
         """Remove what others do not look at, first of all; return why something stays, or None."""
         failure = None
         for kind, remove in (
+            # First: a listing has to show something that is known to be there.
+            (STAGED_GUARD, self._remove_staged_guard),
             (STAGED, lambda: self._delete(self._staged)),
             (ANNOUNCED, lambda: self._delete(self._announced)),
-            (STAGED_GUARD, self._remove_staged_guard),
         ):
             if kind in self._left:
                 try:
@@ -190,6 +204,8 @@ class LockFiles:
         if content is not None and names.token_of(content.decode('latin-1')) == self._token:
             self._state = REMOVING
             self._session.delete(self._name)
+            if self._is_kept():
+                raise PermanentError(550, 'The server says that it has deleted it, and has not')
             self._left.discard(LOCK)
             return True
         if self._state == HELD:
@@ -199,6 +215,19 @@ class LockFiles:
             return False
         self._left.discard(LOCK)
         return self._state == REMOVING  # only the answer was lost
+
+    def _is_kept(self):
+        """Return whether our lock is there still, although the server has deleted it."""
+        session = self._session
+        try:
+            there = session.size(self._name) is not None
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+            there = self._name in session.names()
+        if not there:
+            return False
+        content = session.read(self._name, limit=1000)  # perhaps somebody has made the next one
+        return content is not None and names.token_of(content.decode('latin-1')) == self._token
 
     def _not_found(self, content):
         """Return the error for a lock that was ours, and is not when it is to be removed."""

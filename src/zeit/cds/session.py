@@ -26,6 +26,7 @@ from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession
 from zeit.cds.ledger import NoLedger
 from zeit.cds.link import Link
+from zeit.cds.presence import is_no_file
 from zeit.cds.text import printable
 
 
@@ -58,7 +59,7 @@ class FTPSession(Link):
 
     @property
     def renames(self):
-        """True since the server has renamed something: a refusal is about that name only."""
+        """See `ISession`; a refusal is about that name only then."""
         return self._ways.renames
 
     # Single operations
@@ -191,10 +192,19 @@ class FTPSession(Link):
         except NotTold as error:
             log.debug('%s', printable(error.message))
             never = not self._presence.is_proven()
+        code = CONFIGURATION if never else None
+        if is_no_file(refusal):
+            raise SizeMismatch(
+                f'The server has stored the file, and does not show it: {refusal.message}',
+                hint='Perhaps a program there takes away whatever it finds: let it leave alone '
+                "what begins with 'write' or 'read'. Or the account may neither list the "
+                'directory, nor use SIZE: size_check="no" (--no-size-check) does without SIZE.',
+                exit_code=code,
+            ) from refusal
         raise SizeMismatch(
             f'The server does not tell the size of the file: {refusal.message}',
             hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
-            exit_code=CONFIGURATION if never else None,
+            exit_code=code,
         ) from refusal
 
     def rename(self, old, new, *, more=False):

@@ -255,6 +255,8 @@ class AlongConnection(PassiveConnection):
         ended = isinstance(reason, (ConnectionLost, DeadlinePassed)) and not silent
         if not (self.usable or (ended and answer.verdict in SUCCESS)):
             self._channel.unproven.add(answer.command)
+            if isinstance(reason, ServerError):  # of the port: it would be taken for one of this
+                raise self._out_of_step(f'with {answer.command.verb}') from reason
             raise reason
 
     def command(self, verb, argument='', *, more=False, **options):

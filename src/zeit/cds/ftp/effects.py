@@ -10,6 +10,10 @@ from zeit.cds.errors import ServerError
 from zeit.cds.ftp import answers, wire
 
 
+#: The command is not implemented (RFC 959 section 4.2).
+_UNKNOWN = (500, 502)
+
+
 def shows(connection, command):
     """Return whether the server shows that it has executed `command`, and no reply is left over.
 
@@ -24,8 +28,14 @@ def shows(connection, command):
 
 
 def in_step(connection):
-    """Return whether the next reply answers the next command."""
-    return connection.ask('NOOP').verdict == answers.DONE
+    """Return whether the next reply answers the next command.
+
+    Where NOOP is not known, PWD tells: 257 is no answer to what may have been asked before.
+    """
+    answer = connection.ask('NOOP')
+    if answer.reply.code in _UNKNOWN:
+        answer = connection.ask('PWD')
+    return answer.verdict == answers.DONE
 
 
 def _renamed(connection, new):
@@ -51,8 +61,13 @@ def _deleted(connection, name):
 def _removed(connection, path):
     """A listing does not show it, but does show what is known to be there."""
     inside, _, name = path.rpartition('/')
-    listed = connection.list_names(inside=inside)
-    return name not in listed and (bool(inside) or connection.ways.is_shown(listed))
+    if inside:
+        try:
+            return name not in connection.list_names(inside=inside)
+        except ServerError:
+            return connection.usable and _removed(connection, inside)  # then nothing is inside
+    listed = connection.list_names()
+    return name not in listed and connection.ways.is_shown(listed)
 
 
 def _is_listed(connection, path):

@@ -59,6 +59,7 @@ class ISession(Interface):
         'Names of files that are in the directory for sure, a set: what was stored (`store`) or '
         'read (`read`), and is not renamed or deleted.  Others may be added.'
     )
+    renames = Attribute('True since the server has renamed something')
     litter = Attribute('Names in the directory that are of no use and could not be deleted')
     late = Attribute(
         'Names of which STOR, DELE or the renaming to another name was not answered: the server '

@@ -97,8 +97,8 @@ ALLOWED = {
     'quiet': 'fetching',
     'gathering': 'arrivals crew errors fetching plan quiet text',
     'link': 'errors presence text ftp.deadline ftp.listings ftp.ways',
-    'session': 'errors interfaces deliveries delivery effort gathering ledger link names text '
-    'ftp.along',
+    'session': 'errors interfaces deliveries delivery effort gathering ledger link names presence '
+    'text ftp.along',
     'target': 'errors interfaces delivery effort names session text ftp.settings ftp.sockets '
     'ftp.tls',
     'lockfiles': 'errors holder names text',

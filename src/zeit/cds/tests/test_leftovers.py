@@ -187,8 +187,8 @@ class OwnTests(LeftoverTests):
             min(n for n, call in enumerate(removed) if call.endswith(name))
             for name in (
                 '.part',
-                f'write.{token}',
                 f'write.{token}.d',
+                f'write.{token}',
                 'write.guard',
                 'delete write',
             )

@@ -254,6 +254,28 @@ class LockTests(unittest.TestCase):
         self.assertTrue(lock.release())
         self.assertFalse(lock.touched)
 
+    def test_a_removal_that_did_not_happen(self):
+        """The server says that it did."""
+        lock = self.lock()
+        lock.create()
+        content = self.target.files['write']
+        again = unittest.mock.Mock(side_effect=lambda: self.target.write('write', content))
+        self.faults = {'size write': again}
+        with self.assertRaises(errors.LockLeftBehind):
+            lock.release()
+        self.assertTrue(lock.touched)
+        self.faults = {}
+        self.assertTrue(lock.release())
+        self.assertFalse(lock.touched)
+
+    def test_another_lock_where_ours_was_a_moment_ago(self):
+        lock = self.lock()
+        lock.create()
+        self.faults = {'size write': [lambda: self.target.write('write', b'partner')]}
+        self.assertTrue(lock.release())
+        self.assertFalse(lock.touched)
+        self.assertEqual({'write': b'partner'}, self.target.files)
+
     def test_a_lock_that_may_not_be_read_any_more_is_removed_all_the_same(self):
         """The right was there when it was looked for."""
         lock = self.lock()
@@ -311,6 +333,24 @@ class LockTests(unittest.TestCase):
                 for name in stays:
                     self.assertIn(f"'{name}', which locks nobody", caught.exception.hint)
                 self.assertNotIn('rename', ' '.join(self.calls))
+
+    def test_what_is_not_deleted_for_now(self):
+        """Nobody says that the lock cannot be removed: there was none."""
+        busy = errors.TemporaryError(450, '450 Busy.')
+        lock = self.lock()
+        for fault in f'delete {lock._staged}', f'remove_directory {lock._staged_guard}':
+            with self.subTest(fault):
+                lock = Lock(self.session, token=lock._token)
+                self.faults = {fault: busy}
+                with self.assertRaises(errors.TemporaryError):
+                    lock.prove()
+                with self.assertRaises(errors.ConfigurationError) as caught:
+                    lock.release()
+                self.assertEqual(errors.UNAVAILABLE, caught.exception.exit_code)
+                self.assertTrue(lock.touched)
+                self.faults = {}
+                lock.release()
+                self.assertEqual(({}, {}), (self.target.files, self.target.directories))
 
     def test_all_rights_are_there(self):
         lock = self.lock()

@@ -143,6 +143,17 @@ class RefusedTests(Scenario, unittest.TestCase):
         self.assertIn('perhaps a directory has this one', self.log)
         self.assertNotIn('For a server that cannot rename', self.log)
 
+    def test_a_name_that_the_server_does_not_take(self):
+        """It has just renamed the lock: nobody says that it cannot rename."""
+        for reply in '553 File name too long.', '550 File name too long.':
+            with self.subTest(reply):
+                self.prepare()
+                self.fault('RNTO', faults.Reply(reply), path='/cds/a')
+                report = self.export('a')
+                self.assert_run(1, '', report)
+                self.assertIn('takes no such name', report.failed[0][1])
+                self.assertNotIn('--no-temporary', self.log)
+
     def test_77_no_rnto_after_a_refused_rnfr(self):
         for reply in ('550 No.', '450 No.', '250 Fine.', '226 Done.', '150 Wait.'):
             with self.subTest(reply):

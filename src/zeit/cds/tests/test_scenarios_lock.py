@@ -12,6 +12,23 @@ from zeit.cds.tests.scenario import Scenario, target
 DENIED = faults.Reply('550 Permission denied.')
 
 
+class RemovalTests(Scenario, unittest.TestCase):
+    def test_the_server_says_that_it_has_deleted_our_lock_and_has_not(self):
+        for times in 2, None:
+            with self.subTest(times):
+                self.prepare()
+                self.fault('DELE', faults.Reply('250 Done.'), path='/cds/write', times=times)
+                self.assert_run(73, 'a', self.export('a', litter=1))
+                if times is None:
+                    self.assertEqual(73, self.export(litter=1).exit_code)
+                self.server.clear_faults()
+                self.assert_run(0, '', self.export())
+                self.assertEqual({'a'}, set(self.remote))
+                connected = self.server.connected
+                self.assert_run(0, '', self.export())
+                self.assertEqual(connected, self.server.connected)
+
+
 class LockScenario(Scenario):
     def run_once(self, **options):
         """Run, whatever it leaves on the server; return the report."""

@@ -10,6 +10,24 @@ from zeit.cds.testing import faults
 from zeit.cds.tests.scenario import Scenario, content
 
 
+class LockTests(Scenario, unittest.TestCase):
+    """Our lock is taken away, before or after it has got its name."""
+
+    def test_no_advice_that_is_one_for_files(self):
+        for verb, path in ('RNTO', '/cds/write'), ('STOR', '/cds/write.cds*'):
+            for options in {}, {'temporary': False}, {'temporary': False, 'size_check': False}:
+                with self.subTest(path, **options):
+                    self.prepare()
+                    self.fault(verb, faults.Call(self.take, moment='executed'), path=path)
+                    report = self.export('a', **options)
+                    self.assert_run(78, '', report)
+                    self.assertNotIn('--no-temporary', report.error.advice)
+                    self.assertRegex(report.error.advice, 'disappeared|takes away|shows neither')
+
+    def take(self, event):
+        event.server.delete(event.path)
+
+
 class TakenAwayTests(Scenario, unittest.TestCase):
     def prepare(self):
         super().prepare()

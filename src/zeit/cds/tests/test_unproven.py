@@ -1,5 +1,6 @@
 """A final reply that is another command's own proves nothing: the effect is asked for."""
 
+import contextlib
 import io
 import itertools
 import os
@@ -80,6 +81,29 @@ class CommandTests(Scenario, unittest.TestCase):
                     self.assertEqual(before, self.state())
                     self.session.names()
                     self.assertEqual(2, self.server.connected)
+
+    def test_a_server_that_does_not_know_noop(self):
+        """Its refusal is an answer like any other; one that is left over is noticed."""
+        for number, (verb, call) in enumerate(self.CALLS):
+            for refusal in '500 What?', '502 No.':
+                for more, connected in ('', 1), ('\n500 What?', 2), ('\n250 Done.', 2):
+                    with self.subTest(verb, number=number, refusal=refusal, more=more):
+                        self.prepare()
+                        self.fault('NOOP', faults.Reply(refusal))
+                        self.fault(verb, faults.Lie(f'229 (|||1|).{more}'), times=1)
+                        with contextlib.suppress(errors.LOST):
+                            call(self.session)
+                        self.session.names()
+                        self.assertEqual(connected, self.server.connected)
+
+    def test_what_cannot_be_there_is_not_there(self):
+        """A directory in one that is not there, or not any more."""
+        for verb in 'CWD', '':
+            with self.subTest(verb):
+                self.prepare()
+                self.fault('RMD', faults.Lie('226 Done.'), times=1)
+                self.session.remove_directory('none/inside')
+                self.assertEqual(1, self.server.connected)
 
     def test_a_reply_comes_late(self):
         """It is an answer to SIZE in its form; only the last question shows it."""
@@ -195,6 +219,21 @@ class RunTests(Scenario, unittest.TestCase):
             self.fault('EPSV', faults.Reply(text), times=1)
 
         return function
+
+    def test_all_answers_to_one_command_say_nothing(self):
+        """Also while the rights of the account are tried, when there is little that is known."""
+        for verb in 'RMD', 'MKD', 'DELE', 'RNTO', 'CWD':
+            for code in 202, 213, 226, 350:
+                for options in {}, {'temporary': False}:
+                    with self.subTest(verb, code=code, **options):
+                        self.prepare()
+                        url = target(self.server).url
+                        with self.spool.run():
+                            self.spool.journal.rights(url, known=False)
+                        self.fault(verb, faults.Lie(f'{code} Well.'))
+                        self.assert_run(0, 'a', self.export('a', **options))
+                        self.assert_run(0, 'b', self.export('b', **options))
+                        self.assertEqual(['/cds'], self.server.directories)
 
     def test_the_answers_change_places(self):
         for first, second in (
