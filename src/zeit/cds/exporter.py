@@ -319,7 +319,9 @@ class _Export:
         except NotMoved as error:
             # It is on the server, and stays in new/ until a person has put that right.
             self.ledger.arrived(entry.name, version=source.version, **receipt)
-            self._failed(self._job(entry), error)
+            self.failures.add(self._job(entry), error)
+            error = NotMoved(f'It is on the server. {error.message}', hint=error.hint)
+            self.record.failed(entry.name, error, size=entry.size, what='filed')
             return None
         except Error as error:
             # It is on the server; the next run finds that out, or sends it again.

@@ -61,11 +61,11 @@ class Record:
         log.warning('Not %s: %s %s', self._begun, printable(name), reason)
         self.result(name, 'skipped', reason=reason)
 
-    def failed(self, name, error, *, size):
-        """A file was not delivered or imported, because of `error`."""
+    def failed(self, name, error, *, size, what=''):
+        """A file was not delivered or imported, or what `what` says, because of `error`."""
         reason = printable(error.advice, limit=REASON)
         level = self._severity('failed')
-        log.log(level, 'Not %s: %s: %s', self._done, printable(name), reason)
+        log.log(level, 'Not %s: %s: %s', what or self._done, printable(name), reason)
         log.debug('The reason', exc_info=error)
         self.result(name, 'failed', size=size, reason=reason)
 

@@ -45,6 +45,8 @@ class UnmovableTests(FilingTests):
                     {each.name: each.status for each in report.results},
                 )
                 self.assertEqual(['a'], os.listdir(self.path / 'new'))
+                self.assertIn('Not filed: a: It is on the server.', self.log)
+                self.assertNotIn('Not delivered: a', self.log)
 
     def test_it_is_not_sent_again(self):
         """Not even where the partner has taken it."""
