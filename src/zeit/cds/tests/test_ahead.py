@@ -109,9 +109,11 @@ class OrderTests(Ahead, unittest.TestCase):
 
     def test_no_port_is_asked_for_in_vain(self):
         self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
-        asked = sum(packet.count('EPSV') for packet in self.packets)
-        transfers = [p for p in self.packets if p.split()[0] in ('STOR', 'RETR', 'MLSD')]
-        self.assertEqual(len(transfers), asked, self.packets)
+        # A lock that is there after its removal would be read; the packet costs no more for that.
+        packets = self.packets[: self.packets.index('DELE write')]
+        asked = sum(packet.count('EPSV') for packet in packets)
+        transfers = [p for p in packets if p.split()[0] in ('STOR', 'RETR', 'MLSD')]
+        self.assertEqual(len(transfers), asked, packets)
 
     def test_no_command_while_a_transfer_runs(self):
         self.export('a', 'b', 'c')
@@ -276,7 +278,7 @@ class PromptHealingTests(HealingTests):
                 self.prepare()
                 self.healed(('SIZE', faults.Reply(text), {'path': '/cds/b*'}))
                 self.assertEqual(['prompt'], self.given_up)
-                self.assertEqual([0, 0, 1, 1], self.server.connections('SIZE')[-4:])
+                self.assertEqual([0, 0, 1, 1, 1], self.server.connections('SIZE')[-5:])
 
     def test_a_final_reply_that_is_none(self):
         """Nothing is renamed over the connection on which RNFR was sent too soon."""
