@@ -18,7 +18,7 @@ from zeit.cds.errors import (
     RemoteProtocolError,
 )
 from zeit.cds.ftp import answers, effects, login, protocol, tls, wire
-from zeit.cds.ftp.deadline import Deadline
+from zeit.cds.ftp.deadline import USED_UP, Deadline
 from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.settings import PORTS
 from zeit.cds.ftp.stream import REPLY, Stream
@@ -152,7 +152,7 @@ class Connection:
 
     def _while_connecting(self, error):
         """Return the error; a deadline that has passed says what was waited for."""
-        if type(error) is not errors.DeadlinePassed:
+        if type(error) is not errors.DeadlinePassed or error.message != USED_UP[0]:
             return error
         waiting, doing = self._channel.waiting, 'connecting'
         if self._stream is not None and waiting:

@@ -79,6 +79,7 @@ class MemorySession:
         self._target = target
         self.connections = 1
         self.free = True
+        self.renames = False
         self.known = set()
         self.litter = []
         self.late = set()
@@ -177,6 +178,7 @@ class MemorySession:
         if new in other or (place is self._target.directories and place.get(new)):
             raise PermanentError(550, '550 Directory not empty.')
         place[new] = place.pop(old)
+        self.renames = True
         if old in self._target.modified:
             self._target.modified[new] = self._target.modified.pop(old)
 
