@@ -113,6 +113,7 @@ class Journal:
     def __init__(self, spool, run, left):
         self.open = left
         self._known = {token(spool, number) for number in range(1, run)}
+        self._further = (token(spool, number) for number in range(run + 4, run + 8))
 
     def open_tokens(self, target):
         return self.open
@@ -125,8 +126,13 @@ class Journal:
 
     asides = exposures = uploads
 
-    def new_token(self, name):
+    def note(self, name):
         self.open += (name,)
+
+    def new_token(self, target):
+        name = next(self._further)
+        self.note(name)
+        return name
 
     def clean(self, name):
         self.open = tuple(other for other in self.open if other != name)
@@ -138,7 +144,7 @@ def exporter(session, journal, name, *, lock_class=Lock, leftovers_class=Leftove
     leftovers = leftovers_class(session, journal=journal, target='', name='write')
     present = leftovers.remove()
     lock_class(session, token='', **options).look(present=present)
-    journal.new_token(name)
+    journal.note(name)
     lock = lock_class(session, token=name, **options)
     lock._content = name.encode()
     try:

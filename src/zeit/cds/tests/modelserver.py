@@ -52,6 +52,8 @@ def _rename_to(entries, server, replaces, old, new):
     if old not in entries:
         return server, _REFUSED
     is_directory = entries[old] is None
+    if new == old and replaces:
+        return server, _DONE  # rename(2) does nothing then
     if new in entries:
         if is_directory != (entries[new] is None) or not (is_directory or replaces):
             return server, _REFUSED
