@@ -158,7 +158,7 @@ class ImportTests(ApplicationCase):
 
     IMPORTER = """
         <cds:spool name="letters" path="letters" />
-        <cds:importer name="letters" spool="letters" target="partner" />
+        <cds:importer name="letters" spool="letters" target="partner" two_way="yes" />
     """
 
     def setUp(self):
