@@ -88,21 +88,25 @@ class Filing:
         return files.move(files.draft(self._private, source.rewound()), self._cur, name)
 
     def require_movable(self, name):
-        """Raise `NotMoved` if `name` in `new/` is a file of somebody else who keeps it there.
+        """Raise `NotMoved` if the system does not let `name` leave `new/`.
 
-        In a sticky directory only the owner of a file, or of the directory, may rename it.
+        It belongs to somebody else in a sticky directory, say, or is immutable.  What another
+        computer or file system refuses may show only when it is moved.
         """
-        directory, user = os.stat(self._new), os.geteuid()
-        if not directory.st_mode & stat.S_ISVTX or user in (0, directory.st_uid):
+        try:
+            # Rights come first; then it fails, as no file replaces a directory: rename(2).
+            os.rename(os.path.join(self._new, name), os.path.dirname(self._private))
+        except PermissionError:
+            pass  # that may have been about the directory
+        except OSError:
             return
-        with contextlib.suppress(FileNotFoundError):
-            if os.lstat(os.path.join(self._new, name)).st_uid == user:
-                return
-            try:
-                self.take(name)  # who has the capability for it may do it all the same
-            except PermissionError as error:
-                raise self.not_moved(name, error) from error
-            self.give_back(name)
+        try:
+            self.take(name)
+        except FileNotFoundError:
+            return
+        except PermissionError as error:
+            raise self.not_moved(name, error) from error
+        self.give_back(name)
 
     def not_moved(self, name, error):
         """Return the `NotMoved` for the OSError that says that `name` cannot leave `new/`."""

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import subprocess
 import unittest
 import unittest.mock
 
@@ -12,11 +13,11 @@ from zeit.cds.tests.test_filing import FilingTests
 
 @contextlib.contextmanager
 def kept(name, number=errno.EPERM):
-    """Let the file `name` stay in `new/`, whatever is tried."""
+    """Let the file `name` stay in `new/`, which shows only when it is moved, as with NFS."""
     real = os.rename
 
     def rename(old, new):
-        if pathlib.Path(old).parts[-2:] == ('new', name):
+        if pathlib.Path(old).parts[-2:] == ('new', name) and not os.path.isdir(new):
             raise OSError(number, os.strerror(number), old, None, new)
         real(old, new)
 
@@ -101,6 +102,28 @@ class UnmovableTests(FilingTests):
             report = self.export()
         self.assertEqual(78, report.exit_code)
         self.assertEqual({'a'}, self.target.files.keys())
+
+
+@unittest.skipUnless(os.geteuid() == 0, 'only root may do that')
+class ImmutableTests(FilingTests):
+    """chattr(1) tells the kernel that nobody may rename a file."""
+
+    def test_what_cannot_be_filed_is_not_sent(self):
+        for flag in 'ia':
+            with self.subTest(flag=flag):
+                self.setUp()
+                for name in 'a', 'b', 'c':
+                    self.spool.put(name, name.encode())
+                kept = self.path / 'new' / 'b'
+                if subprocess.run(['chattr', f'+{flag}', kept], capture_output=True).returncode:
+                    self.skipTest('this file system does not know chattr')
+                self.addCleanup(subprocess.run, ['chattr', f'-{flag}', kept], check=True)
+                for delivered in ['a', 'c'], []:
+                    report = self.export()
+                    self.assertEqual((1, delivered), (report.exit_code, report.delivered))
+                    self.assertEqual({'a', 'c'}, self.target.files.keys())
+                    self.assertIn('Not delivered: b: The file cannot be moved out', self.log)
+                self.assertEqual(['b'], os.listdir(self.path / 'new'))
 
 
 @unittest.skipUnless(os.geteuid() == 0, 'only root can become somebody else')
