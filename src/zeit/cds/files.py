@@ -134,8 +134,9 @@ def require_regular(path):
 
 
 def first_line(path, *, within):
-    """Return the first line (bytes, without its end) of a pipe, or whatever can be read once.
+    """Return the first line (bytes, without its end) of a file or a pipe, and its mode.
 
+    It is opened once only: whoever waits for a reader of a FIFO writes then, for nobody else.
     `within`: so many seconds it may take.  Raises OSError, TimeoutError.
     """
     end, found = time.monotonic() + within, b''
@@ -149,7 +150,8 @@ def first_line(path, *, within):
                 found += chunk
             elif chunk == b'':
                 break
-    return found.partition(b'\n')[0].rstrip(b'\r')
+        mode = os.fstat(file.fileno()).st_mode
+    return found.partition(b'\n')[0].rstrip(b'\r'), mode
 
 
 def _check(found, path):

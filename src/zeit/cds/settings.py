@@ -10,7 +10,7 @@ import stat
 import urllib.parse
 
 from zeit.cds.errors import ConfigurationError, UsageError
-from zeit.cds.files import NotRegular, first_line, open_regular, require_regular
+from zeit.cds.files import first_line, require_regular
 from zeit.cds.text import printable
 
 
@@ -74,16 +74,12 @@ class SecretFile(Secret):
             log.warning('The password file %s can be read by everybody: %s', path, command)
 
     def _read(self):
-        """Return the password and the mode of the file, 0 for a pipe."""
+        """Return the password and the permissions of the file, 0 for a pipe."""
         if self._kept is not None:
             return self._kept.reveal(), 0
         try:
-            try:
-                with open_regular(self._path, 'r', encoding='utf-8') as file:
-                    mode = os.fstat(file.fileno()).st_mode
-                    password = file.readline().rstrip('\r\n')
-            except NotRegular:
-                mode, password = 0, first_line(self._path, within=PATIENCE).decode('utf-8')
+            line, mode = first_line(self._path, within=PATIENCE)
+            password = line.decode('utf-8')
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, 'strerror', None) or 'it is not UTF-8'
             raise ConfigurationError(
@@ -96,8 +92,8 @@ class SecretFile(Secret):
                 hint='Put the password there.',
             )
         sendable(password, what=f'The password file {printable(self._path)}')
-        if not mode:
-            self._kept = Secret(password)
+        if not stat.S_ISREG(mode):
+            self._kept, mode = Secret(password), 0
         return password, mode
 
 

@@ -130,6 +130,20 @@ class PasswordTests(FIFOTests):
         self.addCleanup(writer.join)
         self.assertEqual('secret', settings.SecretFile(path).reveal())
 
+    def test_one_whose_writer_waits_for_a_reader(self):
+        """It writes for the first one that comes, and is gone before a second one could."""
+        path, waiting, really = self.fifo('pw'), ['secret\n'], os.open
+
+        def opened(*args, **options):
+            descriptor = really(*args, **options)
+            if waiting:
+                path.write_text(waiting.pop())
+            return descriptor
+
+        self.enterContext(unittest.mock.patch.object(os, 'open', opened))
+        self.enterContext(unittest.mock.patch.object(settings, 'PATIENCE', 1))
+        self.assertEqual('secret', settings.SecretFile(path).reveal())
+
     def test_nobody_writes(self):
         path = self.fifo('pw')
         with unittest.mock.patch.object(settings, 'PATIENCE', 0.01):
