@@ -95,7 +95,7 @@ class ZeitCDS(Client):
             options.append(f'--max-files={job.max_files}')
         if job.certificate:
             options += ['--tls=explicit', f'--ca-file={job.certificate}']
-        return [ZEIT_CDS, self.verb, *options, f'ftp://{job.user}@{job.host}:{job.port}/']
+        return [ZEIT_CDS, self.verb, *options, f'ftp://{job.user}@{job.host}:{job.port}//']
 
     def environment(self, job):
         """See `Client`."""

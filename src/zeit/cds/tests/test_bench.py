@@ -1,13 +1,19 @@
-"""What bin/bench counts and draws; that it runs at all is tested by `bin/bench --quick`."""
+"""What bin/bench counts, draws and calls; all of it together is tried by `bin/bench --quick`."""
 
+import contextlib
+import io
+import os
 import pathlib
 import sys
 import tempfile
+import time
 import types
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 import zeit.cds
+from zeit.cds import cli
 from zeit.cds.testing import layers
 
 
@@ -229,6 +235,51 @@ class ClientTests(BenchCase):
     def test_it_does_not_end(self):
         said = self.complaint('exec sleep 600', longest=0.1)
         self.assertEqual('sh has not ended after 0.1 s: it said nothing', said)
+
+
+class CallTests(layers.ServerTests, BenchCase):
+    """The commands of this package that are measured, as the bench words them."""
+
+    layer = layers.PYFTPD
+
+    def call(self, name):
+        """Let a client do its job in this process; return the folder that it fills or empties."""
+        from bench import clients
+
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for section in 'tmp', 'new', 'cur':
+            (folder / section).mkdir()
+        moment = time.time() - 3600
+        begin = self.server.root if name == 'zeit.cds import' else folder / 'new'
+        (begin / 'a.xml').write_bytes(b'1')
+        os.utime(begin / 'a.xml', (moment, moment))
+        job = clients.Job(
+            host=self.server.host,
+            port=self.server.port,
+            user=self.server.user,
+            password=self.server.password,
+            files=folder / 'new',
+            work=folder,
+        )
+        client, out = clients.CLIENTS[name], io.StringIO()
+        words = [str(word) for word in client.command(job)[1:]]
+        with (
+            unittest.mock.patch.dict(os.environ, client.environment(job), clear=True),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(out),
+        ):
+            code = cli.main(words)
+        self.assertEqual(0, code, out.getvalue())
+        return folder / 'new'
+
+    def test_exports(self):
+        for name in 'zeit.cds', 'zeit.cds, temporary="no"', 'zeit.cds, with SHA-256':
+            self.server.clear()
+            self.assertEqual([], os.listdir(self.call(name)), name)
+            self.assertEqual(['a.xml'], os.listdir(self.server.root), name)
+
+    def test_an_import(self):
+        self.assertEqual(['a.xml'], os.listdir(self.call('zeit.cds import')))
 
 
 class DocumentTests(BenchCase):
