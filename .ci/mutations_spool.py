@@ -82,7 +82,7 @@ LOCAL = (
         'what a killed run was filing left',
         SPOOL,
         '                self.set_aside = self._filing.put_back(\n'
-        '                    digests=self.journal.digests, park=self._park\n'
+        '                    digests=self.journal.digests, park=self._park, alone=self._alone\n'
         '                )\n',
         '',
     ),

@@ -1,6 +1,7 @@
 """The way of a delivered file from `new/` to `cur/`, and back for what is not to be filed."""
 
 import contextlib
+import errno
 import io
 import os
 import pwd
@@ -32,9 +33,18 @@ class Filing:
         return f'<Filing in {self._path!r}>'
 
     def take(self, name):
-        """Take whichever version of `name` is in `new/` out of it; return its path."""
-        private = os.path.join(self._private, name)
+        """Take whichever version of `name` is in `new/` out of it; return its path.
+
+        Raises `NotMoved` if another one is on that way, which could not be put back.
+        """
+        private = self._free(name)
         os.rename(os.path.join(self._new, name), private)
+        return private
+
+    def _free(self, name):
+        private = os.path.join(self._private, name)
+        if os.path.lexists(private):
+            raise self.not_moved(private, OSError(errno.EEXIST, 'It was left by a killed run'))
         return private
 
     def give_back(self, name):
@@ -93,9 +103,11 @@ class Filing:
         It belongs to somebody else in a sticky directory, say, or is immutable.  What another
         computer or file system refuses may show only when it is moved.
         """
+        self._free(name)
+        path = os.path.join(self._new, name)
         try:
             # Rights come first; then it fails, as no file replaces a directory: rename(2).
-            os.rename(os.path.join(self._new, name), os.path.dirname(self._private))
+            os.rename(path, os.path.dirname(self._private))
         except PermissionError:
             pass  # that may have been about the directory
         except OSError:
@@ -105,21 +117,23 @@ class Filing:
         except FileNotFoundError:
             return
         except PermissionError as error:
-            raise self.not_moved(name, error) from error
+            raise self.not_moved(path, error) from error
         self.give_back(name)
 
-    def not_moved(self, name, error):
-        """Return the `NotMoved` for the OSError that says that `name` cannot leave `new/`."""
-        path = os.path.join(self._new, name)
+    def not_moved(self, path, error):
+        """Return the `NotMoved` for the OSError that says that the file `path` stays."""
+        directory = os.path.dirname(path)
         hint = f'Other files can be moved: see "ls -l" and "lsattr" of {printable(path)}.'
         with contextlib.suppress(OSError):
-            directory, found = os.stat(self._new), os.lstat(path)
-            if directory.st_mode & stat.S_ISVTX and found.st_uid != os.geteuid():
+            found = os.lstat(path)
+            if os.stat(directory).st_mode & stat.S_ISVTX and found.st_uid != os.geteuid():
                 hint = (
-                    f'It belongs to {_user(found.st_uid)}, and {printable(self._new)} is sticky: '
+                    f'It belongs to {_user(found.st_uid)}, and {printable(directory)} is sticky: '
                     f'chown {_user(os.geteuid())} the file, or chmod -t the directory.'
                 )
-        return NotMoved(f'The file cannot be moved out of new/: {error.strerror}', hint=hint)
+        where = os.path.relpath(directory, self._path)
+        what = f'The file cannot be moved out of {where}/: {error.strerror}'
+        return NotMoved(what, hint=files.remedy(error) or hint)
 
     def try_out(self, name):
         """Let a file `name`, a dot file, go the way of what was delivered, and remove it."""
@@ -140,33 +154,43 @@ class Filing:
         found, _ = entries.scan(self._private)
         return sorted(found, key=entries.by_arrival)
 
-    def put_back(self, *, digests, park):
+    def put_back(self, *, digests, park, alone):
         """Return to `new/` what a killed run took out of it and did not file.
 
         Whether this version was sent is not known; in doubt it is sent again.  Where there is a
         newer one under its name, that one has replaced it, as it would have in `new/`: it is filed
         if its SHA-256 is in `digests(name)`, those of uploads whose end is not known, and put away
-        by `park(path, name, reason)`, which returns its name there, otherwise.  Of what could not
-        be read it returns (name, reason, name in parked/).
+        by `park(path, name, reason)`, which returns its name there, otherwise.  Returns a list of
+        (name, `FileError`, name in parked/) of what could not be read, or stays, the last being ''
+        then; `alone(path)`, a context manager, raises `NotMoved` for an error of one file.
         """
         files.remove_drafts(self._private)  # unfinished copies of what is in new/
-        unreadable = []
+        failed = []
         for name in sorted(os.listdir(self._private)):
             private = os.path.join(self._private, name)
             if names.is_hidden(name):
                 continue
             try:
-                files.rename_exclusively(private, os.path.join(self._new, name))
-            except FileExistsError:
-                try:
-                    if not self._file_delivered(private, name, digests=digests(name)):
-                        park(private, name, 'Replaced by a newer version while a run was killed.')
-                except FileError as error:
-                    # Nobody can tell any more whether it was delivered, and others wait.
-                    reason = f'Left by a run that was killed. {error.message}'
-                    unreadable.append((name, reason, park(private, name, reason)))
-            files.sync_directories(self._new, self._private)
-        return unreadable
+                with alone(private):
+                    failed += self._put_back(private, name, digests=digests, park=park)
+            except NotMoved as error:
+                failed.append((name, error, ''))
+        return failed
+
+    def _put_back(self, private, name, *, digests, park):
+        failed = []
+        try:
+            files.rename_exclusively(private, os.path.join(self._new, name))
+        except FileExistsError:
+            try:
+                if not self._file_delivered(private, name, digests=digests(name)):
+                    park(private, name, 'Replaced by a newer version while a run was killed.')
+            except FileError as error:
+                # Nobody can tell any more whether it was delivered, and others wait.
+                error = FileError(f'Left by a run that was killed. {error.message}')
+                failed = [(name, error, park(private, name, error.message))]
+        files.sync_directories(self._new, self._private)
+        return failed
 
     def _file_delivered(self, private, name, *, digests):
         """File what was delivered; return whether it was."""

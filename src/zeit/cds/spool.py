@@ -21,10 +21,10 @@ import zope.interface
 from zeit.cds import entries, files, incoming, indoubt, journal, jsonlog, names, precedence
 from zeit.cds.aborted import Aborted
 from zeit.cds.batch import Batch
-from zeit.cds.errors import FileError, NameRefused, SpoolBusy, SpoolError
+from zeit.cds.errors import FileError, NameRefused, NotMoved, SpoolBusy, SpoolError
 from zeit.cds.filing import FILING, PRIVATE, Filing
 from zeit.cds.interfaces import ISpool, IUsable
-from zeit.cds.parking import Parking
+from zeit.cds.parking import PARKED, Parking
 from zeit.cds.runlock import RunLock
 from zeit.cds.sequence import Sequence
 from zeit.cds.source import Source
@@ -102,7 +102,7 @@ class Spool:
                 self._begin_sequence()
                 stack.callback(self._end_sequence)
                 self.set_aside = self._filing.put_back(
-                    digests=self.journal.digests, park=self._park
+                    digests=self.journal.digests, park=self._park, alone=self._alone
                 )
                 self._aborted.remove()
                 indoubt.settle(
@@ -191,11 +191,11 @@ class Spool:
         self.journal.clean(token)
 
     @contextlib.contextmanager
-    def _alone(self, name):
-        """Turn an OSError that concerns the file `name`, and no other, into `NotMoved`."""
+    def _alone(self, path):
+        """Turn an OSError that concerns the file `path`, and no other, into `NotMoved`."""
         try:
             yield
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
             raise
         except OSError as error:
             if files.is_full(error):
@@ -204,7 +204,7 @@ class Spool:
                 self.require_filing()
             except SpoolError:
                 raise error from None
-            raise self._filing.not_moved(name, error) from error
+            raise self._filing.not_moved(path, error) from error
 
     def _remove_probes(self):
         for token in self.journal.open_tokens(HERE):
@@ -306,7 +306,7 @@ class Spool:
     def done(self, entry, source):
         """See `ISpool`."""
         with self._translated():
-            with self._alone(entry.name):
+            with self._alone(self._in('new', entry.name)):
                 filed, newer = self._filing.file(entry.name, source)
             self._left.append((source.number, entry.name, source.version))
             return filed, newer and self._numbered([newer])[0]
@@ -320,7 +320,7 @@ class Spool:
         """See `ISpool`."""
         with self._translated():
             try:
-                with self._alone(entry.name):
+                with self._alone(self._in('new', entry.name)):
                     private = self._filing.take(entry.name)
             except FileNotFoundError:
                 return ''
@@ -357,37 +357,48 @@ class Spool:
                 newer = precedence.newer(parked, waits=there, delivered=delivered, others=others)
                 if newer and not older:
                     raise precedence.refusal(parked, newer, spool=self.path)
-                self._make_room(there, parked)
+                self._filing.require_movable(parked.name)
+                in_its_place = self._make_room(there, parked)
                 # What goes out now is the newest; who brings an older one back has decided that.
                 number = None if newer else parked.number or None
                 number = numbers.note(parked.name, parked.entry.version, number=number)
                 numbers.sync()
-                self._bring_back(parked)
+                self._bring_back(parked, in_its_place)
             self.journal.retried(name=parked.name, sequence=number)
             return parked.name
 
     def _make_room(self, there, parked):
-        """Take what waits, the entry `there`, out of the way of a file that is brought back."""
+        """Take what waits, the entry `there`, out of the way of a file that is brought back.
+
+        Returns its name in `parked/` if it is newer.
+        """
         if there is None:
-            return
+            return ''
         try:
-            private = self._filing.take(there.name)
+            with self._alone(self._in('new', there.name)):
+                private = self._filing.take(there.name)
         except FileNotFoundError:
-            return
+            return ''
         if entries.standing(*os.path.split(private)).version != there.version:
             self._filing.give_back(there.name)
             raise _taken(there.name)
         if there.number > parked.number:
             reason = 'An older version was brought back in its place.'
-            self._park(private, there.name, reason, number=there.number)
+            return self._park(private, there.name, reason, number=there.number)
+        return ''
 
-    def _bring_back(self, parked):
+    def _bring_back(self, parked, in_its_place):
         try:
-            self._parking.bring_back(parked)
+            with self._alone(self._in(PARKED, parked.stored)):
+                self._parking.bring_back(parked)
         except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):
-                self._filing.give_back(parked.name)
+            self._filing.give_back(parked.name)
             raise _taken(parked.name) from None
+        except NotMoved:
+            self._filing.give_back(parked.name)
+            if in_its_place:
+                self._parking.bring_back(self._parking.find(in_its_place))
+            raise
         # The older one that waited in its place.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._in(FILING, parked.name))

@@ -10,8 +10,8 @@ class ISpool(Interface):
     journal = Attribute('What it remembers (a `zeit.cds.journal.Journal`), during a run')
     unpublished = Attribute('What the application failed to put into it: an `IUnpublished`')
     set_aside = Attribute(
-        '(name, reason, name in parked/) of what a killed run had left, could not be read, and was '
-        'parked when this run began'
+        '(name, `FileError`, name in parked/) of what a killed run had left, and could not be '
+        "read; the last is '' for what cannot be moved, and stays until a person has put that right"
     )
 
     def run(*, rehearsal=False):
@@ -78,7 +78,8 @@ class ISpool(Interface):
 
         Raises `FileError` if a newer version of it waits, was delivered, or is parked, too; with
         `older` it is brought back all the same, with a new number, and what waits in its place is
-        parked.  Raises `FileError` also if it is not parked, or its true name is not known.
+        parked.  Raises `FileError` also if it is not parked, or its true name is not known;
+        `NotMoved` if it cannot be moved, and others can.
         """
 
     def put(name, data):

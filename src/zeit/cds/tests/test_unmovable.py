@@ -8,21 +8,35 @@ import subprocess
 import unittest
 import unittest.mock
 
+from zeit.cds import errors, files
+from zeit.cds.tests.test_cli import CommandLine
 from zeit.cds.tests.test_filing import FilingTests
 
 
 @contextlib.contextmanager
-def kept(name, number=errno.EPERM):
-    """Let the file `name` stay in `new/`, which shows only when it is moved, as with NFS."""
-    real = os.rename
+def kept(name, number=errno.EPERM, section='new'):
+    """Let the file `name` stay in the `section`, which shows only when it is moved, as with NFS."""
 
-    def rename(old, new):
-        if pathlib.Path(old).parts[-2:] == ('new', name) and not os.path.isdir(new):
-            raise OSError(number, os.strerror(number), old, None, new)
-        real(old, new)
+    def refusing(real):
+        def rename(old, new, *args, **kw):
+            if pathlib.Path(old).parts[-2:] == (section, name) and not os.path.isdir(new):
+                raise OSError(number, os.strerror(number), old, None, new)
+            return real(old, new, *args, **kw)
 
-    with unittest.mock.patch('os.rename', rename):
+        return rename
+
+    with (
+        unittest.mock.patch('os.rename', refusing(os.rename)),
+        unittest.mock.patch('zeit.cds.files._renameat2', refusing(files._renameat2)),
+    ):
         yield
+
+
+def immutable(test, path, *, flag='i'):
+    """Let nobody move the file `path`, root included, until the `test` ends; or skip it."""
+    if subprocess.run(['chattr', f'+{flag}', path], capture_output=True).returncode:
+        test.skipTest('this file system does not know chattr, or it is for root')
+    test.addCleanup(subprocess.run, ['chattr', f'-{flag}', path], check=True)
 
 
 class UnmovableTests(FilingTests):
@@ -104,7 +118,6 @@ class UnmovableTests(FilingTests):
         self.assertEqual({'a'}, self.target.files.keys())
 
 
-@unittest.skipUnless(os.geteuid() == 0, 'only root may do that')
 class ImmutableTests(FilingTests):
     """chattr(1) tells the kernel that nobody may rename a file."""
 
@@ -114,16 +127,121 @@ class ImmutableTests(FilingTests):
                 self.setUp()
                 for name in 'a', 'b', 'c':
                     self.spool.put(name, name.encode())
-                kept = self.path / 'new' / 'b'
-                if subprocess.run(['chattr', f'+{flag}', kept], capture_output=True).returncode:
-                    self.skipTest('this file system does not know chattr')
-                self.addCleanup(subprocess.run, ['chattr', f'-{flag}', kept], check=True)
+                immutable(self, self.path / 'new' / 'b', flag=flag)
                 for delivered in ['a', 'c'], []:
                     report = self.export()
                     self.assertEqual((1, delivered), (report.exit_code, report.delivered))
                     self.assertEqual({'a', 'c'}, self.target.files.keys())
                     self.assertIn('Not delivered: b: The file cannot be moved out', self.log)
                 self.assertEqual(['b'], os.listdir(self.path / 'new'))
+
+
+class LeftTests(FilingTests):
+    """A killed run has taken three files out of `new/`, and one of them cannot be moved."""
+
+    def setUp(self):
+        super().setUp()
+        self.filing = self.path / '.cds' / 'filing'
+        with self.spool.run():
+            pass
+        for name in 'a', 'b', 'c':
+            self.spool.put(name, name.encode())
+            os.rename(self.path / 'new' / name, self.filing / name)
+
+    def assert_the_others_are_delivered(self):
+        report = self.export()
+        self.assertEqual((1, ['a', 'c']), (report.exit_code, report.delivered), self.log)
+        self.assertEqual({'b'}, {name for name, _ in report.failed})
+        self.assertIn('Not put back: b: The file cannot be moved out of .cds/filing/', self.log)
+        self.assertEqual(b'b', (self.filing / 'b').read_bytes())
+
+    def test_the_others_are_put_back(self):
+        with kept('b', section='filing'):
+            self.assert_the_others_are_delivered()
+        report = self.export()
+        self.assertEqual((0, ['b']), (report.exit_code, report.delivered))
+
+    def test_immutable(self):
+        immutable(self, self.filing / 'b')
+        self.assert_the_others_are_delivered()
+
+    def test_a_newer_version_waits_as_it_could_not_be_filed(self):
+        self.spool.put('b', b'newer')
+        with kept('b', section='filing'):
+            self.assert_the_others_are_delivered()
+        self.assertEqual({'a', 'c'}, self.target.files.keys())
+        report = self.export()
+        self.assertEqual((0, b'newer'), (report.exit_code, self.target.files['b']))
+        self.assertEqual([b'b'], [p.read_bytes() for p in self.path.glob('parked/b')])
+
+    def test_nothing_takes_its_place(self):
+        """Neither what is parked meanwhile, nor what is brought back."""
+        self.spool.put('b', b'')
+        with kept('b', section='filing'):
+            self.export(empty='park')
+            self.assertEqual(['b'], os.listdir(self.path / 'new'))
+            os.unlink(self.path / 'new' / 'b')
+            (self.path / 'parked').mkdir()
+            (self.path / 'parked' / 'b').write_bytes(b'parked')
+            with self.spool.run(), self.assertRaisesRegex(errors.NotMoved, 'left by a killed run'):
+                self.spool.retry('b')
+        self.assertEqual(b'b', (self.filing / 'b').read_bytes())
+
+    def test_an_error_of_all_files_ends_the_run(self):
+        with unittest.mock.patch('zeit.cds.files._renameat2', side_effect=OSError(errno.EIO, 'x')):
+            report = self.export()
+        self.assertEqual((78, {}), (report.exit_code, self.target.files))
+
+
+class ParkedTests(CommandLine):
+    """Of three parked files one cannot be moved."""
+
+    def setUp(self):
+        super().setUp()
+        with self.spool.run():
+            for name in 'a.xml', 'b.xml', 'c.xml':
+                self.spool.put(name, b'older')
+                (entry,) = (e for e in self.spool.pending()[0] if e.name == name)
+                self.spool.park(entry, 'x')
+
+    def assert_the_others_are_brought_back(self, *options, names=('a.xml', 'b.xml', 'c.xml')):
+        outcome = self.call('retry', *options, '--spool', self.path, *names)
+        self.assertEqual(1, outcome.code, outcome.err)
+        self.assertIn('The file cannot be moved out of parked/', outcome.err)
+        for name in 'a.xml', 'c.xml':
+            self.assertIn(f'{name} waits in', outcome.out)
+            self.assertTrue((self.path / 'new' / name).exists())
+        self.assertEqual(['b.xml'], [name for name, _ in self.spool.status().parked])
+
+    def test_it_stays(self):
+        with kept('b.xml', section='parked'):
+            self.assert_the_others_are_brought_back()
+            self.assertFalse((self.path / 'new' / 'b.xml').exists())
+
+    def test_so_does_a_newer_one_that_waits_in_its_place(self):
+        self.spool.put('b.xml', b'newer')
+        with kept('b.xml', section='parked'):
+            self.assert_the_others_are_brought_back('--older')
+        self.assertEqual(b'newer', (self.path / 'new' / 'b.xml').read_bytes())
+
+    def test_and_an_older_one(self):
+        waits, aside = self.path / 'new' / 'b.xml', self.path / 'aside'
+        with self.spool.run():
+            self.spool.retry('b.xml')
+            self.spool.pending()
+            os.rename(waits, aside)
+            self.spool.put('b.xml', b'newer')
+            self.spool.park(next(e for e in self.spool.pending()[0] if e.name == 'b.xml'), 'x')
+            os.rename(aside, waits)
+        with kept('b.xml', section='parked'):
+            self.assert_the_others_are_brought_back()
+        self.assertEqual(b'older', waits.read_bytes())
+
+    def test_immutable(self):
+        self.spool.put('b.xml', b'newer')
+        immutable(self, self.path / 'parked' / 'b.xml')
+        self.assert_the_others_are_brought_back('--older')
+        self.assertEqual(b'newer', (self.path / 'new' / 'b.xml').read_bytes())
 
 
 @unittest.skipUnless(os.geteuid() == 0, 'only root can become somebody else')
