@@ -128,6 +128,10 @@ def _opened(path, flags, mode=0o666):
     return descriptor
 
 
+def _opened_at_once(path, flags):
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def require_regular(path):
     """Raise what `open_regular` raises: for what somebody else opens, by its name."""
     _check(os.stat(path), path)
@@ -140,7 +144,7 @@ def first_line(path, *, within):
     `within`: so many seconds it may take.  Raises OSError, TimeoutError.
     """
     end, found = time.monotonic() + within, b''
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), 'rb', buffering=0) as file:
+    with open(path, 'rb', buffering=0, opener=_opened_at_once) as file:
         ready = select.poll()
         ready.register(file, select.POLLIN)
         while b'\n' not in found and len(found) < CHUNK:
