@@ -1,6 +1,5 @@
 """Which exporters, importers and spools a command is about: from ZCML, or options and a URL."""
 
-import codecs
 import os
 from typing import NamedTuple
 
@@ -239,12 +238,6 @@ def _refuse_passwords(names):
 
 
 def _target(url, *, password_file=None, encoding='utf-8', tls=None, **options):
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise UsageError(
-            f'There is no encoding {printable(encoding)!r}', hint='Usual are utf-8 and latin-1.'
-        ) from None
     place = settings.location(url)
     if place.tls and tls not in (None, place.tls):
         raise UsageError(
@@ -258,7 +251,7 @@ def _target(url, *, password_file=None, encoding='utf-8', tls=None, **options):
             user=place.user,
             directory=place.directory,
             password=_password(place, password_file),
-            encoding=encoding,
+            encoding=settings.encoding(encoding),
             tls=place.tls or tls or 'no',
             **options,
         )

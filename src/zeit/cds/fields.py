@@ -3,12 +3,11 @@
 What zope.schema says, `ConstraintNotSatisfied: ('x', 'exists')`, is for programmers.
 """
 
-import codecs
-import string
-
 import zope.configuration.fields
 import zope.schema
 
+from zeit.cds import settings
+from zeit.cds.errors import ConfigurationError
 from zeit.cds.text import printable
 
 
@@ -114,11 +113,11 @@ class Encoding(Line):
     def _problem(self, value):
         if not value.strip():
             return super()._problem(value)
-        return f"Python knows no encoding '{printable(value)}' (it must include ASCII)"
+        return f"'{printable(value)}' is no encoding that includes ASCII"
 
     def constraint(self, value):
         """Return whether `value` is such a name."""
         try:
-            return codecs.encode(string.printable, value) == string.printable.encode('ascii')
-        except (LookupError, ValueError, TypeError):
+            return bool(settings.encoding(value))
+        except ConfigurationError:
             return False

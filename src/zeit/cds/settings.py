@@ -1,5 +1,6 @@
 """Where settings come from: passwords that nobody sees, and URLs."""
 
+import codecs
 import dataclasses
 import logging
 import netrc
@@ -15,6 +16,9 @@ from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
+
+#: What encodings that include ASCII leave as it is: others have a meaning for ESC or a backslash.
+_ASCII = ''.join(map(chr, range(128))) + '\x1b$B!!\\u0041'
 
 #: So long a pipe is waited for, in seconds: somebody may have to say a passphrase.
 PATIENCE = 60
@@ -32,6 +36,24 @@ def sendable(value, *, what):
         raise ConfigurationError(
             f'{what} has a line end or NUL in it, which no command can have',
             hint='What is read from a file may have a line end behind it: strip it.',
+        )
+    return value
+
+
+def encoding(value):
+    """Return `value`, the name of a character encoding in which ASCII is ASCII: commands are.
+
+    Raises `ConfigurationError`.
+    """
+    data = _ASCII.encode('ascii')
+    try:
+        fits = codecs.encode(_ASCII, value) == data and codecs.decode(data, value) == _ASCII
+    except (LookupError, ValueError, TypeError):
+        fits = False
+    if not fits:
+        raise ConfigurationError(
+            f"'{printable(value)}' is no encoding that includes ASCII",
+            hint='Usual are utf-8 and latin-1.',
         )
     return value
 

@@ -152,7 +152,10 @@ class Usage(CommandLine):
             (['export', '--reply-timeout', 'inf', 'ftp://u@h/d'], '--reply-timeout.*86400'),
             (['export', '--data-timeout', 'nan', 'ftp://u@h/d'], '--data-timeout.*nan'),
             (['export', '--connect-timeout', '1e9', 'ftp://u@h/d'], '--connect-timeout.*86400'),
-            (['export', '--spool', self.path, '--encoding', 'klingon', 'ftp://u@h/d'], 'klingon'),
+            *(
+                (['export', '--spool', self.path, '--encoding', name, 'ftp://u@h/d'], f"'{name}'")
+                for name in ('klingon', 'utf-16', 'rot13', 'base64')
+            ),
             (['export', '--spool', self.path, '--tls', 'no', 'ftpes://u@h/d'], 'explicit.*for no'),
             (['export', '--spool', self.path, '--tls', 'explicit', 'ftps://u@h/d'], 'implicit TLS'),
             (['export', '--spool', self.path, '--key', 'x', 'ftps://u@h/d'], 'without its cert'),

@@ -140,6 +140,19 @@ class NameTests(unittest.TestCase):
         self.assertIn('cannot be written in latin-1', self.refusal('€', encoding='latin-1'))
         self.assertIn('byte 255', self.refusal('ÿ', encoding='latin-1'))
 
+    def test_an_encoding_in_which_a_command_is_none(self):
+        for name in (
+            *('utf-16', 'utf-8-sig', 'utf-7', 'cp037', 'rot13', 'base64', 'idna', 'undefined'),
+            # These only look like ASCII: 'ESC $ B' begins something else, or '\\u0041'.
+            *('iso2022_jp', 'iso2022_kr', 'hz', 'raw_unicode_escape'),
+            *('klingon', '', ' ', '\0', 'é', '../x'),
+        ):
+            with self.subTest(name), self.assertRaises(errors.ConfigurationError) as caught:
+                settings.encoding(name)
+            self.assertNotIn('\n', caught.exception.advice)
+        for name in 'utf-8', 'UTF8', 'latin-1', 'cp1252', 'ascii', 'koi8-r', 'euc-jp', 'gb18030':
+            self.assertEqual(name, settings.encoding(name))
+
     @given(st.text(min_size=1, max_size=300), st.integers(1, 10**6))
     def test_our_names_fit_and_are_known_as_ours(self, name, number):
         token = names.new_token()
