@@ -1,10 +1,24 @@
-"""zope.testrunner as bin/test starts it: it ends with a line about what was skipped."""
+"""zope.testrunner as bin/test starts it: in several processes, with a line about what was skipped.
 
+With `-j N` the process forks when it knows the tests, and each of the N does what no other one has
+begun.  zope.testrunner's own way would be one process for each layer, and one layer has most tests.
+"""
+
+import collections
+import itertools
+import json
 import os
+import pathlib
+import shutil
+import signal
 import sys
+import tempfile
 import threading
+import traceback
+import unittest
 
 import zope.testrunner.runner
+import zope.testrunner.statistics
 
 from zeit.cds.testing.daemon import REMEDY
 
@@ -23,6 +37,8 @@ class Runner(zope.testrunner.runner.Runner):
     def configure(self):
         """See `zope.testrunner.runner.Runner`."""
         super().configure()
+        self._processes = 1 if self.options.post_mortem else self.options.processes
+        self.options.processes = 1
         self._show_threads = self.options.output.test_threads
         self.options.output.test_threads = self._threads_left
 
@@ -39,23 +55,115 @@ class Runner(zope.testrunner.runner.Runner):
 
     def run_tests(self):
         """See `zope.testrunner.runner.Runner`."""
-        super().run_tests()
+        folder = pathlib.Path(tempfile.mkdtemp(prefix='zeit.cds-tests-'))
+        helpers = []
+        try:
+            for number in range(1, min(self._processes, self._share(folder))):
+                helpers.append(self._helper(folder / f'helper-{number}'))
+            super().run_tests()
+            while helpers:
+                self._take(*helpers.pop())
+        finally:
+            for pid, _ in helpers:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            shutil.rmtree(folder)
         if self.skipped and os.environ.get('CI') == 'true':
             self.errors.append(('Skipped, although CI=true', None))
-            self.failed = True
-        if self.options.resume_layer:
-            # A subprocess (-j) tells its parent what failed, but not what was skipped.
-            self._tell_skipped()
+        self.failed = bool(self.import_errors or self.failures or self.errors)
+
+    def _share(self, folder):
+        """Let each process take what no other has taken, test case by test case; return how many.
+
+        `folder` is where they see what is taken.
+        """
+        number = itertools.count()
+        for layer, suite in self.tests_by_layer_name.items():
+            cases = collections.defaultdict(list)
+            for test in suite:
+                cases[test.id().rpartition('.')[0]].append(test)
+            self.tests_by_layer_name[layer] = unittest.TestSuite(
+                _Share(tests, folder / f'{next(number)}.taken') for tests in cases.values()
+            )
+        return next(number)
+
+    def _helper(self, path):
+        """Fork a process that does its share; return its id, and where it leaves what it found."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()  # while there is no thread
+        if pid:
+            return pid, path
+        code = 1
+        try:
+            with open(f'{path}.log', 'wb') as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+            super().run_tests()
+            found = [[str(test) for test, _ in each] for each in (self.failures, self.errors)]
+            skipped = [(_name(test), reason) for test, reason in self.skipped]
+            pathlib.Path(f'{path}.json').write_text(json.dumps([self.ran, *found, skipped]))
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # What is to be done at the end of the process, the parent does.
+            os._exit(code)
+
+    def _take(self, pid, path):
+        """Wait for a helper; show what it has written, and count what it has found."""
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        ran, failures, errors, skipped = 0, [], [f'A process of the tests has died: {code}'], []
+        if code == 0:
+            ran, failures, errors, skipped = json.loads(pathlib.Path(f'{path}.json').read_text())
+        if ran or errors:
+            print(pathlib.Path(f'{path}.log').read_text('utf-8', 'replace'), end='', flush=True)
+            # It is two layers, so to speak: there is a total.
+            for feature in self.features:
+                if isinstance(feature, zope.testrunner.statistics.Statistics):
+                    feature.layers_run += 1
+        self.ran += ran
+        self.failures += [(name, None) for name in failures]
+        self.errors += [(name, None) for name in errors]
+        self.skipped += skipped
 
     def run(self):
         """See `zope.testrunner.runner.Runner`."""
         super().run()
-        if not self.options.resume_layer:
-            self._tell_skipped()
-
-    def _tell_skipped(self):
         if self.skipped:
             print(summary(self.skipped), flush=True)
+
+
+class _Share(unittest.TestSuite):
+    """The tests of one case in one layer; all of them are run by the first who creates `path`."""
+
+    def __init__(self, tests, path):
+        super().__init__(tests)
+        self._path = path
+        self._owner = os.getpid()
+
+    def __call__(self, result):
+        """Run them if nobody else does."""
+        if os.getpid() != self._owner != os.getppid():
+            # A helper whose parent is gone.
+            result.stop()
+            return
+        try:
+            self._path.touch(exist_ok=False)
+        except FileExistsError:
+            return
+        for test in self:
+            if result.shouldStop:
+                break
+            test(result)
+
+
+def _name(test):
+    """Return the name of a test, which a helper has told by that."""
+    return test if isinstance(test, str) else getattr(test, 'test_case', test).id()
 
 
 def summary(skipped):
@@ -63,7 +171,7 @@ def summary(skipped):
 
     A test counts once, however many of its subtests were skipped.
     """
-    reasons = {getattr(test, 'test_case', test).id(): reason for test, reason in skipped}
+    reasons = {_name(test): reason for test, reason in skipped}
     missing = sum(REMEDY in reason for reason in reasons.values())
     parts = []
     if missing:

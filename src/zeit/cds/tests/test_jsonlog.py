@@ -241,7 +241,7 @@ class CopyTests(JSONLogTests):
             self.assertEqual([1], self.numbers(self.found))
             return log.is_own
 
-    def id(self):
+    def first_id(self):
         return next(jsonlog.entries(self.directory, kept=0))['id']
 
     def without_births(self):
@@ -317,16 +317,16 @@ class CopyTests(JSONLogTests):
         self.assertIs(True, self.is_own())
 
     def test_the_id_goes_from_file_to_file_and_not_to_a_copy(self):
-        known = self.id()
+        known = self.first_id()
         self.assertRegex(known, '^[0-9a-f]{32}$')
         with self.log() as log:
             log.rotate([])
-        self.assertEqual(known, self.id())
+        self.assertEqual(known, self.first_id())
         shutil.copytree(self.directory, self.path / 'copy')
         self.directory = self.path / 'copy'
         with self.log() as log:
             log.rotate([])
-        self.assertNotEqual(known, self.id())
+        self.assertNotEqual(known, self.first_id())
 
     def test_statx_without_the_function_of_the_library(self):
         library = ctypes.CDLL(None)

@@ -18,11 +18,12 @@ import socket
 import threading
 import unittest
 
-from zeit.cds.testing import quiet
+from zeit.cds.testing import quiet, runner
 from zeit.cds.testing.layers import QUIET
 
 
-quiet.THREAD_GRACE = 0.1  # seconds; the thread below ends much later
+# Seconds; the thread below ends much later.
+quiet.THREAD_GRACE = runner.THREAD_GRACE = 0.1
 STOP = threading.Event()
 
 
@@ -115,6 +116,35 @@ class LeavingTest(unittest.TestCase):
         thread.start()
         thread.join()
 """
+SHARED = """
+import os
+import unittest
+
+
+RUNNER = os.getpid()
+os.mkfifo('meeting')
+
+
+class FirstTest(unittest.TestCase):
+    mode = 'r'
+
+    def test_it(self):
+        # Waits until the other one is at work as well.
+        open('meeting', self.mode).close()
+        if 'DYING' in os.environ and os.getpid() != RUNNER:
+            os._exit(int(os.environ['DYING']))
+        self.check()
+
+    def check(self):
+        self.fail('Red')
+
+
+class SecondTest(FirstTest):
+    mode = 'w'
+
+    def check(self):
+        raise ValueError('Red')
+"""
 TIMEOUT = 60
 
 
@@ -124,8 +154,9 @@ def run_tests(source, *options, **environment):
         pathlib.Path(directory, 'test_it.py').write_text(source)
         path = os.pathsep.join([directory, *filter(None, sys.path)])
         done = subprocess.run(
-            [sys.executable, '-m', 'zeit.cds.testing.runner', '--test-path', directory,
-             '--tests-pattern', '^test_it$', '-vv', *options],
+            # Not by -m: what the tests change there would be another module.
+            [sys.executable, '-c', 'from zeit.cds.testing import runner; runner.run([])',
+             '--test-path', directory, '--tests-pattern', '^test_it$', '-vv', *options],
             env=os.environ | {'PYTHONPATH': path} | environment,
             cwd=directory,
             stdin=subprocess.DEVNULL,
@@ -184,11 +215,25 @@ class RunnerTest(unittest.TestCase):
         )
         self.assertEqual(1, output.count('.ci/servers`'), output)
 
-    def test_in_subprocesses_too(self):
-        code, output = run_tests(MISSING, '-j2', CI='')
+    def test_several_processes_are_counted_together(self):
+        code, output = run_tests(MISSING, '-j3', CI='')
         self.assertEqual(0, code, output)
-        self.assertIn('Skipped tests: 1 for lack of', output)
-        self.assertIn('Skipped tests: 2 for lack of', output)
+        self.assertRegex(output, r'Total: 4 tests, 0 failures, 0 errors and 5 skipped')
+        self.assertRegex(
+            output.splitlines()[-1], r'^Skipped tests: 3 for lack of .*\.ci/servers.*, 1 for other'
+        )
+
+    def test_what_is_red_in_one_of_several_processes(self):
+        code, output = run_tests(SHARED, '-j2')
+        self.assertEqual(1, code, output)
+        self.assertIn('Total: 2 tests, 1 failures, 1 errors', output)
+        for name in 'FirstTest', 'SecondTest':
+            self.assertRegex(output, rf'Tests with (?s:.)*test_it \(test_it\.{name}\.test_it\)')
+
+    def test_one_of_several_processes_dies(self):
+        code, output = run_tests(SHARED, '-j2', DYING='3')
+        self.assertEqual(1, code, output)
+        self.assertIn('A process of the tests has died: 3', output)
 
     def test_what_is_skipped_is_an_error_in_ci(self):
         for options in ((), ('-j2',)):
