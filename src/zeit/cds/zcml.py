@@ -223,6 +223,21 @@ def _check(kind, interface, name, made):
             raise ZCMLError(f'{kind} {name!r}: {error.advice}') from None
 
 
+class _Files(set):
+    """The files that ZCML is read from; zope.configuration adds each of them before it opens it."""
+
+    def add(self, path):
+        """Refuse what is no regular file: nobody waits for the other end of a FIFO."""
+        opened = path if os.path.exists(path) else f'{path}.in'
+        try:
+            require_regular(opened)
+        except FileNotFoundError:
+            pass  # it is about to be missed
+        except OSError as error:
+            raise ZCMLError(f'{opened}: {error.strerror}') from error
+        super().add(path)
+
+
 def load(path):
     """Read the ZCML file `path` into the global registry.
 
@@ -232,10 +247,11 @@ def load(path):
     """
     path = os.path.abspath(path)
     machine = ConfigurationMachine()
+    machine._seen_files = _Files()
     xmlconfig.registerCommonDirectives(machine)
     try:
         # For a missing file, zope.configuration would silently take PATH.in, a template.
-        require_regular(path)
+        os.stat(path)
         xmlconfig.include(machine, package=zeit.cds)
         xmlconfig.include(machine, path)
         machine.execute_actions()

@@ -13,7 +13,6 @@ import unittest.mock
 
 from zeit.cds import errors, logs, settings
 from zeit.cds.exporter import Exporter, Options
-from zeit.cds.ftp.tls import TLS
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
@@ -74,12 +73,30 @@ class ConfigurationTests(FIFOTests):
         path = self.fifo('cds.zcml')
         self.assert_named(path, self.command('--zcml', path, 'status'))
 
+    def test_a_zcml_file_that_is_included(self):
+        zcml = self.folder / 'cds.zcml'
+        for include, name in (
+            ('<include file="other.zcml" />', 'other.zcml'),
+            ('<include files="*.d/x.zcml" />', 'conf.d/x.zcml'),
+            ('<include file="none.zcml" />', 'none.zcml.in'),
+        ):
+            with self.subTest(include):
+                (self.folder / 'conf.d').mkdir(exist_ok=True)
+                zcml.write_text(
+                    f'<configure xmlns="http://namespaces.zope.org/zope">\n{include}</configure>'
+                )
+                path = self.fifo(name)
+                code, said = self.command('--zcml', zcml, 'status')
+                self.assert_named(path, (code, said))
+                self.assertIn(f'{zcml}, line 2: ', said)
+                path.unlink()
+
     def test_files_of_tls(self):
         path, password = self.fifo('pem'), ('--password-file', self.folder / 'pw')
         self.assert_named(path, self.export(*password, '--ca-file', path))
         self.assert_named(path, self.export(*password, '--certificate', path))
-        with self.assertRaisesRegex(errors.ConfigurationError, f'{path} .*a FIFO'):
-            TLS(mode='explicit', certificate=str(self.folder / 'pw'), key=str(path)).context()
+        certificate = '--certificate', self.folder / 'pw'
+        self.assert_named(path, self.export(*password, *certificate, '--key', path))
 
     def test_netrc(self):
         self.fifo('.netrc')
@@ -178,6 +195,15 @@ class SpoolTests(FIFOTests):
                     self.assertNotIn('bug', said)
                     if code:
                         self.assert_named(path, (code, said), code)
+
+    def test_what_is_known_of_publications(self):
+        """What could not be put into the spool, and what a transaction has voted for."""
+        for names in ('unpublished', 'x'), ('outbox', 'x', 'prepared'):
+            with self.subTest(names):
+                self.setUp()
+                self.folder.joinpath('.cds', *names[:-1]).mkdir(parents=True)
+                path = self.fifo('.cds', *names)
+                self.assert_named(path, self.command('status', '--spool', self.folder))
 
     def test_what_is_known_of_a_parked_file(self):
         with self.spool.run():
