@@ -182,7 +182,8 @@ class Connection:
         self._final(until=until)
 
     def _speaks_tls(self):
-        options = {'context': tls.unverified(), 'host': self._settings.host, 'timeout': PROBE}
+        timeout = min(PROBE, self._settings.connect_timeout)
+        options = {'context': tls.unverified(), 'host': self._settings.host, 'timeout': timeout}
         try:
             SecureStream.over(self._stream, **options).close()
             return True

@@ -16,6 +16,7 @@ import signal
 import threading
 import traceback
 import warnings
+import zlib
 
 from zeit.cds import files, journal
 from zeit.cds.exporter import Exporter, Options
@@ -31,6 +32,9 @@ LONGEST = 30
 
 #: The exit code of a process with a bug, and the traceback in its log.
 BUG = 70
+
+#: At every so many-th place the tests of level 2 kill; `.ci/long` does it at each.
+STRIDE = int(os.environ.get('ZEIT_CDS_KILL_STRIDE', '4'))
 
 #: What the exporter changes on the local disk, step by step.
 LOCAL = [
@@ -170,11 +174,13 @@ class Killing:
     occupied = ()
     older_size = None  # the same
     direct = False
-    stride = 1  # only every so many-th place
+    stride = STRIDE  # only every so many-th place
 
     def setUp(self):
         super().setUp()
         self.positions = self.resent = self.replaced = 0
+        # Each test, and each `everywhere` of a test, has places of its own, always the same ones.
+        self.combination = zlib.crc32(self.id().encode())
         self.folder = in_memory(self)
 
     def anew(self):
@@ -243,7 +249,9 @@ class Killing:
 
     def everywhere(self, kill, *, after):
         """Kill at each place: `kill(nth)` returns the exit code; `after` is what comes then."""
-        for nth in itertools.count(1, self.stride):
+        self.combination += 1
+        first = 1 + self.combination % min(self.stride, STRIDE)
+        for nth in itertools.count(first, self.stride):
             with self.subTest(nth=nth):
                 self.begin()
                 code = kill(nth)

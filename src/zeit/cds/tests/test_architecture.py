@@ -1,6 +1,7 @@
 """The rules of the house: who may import whom, and how large a module may be."""
 
 import ast
+import functools
 import pathlib
 import unittest
 
@@ -165,16 +166,24 @@ ZOPE = {'zope', 'gocept'}
 NEVER = {'zeit.cms', 'ftplib', 'ftputil', 'importlib.import_module', 'pkg_resources'}
 
 
+@functools.cache
 def modules():
     """Return (name relative to the package, path) of all modules but tests and fixtures."""
+    found = []
     for path in sorted(PACKAGE.rglob('*.py')):
         parts = path.relative_to(PACKAGE).with_suffix('').parts
         if parts[0] not in ('tests', 'testing') and parts != ('__init__',):
-            yield '.'.join(part for part in parts if part != '__init__'), path
+            found.append(('.'.join(part for part in parts if part != '__init__'), path))
+    return found
 
 
+@functools.cache
 def imports(path):
     """Return the full names of what the module imports, wherever in it."""
+    return frozenset(_imports(path))
+
+
+def _imports(path):
     for node in ast.walk(ast.parse(path.read_text('utf-8'))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

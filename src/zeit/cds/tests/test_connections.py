@@ -10,6 +10,7 @@ from zeit.cds import crew, journal
 from zeit.cds.exporter import Options
 from zeit.cds.pool import Pool
 from zeit.cds.testing import faults
+from zeit.cds.tests.killing import STRIDE
 from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario, Waiting, content, no_threads
 from zeit.cds.tests.test_scenarios_sweep import FAULTS
 
@@ -327,10 +328,10 @@ class WithoutTemporaryTests(Sweep, unittest.TestCase):
 
 class AllTests(Sweep, unittest.TestCase):
     level = 2
-    stride = 3
+    stride = 3 * STRIDE
 
 
 class AllWithoutTemporaryTests(Sweep, unittest.TestCase):
     level = 2
-    stride = 3
+    stride = 3 * STRIDE
     options = {'temporary': False}

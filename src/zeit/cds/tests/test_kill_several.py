@@ -3,6 +3,7 @@
 import functools
 import unittest
 
+from zeit.cds.tests.killing import STRIDE
 from zeit.cds.tests.scenario import Waiting, target
 from zeit.cds.tests.test_kill import KillTests
 
@@ -48,6 +49,7 @@ class DirectSampleTests(SampleTests):
 
 class AllTests(SeveralTests, unittest.TestCase):
     level = 2
+    stride = 2 * STRIDE
 
     def test_killed_before_a_command_is_executed(self):
         for after in (self.converge, self.correct, self.empty):
@@ -69,5 +71,5 @@ class AllDirectTests(AllTests):
 class AllOccupiedTests(AllTests):
     """The server does not overwrite, and has files of these names already."""
 
-    stride = 3
+    stride = 3 * STRIDE
     occupied = ('a.xml', 'c.xml')

@@ -214,7 +214,7 @@ class CountTests(ParkingTests):
             errors.ServerFull(552, '552 Quota.'),
             errors.TemporaryError(451, '451 Local error.'),
         ):
-            for number in range(1, 6):
+            for number in 1, 2, 5:
                 with self.subTest(number, error=error):
                     self.faults = {}
                     for n in range(number):
@@ -242,7 +242,7 @@ class CountTests(ParkingTests):
             errors.ConnectionLost(104, 'reset'),
             errors.RemoteProtocolError('Nonsense'),
         ):
-            for number in 1, 2, 4, 7:
+            for number in 1, 4:
                 with self.subTest(number, error=error):
                     bad = [f'a{n}' for n in range(number)]
                     self.faults = {f'upload {name}': error for name in bad}

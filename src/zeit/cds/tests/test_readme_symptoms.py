@@ -153,7 +153,7 @@ class SymptomsTest(unittest.TestCase):
 
     def test_silence(self):
         self.server.fault(faults.GREETING, faults.Silence())
-        outcome = self.export('--reply-timeout 0.1')
+        outcome = self.export('--reply-timeout 0.1 --connect-timeout 1')
         self.assert_symptom('No answer within', outcome, code=errors.UNAVAILABLE)
 
     def test_no_data_connection(self):

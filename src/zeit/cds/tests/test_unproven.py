@@ -211,7 +211,7 @@ class RunTests(Scenario, unittest.TestCase):
                     action = faults.Lie('') if executed else faults.Reply('')
                     more = [faults.Call(self.answer_port(behind))] if behind else []
                     self.fault('RNTO', action, *more, path='/cds/a', times=1)
-                    self.assert_run(0, 'a', self.export('a', reply_timeout=0.5))
+                    self.assert_run(0, 'a', self.export('a', reply_timeout=0.3))
                     self.heal()
 
     def answer_port(self, text):
