@@ -231,14 +231,8 @@ class Journal(ImportLog):
 
     def _left(self):
         """Return whether something may be left on a server."""
-        return bool(
-            any(self._open.values())
-            or self._uploads
-            or self._asides
-            or self._exposed
-            or self.arrivals()
-            or self._disowned
-        )
+        known = self._uploads, self._asides, self._exposed, self.arrivals(), self._disowned
+        return any((*known, *self._open.values()))
 
     # Tokens
 
@@ -509,6 +503,15 @@ def newest(directory, names):
                     'was': entry.get('at') or entry.get('was'),
                 }
     return found
+
+
+def disowned(directory):
+    """Return what is `Journal.disowned` in `directory`; needs no lock.  Raises OSError."""
+    found = Journal(directory)
+    for entry in jsonlog.entries(directory, kept=0):
+        if found.disowned or entry.get('kind') == 'disowned':  # they come first
+            found._learn(entry)
+    return found.disowned
 
 
 def _key(entry):

@@ -25,6 +25,7 @@ class SpoolStatus:
     unpublished: list
     in_doubt: list
     filing: list
+    disowned: list
     active: str
 
 

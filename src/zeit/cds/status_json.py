@@ -90,6 +90,7 @@ def _spool_object(found, now, *, parked_since):
             }
             for each in found.in_doubt
         ],
+        'disowned': found.disowned,
         'ignored': [{'name': name, 'reason': reason} for name, reason in found.ignored],
         'hidden': list(found.hidden),
         'active': found.active or None,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 
 from zeit.cds.spool import Spool
@@ -224,6 +225,40 @@ class Adoptions(CommandLine):
         self.adopt('--quiet')
         with self.spool.run():
             self.assertEqual(1, len(self.spool.journal.open_tokens(self.URL)))
+
+    def status(self):
+        """Return what `status` says of it, to people and to programs."""
+        text = self.call('status', '--spool', self.path).out
+        (found,) = json.loads(self.call('status', '--json', '--spool', self.path).out)
+        return re.findall('^  disowned .*?(?=^  [^ ])', text, re.M | re.S), found['disowned']
+
+    def test_status_shows_it_until_then(self):
+        for options in (), ('--forget',):
+            with self.subTest(options):
+                self.setUp()
+                self.copy()
+                for _ in range(2):
+                    with self.assertLogs('zeit.cds.journal', 'WARNING'), self.spool.run():
+                        # The server is none that anything was left on.
+                        self.spool.journal.clean(self.spool.journal.new_token('ftp://u@h/x'))
+                    (text,), urls = self.status()
+                    self.assertEqual([self.URL], urls)
+                    self.assertIn(self.URL, text)
+                    self.assertIn(f'zeit-cds adopt --spool {self.path}', text)
+                self.adopt(*options)
+                self.assertEqual(([], []), self.status())
+
+    def test_status_does_not_show_what_is_settled(self):
+        """A delivery over what stood aside, say."""
+        with self.spool.run():
+            file = {'target': self.URL, 'name': 'a', 'size': 1, 'sha256': '', 'reply': ''}
+            self.spool.journal.uploaded(**file, temporary='a.part')
+        os.rename(self.path, self.folder / 'lost')
+        shutil.copytree(self.folder / 'lost', self.path)
+        with self.assertLogs('zeit.cds.journal', 'WARNING'), self.spool.run():
+            self.assertEqual([self.URL], self.status()[1])
+            self.spool.journal.delivered(**file, filed_as='a')
+        self.assertEqual(([], []), self.status())
 
     def test_not_while_a_run_is_active(self):
         self.copy()
