@@ -132,8 +132,6 @@ class AlongConnection(PassiveConnection):
     def size(self, name, along=ALONE):
         """See `ISession.size`; RFC 3659 section 4.  Whether RNFR was accepted shows in `rename`."""
         if self._asked is None:
-            if along == ALONE:
-                along = Along(port=self._may_ask_ahead())
             if along == ALONE or not self.ways.together:
                 return super().size(name)
             self._ask_size(_Asked(name, *along))
