@@ -94,36 +94,49 @@ class ConfiguredImporter(_Configured):
         self.two_way = two_way
 
 
-def require_one_way(exchange):
+def require_one_way(exchange, *, warn=False):
     """Raise `ConfigurationError` if files would go round between a spool and a directory.
 
     `exchange` is an exporter or importer, which is compared with all that are registered for the
-    other way.  One that is not ours has perhaps no spool or target to be compared.
+    other way.  One that is not ours has perhaps no spool or target to be compared.  Two users may
+    have two directories of one name: `warn` of them.
     """
     imports = IImporter.providedBy(exchange)
     opposite, kind = (IExporter, 'exporter') if imports else (IImporter, 'importer')
     others = zope.component.getUtilitiesFor(opposite)
     for name, other in sorted(others, key=lambda pair: pair[0]):
         try:
-            same_directory = _directory(other.target.url) == _directory(exchange.target.url)
+            there, their = _directory(other.target.url)
+            here, our = _directory(exchange.target.url)
             same_spool = _spool(other) == _spool(exchange)
         except (ConfigurationError, AttributeError):
             continue  # it is told by itself
-        importer = exchange if imports else other
-        if not same_directory or (not same_spool and getattr(importer, 'two_way', False)):
+        allowed = getattr(exchange if imports else other, 'two_way', False)
+        if there != here or (allowed and (our != their or not same_spool)):
             continue
-        if same_spool:
+        if our != their:
+            # Once for both of them.
+            if warn and (imports or not isinstance(other, ConfiguredImporter)):
+                log.warning(
+                    'The %s %r has the same directory on the server as another user: %r, not %r. '
+                    'If both users see the same files there, what is delivered is fetched, and '
+                    'deleted before the partner has it: see whether one of them finds what the '
+                    'other has put. If not, two_way="yes" of the importer ends this warning.',
+                    *(kind, name, their, our),
+                )
+        elif same_spool:
             raise ConfigurationError(
                 f'The {kind} {name!r} has the same spool and target: what a partner brings '
                 'would be sent back, again and again',
                 hint='Import into another spool.',
             )
-        raise ConfigurationError(
-            f'The {kind} {name!r} has the same directory on the server: what is delivered there '
-            'would be fetched, and deleted before the partner has it',
-            hint='Let each way have a directory of its own; two_way="yes" of the importer allows '
-            'this one.',
-        )
+        else:
+            raise ConfigurationError(
+                f'The {kind} {name!r} has the same directory on the server: what is delivered '
+                'there would be fetched, and deleted before the partner has it',
+                hint='Let each way have a directory of its own; two_way="yes" of the importer '
+                'allows this one.',
+            )
 
 
 def _spool(exchange):
@@ -133,14 +146,15 @@ def _spool(exchange):
 def _directory(url):
     """Return what tells the directory of a target from others, however its `url` is written.
 
-    Names are not resolved: that would take the network.
+    This is a pair, the user apart: another one may have another root.  Names are not resolved: that
+    would take the network.
     """
     parts = urllib.parse.urlsplit(url)
     if not parts.hostname:
-        return url
+        return url, ''
     port = None if parts.port in _PORTS else parts.port
     path = posixpath.normpath('/' + urllib.parse.unquote(parts.path).strip('/'))
-    return _host(parts.hostname), port, urllib.parse.unquote(parts.username or ''), path
+    return (_host(parts.hostname), port, path), urllib.parse.unquote(parts.username or '')
 
 
 def _host(name):

@@ -218,7 +218,7 @@ def _check(kind, interface, name, made):
     if zope.component.queryUtility(interface, name=name) is component:
         try:
             component.resolve()
-            require_one_way(component)
+            require_one_way(component, warn=True)
         except ConfigurationError as error:
             raise ZCMLError(f'{kind} {name!r}: {error.advice}') from None
 

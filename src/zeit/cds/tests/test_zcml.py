@@ -514,6 +514,22 @@ class ReferenceTests(ZCMLTests):
             with self.subTest(target):
                 self.read(*self.both_ways(target))
 
+    def test_an_import_as_another_user_may_be_from_there(self):
+        """Only a person knows whether their accounts see the same files."""
+        target = 'host="h" user="u2" tls="explicit"'
+        with self.assertLogs('zeit.cds', 'WARNING') as logs:
+            self.read(*self.both_ways(target))
+        about = [line for line in logs.output if 'same directory' in line]
+        self.assertEqual(1, len(about), logs.output)
+        for text in "The exporter 'e' has", "another user: 'u', not 'u2'", 'two_way="yes"':
+            self.assertIn(text, about[0])
+        for lines in (
+            self.both_ways(target, importer='two_way="yes"'),
+            self.both_ways(f'{target} directory="/in"'),
+        ):
+            with self.assertNoLogs('zeit.cds.configured', 'WARNING'):
+                self.read(*lines)
+
     def test_a_directory_is_what_it_is_however_it_is_written(self):
         for one, other in (
             ('host="127.0.0.1"', 'host="localhost"'),
