@@ -64,7 +64,7 @@ class ExistsTests(Scenario, unittest.TestCase):
                     self.offered.clear()
                     self.assert_run(0, '', self.export())
 
-    def test_73_an_old_file_that_cannot_get_its_name_back_is_reported(self):
+    def test_73_an_old_file_that_cannot_get_its_name_back_is_reported_and_gets_it_later(self):
         self.plant('a')
         self.fault('RNFR', faults.Reply('451 x'), path='*.part', nth=1)
         self.fault('RNFR', faults.Reply('451 x'), path='*.aside')
@@ -73,6 +73,12 @@ class ExistsTests(Scenario, unittest.TestCase):
         (aside,) = self.remote
         self.assertIn(f'a is called {aside} now', self.log)
         self.assertEqual(b'theirs', self.remote[aside])
+        # Also from a run that has nothing to send.
+        (self.path / 'new' / 'a').unlink()
+        del self.offered['a']
+        self.server.clear_faults()
+        self.assert_run(0, '', self.export())
+        self.assertEqual({'a': b'theirs'}, self.remote)
 
     def test_73_an_old_file_stays_away_when_the_new_one_is_taken_away(self):
         """Whoever takes it at once, or before the old one can be deleted, never gets that again."""
