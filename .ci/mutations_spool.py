@@ -87,6 +87,24 @@ LOCAL = (
         '',
     ),
     (
+        'what the system does not let go sent all the same',
+        FILING,
+        '            pass  # that may have been about the directory\n',
+        '            return\n',
+    ),
+    (
+        'what cannot be put back overwritten by what comes after it',
+        FILING,
+        '        private = self._free(name)\n',
+        '        private = os.path.join(self._private, name)\n',
+    ),
+    (
+        'one that cannot be put back ends the run',
+        FILING,
+        "                failed.append((name, error, ''))\n",
+        '                raise\n',
+    ),
+    (
         'what was delivered before a kill parked',
         FILING,
         '            if source.digest() not in digests:\n',

@@ -14,12 +14,15 @@ from zeit.cds.tests.test_filing import FilingTests
 
 
 @contextlib.contextmanager
-def kept(name, number=errno.EPERM, section='new'):
-    """Let the file `name` stay in the `section`, which shows only when it is moved, as with NFS."""
+def kept(name, number=errno.EPERM, section='new', shows=(False,)):
+    """Let the file `name` stay in the `section`, which shows only when it is moved, as with NFS.
+
+    `shows`: whether it is renamed onto a directory when that shows.
+    """
 
     def refusing(real):
         def rename(old, new, *args, **kw):
-            if pathlib.Path(old).parts[-2:] == (section, name) and not os.path.isdir(new):
+            if pathlib.Path(old).parts[-2:] == (section, name) and os.path.isdir(new) in shows:
                 raise OSError(number, os.strerror(number), old, None, new)
             return real(old, new, *args, **kw)
 
@@ -62,6 +65,20 @@ class UnmovableTests(FilingTests):
                 self.assertEqual(['a'], os.listdir(self.path / 'new'))
                 self.assertIn('Not filed: a: It is on the server.', self.log)
                 self.assertNotIn('Not delivered: a', self.log)
+
+    def test_what_the_system_does_not_let_go_is_not_sent(self):
+        self.put('a', 'b')
+        with kept('a', shows=(True, False)):
+            report = self.export()
+        self.assertEqual((1, ['b'], ['b']), (report.exit_code, report.delivered, self.uploads()))
+        self.assertIn('Not delivered: a: The file cannot be moved out of new/', self.log)
+
+    def test_what_is_about_the_directory_only_is_no_reason(self):
+        """A sticky spool, say, whose .cds/ belongs to somebody else."""
+        self.put('a')
+        with kept('a', shows=(True,)):
+            report = self.export()
+        self.assertEqual((0, ['a']), (report.exit_code, report.delivered))
 
     def test_it_is_not_sent_again(self):
         """Not even where the partner has taken it."""
