@@ -94,7 +94,7 @@ IMPORTS = (
     (
         'a directory that cannot be listed taken for an empty one',
         'importer.py',
-        '        if not found:\n            with contextlib.suppress(NotTold):\n',
-        '        if found is None:\n            with contextlib.suppress(NotTold):\n',
+        '        if not found:\n            if has_vanished',
+        '        if found is None:\n            if has_vanished',
     ),
 )

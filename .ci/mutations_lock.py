@@ -29,13 +29,31 @@ LOCKING = (
     (
         'a server that shows nothing believed',
         'presence.py',
-        '        return self._ways.is_shown(present) or self._tells_sizes()\n',
-        '        return True\n',
+        '        if name not in present and not self._ways.is_shown(present):\n',
+        '        if False:\n',
+    ),
+    (
+        'a lock made where no listing shows our files',
+        HOLDER,
+        '    if not session.is_shown(present):\n',
+        '    if False:\n',
+    ),
+    (
+        'a file that is in use taken for deleted',
+        'presence.py',
+        '        return name in present\n',
+        '        return False\n',
+    ),
+    (
+        'no lock where nothing is shown',
+        'unlock.py',
+        'found = look(session) or _look_beside_ours(session)\n',
+        'found = look(session)\n',
     ),
     (
         'any refusal of SIZE taken for: there is no such file',
         'presence.py',
-        'isinstance(size, ServerError) and size.code == _NO_FILE',
+        'isinstance(size, ServerError) and size.code == NO_FILE',
         'isinstance(size, ServerError)',
     ),
     (
@@ -53,7 +71,7 @@ LOCKING = (
     (
         'the look under the guard left out',
         LOCK,
-        '        self.look(present=self._session.names())  # for which there is a port already\n',
+        '            self._look(self._names_without_lock())\n',
         '',
     ),
     (
@@ -121,8 +139,8 @@ LOCKING = (
     (
         'one lock only asked for by its name',
         HOLDER,
-        '    for name, size in zip(candidates, session.sizes(*candidates), strict=True):\n',
-        '    for name, size in [(names.READ, session.size(names.READ))]:\n',
+        'zip(candidates, session.sizes(*candidates, more=True), strict=True)',
+        '[(names.READ, session.size(names.READ))]',
     ),
     (
         'nothing healed',

@@ -45,6 +45,12 @@ WIRE = (
         'or True:',
     ),
     (
+        'a file that is in use taken for renamed',
+        'ftp/effects.py',
+        '    return new in listed and old not in listed and believed\n',
+        '    return new in listed\n',
+    ),
+    (
         'a reply that is left over is not noticed',
         'ftp/effects.py',
         '    return answer.verdict == answers.DONE\n',

@@ -25,7 +25,12 @@ class Clearance:
 
     def finish(self, names):
         """Delete what was imported under these names, as far as it is sure to be that."""
+        present = self._session.names() if names else ()
+        shown = self._session.is_shown(present)  # nobody else is here: one listing for all of them
         for name in names:
+            if shown and name not in present and self._session.sizes(name) == [None]:
+                self._arrivals.forget(name)
+                continue
             try:
                 look = self._fetcher.look(name)
             except (FileError, ServerError) as error:
@@ -78,6 +83,9 @@ class Clearance:
     def _is_kept(self, name, look):
         """Return whether there is the file still that was looked at before it was deleted."""
         try:
+            # The server has said that it is deleted; here nothing depends on it but another look.
+            if self._session.sizes(name) == [None]:
+                return False
             return self._fetcher.look(name).agrees(look)
         except Error as error:
             raise_signal(error)

@@ -249,11 +249,8 @@ class Courier:
 
     def _size_or_none(self, name):
         """Return the size of the file, None if there is none, or that is not known."""
-        try:
-            return self._session.size(name)
-        except NotTold as error:
-            log.debug('%s', printable(error.message))
-            return None
+        (size,) = self._session.sizes(name)
+        return None if isinstance(size, ServerError) else size
 
     def _is_gone(self, name):
         """Return whether it is known that there is no such file."""

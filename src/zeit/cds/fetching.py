@@ -118,19 +118,18 @@ class Fetcher:
     def __repr__(self):
         return f'<Fetcher over {self._session!r}>'
 
-    def look(self, name, *, more=False, listed=False):
+    def look(self, name, *, more=False):
         """Return the `Look` at the file `name`, as it is now.
 
-        `more` says that a transfer is likely to follow, `listed` that a listing has shown it: then
-        it is there as long as one does, and `NotTold` says what the server said.  Raises
-        `SizeMismatch` if the server does not tell sizes and they are wanted.
+        `more` says that a transfer is likely to follow.  Raises `NotTold` if it is listed, or may
+        be there, `SizeMismatch` if the server does not tell sizes and they are wanted.
         """
         if not self._knows_size:
             return self._look_without_size(name)
         try:
-            size, modified = self._session.look(name, more=more, listed=listed)
+            size, modified = self._session.look(name, more=more)
         except NotTold:
-            if self._size_check or self._session.is_proven():
+            if self._size_check or self._session.tells_sizes():
                 raise  # of others it tells the size
             self._knows_size = False
             return self._look_without_size(name)
@@ -187,7 +186,7 @@ class Fetcher:
         if before.was_read and too_much is None:
             after = before._replace(size=incoming.size)  # it was read once more just now
         else:
-            after = self.look(name, more=more, listed=True)
+            after = self.look(name, more=more)
         if not after.exists:
             raise SourceGone(f'{printable(name)} has disappeared from the server')
         if not after.agrees(before):

@@ -168,7 +168,7 @@ class Gatherer:
         return look
 
     def _look(self, name, *, known):
-        look = self._fetcher.look(name, listed=True)
+        look = self._fetcher.look(name)
         if not look.exists and known:
             raise SourceGone(f'{printable(name)} has disappeared from the server')
         if not look.exists:

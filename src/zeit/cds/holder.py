@@ -1,21 +1,16 @@
 """Whether there is a lock on a server, whose it is, and since when, as far as can be seen."""
 
-import contextlib
 import logging
 import re
 
 from zeit.cds import names
 from zeit.cds.errors import (
-    COME_BACK_LATER,
-    CONFIGURATION,
     ConfigurationError,
     Error,
     Locked,
     LockVanished,
-    NotTold,
     ServerError,
 )
-from zeit.cds.presence import is_no_file
 from zeit.cds.text import local_time, printable
 
 
@@ -71,85 +66,73 @@ def not_ours(session, name, *, lost=False):
 
     `lost`: it did so for some time.  A `Locked`, or a `LockVanished` if there is none.
     """
-    with contextlib.suppress(NotTold):
-        if not session.exists(name):
-            return LockVanished(name)
-    return described(session, name, lost=lost)
+    vanished = has_vanished(session, name)
+    return LockVanished(name) if vanished else described(session, name, lost=lost)
+
+
+def has_vanished(session, name):
+    """Return whether nothing shows our lock any more: enough to say so, and to do nothing else."""
+    return session.sizes(name, more=True) == [None] and name not in session.names()
+
+
+def is_seen(session, name):
+    """Return whether the server shows a file that it was told to delete, or to rename.
+
+    It is enough for trying again, or for saying so.
+    """
+    (size,) = session.sizes(name)
+    return size is not None and (not isinstance(size, ServerError) or name in session.names())
 
 
 def refuse(session, locks, *, present=None):
-    """Raise the `Locked` for the first of `locks` that is there; return (a listing, refusals).
+    """Raise the `Locked` for the first of `locks` that is there; return a listing.
 
-    `present` is a listing that was just made.  SIZE is asked as well: listings may be cut, and may
-    leave files out.  It is asked before a listing is made, for which the port goes along then.  The
-    refusals, by name, are those answers that do not say that there is no such file.
+    `present` is one that was just made.  SIZE is asked as well: listings may be cut, and may leave
+    files out.  It is asked before a listing is made, for which the port goes along then.
     """
-    there, refusals = set(present or ()).intersection(locks), {}
-    if not there:
-        there, refusals = _files_among(session, locks)
+    there = set(present or ()).intersection(locks) or _files_among(session, locks)
     if present is None:
         present = session.names()
     for name in locks:
         if name in there or name in present:
             raise described(session, name)
-    return present, refusals
+    return present
 
 
-def require_sight(session, present=()):
-    """Raise `ConfigurationError` if nobody can tell what is not in the directory.
+def refuse_beside_ours(session, locks, *, present=None):
+    """The same when a file of ours is there, which the listing must show.
 
-    To be called when a file of ours is there: what shows neither that, in the listing `present`,
-    nor its size does not show somebody's lock, either.
+    Raises `ConfigurationError` if it does not.
     """
-    if not session.is_proven(present):
-        raise ConfigurationError(
-            'The server shows neither our own files nor their sizes, so that nobody could see a '
-            'lock there',
-            hint='Let the account have the right to list the directory, or SIZE.',
-        )
-
-
-def refuse_unseen(session, locks, *, refusals):
-    """Raise the `Locked` for the first of `locks` that is seen now that a file of ours is there.
-
-    `refusals` are those of `refuse`, a moment ago.  Raises `ConfigurationError` if none could be
-    seen, `NotTold` if the server does not tell whether there is one.
-    """
-    if session.is_proven() and not refusals:
-        return
-    present, refusals = refuse(session, locks)
+    present = refuse(session, locks, present=present)
     require_sight(session, present)
-    require_told(session, present, refusals)
-    for name in sorted(present):
-        # Perhaps one name to this server: nobody has asked it for the size.
-        if not names.readings(name).isdisjoint(locks):
-            raise described(session, name)
+    if not session.tells_sizes():
+        for name in sorted(present):
+            # Perhaps one name to this server: nobody has been told that it has a size.
+            if not names.readings(name).isdisjoint(locks):
+                raise described(session, name)
+    return present
 
 
-def require_told(session, present, refusals):
-    """Raise `NotTold` if there may be a lock of which SIZE was refused as in `refusals`.
+def require_sight(session, present):
+    """Raise `ConfigurationError` if `present`, a listing, does not show a file of ours.
 
-    Only a listing that shows a file of ours shows that there is none: is this `present` one?
+    One that does not show that does not show somebody's lock, either, whatever SIZE tells.
     """
-    if session.is_shown(present):
-        return
-    for name, refusal in refusals.items():
-        raise NotTold(
-            f"The server does not tell whether there is a lock '{name}': {refusal.message}",
-            hint='Perhaps somebody has it in use, so none was made. If it stays so, let the '
-            'account have the right to list the directory.',
-            exit_code=COME_BACK_LATER if refusal.transient else CONFIGURATION,
+    if not session.is_shown(present):
+        raise ConfigurationError(
+            'The server does not list the directory as it is: no listing (MLSD, NLST) shows the '
+            'file that was just made there, so that nobody could see a lock',
+            hint='Let the account have the right to list it. A program there that takes away '
+            "whatever it finds must leave alone what begins with 'write' or 'read'.",
         )
 
 
 def _files_among(session, candidates):
-    """Return (those that have a size, the refusals that say nothing by name)."""
-    found, refusals = set(), {}
-    for name, size in zip(candidates, session.sizes(*candidates), strict=True):
+    found = set()
+    for name, size in zip(candidates, session.sizes(*candidates, more=True), strict=True):
         if isinstance(size, ServerError):
             log.debug('SIZE tells nothing about %s: %s', printable(name), printable(size.message))
-            if not is_no_file(size):
-                refusals[name] = size
         elif size is not None:
             found.add(name)
-    return found, refusals
+    return found

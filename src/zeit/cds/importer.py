@@ -1,6 +1,5 @@
 """One import: what a partner has left on a target goes into a spool, under the lock `read`."""
 
-import contextlib
 import functools
 import logging
 import time
@@ -12,12 +11,12 @@ import zope.interface
 from zeit.cds import names
 from zeit.cds.arrivals import Arrivals
 from zeit.cds.clearance import Clearance
-from zeit.cds.errors import ConfigurationError, NameRefused, NotTold
+from zeit.cds.errors import LockVanished, NameRefused
 from zeit.cds.exchange import Exchange
 from zeit.cds.failures import Failures
 from zeit.cds.fetching import Fetcher
 from zeit.cds.gathering import Gathering
-from zeit.cds.holder import not_ours
+from zeit.cds.holder import has_vanished, require_sight
 from zeit.cds.intake import Intake
 from zeit.cds.interfaces import IImporter, ISpool, ITarget
 from zeit.cds.offered import Offered
@@ -241,13 +240,9 @@ class _Import:
         """
         found = self._listed(session, offered)
         if not found:
-            with contextlib.suppress(NotTold):
-                if not session.exists(names.READ):
-                    raise not_ours(session, names.READ, lost=True)
-            raise ConfigurationError(
-                'The server does not list the directory: not even our lock is shown',
-                hint='Let the account have the right to read the directory itself.',
-            )
+            if has_vanished(session, names.READ):
+                raise LockVanished(names.READ)
+            require_sight(session, found)
         return found
 
     def _imported(self, name, *, size, filed_as):

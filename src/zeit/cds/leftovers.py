@@ -48,11 +48,9 @@ class Leftovers:
             return present
         log.info('Cleaning up after %s that did not end', plural(len(tokens), 'run'))
         self._session.known.update(name for name in present if _is_file_of(name, tokens))
-        if not self._session.is_proven():
-            if not self._foreign:
-                return self._remove_in_sight(tokens, waits=waits)
-            if not self._session.is_proven(present):
-                return present  # whoever is at work there comes first
+        if not self._session.is_shown(present):
+            # Whoever is at work there comes first.
+            return present if self._foreign else self._remove_in_sight(tokens, waits=waits)
         try:
             return self._remove(present, tokens, waits=waits)
         except (Locked, LockLeftBehind, NotTold):

@@ -8,18 +8,20 @@ FTP has no way to create a file only if it does not exist: of eight clients that
 store, most believe that they have the lock.  Between our own exporters there is therefore a
 *guard*, a directory `write.guard`, which is held only while a lock is being made:
 
-    MKD write.T.d, MKD write.T.d/T      T is our token, written into the journal before
+    STOR write.T                        T is our token, written into the journal before; what does
+                                        not show this file does not show a lock, either
+    MKD write.T.d, MKD write.T.d/T
     RNFR write.T.d, RNTO write.guard    rename(2) refuses a target that is not empty: one wins
     look again                          no `write`, no `read`, now that nobody of us can come
-    STOR write.T, RNFR, RNTO write      a lock is never seen without its token
+    RNFR write.T, RNTO write            a lock is never seen without its token
     look again                          ours is there, `read` is not
     RMD write.guard/T, RMD write.guard  neither can hit another's: the first needs our token, the
                                         second an empty directory, and a held guard is not empty
 
 An account that may not make or rename directories *announces* its lock, in place of the guard:
 
-    STOR write.T, RNFR, RNTO write.T.next   whoever has the guard sees this name under it, and stops
-    look                                    no lock, no guard, nobody else who announces one
+    RNFR write.T, RNTO write.T.next     whoever has the guard sees this name under it, and stops
+    look                                no lock, no guard, nobody else who announces one
     RNFR write.T.next, RNTO write
 
 Each of two shows itself before it looks, so at least one of them sees the other.  Of two that
@@ -39,7 +41,7 @@ import time
 
 from zeit.cds import names
 from zeit.cds.errors import ConfigurationError, NotTold, PermanentError, ServerError
-from zeit.cds.holder import described, not_ours, refuse, refuse_unseen, require_told
+from zeit.cds.holder import described, not_ours, refuse, refuse_beside_ours
 from zeit.cds.lockfiles import (
     ANNOUNCED,
     GUARD,
@@ -84,7 +86,6 @@ class Lock(LockFiles):
         self._wait = wait
         self._clock = clock
         self._seen = {}
-        self._refusals = {}
 
     # Looking
 
@@ -93,7 +94,9 @@ class Lock(LockFiles):
 
         `present` is a listing that was just made.
         """
-        present, self._refusals = refuse(self._session, names.LOCKS, present=present)
+        self._look(refuse(self._session, names.LOCKS, present=present))
+
+    def _look(self, present):
         if names.GUARD in present and GUARD not in self._left:
             self._remove_empty_guard()
         for name in self._others_announced(present):
@@ -123,9 +126,7 @@ class Lock(LockFiles):
         called.
         """
         session, missing = self._session, {}
-        self._left.add(STAGED)
-        with self._vanishing(self._staged):
-            session.store(self._staged, self._content)
+        self.stage()
         with _noting(missing, 'read what it has stored'):
             if session.read(self._staged, limit=1000) != self._content:
                 raise PermanentError(550, f"'{self._staged}' cannot be read back")
@@ -160,10 +161,10 @@ class Lock(LockFiles):
 
         Raises `Locked` if somebody else was faster.  After any error, `release` must be called.
         """
+        self.stage()
         guarded = self._take_guard()
         if guarded:
-            self.look(present=self._session.names())  # for which there is a port already
-            self.stage()
+            self._look(self._names_without_lock())
             self._make(self._staged, spare=self._announced)
         else:
             self._announce()
@@ -173,6 +174,10 @@ class Lock(LockFiles):
         self._seen[self._session] = self._session.connections, self._clock()
         if guarded:
             self._give_back_guard()
+
+    def _names_without_lock(self):
+        # A listing first, for which there is a port already.
+        return refuse_beside_ours(self._session, names.LOCKS, present=self._session.names())
 
     def _take_guard(self):
         """Return True with the guard, False where there can be none.
@@ -228,7 +233,6 @@ class Lock(LockFiles):
     def _announce(self):
         """Show that a lock is about to be made, and wait for others to withdraw."""
         session = self._session
-        self.stage()
         self._left.add(ANNOUNCED)
         try:
             # By renaming: a STOR that comes late would announce it for a run that has ended.
@@ -239,7 +243,7 @@ class Lock(LockFiles):
             with self._vanishing(self._announced):
                 session.store(self._announced, self._content)
         for left in reversed(range(LOOKS)):
-            present, self._refusals = refuse(session, names.LOCKS, present=session.names())
+            present = self._names_without_lock()
             others = self._others_announced(present)
             first = any(names.token_of(name) < self._token for name in others)
             others += {names.GUARD} & present
@@ -252,7 +256,6 @@ class Lock(LockFiles):
     def _make(self, source, *, spare):
         """Give the file `source` the name of the lock; `spare` is another name that is ours."""
         session = self._session
-        refuse_unseen(session, names.LOCKS, refusals=self._refusals)
         self._left.add(LOCK)
         try:
             session.rename(source, self._name)
@@ -276,6 +279,8 @@ class Lock(LockFiles):
         session = self._session
         try:
             content = session.read(self._name, limit=1000)
+        except NotTold:
+            content = None
         except PermanentError as error:
             if session.size(self._name) != len(self._content):
                 raise described(session, self._name) from error
@@ -284,7 +289,7 @@ class Lock(LockFiles):
             raise
         if content != self._content:
             raise not_ours(session, self._name)
-        require_told(session, *refuse(session, set(names.LOCKS) - {self._name}))
+        refuse_beside_ours(session, set(names.LOCKS) - {self._name})
 
     # Holding
 

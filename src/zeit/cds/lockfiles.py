@@ -22,7 +22,7 @@ from zeit.cds.errors import (
     ServerError,
     TakenAway,
 )
-from zeit.cds.holder import not_ours
+from zeit.cds.holder import has_vanished, is_seen, not_ours
 from zeit.cds.text import printable
 
 
@@ -89,10 +89,13 @@ class LockFiles:
         return self._staged
 
     def stage(self):
-        """Make the lock under a name that locks nobody.  After any error, call `release`."""
+        """Make the lock under a name that locks nobody: what does not show it shows no lock.
+
+        After any error, call `release`.
+        """
         self._left.add(STAGED)
         with self._vanishing(self._staged):
-            self._session.store(self._staged, self._content, renamed=True)
+            self._session.store(self._staged, self._content)
 
     @contextlib.contextmanager
     def _vanishing(self, name):
@@ -195,12 +198,12 @@ class LockFiles:
         try:
             content = self._session.read(self._name, limit=1000)
         except (ServerError, NotTold) as error:
-            if self._state in (HELD, REMOVING):
+            content = self._content if self._state == UNREADABLE else None
+            if self._state in (HELD, REMOVING) and not has_vanished(self._session, self._name):
                 raise
             log.debug('Whose lock it is cannot be seen: %s', printable(error.message))
-            if self._state != UNREADABLE:
+            if self._state in (NEW, LOST):
                 return False
-            content = self._content
         if content is not None and names.token_of(content.decode('latin-1')) == self._token:
             self._state = REMOVING
             self._session.delete(self._name)
@@ -219,12 +222,7 @@ class LockFiles:
     def _is_kept(self):
         """Return whether our lock is there still, although the server has deleted it."""
         session = self._session
-        try:
-            there = session.size(self._name) is not None
-        except NotTold as error:
-            log.debug('%s', printable(error.message))
-            there = self._name in session.names()
-        if not there:
+        if not is_seen(session, self._name):
             return False
         content = session.read(self._name, limit=1000)  # perhaps somebody has made the next one
         return content is not None and names.token_of(content.decode('latin-1')) == self._token
@@ -250,9 +248,8 @@ class LockFiles:
             self._session.delete(name)
         except ServerError:
             # Where that is not told it may stay: a run that is shown it deletes it.
-            with contextlib.suppress(NotTold):
-                if self._session.exists(name):
-                    raise
+            if is_seen(self._session, name):
+                raise
 
     def _remove_directory(self, parent, name):
         """Remove a directory, if it is there and ours; return whether it was."""

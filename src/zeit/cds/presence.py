@@ -1,30 +1,30 @@
 """What is in a directory, and what is not: as far as the server's answers prove it.
 
 That something is there is proved by its size, its content, or a listing.  That it is *not* there is
-harder: servers refuse SIZE, RETR and listings for many reasons, list what they like, and cut long
-listings off.  So a refusal of SIZE counts only where SIZE has told the length of another file in
-this session, and only if it is 550, the one for a file that is not available (RFC 959 section
-4.2): a file that is busy is refused by others.  A listing counts only if it shows a file that is
-known to be there, such as our lock.  Everything else is unknown, which is an error of its own:
-`NotTold`.
+proved by a listing alone, one that shows a file which is known to be there, such as our lock:
+servers refuse SIZE, RETR and listings for many reasons, by any code, also of a file that somebody
+has in use, list what they like, and cut long listings off.  All else is unknown, which is an error
+of its own: `NotTold`.
+
+Where nothing is deleted, overwritten, filed or locked because of it, less is enough: see
+`ISession.sizes`.
 """
 
+import contextlib
 import logging
 
 from zeit.cds.errors import NotTold, ServerError
+from zeit.cds.ftp.answers import NO_FILE
 from zeit.cds.ftp.listings import UNKNOWN
 from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
 
-_NO_FILE = 550
-
 _ADVICE = (
-    'No size, and no listing that shows a file which is known to be there: let the account have '
-    'the right to list the directory, or SIZE.'
+    'No listing shows a file which is known to be there: let the account have the right to list '
+    'the directory.'
 )
-
 
 #: What to do about a file that is listed, or has a size, and is refused.
 _IN_USE = 'Perhaps somebody has it in use; the next run tries again.'
@@ -57,6 +57,18 @@ class Presence:
         """There is perhaps none any more."""
         self._ways.known.discard(name)
 
+    @contextlib.contextmanager
+    def leaving(self, name):
+        """Inside it a command is sent that takes the file away; a refusal leaves it there."""
+        known = name in self._ways.known
+        self.gone(name)
+        try:
+            yield
+        except ServerError:
+            if known:
+                self.made(name)
+            raise
+
     # What the server tells
 
     def names(self):
@@ -71,39 +83,13 @@ class Presence:
             self.require_absent(name, error)
             return None
 
-    def sizes(self, *names):
+    def sizes(self, *names, more=False):
         """See `ISession`."""
-        sizes = self._ask('sizes', *names)
-        return [None if self._ways.sizes and is_no_file(size) else size for size in sizes]
+        sizes = self._ask('sizes', *names, more=more)
+        return [None if self._ways.sizes and _is_no_file(size) else size for size in sizes]
 
-    def look(self, name, *, more=False, listed=False):
+    def tells_sizes(self):
         """See `ISession`."""
-        try:
-            return self._ask('look', name, more=more)
-        except ServerError as error:
-            if error.code in UNKNOWN:
-                raise
-            self.require_absent(name, error, listed=listed)
-            return None, None
-
-    def exists(self, name):
-        """See `ISession`."""
-        try:
-            self._ask('size', name)
-            return True
-        except ServerError as error:
-            present = self.names()
-            if name in present:
-                return True
-            if not (self._says_absent(error) or self._ways.is_shown(present)):
-                raise _not_told(name, error) from error
-            return False
-
-    def is_proven(self, present=()):
-        """See `ISession`."""
-        return self._ways.is_shown(present) or self._tells_sizes()
-
-    def _tells_sizes(self):
         known = tuple(self._ways.known)
         if self._ways.sizes is None and known:
             try:
@@ -113,26 +99,45 @@ class Presence:
                 self._ways.sizes = False  # until it tells one
         return bool(self._ways.sizes)
 
-    def require_absent(self, name, refusal, *, listed=False):
+    def look(self, name, *, more=False):
+        """See `ISession`."""
+        try:
+            return self._ask('look', name, more=more)
+        except ServerError as error:
+            if error.code in UNKNOWN:
+                raise
+            self.require_absent(name, error)
+            return None, None
+
+    def exists(self, name):
+        """See `ISession`."""
+        try:
+            self._ask('size', name)
+            return True
+        except ServerError as error:
+            return self._is_listed(name, error)
+
+    def require_absent(self, name, refusal):
         """Return if there is no file `name`, of which the server has refused to tell the size.
 
-        Raises `NotTold` if there may be one.  `listed`: a listing has shown it before.
+        Raises `NotTold` if there may be one.
         """
-        absent = self._says_absent(refusal)
-        if listed or not absent:
-            present = self.names()
-            if name in present:
-                raise NotTold(
-                    f'The server lists {printable(name)}, and does not tell its size: '
-                    f'{refusal.message}',
-                    hint=_IN_USE,
-                ) from refusal
-            if not (absent or self._ways.is_shown(present)):
-                raise _not_told(name, refusal) from refusal
+        if self._is_listed(name, refusal):
+            raise NotTold(
+                f'The server lists {printable(name)}, and does not tell its size: '
+                f'{refusal.message}',
+                hint=_IN_USE,
+            ) from refusal
         self.gone(name)
 
-    def _says_absent(self, refusal):
-        return is_no_file(refusal) and self._tells_sizes()
+    def _is_listed(self, name, refusal):
+        present = self.names()
+        if name not in present and not self._ways.is_shown(present):
+            raise NotTold(
+                f'The server does not tell whether there is {printable(name)}: {refusal.message}',
+                hint=_ADVICE,
+            ) from refusal
+        return name in present
 
     def require_unreadable(self, name, refusal):
         """Return if there is no file `name`, which the server has refused to send.
@@ -149,13 +154,5 @@ class Presence:
             ) from refusal
 
 
-def is_no_file(size):
-    """Return whether `size`, an answer of `ISession.sizes`, may say that there is no such file."""
-    return isinstance(size, ServerError) and size.code == _NO_FILE
-
-
-def _not_told(name, refusal):
-    return NotTold(
-        f'The server does not tell whether there is {printable(name)}: {refusal.message}',
-        hint=_ADVICE,
-    )
+def _is_no_file(size):
+    return isinstance(size, ServerError) and size.code == NO_FILE

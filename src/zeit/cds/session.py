@@ -21,12 +21,12 @@ from zeit.cds.errors import (
     SizeMismatch,
     TakenAway,
 )
-from zeit.cds.ftp.along import ALONE
+from zeit.cds.ftp.along import ALONE, Along
+from zeit.cds.ftp.answers import NO_FILE
 from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession
 from zeit.cds.ledger import NoLedger
 from zeit.cds.link import Link
-from zeit.cds.presence import is_no_file
 from zeit.cds.text import printable
 
 
@@ -76,9 +76,9 @@ class FTPSession(Link):
         """See `ISession`."""
         return self._ways.is_shown(present)
 
-    def is_proven(self, present=()):
+    def tells_sizes(self):
         """See `ISession`."""
-        return self._presence.is_proven(present)
+        return self._presence.tells_sizes()
 
     def files(self, **options):
         """See `ISession`."""
@@ -92,17 +92,17 @@ class FTPSession(Link):
         """See `ISession`."""
         return self._presence.size(name)
 
-    def sizes(self, *names):
+    def sizes(self, *names, more=False):
         """See `ISession`."""
-        return self._presence.sizes(*names)
+        return self._presence.sizes(*names, more=more)
 
     def modified(self, name):
         """See `ISession`."""
         return self._ask('modified', name)
 
-    def look(self, name, *, more=False, listed=False):
+    def look(self, name, *, more=False):
         """See `ISession`."""
-        return self._presence.look(name, more=more, listed=listed)
+        return self._presence.look(name, more=more)
 
     def read(self, name, *, limit=4096):
         """See `ISession`."""
@@ -122,7 +122,7 @@ class FTPSession(Link):
             self._presence.require_unreadable(name, error)
             return None
 
-    def store(self, name, data, *, renamed=False):
+    def store(self, name, data):
         """See `ISession`."""
         lost = None
         try:
@@ -132,7 +132,7 @@ class FTPSession(Link):
                 raise
             sent, lost = error.sent, error
         if self._delivery.size_check:
-            self.compare(name, sent, along=(True, renamed), lost=lost)
+            self.compare(name, sent, along=Along(port=True), lost=lost)
         self._presence.made(name)
 
     def upload(self, name, source, *, began=lambda name: None, along=ALONE, **options):
@@ -191,9 +191,9 @@ class FTPSession(Link):
                 return
         except NotTold as error:
             log.debug('%s', printable(error.message))
-            never = not self._presence.is_proven()
+            never = not self._presence.tells_sizes()
         code = CONFIGURATION if never else None
-        if is_no_file(refusal):
+        if refusal.code == NO_FILE:
             raise SizeMismatch(
                 f'The server has stored the file, and does not show it: {refusal.message}',
                 hint='Perhaps a program there takes away whatever it finds: let it leave alone '
@@ -210,9 +210,9 @@ class FTPSession(Link):
     def rename(self, old, new, *, more=False):
         """See `ISession`; `more` says that another transfer follows."""
         known = old in self.known
-        self._presence.gone(old)
         try:
-            self._call('rename', old, new, more=more)
+            with self._presence.leaving(old):
+                self._call('rename', old, new, more=more)
         except BaseException:
             self._late_unless_answered('RNTO', new, changes=old)
             raise
@@ -222,8 +222,8 @@ class FTPSession(Link):
 
     def delete(self, name, *, more=False):
         """See `ISession`; `more` says that a transfer follows."""
-        self._presence.gone(name)
-        self._call('command', 'DELE', name, more=more)
+        with self._presence.leaving(name):
+            self._call('command', 'DELE', name, more=more)
 
     def make_directory(self, name):
         """See `ISession`."""

@@ -14,13 +14,17 @@ import logging
 from zeit.cds import errors, holder, jsonlog, names
 from zeit.cds.errors import (
     LOST,
+    UNAVAILABLE,
+    ConfigurationError,
     Error,
+    FileError,
     Locked,
     LockLeftBehind,
     NotTold,
     ServerError,
     UsageError,
 )
+from zeit.cds.lockfiles import LockFiles
 from zeit.cds.text import local_time, printable
 from zeit.cds.usable import require_usable
 
@@ -74,6 +78,28 @@ def look(session):
     others = sorted(n for n in present if names.is_announced(n) or names.is_broken(n))
     wanted = [*names.LOCKS, *others, names.GUARD]
     return [found for name in wanted if (found := look_at(session, name, present)) is not None]
+
+
+def _look_beside_ours(session):
+    """Return the same where nothing is shown, beside a new file of ours: that must be shown.
+
+    Raises `ConfigurationError` if it is not, or cannot be made: then nobody can tell.
+    """
+    ours = LockFiles(session, token=names.new_token())
+    try:
+        ours.stage()
+        holder.require_sight(session, session.names())
+        return look(session)
+    except (FileError, ServerError) as error:
+        raise ConfigurationError(
+            'The server shows no lock, and whether it would show one cannot be told: '
+            f'{printable(error.message)}',
+            hint='Let the account have the right to list the directory, and to make and delete '
+            'files there.',
+            exit_code=UNAVAILABLE if error.transient else None,
+        ) from error
+    finally:
+        ours.release()
 
 
 def look_at(session, name, present):
@@ -141,7 +167,6 @@ class Remover:
 
         Raises `Locked` if another one is there now, `LockLeftBehind` if the server refuses.
         """
-        self._session.is_proven()  # as long as there is something to be asked about
         try:
             if found.name == names.GUARD:
                 self._remove_guard(found)
@@ -200,9 +225,9 @@ class Remover:
             return True
         except (ServerError, *LOST):
             # An answer that was lost tells nothing; what is there does.
-            if self._session.exists(apart):
+            if holder.is_seen(self._session, apart):
                 return True
-            if not self._session.exists(name):
+            if not holder.is_seen(self._session, name):
                 return False
             raise
 
@@ -258,7 +283,7 @@ def _run(console, door, *, sure):
     require_usable(door.target)
     session = door.target.open()
     try:
-        found = look(session)
+        found = look(session) or _look_beside_ours(session)
         console.say(f'Server {door.target.title}')
         if not found:
             console.say('  not locked')

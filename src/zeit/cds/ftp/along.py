@@ -12,6 +12,7 @@ Whether a server stands all this is in its `Ways`.
 """
 
 import errno
+import itertools
 import logging
 import time
 from typing import NamedTuple
@@ -296,10 +297,13 @@ class AlongConnection(PassiveConnection):
             raise
         return answers
 
-    def sizes(self, *names):
-        """Return the size of each file, as `size` does, or why the server does not tell it."""
-        sizes = []
-        for answer in self.together(*(('SIZE', name) for name in names)):
+    def sizes(self, *names, more=False):
+        """Return the size of each file, as `size` does, or why the server does not tell it.
+
+        `more` says that a transfer follows.
+        """
+        commands, sizes = [('SIZE', name) for name in names], []
+        for answer in self.together(*commands) if more else itertools.starmap(self.ask, commands):
             try:
                 sizes.append(self._size(answer))
             except ServerError as error:

@@ -41,6 +41,9 @@ _FULL = (452, 552)
 #: their disk is full.
 _LOCAL_ERROR = 451
 
+#: RFC 959 section 4.2.2: the file is not available.  Not: there is none.
+NO_FILE = 550
+
 #: RFC 959 section 4.2.2: service not available, closing control connection.
 CLOSING = 421
 

@@ -302,7 +302,7 @@ class Connection:
         return self._modified(self.ask('MDTM', name))
 
     def _modified(self, answer):
-        if answer.verdict == answers.REFUSED and answer.reply.code == 550:
+        if answer.verdict == answers.REFUSED and answer.reply.code == answers.NO_FILE:
             return None
         return wire.modified(self._value(answer))
 

@@ -41,21 +41,22 @@ def in_step(connection):
 def _renamed(connection, new):
     """The new name is there, with the size that the file had, and the old one is not."""
     old, told = connection.renamed, connection.told
-    try:
-        size = _size(connection, new)
-    except ServerError:
-        size = None
-    if size is None:  # a directory, or SIZE is not known
-        listed = connection.list_names()
-        return new in listed and old not in listed
-    same = told is None or told[0] != old or told[1] == size
-    return same and _size(connection, old) is None
+    size = _size(connection, new)
+    if size is not None and told is not None and told[0] == old and told[1] != size:
+        return False
+    listed = connection.list_names()
+    # What has a size is there: a listing that shows it may be believed.
+    believed = size is not None or connection.ways.is_shown(listed)
+    return new in listed and old not in listed and believed
 
 
 def _deleted(connection, name):
-    if connection.told is None:  # nobody knows whether SIZE is refused only for what is not there
-        return _removed(connection, name)
-    return _size(connection, name) is None
+    """As `_removed`, or no file to SIZE either: nothing but another look depends on it."""
+    listed = connection.list_names()
+    if name in listed or connection.ways.is_shown(listed):
+        return name not in listed
+    refused = connection.ask('SIZE', name)
+    return bool(connection.ways.sizes) and refused.reply.code == answers.NO_FILE
 
 
 def _removed(connection, path):
@@ -76,11 +77,11 @@ def _is_listed(connection, path):
 
 
 def _size(connection, name):
-    """Return the size of a file, or None if there is none, as far as the server tells."""
-    answer = connection.ask('SIZE', name)
-    if answer.verdict == answers.REFUSED and answer.reply.code == 550:
+    """Return the size of a file, or None if the server does not tell it."""
+    try:
+        return wire.size(connection.ask('SIZE', name).check().reply)
+    except ServerError:
         return None
-    return wire.size(answer.check().reply)
 
 
 def _transferred(connection, name):

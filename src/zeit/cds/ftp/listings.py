@@ -14,6 +14,7 @@ from zeit.cds.errors import (
     ServerError,
 )
 from zeit.cds.ftp import answers, wire
+from zeit.cds.ftp.answers import NO_FILE
 from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.text import printable
 
@@ -29,9 +30,8 @@ MAX_ENTRIES = 250_000
 #: The command is not implemented (RFC 959 section 4.2), not: it was refused in this case.
 UNKNOWN = (500, 501, 502, 504, 522)
 
-#: What servers answer to NLST in an empty directory (inetutils); to SIZE where there is no file.
+#: What servers answer to NLST in an empty directory (inetutils).
 EMPTY = (450, 550)
-NO_FILE = 550
 
 #: So many bytes of commands are sent at once: what fits into one packet.
 PACKET = 1400

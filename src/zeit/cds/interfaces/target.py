@@ -70,7 +70,7 @@ class ISession(Interface):
         """Return the names in the directory, a set of str; what is hidden may be missing.
 
         With `inside`, those in the directory of that name.  A name that is not among them may be
-        there all the same: see `is_proven`.
+        there all the same: see `is_shown`.
         """
 
     def exists(name):
@@ -82,14 +82,13 @@ class ISession(Interface):
     def is_shown(present):
         """Return whether `present`, a listing, shows a file that is `known` to be there.
 
-        Then it is believed: what it does not show is not there.
+        Then it is believed: what it does not show is not there.  Nothing else proves that.
         """
 
-    def is_proven(present=()):
-        """Return whether a file that neither has a size nor is in `present` is not there.
+    def tells_sizes():
+        """Return whether SIZE has told the length of a file in this session.
 
-        `present` is a listing, which may be believed (see `is_shown`).  If it is not, SIZE must
-        have told the length of a file in this session; one that is `known` is asked about.
+        If it was not asked for one that is there, one that is `known` is asked about.
         """
 
     def files(*, wanted=None, most=None):
@@ -115,22 +114,23 @@ class ISession(Interface):
         Raises `NotTold` where the server tells neither.
         """
 
-    def sizes(*names):
+    def sizes(*names, more=False):
         """Return a list: the length of each file, None, or the `ServerError` that was the answer.
 
-        All are asked at once, and nothing else: a refusal that does not prove anything (yet) is
-        in the list as it is.
+        `more` says that a transfer, or a listing, is likely to follow: then all are asked at once.
+        Nothing else is asked.  None is the refusal of a server that tells sizes,
+        by the code for a file that is not available.  Somebody may have it in use: nothing may be
+        deleted, overwritten, filed or locked because of it, see `size` and `exists`.
         """
 
     def modified(name):
         """Return when the file was changed (aware datetime, UTC), or None if not known."""
 
-    def look(name, *, more=False, listed=False):
+    def look(name, *, more=False):
         """Return (size, modified) of the file, as `size` and `modified` do, at once.
 
         A server that does not know times is no error; one that does not know SIZE is a
-        `ServerError`.  `more` says that a transfer is likely to follow.  `listed`: a listing has
-        shown it, so that a refusal of SIZE does not prove that it is gone, as long as it is listed.
+        `ServerError`.  `more` says that a transfer is likely to follow.
         """
 
     def read(name, *, limit=4096):
@@ -139,11 +139,8 @@ class ISession(Interface):
         Raises `ServerError` if it is there and cannot be read, `NotTold` if that is not known.
         """
 
-    def store(name, data, *, renamed=False):
-        """Make a file of `data` (bytes) under exactly this name, checked by size.
-
-        `renamed` says that `rename` follows.
-        """
+    def store(name, data):
+        """Make a file of `data` (bytes) under exactly this name, checked by size."""
 
     def fetch(name, file):
         """Write the file to `file`; return the number of bytes, or None as `read` does."""

@@ -110,7 +110,7 @@ class MemorySession:
         """See `ISession`."""
         return True
 
-    def is_proven(self, present=()):
+    def tells_sizes(self):
         """See `ISession`."""
         return True
 
@@ -132,7 +132,7 @@ class MemorySession:
         content = self._target.files.get(name)
         return None if content is None else len(content)
 
-    def sizes(self, *names):
+    def sizes(self, *names, more=False):
         """See `ISession`."""
         sizes = []
         for name in names:
@@ -147,7 +147,7 @@ class MemorySession:
         self._target.hook('modified', name)
         return self._target.modified.get(name) if name in self._target.files else None
 
-    def look(self, name, *, more=False, listed=False):
+    def look(self, name, *, more=False):
         """See `ISession`."""
         return self.size(name), self.modified(name)
 
@@ -157,7 +157,7 @@ class MemorySession:
         content = self._target.files.get(name)
         return None if content is None else content[:limit]
 
-    def store(self, name, data, *, renamed=False):
+    def store(self, name, data):
         """See `ISession`."""
         self._target.hook('store', name)
         self._target.write(name, data)

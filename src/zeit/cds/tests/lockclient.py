@@ -66,23 +66,24 @@ class _Session:
             return None
         return content.encode()
 
-    def sizes(self, *names):
+    def sizes(self, *names, more=False):
         found = []  # with a name: what is on the stack only is no part of a `Point`
         for name in names:
             found.append(self.size(name))
         return found
 
-    def store(self, name, data, *, renamed=False):
+    def store(self, name, data):
         self._command('STOR', name, data.decode())
         self.size(name)
 
     def exists(self, name):
         return self.size(name) is not None or name in self.names()
 
-    def is_proven(self, present=()):
+    def is_shown(self, present):
         return True
 
-    is_shown = is_proven
+    def tells_sizes(self):
+        return True
 
     def rename(self, old, new):
         self._command('RNFR', old)

@@ -91,15 +91,15 @@ ALLOWED = {
     'crew': 'errors interfaces plan pool text',
     'exposed': 'errors text',
     'delivery': 'errors exposed names plan text',
-    'presence': 'errors text ftp.listings',
-    'holder': 'errors names presence text',
+    'presence': 'errors text ftp.answers ftp.listings',
+    'holder': 'errors names text',
     'deliveries': 'crew delivery exposed',
     'fetching': 'errors text',
     'quiet': 'fetching',
     'gathering': 'arrivals crew errors fetching plan quiet text',
     'link': 'errors presence text ftp.deadline ftp.listings ftp.ways',
-    'session': 'errors interfaces deliveries delivery effort gathering ledger link names presence '
-    'text ftp.along',
+    'session': 'errors interfaces deliveries delivery effort gathering ledger link names text '
+    'ftp.along ftp.answers',
     'target': 'errors interfaces delivery effort names session text ftp.settings ftp.sockets '
     'ftp.tls',
     'lockfiles': 'errors holder names text',

@@ -59,6 +59,7 @@ class OrderTests(unittest.TestCase):
     def setUp(self):
         self.events = []
         self.server = self.enterContext(faults.FaultServer(directories=['/cds'], hook=self.hook))
+        self.server.put('/cds/write', b'')
 
     def hook(self, event):
         if event.moment == 'before' and event.verb in self.VERBS:
@@ -68,6 +69,7 @@ class OrderTests(unittest.TestCase):
     def deliver(self, **options):
         """Deliver the file `a`; return the names of the errors."""
         session = target(self.server, **options).open()
+        session.known.add('write')  # which a listing must show to be believed
         try:
             plan = Plan([Job(name='a', size=3, open=lambda: Source(b'new'))])
             outcomes = session.run(plan, ledger=Recorder(self.events))

@@ -145,8 +145,8 @@ class LockTests(unittest.TestCase):
         rename = f'rename {lock._staged}'
         self.faults = {rename: errors.PermanentError(553, '553 File exists.')}
         self.locked(lock.create)
-        self.assertEqual({'write': b'partner'}, self.target.files)
         self.assertFalse(lock.release())
+        self.assertEqual({'write': b'partner'}, self.target.files)
 
     def test_a_reader_appears_while_we_lock(self):
         lock = self.lock()

@@ -112,9 +112,8 @@ class NoLookAtOthers(Lock):
 class NoLook(Lock):
     """Trusts the look before the guard was taken."""
 
-    def create(self):
-        with unittest.mock.patch.object(self, 'look'):
-            super().create()
+    def _names_without_lock(self):
+        return set()
 
 
 class AnybodysLock(Lock):

@@ -10,7 +10,7 @@ from zeit.cds.exporter import Exporter
 from zeit.cds.ftp.ways import LISTINGS, Ways
 from zeit.cds.presence import Presence
 from zeit.cds.testing import actions, faults, layers
-from zeit.cds.tests.importing import ImportScenario
+from zeit.cds.tests.importing import ImportScenario, take
 from zeit.cds.tests.killing import Process
 from zeit.cds.tests.scenario import Scenario, content, target
 
@@ -115,35 +115,35 @@ class LockTests(Scenario, unittest.TestCase):
         self.plant('write')
         self.assert_run(78, '', self.export('a', size_check=False))
 
-    def test_size_alone_is_enough(self):
-        for listing in (faults.Reply('550 No.'), faults.Alter(keep=0)):
-            for size_check in (True, False):
-                with self.subTest(listing=listing, size_check=size_check):
+    def test_a_size_does_not_make_up_for_a_listing(self):
+        """A lock that somebody has in use is refused in the words for: there is none."""
+        for listing in faults.Reply('550 No.'), faults.Alter(keep=0):
+            for name, options in ('write', {}), ('read', {'size_check': False}):
+                with self.subTest(listing=listing, name=name):
                     self.prepare()
                     self.fault('MLSD NLST', listing)
-                    self.assert_run(0, 'a', self.export('a', size_check=size_check))
-                    self.plant('write')
-                    self.assert_run(75, '', self.export('b', size_check=size_check))
+                    self.assert_run(78, '', self.export('a', **options))
+                    self.assertEqual({}, self.remote)
+                    self.plant(name)
+                    self.fault('SIZE RETR MDTM', faults.Reply('550 In use.'), path=f'*/{name}')
+                    self.assert_run(78, '', self.export(temporary=False, **options))
+                    self.assertEqual({name: b'theirs'}, self.remote)
+                    self.assertNotIn('disappeared', self.log)
+
+    def test_a_lock_that_is_in_use_is_listed(self):
+        for reply in REFUSALS[:2]:
+            for name in 'write', 'read':
+                with self.subTest(reply, name=name):
+                    self.prepare()
+                    self.plant(name)
+                    self.fault('SIZE RETR MDTM', faults.Reply(reply), path=f'*/{name}')
+                    self.assert_run(75, '', self.export('a'))
+                    self.assertEqual({name: b'theirs'}, self.remote)
 
     def busy(self, name, *, reply):
         """Let the server say `reply` of somebody's `name`, and list nothing."""
         self.fault('SIZE RETR MDTM', faults.Reply(reply), path=f'/cds/{name}')
         self.fault('MLSD NLST', faults.Alter(keep=0))
-
-    def test_a_lock_that_is_in_use(self):
-        """Its size is refused, and that of other files is told: there may be one."""
-        for reply in REFUSALS[1:]:
-            for options in {}, {'temporary': False}:
-                for name in 'write', 'read':
-                    with self.subTest(reply, name=name, **options):
-                        self.prepare()
-                        self.plant(name)
-                        self.busy(name, reply=reply)
-                        report = self.export('a', **options)
-                        self.assert_run(75 if reply[0] == '4' else 78, '', report)
-                        self.assertEqual({name: b'theirs'}, self.remote)
-                        self.assertIn(reply, self.log)
-                        self.assertNotIn('disappeared', self.log)
 
     def test_a_lock_that_is_in_use_from_now_on(self):
         """Ours is made, and cannot be seen: it is not said to be gone."""
@@ -156,6 +156,13 @@ class LockTests(Scenario, unittest.TestCase):
                 self.assertEqual([], report.delivered)
                 self.assertNotIn('disappeared', self.log)
                 self.heal()
+
+    def test_our_lock_is_not_listed(self):
+        """Its name is hidden, so somebody's was, too."""
+        unnamed = faults.Call(lambda event: self.fault('MLSD NLST', faults.Alter(keep=0)))
+        self.fault('RNTO', unnamed, path='/cds/write')
+        self.assert_run(78, '', self.export('a'))
+        self.assertEqual({}, self.remote)
 
     def test_another_spelling_where_only_listings_tell(self):
         """To some servers it is one name; it cannot be asked for."""
@@ -276,7 +283,7 @@ class KilledTests(Scenario, unittest.TestCase):
                 self.fault('SIZE RETR', faults.Reply(reply), path='/cds/write')
                 self.fault('MLSD NLST', faults.Alter(keep=0))
                 report = self.export(litter=len([n for n in self.remote if n[:5] == 'write']))
-                self.assertIn(report.exit_code, (73, 75))
+                self.assertIn(report.exit_code, (73, 75, 78))
                 self.heal()
                 self.assertEqual({}, self.remote)
 
@@ -336,6 +343,44 @@ class ImportTests(ImportScenario, unittest.TestCase):
         self.fault('MLSD NLST', faults.Reply('550 No.'))
         self.assert_run(78, '', self.run_import())
 
+    def test_a_file_that_is_in_use(self):
+        """It is listed, so it is there, and has failed; whatever it is refused by."""
+        for reply in REFUSALS[:2]:
+            with self.subTest(reply):
+                self.prepare()
+                self.offer('a.xml', 'b.xml')
+                self.fault('SIZE MDTM RETR', faults.Reply(reply), path='*/a.xml')
+                report = self.run_import()
+                self.assert_run(1, 'b.xml', report)
+                self.assertEqual(['a.xml'], [name for name, _ in report.failed])
+                self.heal()
+
+    def test_what_is_to_be_deleted_is_in_use(self):
+        """It was imported, and is not forgotten: else it would be imported once more."""
+        for reply in REFUSALS[:2]:
+            with self.subTest(reply):
+                self.prepare()
+                self.offer('a.xml')
+                self.fault('DELE', faults.Reply('550 In use.'), path='*/a.xml')
+                self.assert_run(1, 'a.xml', self.run_import())
+                self.fault('SIZE MDTM RETR', faults.Reply(reply), path='*/a.xml')
+                self.assertEqual([], self.run_import().delivered)
+                self.heal()
+
+    def test_what_was_to_be_deleted_is_gone(self):
+        """One listing tells it of all: each of them may come again, and is imported then."""
+        names = 'a.xml', 'b.xml', 'c.xml'
+        self.fault('DELE', faults.Reply('550 No.'), path='*.xml')
+        self.assert_run(1, ' '.join(names), self.run_import(*names))
+        self.server.clear_faults()
+        for name in names:
+            self.server.delete(f'/cds/{name}')
+            take(self.path, name)
+        before = len(self.server.commands('MLSD'))
+        self.assert_run(0, '', self.run_import())
+        self.assertEqual(5, len(self.server.commands('MLSD')) - before)
+        self.assert_run(0, ' '.join(names), self.run_import(*names))
+
     def test_a_server_that_permits_no_size(self):
         """It says 550, as of a file that is not there: without a size check it is taken."""
         self.offer('a.xml')
@@ -378,9 +423,13 @@ class PresenceTests(unittest.TestCase):
             with self.assertRaises(errors.NotTold):
                 ask(name)
 
-    def test_a_refusal_proves_nothing_by_itself(self):
+    def test_a_refusal_proves_nothing(self):
+        """Nor if SIZE has told the length of another file: this one may be in use."""
         self.assert_unknown('a')
         self.server.listed = {'b', 'c'}
+        self.assert_unknown('a')
+        self.server.there = {'b': 3}
+        self.assertEqual(3, self.presence.size('b'))
         self.assert_unknown('a')
 
     def test_a_listing_proves_it_that_shows_what_is_known_to_be_there(self):
@@ -395,62 +444,48 @@ class PresenceTests(unittest.TestCase):
         self.server.listed = {'lock'}
         self.assert_unknown('a')
 
-    def test_size_proves_it_when_it_has_told_the_length_of_another_file(self):
-        self.server.there = {'b': 3}
-        self.assertEqual(3, self.presence.size('b'))
-        self.assertEqual((None, False), (self.presence.size('a'), self.presence.exists('a')))
+    def test_what_was_not_deleted_is_still_known(self):
+        self.presence.made('lock')
+        with self.assertRaises(errors.PermanentError), self.presence.leaving('lock'):
+            raise self.server.refusal
+        self.assertEqual({'lock'}, self.ways.known)
+        for error in ZeroDivisionError, errors.ConnectionLost:
+            with self.assertRaises(error), self.presence.leaving('lock'):
+                raise error(104, 'lost')
+            self.assertEqual(set(), self.ways.known)
 
-    def test_size_of_what_is_known_to_be_there_is_asked_for_once(self):
+    def test_whether_sizes_are_told_is_asked_once(self):
+        self.assertFalse(self.presence.tells_sizes())
         self.server.there = {'lock': 1}
         self.presence.made('lock')
-        self.assertIsNone(self.presence.size('a'))
-        self.assertIsNone(self.presence.size('b'))
-        self.assertEqual(['size a', 'size lock', 'size b'], self.server.asked)
+        self.assertTrue(self.presence.tells_sizes() and self.presence.tells_sizes())
+        self.assertEqual(['size lock'], self.server.asked)
 
-    def test_it_is_in_the_listing_without_a_size(self):
-        """A directory, or a file of which nothing is told."""
-        self.presence.made('lock')
-        self.server.listed = {'lock', 'a'}
-        self.assertTrue(self.presence.exists('a'))
-        with self.assertRaises(errors.NotTold):
-            self.presence.size('a')
-        self.ways.sizes = True  # then it is no file
-        self.assertIsNone(self.presence.size('a'))
-
-    def test_another_refusal_may_have_another_reason(self):
-        """Only a listing decides then, one that shows what is known to be there."""
+    def test_what_is_listed_is_there_whatever_it_is_refused_by(self):
+        """A directory, or a file that somebody has in use: Windows says 550 of it."""
         self.server.there = {'lock': 1}
         self.presence.made('lock')
         self.presence.size('lock')
-        for refusal in REFUSALS[1:]:
+        for refusal in REFUSALS:
             with self.subTest(refusal):
                 kind = errors.TemporaryError if refusal[0] == '4' else errors.PermanentError
-                self.server.refusal = kind(int(refusal[:3]), refusal)
+                self.server.refusal = kind(int(refusal[:3]), refusal, command='RETR a')
                 self.server.listed = set()
                 self.assert_unknown('a')
                 self.server.listed = {'lock'}
                 self.assertIsNone(self.presence.size('a'))
                 self.assertFalse(self.presence.exists('a'))
+                self.presence.require_unreadable('a', self.server.refusal)
                 self.server.listed = {'lock', 'a'}
                 self.assertTrue(self.presence.exists('a'))
                 with self.assertRaises(errors.NotTold) as caught:
                     self.presence.size('a')
                 self.assertIn(refusal, caught.exception.message)
+                with self.assertRaises(kind):
+                    self.presence.require_unreadable('a', self.server.refusal)
 
-    def test_what_is_listed_is_there_although_it_has_no_size(self):
-        """Windows says 550 of a file that somebody has in use."""
-        self.server.there = {'lock': 1}
-        self.presence.made('lock')
-        self.server.listed = {'lock', 'a'}
-        refusal = errors.PermanentError(550, '550 In use.', command='RETR a')
-        with self.assertRaisesRegex(errors.PermanentError, '550 In use.'):
-            self.presence.require_unreadable('a', refusal)
-
-    def test_what_is_not_sent(self):
+    def test_what_has_a_size_is_there_and_not_sent(self):
         refusal = errors.PermanentError(551, '551 No.', command='RETR a')
-        with self.assertRaises(errors.NotTold):
-            self.presence.require_unreadable('a', refusal)
         self.server.there = {'a': 3}
         with self.assertRaises(errors.PermanentError):
             self.presence.require_unreadable('a', refusal)
-        self.presence.require_unreadable('b', refusal)

@@ -270,7 +270,7 @@ class SymptomsTest(unittest.TestCase):
         self.server.fault('STOR', faults.Reply('553 No.'), path='*.part')
         self.server.fault('RETR', faults.Reply('550 What?'), path='*/write', nth=1)
         self.server.fault('SIZE', faults.Reply('550 What?'), path='*/write', nth=1)
-        self.server.fault('MLSD NLST', faults.Alter(keep=0))
+        self.server.fault('MLSD NLST', faults.Alter(keep=0), nth=3)
         self.assert_symptom(term, self.export(), code=errors.LOCK_LEFT_BEHIND)
         self.assertIn('/in/write', self.server.files)
         self.server.clear_faults()
@@ -290,16 +290,11 @@ class SymptomsTest(unittest.TestCase):
         self.assertIn('``The listing is empty``', self.advice[term])
         self.assertIn('The listing is empty: ', self.import_('--dry-run')[1])
 
-    def test_blind(self):
-        self.server.fault('MLSD NLST SIZE', faults.Reply('550 Permission denied.'))
-        term = 'The server shows neither our own files nor their sizes'
-        self.assert_symptom(term, self.export('--no-size-check'), code=errors.CONFIGURATION)
-
     def test_one_file_of_which_nothing_is_told(self):
-        self.server.fault('SIZE', faults.Reply('450 In use.'), path='*/write')
-        self.server.fault('MLSD NLST', faults.Alter(keep=0))
+        self.server.fault('SIZE', faults.Reply('450 In use.'), path='*/l.xml')
+        self.server.fault('MLSD NLST', faults.Alter(keep=0), nth=4)
         term = 'The server does not tell whether there is'
-        self.assert_symptom(term, self.export(), code=errors.COME_BACK_LATER)
+        self.assert_symptom(term, self.import_(), code=errors.FILES_FAILED)
 
     def test_may_not_be_read(self):
         self.server.fault('RETR', faults.Reply('550 Permission denied.'), path='*/l.xml')

@@ -90,12 +90,16 @@ class LockTests(RunLockTests):
             self.assert_free()
 
     def test_an_error_after_it_was_taken_gives_it_back(self):
-        refused = OSError(28, 'No space left on device')
-        with unittest.mock.patch('os.pwrite', side_effect=refused):
-            with self.assertRaises(OSError):
-                with self.lock():
-                    self.fail('entered')
-        self.assert_free()
+        """Also while somebody holds the error, and with it all frames."""
+        for function in 'os.ftruncate', 'os.pwrite', 'socket.gethostname':
+            held = None
+            with unittest.mock.patch(function, side_effect=OSError(28, 'No space left')):
+                try:
+                    self.lock().__enter__()
+                except OSError as error:
+                    held = error
+            self.assertIsNotNone(held, function)
+            self.assert_free()
 
     def test_nor_does_an_error_on_the_way_out_keep_it(self):
         broken = OSError(errno.EIO, 'Input/output error')

@@ -646,7 +646,9 @@ class NameTests(ImportScenario, unittest.TestCase):
     def test_names_with_the_path_of_the_directory(self):
         self.fault('MLSD', faults.Reply('500 Unknown command.'))
         self.offer('a.xml', 'b.xml')
-        self.fault('NLST', faults.Alter(keep=0, extra=b'/cds/a.xml\r\n./b.xml\r\n.\r\n..\r\n'))
+        listed = b''.join(b'%s\r\n' % name for name in (b'/cds/a.xml', b'./b.xml', b'.', b'..'))
+        # Not before there is our lock, which has to be in it.
+        self.fault('NLST', faults.Alter(keep=0, extra=listed + b'/cds/read\r\n'), nth=2)
         self.assert_run(0, 'a.xml b.xml', self.run_import())
 
     def test_good_names(self):
@@ -720,11 +722,13 @@ class ListingTests(ImportScenario, unittest.TestCase):
                 self.assertIn('No new files to import.', self.lines)
 
     def test_a_directory_that_may_not_be_read(self):
-        for action in (faults.Reply('550 Permission denied.'), faults.Alter(keep=0)):
-            with self.subTest(repr(action)):
+        """Neither before the lock is made, nor under it."""
+        refused, nothing = faults.Reply('550 Permission denied.'), faults.Alter(keep=0)
+        for action, nth in (refused, 0), (nothing, 0), (refused, 3), (nothing, 3):
+            with self.subTest(repr(action), nth=nth):
                 self.prepare()
                 self.offer('a.xml')
-                self.fault('MLSD NLST', action)
+                self.fault('MLSD NLST', action, nth=nth)
                 report = self.run_import()
                 self.assert_run(78, '', report)
                 self.assertIn('does not list the directory', report.error.message)

@@ -336,6 +336,56 @@ class Races(unittest.TestCase):
         self.assertEqual({}, self.server.files)
 
 
+class Blind(unittest.TestCase):
+    """Whether there is a lock cannot be told: that is what is said."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.enterContext(faults.FaultServer())
+        self.target = FTPTarget.from_options(
+            host=self.server.host, port=self.server.port, user='test', password=Secret('testpw')
+        )
+
+    def unlock(self):
+        lines = []
+        console = unittest.mock.Mock(say=lines.append, can_ask=False)
+        door = unittest.mock.Mock(target=self.target, spools=[])
+        try:
+            return unlock.run(console, door, sure=True), lines
+        finally:
+            self.server.wait_closed()
+            self.assertEqual({}, {n: c for n, c in self.server.files.items() if n != '/write'})
+
+    def test_a_server_that_lists(self):
+        self.assertEqual((0, '  not locked'), (self.unlock()[0], self.unlock()[1][1]))
+
+    def test_nothing_is_shown(self):
+        for listing in faults.Reply('550 No.'), faults.Alter(keep=0):
+            for there in False, True:
+                with self.subTest(listing=listing, there=there):
+                    self.setUp()
+                    self.server.fault('MLSD NLST', listing)
+                    if there:
+                        self.server.put('/write', FOREIGN)
+                    busy = faults.Reply('550 In use.')
+                    self.server.fault('SIZE RETR MDTM', busy, path='/write')
+                    with self.assertRaises(errors.ConfigurationError) as caught:
+                        self.unlock()
+                    self.assertEqual(78, caught.exception.exit_code)
+                    self.assertEqual(there, '/write' in self.server.files)
+
+    def test_nothing_can_be_made(self):
+        for reply, code in ('553 No.', 78), ('452 Full.', 69):
+            with self.subTest(reply):
+                self.setUp()
+                self.server.fault('STOR', faults.Reply(reply))
+                with self.assertRaisesRegex(errors.ConfigurationError, reply) as caught:
+                    self.unlock()
+                self.assertEqual(code, caught.exception.exit_code)
+
+
 class Killed(unittest.TestCase):
     """An unlocking that is killed at each of its commands: the next one finishes it."""
 

@@ -109,10 +109,10 @@ class CommandTests(Scenario, unittest.TestCase):
         """It is an answer to SIZE in its form; only the last question shows it."""
         self.session.size('a')
         self.session._ways.together = False
-        self.fault('DELE', faults.Reply('226 Done.'), times=1)
-        self.fault('SIZE', faults.Extra('550 No.', first=True), times=1)
+        self.fault('RNTO', faults.Reply('226 Done.'), times=1)
+        self.fault('SIZE', faults.Extra('213 5', first=True), times=1)
         with self.assertRaises(errors.LOST):
-            self.session.delete('a')
+            self.session.rename('a', 'b')
         self.assertEqual(5, self.session.size('a'))
 
     def test_one_that_sizes_say_nothing_about(self):
@@ -134,6 +134,28 @@ class CommandTests(Scenario, unittest.TestCase):
         self.fault('RNTO', gone, faults.Reply('213 5'))
         with self.assertRaises(errors.LOST):
             self.session.rename('a', 'b')
+
+    def test_what_is_in_use_is_not_gone(self):
+        """550 to SIZE is no more than that: only a listing shows what a command has done."""
+        calls = ('RNTO', lambda: self.session.rename('a', 'b')), (
+            'DELE',
+            lambda: self.session.delete('a'),
+        )
+        for (verb, call), listing in itertools.product(calls, (None, 0)):
+            with self.subTest(verb, listing=listing):
+                self.prepare()
+                self.server.put('/cds/b', b'other')  # of the same length
+                self.session.size('a')
+                self.fault('SIZE', faults.Reply('550 In use.'), path='/cds/a')
+                self.fault('MLSD NLST', faults.Alter(keep=listing))
+                self.fault(verb, faults.Reply('226 Done.'))
+                before = self.state()
+                if verb == 'RNTO' or listing is None:
+                    with self.assertRaises(errors.LOST):
+                        call()
+                else:
+                    call()  # whoever depends on it looks once more
+                self.assertEqual(before, self.state())
 
     def test_a_reply_is_left_over(self):
         """It was executed, and its own answer comes behind the one that is not."""
