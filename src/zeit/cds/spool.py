@@ -523,7 +523,6 @@ class Spool:
                 unpublished=self.unpublished.content(),
                 in_doubt=indoubt.left(self._in(OUTBOX)),
                 filing=[each for each in filing if (each.name, each.version) not in seen],
-                disowned=journal.disowned(self._in(PRIVATE)),
                 active=RunLock(self._in(PRIVATE, 'lock'), like=self.path).holder(),
             )
 

@@ -25,7 +25,6 @@ class SpoolStatus:
     unpublished: list
     in_doubt: list
     filing: list
-    disowned: list
     active: str
 
 

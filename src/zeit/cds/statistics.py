@@ -24,8 +24,8 @@ class Statistics:
 
     `owner` of the active run, None if none is active.  `newest`: the last file that came in, or
     None; `undeleted`: those that came in, and may still be on the server; each of them is a name
-    and when it came in, in seconds since the epoch.  `killed`: when the last run
-    began, if it was killed, else None.
+    and when it came in, in seconds since the epoch.  `killed`: when the last run began, if it was
+    killed, else None.  `disowned`: URLs where a copy leaves what is perhaps of its original.
     """
 
     totals: Totals
@@ -34,6 +34,7 @@ class Statistics:
     newest: tuple | None = None
     killed: float | None = None
     undeleted: list = dataclasses.field(default_factory=list)
+    disowned: list = dataclasses.field(default_factory=list)
 
     @property
     def imports(self):
@@ -123,6 +124,7 @@ def look(spool):
             newest=newest,
             killed=_killed(begun, known.get('last')) if owner is None else None,
             undeleted=undeleted,
+            disowned=journal.disowned(private),
             totals=journal.totals(private),
             runs=known,
             owner=owner,

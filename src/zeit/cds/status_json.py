@@ -21,6 +21,7 @@ def _object(look):
         result |= _roles(look)
         killed = look.numbers.killed
         result['killed'] = None if killed is None else _utc(killed)
+        result['disowned'] = look.numbers.disowned
     importing = look.place.imports and not look.place.exports
     servers = [_server_object(server, importing=importing) for server in look.servers]
     return result | {'servers': servers}
@@ -90,7 +91,6 @@ def _spool_object(found, now, *, parked_since):
             }
             for each in found.in_doubt
         ],
-        'disowned': found.disowned,
         'ignored': [{'name': name, 'reason': reason} for name, reason in found.ignored],
         'hidden': list(found.hidden),
         'active': found.active or None,

@@ -70,17 +70,17 @@ def _spool(look):
             text = f'{known} {age(now - each.since)} ago{about and ": "}{printable(about)}'
             yield _line('', text)
             yield from (_line('', f'  {printable(name)}') for name in each.names)
-    if found.disowned:
-        adopt = f'"zeit-cds adopt --spool {printable(str(found.path))}"'
-        yield _line('disowned', 'left by the original of this copy, and not removed:')
-        yield from (_line('', f'on {printable(url)}') for url in found.disowned)
-        yield _line('', f'if no other copy runs: {adopt}')
-        yield _line('', 'otherwise the same with --forget')
     if ignored := [*found.ignored, *((name, HIDDEN) for name in found.hidden)]:
         what = 'never sent' if look.exports else 'no files'
         yield _line('ignored', f'{len(ignored)} in new, {what}:')
         yield from (_line('', f'{printable(name)} {reason}') for name, reason in ignored)
     numbers = look.numbers
+    if numbers.disowned:
+        adopt = f'"zeit-cds adopt --spool {printable(str(found.path))}"'
+        yield _line('disowned', 'left by the original of this copy, and not removed:')
+        yield from (_line('', f'on {printable(url)}') for url in numbers.disowned)
+        yield _line('', f'if no other copy runs: {adopt}')
+        yield _line('', 'otherwise the same with --forget')
     if look.exports:
         yield from _last(numbers.last_export, numbers, now, what='export ' * look.imports)
     if look.imports:

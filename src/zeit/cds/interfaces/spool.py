@@ -217,5 +217,4 @@ class ISpoolStatus(Interface):
     unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
     in_doubt = Attribute('Files of transactions whose end is not known: a list of `IInDoubt`')
     filing = Attribute('The entries of what was sent, and is on its way to `cur/`')
-    disowned = Attribute('URLs where a copy leaves what is perhaps of its original: see `adopt`')
     active = Attribute('Which run is active, in words; empty if none is')
