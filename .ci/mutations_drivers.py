@@ -78,7 +78,7 @@ DRIVERS = (
     (
         'counters that begin anew with the journal',
         'journal.py',
-        '        yield self._totals.entry\n',
+        "        yield {**self.totals.entry, 'sequence': self.sequence, 'newest': self.newest}\n",
         '',
     ),
     (

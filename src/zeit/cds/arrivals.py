@@ -74,9 +74,11 @@ class Arrivals:
             if entry.get('moved'):
                 continue
             target, name = entry['target'], entry['name']
+            if self._journal.was_received(target=target, name=name):
+                continue
             wanted = {key: entry[key] for key in ('temporary', 'size', 'sha256')}
             if self._spool.recover(entry['filed_as'], inode=entry.get('inode'), **wanted):
-                self._journal.received(target=target, name=name)
+                self._journal.received(name, target=target)
                 yield entry
             else:
                 self._journal.dropped(target=target, name=name)
@@ -101,9 +103,7 @@ class Arrivals:
     def _received(self, moved):
         """What was moved is in `new/` for good: from now on it may be deleted on the server."""
         self._spool.sync_arrivals()
-        with self._journal.together():
-            for each in moved:
-                self._journal.received(target=self._url, name=each.name)
+        self._journal.received(*(each.name for each in moved), target=self._url)
 
     def hand_over(self, handover):
         """Let a complete file get into `new/`, when `together` is left."""

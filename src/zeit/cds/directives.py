@@ -44,6 +44,13 @@ class ISpoolDirective(zope.interface.Interface):
         description='Must exist when a run begins; tmp, new and cur are created if missing.',
         required=False,
     )
+    history = fields.Number(
+        title='For how many months receipts are kept, 0 for ever',
+        wanted='a whole number, at least 0',
+        min=0,
+        required=False,
+        default=0,
+    )
     product_config = _product_config(example='cds-export')
 
 

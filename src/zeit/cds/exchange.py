@@ -129,7 +129,13 @@ class Exchange:
     def _ended(self, started, *, code=None):
         if not self.options.dry_run:
             seconds = self.clock() - started
-            statistics.ended(self.spool, self.record.report, seconds=seconds, exit_code=code)
+            statistics.ended(
+                self.spool,
+                self.record.report,
+                seconds=seconds,
+                exit_code=code,
+                target=self.target.url,
+            )
 
     def is_late(self):
         """Return whether the time of this run is used up."""

@@ -368,6 +368,18 @@ def make_exclusively(path, *, mode):
         raise
 
 
+def end_of_lines(descriptor):
+    """Return how long the file is without half a line at its end, in bytes.  Raises OSError."""
+    end = os.fstat(descriptor).st_size
+    while end:
+        start = max(0, end - CHUNK)
+        found = os.pread(descriptor, end - start, start).rfind(b'\n')
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
 def newest(directory):
     """Return (number of files, (name, change of the inode) of the newest one or None).
 

@@ -2,18 +2,17 @@
 
 fetched     NAME of TARGET is complete in tmp/ as TEMPORARY, and gets the name FILED_AS in new/
 dropped     it does not get there; its temporary is going to be deleted
-received    it is there for good: the receipt, written before it is deleted on TARGET
+received    it is there for good, which the history has before it is deleted on TARGET
 compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
 removed     what was fetched as NAME is not on TARGET any more
 kept        it is there still, although the server has said that it is not
 """
 
-import contextlib
-import datetime
-
-
 class ImportLog:
     """What a `Journal` knows of the files that come in; it writes by `_note(kind, **fields)`."""
+
+    #: The file that came in last: its name, and when that was (ISO 8601); None without one.
+    newest = None
 
     def __init__(self):
         #: Open entries by (target, name).
@@ -43,17 +42,31 @@ class ImportLog:
             entry[key]
         self._arrivals[entry['target'], entry['name']] = entry
 
-    def received(self, *, target, name):
-        """Write the receipt of what was `fetched`: it is in `new/` for good."""
+    def received(self, *names, target):
+        """Write the receipts of what was `fetched` as `names`: it is in `new/` for good."""
+        self.history.add(*(self._receipt(target, name) for name in names))
+        for name in names:
+            size = self._arrivals[target, name]['size']
+            self._note('received', lazily=True, target=target, name=name, size=size)
+
+    def _receipt(self, target, name):
         entry = self._arrivals[target, name]
         known = {key: entry[key] for key in ('size', 'sha256', 'filed_as')}
-        self._note('received', target=target, name=name, **known)
+        return {'kind': 'imported', 'target': target, 'name': name, **known}
+
+    def was_received(self, *, target, name):
+        """Return whether what was `fetched` has its receipt; close it then."""
+        since = self._arrivals[target, name].get('at', '')
+        if not self._has_receipt(self._receipt(target, name), since=since):
+            return False
+        size = self._arrivals[target, name]['size']
+        self._note('received', lazily=True, target=target, name=name, size=size)
+        return True
 
     def _learn_received(self, entry):
         key = entry['target'], entry['name']
-        if entry.get('removed'):  # older journals have one entry for both
-            self._arrivals.pop(key, None)
-        elif key in self._arrivals:
+        self.newest = entry['name'], entry['at']
+        if key in self._arrivals:
             self._arrivals[key] = {**self._arrivals[key], 'moved': True}
 
     def compared(self, *, target, name, modified):
@@ -100,30 +113,3 @@ class ImportLog:
         entry.  In both cases it may still be on the server.
         """
         return list(self._arrivals.values())
-
-
-def look(entries):
-    """Return (the newest import or None, those that are open) out of a journal's `entries`.
-
-    Each is a tuple: the name on the server, and when it came in, in seconds since the epoch.  Open
-    are those that are in `new/`, or were taken from there, and may be on the server still.  Damaged
-    entries are left out.
-    """
-    known, newest, left = ImportLog(), None, []
-    damaged = KeyError, TypeError, ValueError
-    for entry in entries:
-        with contextlib.suppress(*damaged):
-            learn = getattr(known, f'_learn_{entry.get("kind")}', None)
-            if learn is not None:
-                learn(entry)
-            if entry.get('kind') == 'received':
-                newest = entry['name'], _moment(entry)
-    for entry in known.arrivals():
-        if entry.get('moved'):
-            with contextlib.suppress(*damaged):
-                left.append((entry['name'], _moment(entry)))
-    return newest, left
-
-
-def _moment(entry):
-    return datetime.datetime.fromisoformat(entry['at']).timestamp()

@@ -17,9 +17,8 @@ import os
 
 import zope.component
 
-from zeit.cds import entries, files, journal
+from zeit.cds import entries, files
 from zeit.cds.batch import Batch, lock
-from zeit.cds.filing import PRIVATE
 from zeit.cds.interfaces import ITransactionOutcome
 from zeit.cds.text import printable, retry
 from zeit.cds.voted import read
@@ -123,7 +122,8 @@ def _settle(spool, batch, park, sequence):
 
 
 def _file(spool, batch, doubt, park, sequence):
-    delivered = journal.newest(spool.path / PRIVATE, doubt.names)
+    found = {name: spool.journal.newest_delivered(name) for name in doubt.names}
+    delivered = {name: receipt for name, receipt in found.items() if receipt is not None}
     replaced = None
     try:
         with sequence.locked(insist=True) as numbers:

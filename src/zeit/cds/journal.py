@@ -1,9 +1,11 @@
 """What a spool remembers: a journal that is only ever appended to, and durable line by line.
 
-It answers three questions.  *Is this ours?*  Every token is written down before anything that
+It answers two questions.  *Is this ours?*  Every token is written down before anything that
 carries it is made on a server; so the next run of the same spool, which holds the spool's lock and
 thereby knows that no other run lives, may clean up what it finds under a token that is in here.
-*Was it delivered?*  Each delivery leaves a receipt.  *How often has it failed?*
+*How often has it failed?*  Only what is open or counted is carried on when the file has grown.
+What has happened, receipts above all, is in `zeit.cds.history` before it is here; so that is
+written lazily: a run after a loss of power finds the receipt.
 
 One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC), and, where it is about a
 version of a file, `sequence`, its number (see `zeit.cds.sequence`):
@@ -19,15 +21,15 @@ version of a file, `sequence`, its number (see `zeit.cds.sequence`):
     exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands; ends with
                 'uploaded' or 'tidied'
     tidied      nothing stands aside any more, and no part under its own name
-    delivered   NAME is complete on TARGET and filed: the receipt
+    delivered   NAME is complete on TARGET and filed, the history has the receipt
     abandoned   an upload of NAME whose end is not known any more, or does not matter
     missed      NAME could not be brought to TARGET, or from there, in the version VERSION: until
                 it is 'found', delivered or parked, it comes behind all others
     found       that is over: it was fetched, or is gone
     failed      the server refused NAME, in the version VERSION (carried over: it WAS at that time)
     parked, retried    NAME was put away, was brought back
-    newest      the version of NAME that was delivered last, out of an older file
-    totals      how much there was before this file began: see `zeit.cds.totals`
+    totals      how much there was before this file began: see `zeit.cds.totals`; the largest
+                SEQUENCE; the file that came in last, NEWEST
 
 What imports write is in `zeit.cds.importlog`.  A file that was copied, with the spool around it, or
 restored, is known as one (see `zeit.cds.jsonlog`): its tokens are the original's, and nothing is
@@ -39,12 +41,18 @@ import logging
 import os
 
 from zeit.cds import jsonlog, names
+from zeit.cds.errors import SpoolError
+from zeit.cds.history import History, number_of
 from zeit.cds.importlog import ImportLog
 from zeit.cds.text import printable
 from zeit.cds.totals import Totals
 
 
 log = logging.getLogger(__name__)
+
+#: Where journal and history are, in the spool's own directory.
+JOURNAL = 'journal'
+HISTORY = 'history'
 
 #: Refusals of a file in less than so many seconds are one: a run may come for each publication.
 APART = 60
@@ -60,29 +68,26 @@ TOKENS = 200
 class Journal(ImportLog):
     """The journal in `directory`; a context manager.
 
-    Only one process may be inside at a time: the spool's lock must be held.  Reading the receipts
-    (`receipts`) needs no lock.  All methods that write return when the entry is on the disk (see
-    `together`), and raise `SpoolError` if it does not get there.
-
-    `undecided` returns the names of files of which it matters for long what was delivered last, as
-    an older version may still be sent.
+    Only one process may be inside at a time: the spool's lock must be held.  To look needs no lock
+    (`read`).  All methods that write return when the entry is on the disk (see `together`), and
+    raise `SpoolError` if it does not get there.
     """
 
-    def __init__(self, directory, *, limit=jsonlog.LIMIT, undecided=tuple):
+    def __init__(self, directory, *, limit=jsonlog.LIMIT):
         super().__init__()
         self._directory = directory
-        self._undecided = undecided
-        self._log = jsonlog.JSONLog(directory, limit=limit)
-        #: Whether it was copied or restored, or nobody knows, and this is found out just now.
+        self._log = jsonlog.JSONLog(os.path.join(directory, JOURNAL), limit=limit)
+        self.history = history(directory)
+        #: Whether it was copied or restored, or nobody knows, and that is not written down yet.
         self.is_copy = False
         #: The largest number of a version in the entries: see `zeit.cds.sequence`.
         self.sequence = 0
-        self._newest = None
         self._forget()
 
     def _forget(self):
         super().__init__()
-        #: Target by token, in the order of time, and the tokens that may have left something.
+        #: Target by token, in the order of time, and the entries of tokens that may have left
+        #: something.
         self._tokens = {}
         self._open = {}
         #: Targets whose account is known to have the rights that a lock takes.
@@ -94,7 +99,7 @@ class Journal(ImportLog):
         self._failures = {}
         #: Entries by (target, name), in the order of time.
         self._missed = {}
-        self._totals = Totals()
+        self.totals = Totals()
         #: What the original has left on servers, if this is a copy, or may be one: entries.
         self._disowned = []
 
@@ -103,12 +108,13 @@ class Journal(ImportLog):
 
     def __enter__(self):
         try:
+            require_current(self._directory)
             for entry in self._log.open():
-                self._learn(entry)
+                self.learn(entry)
             if not self._log.is_own:
                 self._disown()
             elif self._log.is_full:
-                self._log.rotate(self._unfinished())
+                self.compact()
             if self._disowned:
                 self._warn()
         except BaseException:
@@ -118,6 +124,15 @@ class Journal(ImportLog):
 
     def __exit__(self, *exc_info):
         self._log.close()
+
+    def compact(self):
+        """Let a new file have what matters later, and no more."""
+        self._log.compact(self._unfinished())
+
+    def _has_receipt(self, wanted, *, since):
+        """Return whether the history has an entry like `wanted`, not older than `since`."""
+        found = self.history.find(name=wanted['name'], since=since)
+        return any(wanted.items() <= entry.items() for entry in found)
 
     def together(self):
         """Return a context manager: what is written inside is durable on leaving."""
@@ -138,12 +153,12 @@ class Journal(ImportLog):
             claims = []
             log.warning('%s; it has left nothing on a server: %s', why, self._shown)
         self.is_copy = True
-        probes = [token for token, target in self._open.items() if not target]
+        probes = [token for token in self._open if not self._tokens[token]]
         self._forget()
         claims += [{'kind': 'token', 'token': token, 'target': ''} for token in probes]
         for each in claims:
-            self._learn(each)
-        self._log.rotate(self._unfinished())
+            self.learn(each)
+        self.compact()
 
     @property
     def _shown(self):
@@ -170,8 +185,11 @@ class Journal(ImportLog):
         """Take what is `disowned` for our own, or `forget` it."""
         disowned, self._disowned = self._disowned, []
         for entry in () if forget else disowned:
-            self._learn(entry['entry'])
-        self._log.rotate(self._unfinished())
+            self.learn(entry['entry'])
+        self.compact()
+
+    def _learn_totals(self, entry):
+        self.newest = entry.get('newest')
 
     def _learn_disowned(self, entry):
         entry['why'], entry['entry']['kind']
@@ -189,11 +207,12 @@ class Journal(ImportLog):
     # Entries
 
     def _note(self, kind, **fields):
-        self._learn(self._log.append(kind, **fields))
+        self.learn(self._log.append(kind, **fields))
 
-    def _learn(self, entry):
-        self._totals.learn(entry)
-        self.sequence = max(self.sequence, _number(entry))
+    def learn(self, entry):
+        """Know an entry (a dictionary) of the journal; what is damaged is left out."""
+        self.totals.learn(entry)
+        self.sequence = max(self.sequence, number_of(entry))
         if self._disowned and entry.get('name') is not None:
             self._supersede(entry)
         learn = getattr(self, f'_learn_{entry.get("kind")}', None)
@@ -204,9 +223,7 @@ class Journal(ImportLog):
                 log.warning('An entry of the journal is damaged and left out: %s', entry)
 
     def _unfinished(self):
-        yield self._totals.entry
-        yield {'kind': 'newest', 'name': None, 'sequence': self.sequence}
-        yield from newest(self._directory, self._undecided()).values()
+        yield {**self.totals.entry, 'sequence': self.sequence, 'newest': self.newest}
         yield from self._claims()
         yield from self._missed.values()
         yield from self._disowned
@@ -219,7 +236,7 @@ class Journal(ImportLog):
         tokens += [token for token in self._open if token not in tokens]
         for token in tokens:
             target = self._tokens[token]
-            yield {'kind': 'token', 'token': token, 'target': target}
+            yield {'kind': 'token', 'token': token, 'target': target, **self._open.get(token, {})}
             if token not in self._open:
                 yield {'kind': 'clean', 'token': token}
         for target in sorted(self._proven):
@@ -232,7 +249,7 @@ class Journal(ImportLog):
     def _left(self):
         """Return whether something may be left on a server."""
         known = self._uploads, self._asides, self._exposed, self.arrivals(), self._disowned
-        return any((*known, *self._open.values()))
+        return any((*known, *(self._tokens[token] for token in self._open)))
 
     # Tokens
 
@@ -243,7 +260,8 @@ class Journal(ImportLog):
         return token
 
     def _learn_token(self, entry):
-        self._tokens[entry['token']] = self._open[entry['token']] = entry['target']
+        self._tokens[entry['token']] = entry['target']
+        self._open[entry['token']] = entry
 
     def clean(self, token):
         """Remember that nothing of `token` is left."""
@@ -262,7 +280,12 @@ class Journal(ImportLog):
 
     def open_tokens(self, target):
         """Return those of them, in the order of time, that may have left something there."""
-        return [token for token, where in self._open.items() if where == target]
+        return [token for token in self._open if self._tokens[token] == target]
+
+    @property
+    def begun(self):
+        """When the last token was taken that may have left something (ISO 8601), else ''."""
+        return max((entry.get('at', '') for entry in self._open.values()), default='')
 
     def rights(self, target, *, known):
         """Remember whether the account may do all that a lock on `target` takes."""
@@ -278,25 +301,15 @@ class Journal(ImportLog):
 
     # Deliveries
 
-    def uploaded(self, *, target, name, temporary, size, sha256, reply, sequence=0, **further):
+    def uploaded(self, *, sequence=0, **fields):
         """Remember that the server has all of a file; it gets its real name next.
 
-        `temporary` is its name until then, '' if it has none.  `size` in bytes, `sha256` in
-        hexadecimal digits ('' if it is not known), `reply` the server's final word, `sequence` the
-        number of this version.  `further`: the `version` (list), if it has its real name already,
-        and cannot be filed.
+        `fields`: `target`, `name`; `temporary` is its name until then, '' if it has none; `size` in
+        bytes, `sha256` in hexadecimal digits ('' if it is not known), `reply` the server's final
+        word; the `version` (list), if it has its real name already, and cannot be filed.
+        `sequence` is the number of this version.
         """
-        self._note(
-            'uploaded',
-            target=target,
-            name=name,
-            sequence=sequence,
-            temporary=temporary,
-            size=size,
-            sha256=sha256,
-            reply=reply,
-            **further,
-        )
+        self._note('uploaded', sequence=sequence, **fields)
 
     def _learn_uploaded(self, entry):
         for key in ('temporary', 'size', 'sha256', 'reply'):
@@ -351,33 +364,33 @@ class Journal(ImportLog):
         """
         return {name: entry for (where, name), entry in self._asides.items() if where == target}
 
-    def delivered(self, *, target, name, size, sha256, reply, filed_as, sequence=0):
-        """Write the receipt of a file that is complete on `target` and filed as `filed_as`."""
-        self._note(
-            'delivered',
-            target=target,
-            name=name,
-            sequence=sequence,
-            size=size,
-            sha256=sha256,
-            reply=reply,
-            filed_as=filed_as,
-        )
+    def delivered(self, *, target, name, size, filed_as, sequence=0, since=None, **further):
+        """Write the receipt of a file that is complete on `target` and filed as `filed_as`.
+
+        `further`: its `sha256`, the `reply`.  If it was uploaded by a run that was killed, `since`
+        when (ISO 8601), there may be a receipt.
+        """
+        about = {'target': target, 'name': name, 'sequence': sequence, 'size': size}
+        receipt = {'kind': 'delivered', **about, **further}
+        if since is None or not self._has_receipt(receipt, since=since):
+            self.history.add({**receipt, 'filed_as': filed_as})
+        self._note('delivered', lazily=True, **about)
 
     def _learn_delivered(self, entry):
-        self._newest = None
         self._learn_abandoned(entry)
         key = entry['target'], entry['name']
         if key in self._asides:
             self._asides[key] = {**self._asides[key], 'replaced': True}
         self._failures.pop(entry['name'], None)
 
-    def newest(self, name):
-        """Return what `newest` below does of the file `name`, which is undecided, or None."""
-        if self._newest is None:
-            # All of them at once: they are brought back together.
-            self._newest = newest(self._directory, {*self._undecided(), name})
-        return self._newest.get(name)
+    def newest_delivered(self, name):
+        """Return the receipt of the newest version of `name` that was delivered, or None.
+
+        Its number tells which one that is, no clock: so all of the history is looked at.
+        """
+        found = self.history.find(name=name, kind='delivered')
+        newest = max(found, key=number_of, default=None)
+        return None if newest is None else {**newest, 'sequence': number_of(newest)}
 
     def abandoned(self, *, target, name):
         """Remember that an upload's end is of no interest any more."""
@@ -388,14 +401,13 @@ class Journal(ImportLog):
 
     # Failures
 
-    def missed(self, *, target, name, version, taken=0, blocks=False):
+    def missed(self, **fields):
         """Remember that `name`, in this `version` (list, None if not known), was tried in vain.
 
-        `taken`: it was confirmed so many times, and gone a moment later.  `blocks`: others were not
-        tried because of that.
+        `fields` have the `target`, too.  `taken`: it was confirmed so many times, and gone a moment
+        later.  `blocks`: others were not tried because of that.
         """
-        entry = {'target': target, 'name': name, 'version': version, 'taken': taken}
-        self._note('missed', **entry, **({'blocks': True} if blocks else {}))
+        self._note('missed', **fields)
 
     def _learn_missed(self, entry):
         self._learn_found(entry)
@@ -466,11 +478,14 @@ class Journal(ImportLog):
 
     def parked(self, *, name, reason, sequence=0):
         """Remember that a file was put away."""
-        self._note('parked', name=name, reason=reason, sequence=sequence)
+        about = {'name': name, 'sequence': sequence}
+        self.history.add({'kind': 'parked', **about, 'reason': reason})
+        self._note('parked', lazily=True, **about)
 
     def retried(self, *, name, sequence=0):
         """Remember that a file was brought back: its failures do not count any more."""
-        self._note('retried', name=name, sequence=sequence)
+        self.history.add({'kind': 'resent', 'name': name, 'sequence': sequence})
+        self._note('retried', lazily=True, name=name, sequence=sequence)
 
     def _learn_parked(self, entry):
         self._failures.pop(entry['name'], None)
@@ -478,40 +493,6 @@ class Journal(ImportLog):
             del self._missed[key]
 
     _learn_retried = _learn_parked
-
-
-def _number(entry):
-    number = entry.get('sequence')
-    return number if type(number) is int else 0
-
-
-def newest(directory, names):
-    """Return by name an entry of the newest version that was delivered, of those of `names`.
-
-    It has 'sequence', 'size' and 'was', the date.  It needs no lock.  Raises OSError.
-    """
-    found, names = {}, frozenset(names)
-    for entry in jsonlog.entries(directory) if names else ():
-        kind, name = entry.get('kind'), entry.get('name')
-        if kind in ('delivered', 'newest') and name in names:
-            if name not in found or _number(entry) >= found[name]['sequence']:
-                found[name] = {
-                    'kind': 'newest',
-                    'name': name,
-                    'sequence': _number(entry),
-                    'size': entry.get('size'),
-                    'was': entry.get('at') or entry.get('was'),
-                }
-    return found
-
-
-def disowned(directory):
-    """Return what is `Journal.disowned` in `directory`; needs no lock.  Raises OSError."""
-    found = Journal(directory)
-    for entry in jsonlog.entries(directory, kept=0):
-        if found.disowned or entry.get('kind') == 'disowned':  # they come first
-            found._learn(entry)
-    return found.disowned
 
 
 def _key(entry):
@@ -526,23 +507,34 @@ def _is_apart(before, at):
     return not 0 <= passed.total_seconds() < APART
 
 
-def totals(directory):
-    """Return the `Totals` of the journal in `directory`; needs no lock.  Raises OSError."""
-    # Without its file, a new journal begins at this moment: then the one before has the totals.
-    for kept in (0, 1):
-        found = Totals()
-        for entry in jsonlog.entries(directory, kept=kept):
-            found.learn(entry)
-        if found != Totals():
-            break
-    return found
+def history(private):
+    """Return the `History` of the spool whose own directory is `private`."""
+    return History(os.path.join(private, HISTORY), like=private)
 
 
-def receipts(directory, name=None):
-    """Yield the receipts of `name`, or of all, oldest first: dictionaries, as written.
+def require_current(private):
+    """Raise `SpoolError` if the journal in `private` is one of a build before there was a history.
 
-    Their kind is 'delivered', of a file that was sent, or 'received', of one that came in.
+    Such a build meets a directory where it has a file, and does nothing.
     """
-    for entry in jsonlog.entries(directory):
-        if entry.get('kind') in ('delivered', 'received') and name in (None, entry.get('name')):
-            yield entry
+    if os.path.isfile(os.path.join(private, JOURNAL)):
+        shown = printable(os.fspath(private))
+        raise SpoolError(
+            f'{shown} is of an earlier build of zeit.cds, whose journal this one does not read',
+            hint='Let that build run once more, so that nothing of it is left on a server; then: '
+            f'mv {shown} {shown}-before',
+        )
+
+
+def read(private):
+    """Return a `Journal` that knows what is written in `private` now; it cannot be written.
+
+    It needs neither a lock nor the right to write.  Raises OSError, `SpoolError`.
+    """
+    require_current(private)
+    found, path = Journal(private), os.path.join(private, JOURNAL)
+    for entry in jsonlog.entries(path):
+        if entry.get('kind') == 'journal':
+            found.is_copy = not jsonlog.is_own(entry, os.path.join(path, jsonlog.NAME), path)
+        found.learn(entry)
+    return found

@@ -17,6 +17,8 @@ import secrets
 from zeit.cds import birth
 from zeit.cds.errors import SpoolError
 from zeit.cds.files import (
+    end_of_lines,
+    make_directory,
     open_regular,
     open_regular_descriptor,
     remedy,
@@ -28,26 +30,30 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: A file longer than this, in bytes, is put away when it is opened; so many old ones are kept.
-LIMIT = 4 * 1024 * 1024
-KEPT = 8
+#: The version of what a line says.
+VERSION = 2
 
-#: The end of a file is looked for in blocks of so many bytes.
-BLOCK = 64 * 1024
+NAME = 'state.jsonl'
+
+#: A file with so many bytes more than twice what it began with is `full`: a run reads all of it.
+LIMIT = 64 * 1024
 
 
 class JSONLog:
     """The file `name` in `directory`, to be opened by one process at a time.
 
+    One that has grown by more than `limit` bytes is full.
+
     Methods raise `SpoolError` when the file system refuses.
     """
 
-    def __init__(self, directory, *, name='journal', limit=LIMIT):
+    def __init__(self, directory, *, name=NAME, limit=LIMIT):
         self._directory = os.fspath(directory)
         self._path = os.path.join(self._directory, name)
         self._limit = limit
         self._descriptor = None
         self._length = 0
+        self._carried = 0
         self._together = False
         self._due = False
         self._id = secrets.token_hex(16)
@@ -59,15 +65,15 @@ class JSONLog:
 
     @property
     def is_full(self):
-        """True when it is time to `rotate`."""
-        return self._length > self._limit
+        """True when it is time to `compact` it."""
+        return self._length > self._limit + 2 * self._carried
 
     def open(self):
         """Open the file, or begin a new one; return an iterable of its entries (dictionaries).
 
         They are read one by one, once: a run of many files leaves a long file.  Half a line at the
         end, from a write that was cut off, is removed.  One that is not our own, see `is_own`, must
-        be put away: `rotate` begins a new one.
+        be replaced: `compact` does that.
         """
         try:
             return self._open()
@@ -79,13 +85,12 @@ class JSONLog:
             raise
 
     def _open(self):
-        if not os.path.exists(self._path) and os.path.exists(f'{self._path}.1'):
-            os.rename(f'{self._path}.1', self._path)  # a rotation was killed half-way
+        make_directory(self._directory, like=os.path.dirname(self._directory))
         if not os.path.exists(self._path):
             self._begin([])
             return []
         self._descriptor = open_regular_descriptor(self._path, os.O_RDWR | os.O_APPEND)
-        self._length = _end_of_lines(self._descriptor.fileno())
+        self._length = end_of_lines(self._descriptor.fileno())
         if self._length < os.fstat(self._descriptor.fileno()).st_size:
             log.warning('Half a line at the end of %s is cut off', printable(self._path))
             os.ftruncate(self._descriptor.fileno(), self._length)
@@ -94,6 +99,8 @@ class JSONLog:
         self.is_own = is_own(first or {}, self._descriptor.fileno(), self._directory)
         if first is None:
             return []
+        carried = first.get('carried')
+        self._carried = carried if type(carried) is int else 0
         if self.is_own:
             self._id = first.get('id', self._id)
         return itertools.chain([first], found)
@@ -111,23 +118,12 @@ class JSONLog:
         if descriptor is not None:
             descriptor.close()
 
-    def rotate(self, carried):
-        """Put the file away and begin a new one with the entries `carried`."""
+    def compact(self, carried):
+        """Let a new file that has the entries `carried` take the place of this one."""
         try:
-            self._start_over(carried)
+            self._begin(carried)
         except OSError as error:
             raise self._unusable(error) from error
-
-    def _start_over(self, carried):
-        self.close()
-        put_away = [f'{self._path}.{number}' for number in range(1, KEPT + 1)]
-        # Up to the first gap only: one that is killed and begun again pushes nothing out.
-        gap = next((n for n, path in enumerate(put_away) if not os.path.exists(path)), KEPT - 1)
-        for number in range(gap, 0, -1):
-            os.replace(put_away[number - 1], put_away[number])
-        os.replace(self._path, put_away[0])
-        sync_directories(self._directory)
-        self._begin(carried)
 
     def _begin(self, carried):
         """Make a new file, which gets its name when it is complete."""
@@ -135,12 +131,14 @@ class JSONLog:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(draft)  # that of a run that was killed, maybe as another user
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        data = b''.join(map(_line, carried))
+        self.close()
         self._descriptor = open_descriptor(draft, flags)
         os.fchmod(self._descriptor.fileno(), os.stat(self._directory).st_mode & 0o666)
-        self._length = 0
+        self._length, self._carried = 0, len(data)
         about = _identity(self._descriptor.fileno(), self._directory)
-        first = {'kind': 'journal', 'version': 1, 'id': self._id, **about}
-        self._write(b''.join(map(_line, [first, *carried])))
+        first = {'kind': 'journal', 'version': VERSION, 'id': self._id, 'carried': len(data)}
+        self._write(_line({**first, **about}) + data)
         os.rename(draft, self._path)
         sync_directories(self._directory)
 
@@ -193,28 +191,29 @@ class JSONLog:
         )
 
 
-def entries(directory, *, name='journal', kept=KEPT):
-    """Yield the entries of the file `name` and of those put away before it, oldest first.
+def entries(directory, *, name=NAME):
+    """Yield the entries of the file `name`, oldest first.
 
-    It reads only, and needs no lock: half a last line is somebody writing at this moment.  `kept`:
-    so many of those that were put away.
+    It reads only, and needs no lock: half a last line is somebody writing at this moment.
     """
     path = os.path.join(os.fspath(directory), name)
-    with contextlib.ExitStack() as stack:
-        found = {}
-        # All are opened before one is read, the newest first: a rotation at this moment moves them
-        # the other way, so that one may be met twice, but none is missed.
-        for where in (path, *(f'{path}.{number}' for number in range(1, kept + 1))):
-            with contextlib.suppress(FileNotFoundError):
-                file = stack.enter_context(open_regular(where))
-                found.setdefault(os.fstat(file.fileno()).st_ino, (where, file))
-        for where, file in reversed(found.values()):
-            yield from _parse(file, where)
+    with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
+        yield from _parse(file, path)
 
 
 def now():
     """Return the time of what is added now: an aware datetime, UTC."""
     return datetime.datetime.now(datetime.UTC)
+
+
+def _require_version(first, path):
+    version = first.get('version', VERSION)
+    if version != VERSION:
+        raise SpoolError(
+            f'The journal {printable(path)} is of another build: its version is {version}, this '
+            f'one writes {VERSION}',
+            hint='Let that build do its work.',
+        )
 
 
 def is_own(first, *files):
@@ -243,18 +242,6 @@ def _line(entry):
     return f'{json.dumps(entry)}\n'.encode('ascii')
 
 
-def _end_of_lines(descriptor):
-    """Return how long the file is without half a line at its end, in bytes."""
-    end = os.fstat(descriptor).st_size
-    while end:
-        start = max(0, end - BLOCK)
-        found = os.pread(descriptor, end - start, start).rfind(b'\n')
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
-
-
 def _parse(file, path):
     for number, line in enumerate(file, start=1):
         if not line.endswith(b'\n'):
@@ -264,6 +251,8 @@ def _parse(file, path):
         except ValueError:
             entry = None
         if isinstance(entry, dict):
+            if entry.get('kind') == 'journal':
+                _require_version(entry, path)
             yield entry
         else:
             log.warning('Line %s of %s is damaged and left out', number, printable(path))

@@ -52,12 +52,13 @@ class Ledger:
     def settle(self, uploads, *, spool):
         """Find out about `uploads` (by name) of files that do not wait in `spool` any more.
 
-        What is in `cur/` was filed, and the run was killed before it wrote the receipt.
+        What is in `cur/` was filed, and the run was killed before that was noted.
         """
         for name, upload in uploads.items():
             filed = upload['sha256'] and spool.filed(name, sha256=upload['sha256'])
             if filed:
-                self.delivered(name, filed_as=filed, **known(upload))
+                since = upload.get('at', '')
+                self.delivered(name, filed_as=filed, since=since, **known(upload))
             else:
                 self.abandoned(name)
 
@@ -67,17 +68,9 @@ class Ledger:
             target=self._url, name=name, temporary='', version=[*version], **details
         )
 
-    def delivered(self, name, *, filed_as, size, sha256, reply, sequence):
-        """Write the receipt."""
-        self._journal.delivered(
-            target=self._url,
-            name=name,
-            sequence=sequence,
-            filed_as=filed_as,
-            size=size,
-            sha256=sha256,
-            reply=reply,
-        )
+    def delivered(self, name, **details):
+        """Write the receipt: see `Journal.delivered`."""
+        self._journal.delivered(target=self._url, name=name, **details)
 
 
 @zope.interface.implementer(ILedger)

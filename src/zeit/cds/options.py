@@ -115,6 +115,13 @@ class _Duration(click.ParamType):
         return int(found[1]) * self._units[found[2]]
 
 
+SINCE = click.option(
+    '--since',
+    type=_Duration(),
+    metavar='TIME',
+    help='Not those that are older: 90s, 15m, 2h, 7d.  Default: all.',
+)
+
 MONITORING = (
     click.option(
         '--prometheus',

@@ -36,7 +36,8 @@ class Version:
 def newer(parked, *, waits=None, delivered=None, others=()):
     """Return the newest `Version` that is newer than the `Parked` file, or None.
 
-    `waits`: the `IEntry` of its name in `new/`; `delivered`: see `zeit.cds.journal.newest`;
+    `waits`: the `IEntry` of its name in `new/`; `delivered`: the
+    receipt of the newest version that was delivered;
     `others`: the `Parked` files of its name.  Of one without a number everything is newer.
     """
     found = []
@@ -46,8 +47,8 @@ def newer(parked, *, waits=None, delivered=None, others=()):
         found.append(
             Version(
                 number=delivered['sequence'],
-                size=delivered['size'] if isinstance(delivered['size'], int) else None,
-                at=_moment(delivered['was']),
+                size=delivered['size'] if isinstance(delivered.get('size'), int) else None,
+                at=_moment(delivered.get('at')),
                 fate='was delivered',
             )
         )

@@ -2,35 +2,36 @@
 
 import datetime
 import json
-import os
 
 import zope.component
 
 from zeit.cds import files, journal
 from zeit.cds.errors import FileError, SpoolError
 from zeit.cds.filing import PRIVATE
+from zeit.cds.history import ago
 from zeit.cds.interfaces import IContentFinder, IPublisher
 from zeit.cds.text import local_time, plural, printable
 
 
-def receipts(spool, name):
-    """Return the receipts of all deliveries of `name`, oldest first: a list of dictionaries.
+def receipts(spool, name, *, within=None):
+    """Return the receipts of `name`, sent or come in, oldest first: a list of dictionaries.
 
-    It only reads, and waits for no run.  Raises `SpoolError`.
+    `within`: only those of so many seconds.  It only reads, and waits for no run.  Raises
+    `SpoolError`.
     """
+    where = printable(str(spool.path))
     try:
-        if not files.is_directory(spool.path):
-            raise SpoolError(
-                f'There is no spool at {printable(str(spool.path))}',
-                hint='The path is wrong, or a disk is not mounted.',
-            )
-        return list(journal.receipts(spool.path / PRIVATE, name))
+        there = files.is_directory(spool.path)
     except OSError as error:
-        where = printable(os.fsdecode(error.filename or spool.path / PRIVATE))
-        raise SpoolError(
-            f'The journal {where} cannot be read: {error.strerror}',
-            hint=files.remedy(error) or 'Check owner and mode of .cds and of what is in it.',
-        ) from error
+        hint = files.remedy(error) or 'Check owner and mode.'
+        raise SpoolError(f'{where} cannot be read: {error.strerror}', hint=hint) from error
+    if not there:
+        hint = 'The path is wrong, or a disk is not mounted.'
+        raise SpoolError(f'There is no spool at {where}', hint=hint)
+    journal.require_current(spool.path / PRIVATE)
+    since = '' if within is None else ago(within)
+    found = journal.history(spool.path / PRIVATE).find(name=name, since=since)
+    return [each for each in found if each.get('kind') in ('delivered', 'imported')][::-1]
 
 
 def none_of(name, places):
@@ -55,7 +56,7 @@ def none_of(name, places):
 def as_text(name, found):
     """Return what people read; `found` are pairs of a `Place` and a receipt."""
     kinds = {receipt.get('kind') for _, receipt in found}
-    verb = 'imported' if kinds == {'received'} else 'delivered'
+    verb = 'imported' if kinds == {'imported'} else 'delivered'
     if len(kinds) > 1:
         verb = 'delivered or imported'
     lines = [f'{printable(name)}: {verb} {plural(len(found), "time")}']
@@ -77,7 +78,7 @@ def as_text(name, found):
 def _end(place, receipt):
     """Yield what only a file that was sent has, or only one that came in."""
     filed = receipt.get('filed_as')
-    if receipt.get('kind') == 'received':
+    if receipt.get('kind') == 'imported':
         yield 'put into', f'{place.spool.path}/new/{filed}'
     else:
         yield 'reply', receipt.get('reply')
@@ -104,7 +105,7 @@ def _object(place, receipt):
         'spool': place.name or None,
         'path': str(place.spool.path),
         'name': receipt.get('name'),
-        'direction': 'in' if receipt.get('kind') == 'received' else 'out',
+        'direction': 'in' if receipt.get('kind') == 'imported' else 'out',
         'delivered': receipt.get('at'),
         'size': receipt.get('size'),
         'sha256': receipt.get('sha256') or None,

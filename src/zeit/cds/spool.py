@@ -18,7 +18,7 @@ import tempfile
 import gocept.filestore.filestore
 import zope.interface
 
-from zeit.cds import entries, files, incoming, indoubt, journal, jsonlog, names, precedence
+from zeit.cds import entries, files, incoming, indoubt, journal, names, precedence
 from zeit.cds.aborted import Aborted
 from zeit.cds.batch import Batch
 from zeit.cds.errors import FileError, NameRefused, NotMoved, SpoolBusy, SpoolError
@@ -53,10 +53,14 @@ _RIGHTS = (
 
 @zope.interface.implementer(ISpool, IUsable)
 class Spool:
-    """See `ISpool`.  `path` is the directory, which must exist when a run begins."""
+    """See `ISpool`.  `path` is the directory, which must exist when a run begins.
 
-    def __init__(self, path):
+    `history`: for how many months receipts are kept, 0 for ever.
+    """
+
+    def __init__(self, path, *, history=0):
         self.path = pathlib.Path(path)
+        self.history = history
         self.journal = None
         self.set_aside = []
         self.unpublished = Unpublished(self._in(UNPUBLISHED), like=self.path)
@@ -94,10 +98,10 @@ class Spool:
                 stack.enter_context(RunLock(self._in(PRIVATE, 'lock'), like=self.path))
                 self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
                 files.remove_drafts(self._in(PRIVATE))
-                self.journal = stack.enter_context(
-                    journal.Journal(self._in(PRIVATE), undecided=self._undecided)
-                )
+                self.journal = stack.enter_context(journal.Journal(self._in(PRIVATE)))
                 stack.callback(self._forget_journal)
+                if self.history:
+                    self.journal.history.keep(self.history)
                 self._remove_probes()
                 self._begin_sequence()
                 stack.callback(self._end_sequence)
@@ -237,13 +241,10 @@ class Spool:
 
     def _floor(self):
         """Return the largest number that is known beside the sequence, which is gone."""
-        found = [entry.get('sequence') for entry in jsonlog.entries(self._in(PRIVATE))]
+        private = self._in(PRIVATE)
+        found = [journal.read(private).sequence, journal.history(private).sequence()]
         found += self._parking.numbers() + indoubt.numbers(self._in(OUTBOX))
-        return max((number for number in found if type(number) is int), default=0)
-
-    def _undecided(self):
-        """Return the names of files of which an older version may still be sent: a set."""
-        return self._parking.names() | indoubt.names(self._in(OUTBOX))
+        return max(found)
 
     def _numbered(self, found):
         """Return the entries `found` with their numbers; in a run each of them has one then."""
@@ -346,7 +347,7 @@ class Spool:
         with self._translated():
             parked = self._parking.find(name)
             self._parking.require_name(parked)
-            delivered = self.journal.newest(parked.name)
+            delivered = self.journal.newest_delivered(parked.name)
             with self._sequence.locked(insist=True) as numbers:
                 there = entries.standing(self._in('new'), parked.name)
                 if there is not None:

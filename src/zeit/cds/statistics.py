@@ -1,13 +1,12 @@
 """Numbers for monitoring: what is on the disk, the same for every process that asks."""
 
-import contextlib
 import dataclasses
 import datetime
 import logging
 import os
 import time
 
-from zeit.cds import importlog, journal, jsonlog, runs
+from zeit.cds import journal, runs
 from zeit.cds.errors import SpoolBusy, SpoolError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.runlock import Owner, RunLock
@@ -57,35 +56,55 @@ class Statistics:
         return runs.last(self.runs, 'delivered')
 
 
-def ended(spool, report, *, seconds, exit_code=None):
+def ended(spool, report, *, seconds, exit_code=None, target=''):
     """Remember that a run of `spool` has ended after so many seconds; never raises.
 
-    `report` is its `IReport`; `exit_code` is that of the process, if a signal has ended it.
+    `report` is its `IReport`; `exit_code` is that of the process, if a signal has ended it;
+    `target` is the URL of its target.  The history does not have each run that had nothing to do.
     """
     if any(isinstance(error, SpoolBusy) for error in report.errors):
         return  # nothing was done, and the other run counts
-    path = os.path.join(spool.path, PRIVATE, 'runs')
+    private = os.path.join(spool.path, PRIVATE)
+    path = os.path.join(private, 'runs')
     code = report.exit_code if exit_code is None else exit_code
     try:
+        done = getattr(report, 'done', 'delivered')
+        before = runs.last(runs.read(path), done).get('exit_code')
         runs.note(path, report, code=code, seconds=seconds, now=time.time(), like=spool.path)
-    except OSError as error:
-        log.debug('No statistics: %s', error.strerror)
+        if code != before or report.delivered or report.failed:
+            entry = {
+                'kind': 'ended',
+                'target': target,
+                'done': done,
+                'exit_code': code,
+                'seconds': round(seconds, 3),
+                'files': len(report.delivered),
+                'failed': len(report.failed),
+                'reason': report.error.message if report.error else '',
+            }
+            journal.history(private).add(entry, lazily=True)
+    except (OSError, SpoolError) as error:
+        log.debug('No statistics: %s', error)
 
 
-def _begun(entries):
-    """Return when the last run began that may have left something on a server, or None.
+def _seconds(moment):
+    """Return a moment (ISO 8601) in seconds since the epoch, None if it is none."""
+    try:
+        return datetime.datetime.fromisoformat(moment).timestamp()
+    except (TypeError, ValueError):
+        return None
 
-    `entries` are those of a journal; damaged ones are left out.
-    """
-    left = {}
-    for entry in entries:
-        if entry.get('kind') == 'token':
-            with contextlib.suppress(KeyError, TypeError, ValueError):
-                moment = datetime.datetime.fromisoformat(entry['at'])
-                left[entry['token']] = moment.timestamp()
-        elif entry.get('kind') == 'clean':
-            left.pop(entry.get('token'), None)
-    return max(left.values(), default=None)
+
+def _came_in(name, moment):
+    """Return the name and the seconds since the epoch, None if that is not known."""
+    seconds = _seconds(moment)
+    return None if seconds is None else (name, seconds)
+
+
+def _undeleted(remembered):
+    moved = [entry for entry in remembered.arrivals() if entry.get('moved')]
+    found = (_came_in(entry['name'], entry.get('at')) for entry in moved)
+    return [each for each in found if each is not None]
 
 
 def _killed(begun, last):
@@ -112,20 +131,17 @@ def look(spool):
     """
     private = os.path.join(spool.path, PRIVATE)
     try:
-        newest, undeleted = importlog.look(jsonlog.entries(private, kept=0))
-        if newest is None:
-            # A journal that has just begun anew carries over what is open, but no receipts.
-            newest, _ = importlog.look(jsonlog.entries(private, kept=1))
         # In this order: a run that ends meanwhile was none that was killed.
-        begun = _begun(jsonlog.entries(private, kept=0))
+        remembered = journal.read(private)
         owner = RunLock(os.path.join(private, 'lock'), like=spool.path).owner()
         known = runs.read(os.path.join(private, 'runs'))
+        begun = _seconds(remembered.begun)
         return Statistics(
-            newest=newest,
+            newest=_came_in(*remembered.newest or ('', '')),
             killed=_killed(begun, known.get('last')) if owner is None else None,
-            undeleted=undeleted,
-            disowned=journal.disowned(private),
-            totals=journal.totals(private),
+            disowned=remembered.disowned,
+            undeleted=_undeleted(remembered),
+            totals=remembered.totals,
             runs=known,
             owner=owner,
         )

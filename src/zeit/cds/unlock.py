@@ -11,7 +11,7 @@ import dataclasses
 import datetime
 import logging
 
-from zeit.cds import errors, holder, jsonlog, names
+from zeit.cds import errors, holder, journal, names
 from zeit.cds.errors import (
     LOST,
     UNAVAILABLE,
@@ -138,19 +138,12 @@ def own_tokens(spool, target):
     It only reads, as somebody who may be another user than the one of the runs.  A copied journal
     has none.
     """
-    directory = spool.path / '.cds'
-    tokens, first = set(), {}
     try:
-        for entry in jsonlog.entries(directory):
-            if entry.get('kind') == 'journal':  # each file begins with what is carried over
-                tokens, first = set(), entry
-            elif entry.get('kind') == 'token' and entry.get('target') == target:
-                tokens.add(entry.get('token'))
-        genuine = jsonlog.is_own(first, directory / 'journal', directory)
-    except OSError as error:
-        log.debug('No journal: %s', error.strerror)
+        known = journal.read(spool.path / '.cds')
+    except (OSError, errors.SpoolError) as error:
+        log.debug('No journal: %s', error)
         return set()
-    return tokens if genuine else set()
+    return set() if known.is_copy else known.tokens(target)
 
 
 class Remover:

@@ -61,9 +61,9 @@ def status(console, zcml, **arguments):
 @click.command()
 @click.argument('name')
 @click.argument('spools', nargs=-1, metavar='[SPOOL]...')
-@options.several(options.SPOOL, options.JSON)
+@options.several(options.SPOOL, options.JSON, options.SINCE)
 @command
-def receipt(console, zcml, *, name, spools, spool=None, as_json):
+def receipt(console, zcml, *, name, spools, spool=None, as_json, since):
     """Print the receipts of a file: each delivery of this name.
 
     \b
@@ -82,7 +82,11 @@ def receipt(console, zcml, *, name, spools, spool=None, as_json):
     if spool is not None and spools:
         raise UsageError('A receipt is of one file', hint='Names of spools go with --zcml.')
     places = choice.places(zcml=zcml, names=spools, spool=spool, remote=False)
-    found = [(place, each) for place in places for each in receipts.receipts(place.spool, name)]
+    found = [
+        (place, each)
+        for place in places
+        for each in receipts.receipts(place.spool, name, within=since)
+    ]
     if as_json:
         console.say(receipts.as_json(found))
     elif found:

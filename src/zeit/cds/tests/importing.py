@@ -5,12 +5,13 @@ import logging
 import os
 import time
 
-from zeit.cds import errors, journal
+from zeit.cds import errors
 from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.names import _OURS
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.faults import FaultServer
+from zeit.cds.tests import remembered
 from zeit.cds.tests.folders import in_memory
 from zeit.cds.tests.scenario import LONGEST, content, target
 
@@ -119,7 +120,7 @@ class ImportScenario:
         self.assertEqual(set(), set(names) & set(self.remote))
 
     def receipts(self, name):
-        return list(journal.receipts(self.path / '.cds', name))
+        return list(remembered.receipts(self.path / '.cds', name))
 
     def downloads(self):
         return self.server.commands('RETR')

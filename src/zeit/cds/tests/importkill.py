@@ -7,9 +7,9 @@ import os
 import shutil
 import time
 
-from zeit.cds import journal
 from zeit.cds.importer import Importer
 from zeit.cds.spool import Spool
+from zeit.cds.tests import remembered
 from zeit.cds.tests.importing import Skipping, take
 from zeit.cds.tests.killing import Killing, Process, arm
 
@@ -85,7 +85,7 @@ class ImportKilling(Killing):
         self.assertEqual({}, self.remote(), log)
         self.assertEqual({}, self.section('tmp'), log)
         for name in self.names:
-            receipts = list(journal.receipts(self.spool.path / '.cds', name))
+            receipts = list(remembered.receipts(self.spool.path / '.cds', name))
             self.assertTrue(receipts, f'no receipt of {name}')
         log = self.run_import()
         self.assertIn('No new files to import.', log)

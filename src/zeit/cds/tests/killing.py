@@ -18,12 +18,13 @@ import traceback
 import warnings
 import zlib
 
-from zeit.cds import files, journal
+from zeit.cds import files
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.names import _OURS
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults
+from zeit.cds.tests import remembered
 from zeit.cds.tests.folders import in_memory
 
 
@@ -305,7 +306,7 @@ class Killing:
         for name, data in replaced.items():
             self.replaced += 1
             self.assertEqual(1, [*self.section('cur').values()].count(data), log)
-            receipts = journal.receipts(self.spool.path / '.cds', name)
+            receipts = remembered.receipts(self.spool.path / '.cds', name)
             self.assertIn(
                 hashlib.sha256(data).hexdigest(), [receipt['sha256'] for receipt in receipts], log
             )
@@ -342,7 +343,7 @@ class Killing:
         filed = list(self.section('cur').values())
         for name, data in offered.items():
             self.assertEqual(1, filed.count(data), sorted(self.section('cur')))
-            receipts = list(journal.receipts(self.spool.path / '.cds', name))
+            receipts = list(remembered.receipts(self.spool.path / '.cds', name))
             self.assertTrue(receipts, f'no receipt of {name}')
             self.assertEqual(len(data), receipts[-1]['size'])
         if not corrected:
@@ -363,5 +364,5 @@ class Killing:
         self.assertEqual(before, self.state())
 
     def state(self):
-        remembered = (self.spool.path / '.cds' / 'journal').read_bytes()
-        return self.remote(), self.section('cur'), self.section('new'), remembered
+        journal = (self.spool.path / remembered.JOURNAL).read_bytes()
+        return self.remote(), self.section('cur'), self.section('new'), journal

@@ -6,10 +6,11 @@ import threading
 import unittest
 from unittest import mock
 
-from zeit.cds import crew, journal
+from zeit.cds import crew
 from zeit.cds.exporter import Options
 from zeit.cds.pool import Pool
 from zeit.cds.testing import faults
+from zeit.cds.tests import remembered
 from zeit.cds.tests.killing import STRIDE
 from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario, Waiting, content, no_threads
 from zeit.cds.tests.test_scenarios_sweep import FAULTS
@@ -118,7 +119,7 @@ class NumberTests(Several, unittest.TestCase):
     def test_each_file_has_its_receipt(self):
         self.export(*FILES)
         for name in FILES:
-            self.assertEqual(1, len(list(journal.receipts(self.path / '.cds', name))))
+            self.assertEqual(1, len(list(remembered.receipts(self.path / '.cds', name))))
 
 
 class RefusalTests(Several, unittest.TestCase):

@@ -26,6 +26,7 @@ from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.daemon import find_program
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests import remembered
 from zeit.cds.tests.importing import Skipping
 
 
@@ -74,7 +75,11 @@ class Recorder:
 
     def _short(self, path):
         path = os.path.relpath(path, self._top)
+        path = re.sub(r'20\d\d-\d\d\.jsonl', 'YYYY-MM.jsonl', path)
         return re.sub(r'\.draft-[0-9a-f]+', 'DRAFT', path)
+
+
+JOURNAL, HISTORY = remembered.JOURNAL, '.cds/history/YYYY-MM.jsonl'
 
 
 class DurabilityTests(unittest.TestCase):
@@ -195,7 +200,7 @@ class SpoolTests(DurabilityTests):
             with Recorder(self.path) as recorder:
                 self.spool.park(entry, '553 No.')
             self.assert_in_order(
-                ['write .cds/journal', 'fsync .cds/journal', 'fsync .cds/filing/DRAFT']
+                [f'write {HISTORY}', f'fsync {HISTORY}', 'fsync .cds/filing/DRAFT']
                 + ['replace .cds/filing/DRAFT parked/.a.parked', 'rename .cds/filing/a parked/a']
                 + ['fsync parked'],
                 recorder.calls,
@@ -226,7 +231,7 @@ class JournalTests(DurabilityTests):
     def test_append(self):
         with Journal(self.path / '.cds') as journal, Recorder(self.path) as recorder:
             journal.new_token('memory:')
-        self.assertEqual(['write .cds/journal', 'fsync .cds/journal'], recorder.calls)
+        self.assertEqual([f'write {JOURNAL}', f'fsync {JOURNAL}'], recorder.calls)
 
     def test_a_new_one(self):
         directory = self.path / 'empty'
@@ -235,26 +240,26 @@ class JournalTests(DurabilityTests):
             pass
         self.assertEqual(
             [
-                'write empty/journal.draft',
-                'fsync empty/journal.draft',
-                'rename empty/journal.draft empty/journal',
+                'rename empty/DRAFT empty/journal',
                 'fsync empty',
+                'write empty/journal/state.jsonl.draft',
+                'fsync empty/journal/state.jsonl.draft',
+                'rename empty/journal/state.jsonl.draft empty/journal/state.jsonl',
+                'fsync empty/journal',
             ],
             recorder.calls,
         )
 
-    def test_rotation(self):
-        """The old file has its new name for good before another one can take its place."""
-        with Recorder(self.path) as recorder, Journal(self.path / '.cds', limit=0):
-            pass
+    def test_compaction(self):
+        """The new file is on the disk before it takes the place of the old one."""
+        with Journal(self.path / '.cds') as journal, Recorder(self.path) as recorder:
+            journal.compact()
         self.assertEqual(
             [
-                'replace .cds/journal .cds/journal.1',
-                'fsync .cds',
-                'write .cds/journal.draft',
-                'fsync .cds/journal.draft',
-                'rename .cds/journal.draft .cds/journal',
-                'fsync .cds',
+                'write .cds/journal/state.jsonl.draft',
+                'fsync .cds/journal/state.jsonl.draft',
+                'rename .cds/journal/state.jsonl.draft .cds/journal/state.jsonl',
+                'fsync .cds/journal',
             ],
             recorder.calls,
         )
@@ -292,14 +297,15 @@ class RunTests(DurabilityTests):
         self.assert_in_order(
             [
                 'SERVER upload a',
-                'write .cds/journal',  # uploaded
-                'fsync .cds/journal',
+                f'write {JOURNAL}',  # uploaded
+                f'fsync {JOURNAL}',
                 'SERVER publish a',
                 'rename .cds/filing/a cur/a',
                 'fsync cur',
                 'fsync new',
-                'write .cds/journal',  # delivered
-                'fsync .cds/journal',
+                f'write {HISTORY}',
+                f'fsync {HISTORY}',
+                f'write {JOURNAL}',  # delivered
                 "LOG Moved from 'new' to 'cur': a",
             ],
             calls,
@@ -315,9 +321,9 @@ class RunTests(DurabilityTests):
             for n, call in enumerate(calls)
             if call.startswith('SERVER') and call.split()[1] in making
         )
-        self.assertIn('fsync .cds/journal', calls[:first])
-        written = [call for call in calls[:first] if call.endswith(' .cds/journal')]
-        self.assertEqual('fsync .cds/journal', written[-1])
+        self.assertIn(f'fsync {JOURNAL}', calls[:first])
+        written = [call for call in calls[:first] if call.endswith(' .cds/journal/state.jsonl')]
+        self.assertEqual(f'fsync {JOURNAL}', written[-1])
 
     def test_parked_is_said_when_it_is_true_for_good(self):
         self.spool.put('a', b'')
@@ -353,16 +359,17 @@ class ImportTests(DurabilityTests):
             [
                 'SERVER fetch a',
                 'fsync tmp/a.part',
-                'write .cds/journal',  # fetched
+                f'write {JOURNAL}',  # fetched
                 'fsync tmp',
-                'fsync .cds/journal',
+                f'fsync {JOURNAL}',
                 'rename tmp/a.part new/a',
                 'fsync new',
                 'fsync tmp',
-                'write .cds/journal',  # received
-                'fsync .cds/journal',
+                f'write {HISTORY}',
+                f'fsync {HISTORY}',
+                f'write {JOURNAL}',  # received
                 'SERVER delete a',
-                'write .cds/journal',  # removed
+                f'write {JOURNAL}',  # removed
             ],
             calls,
         )
@@ -372,7 +379,7 @@ class ImportTests(DurabilityTests):
         with unittest.mock.patch.object(files, '_renameat2', lambda old, new: False):
             calls = self.run_import()
         self.assert_in_order(
-            ['fsync .cds/journal', 'link tmp/a.part new/a', 'fsync new', 'SERVER delete a'], calls
+            [f'fsync {JOURNAL}', 'link tmp/a.part new/a', 'fsync new', 'SERVER delete a'], calls
         )
         self.assert_synchronised(calls[: calls.index('SERVER delete a')])
 
@@ -395,7 +402,7 @@ class ImportTests(DurabilityTests):
                 with self.spool.run(), Recorder(self.path) as recorder:
                     list(Arrivals(self.spool, url='memory:').recover())
                 calls = recorder.calls
-                received = calls.index('write .cds/journal')
+                received = calls.index(f'write {HISTORY}')
                 self.assertIn('fsync new', calls[:received], calls)
                 if linked:
                     unlinked = calls.index(f'unlink tmp/{temporary}')
@@ -441,17 +448,17 @@ assert report.delivered == ['a'], report
             r'fsync\(\d+<tmp/DRAFT>\) += 0',
             r'rename\w*\(.*tmp/DRAFT.*new/a"',
             r'fsync\(\d+<new>\) += 0',
-            r'write\(\d+<\.cds/journal>, .*token',
-            r'fsync\(\d+<\.cds/journal>\) += 0',
+            r'write\(\d+<\.cds/journal/state.jsonl>, .*token',
+            r'fsync\(\d+<\.cds/journal/state.jsonl>\) += 0',
             r'write\(.*Lock file successfully created',
-            r'write\(\d+<\.cds/journal>, .*uploaded',
-            r'fsync\(\d+<\.cds/journal>\) += 0',
+            r'write\(\d+<\.cds/journal/state.jsonl>, .*uploaded',
+            r'fsync\(\d+<\.cds/journal/state.jsonl>\) += 0',
             r'rename\w*\(.*new/a.*filing/a"',
             r'rename\w*\(.*filing/a.*cur/a"',
             r'fsync\(\d+<cur>\) += 0',
             r'fsync\(\d+<new>\) += 0',
-            r'write\(\d+<\.cds/journal>, .*delivered',
-            r'fsync\(\d+<\.cds/journal>\) += 0',
+            r'write\(\d+<\.cds/history/20\d\d-\d\d\.jsonl>, .*delivered',
+            r'fsync\(\d+<\.cds/history/20\d\d-\d\d\.jsonl>\) += 0',
             r"write\(.*Moved from 'new' to 'cur': a",
         ):
             found = re.compile(pattern).search(text, position)

@@ -143,7 +143,7 @@ class OrderTests(FailureTests):
         self.bad = {'a': errors.TemporaryError(450, '450 Busy.')}
         self.export('a')
         with self.spool.run() as spool:
-            spool.journal._log.rotate(spool.journal._unfinished())
+            spool.journal.compact()
         self.assertEqual('b a c', self.export('b', 'c')[0])
 
     def test_who_connects_in_vain_says_nothing_about_a_file(self):

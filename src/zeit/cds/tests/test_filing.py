@@ -17,7 +17,7 @@ import types
 import unittest
 import unittest.mock
 
-from zeit.cds import errors, files, journal, names
+from zeit.cds import errors, files, names
 from zeit.cds.arriving import Arriving
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.importer import Importer
@@ -25,6 +25,7 @@ from zeit.cds.signals import ending
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests import remembered
 from zeit.cds.tests.test_cli import CommandLine
 from zeit.cds.uninterrupted import uninterrupted
 
@@ -251,7 +252,7 @@ class UsersTests(FilingTests):
             yield
 
     def test_what_one_has_left_keeps_the_other_from_nothing(self):
-        for ends in ('/journal.draft', '.probe', '/new'):
+        for ends in ('/state.jsonl.draft', '.probe', '/new'):
             with self.subTest(ends):
                 self.assertIsNone(self.run_as(64001, lambda ends=ends: self.killed(ends)))
                 self.assertEqual(0, self.run_as(64002))
@@ -343,7 +344,7 @@ class ContentTests(FilingTests):
         self.assertEqual(content, (self.path / 'cur' / 'a').read_bytes())
 
     def receipts(self):
-        return [*journal.receipts(self.path / '.cds', 'a')]
+        return [*remembered.receipts(self.path / '.cds', 'a')]
 
     def test_a_store_into_a_mapping(self):
         self.put()
@@ -408,7 +409,7 @@ class ContentTests(FilingTests):
 class SignalTests(FilingTests):
     def test_a_file_on_its_way_to_cur_gets_there(self):
         """At whichever step: taken, synchronised, moved, before its receipt."""
-        for call in ('.cds/filing/a', '/cur', '/new', '/journal'):
+        for call in ('.cds/filing/a', '/cur', '/new', '.jsonl'):
             with self.subTest(call):
                 self.spool.put('a', b'1')
                 real, state = os.fsync, []
@@ -427,7 +428,7 @@ class SignalTests(FilingTests):
                 self.assertEqual((143, 1), (raised.exception.code, len(state)))
                 self.assertEqual([], os.listdir(self.path / '.cds' / 'filing'))
                 self.assertEqual([], self.spool.status().waiting)
-                (receipt,) = journal.receipts(self.path / '.cds')
+                (receipt,) = remembered.receipts(self.path / '.cds')
                 self.assertEqual(['a'], [receipt['filed_as']])
                 self.setUp()
 

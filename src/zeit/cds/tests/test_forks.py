@@ -25,6 +25,7 @@ from zeit.cds.target import FTPTarget
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.tls import TLS
+from zeit.cds.tests import remembered
 
 
 #: A thread opens something while the main one forks: it has opened it, and then has to wait until
@@ -143,7 +144,7 @@ class RunTests(unittest.TestCase):
         target = self.target(self.server())
         report = Exporter(self.spool, target).run_once(Options(progress=self.forks))
         self.assertEqual(['a'], report.delivered)
-        self.assert_nothing_inherited('.cds/journal', '.cds/lock', 'connection', 'new/a')
+        self.assert_nothing_inherited(remembered.JOURNAL, '.cds/lock', 'connection', 'new/a')
 
     def test_an_import(self):
         server = self.server()
@@ -152,7 +153,7 @@ class RunTests(unittest.TestCase):
             ImportOptions(progress=self.forks)
         )
         self.assertEqual(['a'], report.delivered)
-        self.assert_nothing_inherited('.cds/journal', '.cds/lock', 'connection', 'tmp/a.')
+        self.assert_nothing_inherited(remembered.JOURNAL, '.cds/lock', 'connection', 'tmp/a.')
 
     def test_over_tls(self):
         certificates = self.enterContext(Certificates())

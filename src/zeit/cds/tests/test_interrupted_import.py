@@ -12,6 +12,7 @@ from zeit.cds import (
     arrivals,
     crew,
     gathering,
+    history,
     importer,
     importlog,
     incoming,
@@ -27,7 +28,9 @@ from zeit.cds.tests.test_kill_import import ImportKillTests
 #: Where it happens.
 WHERE = {
     module.__file__
-    for module in (arrivals, crew, gathering, importer, importlog, incoming, intake, jsonlog, pool)
+    for module in (
+        arrivals, crew, gathering, history, importer, importlog, incoming, intake, jsonlog, pool
+    )
 }
 
 

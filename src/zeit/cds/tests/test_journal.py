@@ -13,10 +13,11 @@ import unittest.mock
 
 from zeit.cds import errors, jsonlog
 from zeit.cds.exporter import Exporter
-from zeit.cds.journal import TOKENS, Journal, receipts
+from zeit.cds.journal import TOKENS, Journal
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests.remembered import receipts
 
 
 UPLOAD = {
@@ -107,7 +108,8 @@ class MemoryTests(JournalTests):
             moment = now + datetime.timedelta(seconds=passed)
             with unittest.mock.patch('zeit.cds.jsonlog.datetime') as clock:
                 clock.datetime.now.return_value = moment
-                with self.journal(limit=1) as journal:  # each time a new file, which carries on
+                with self.journal() as journal:
+                    journal.compact()
                     counts.append(journal.failed(name='a', version=(1,), reason='553 No.'))
         # The last one: the clock was set back.
         self.assertEqual([1, 1, 1, 2, 2, 2, 3, 4], counts)
@@ -137,7 +139,7 @@ class MemoryTests(JournalTests):
 
     def test_entries_that_make_no_sense_are_left_out(self):
         known = self.fill()
-        with open(self.directory / 'journal', 'ab') as file:
+        with open(self.directory / 'journal' / 'state.jsonl', 'ab') as file:
             for line in (
                 b'{"kind": "token"}',
                 b'{"kind": "uploaded", "target": "ftp://one/", "name": "half"}',
@@ -157,22 +159,14 @@ class MemoryTests(JournalTests):
 class RotationTests(JournalTests):
     def test_nothing_that_matters_later_is_forgotten(self):
         known = self.fill()
-        for _ in range(jsonlog.KEPT + 2):
-            with self.journal(limit=0) as journal:
+        for _ in range(3):
+            with self.journal() as journal:
+                self.assertEqual(known, self.known(journal))
+                journal.compact()
                 self.assertEqual(known, self.known(journal))
         with self.journal() as journal:
             self.assertEqual(known, self.known(journal))
-        self.assertEqual(1 + jsonlog.KEPT, len(os.listdir(self.directory)))
-
-    def test_receipts_are_read_across_files(self):
-        for number in range(4):
-            with self.journal(limit=0) as journal:
-                for name in ('a', 'b'):
-                    journal.delivered(**{**RECEIPT, 'name': name}, filed_as=f'{name}{number}')
-        self.assertEqual(
-            ['a0', 'a1', 'a2', 'a3'], [r['filed_as'] for r in receipts(self.directory, 'a')]
-        )
-        self.assertEqual([], [*receipts(self.directory, 'c')])
+        self.assertEqual(['state.jsonl'], os.listdir(self.directory / 'journal'))
 
     def test_clean_tokens_are_carried_up_to_a_number_open_ones_all(self):
         with self.journal() as journal:
@@ -181,8 +175,8 @@ class RotationTests(JournalTests):
                 for _ in range(TOKENS + 10):
                     last = journal.new_token('ftp://one/')
                     journal.clean(last)
-        with self.journal(limit=0):
-            pass
+        with self.journal() as journal:
+            journal.compact()
         with self.journal() as journal:
             tokens = journal.tokens('ftp://one/')
             self.assertEqual([first], journal.open_tokens('ftp://one/'))
@@ -206,14 +200,14 @@ class RotationTests(JournalTests):
 
                     stack.enter_context(unittest.mock.patch.object(os, name, killed))
                 stack.enter_context(contextlib.suppress(Killed))
-                with self.journal(limit=0):
-                    pass
+                with self.journal() as journal:
+                    journal.compact()
             with self.journal() as journal:
                 self.assertEqual(known, self.known(journal), (nth, calls))
             self.assertEqual(1, len([*receipts(self.directory, 'done')]), (nth, calls))
             if len(calls) <= nth:
                 break
-        self.assertGreater(nth, 8)
+        self.assertGreater(nth, 6)
 
 
 class SpoolTests(JournalTests):
@@ -351,8 +345,8 @@ class SpoolTests(JournalTests):
             (self.path / 'lost').rename(self.path / f'lost.{number}')
             with self.spool.run():
                 pass
-        with Journal(self.spool_path / '.cds', limit=0):
-            pass
+        with Journal(self.spool_path / '.cds') as journal:
+            journal.compact()
         self.assertEqual([self.target.url], self.spool.adopt())
         self.export()
         self.assertEqual([], self.locks())
@@ -394,7 +388,7 @@ class SpoolTests(JournalTests):
         real = getattr(os, call)
 
         def refusing(descriptor, *args):
-            if os.readlink(f'/proc/self/fd/{descriptor}').endswith('/.cds/journal'):
+            if os.readlink(f'/proc/self/fd/{descriptor}').endswith('/state.jsonl'):
                 raise error
             return real(descriptor, *args)
 

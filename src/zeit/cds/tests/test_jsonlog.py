@@ -29,7 +29,7 @@ class JSONLogTests(unittest.TestCase):
         self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.directory = self.path / 'log'
         self.directory.mkdir()
-        self.file = self.directory / 'journal'
+        self.file = self.directory / 'state.jsonl'
 
     @contextlib.contextmanager
     def log(self, **kw):
@@ -221,7 +221,7 @@ class DamageTests(JSONLogTests):
         self.file.touch()
         with self.log() as log:
             self.assertEqual(([], None), (self.found, log.is_own))
-            log.rotate([])
+            log.compact([])
         self.fill(1)
         self.assertEqual([1], self.again())
 
@@ -242,7 +242,7 @@ class CopyTests(JSONLogTests):
             return log.is_own
 
     def first_id(self):
-        return next(jsonlog.entries(self.directory, kept=0))['id']
+        return next(jsonlog.entries(self.directory))['id']
 
     def without_births(self):
         return unittest.mock.patch('zeit.cds.birth.born', return_value=None)
@@ -266,7 +266,7 @@ class CopyTests(JSONLogTests):
 
     def test_a_copy_that_shares_its_files(self):
         (self.path / 'copy').mkdir()
-        os.link(self.file, self.path / 'copy' / 'journal')
+        os.link(self.file, self.path / 'copy' / 'state.jsonl')
         self.assertIs(False, self.is_own(self.path / 'copy'))
 
     def test_one_in_the_place_of_the_original(self):
@@ -294,7 +294,7 @@ class CopyTests(JSONLogTests):
             with self.subTest(before=before, now=now), contextlib.ExitStack() as stack:
                 self.directory = self.path / f'{before}-{now}'
                 self.directory.mkdir()
-                self.file = self.directory / 'journal'
+                self.file = self.directory / 'state.jsonl'
                 with contextlib.nullcontext() if before else self.without_births():
                     self.fill(1)
                 if not now:
@@ -320,12 +320,12 @@ class CopyTests(JSONLogTests):
         known = self.first_id()
         self.assertRegex(known, '^[0-9a-f]{32}$')
         with self.log() as log:
-            log.rotate([])
+            log.compact([])
         self.assertEqual(known, self.first_id())
         shutil.copytree(self.directory, self.path / 'copy')
         self.directory = self.path / 'copy'
         with self.log() as log:
-            log.rotate([])
+            log.compact([])
         self.assertNotEqual(known, self.first_id())
 
     def test_statx_without_the_function_of_the_library(self):
@@ -347,83 +347,44 @@ class CopyTests(JSONLogTests):
         self.assertIsNone(birth.born(self.path / 'nowhere'))
 
 
-class Rotated(JSONLogTests):
+class CompactionTests(JSONLogTests):
+    """What is carried on is in a new file, which takes the place of the old one at once."""
+
     CARRIED = [{'kind': 'x', 'number': 'carried'}]
+    CALLS = ('rename', 'fsync', 'open', 'write', 'fchmod')
 
-    def rotate(self):
-        """Rotate, as the journal does: what is carried on is among what was found."""
-        with self.log(limit=0) as log:
-            self.assertTrue(log.is_full)
-            log.rotate(self.CARRIED)
+    def compact(self):
+        with self.log() as log:
+            log.compact(self.CARRIED)
 
-
-class RotationTests(Rotated):
-    def test_it_begins_with_what_is_carried_and_the_past_can_be_read(self):
+    def test_it_begins_with_what_is_carried(self):
         self.fill(1)
-        self.rotate()
+        self.compact()
         self.fill(2)
         self.assertEqual(['carried', 2], self.again())
-        self.assertEqual([1, 'carried', 2], self.numbers(jsonlog.entries(self.directory)))
+        self.assertEqual(['carried', 2], self.numbers(jsonlog.entries(self.directory)))
+        self.assertEqual(['state.jsonl'], os.listdir(self.directory))
 
-    def test_it_is_full_when_it_is_longer_than_the_limit(self):
-        with self.log(limit=1000) as log:
+    def test_it_is_full_when_it_has_grown_beyond_what_it_began_with(self):
+        carried = [{'kind': 'x', 'number': 'n' * 1000}]
+        with self.log(limit=2000) as log:
+            log.compact(carried)
             self.assertFalse(log.is_full)
             log.append('x', number='n' * 1000)
+            self.assertFalse(log.is_full)
+        with self.log(limit=2000) as log:
+            log.append('x', number='n' * 2000)
             self.assertTrue(log.is_full)
+            log.compact(carried)
+            self.assertFalse(log.is_full)
 
-    def test_the_number_of_files_is_bounded_and_the_oldest_goes_first(self):
-        for number in range(jsonlog.KEPT + 3):
-            self.fill(number)
-            self.rotate()
-        files = sorted(os.listdir(self.directory))
-        numbers = range(1, jsonlog.KEPT + 1)
-        self.assertEqual(['journal', *(f'journal.{n}' for n in numbers)], files)
-        found = [n for n in self.numbers(jsonlog.entries(self.directory)) if n != 'carried']
-        self.assertEqual([*range(3, jsonlog.KEPT + 3)], found)
-
-    def test_the_past_is_read_whole_while_it_is_rotated(self):
-        """At whatever file the reader is when a rotation comes in, no entry is missed."""
-        real = open
-        for nth in range(5):
-            shutil.rmtree(self.directory)
-            self.directory.mkdir()
-            for number in range(3):
-                self.fill(number)
-                self.rotate()
-            self.fill(3)
-            opened = []
-
-            def rotating(path, *args, opened=opened, nth=nth, **kw):
-                opened.append(path)
-                if len(opened) == nth + 1:
-                    with unittest.mock.patch('builtins.open', real):
-                        self.rotate()
-                return real(path, *args, **kw)
-
-            with unittest.mock.patch('builtins.open', rotating):
-                found = self.numbers(jsonlog.entries(self.directory))
-            self.assertEqual([0, 1, 2, 3], [n for n in found if n != 'carried'], nth)
-
-
-class KilledRotationTests(Rotated):
-    """A rotation is interrupted before each of its system calls; then everything is still there."""
-
-    CALLS = ('rename', 'replace', 'fsync', 'open', 'write', 'fchmod')
-    KEPT = 3
-
-    def setUp(self):
-        super().setUp()
-        self.enterContext(unittest.mock.patch.object(jsonlog, 'KEPT', self.KEPT))
-
-    def prepare(self):
-        """Leave a log that is full, and as many old ones as are kept but one."""
-        shutil.rmtree(self.directory)
-        self.directory.mkdir()
-        for number in range(self.KEPT - 1):
-            self.fill(number)
-            self.rotate()
-        self.fill('last')
-        self.expected = [*range(self.KEPT - 1), 'last']
+    def test_who_reads_meanwhile_has_the_old_one_or_the_new_one(self):
+        self.fill(1, 2)
+        found = jsonlog.entries(self.directory)
+        next(found)
+        self.compact()
+        self.assertEqual([1, 2], self.numbers(found))
+        self.assertEqual(['carried'], self.numbers(jsonlog.entries(self.directory)))
 
     def interrupt(self, stack, nth, action):
         """Do `action` in place of the nth system call; return the list of those that came."""
@@ -441,29 +402,11 @@ class KilledRotationTests(Rotated):
         return calls
 
     def check(self):
-        """Nothing is lost: neither now, nor after the next run, which rotates in its turn."""
-        for _ in range(2):
-            found = self.numbers(jsonlog.entries(self.directory))
-            self.assertEqual(self.expected, [n for n in found if n != 'carried'])
-            with self.assertNoLogs('zeit.cds.jsonlog', 'WARNING'):
-                with self.log(limit=0) as log:
-                    self.assertIn(self.found[-1]['number'], ('last', 'carried'))
-                    if self.found[-1]['number'] == 'last':
-                        log.rotate(self.CARRIED)
-
-    def test_interrupted_before_every_call(self):
-        for action in (self.kill, self.refuse):
-            for nth in range(30):
-                self.prepare()
-                with contextlib.ExitStack() as stack:
-                    calls = self.interrupt(stack, nth, action)
-                    stack.enter_context(contextlib.suppress(Killed, errors.SpoolError))
-                    self.rotate()
-                if len(calls) <= nth:
-                    break
-                with self.subTest(nth=nth, call=calls[nth], action=action.__name__):
-                    self.check()
-            self.assertGreater(nth, 8)
+        """It is there, the old one or the new one, whole; the next run can do it again."""
+        self.assertIn(self.again(), ([1, 2], ['carried']))
+        self.compact()
+        self.assertEqual(['carried'], self.again())
+        self.assertEqual(['state.jsonl'], os.listdir(self.directory))
 
     def kill(self):
         raise Killed
@@ -471,25 +414,47 @@ class KilledRotationTests(Rotated):
     def refuse(self):
         raise OSError(errno.ENOSPC, 'No space left on device')
 
-    def test_one_that_is_killed_again_and_again_pushes_nothing_out(self):
-        for nth in range(3, 8):
-            self.prepare()
-            for _ in range(2 * self.KEPT):
+    def test_interrupted_before_every_call(self):
+        for action in (self.kill, self.refuse):
+            for nth in range(30):
+                self.file.unlink(missing_ok=True)
+                self.fill(1, 2)
                 with contextlib.ExitStack() as stack:
-                    self.interrupt(stack, nth, self.kill)
-                    stack.enter_context(contextlib.suppress(Killed))
-                    self.rotate()
-            self.check()
+                    calls = self.interrupt(stack, nth, action)
+                    stack.enter_context(contextlib.suppress(Killed, errors.SpoolError))
+                    self.compact()
+                if len(calls) <= nth:
+                    break
+                with self.subTest(nth=nth, call=calls[nth], action=action.__name__):
+                    self.check()
+            self.assertGreater(nth, 5)
 
     def test_killed_for_real(self):
-        for nth in range(2, 14, 2):
-            self.prepare()
+        for nth in range(2, 8):
+            self.file.unlink(missing_ok=True)
+            self.fill(1, 2)
             child = os.fork()
             if not child:
                 with contextlib.ExitStack() as stack:
                     stack.callback(os._exit, 0)
                     self.interrupt(stack, nth, lambda: os.kill(os.getpid(), signal.SIGKILL))
-                    self.rotate()
+                    self.compact()
             os.waitpid(child, 0)
             with self.subTest(nth=nth):
                 self.check()
+
+
+class VersionTests(JSONLogTests):
+    def test_one_of_another_build_is_left_alone(self):
+        self.fill(1)
+        first, _, rest = self.file.read_bytes().partition(b'\n')
+        for version in (1, 3, 'x'):
+            about = {**json.loads(first), 'version': version}
+            self.file.write_bytes(json.dumps(about).encode() + b'\n' + rest)
+            before = self.file.read_bytes()
+            with self.assertRaisesRegex(errors.SpoolError, f'its version is {version}') as caught:
+                JSONLog(self.directory).open()
+            self.assertEqual(78, caught.exception.exit_code)
+            with self.assertRaisesRegex(errors.SpoolError, 'of another build'):
+                list(jsonlog.entries(self.directory))
+            self.assertEqual(before, self.file.read_bytes())

@@ -16,12 +16,12 @@ from zope.interface.verify import verifyObject
 
 from zeit.cds import errors, interfaces
 from zeit.cds.exporter import Exporter
-from zeit.cds.journal import receipts
 from zeit.cds.ledger import Ledger
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.folders import in_memory
+from zeit.cds.tests.remembered import receipts
 
 
 class Killed(BaseException):

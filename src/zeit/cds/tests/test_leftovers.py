@@ -354,8 +354,8 @@ class AsideTests(LeftoverTests):
                         filed_as='x',
                     )
                 if rotated:
-                    with Journal(self.path / '.cds', limit=0):
-                        pass
+                    with Journal(self.path / '.cds') as journal:
+                        journal.compact()
                 # What cannot be removed is removed by a later run.
                 self.faults = {f'delete {aside}': errors.TemporaryError(450, '450 Busy.')}
                 self.assertEqual(0, self.export().exit_code)

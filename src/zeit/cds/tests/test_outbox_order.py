@@ -10,10 +10,9 @@ import unittest.mock
 
 import zope.component
 
-from zeit.cds import errors, jsonlog
+from zeit.cds import errors
 from zeit.cds.exporter import Exporter
 from zeit.cds.interfaces import IExporter, IFilePut, ISpool, ITransactionOutcome, IWakeUp
-from zeit.cds.journal import Journal
 from zeit.cds.spool import Spool
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.test_outbox import Other, OutboxTests
@@ -118,19 +117,6 @@ class DoubtTests(OutboxTests):
                 self.assertEqual(b'<newer/>', self.export())
                 self.assertEqual(b'<newer/>', self.export(True))
                 self.assert_parked()
-
-    def test_not_over_one_of_which_only_the_journal_before_knows(self):
-        self.vote()
-        self.spool.put('a.xml', b'<newer/>')
-        self.export()
-        with unittest.mock.patch.object(jsonlog, 'KEPT', 2):
-            for _ in range(5):
-                with Journal(
-                    self.path / '.cds', limit=0, undecided=self.spool._undecided
-                ) as journal:
-                    journal.clean('x')
-        self.assertEqual(b'<newer/>', self.export(True))
-        self.assert_parked()
 
     def test_what_is_parked_so_is_brought_back_only_by_who_wants_the_older_one(self):
         self.vote()

@@ -11,11 +11,10 @@ import unittest.mock
 import zope.component
 import zope.component.testing
 
-from zeit.cds import errors, jsonlog, plan
+from zeit.cds import errors, plan
 from zeit.cds.console import summary
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.interfaces import ISpool, ITransactionOutcome
-from zeit.cds.journal import Journal, receipts
 from zeit.cds.plan import Options as Defaults
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
@@ -499,17 +498,6 @@ class RetryTests(ParkingTests):
         self.deliver(b'22')
         self.assert_refused('a', 'a newer a was delivered (number 7, 2 bytes, 20')
         self.assertEqual(([], [b'1']), (self.section('new'), self.content('parked')))
-
-    def test_nor_if_its_receipt_is_in_no_journal_any_more(self):
-        self.deliver(b'22')
-        with unittest.mock.patch.object(jsonlog, 'KEPT', 2):
-            for _ in range(5):
-                with Journal(
-                    self.path / '.cds', limit=0, undecided=self.spool._undecided
-                ) as journal:
-                    journal.clean('x')
-        self.assertEqual([], [*receipts(self.path / '.cds')])
-        self.assert_refused('a', 'a newer a was delivered (number 7, 2 bytes, 20')
 
     def test_nor_if_the_clock_was_set_back(self):
         with unittest.mock.patch('zeit.cds.jsonlog.datetime') as clock:

@@ -37,7 +37,8 @@ class ValueTests(ProductTests):
         self.read('<cds:spool name="s" product_config="zeit.content.article/cds-export" />')
         spool = zope.component.getUtility(ISpool, name='s')
         self.assertEqual(self.folder / 'export', spool.path)
-        self.assertEqual([('zeit.content.article', 'cds-export')], self.asked)
+        asked = ['cds-export', 'cds-export-history']
+        self.assertEqual([('zeit.content.article', key) for key in asked], self.asked)
 
     def test_a_target_has_a_key_for_each_attribute(self):
         self.set(user='u', host='h', port='2121', password_file='/secret')

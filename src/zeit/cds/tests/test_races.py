@@ -156,7 +156,7 @@ class Races(layers.ServerTests):
                 expected[name] = (spool.path / 'cur' / name).read_bytes()
             sent = collections.Counter(
                 entry['name']
-                for entry in jsonlog.entries(spool.path / '.cds')
+                for entry in jsonlog.entries(spool.path / '.cds' / 'journal')
                 if entry['kind'] == 'uploaded'
             )
             self.assertEqual({1}, set(sent.values()), sent)

@@ -76,8 +76,8 @@ class Receipts(ServerCase):
 
     def test_half_an_entry(self):
         self.export()
-        journal = self.path / '.cds' / 'journal'
-        with journal.open('ab') as file:
+        (month,) = (self.path / '.cds' / 'history').iterdir()
+        with month.open('ab') as file:
             file.write(b'{"kind": "delivered", "name": "a.xml"}\n{"kind": "deliv')
         outcome = self.receipt('a.xml')
         self.assertIn('delivered 2 times', outcome.out)
@@ -101,9 +101,10 @@ class Receipts(ServerCase):
 
     def test_an_unreadable_journal(self):
         self.export()
-        (self.path / '.cds' / 'journal').unlink()
-        (self.path / '.cds' / 'journal').mkdir()
-        self.assert_line(self.receipt('a.xml'), 78, 'The journal .* cannot be read: Is a dir')
+        (month,) = (self.path / '.cds' / 'history').iterdir()
+        month.unlink()
+        month.mkdir()
+        self.assert_line(self.receipt('a.xml'), 78, 'The history .* cannot be used: Is a dir')
 
 
 class Retries(CommandLine):

@@ -178,14 +178,14 @@ class SpoolTests(FIFOTests):
         self.spool.put('a', b'2')
 
     def test_a_run(self):
-        for name in 'journal', 'lock', 'sequence':
+        for name in 'journal/state.jsonl', 'lock', 'sequence':
             with self.subTest(name):
                 self.setUp()
                 path = self.fifo('.cds', name)
                 self.assert_named(path, self.command('adopt', '--spool', self.folder))
 
     def test_looking(self):
-        for name in 'journal', 'journal.1', 'lock', 'sequence', 'runs':
+        for name in 'journal/state.jsonl', 'lock', 'sequence', 'runs':
             for command in ['status'], ['status', '--prometheus'], ['receipt', 'a']:
                 with self.subTest(name, command=command):
                     self.setUp()

@@ -97,7 +97,7 @@ class ContractTests(ImportScenario, unittest.TestCase):
     def test_a_receipt(self):
         self.run_import('a.xml')
         (receipt,) = self.receipts('a.xml')
-        wanted = {'kind': 'received', 'name': 'a.xml', 'filed_as': 'a.xml'}
+        wanted = {'kind': 'imported', 'name': 'a.xml', 'filed_as': 'a.xml'}
         self.assertEqual(wanted, {**receipt, **wanted} and {k: receipt[k] for k in wanted})
         self.assertEqual(len(self.offered['a.xml']), receipt['size'])
         self.assertIn('/cds', receipt['target'])

@@ -15,12 +15,12 @@ import unittest.mock
 
 from zeit.cds import errors, sequence
 from zeit.cds.exporter import Exporter
-from zeit.cds.journal import receipts
 from zeit.cds.sequence import Sequence
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.folders import in_memory
+from zeit.cds.tests.remembered import receipts
 
 
 class Clock:
@@ -363,7 +363,7 @@ class PutTests(unittest.TestCase):
         with self.spool.run():
             self.spool.park(self.spool.pending()[0][2], 'No.')
         self.export()
-        for beside in (['sequence'], ['journal', 'sequence']):
+        for beside in (['sequence'], ['journal/state.jsonl', 'sequence']):
             with self.subTest(gone=beside):
                 for name in beside:
                     (self.path / '.cds' / name).unlink()

@@ -15,6 +15,7 @@ from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
 from zeit.cds.testing import faults
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests import remembered
 from zeit.cds.tests.importing import ImportScenario, take
 from zeit.cds.tests.maincase import quiet
 from zeit.cds.tests.scenario import target
@@ -155,8 +156,8 @@ class TextTests(StatusCase):
     def test_when_the_journal_has_just_begun_anew(self):
         self.keep('a.xml')
         self.run_import('a.xml', 'b.xml')
-        with journal.Journal(self.path / '.cds', limit=1):
-            pass
+        with journal.Journal(self.path / '.cds') as remembers:
+            remembers.compact()
         found = self.said()
         self.assertIn('imported 2 files, the newest 0 s ago:', found)
         self.assertIn('undeleted 1 file, imported, and still on the server:', found)
@@ -164,7 +165,7 @@ class TextTests(StatusCase):
     def test_what_is_damaged_in_the_journal_is_left_out(self):
         self.keep('a.xml')
         self.run_import('a.xml')
-        with open(self.path / '.cds' / 'journal', 'a') as file:
+        with open(self.path / remembered.JOURNAL, 'a') as file:
             for fields in ({}, {'name': 'x'}, {'name': 'x', 'at': 'noon'}, {'name': 'x', 'at': 1}):
                 for kind in ('received', 'fetched', 'compared', 'removed'):
                     print(json.dumps({'kind': kind, **fields}), file=file)
@@ -403,6 +404,7 @@ class MemoryTests(StatusCase):
 
         class Report:
             errors, error, exit_code = (), None, 0
+            delivered = failed = ()
 
         statistics.ended(self.spool, Report(), seconds=1)
         with self.spool.run():

@@ -15,6 +15,7 @@ from zeit.cds.journal import Journal
 from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import faults, layers
+from zeit.cds.tests import remembered
 from zeit.cds.tests.killing import Killer, Process
 from zeit.cds.tests.scenario import target
 from zeit.cds.tests.test_cli import ServerCase
@@ -157,14 +158,14 @@ class Command(ServerCase):
 
     def test_after_the_journal_was_put_away(self):
         token = self.own()
-        with Journal(self.path / '.cds', limit=1):
-            pass
+        with Journal(self.path / '.cds') as journal:
+            journal.compact()
         self.assertEqual({token}, unlock.own_tokens(self.spool, self.url.removesuffix('/')))
         self.assertEqual(set(), unlock.own_tokens(self.spool, 'ftp://other/'))
 
     def test_a_copied_spool_has_no_lock(self):
         self.lock(content=self.own().encode())
-        journal = self.path / '.cds' / 'journal'
+        journal = self.path / remembered.JOURNAL
         copy = journal.read_bytes()
         journal.with_name('copy').write_bytes(copy)
         journal.with_name('copy').rename(journal)

@@ -5,11 +5,12 @@ import tempfile
 import unittest
 from unittest import mock
 
-from zeit.cds import errors, journal
+from zeit.cds import errors
 from zeit.cds.exporter import Exporter
 from zeit.cds.source import Source
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults, layers
+from zeit.cds.tests import remembered
 from zeit.cds.tests.scenario import SHORT, Scenario, target
 from zeit.cds.tests.test_contract import target as served
 
@@ -28,7 +29,7 @@ class UnreadTests(Scenario, unittest.TestCase):
         return super().export(*names, **{'digest_limit': 1000, **kw})
 
     def receipt(self, name):
-        return list(journal.receipts(self.path / '.cds', name))[-1]
+        return list(remembered.receipts(self.path / '.cds', name))[-1]
 
     def test_it_arrives_and_its_receipt_has_no_digest(self):
         self.assert_run(0, 'a b', self.export('a', 'b'))

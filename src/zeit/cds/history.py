@@ -1,0 +1,190 @@
+"""What has happened to files, for good: a file for each month, that is only ever added to.
+
+    .cds/history/2026-11.jsonl      November 2026, by UTC: JSON objects, one on each line
+
+`docs/history.txt` has the kinds and their fields.  Nothing here is needed to deliver: what is open
+is in the journal.  Whoever may write adds, several at once as well; a look needs no lock, and no
+right to write.  Half a line, from a write that was cut off, is ended by who writes next.
+"""
+
+import contextlib
+import datetime
+import errno
+import json
+import logging
+import os
+import re
+
+from zeit.cds import files, jsonlog
+from zeit.cds.errors import SpoolError
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: The version of what a line says.
+VERSION = 1
+
+#: So many bytes are read at once; a line is shorter by far.
+BLOCK = 1024 * 1024
+
+_MONTH = re.compile(r'([0-9]{4}-[0-9]{2})\.jsonl')
+
+#: How a line begins, and how long the time is that follows.
+_AT, _TIME = b'{"at": "', 29
+
+
+class History:
+    """The history in `directory`, which is made when it is needed, beside `like`, with its mode.
+
+    All methods raise `SpoolError`.
+    """
+
+    def __init__(self, directory, *, like):
+        self._directory = os.fspath(directory)
+        self._like = like
+
+    def __repr__(self):
+        return f'<History {self._directory!r}>'
+
+    @contextlib.contextmanager
+    def _translated(self):
+        try:
+            yield
+        except OSError as error:
+            where = printable(os.fsdecode(error.filename or self._directory))
+            raise SpoolError(
+                f'The history {where} cannot be used: {error.strerror}',
+                hint=files.remedy(error) or 'Check owner and mode of .cds and of what is in it.',
+            ) from error
+
+    def add(self, *entries, lazily=False):
+        """Add `entries` (dictionaries with a 'kind'); they are on the disk on return.
+
+        `lazily`: they survive a kill, and a loss of power when later ones do.
+        """
+        moment = jsonlog.now()
+        at = moment.isoformat(timespec='milliseconds')
+        lines = [json.dumps({'at': at, 'v': VERSION, **entry}) for entry in entries]
+        data = ''.join(f'{line}\n' for line in lines).encode('ascii')
+        path = self._path(f'{moment:%Y-%m}')
+        with self._translated(), contextlib.closing(self._opened(path)) as descriptor:
+            size = os.fstat(descriptor.fileno()).st_size
+            # It is somebody else's, perhaps, who writes at this moment: then a line is empty.
+            if size and os.pread(descriptor.fileno(), 1, size - 1) != b'\n':
+                data = b'\n' + data
+            # One call: what others add at this moment comes before all of it, or behind.
+            if os.write(descriptor.fileno(), data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+            if not lazily:
+                os.fsync(descriptor.fileno())
+
+    def _path(self, month):
+        return os.path.join(self._directory, f'{month}.jsonl')
+
+    def _opened(self, path):
+        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW
+        with contextlib.suppress(FileNotFoundError):
+            return files.open_regular_descriptor(path, flags)
+        files.make_directory(self._directory, like=self._like)
+        with contextlib.suppress(FileExistsError):
+            files.make_exclusively(path, mode=os.stat(self._like).st_mode & 0o666)
+        files.sync_directories(self._directory)
+        return files.open_regular_descriptor(path, flags)
+
+    def months(self):
+        """Return the months of which there is a file, 'YYYY-MM', sorted."""
+        present = []
+        with self._translated(), contextlib.suppress(FileNotFoundError):
+            present = os.listdir(self._directory)
+        return sorted(found[1] for found in map(_MONTH.fullmatch, present) if found)
+
+    def find(self, *, since='', **wanted):
+        """Yield the entries that have the values `wanted`, the newest first.
+
+        The first of `wanted` is what is searched for: only lines with that are parsed.  `since`
+        is a time (ISO 8601, UTC): what was written long before is not even read.
+        """
+        (key, value), *_ = wanted.items()
+        needle = f'{json.dumps(key)}: {json.dumps(value)}'.encode('ascii')
+        for month in reversed(self.months()):
+            if month < since[:7]:
+                return
+            path = self._path(month)
+            for block in self._blocks(path):
+                for line in _lines(block, needle):
+                    entry = _parsed(line, path)
+                    if str(entry.get('at')) >= since and wanted.items() <= entry.items():
+                        yield entry
+                if since and _written(block) < since:
+                    return
+
+    def _blocks(self, path):
+        """Yield the lines of a file in blocks (bytes), the last ones first."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._translated())
+            stack.enter_context(contextlib.suppress(FileNotFoundError))
+            file = stack.enter_context(files.open_regular(path, buffering=0))
+            # What is not ended may be on its way.
+            end, rest = files.end_of_lines(file.fileno()), b''
+            while end:
+                start = max(0, end - BLOCK)
+                data = os.pread(file.fileno(), end - start, start) + rest
+                cut = (data.find(b'\n') + 1 or len(data)) if start else 0
+                rest, end = data[:cut], start
+                yield data[cut:]
+
+    def sequence(self):
+        """Return the largest number of a version at the end of each month, 0 without any."""
+        blocks = [next(self._blocks(self._path(month)), b'') for month in self.months()]
+        lines = (line for block in blocks for line in _lines(block, b'"sequence": '))
+        return max((number_of(_parsed(line, '')) for line in lines), default=0)
+
+    def keep(self, months):
+        """Remove what is older than so many months, the one that has begun not counted."""
+        present = jsonlog.now()
+        oldest = present.year * 12 + present.month - 1 - months
+        for month in self.months():
+            if month < f'{oldest // 12:04}-{oldest % 12 + 1:02}':
+                log.debug('Receipts of %s are removed: they are kept for %s months', month, months)
+                with self._translated():
+                    files.remove(self._path(month))
+
+
+def ago(seconds):
+    """Return the time that was so many seconds ago, as `History.find` takes it."""
+    moment = jsonlog.now() - datetime.timedelta(seconds=seconds)
+    return moment.isoformat(timespec='milliseconds')
+
+
+def number_of(entry):
+    """Return the number of the version that an entry is about, 0 if it has none."""
+    number = entry.get('sequence')
+    return number if type(number) is int else 0
+
+
+def _lines(block, needle):
+    """Yield the lines of `block` (bytes) that have `needle`, the last one first."""
+    at = len(block)
+    while (at := block.rfind(needle, 0, at)) >= 0:
+        start = block.rfind(b'\n', 0, at) + 1
+        end = block.find(b'\n', at)
+        yield block[start : len(block) if end < 0 else end]
+        at = start
+
+
+def _written(block):
+    """Return when the last line of `block` was written that tells it (str), else ''."""
+    at = block.rfind(_AT)
+    return block[at + len(_AT) :][:_TIME].decode('ascii', 'replace') if at >= 0 else ''
+
+
+def _parsed(line, path):
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    if isinstance(entry, dict):
+        return entry
+    log.warning('A line of %s is damaged and left out: %s', printable(path), printable(repr(line)))
+    return {}

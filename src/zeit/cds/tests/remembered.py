@@ -1,0 +1,21 @@
+"""What a spool remembers, as the bytes say it: for tests, without the code that is tested."""
+
+import json
+import pathlib
+
+
+#: The journal in a spool.
+JOURNAL = '.cds/journal/state.jsonl'
+
+
+def history(private):
+    """Return the entries of the history in `private`, oldest first."""
+    paths = sorted((pathlib.Path(private) / 'history').glob('*.jsonl'))
+    return [json.loads(line) for path in paths for line in path.read_bytes().splitlines() if line]
+
+
+def receipts(private, name=None):
+    """Return the receipts of files that were sent or came in, of `name` or of all, oldest first."""
+    kinds = ('delivered', 'imported')
+    found = [entry for entry in history(private) if entry['kind'] in kinds]
+    return [entry for entry in found if name in (None, entry['name'])]

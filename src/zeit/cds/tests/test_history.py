@@ -1,0 +1,498 @@
+"""Receipts: for good, whoever writes or reads meanwhile, and whatever has happened to the files."""
+
+import contextlib
+import datetime
+import errno
+import json
+import os
+import pathlib
+import signal
+import tempfile
+import unittest
+import unittest.mock
+
+import zope.component.testing
+import zope.configuration.xmlconfig
+
+from zeit.cds import errors, history, journal
+from zeit.cds.exporter import Exporter, Options
+from zeit.cds.history import History
+from zeit.cds.importer import Importer
+from zeit.cds.interfaces import ISpool
+from zeit.cds.spool import Spool
+from zeit.cds.testing import layers
+from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests import remembered
+from zeit.cds.tests.driving import DriverCase
+from zeit.cds.tests.importing import Skipping
+from zeit.cds.tests.test_cli import CommandLine
+
+
+class HistoryTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.history = History(self.path / 'history', like=self.path)
+
+    @contextlib.contextmanager
+    def clock(self, *moment):
+        with unittest.mock.patch('zeit.cds.jsonlog.datetime') as clock:
+            clock.datetime.now.return_value = datetime.datetime(*moment, tzinfo=datetime.UTC)
+            yield
+
+    def fill(self, *numbers, name='a'):
+        for number in numbers:
+            self.history.add({'kind': 'delivered', 'name': name, 'sequence': number})
+
+    def found(self, **wanted):
+        return [entry['sequence'] for entry in self.history.find(**wanted or {'name': 'a'})]
+
+    def month(self):
+        (path,) = (self.path / 'history').glob('*.jsonl')
+        return path
+
+
+class LookupTests(HistoryTests):
+    def test_a_line_tells_when_and_in_which_version(self):
+        with self.clock(2026, 11, 30, 8, 5):
+            self.fill(1)
+        (line,) = (self.path / 'history' / '2026-11.jsonl').read_text().splitlines()
+        expected = {
+            'at': '2026-11-30T08:05:00.000+00:00',
+            'v': 1,
+            'kind': 'delivered',
+            'name': 'a',
+            'sequence': 1,
+        }
+        self.assertEqual(expected, json.loads(line))
+
+    def test_the_newest_first_by_whatever_is_known(self):
+        self.fill(1, 2)
+        self.fill(3, name='b')
+        self.history.add({'kind': 'parked', 'name': 'a', 'sequence': 4})
+        self.assertEqual([4, 2, 1], self.found(name='a'))
+        self.assertEqual([2, 1], self.found(name='a', kind='delivered'))
+        self.assertEqual([3, 2, 1], self.found(kind='delivered'))
+        self.assertEqual([2], self.found(sequence=2))
+        self.assertEqual([], self.found(name='c'))
+
+    def test_what_only_looks_like_it_is_not_found(self):
+        self.history.add({'kind': 'parked', 'name': 'b', 'sequence': 1, 'reason': '"name": "a"'})
+        self.history.add({'kind': 'parked', 'sequence': 2, 'more': {'name': 'a'}})
+        self.assertEqual([], self.found(name='a'))
+
+    def test_names_of_any_bytes(self):
+        names = [os.fsdecode(b'caf\xe9'), 'a\nb', 'a\r\x85\u2028b', 'ü', '\U0001f600', '{}"\\']
+        for number, name in enumerate(names):
+            self.fill(number, name=name)
+        self.assertEqual([*range(6)], [n for name in names for n in self.found(name=name)])
+
+    def test_wherever_a_block_begins(self):
+        self.fill(*range(5))
+        self.fill(7, name='b')
+        size = self.month().stat().st_size
+        for block in range(1, size + 2):
+            with unittest.mock.patch.object(history, 'BLOCK', block):
+                self.assertEqual([4, 3, 2, 1, 0], self.found(), block)
+                self.assertEqual([7], self.found(name='b'), block)
+
+    def test_across_months_also_if_one_is_missing(self):
+        for month in range(8, 12):
+            with self.clock(2026, month, 1):
+                self.fill(month)
+        self.assertEqual([11, 10, 9, 8], self.found())
+        (self.path / 'history' / '2026-10.jsonl').unlink()
+        self.assertEqual([11, 9, 8], self.found())
+        self.assertEqual(11, self.history.sequence())
+
+    def test_what_is_removed_meanwhile(self):
+        for month in (10, 11):
+            with self.clock(2026, month, 1):
+                self.fill(month)
+        found = self.history.find(name='a')
+        self.assertEqual(11, next(found)['sequence'])
+        (self.path / 'history' / '2026-10.jsonl').unlink()
+        self.assertEqual([], list(found))
+
+    def test_since_reads_no_more_than_it_must(self):
+        for month in (10, 11):
+            for day in range(1, 30):
+                with self.clock(2026, month, day):
+                    self.fill(100 * month + day)
+        read, pread = [], os.pread
+
+        def watched(descriptor, size, start):
+            read.append(os.readlink(f'/proc/self/fd/{descriptor}')[-13:])
+            return pread(descriptor, size, start)
+
+        with (
+            unittest.mock.patch.object(history, 'BLOCK', 250),
+            unittest.mock.patch('os.pread', watched),
+        ):
+            since = '2026-11-28T00:00:00.000+00:00'
+            self.assertEqual([1129, 1128], self.found(name='a', since=since))
+            self.assertLess(len(read), 6)
+            self.assertEqual({'2026-11.jsonl'}, {*read})
+            self.assertEqual(31, len(self.found(name='a', since='2026-10-28T00:00:00')))
+
+    def test_nothing_is_there(self):
+        self.assertEqual(([], 0), (self.found(), self.history.sequence()))
+        self.assertEqual([], self.history.months())
+
+    def test_a_look_writes_nothing_and_opens_nothing_to_write(self):
+        self.fill(1)
+        opened = []
+
+        def watched(path, flags, *args, real=os.open, **kw):
+            opened.append(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+            return real(path, flags, *args, **kw)
+
+        with unittest.mock.patch('os.open', watched):
+            self.assertEqual([1], self.found())
+        self.assertEqual([0], opened)
+
+
+class WritingTests(HistoryTests):
+    def test_mode_and_group_follow_the_spool(self):
+        os.chmod(self.path, 0o2770)
+        if os.geteuid() == 0:
+            os.chown(self.path, -1, 64003)
+        self.fill(1)
+        for path, mode in ((self.path / 'history', 0o2770), (self.month(), 0o660)):
+            found = path.stat()
+            self.assertEqual(mode, found.st_mode & 0o7777, path)
+            self.assertEqual(self.path.stat().st_gid, found.st_gid)
+
+    def test_several_at_once_also_for_the_first_line_of_a_month(self):
+        children = []
+        for number in range(8):
+            children.append(os.fork())
+            if not children[-1]:
+                code = 1
+                try:
+                    self.fill(*range(100), name=f'{number}')
+                    code = 0
+                finally:
+                    os._exit(code)
+        for child in children:
+            self.assertEqual(0, os.waitpid(child, 0)[1])
+        for number in range(8):
+            self.assertEqual([*range(99, -1, -1)], self.found(name=f'{number}'))
+        self.assertEqual(800, len([*filter(None, self.month().read_bytes().splitlines())]))
+        self.assertEqual([self.month().name], os.listdir(self.path / 'history'))
+
+    def test_half_a_line_is_ended_by_who_writes_next(self):
+        self.fill(1, 2)
+        whole = self.month().read_bytes()
+        start = whole.rindex(b'\n', 0, -1) + 1
+        for length in range(start, len(whole)):
+            with self.subTest(length=length):
+                self.month().write_bytes(whole[:length])
+                with self.assertNoLogs('zeit.cds'):
+                    self.assertEqual([1], self.found())
+                self.fill(3)
+                # But for its end, all of it was there.
+                known = [2, 1] if length == len(whole) - 1 else [1]
+                said = b'"a"' in whole[start:length] and known == [1]
+                with self.assertLogs('zeit.cds') if said else quiet():
+                    self.assertEqual([3, *known], self.found())
+
+    def test_a_damaged_line_in_the_middle_is_left_out_and_said(self):
+        self.fill(1, 2, 3)
+        lines = self.month().read_bytes().splitlines()
+        for junk in (lines[1][:-1], b'["name": "a"]', b'\0' * 50, b'\xff\xfe', b''):
+            self.month().write_bytes(b'\n'.join([lines[0], junk, lines[2], b'']))
+            with self.assertLogs('zeit.cds') if b'"a"' in junk else quiet():
+                self.assertEqual([3, 1], self.found())
+
+    def test_what_cannot_be_written_is_an_error(self):
+        self.fill(1)
+        for call in ('write', 'fsync'):
+            for number in (errno.ENOSPC, errno.EIO):
+                refused = OSError(number, os.strerror(number))
+                with unittest.mock.patch.object(os, call, side_effect=refused):
+                    with self.assertRaisesRegex(errors.SpoolError, refused.strerror) as caught:
+                        self.fill(2)
+                self.assertEqual(78, caught.exception.exit_code)
+        self.fill(3)
+        self.assertEqual(([3], [1]), (self.found()[:1], self.found()[-1:]))
+
+    def test_half_of_it_was_written_when_the_disk_was_full(self):
+        self.fill(1)
+        real = os.write
+        with unittest.mock.patch('os.write', lambda fd, data: real(fd, data[:50])):
+            with self.assertRaisesRegex(errors.SpoolError, 'No space left'):
+                self.fill(2)
+        self.fill(3)
+        self.assertEqual([3, 1], self.found())
+
+    def test_what_is_no_file(self):
+        self.fill(1)
+        path = self.month()
+        path.unlink()
+        os.mkfifo(path)
+        for action in (self.found, lambda: self.fill(2)):
+            with self.assertRaisesRegex(errors.SpoolError, f'{path} cannot be used: It is a FIFO'):
+                action()
+
+
+class RetentionTests(HistoryTests):
+    def months_after(self, months):
+        with self.clock(2026, 2, 28):
+            self.history.keep(months)
+        return self.history.months()
+
+    def test_so_many_months_beside_the_one_that_has_begun(self):
+        for year, month in ((2024, 12), (2025, 11), (2025, 12), (2026, 1), (2026, 2)):
+            with self.clock(year, month, 1):
+                self.fill(month)
+        (self.path / 'history' / 'notes.txt').touch()
+        self.assertEqual(5, len(self.months_after(24)))
+        self.assertEqual(['2025-12', '2026-01', '2026-02'], self.months_after(2))
+        self.assertEqual(['2026-01', '2026-02'], self.months_after(1))
+        self.assertTrue((self.path / 'history' / 'notes.txt').exists())
+
+    def test_a_run_removes_what_the_operator_does_not_keep(self):
+        (self.path / 'spool').mkdir()
+        for months, expected in ((0, 2), (600, 2), (12, 1)):
+            spool = Spool(self.path / 'spool', history=months)
+            private = self.path / 'spool' / '.cds'
+            with spool.run():
+                spool.journal.history.add({'kind': 'parked', 'name': 'a'})
+                if not months:
+                    with self.clock(2001, 1, 1):
+                        spool.journal.history.add({'kind': 'parked', 'name': 'a'})
+            self.assertEqual(expected, len(os.listdir(private / 'history')), months)
+
+    def test_in_zcml(self):
+        zope.configuration.xmlconfig.string(f"""
+            <configure xmlns:cds="http://namespaces.zeit.de/cds" i18n_domain="x">
+              <include package="zeit.cds" file="meta.zcml" />
+              <cds:spool name="kept" path="{self.path}" history="24" />
+            </configure>""")
+        self.addCleanup(zope.component.testing.tearDown)
+        self.assertEqual(24, zope.component.getUtility(ISpool, name='kept').history)
+
+
+def quiet():
+    return contextlib.nullcontext()
+
+
+class RecoveryTests(unittest.TestCase):
+    """A run is killed between cur/, receipt and journal: in the end there is one receipt."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.spool = Spool(self.path)
+        self.target = MemoryTarget()
+
+    def export(self):
+        with self.assertLogs('zeit.cds'):
+            return Exporter(self.spool, self.target).run_once()
+
+    def run_import(self):
+        time = Skipping()
+        with self.assertLogs('zeit.cds'):
+            importer = Importer(self.spool, self.target, clock=time.clock, wait=time.wait)
+            return importer.run_once()
+
+    def receipts(self):
+        return [(e['kind'], e['name']) for e in remembered.receipts(self.path / '.cds')]
+
+    def killed_at(self, run, kind, *, before):
+        """Run in a child, which is killed before or after the history gets a line of this kind."""
+        child = os.fork()
+        if not child:
+            with contextlib.ExitStack() as stack:
+                stack.callback(os._exit, 1)
+                real = History.add
+
+                def add(self, *entries, **kw):
+                    ours = entries[0]['kind'] == kind
+                    if ours and before:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    real(self, *entries, **kw)
+                    if ours:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+                stack.enter_context(unittest.mock.patch.object(History, 'add', add))
+                run()
+        self.assertEqual(signal.SIGKILL, os.waitpid(child, 0)[1] & 0x7F)
+
+    def test_an_export(self):
+        for before in (True, False):
+            with self.subTest(before=before):
+                self.setUp()
+                self.spool.put('a', b'1')
+                self.killed_at(self.export, 'delivered', before=before)
+                self.assertEqual(['a'], os.listdir(self.path / 'cur'))
+                for _ in range(2):
+                    self.assertEqual(0, self.export().exit_code)
+                    self.assertEqual([('delivered', 'a')], self.receipts())
+                with self.spool.run():
+                    self.assertEqual({}, self.spool.journal.uploads(self.target.url))
+
+    def test_an_import(self):
+        """What the CMS has taken meanwhile has its receipt, and is not fetched again."""
+        for before in (True, False):
+            for taken in (False, True):
+                with self.subTest(before=before, taken=taken):
+                    self.setUp()
+                    self.target = StoredTarget(self.path / 'server')
+                    self.target.put('a', b'1')
+                    self.killed_at(self.run_import, 'imported', before=before)
+                    self.assertEqual(['a'], os.listdir(self.path / 'new'))
+                    if taken:
+                        os.unlink(self.path / 'new' / 'a')
+                    self.target.load()
+                    self.assertEqual(0, self.run_import().exit_code)
+                    lost = before and taken  # nothing says that it was there
+                    self.assertEqual([('imported', 'a')], self.receipts())
+                    self.assertEqual(lost or not taken, (self.path / 'new' / 'a').exists())
+                    self.assertNotIn('a', self.target.files)
+
+    def test_the_journal_has_lost_what_was_not_synchronised(self):
+        """A loss of power after the receipt: the lines behind it in the journal are gone."""
+        self.spool.put('a', b'1')
+        state = self.path / remembered.JOURNAL
+        self.assertEqual(0, self.export().exit_code)
+        lines = state.read_bytes().splitlines(keepends=True)
+        (closed,) = (n for n, line in enumerate(lines) if b'"kind": "delivered"' in line)
+        with open(state, 'r+b') as file:
+            file.truncate(sum(map(len, lines[:closed])))
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual([('delivered', 'a')], self.receipts())
+        self.assertEqual(1, journal.read(self.path / '.cds').totals.delivered)
+
+    def test_a_receipt_that_cannot_be_written(self):
+        self.spool.put('a', b'1')
+        broken = unittest.mock.Mock(side_effect=errors.SpoolError('The disk is full'))
+        with unittest.mock.patch.object(History, 'add', broken):
+            self.assertEqual(78, self.export().exit_code)
+        self.assertNotIn('write', self.target.files)
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual([('delivered', 'a')], self.receipts())
+
+
+class StoredTarget(MemoryTarget):
+    """A target whose files a child changes for its parent."""
+
+    def __init__(self, path):
+        super().__init__(hook=self.note)
+        self._path = path
+        path.mkdir()
+
+    def put(self, name, data):
+        self.files[name] = data
+        (self._path / name).write_bytes(data)
+
+    def note(self, operation, name):
+        for path in self._path.iterdir():
+            if path.name not in self.files:
+                path.unlink()
+        for name, data in self.files.items():
+            (self._path / name).write_bytes(data)
+
+    def load(self):
+        self.files.clear()
+        self.files.update({path.name: path.read_bytes() for path in self._path.iterdir()})
+
+
+class EndTests(DriverCase, unittest.TestCase):
+    """What is written of the end of a run."""
+
+    layer = layers.QUIET
+
+    def export(self, **options):
+        with self.assertLogs('zeit.cds'):
+            return Exporter(self.spool, self.target, wait=lambda s: None).run_once(
+                Options(**options)
+            )
+
+    def ends(self):
+        found = remembered.history(self.spool.path / '.cds')
+        return [
+            (entry['exit_code'], entry['files'], entry['reason'])
+            for entry in found
+            if entry['kind'] == 'ended'
+        ]
+
+    def test_a_run_that_has_done_something_or_ends_otherwise_than_the_one_before(self):
+        for _ in range(3):
+            self.export()
+        self.assertEqual([(0, 0, '')], self.ends())
+        self.spool.put('a', b'1')
+        self.export()
+        self.assertEqual([(0, 1, '')], self.ends()[1:])
+        self.target.files['write'] = b'the archive'
+        self.spool.put('b', b'1')
+        for _ in range(2):
+            self.export()
+        ((code, files, reason),) = self.ends()[2:]
+        self.assertEqual((75, 0), (code, files))
+        self.assertIn('write', reason)
+        del self.target.files['write']
+        self.export()
+        self.assertEqual([(0, 1, '')], self.ends()[3:])
+
+    def test_parked_and_brought_back(self):
+        self.spool.put('a', b'')
+        self.export(empty='park')
+        with self.spool.run():
+            self.spool.retry('a')
+        found = remembered.history(self.spool.path / '.cds')
+        about = [(e['kind'], e.get('name'), e.get('sequence')) for e in found]
+        self.assertIn(('parked', 'a', 1), about)
+        self.assertEqual('resent', about[-1][0])
+
+
+class EarlierBuildTests(CommandLine):
+    """The journal of a build before there was a history is recognised by everybody."""
+
+    def setUp(self):
+        super().setUp()
+        (self.path / '.cds').mkdir(exist_ok=True)
+        self.file = self.path / '.cds' / 'journal'
+        self.file.write_text('{"kind": "journal", "version": 1}\n')
+
+    def test_it_is_said_what_to_do_and_nothing_is_changed(self):
+        for command in (
+            ('export', '--spool', self.path, 'ftp://test@127.0.0.1:1/in'),
+            ('status', '--spool', self.path),
+            ('receipt', '--spool', self.path, 'a.xml'),
+            ('adopt', '--spool', self.path),
+        ):
+            with self.subTest(command[0]):
+                outcome = self.call(*command)
+                self.assertEqual(78, outcome.code, outcome)
+                self.assertIn('of an earlier build', outcome.err + outcome.out)
+                self.assertIn(f'mv {self.path}/.cds {self.path}/.cds-before', str(outcome))
+        self.assertEqual('{"kind": "journal", "version": 1}\n', self.file.read_text())
+        self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+
+    def test_then_it_works(self):
+        (self.path / '.cds').rename(self.path / '.cds-before')
+        self.assertEqual(0, self.call('adopt', '--spool', self.path).code)
+
+
+class SinceTests(CommandLine):
+    def test_since(self):
+        with self.spool.run():
+            for year in (2001, None):
+                context = contextlib.nullcontext()
+                if year:
+                    context = unittest.mock.patch('zeit.cds.jsonlog.datetime')
+                with context as clock:
+                    if year:
+                        then = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC)
+                        clock.datetime.now.return_value = then
+                    self.spool.journal.delivered(
+                        target='ftp://h/', name='a', size=1, sha256='', reply='226', filed_as='a'
+                    )
+        command = ('receipt', '--spool', self.path, 'a')
+        self.assertIn('delivered 2 times', self.call(*command).out)
+        self.assertIn('delivered 1 time\n', self.call(*command, '--since', '7d').out)
+        self.assert_line(self.call(*command, '--since', '7'), 64, 'is not a time such as 90s')
