@@ -71,8 +71,8 @@ LOCKING = (
     (
         'the look under the guard left out',
         LOCK,
-        '            self._look(self._names_without_lock())\n',
-        '',
+        'self.look(present=self._session.names())  # for which there is a port already',
+        'pass',
     ),
     (
         'the lock made under its own name, so that a kill may leave it empty',

@@ -9,7 +9,7 @@ import logging
 from zeit.cds import names
 from zeit.cds.errors import ConfigurationError, Locked, LockLeftBehind, NotTold, ServerError
 from zeit.cds.exposed import Standing
-from zeit.cds.holder import described, require_sight
+from zeit.cds.holder import described
 from zeit.cds.lockfiles import EVERYTHING, LockFiles
 from zeit.cds.text import plural, printable
 
@@ -62,15 +62,11 @@ class Leftovers:
     def _remove_in_sight(self, tokens, *, waits):
         """Do it beside a new file of ours: what does not show that shows nothing for sure."""
         token = self._journal.new_token(self._target)
-        session = self._session
-        lock = LockFiles(session, token=token, name=self._name)
+        lock = LockFiles(self._session, token=token, name=self._name)
         try:
-            lock.stage()
-            present = session.names()
-            require_sight(session, present)
-            present = self._remove(present, tokens, waits=waits)
+            with lock.in_sight() as present:
+                present = self._remove(present, tokens, waits=waits)
         finally:
-            lock.release()
             if not lock.touched:
                 self._journal.clean(token)
         return present - {lock.staged}

@@ -92,11 +92,11 @@ class Lock(LockFiles):
     def look(self, *, present=None):
         """Raise `Locked` if there is a lock, or somebody is about to make one.
 
-        `present` is a listing that was just made.
+        `present` is a listing that was just made.  If there is a file of ours it has to show that,
+        or raises `ConfigurationError`.
         """
-        self._look(refuse(self._session, names.LOCKS, present=present))
-
-    def _look(self, present):
+        refuses = refuse_beside_ours if self.touched else refuse
+        present = refuses(self._session, names.LOCKS, present=present)
         if names.GUARD in present and GUARD not in self._left:
             self._remove_empty_guard()
         for name in self._others_announced(present):
@@ -164,7 +164,7 @@ class Lock(LockFiles):
         self.stage()
         guarded = self._take_guard()
         if guarded:
-            self._look(self._names_without_lock())
+            self.look(present=self._session.names())  # for which there is a port already
             self._make(self._staged, spare=self._announced)
         else:
             self._announce()
@@ -174,10 +174,6 @@ class Lock(LockFiles):
         self._seen[self._session] = self._session.connections, self._clock()
         if guarded:
             self._give_back_guard()
-
-    def _names_without_lock(self):
-        # A listing first, for which there is a port already.
-        return refuse_beside_ours(self._session, names.LOCKS, present=self._session.names())
 
     def _take_guard(self):
         """Return True with the guard, False where there can be none.
@@ -243,7 +239,7 @@ class Lock(LockFiles):
             with self._vanishing(self._announced):
                 session.store(self._announced, self._content)
         for left in reversed(range(LOOKS)):
-            present = self._names_without_lock()
+            present = refuse_beside_ours(session, names.LOCKS, present=session.names())
             others = self._others_announced(present)
             first = any(names.token_of(name) < self._token for name in others)
             others += {names.GUARD} & present

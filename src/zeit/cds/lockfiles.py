@@ -22,7 +22,7 @@ from zeit.cds.errors import (
     ServerError,
     TakenAway,
 )
-from zeit.cds.holder import has_vanished, is_seen, not_ours
+from zeit.cds.holder import has_vanished, is_seen, not_ours, require_sight
 from zeit.cds.text import printable
 
 
@@ -96,6 +96,17 @@ class LockFiles:
         self._left.add(STAGED)
         with self._vanishing(self._staged):
             self._session.store(self._staged, self._content)
+
+    @contextlib.contextmanager
+    def in_sight(self):
+        """Inside it the lock is staged; yields a listing that shows it: see `require_sight`."""
+        try:
+            self.stage()
+            present = self._session.names()
+            require_sight(self._session, present)
+            yield present
+        finally:
+            self.release()
 
     @contextlib.contextmanager
     def _vanishing(self, name):
@@ -265,16 +276,9 @@ class LockFiles:
             return False
 
     def _has_directory(self, parent, name):
-        """Return whether there is a directory `name`, in the one `parent` if given."""
-        present = self._session.names()
-        if (parent or name) not in present and self._session.is_shown(present):
-            return False
+        """Return whether a directory `name` is shown, in the one `parent` if given."""
         try:
-            if parent:
-                return name in self._session.names(inside=parent)
-            if name not in present:
-                self._session.names(inside=name)
-            return True
+            return name in self._session.names(inside=parent)
         except ServerError as error:
             log.debug('There is no %s/%s: %s', parent, name, printable(error.message))
             return False

@@ -71,10 +71,6 @@ class Presence:
 
     # What the server tells
 
-    def names(self):
-        """See `ISession`."""
-        return self._ask('list_names')
-
     def size(self, name):
         """See `ISession`."""
         try:
@@ -131,7 +127,7 @@ class Presence:
         self.gone(name)
 
     def _is_listed(self, name, refusal):
-        present = self.names()
+        present = self._ask('list_names')
         if name not in present and not self._ways.is_shown(present):
             raise NotTold(
                 f'The server does not tell whether there is {printable(name)}: {refusal.message}',

@@ -85,11 +85,9 @@ def _look_beside_ours(session):
 
     Raises `ConfigurationError` if it is not, or cannot be made: then nobody can tell.
     """
-    ours = LockFiles(session, token=names.new_token())
     try:
-        ours.stage()
-        holder.require_sight(session, session.names())
-        return look(session)
+        with LockFiles(session, token=names.new_token()).in_sight():
+            return look(session)
     except (FileError, ServerError) as error:
         raise ConfigurationError(
             'The server shows no lock, and whether it would show one cannot be told: '
@@ -98,8 +96,6 @@ def _look_beside_ours(session):
             'files there.',
             exit_code=UNAVAILABLE if error.transient else None,
         ) from error
-    finally:
-        ours.release()
 
 
 def look_at(session, name, present):

@@ -112,8 +112,9 @@ class NoLookAtOthers(Lock):
 class NoLook(Lock):
     """Trusts the look before the guard was taken."""
 
-    def _names_without_lock(self):
-        return set()
+    def create(self):
+        with unittest.mock.patch.object(self, 'look'):
+            super().create()
 
 
 class AnybodysLock(Lock):
