@@ -4,11 +4,12 @@
     bin/python .ci/check-mutations.py [WORD ...]      a word of a title, or the name of a table
 
 Every mutation of `mutations_*.py`, rows of (what, file, exact text, its replacement), is applied
-to a copy of src (with words: those whose names contain one of them), and the quick tests of the
-heart run there, the original document among them; if it survives these, the slower ones; all until
-the first is red.  What the original document must notice is shown to that alone.  The table shows
-what each mutation turned red.  The exit code is 1 if one survives, if it no longer fits the code,
-or if the tests are red without any.
+to a copy of src (with words: those whose names contain one of them), and the tests that are named
+after the file run there; if it survives these, the quick ones of the heart, the original document
+among them; then the slower ones; all until the first is red.  What the original document must
+notice is shown to that alone.  The table shows what each mutation turned red, and how long that
+took.  The exit code is 1 if one survives, if it no longer fits the code, or if the tests are red
+without any.
 
 The original document needs fixed ports.  Where network namespaces can be made (`unshare -n`, as
 root), each run has one of its own and several run at a time; elsewhere one by one.
@@ -84,6 +85,8 @@ class Mutation(NamedTuple):
             module, test = ORIGINAL.split('.')
             yield (module,), ('-t', test)
         else:
+            # Those that are named after the file know most of it, and soon.
+            yield (rf'test_\w*{pathlib.Path(self.path).stem}\w*',), ('--stop-on-error',)
             yield QUICK, ('--stop-on-error',)
             yield self.thorough, ('--stop-on-error',)
 
@@ -171,8 +174,14 @@ def names(output):
 def check(mutation, source, *, document, isolated):
     """Apply a mutation to a copy of `source` and run the tests there.
 
-    Returns (what is wrong or '', names of red tests).
+    Returns (what is wrong or '', names of red tests, seconds).
     """
+    started = time.monotonic()
+    wrong, red = _check(mutation, source, document=document, isolated=isolated)
+    return wrong, red, time.monotonic() - started
+
+
+def _check(mutation, source, *, document, isolated):
     with tempfile.TemporaryDirectory(prefix='zeit.cds-mutation-') as directory:
         copied = copy(source, directory)
         stale = mutation.apply(copied)
@@ -199,9 +208,9 @@ def check_all(chosen, source, **options):
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         runs = [pool.submit(check, mutation, source, **options) for mutation in chosen]
         for mutation, run in zip(chosen, runs, strict=True):
-            wrong, red = run.result()
+            wrong, red, seconds = run.result()
             failed += bool(wrong)
-            show(mutation, wrong, red)
+            show(mutation, wrong, red, seconds)
     return failed
 
 
@@ -215,9 +224,9 @@ def copy(source, directory):
     )
 
 
-def show(mutation, wrong, red):
+def show(mutation, wrong, red, seconds):
     mark = 'NOT ' if wrong else ''
-    print(f'{mark + "caught":10} {mutation.title}: {len(red)} red')
+    print(f'{mark + "caught":10} {mutation.title}: {len(red)} red, {seconds:.0f} s')
     if wrong:
         print(f'{"":10}   {wrong}')
     for name in sorted(red, key=lambda name: name != ORIGINAL)[:5]:
@@ -244,7 +253,8 @@ def main(words):
     with tempfile.TemporaryDirectory(prefix='zeit.cds-mutations-') as directory:
         source = copy(SOURCE, directory)
         thorough = {module for mutation in chosen for module in mutation.thorough}
-        run = run_tests(source, modules=(*QUICK, *sorted(thorough)), **options)
+        together = (f'-j{os.cpu_count() or 1}',)
+        run = run_tests(source, modules=(*QUICK, *sorted(thorough)), options=together, **options)
         if not run.green:
             print(f'{run.output}\nThe tests are red already, without any mutation.')
             return 1
