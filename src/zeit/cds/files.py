@@ -203,9 +203,10 @@ def make_directory(path, *, like):
         os.chmod(made, stat.S_IMODE(os.stat(like).st_mode))
         os.rename(made, path)
     except BaseException as error:
-        os.rmdir(made)
+        with contextlib.suppress(FileNotFoundError):  # a run that has begun meanwhile removes it
+            os.rmdir(made)
         # Somebody else's is there by now, and in use: rename(2) replaces an empty one.
-        if getattr(error, 'errno', None) not in (errno.EEXIST, errno.ENOTEMPTY):
+        if not (isinstance(error, OSError) and os.path.lexists(path)):
             raise
     sync_directories(os.path.dirname(path))
 

@@ -161,6 +161,21 @@ class RunTests(SpoolTests):
         with self.spool.run():
             self.assertEqual(['.cds', 'cur', 'new', 'tmp'], self.names('.'))
 
+    def test_a_run_that_begins_at_the_same_moment(self):
+        """It clears up what this one has only begun to make: the rest of a run that was killed."""
+        path, chmod = self.path / '.cds' / 'filing', os.chmod
+
+        def begun(made, mode):
+            if not path.exists():
+                path.mkdir()
+                files.remove_drafts(path.parent)
+            chmod(made, mode)
+
+        path.parent.mkdir()
+        with unittest.mock.patch.object(os, 'chmod', begun):
+            files.make_directory(path, like=self.path)
+        self.assertEqual(['filing'], self.names('.cds'))
+
     def test_they_get_the_mode_of_the_spool(self):
         os.chmod(self.path, 0o2770)
         with self.spool.run():
