@@ -138,8 +138,8 @@ def environment(source, document):
     }
 
 
-def run_tests(source, *, modules, document, isolated, options=()):
-    """Run the tests of a copy that are in `modules`, patterns of names."""
+def run_tests(source, *, modules, document, isolated, options=(), timeout=TIMEOUT):
+    """Run the tests of a copy that are in `modules`, patterns of names; `timeout` in seconds."""
     command = [sys.executable, '-m', 'zeit.cds.testing.runner', '--test-path', str(source)]
     command += ['-s', 'zeit.cds', '--layer', LAYERS, *options]
     for module in modules:
@@ -156,12 +156,12 @@ def run_tests(source, *, modules, document, isolated, options=()):
             stderr=subprocess.STDOUT,
             encoding='utf-8',
             errors='backslashreplace',
-            timeout=TIMEOUT,
+            timeout=timeout,
         )
     except subprocess.TimeoutExpired as error:
         output = (error.stdout or b'').decode('utf-8', 'backslashreplace')
         # Not red, but undecided: on a busy machine the tests just take longer.
-        return Run(names(output), f'{output}\n(no end in {TIMEOUT} s)', False)
+        return Run(names(output), f'{output}\n(no end in {timeout} s)', False)
     return Run(names(done.stdout), done.stdout, done.returncode == 0)
 
 
@@ -253,8 +253,8 @@ def main(words):
     with tempfile.TemporaryDirectory(prefix='zeit.cds-mutations-') as directory:
         source = copy(SOURCE, directory)
         thorough = {module for mutation in chosen for module in mutation.thorough}
-        together = (f'-j{os.cpu_count() or 1}',)
-        run = run_tests(source, modules=(*QUICK, *sorted(thorough)), options=together, **options)
+        together = {'options': (f'-j{os.cpu_count() or 1}',), 'timeout': 4 * TIMEOUT}
+        run = run_tests(source, modules=(*QUICK, *sorted(thorough)), **together, **options)
         if not run.green:
             print(f'{run.output}\nThe tests are red already, without any mutation.')
             return 1

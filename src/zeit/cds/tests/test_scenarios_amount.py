@@ -32,7 +32,7 @@ spool, port, warm = Spool(sys.argv[1]), sys.argv[2], sys.argv[3]
 target = FTPTarget.from_options(
     host='127.0.0.1', port=int(port), user='test', password=Secret('testpw'))
 opened = []
-target.open = lambda real=target.open: opened.append(real()) or opened[-1]
+target.open = lambda real=target.open, **kw: opened.append(real(**kw)) or opened[-1]
 exporter = Exporter(spool, target)
 logging.disable()
 exporter.run_once(Options(order='name', max_files=int(warm)))
@@ -166,7 +166,7 @@ class ServerTests(layers.ServerTests, AmountTests):
         first = []
         real = target.open
         started = time.monotonic()
-        target.open = lambda: first.append(time.monotonic() - started) or real()
+        target.open = lambda **kw: first.append(time.monotonic() - started) or real(**kw)
         report = Exporter(self.spool, target).run_once(Options(max_files=3, order='name'))
         self.assertEqual(['000000.xml', '000001.xml', '000002.xml'], report.delivered)
         self.assertLess(first[0], 10)
