@@ -35,7 +35,7 @@ LONGEST = 30
 BUG = 70
 
 #: At every so many-th place the tests of level 2 kill; `.ci/long` does it at each.
-STRIDE = int(os.environ.get('ZEIT_CDS_KILL_STRIDE', '4'))
+STRIDE = int(os.environ.get('ZEIT_CDS_KILL_STRIDE', '2'))
 
 #: What the exporter changes on the local disk, step by step.
 LOCAL = [
