@@ -1,7 +1,8 @@
 """zope.testrunner as bin/test starts it: in several processes, with a line about what was skipped.
 
-With `-j N` the process forks when it knows the tests, and each of the N does what no other one has
-begun.  zope.testrunner's own way would be one process for each layer, and one layer has most tests.
+With `-j N` the process forks when it knows the tests, and each of the N does the modules that no
+other one has begun.  zope.testrunner's own way would be one process for each layer, and one layer
+has most tests.
 """
 
 import collections
@@ -73,17 +74,17 @@ class Runner(zope.testrunner.runner.Runner):
         self.failed = bool(self.import_errors or self.failures or self.errors)
 
     def _share(self, folder):
-        """Let each process take what no other has taken, test case by test case; return how many.
+        """Let each process take what no other has taken, module by module; return how many.
 
         `folder` is where they see what is taken.
         """
         number = itertools.count()
         for layer, suite in self.tests_by_layer_name.items():
-            cases = collections.defaultdict(list)
+            modules = collections.defaultdict(list)
             for test in suite:
-                cases[test.id().rpartition('.')[0]].append(test)
+                modules[type(test).__module__].append(test)
             self.tests_by_layer_name[layer] = unittest.TestSuite(
-                _Share(tests, folder / f'{next(number)}.taken') for tests in cases.values()
+                _Share(tests, folder / f'{next(number)}.taken') for tests in modules.values()
             )
         return next(number)
 
@@ -138,7 +139,7 @@ class Runner(zope.testrunner.runner.Runner):
 
 
 class _Share(unittest.TestSuite):
-    """The tests of one case in one layer; all of them are run by the first who creates `path`."""
+    """The tests of one module in one layer; all are run by the first who creates `path`."""
 
     def __init__(self, tests, path):
         super().__init__(tests)

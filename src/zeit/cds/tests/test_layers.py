@@ -120,6 +120,8 @@ SHARED = """
 import os
 import unittest
 
+from zeit.cds.testing.layers import QUIET
+
 
 RUNNER = os.getpid()
 os.mkfifo('meeting')
@@ -140,6 +142,7 @@ class FirstTest(unittest.TestCase):
 
 
 class SecondTest(FirstTest):
+    layer = QUIET
     mode = 'w'
 
     def check(self):
