@@ -185,8 +185,22 @@ def summary(skipped):
     return f'Skipped tests: {", ".join(parts)}.'
 
 
+def _take_signals():
+    """Let the processes of the tests take signals that this one ignores, as in the background.
+
+    What is ignored stays so in a process that is started.  After a hang-up the tests go on.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
+
+
 def run(defaults):
     """Run the tests that `defaults` and the command line name, options of zope.testrunner; exit."""
+    _take_signals()
     runner = Runner(defaults, cwd=os.getcwd())
     runner.run()
     sys.exit(int(runner.failed))

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -148,6 +149,23 @@ class SecondTest(FirstTest):
     def check(self):
         raise ValueError('Red')
 """
+#: SIGHUP does not end the tests either.
+SIGNALS = """
+import os
+import signal
+import subprocess
+import sys
+import unittest
+
+
+class Test(unittest.TestCase):
+    def test_it(self):
+        os.kill(os.getpid(), signal.SIGHUP)
+        for name in 'SIGINT', 'SIGQUIT', 'SIGHUP':
+            code = f'import os, signal; os.kill(os.getpid(), signal.{name})'
+            done = subprocess.run([sys.executable, '-c', code], stderr=subprocess.DEVNULL)
+            self.assertEqual(-getattr(signal, name), done.returncode)
+"""
 TIMEOUT = 60
 
 
@@ -244,6 +262,13 @@ class RunnerTest(unittest.TestCase):
                 code, output = run_tests(MISSING, *options, CI='true')
                 self.assertEqual(1, code, output)
                 self.assertIn('Skipped tests: ', output)
+
+    def test_the_processes_of_tests_take_signals_that_were_ignored(self):
+        numbers = signal.SIGINT, signal.SIGQUIT, signal.SIGHUP
+        for number in numbers:
+            self.addCleanup(signal.signal, number, signal.signal(number, signal.SIG_IGN))
+        code, output = run_tests(SIGNALS)
+        self.assertEqual(0, code, output)
 
     def test_a_thread_that_is_left_is_an_error(self):
         code, output = run_tests(THREAD)
