@@ -52,7 +52,7 @@ APPLICATION = (
     (
         'a newer version at the partner replaced by a transaction that ends late',
         'batch.py',
-        ' or newest.get(name, 0) > number:\n',
+        ' or newest.get(name) != number:\n',
         ':\n',
     ),
     (

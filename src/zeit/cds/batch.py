@@ -193,7 +193,8 @@ class Batch:
         """Return the names under which something newer waits, and those of which a run knows more.
 
         Whoever put that came after the vote.  What does not wait, or came by a rename of somebody
-        else, may have been delivered, or not: nothing is dropped for it.
+        else, may have been delivered, or not: nothing is dropped for it.  Neither is where the
+        sequence knows nothing of the vote: it was lost.
         """
         known, newest = numbers.known(), numbers.newest()
         replaced, left = set(), set()
@@ -202,7 +203,7 @@ class Batch:
             waits = number if there is None else known.get((name, there.version))
             if waits is not None and waits > number:
                 replaced.add(name)
-            elif waits is None or newest.get(name, 0) > number:
+            elif waits is None or newest.get(name) != number:
                 left.add(name)
         return replaced, left
 

@@ -157,8 +157,8 @@ class Sequence:
         except PermissionError:
             data = b''
         last = max([self._floor(), *map(_last, _entries(data))])
-        kept = _numbers(data).items()
-        return _begin(self._path, kept, last=last, mode=self._mode, drafts=self._drafts)
+        whole = data[: data.rfind(b'\n') + 1]
+        return _begin(self._path, whole, last=last, mode=self._mode, drafts=self._drafts)
 
     def _is_current(self, descriptor):
         """Return whether it was not replaced while we waited for it."""
@@ -268,18 +268,23 @@ class Numbers:
             os.ftruncate(self._descriptor.fileno(), size)
             raise
 
-    def begin(self, kept=()):
-        """Go on in a new file that has these only: ((name, version), number) each."""
+    def begin(self, kept=(), *, names=()):
+        """Go on in a new file that has these only: ((name, version), number) each.
+
+        Of each of `names` it has the largest number, too, for `newest`.
+        """
         mode = stat.S_IMODE(os.fstat(self._descriptor.fileno()).st_mode)
-        new = _begin(self._path, kept, last=self.last, mode=mode, drafts=self._drafts)
+        last, newest = self.last, self.newest()
+        lines = [_line(newest.get(name, 0), name, last=last, left=True) for name in names]
+        lines += [_line(number, *key, last=last) for key, number in kept]
+        new = _begin(self._path, b''.join(lines), last=last, mode=mode, drafts=self._drafts)
         self._descriptor.close()
         self._descriptor = new
 
 
-def _begin(path, kept, *, last, mode, drafts):
-    """Put a new file at `path`; return it, open and locked before it is there."""
-    lines = [_line(number, name, version, last=last) for (name, version), number in kept]
-    draft = files.draft(drafts, io.BytesIO(b''.join([*lines, _line(last)])))
+def _begin(path, data, *, last, mode, drafts):
+    """Put a new file with the lines `data` at `path`; return it, open and locked before that."""
+    draft = files.draft(drafts, io.BytesIO(data + _line(last)))
     with contextlib.ExitStack() as undo:
         undo.callback(os.unlink, draft)
         descriptor = open_descriptor(draft, os.O_RDWR | os.O_APPEND)

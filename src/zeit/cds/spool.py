@@ -276,7 +276,9 @@ class Spool:
             needed = {(entry.name, entry.version) for entry in waiting}
             voted = indoubt.names(self._in(OUTBOX))
             known = numbers.known().items()
-            numbers.begin((key, n) for key, n in known if key in needed or key[0] in voted)
+            kept = [(key, n) for key, n in known if key in needed or key[0] in voted]
+            # What has left since the vote is newer than what was voted for.
+            numbers.begin(kept, names=voted)
 
     # What waits
 

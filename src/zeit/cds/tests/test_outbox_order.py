@@ -201,19 +201,50 @@ class OvertakenTests(OutboxTests):
         self.assertEqual({'a.xml': b'<newer/>', 'b.xml': b'<b/>'}, self.waiting())
         self.assertEqual([], self.left())
 
-    def test_a_newer_one_that_was_delivered_is_not_followed_by_the_older_one(self):
+    def assert_the_newer_one_stays(self, later=lambda: None):
+        """One that was delivered since the vote is not followed by the older one."""
         target = MemoryTarget()
 
         def deliver():
             self.spool.put('a.xml', b'<newer/>')
             Exporter(self.spool, target).run_once()
+            later()
 
         with self.assertLogs('zeit.cds', 'INFO'):
             self.commit(deliver)
-            self.assertEqual({'b.xml': b'<b/>'}, self.waiting())
+            self.assertNotIn('a.xml', self.waiting())
             Exporter(self.spool, target).run_once()
         self.assertEqual({'a.xml': b'<newer/>', 'b.xml': b'<b/>'}, target.files)
         self.assertEqual(['a.xml'], [name for name, _ in self.spool.status().parked])
+
+    def test_a_newer_one_that_was_delivered_is_not_followed_by_the_older_one(self):
+        self.assert_the_newer_one_stays()
+
+    def test_nor_when_the_sequence_was_shortened_since(self):
+        with unittest.mock.patch('zeit.cds.spool.SLACK', 0):
+            self.assert_the_newer_one_stays(self.see_another)
+
+    def test_nor_when_the_sequence_was_held_for_ever_and_replaced(self):
+        def replace():
+            with open(self.path / '.cds' / 'sequence', 'rb') as held:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                self.see_another()
+
+        with unittest.mock.patch('zeit.cds.sequence.PATIENCE', 0.02):
+            self.assert_the_newer_one_stays(replace)
+
+    def test_nor_when_the_sequence_was_lost(self):
+        self.assert_the_newer_one_stays((self.path / '.cds' / 'sequence').unlink)
+
+    def see_another(self):
+        """Let the sequence begin anew, as a run sees a file that somebody has moved there."""
+        sequence, another = self.path / '.cds' / 'sequence', self.path / 'new' / 'another.xml'
+        another.write_bytes(b'')
+        before = sequence.stat().st_ino
+        with self.spool.run():
+            self.spool.pending()
+        self.assertNotEqual(before, sequence.stat().st_ino)
+        another.unlink()
 
     def test_one_that_came_by_a_rename_is_seen_by_a_run(self):
         self.commit(lambda: (self.path / 'new' / 'a.xml').write_bytes(b'<newer/>'))
