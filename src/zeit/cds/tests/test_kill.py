@@ -83,7 +83,7 @@ class KillTests(Killing):
 class CommandTests(KillTests, unittest.TestCase):
     """Killed by the server, at each command of a run."""
 
-    stride = 3  # each place: level 2
+    stride = 5  # more of them: level 2
 
     def test_killed_before_a_command_is_executed(self):
         self.commands('lost', after=self.converge)
@@ -95,7 +95,7 @@ class CommandTests(KillTests, unittest.TestCase):
 class StepTests(KillTests, unittest.TestCase):
     """Killed between two steps on the local disk."""
 
-    stride = 3  # each place: level 2
+    stride = 5  # more of them: level 2
 
     def test_killed_before_a_local_step(self):
         self.steps('before', after=self.converge)
