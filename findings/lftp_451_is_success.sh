@@ -7,12 +7,13 @@
 # Seen: after `451 Failure writing to local file` lftp asks SIZE. If the number is that of the local
 #   file, this is success for it: not a word, exit status 0, one STOR. To 552 it says
 #   `put: Access failed: 552 ...` and exits with 1.
-#     451: exit 0, STOR 1, SIZE 1, words 0
-#     552: exit 1, STOR 1, SIZE 0, words 1
+#     451: exit 0, STOR 1, SIZE 1, words 0, local file deleted
+#     552: exit 1, STOR 1, SIZE 0, words 1, local file kept
+#   "deleted" is of `put -E`, which deletes what has been sent.
 # Who meets it: whoever uploads to a server which gives the file its size before it can keep it (a
-#   full quota found at the end, a virus scanner or a rename behind the upload, an object store). Its
-#   451 gets lost; a script that looks at the exit status deletes the original. Look at the log
-#   (`lftp -d`), or read the file back.
+#   full quota found at the end, a virus scanner or a rename behind the upload, an object store): its
+#   451 gets lost, and with -E (also of mput) or a script that looks at the exit status the original.
+#   Look at the log (`lftp -d`), or read the file back before you delete.
 # Exits with 1 if this changes.
 set -euo pipefail
 work=$(mktemp -d)
@@ -51,19 +52,22 @@ for line in control.makefile():
 PYTHON
 
 seen=
-head -c 300000 /dev/zero >article
 for code in 451 552; do
     exec 3< <(exec python3 server.py $code 2>log)
     pid=$!
     read -r -t 20 port <&3
     status=0
+    head -c 300000 /dev/zero >article
     timeout 60 root/usr/bin/lftp -c "set net:max-retries 3; open -u user,pw -p $port 127.0.0.1
-        put article" >words 2>&1 || status=$?
+        put -E article" >words 2>&1 || status=$?
     kill "$pid" 2>/dev/null || true
     line="$code: exit $status, STOR $(grep -c STOR log), SIZE $(grep -c SIZE log || true)"
     line+=", words $(grep -c . words || true)"
+    if [ -e article ]; then line+=', local file kept'; else line+=', local file deleted'; fi
     echo "$line"
     seen+="$line;"
 done
-[ "$seen" = '451: exit 0, STOR 1, SIZE 1, words 0;552: exit 1, STOR 1, SIZE 0, words 1;' ] || { echo 'This has changed.'; exit 1; }
+wanted='451: exit 0, STOR 1, SIZE 1, words 0, local file deleted;'
+wanted+='552: exit 1, STOR 1, SIZE 0, words 1, local file kept;'
+[ "$seen" = "$wanted" ] || { echo 'This has changed.'; exit 1; }
 echo 'As described.'

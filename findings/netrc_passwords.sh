@@ -5,15 +5,15 @@
 #   manual of ftp(1) has it; of two entries for a host all take the first.
 # Versions: curl and wget as installed (7.88.1 and 1.21.3 of Debian 12), lftp 4.9.2-2+b1, netrc of the
 #   Python that runs this (3.11).
-# Seen, what is sent to the server (netrc: what the module returns), as user user if not said:
-#                               curl          wget       lftp       Python's netrc
-#   password pa#ss              pa#ss         pa#ss      pa#ss      pa#ss
-#   password #pass              nothing       -wget@     #pass      #pass
-#   password "pa ss"            pa ss         pa ss      "pa        pa ss
-#   password pa\\ss (two)       pa\\ss        pa\ss      pa\\ss     pa\ss
-#   one and two for a host      user/one       user/one    user/one    other/two
-#   `default` above the host    any/default   user/host   user/host   user/host
-#   wget's is the password of an anonymous login, sent for the user user.
+# Seen, what is sent to the server (netrc: what the module returns), for `user` if not said:
+#                               curl          wget         lftp         Python's netrc
+#   password pa#ss              pa#ss         pa#ss        pa#ss        pa#ss
+#   password #pass              nothing       -wget@       #pass        #pass
+#   password "pa ss"            pa ss         pa ss        "pa          pa ss
+#   password pa\\ss (two)       pa\\ss        pa\ss        pa\\ss       pa\ss
+#   one and two for a host      user/one      user/one     user/one     other/two
+#   `default` above the host    any/default   user/host    user/host    user/host
+#   What wget sends there is the password of an anonymous login, behind the name of the user.
 # Who meets it: a partner's generated password with `#` first or a backslash works by hand and not in
 #   the script, or works with one client and, after a change of tools, not with the next; the server
 #   sees a wrong password at each run, and may lock the account. Let passwords begin with a letter, and
