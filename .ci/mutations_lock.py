@@ -181,8 +181,14 @@ LOCKING = (
     (
         'an old version given its name back after the new one was delivered',
         LEFTOVERS,
-        "        if entry.get('replaced') or renamed or self._is_there(name, present):\n",
-        '        if self._is_there(name, present):\n',
+        '            if name in renamed:\n                entry = self._replaced(name, entry)\n',
+        '',
+    ),
+    (
+        'that an old version was replaced is forgotten by the next run',
+        LEFTOVERS,
+        '            self._journal.aside(',
+        '            dict(',
     ),
     (
         'what a killed run put aside stays there',

@@ -95,9 +95,9 @@ class Handed:
         """See `ILedger`."""
         self._write('abandoned', name)
 
-    def aside(self, name, aside):
+    def aside(self, name, aside, **details):
         """See `ILedger`."""
-        self._write('aside', name, aside)
+        self._write('aside', name, aside, **details)
 
     def exposed(self, name, **details):
         """See `ILedger`."""

@@ -290,7 +290,9 @@ class Courier:
                 self._session.late.discard(name)
                 self._tidied(name)
             else:
-                self._throw_away(old, name)  # it is replaced, only the answer was lost
+                # It is replaced, only the answer was lost.
+                self._ledger.aside(name, old, replaced=True)
+                self._throw_away(old, name)
         except Error as error:
             log.error(
                 'On the server %s is called %s now; the next run puts it back: %s',

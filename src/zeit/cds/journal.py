@@ -326,9 +326,12 @@ class Journal(ImportLog):
         """Return the SHA-256 of each of those uploads of `name`, whichever the target: a set."""
         return {entry['sha256'] for (_, other), entry in self._uploads.items() if other == name}
 
-    def aside(self, *, target, name, aside):
-        """Remember that what stands under `name` on the server is renamed to `aside`."""
-        self._note('aside', target=target, name=name, aside=aside)
+    def aside(self, *, target, name, aside, replaced=False):
+        """Remember that what stands under `name` on the server is renamed to `aside`.
+
+        `replaced`: it was, and a newer file has had the name since.
+        """
+        self._note('aside', target=target, name=name, aside=aside, replaced=replaced)
 
     def _learn_aside(self, entry):
         self._asides[entry['target'], entry['name']] = entry

@@ -33,9 +33,9 @@ class Ledger:
         """See `ILedger`."""
         self._journal.abandoned(target=self._url, name=name)
 
-    def aside(self, name, aside):
+    def aside(self, name, aside, *, replaced=False):
         """See `ILedger`."""
-        self._journal.aside(target=self._url, name=name, aside=aside)
+        self._journal.aside(target=self._url, name=name, aside=aside, replaced=replaced)
 
     def exposed(self, name, **details):
         """See `ILedger`."""
@@ -87,7 +87,7 @@ class NoLedger:
     def abandoned(self, name):
         """See `ILedger`."""
 
-    def aside(self, name, aside):
+    def aside(self, name, aside, *, replaced=False):
         """See `ILedger`."""
 
     def exposed(self, name, **details):

@@ -152,22 +152,31 @@ class Leftovers:
         # Of these the temporary is gone, see `_forget_uploads`: they got their name.
         renamed = self._journal.uploads(self._target)
         for name, entry in self._journal.asides(self._target).items():
+            if name in renamed:
+                entry = self._replaced(name, entry)
             try:
-                done = self._restore(name, entry, present, renamed=name in renamed)
+                done = self._restore(name, entry, present)
             except NotTold as error:
                 log.warning('%s', printable(error.advice))
                 done = False
             if done:  # else the next run tries again
                 self._journal.tidied(target=self._target, name=name)
 
-    def _restore(self, name, entry, present, *, renamed):
+    def _restore(self, name, entry, present):
         """Put what stood aside for `name` in order; return whether it is not there any more."""
         aside = entry['aside']
         if not self._is_there(aside, present):
             return True
-        if entry.get('replaced') or renamed or self._is_there(name, present):
-            return self._delete(aside)
-        return self._put_back(aside, name)
+        if not entry.get('replaced') and self._is_there(name, present):
+            entry = self._replaced(name, entry)
+        return self._delete(aside) if entry.get('replaced') else self._put_back(aside, name)
+
+    def _replaced(self, name, entry):
+        """Note that a newer file had the name: a later run cannot see that any more."""
+        if not entry.get('replaced'):
+            aside = entry['aside']
+            self._journal.aside(target=self._target, name=name, aside=aside, replaced=True)
+        return {**entry, 'replaced': True}
 
     def _is_there(self, name, present):
         return name in present or self._session.size(name) is not None

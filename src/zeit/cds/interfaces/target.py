@@ -215,8 +215,11 @@ class ILedger(Interface):
     def abandoned(name):
         """It did not, as far as is known; its temporary is going to be deleted."""
 
-    def aside(name, aside):
-        """A file `name` is going to be renamed to `aside`."""
+    def aside(name, aside, *, replaced=False):
+        """A file `name` is going to be renamed to `aside`.
+
+        `replaced`: it was, and a newer file has had the name since.
+        """
 
     def exposed(name, *, size, before):
         """A file of `size` bytes is going to be sent as `name` itself, a part until it is whole.

@@ -38,7 +38,7 @@ class Recorder:
     def abandoned(self, name):
         self._events.append(f'abandoned {name}')
 
-    def aside(self, name, aside):
+    def aside(self, name, aside, *, replaced=False):
         self._events.append(f'aside {name}')
 
     def exposed(self, name, *, size, before):

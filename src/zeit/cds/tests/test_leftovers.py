@@ -371,6 +371,25 @@ class AsideTests(LeftoverTests):
         self.assertEqual({}, self.target.files)
         self.assertEqual({}, self.asides())
 
+    def test_73_that_the_new_one_had_its_name_is_known_from_then_on(self):
+        """It is taken, and the next runs neither delete the old one nor send the new one."""
+        for taken in True, False:
+            with self.subTest(taken=taken):
+                aside = self.leave_aside('x')
+                if taken:
+                    self.leave_upload('x', aside, there=False)
+                else:
+                    self.target.write('x', b'new')
+                self.spool.put('x', b'new')
+                self.faults = {'upload x': errors.PermanentError(552, '552 No.')}
+                self.faults[f'delete {aside}'] = errors.TemporaryError(450, '450 Busy.')
+                self.export()
+                self.target.files.pop('x', None)
+                del self.faults[f'delete {aside}']
+                self.export()
+                self.assertEqual(({}, {}), (self.target.files, self.asides()))
+                self.setUp()
+
     def test_73_killed_before_the_new_one_got_its_name(self):
         self.leave_upload('x', self.leave_aside('x'), there=True)
         self.assertEqual(0, self.export().exit_code)

@@ -109,6 +109,20 @@ class ExistsTests(Scenario, unittest.TestCase):
                     self.run_once()
                     self.assertEqual({}, self.remote)
 
+    def test_73_an_old_file_stays_away_when_the_answer_to_the_renaming_was_untrue(self):
+        """The new one was there, whatever the server has said, and was taken since."""
+        self.server.put('/cds/a', b'old')
+        self.fault('DELE', faults.Reply('450 Busy.'), path='*.aside')
+        self.fault('RNTO', faults.Lie('550 No.'), path='/cds/a', nth=1, times=1)
+        self.put('a')
+        self.run_once()
+        self.assertEqual(content('a'), self.server.files['/cds/a'])
+        self.server.delete('/cds/a')
+        (self.path / 'new' / 'a').unlink()
+        self.server.clear_faults()
+        self.run_once()
+        self.assertEqual({}, self.remote)
+
     def run_once(self):
         Exporter(self.spool, target(self.server), wait=lambda seconds: None).run_once()
         self.server.wait_closed()
