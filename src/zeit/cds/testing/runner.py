@@ -38,7 +38,9 @@ class Runner(zope.testrunner.runner.Runner):
     def configure(self):
         """See `zope.testrunner.runner.Runner`."""
         super().configure()
-        self._processes = 1 if self.options.post_mortem else self.options.processes
+        # A debugger, and who stops at the first error, has all in one process.
+        alone = self.options.post_mortem or self.options.stop_on_error
+        self._processes = 1 if alone else self.options.processes
         self.options.processes = 1
         self._show_threads = self.options.output.test_threads
         self.options.output.test_threads = self._threads_left
