@@ -107,12 +107,16 @@ class Exchange:
             raise SpoolBusy('Another run has just ended, and the server is left alone for now')
         if not comes_again:
             self._accessed()
+        try:
+            require_usable(self.spool)
+        except Error as error:  # parked/, which is no reason to send nothing
+            self.record.given_up(error)
         for name, error, stored in self.spool.set_aside:
             if stored:
                 self.record.parked(name, error.message, size=0, stored=stored)
             else:
                 self.record.failed(name, error, size=0, what='put back')
-        require_usable(self.target)  # also with nothing to do; the spool has looked at itself
+        require_usable(self.target)  # also with nothing to do
         wanted = work.prepare()
         if wanted or self.spool.journal.open_tokens(self.target.url):
             if comes_again:

@@ -19,6 +19,7 @@ import zope.component
 
 from zeit.cds import entries, files
 from zeit.cds.batch import Batch, lock
+from zeit.cds.errors import NotMoved
 from zeit.cds.interfaces import ITransactionOutcome
 from zeit.cds.text import printable, retry
 from zeit.cds.voted import read
@@ -149,7 +150,10 @@ def _tell(spool, doubt, replaced):
 
 def _put_away(park, doubt, path, name):
     reason = 'Replaced by a newer version while its transaction was in doubt.'
-    park(path, name, reason, number=doubt.numbers.get(name, 0))
+    try:
+        park(path, name, reason, number=doubt.numbers.get(name, 0))
+    except NotMoved as error:
+        raise OSError(error.__cause__.errno, error.message) from error
 
 
 def _shown(names):

@@ -13,7 +13,7 @@ import os
 import shlex
 
 from zeit.cds import entries, files, names
-from zeit.cds.errors import FileError
+from zeit.cds.errors import FileError, NotMoved
 from zeit.cds.text import printable
 
 
@@ -57,11 +57,22 @@ class Parking:
     def _in(self, *segments):
         return os.path.join(self._path, *segments)
 
-    def add(self, path, name, reason, *, number=0):
+    def add(self, path, name, reason, *, noted, number=0):
         """Move the file `path` here as `name`, or as a unique name, what is known of it beside it.
 
-        `number` is the one of its version, `reason` a str.  Returns its name here.
+        `number` is the one of its version, `reason` a str; `noted` is called before it is moved.
+        Returns its name here.  Raises `NotMoved`.
         """
+        try:
+            return self._add(path, name, reason, noted=noted, number=number)
+        except OSError as error:
+            where = os.path.relpath(error.filename2 or self._in(PARKED), self._path)
+            raise NotMoved(
+                f'It cannot be parked: {printable(where)}: {error.strerror}',
+                hint=files.remedy(error) or 'The user of the runs needs rwx on that directory.',
+            ) from error
+
+    def _add(self, path, name, reason, *, noted, number):
         files.make_directory(self._in(PARKED), like=self._path)
         about = json.dumps({'name': name, 'sequence': number, 'reason': reason}).encode('ascii')
         for stored in files.candidates(name):
@@ -69,7 +80,11 @@ class Parking:
                 continue
             # First of all: without it nobody knows the true name.
             draft = files.draft(self._in(self._drafts), io.BytesIO(about))
-            os.replace(draft, self._in(PARKED, _beside(stored)))
+            try:
+                os.replace(draft, self._in(PARKED, _beside(stored)))
+            finally:
+                files.remove(draft)
+            noted()
             try:
                 files.rename_exclusively(path, self._in(PARKED, stored))
             except FileExistsError:
@@ -133,7 +148,7 @@ class Parking:
     def _stored(self):
         try:
             present = sorted(os.listdir(self._in(PARKED)))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return [name for name in present if not names.is_hidden(name)]
 

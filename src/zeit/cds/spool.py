@@ -9,6 +9,7 @@ rename, and after each rename the directories are synchronised, so that it survi
 import contextlib
 import dataclasses
 import errno
+import functools
 import logging
 import os
 import pathlib
@@ -46,8 +47,8 @@ UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
 HERE = ''
 
 _RIGHTS = (
-    'Check owner and mode. The user of the runs needs rwx on tmp, new, cur and .cds; if the CMS is '
-    'another user, let them share a group: chgrp, then chmod 2770.'
+    'Check owner and mode. The user of the runs needs rwx on tmp, new, cur, parked and .cds; if '
+    'the CMS is another user, let them share a group: chgrp, then chmod 2770.'
 )
 
 
@@ -167,8 +168,9 @@ class Spool:
         with self._translated():
             self._require()
             there = [*filter(os.path.lexists, needed)]
+            parked = [*filter(os.path.lexists, [self._in(PARKED)])]
             # What is missing will be made.
-            self._check_directories([self._in()] * (there != needed) + there)
+            self._check_directories([self._in()] * (there != needed) + there + parked)
 
     def _check_directories(self, directories):
         device = os.stat(self.path).st_dev
@@ -330,17 +332,24 @@ class Spool:
             if entries.entry(entry.name, os.lstat(private)).version != entry.version:
                 self._filing.give_back(entry.name)
                 return ''
-            stored = self._park(private, entry.name, reason, number=entry.number)
+            stored = self._park_taken(private, entry, reason)
             files.sync_directories(self._in('new'))
             return stored
+
+    def _park_taken(self, private, entry, reason):
+        try:
+            return self._park(private, entry.name, reason, number=entry.number)
+        except BaseException:
+            self._filing.give_back(entry.name)
+            raise
 
     def _park(self, path, name, reason, *, number=None):
         there = entries.standing(*os.path.split(path))
         version = () if there is None else there.version
         if number is None:
             number = self._sequence.read(durable=True).get((name, version), 0)
-        self.journal.parked(name=name, reason=reason, sequence=number)
-        stored = self._parking.add(path, name, reason, number=number)
+        noted = functools.partial(self.journal.parked, name=name, reason=reason, sequence=number)
+        stored = self._parking.add(path, name, reason, number=number, noted=noted)
         self._left.append((number, name, version))
         return stored
 
@@ -387,7 +396,7 @@ class Spool:
             raise _taken(there.name)
         if there.number > parked.number:
             reason = 'An older version was brought back in its place.'
-            return self._park(private, there.name, reason, number=there.number)
+            return self._park_taken(private, there, reason)
         return ''
 
     def _bring_back(self, parked, in_its_place):

@@ -60,7 +60,7 @@ ALLOWED = {
     'batch': 'entries errors interfaces files forks names text voted',
     'aborted': 'errors',
     'filing': 'entries errors files names source text',
-    'indoubt': 'interfaces batch entries files text voted',
+    'indoubt': 'errors interfaces batch entries files text voted',
     'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal '
     'names parking precedence runlock sequence source spoolstatus text unpublished wake',
     'statistics': 'errors filing journal runlock runs text totals',

@@ -11,7 +11,7 @@ import unittest.mock
 import zope.component
 import zope.component.testing
 
-from zeit.cds import errors, plan
+from zeit.cds import errors, files, journal, plan
 from zeit.cds.console import summary
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.interfaces import ISpool, ITransactionOutcome
@@ -354,6 +354,90 @@ class NoFaultOfTheFileTests(ParkingTests):
         self.runs(7, fine=False)
         self.faults = {'upload a': REFUSED}
         self.assertEqual([5], self.runs(5))
+
+
+class UnusableTests(ParkingTests):
+    """What is to be parked and cannot be stays where it was, and in nobody's way."""
+
+    def setUp(self):
+        super().setUp()
+        self.spool.put('fine', b'fine')
+        self.export()
+        self.parked = self.path / 'parked'
+
+    def assert_others_go(self, name, exit_code=errors.CONFIGURATION, **options):
+        for _ in range(2):
+            self.spool.put('fine', b'fine')
+            report = self.export(**options)
+            self.assertEqual((exit_code, ['fine']), (report.exit_code, report.delivered))
+            ((failed, reason),) = report.failed
+            self.assertEqual(name, failed)
+            self.assertRegex(reason, '^It cannot be parked: parked.*(out of the way|nowhere)')
+            self.assertEqual([name], self.section('new'))
+            self.assertEqual([], os.listdir(self.path / '.cds' / 'filing'))
+        os.unlink(self.path / 'new' / name)
+        self.assertEqual([], [*journal.history(self.path / '.cds').find(kind='parked')])
+
+    def test_whatever_is_the_reason(self):
+        self.parked.write_bytes(b'notes')
+        for name, options in ('empty', {'empty': 'park'}), ('write', {'park_after': 1}):
+            (self.path / 'new' / name).write_bytes(b'')
+            self.assert_others_go(name, **options)
+        for fault in errors.TargetExists('There is one.'), REFUSED:
+            self.faults = {'upload a': fault}
+            self.spool.put('a', b'a')
+            self.assert_others_go('a', park_after=1)
+
+    def test_whatever_is_wrong_with_it(self):
+        for make, exit_code in (
+            (self.parked.touch, errors.CONFIGURATION),
+            (functools.partial(self.parked.symlink_to, 'nowhere'), errors.CONFIGURATION),
+            (functools.partial(os.makedirs, self.parked / '.a.parked'), errors.FILES_FAILED),
+        ):
+            make()
+            self.spool.put('a', b'')
+            self.assert_others_go('a', exit_code, empty='park')
+            if exit_code == errors.CONFIGURATION:
+                # Also with nothing to park, or to do.
+                self.assertEqual(exit_code, self.export().exit_code)
+                with self.assertRaises(errors.SpoolError):
+                    self.spool.require_usable()
+                self.parked.unlink()
+
+    def test_what_killed_runs_have_left(self):
+        with self.spool.batch() as batch:
+            batch.put('b', b'older')
+            batch.put('c', b'<c/>')
+            batch.prepare()
+        (self.path / '.cds' / 'filing' / 'a').write_bytes(b'older')
+        self.spool.put('a', b'newer')
+        self.spool.put('b', b'newer')
+        self.parked.touch()
+        report = self.export()
+        self.assertEqual(errors.CONFIGURATION, report.exit_code)
+        self.assertEqual([b'newer', b'<c/>'], [self.target.files.get(name) for name in 'bc'])
+        self.assertRegex(self.log, 'that cannot be filed, .* cannot be parked: parked/')
+        self.assertRegex(self.log, 'Not put back: a: .* cannot be parked: parked/')
+        self.parked.unlink()
+        self.export()
+        self.export()
+        self.assertEqual([b'older', b'older'], sorted(self.parked_contents()))
+        self.assertEqual(b'newer', self.target.files['a'])
+
+    def parked_contents(self):
+        return [(self.parked / name).read_bytes() for name in self.section('parked')]
+
+    def test_one_that_is_in_the_way_of_what_is_brought_back(self):
+        self.faults = {'upload a': REFUSED}
+        self.spool.put('a', b'1')
+        self.runs(5)
+        self.spool.put('a', b'2')
+        with unittest.mock.patch.object(files, 'candidates', lambda name: iter(['a.later'])):
+            (self.parked / '.a.later.parked').mkdir()
+            with self.spool.run(), self.assertRaises(errors.NotMoved):
+                self.spool.retry('a', older=True)
+        self.assertEqual((['a'], ['a']), (self.section('new'), self.section('parked')))
+        self.assertEqual([], os.listdir(self.path / '.cds' / 'filing'))
 
 
 class WhichVersionTests(ParkingTests):
