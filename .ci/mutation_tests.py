@@ -7,6 +7,7 @@ QUICK = (
     'test_effort',
     'test_filing',
     'test_exporter',
+    'test_history',
     'test_journal',
     'test_leftovers.*',
     'test_lock',

@@ -56,13 +56,13 @@ DELIVERIES = (
     (
         'what has failed is the first one of the next run',
         'failures.py',
-        'if job.name in known and known[job.name] == job.version:',
+        "if job.name in known and known[job.name].get('version') == job.version:",
         'if False:',
     ),
     (
         'a newer version is behind the others for the failures of the one before',
         'failures.py',
-        'if job.name in known and known[job.name] == job.version:',
+        "if job.name in known and known[job.name].get('version') == job.version:",
         'if job.name in known:',
     ),
     (
@@ -102,16 +102,16 @@ DELIVERIES = (
     (
         'an upload that failed not given up in the journal',
         DELIVERY,
-        '                self._ledger.abandoned(name)\n',
+        "                self._ledger.note('abandoned', name)\n",
         '                pass\n',
     ),
     (
         'put aside before the journal knows',
         DELIVERY,
-        '        self._ledger.aside(name, old)\n        try:\n'
+        "        self._ledger.note('aside', name, aside=old)\n        try:\n"
         '            self._move_aside(name, old, old_size)\n',
         '        try:\n            self._move_aside(name, old, old_size)\n'
-        '            self._ledger.aside(name, old)\n',
+        "            self._ledger.note('aside', name, aside=old)\n",
     ),
     (
         'the deadline does not bound the waits',
@@ -146,7 +146,7 @@ DELIVERIES = (
     (
         'what stands there not written down before it is overwritten',
         DELIVERY,
-        '        self._ledger.exposed(name, size=size, before=before)\n',
+        "        self._ledger.note('exposed', name, size=size, before=before)\n",
         '',
     ),
     (
@@ -188,7 +188,7 @@ DELIVERIES = (
     (
         'a run after which nothing waits does not look at what may come late',
         EXCHANGE,
-        'if not (unfinished or journal.exposures(url) or journal.asides(url)):',
+        "if not (unfinished or view.rows('exposed') or view.rows('asides')):",
         'if not unfinished:',
     ),
     (

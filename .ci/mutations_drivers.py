@@ -78,14 +78,14 @@ DRIVERS = (
     (
         'counters that begin anew with the journal',
         'journal.py',
-        "        yield {**self.totals.entry, 'sequence': self.sequence, 'newest': self.newest}\n",
-        '',
+        "{'kind': 'totals', **self.totals, 'sequence'",
+        "{'kind': 'totals', 'sequence'",
     ),
     (
         'counters that count twice what was carried over',
-        'totals.py',
-        " and 'at' in entry",
-        '',
+        'journal.py',
+        '[*rows, *self._disowned, totals]',
+        '[totals, *rows, *self._disowned]',
     ),
     (
         'parked files are not undelivered',

@@ -187,8 +187,8 @@ LOCKING = (
     (
         'that an old version was replaced is forgotten by the next run',
         LEFTOVERS,
-        '            self._journal.aside(',
-        '            dict(',
+        "            self._view.note('aside', name, aside=aside, replaced=True)\n",
+        '            pass\n',
     ),
     (
         'what a killed run put aside stays there',

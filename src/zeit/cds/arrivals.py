@@ -52,7 +52,7 @@ class Arrivals:
     def __init__(self, spool, *, url):
         self._spool = spool
         self._journal = spool.journal
-        self._url = url
+        self._view = spool.journal.at(url)
         self._settled = set()
         self._deleted = {}
         #: The names of the files that got into `new/`.
@@ -60,35 +60,33 @@ class Arrivals:
         self._batch = None
 
     def __repr__(self):
-        return f'<Arrivals from {self._url}>'
-
-    def _entry(self, name):
-        return self._journal.arrival(target=self._url, name=name)
+        return f'<Arrivals from {self._view.url}>'
 
     def recover(self):
         """Bring to its end what killed runs have fetched, from whichever target.
 
         Yields the entries of what is in `new/` by then.  What is of no use is deleted.
         """
-        for entry in self._journal.arrivals():
+        for entry in self._journal.find('arrivals'):
             if entry.get('moved'):
                 continue
-            target, name = entry['target'], entry['name']
-            if self._journal.was_received(target=target, name=name):
-                continue
+            view, receipt, since = self._journal.at(entry['target']), _receipt(entry), entry['at']
+            line = {'kind': 'imported', 'target': entry['target'], **receipt}
             wanted = {key: entry[key] for key in ('temporary', 'size', 'sha256')}
-            if self._spool.recover(entry['filed_as'], inode=entry.get('inode'), **wanted):
-                self._journal.received(name, target=target)
+            if self._journal.has_receipt(line, since=since):
+                view.receipt('imported', receipt, since=since)
+            elif self._spool.recover(entry['filed_as'], inode=entry.get('inode'), **wanted):
+                view.receipt('imported', receipt)
                 yield entry
             else:
-                self._journal.dropped(target=target, name=name)
+                view.note('dropped', entry['name'])
         self._spool.sweep()
 
     @contextlib.contextmanager
     def together(self):
         """What is handed over inside gets into `new/` on leaving, when the journal knows it."""
         self._batch = batch = []
-        with self._journal.together():
+        with self._view.together():
             yield
             if batch:
                 self._spool.sync_arrivals()
@@ -103,17 +101,18 @@ class Arrivals:
     def _received(self, moved):
         """What was moved is in `new/` for good: from now on it may be deleted on the server."""
         self._spool.sync_arrivals()
-        self._journal.received(*(each.name for each in moved), target=self._url)
+        entries = (self._view.row('arrivals', each.name) for each in moved)
+        self._view.receipt('imported', *map(_receipt, entries))
 
     def hand_over(self, handover):
         """Let a complete file get into `new/`, when `together` is left."""
         name, incoming = handover.name, handover.incoming
-        known = self._entry(name)
+        known = self._view.row('arrivals', name)
         if known is not None and known.get('moved') and known['sha256'] == incoming.sha256:
             handover.same = True
             incoming.discard()
             if handover.modified:
-                self._journal.compared(target=self._url, name=name, modified=handover.modified)
+                self._view.note('compared', name, modified=handover.modified)
             return
         for filed_as in files.candidates(name) if handover.unique else [name]:
             if not self._spool.has(filed_as):
@@ -126,9 +125,9 @@ class Arrivals:
         incoming = handover.incoming
         handover.filed_as = filed_as
         incoming.keep()
-        self._journal.fetched(
-            target=self._url,
-            name=handover.name,
+        self._view.note(
+            'fetched',
+            handover.name,
             temporary=incoming.temporary,
             size=incoming.size,
             sha256=incoming.sha256,
@@ -148,7 +147,7 @@ class Arrivals:
                         return
                     if handover.refused:
                         break
-        self._journal.dropped(target=self._url, name=handover.name)
+        self._view.note('dropped', handover.name)
         handover.filed_as = ''
         handover.incoming.discard()
 
@@ -159,11 +158,11 @@ class Arrivals:
         nobody has looked whether it is gone.
         """
         self._settled.add(name)
-        entry = self._entry(name)
+        entry = self._view.row('arrivals', name)
         if removed and look is not None:
             self._deleted[name] = look, entry
         if removed:
-            self._journal.removed(target=self._url, name=name)
+            self.forget(name)
 
     def deleted(self):
         """Return the last `Look` at each file that the server says it has deleted, by name."""
@@ -173,7 +172,7 @@ class Arrivals:
         """The server has not deleted the file `name`: it is not to be imported again."""
         _, entry = self._deleted.pop(name)
         known = {key: entry[key] for key in ('size', 'sha256', 'modified', 'filed_as')}
-        self._journal.kept(target=self._url, name=name, **known)
+        self._view.note('kept', name, temporary='', moved=True, **known)
 
     def is_settled(self, name):
         """Return whether this run is done with the file `name` that is on the server."""
@@ -181,14 +180,14 @@ class Arrivals:
 
     def pending(self):
         """Return the names of what is in `new/`, but may be on the server still."""
-        return [e['name'] for e in self._journal.arrivals() if e['target'] == self._url]
+        return [*self._view.rows('arrivals')]
 
     def compare(self, name, look):
         """Return whether the file `name` on the server is what was imported: SAME, OTHER, UNSURE.
 
         `look` is a `zeit.cds.fetching.Look`.  Without an open entry it is another one.
         """
-        entry = self._entry(name)
+        entry = self._view.row('arrivals', name)
         if entry is None or not look.exists or look.size not in (None, entry['size']):
             return OTHER
         if not (look.modified and entry['modified']) or look.size is None:
@@ -196,5 +195,12 @@ class Arrivals:
         return SAME if look.modified == entry['modified'] else OTHER
 
     def forget(self, name):
-        """What was imported as `name` is not on the server any more."""
-        self._journal.removed(target=self._url, name=name)
+        """What was imported as `name` is not on the server any more.
+
+        Lazily: if that is forgotten, the next run looks for the file, and finds none.
+        """
+        self._view.note('removed', name, lazily=True)
+
+
+def _receipt(entry):
+    return {field: entry[field] for field in ('name', 'size', 'sha256', 'filed_as')}

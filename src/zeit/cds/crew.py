@@ -84,28 +84,9 @@ class Handed:
         self._ledger = ledger
         self.pool = None
 
-    def _write(self, method, *args, **kw):
-        self.pool.call(lambda: getattr(self._ledger, method)(*args, **kw))
-
-    def uploaded(self, name, **details):
+    def note(self, kind, name, **fields):
         """See `ILedger`."""
-        self._write('uploaded', name, **details)
-
-    def abandoned(self, name):
-        """See `ILedger`."""
-        self._write('abandoned', name)
-
-    def aside(self, name, aside, **details):
-        """See `ILedger`."""
-        self._write('aside', name, aside, **details)
-
-    def exposed(self, name, **details):
-        """See `ILedger`."""
-        self._write('exposed', name, **details)
-
-    def tidied(self, name):
-        """See `ILedger`."""
-        self._write('tidied', name)
+        self.pool.call(lambda: self._ledger.note(kind, name, **fields))
 
     def together(self):
         """See `ILedger`: what comes from a hand is together with what comes from the others."""

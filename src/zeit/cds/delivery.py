@@ -119,7 +119,7 @@ class Courier:
             if noted:
                 # Before the temporary is deleted: a run after a crash takes one that is gone for
                 # one that got its name.
-                self._ledger.abandoned(name)
+                self._ledger.note('abandoned', name)
             self._session.litter += set(began)
             raise
         return reply
@@ -139,7 +139,7 @@ class Courier:
     def _deliver_exposed(self, name, source):
         """The same under the real name: what stands there is written down before."""
         before, size = self._standing.look(name), source.size
-        self._ledger.exposed(name, size=size, before=before)
+        self._ledger.note('exposed', name, size=size, before=before)
         began = []
         try:
             reply = self._send(name, source, began=began.append)
@@ -180,8 +180,14 @@ class Courier:
         self._throw_away(name, name)
 
     def _note(self, name, temporary, source, reply):
-        self._ledger.uploaded(
-            name, temporary=temporary, size=source.size, sha256=source.sha256, reply=reply
+        self._ledger.note(
+            'uploaded' if temporary else 'placed',
+            name,
+            temporary=temporary,
+            size=source.size,
+            sha256=source.sha256,
+            reply=reply,
+            sequence=source.number,
         )
 
     def _send(self, name, source, *, began, to=''):
@@ -238,7 +244,7 @@ class Courier:
                 ) from error
         # The server does not overwrite: first the old file aside, then the new one in.
         old = names.aside(name, token=self._token)
-        self._ledger.aside(name, old)
+        self._ledger.note('aside', name, aside=old)
         try:
             self._move_aside(name, old, old_size)
             self._rename_for_sure(temporary, name, size)
@@ -275,7 +281,7 @@ class Courier:
     def _tidied(self, name):
         """Note it, unless there is something to be deleted, or may be later: the next run looks."""
         if name not in self._session.late and name not in self._session.litter:
-            self._ledger.tidied(name)
+            self._ledger.note('tidied', name)
 
     def _restore(self, old, name, size, *, temporary):
         """Give a file that may have been moved aside its name back.
@@ -291,7 +297,7 @@ class Courier:
                 self._tidied(name)
             else:
                 # It is replaced, only the answer was lost.
-                self._ledger.aside(name, old, replaced=True)
+                self._ledger.note('aside', name, aside=old, replaced=True)
                 self._throw_away(old, name)
         except Error as error:
             log.error(

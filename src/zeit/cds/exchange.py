@@ -186,6 +186,7 @@ class Exchange:
 
     def _exchange(self, session, work, *, wanted):
         journal, url = self.spool.journal, self.target.url
+        view = journal.at(url)
         leftovers = Leftovers(session, journal=journal, target=url, name=self._name)
         try:
             present = leftovers.remove(waits=self._waits)
@@ -201,7 +202,7 @@ class Exchange:
         self._under_lock(lock, session, work, token=token)
         # What is late may still make a temporary, which the next run looks for, also an idle one.
         unfinished = lock.touched or session.litter or session.late
-        if not (unfinished or journal.exposures(url) or journal.asides(url)):
+        if not (unfinished or view.rows('exposed') or view.rows('asides')):
             journal.clean(token)
 
     def _waits(self, name):

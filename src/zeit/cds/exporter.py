@@ -28,7 +28,7 @@ from zeit.cds.errors import (
 from zeit.cds.exchange import Exchange
 from zeit.cds.failures import Failures
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
-from zeit.cds.ledger import Ledger, known, was_delivered
+from zeit.cds.ledger import was_delivered
 from zeit.cds.plan import Job, Options, Plan
 from zeit.cds.progress import NoProgress, WatchedSource
 from zeit.cds.report import FileExported
@@ -104,7 +104,7 @@ class _Export:
 
     def prepare(self):
         """Return whether there is an entry to deliver; what is none is in the report already."""
-        self.ledger = Ledger(self.spool.journal, url=self.target.url)
+        self.ledger = self.spool.journal.at(self.target.url)
         self.failures = Failures(self.spool.journal, url=self.target.url)
         entries, ignored = self.spool.pending(order=self.options.order)
         if not self.options.dry_run:
@@ -159,7 +159,6 @@ class _Export:
 
     def _open(self, entry):
         source = self.spool.open(entry)
-        self.ledger.numbered(entry.name, source.number)
         rate = self.exchange.rate(entry.name, size=source.size)
         return WatchedSource(source, name=entry.name, progress=self.progress, rate=rate)
 
@@ -169,7 +168,7 @@ class _Export:
         """What is filed was delivered: all that can be missing is its receipt."""
         if self.obstacle is not None:
             raise self.obstacle
-        self.ledger.settle(self.ledger.uncertain(), spool=self.spool)
+        self._settle_filed(self.ledger.rows('uploads'))
         log.log(self.record.level, 'No new files to export.')
 
     def pretend(self, session):
@@ -187,7 +186,7 @@ class _Export:
 
     def _settle_uncertain(self, session, entries):
         """Return the entries without those that an earlier run delivered, but did not file."""
-        uncertain = self.ledger.uncertain()
+        uncertain = self.ledger.rows('uploads')
         if not uncertain:
             return entries
         left = []
@@ -201,8 +200,21 @@ class _Export:
                 again = [entry]
                 uncertain[entry.name] = upload  # which may be that of an older version, now filed
             left += again
-        self.ledger.settle(uncertain, spool=self.spool)
+        self._settle_filed(uncertain)
         return left
+
+    def _settle_filed(self, uploads):
+        """Find out about `uploads` (by name) of files that do not wait any more.
+
+        What is in `cur/` was filed, and the run was killed before that was noted.
+        """
+        for name, upload in uploads.items():
+            filed = upload['sha256'] and self.spool.filed(name, sha256=upload['sha256'])
+            if filed:
+                receipt = {'name': name, **_known(upload), 'filed_as': filed}
+                self.ledger.receipt('delivered', receipt, since=upload.get('at', ''))
+            else:
+                self.ledger.note('abandoned', name)
 
     def _once_more(self, session, entry, upload):
         """File `entry` if it was delivered; return a list of what is left then, else None."""
@@ -210,7 +222,7 @@ class _Export:
             with self.spool.open(entry) as source:
                 if was_delivered(upload, source, name=entry.name, session=session):
                     log.info('Delivered by an earlier run: %s', printable(entry.name))
-                    receipt = {**known(upload), 'sequence': source.number}
+                    receipt = {**_known(upload), 'sequence': source.number}
                     newer = self._file(entry, source, **receipt)
                     return [newer] if newer else []
         except (FileError, ServerError) as error:
@@ -311,14 +323,15 @@ class _Export:
         name = printable(entry.name)
         try:
             filed, newer = self.spool.done(entry, source)
-            self.ledger.delivered(entry.name, filed_as=filed, **receipt)
+            self.ledger.receipt('delivered', {'name': entry.name, **receipt, 'filed_as': filed})
         except SourceChanged as error:
             # What the server has is no version of it, and this one is in new/ again.
             self.record.failed(entry.name, error, size=entry.size)
             return None
         except NotMoved as error:
             # It is on the server, and stays in new/ until a person has put that right.
-            self.ledger.arrived(entry.name, version=source.version, **receipt)
+            version = [*source.version]
+            self.ledger.note('placed', entry.name, temporary='', version=version, **receipt)
             self.failures.add(self._job(entry), error)
             error = NotMoved(f'It is on the server. {error.message}', hint=error.hint)
             self.record.failed(entry.name, error, size=entry.size, what='filed')
@@ -339,15 +352,14 @@ class _Export:
 
     def _refused(self, entry, error):
         """Do what is to be done about a name that never goes to the server."""
-        number = self._number(entry, error) if self._parks else 0
+        number = self.failures.count(entry, error.message) if self._parks else 0
         if not (number and self._park_for(number, entry, error)):
             self.record.failed(entry.name, error, size=entry.size)
 
     def _failed(self, job, error):
         """Do what is to be done now about a file that has failed, and has no other attempt."""
         self.failures.add(job, error)
-        entry, counted = job.entry, self.spool.journal.failures
-        number = counted(name=entry.name, version=entry.version)
+        entry, number = job.entry, self.failures.number(job.entry)
         if self._parks and self._is_refusal(entry, error) and number + 1 >= self.options.park_after:
             self.undecided[entry.name] = entry, error
         else:
@@ -364,7 +376,7 @@ class _Export:
             and not error.while_connecting
             and error.exit_code != CONFIGURATION
             # What has perhaps got its name on the server is not put away: the next run finds out.
-            and entry.name not in self.ledger.uncertain()
+            and self.ledger.row('uploads', entry.name) is None
         )
 
     def _count(self, failures):
@@ -373,15 +385,9 @@ class _Export:
             entry = job.entry
             if not (self._parks and self._is_refusal(entry, error)):
                 continue
-            number = self._number(entry, error)
+            number = self.failures.count(entry, error.message)
             if entry.name in self.undecided and self._park_for(number, entry, error):
                 del self.undecided[entry.name]
-
-    def _number(self, entry, error):
-        """Count one more refusal; return how many there are."""
-        return self.spool.journal.failed(
-            name=entry.name, version=entry.version, reason=error.message
-        )
 
     def _park_for(self, number, entry, error):
         if number < self.options.park_after:
@@ -411,3 +417,9 @@ class _Export:
         if stored:
             self.record.parked(entry.name, reason, size=entry.size, stored=stored)
         return bool(stored)
+
+
+def _known(upload):
+    """Return what a receipt tells about an upload of an earlier run."""
+    known = {field: upload[field] for field in ('size', 'sha256', 'reply')}
+    return {'sequence': upload.get('sequence', 0), **known}

@@ -1,8 +1,17 @@
 """What has failed comes behind the others in the next run, whichever way the files go."""
 
 import dataclasses
+import datetime
 
+from zeit.cds import jsonlog
 from zeit.cds.errors import TakenAway
+
+
+#: Refusals of a file in less than so many seconds are one: a run may come for each publication.
+APART = 60
+
+#: The pause doubles so often: to a day and a half.
+LONGEST = 11
 
 
 class Failures:
@@ -10,14 +19,14 @@ class Failures:
 
     def __init__(self, journal, *, url):
         self._journal = journal
-        self._url = url
+        self._view = journal.at(url)
 
     def __repr__(self):
-        return f'<Failures of {self._url}>'
+        return f'<Failures of {self._view.url}>'
 
     def known(self):
         """Return the names of the files that have failed when they were tried last, a set."""
-        return {*self._journal.misses(self._url)}
+        return {*self._view.rows('missed')}
 
     def sorted(self, jobs):
         """Yield `jobs`, read as the work proceeds; those that failed before come behind the others.
@@ -26,18 +35,18 @@ class Failures:
         kept others from being tried: that comes last of all.  What has waited longest for another
         attempt is the first.  A newer version of a file has not failed.
         """
-        known, blocking = self._journal.misses(self._url), self._journal.blocking(self._url)
+        known = self._view.rows('missed')
         failed, witness = {}, []
         for job in jobs:
-            if job.name in known and known[job.name] == job.version:
+            if job.name in known and known[job.name].get('version') == job.version:
                 failed[job.name] = dataclasses.replace(job, has_failed=True)
             else:
                 yield from witness
                 witness = [job]
-        again = [failed[name] for name in known if name in failed]
-        yield from (job for job in again if job.name not in blocking)
+        again = [name for name in known if name in failed]
+        yield from (failed[name] for name in again if not known[name].get('blocks'))
         yield from witness
-        yield from (job for job in again if job.name in blocking)
+        yield from (failed[name] for name in again if known[name].get('blocks'))
 
     def add(self, job, error):
         """`job` has failed because of `error`.
@@ -46,29 +55,62 @@ class Failures:
         """
         if error.while_connecting and job.attempt == 1:
             return
-        known, file = self._journal.misses(self._url), {'name': job.name, 'version': job.version}
-        taken = self._journal.taken(target=self._url, **file) + isinstance(error, TakenAway)
-        if isinstance(error, TakenAway) or [*known.items()][-1:] != [(job.name, job.version)]:
-            self._journal.missed(target=self._url, taken=taken, **file)
+        known = [(name, row.get('version')) for name, row in self._view.rows('missed').items()]
+        if isinstance(error, TakenAway) or known[-1:] != [(job.name, job.version)]:
+            taken = self._taken(job.name, job.version) + isinstance(error, TakenAway)
+            self._view.note('missed', job.name, version=job.version, taken=taken)
 
     def block(self, jobs):
         """These `jobs`, as far as they have failed, have kept others from being tried."""
         for job in jobs:
             if job.name in self.known():
-                file = {'target': self._url, 'name': job.name, 'version': job.version}
-                self._journal.missed(**file, taken=self._journal.taken(**file), blocks=True)
+                about = {'version': job.version, 'taken': self._taken(job.name, job.version)}
+                self._view.note('missed', job.name, blocks=True, **about)
+
+    def _taken(self, name, version):
+        """Return how often this `version` (list) of `name` was confirmed, and gone."""
+        row = self._view.row('missed', name) or {}
+        return row.get('taken', 0) if row.get('version') == version else 0
 
     def rests(self, name, version):
         """Return for how many seconds more this `version` (list) is not sent again.
 
         Each time that the server has confirmed it, and had no such file a moment later, somebody
-        may have got a copy.
+        may have got a copy.  It is sent once more at once; then each time after twice as long.
         """
-        if not self._journal.taken(target=self._url, name=name, version=version):
+        taken = self._taken(name, version)
+        pause = APART * 2 ** min(taken - 2, LONGEST)
+        if pause < APART or not taken:
             return 0
-        return self._journal.rests(target=self._url, name=name)
+        passed = _passed(self._view.row('missed', name)['at'], jsonlog.now())
+        # A clock that was set back says nothing.
+        return max(0, pause - passed) if passed >= 0 else 0
 
     def forget(self, *names):
         """These files came through, or are not there any more."""
         for name in sorted(self.known().intersection(names)):
-            self._journal.found(target=self._url, name=name)
+            self._view.note('found', name)
+
+    def number(self, entry):
+        """Return how many refusals of the version of the `IEntry` were counted."""
+        row = self._journal.row('failed', entry.name) or {}
+        return row.get('number', 0) if row.get('version') == [*entry.version] else 0
+
+    def count(self, entry, reason):
+        """Count a refusal of an `IEntry`; return how many there are.
+
+        What comes within `APART` seconds counts once.
+        """
+        number, now = self.number(entry), jsonlog.now()
+        since = self._journal.row('failed', entry.name)['since'] if number else ''
+        # Or a clock was set back.
+        if not number or not 0 <= _passed(since, now) < APART:
+            number, since = number + 1, now.isoformat(timespec='milliseconds')
+        about = {'name': entry.name, 'version': [*entry.version], 'reason': reason}
+        self._journal.note('failed', number=number, since=since, **about)
+        return number
+
+
+def _passed(before, now):
+    """Return how many seconds are between two moments; the first is in ISO 8601."""
+    return (now - datetime.datetime.fromisoformat(before)).total_seconds()

@@ -356,12 +356,12 @@ def replace(path, content, *, mode):
         raise
 
 
-def make_exclusively(path, *, mode):
-    """Make the empty file `path`, which has the permissions `mode` from its first moment on.
+def make_exclusively(path, *, mode, content=b''):
+    """Make the file `path`, which has permissions and content from its first moment on.
 
     Raises FileExistsError if it is there, and OSError.
     """
-    made = draft(os.path.dirname(path), io.BytesIO(), mode=mode)
+    made = draft(os.path.dirname(path), io.BytesIO(content), mode=mode)
     try:
         rename_exclusively(made, path)
     except BaseException:

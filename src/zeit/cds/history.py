@@ -64,11 +64,9 @@ class History:
         `lazily`: they survive a kill, and a loss of power when later ones do.
         """
         moment = jsonlog.now()
-        at = moment.isoformat(timespec='milliseconds')
-        lines = [json.dumps({'at': at, 'v': VERSION, **entry}) for entry in entries]
-        data = ''.join(f'{line}\n' for line in lines).encode('ascii')
+        data = b''.join(_line(moment, entry) for entry in entries)
         path = self._path(f'{moment:%Y-%m}')
-        with self._translated(), contextlib.closing(self._opened(path)) as descriptor:
+        with self._translated(), contextlib.closing(self._opened(moment)) as descriptor:
             size = os.fstat(descriptor.fileno()).st_size
             # It is somebody else's, perhaps, who writes at this moment: then a line is empty.
             if size and os.pread(descriptor.fileno(), 1, size - 1) != b'\n':
@@ -82,13 +80,32 @@ class History:
     def _path(self, month):
         return os.path.join(self._directory, f'{month}.jsonl')
 
-    def _opened(self, path):
+    def begin(self, *, keep=0):
+        """Let this month have its file, before anything happens that must be in there.
+
+        On a disk that gets full meanwhile there is room in it for some lines then.  `keep`: remove
+        what is older than so many months, this one not counted; 0: nothing.
+        """
+        moment = jsonlog.now()
+        with self._translated():
+            self._opened(moment).close()
+            number = moment.year * 12 + moment.month - 1 - keep
+            oldest = f'{number // 12:04}-{number % 12 + 1:02}' if keep else ''
+            for month in self.months():
+                if month < oldest:
+                    log.debug('Receipts of %s are removed: %s months are kept', month, keep)
+                    files.remove(self._path(month))
+
+    def _opened(self, moment):
+        path = self._path(f'{moment:%Y-%m}')
         flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW
         with contextlib.suppress(FileNotFoundError):
             return files.open_regular_descriptor(path, flags)
         files.make_directory(self._directory, like=self._like)
+        first = _line(moment, {'kind': 'month', 'before': (self.months() or [''])[-1]})
         with contextlib.suppress(FileExistsError):
-            files.make_exclusively(path, mode=os.stat(self._like).st_mode & 0o666)
+            mode = os.stat(self._like).st_mode & 0o666
+            files.make_exclusively(path, mode=mode, content=first)
         files.sync_directories(self._directory)
         return files.open_regular_descriptor(path, flags)
 
@@ -140,15 +157,10 @@ class History:
         lines = (line for block in blocks for line in _lines(block, b'"sequence": '))
         return max((number_of(_parsed(line, '')) for line in lines), default=0)
 
-    def keep(self, months):
-        """Remove what is older than so many months, the one that has begun not counted."""
-        present = jsonlog.now()
-        oldest = present.year * 12 + present.month - 1 - months
-        for month in self.months():
-            if month < f'{oldest // 12:04}-{oldest % 12 + 1:02}':
-                log.debug('Receipts of %s are removed: they are kept for %s months', month, months)
-                with self._translated():
-                    files.remove(self._path(month))
+
+def _line(moment, entry):
+    at = moment.isoformat(timespec='milliseconds')
+    return f'{json.dumps({"at": at, "v": VERSION, **entry})}\n'.encode('ascii')
 
 
 def ago(seconds):

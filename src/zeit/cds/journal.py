@@ -8,44 +8,52 @@ What has happened, receipts above all, is in `zeit.cds.history` before it is her
 written lazily: a run after a loss of power finds the receipt.
 
 One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC), and, where it is about a
-version of a file, `sequence`, its number (see `zeit.cds.sequence`):
+version of a file, `sequence`, its number (see `zeit.cds.sequence`).  `KINDS` says what an entry
+does to `TABLES`: it opens a row, which is the entry itself, changes or closes others.
 
     journal     the first line of a file: an id, when file and directory were made, their inodes
     disowned    ENTRY is about what the original has left, if this is a copy
     token       TOKEN is about to be used on TARGET
     clean       nothing of TOKEN is left on TARGET
     rights      the account may do on TARGET all that a lock takes, or that is not KNOWN any more
-    uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared; with a VERSION it
-                got its name there, and could not be filed
+    uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared; it gets its name
+    placed      NAME is complete on TARGET as NAME; with a VERSION it could not be filed
     aside       what stood under NAME is about to be renamed to ASIDE
-    exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands; ends with
-                'uploaded' or 'tidied'
+    exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands
     tidied      nothing stands aside any more, and no part under its own name
     delivered   NAME is complete on TARGET and filed, the history has the receipt
     abandoned   an upload of NAME whose end is not known any more, or does not matter
     missed      NAME could not be brought to TARGET, or from there, in the version VERSION: until
-                it is 'found', delivered or parked, it comes behind all others
+                it is 'found', delivered or parked, it comes behind all others.  TAKEN: it was
+                confirmed so many times, and gone a moment later; BLOCKS: others were not tried
     found       that is over: it was fetched, or is gone
-    failed      the server refused NAME, in the version VERSION (carried over: it WAS at that time)
-    parked, retried    NAME was put away, was brought back
-    totals      how much there was before this file began: see `zeit.cds.totals`; the largest
-                SEQUENCE; the file that came in last, NEWEST
+    failed      the server refused NAME, in the version VERSION, the NUMBERth time; counted SINCE
+    parked, resent      NAME was put away, was brought back
+    fetched     NAME of TARGET is complete in tmp/ as TEMPORARY, whose inode is INODE, and gets the
+                name FILED_AS in new/; the server's file is of MODIFIED ('' if that tells nothing)
+    dropped     it does not get there; its temporary is going to be deleted
+    imported    it is there for good, which the history has before it is deleted on TARGET
+    compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
+    removed     what was fetched as NAME is not on TARGET any more
+    kept        it is there still, although the server has said that it is not
+    totals      COUNTS before this file began, the largest SEQUENCE, the file that came in last
 
-What imports write is in `zeit.cds.importlog`.  A file that was copied, with the spool around it, or
-restored, is known as one (see `zeit.cds.jsonlog`): its tokens are the original's, and nothing is
-adopted before a person says so.
+A file that was copied, with the spool around it, or restored, is known as one (see
+`zeit.cds.jsonlog`): its tokens are the original's, and nothing is adopted before a person says so.
 """
 
-import datetime
+import dataclasses
 import logging
 import os
+import types
+
+import zope.interface
 
 from zeit.cds import jsonlog, names
 from zeit.cds.errors import SpoolError
 from zeit.cds.history import History, number_of
-from zeit.cds.importlog import ImportLog
+from zeit.cds.interfaces import ILedger
 from zeit.cds.text import printable
-from zeit.cds.totals import Totals
 
 
 log = logging.getLogger(__name__)
@@ -54,27 +62,98 @@ log = logging.getLogger(__name__)
 JOURNAL = 'journal'
 HISTORY = 'history'
 
-#: Refusals of a file in less than so many seconds are one: a run may come for each publication.
-APART = 60
-
-#: The pause doubles so often: to a day and a half.
-LONGEST = 11
-
-#: So many of the latest tokens are still known as ours after a file was put away.  Older ones could
-#: only be met again if a command of a long dead session arrived.
+#: So many of the latest tokens are still known as ours when a file has been made anew.  Older ones
+#: could only be met again if a command of a long dead session arrived.
 TOKENS = 200
 
 
-class Journal(ImportLog):
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What an entry does.
+
+    It `closes` the rows of these tables that it is about; it `opens` a row of this table, if it has
+    the fields that it `needs`.  Of the row of the table `changes` it sets these fields, to the
+    values here unless it has others.  `counts` is what it adds one to.
+    """
+
+    opens: str = ''
+    needs: tuple = ()
+    closes: tuple = ()
+    changes: str = ''
+    sets: dict = dataclasses.field(default_factory=dict)
+    counts: str = ''
+
+
+_FILE = 'target', 'name'
+
+#: The fields that tell the rows of a table apart.
+TABLES = types.MappingProxyType(
+    {
+        'tokens': ('token',),
+        'rights': ('target',),
+        'uploads': _FILE,
+        'asides': _FILE,
+        'exposed': _FILE,
+        'arrivals': _FILE,
+        'missed': _FILE,
+        'failed': ('name',),
+    }
+)
+
+#: The tables that tell what may be left on a server.
+_CLAIMS = 'uploads', 'asides', 'exposed', 'arrivals'
+
+_UPLOAD = 'temporary', 'size', 'sha256', 'reply'
+_ARRIVAL = 'temporary', 'size', 'sha256', 'modified', 'filed_as'
+_OVER = Kind(closes=('failed', 'missed'))
+
+KINDS = types.MappingProxyType(
+    {
+        'token': Kind(opens='tokens', needs=('target',)),
+        'clean': Kind(changes='tokens', sets={'clean': True}),
+        'rights': Kind(opens='rights', needs=('known',)),
+        'uploaded': Kind(opens='uploads', needs=_UPLOAD),
+        'placed': Kind(opens='uploads', needs=_UPLOAD, closes=('exposed',)),
+        'aside': Kind(opens='asides', needs=('aside',)),
+        'exposed': Kind(opens='exposed', needs=('size', 'before')),
+        'tidied': Kind(closes=('asides', 'exposed')),
+        'delivered': Kind(
+            closes=('uploads', 'failed'),
+            changes='asides',
+            sets={'replaced': True},
+            counts='delivered',
+        ),
+        'abandoned': Kind(closes=('uploads',)),
+        'missed': Kind(opens='missed', needs=('version',)),
+        'found': Kind(closes=('missed',)),
+        'failed': Kind(opens='failed', needs=('version', 'number', 'since'), counts='failed'),
+        'parked': dataclasses.replace(_OVER, counts='parked'),
+        'resent': _OVER,
+        'fetched': Kind(opens='arrivals', needs=_ARRIVAL),
+        'dropped': Kind(closes=('arrivals',)),
+        'imported': Kind(changes='arrivals', sets={'moved': True}, counts='received'),
+        'compared': Kind(changes='arrivals', sets={'modified': ''}),
+        'removed': Kind(closes=('arrivals',)),
+        'kept': Kind(opens='arrivals', needs=_ARRIVAL),
+    }
+)
+
+#: What is counted, of files and of bytes.
+_COUNTS = 'delivered', 'delivered_bytes', 'received', 'received_bytes', 'failed', 'parked'
+
+#: What of a receipt is in the journal as well.
+_BRIEF = 'target', 'name', 'sequence', 'size'
+
+
+class Journal:
     """The journal in `directory`; a context manager.
 
     Only one process may be inside at a time: the spool's lock must be held.  To look needs no lock
     (`read`).  All methods that write return when the entry is on the disk (see `together`), and
-    raise `SpoolError` if it does not get there.
+    raise `SpoolError` if it does not get there.  `totals` has by name how much there was in all.
     """
 
     def __init__(self, directory, *, limit=jsonlog.LIMIT):
-        super().__init__()
         self._directory = directory
         self._log = jsonlog.JSONLog(os.path.join(directory, JOURNAL), limit=limit)
         self.history = history(directory)
@@ -82,24 +161,14 @@ class Journal(ImportLog):
         self.is_copy = False
         #: The largest number of a version in the entries: see `zeit.cds.sequence`.
         self.sequence = 0
+        #: The file that came in last: its name, and when that was (ISO 8601); None without one.
+        self.newest = None
         self._forget()
 
     def _forget(self):
-        super().__init__()
-        #: Target by token, in the order of time, and the entries of tokens that may have left
-        #: something.
-        self._tokens = {}
-        self._open = {}
-        #: Targets whose account is known to have the rights that a lock takes.
-        self._proven = set()
-        #: Entries by (target, name); (version, number, time of the last one) by name.
-        self._uploads = {}
-        self._asides = {}
-        self._exposed = {}
-        self._failures = {}
-        #: Entries by (target, name), in the order of time.
-        self._missed = {}
-        self.totals = Totals()
+        #: The rows of each table, by key, in the order of time.
+        self._tables = {name: {} for name in TABLES}
+        self.totals = dict.fromkeys(_COUNTS, 0)
         #: What the original has left on servers, if this is a copy, or may be one: entries.
         self._disowned = []
 
@@ -125,18 +194,130 @@ class Journal(ImportLog):
     def __exit__(self, *exc_info):
         self._log.close()
 
-    def compact(self):
-        """Let a new file have what matters later, and no more."""
-        self._log.compact(self._unfinished())
-
-    def _has_receipt(self, wanted, *, since):
-        """Return whether the history has an entry like `wanted`, not older than `since`."""
-        found = self.history.find(name=wanted['name'], since=since)
-        return any(wanted.items() <= entry.items() for entry in found)
-
     def together(self):
         """Return a context manager: what is written inside is durable on leaving."""
         return self._log.together()
+
+    def at(self, url):
+        """Return the `View` of the target `url`."""
+        return View(self, url)
+
+    # Entries
+
+    def note(self, kind, *, lazily=False, **fields):
+        """Add an entry of `kind`, one of `KINDS`, with these fields.
+
+        `lazily`: it survives a kill, and a loss of power when the next one does.
+        """
+        self.learn(self._log.append(kind, lazily=lazily, **fields))
+
+    def receipt(self, kind, *entries, since=None):
+        """Write receipts of `kind` (dictionaries), then close here what was open.
+
+        `since`: when that was opened (ISO 8601), if the run was killed that should have done it:
+        then what has its receipt already does not get another one.
+        """
+        lines = [{'kind': kind, **entry} for entry in entries]
+        if since is not None:
+            lines = [line for line in lines if not self.has_receipt(line, since=since)]
+        if lines:
+            self.history.add(*lines)
+        with self.together():
+            for entry in entries:
+                brief = {field: entry[field] for field in _BRIEF if field in entry}
+                self.note(kind, lazily=True, **brief)
+
+    def has_receipt(self, line, *, since):
+        """Return whether the history has a line like this, not older than `since`."""
+        # The name that it got may be another one.
+        wanted = {field: value for field, value in line.items() if field != 'filed_as'}
+        found = self.history.find(name=line['name'], since=since)
+        return any(wanted.items() <= entry.items() for entry in found)
+
+    def learn(self, entry):
+        """Know an entry (a dictionary) of the journal; what is damaged is left out."""
+        self.sequence = max(self.sequence, number_of(entry))
+        try:
+            if self._disowned and entry.get('name') is not None:
+                self._supersede(entry)
+            name = entry.get('kind')
+            if kind := KINDS.get(name):
+                self._apply(kind, entry)
+            elif name == 'totals':
+                self.totals |= {count: _count(entry.get(count)) for count in _COUNTS}
+                self.newest = _newest(*entry.get('newest') or ())
+            elif name == 'disowned':
+                entry['why'], entry['entry']['kind']
+                self._disowned.append(entry)
+        except (KeyError, TypeError, ValueError):
+            log.warning('An entry of the journal is damaged and left out: %s', entry)
+
+    def _apply(self, kind, entry):
+        if kind.counts:
+            self._count(kind.counts, entry)
+        for field in kind.needs:
+            entry[field]
+        for table in kind.closes:
+            self._close(table, entry)
+        if kind.changes:
+            rows, key = self._tables[kind.changes], _key(kind.changes, entry)
+            if key in rows:
+                changed = {field: entry.get(field, value) for field, value in kind.sets.items()}
+                rows[key] = {**rows[key], **changed}
+        if kind.opens:
+            rows, key = self._tables[kind.opens], _key(kind.opens, entry)
+            rows.pop(key, None)
+            rows[key] = entry
+
+    def _close(self, table, entry):
+        rows = self._tables[table]
+        if all(field in entry for field in TABLES[table]):
+            rows.pop(_key(table, entry), None)
+        else:  # it is about the file, whichever the target
+            for key in [key for key, row in rows.items() if row['name'] == entry['name']]:
+                del rows[key]
+
+    def _count(self, name, entry):
+        self.totals[name] += 1
+        if f'{name}_bytes' in self.totals:
+            self.totals[f'{name}_bytes'] += _count(entry.get('size'))
+        if name == 'received':
+            self.newest = _newest(entry['name'], entry['at'])
+
+    def find(self, table, **wanted):
+        """Return the rows of `table` that have these values, in the order of time: a list."""
+        rows = self._tables[table].values()
+        return [row for row in rows if wanted.items() <= row.items()]
+
+    def row(self, table, *key):
+        """Return the row with this key, or None."""
+        return self._tables[table].get(key)
+
+    def newest_delivered(self, name):
+        """Return the receipt of the newest version of `name` that was delivered, or None.
+
+        Its number tells which one that is, no clock: so all of the history is looked at.
+        """
+        found = self.history.find(name=name, kind='delivered')
+        newest = max(found, key=number_of, default=None)
+        return None if newest is None else {**newest, 'sequence': number_of(newest)}
+
+    # A new file
+
+    def compact(self):
+        """Let a new file have what matters later, and no more."""
+        rows = [row for table in TABLES for row in self._carried(table)]
+        # In this order: a row supersedes what is disowned, and was counted before.
+        totals = {'kind': 'totals', **self.totals, 'sequence': self.sequence, 'newest': self.newest}
+        self._log.compact([*rows, *self._disowned, totals])
+
+    def _carried(self, table):
+        rows = self.find(table)
+        if table == 'tokens':
+            rows = [row for row in rows if row['target'] or not row.get('clean')]
+            latest = len(rows) - TOKENS
+            rows = [row for n, row in enumerate(rows) if n >= latest or not row.get('clean')]
+        return rows
 
     # A copy
 
@@ -145,19 +326,21 @@ class Journal(ImportLog):
         why = 'It is not known whether this spool was copied or restored'
         if self._log.is_own is False:
             why = 'This spool was copied or restored'
-        if self._left():
-            left = [each for each in self._claims() if each.get('target') != '']
-            claims = [{'kind': 'disowned', 'why': why, 'entry': each} for each in left]
+        probes = self.open_tokens('')
+        claims = []
+        open_tokens = any(row['target'] for row in self.find('tokens') if not row.get('clean'))
+        if open_tokens or self._disowned or any(self._tables[table] for table in _CLAIMS):
+            left = [row for name in ('tokens', 'rights', *_CLAIMS) for row in self._carried(name)]
+            left = [row for row in left if row['target']]
+            claims = [{'kind': 'disowned', 'why': why, 'entry': row} for row in left]
             claims += self._disowned
         else:
-            claims = []
             log.warning('%s; it has left nothing on a server: %s', why, self._shown)
         self.is_copy = True
-        probes = [token for token in self._open if not self._tokens[token]]
         self._forget()
-        claims += [{'kind': 'token', 'token': token, 'target': ''} for token in probes]
-        for each in claims:
-            self.learn(each)
+        self._disowned = claims
+        for token in probes:
+            self.learn({'kind': 'token', 'token': token, 'target': ''})
         self.compact()
 
     @property
@@ -188,326 +371,100 @@ class Journal(ImportLog):
             self.learn(entry['entry'])
         self.compact()
 
-    def _learn_totals(self, entry):
-        self.newest = entry.get('newest')
-
-    def _learn_disowned(self, entry):
-        entry['why'], entry['entry']['kind']
-        self._disowned.append(entry)
-
     def _supersede(self, entry):
         """What has been done about a file since is what counts for it."""
-        key = entry.get('target'), entry.get('name')
-        for each in [each for each in self._disowned if _key(each['entry']) == key]:
-            if each['entry']['kind'] != 'aside':
-                self._disowned.remove(each)
-            elif entry['kind'] == 'delivered':
-                each['entry']['replaced'] = True
-
-    # Entries
-
-    def _note(self, kind, **fields):
-        self.learn(self._log.append(kind, **fields))
-
-    def learn(self, entry):
-        """Know an entry (a dictionary) of the journal; what is damaged is left out."""
-        self.totals.learn(entry)
-        self.sequence = max(self.sequence, number_of(entry))
-        if self._disowned and entry.get('name') is not None:
-            self._supersede(entry)
-        learn = getattr(self, f'_learn_{entry.get("kind")}', None)
-        if learn is not None:
-            try:
-                learn(entry)
-            except (KeyError, TypeError, ValueError):
-                log.warning('An entry of the journal is damaged and left out: %s', entry)
-
-    def _unfinished(self):
-        yield {**self.totals.entry, 'sequence': self.sequence, 'newest': self.newest}
-        yield from self._claims()
-        yield from self._missed.values()
-        yield from self._disowned
-        for name, (version, number, at) in self._failures.items():
-            yield {'kind': 'failed', 'was': at, 'name': name, 'version': version, 'number': number}
-
-    def _claims(self):
-        """Yield the entries about what may be on a server."""
-        tokens = [token for token, target in self._tokens.items() if target][-TOKENS:]
-        tokens += [token for token in self._open if token not in tokens]
-        for token in tokens:
-            target = self._tokens[token]
-            yield {'kind': 'token', 'token': token, 'target': target, **self._open.get(token, {})}
-            if token not in self._open:
-                yield {'kind': 'clean', 'token': token}
-        for target in sorted(self._proven):
-            yield {'kind': 'rights', 'target': target, 'known': True}
-        yield from self._uploads.values()
-        yield from self._asides.values()
-        yield from self.arrivals()
-        yield from self._exposed.values()
-
-    def _left(self):
-        """Return whether something may be left on a server."""
-        known = self._uploads, self._asides, self._exposed, self.arrivals(), self._disowned
-        return any((*known, *(self._tokens[token] for token in self._open)))
+        for each in [*self._disowned]:
+            if all(each['entry'].get(field) == entry.get(field) for field in _FILE):
+                if each['entry']['kind'] != 'aside':
+                    self._disowned.remove(each)
+                elif entry['kind'] == 'delivered':
+                    each['entry']['replaced'] = True
 
     # Tokens
 
     def new_token(self, target):
         """Return a token that is written down as ours on `target` (str, which one)."""
         token = names.new_token()
-        self._note('token', token=token, target=target)
+        self.note('token', token=token, target=target)
         return token
-
-    def _learn_token(self, entry):
-        self._tokens[entry['token']] = entry['target']
-        self._open[entry['token']] = entry
 
     def clean(self, token):
         """Remember that nothing of `token` is left."""
-        self._note('clean', token=token)
-
-    def _learn_clean(self, entry):
-        self._open.pop(entry['token'], None)
+        self.note('clean', token=token)
 
     def tokens(self, target):
         """Return the set of tokens that were ever ours on `target`, as far as is remembered."""
-        return {token for token, where in self._tokens.items() if where == target}
+        return {row['token'] for row in self.find('tokens', target=target)}
 
     def knows(self, token):
         """Return whether `token` was ever ours, on whichever target."""
-        return token in self._tokens
+        return self.row('tokens', token) is not None
 
     def open_tokens(self, target):
         """Return those of them, in the order of time, that may have left something there."""
-        return [token for token in self._open if self._tokens[token] == target]
+        rows = self.find('tokens', target=target)
+        return [row['token'] for row in rows if not row.get('clean')]
 
     @property
     def begun(self):
         """When the last token was taken that may have left something (ISO 8601), else ''."""
-        return max((entry.get('at', '') for entry in self._open.values()), default='')
+        rows = self.find('tokens')
+        return max((row.get('at', '') for row in rows if not row.get('clean')), default='')
 
     def rights(self, target, *, known):
         """Remember whether the account may do all that a lock on `target` takes."""
         if known != self.has_rights(target):
-            self._note('rights', target=target, known=known)
-
-    def _learn_rights(self, entry):
-        (self._proven.add if entry['known'] else self._proven.discard)(entry['target'])
+            self.note('rights', target=target, known=known)
 
     def has_rights(self, target):
         """Return whether that is known of it."""
-        return target in self._proven
-
-    # Deliveries
-
-    def uploaded(self, *, sequence=0, **fields):
-        """Remember that the server has all of a file; it gets its real name next.
-
-        `fields`: `target`, `name`; `temporary` is its name until then, '' if it has none; `size` in
-        bytes, `sha256` in hexadecimal digits ('' if it is not known), `reply` the server's final
-        word; the `version` (list), if it has its real name already, and cannot be filed.
-        `sequence` is the number of this version.
-        """
-        self._note('uploaded', sequence=sequence, **fields)
-
-    def _learn_uploaded(self, entry):
-        for key in ('temporary', 'size', 'sha256', 'reply'):
-            entry[key]  # what cannot be compared later is damaged now
-        self._uploads[entry['target'], entry['name']] = entry
-        if not entry['temporary']:
-            self._exposed.pop((entry['target'], entry['name']), None)
-
-    def uploads(self, target):
-        """Return the entries of uploads to `target`, by name, whose end is not known."""
-        return {name: entry for (where, name), entry in self._uploads.items() if where == target}
-
-    def digests(self, name):
-        """Return the SHA-256 of each of those uploads of `name`, whichever the target: a set."""
-        return {entry['sha256'] for (_, other), entry in self._uploads.items() if other == name}
-
-    def aside(self, *, target, name, aside, replaced=False):
-        """Remember that what stands under `name` on the server is renamed to `aside`.
-
-        `replaced`: it was, and a newer file has had the name since.
-        """
-        self._note('aside', target=target, name=name, aside=aside, replaced=replaced)
-
-    def _learn_aside(self, entry):
-        self._asides[entry['target'], entry['name']] = entry
-
-    def exposed(self, *, target, name, size, before):
-        """Remember that `size` bytes are sent as `name` itself, where `before` stands.
-
-        `before` is a value of `zeit.cds.exposed.Standing.look`.
-        """
-        self._note('exposed', target=target, name=name, size=size, before=before)
-
-    def _learn_exposed(self, entry):
-        for key in ('size', 'before'):
-            entry[key]
-        self._exposed[entry['target'], entry['name']] = entry
-
-    def exposures(self, target):
-        """Return the entries of files on `target`, by name, that may be parts."""
-        return {name: entry for (where, name), entry in self._exposed.items() if where == target}
-
-    def tidied(self, *, target, name):
-        """Remember that nothing stands aside for `name` any more, and it is no part."""
-        self._note('tidied', target=target, name=name)
-
-    def _learn_tidied(self, entry):
-        self._asides.pop((entry['target'], entry['name']), None)
-        self._exposed.pop((entry['target'], entry['name']), None)
-
-    def asides(self, target):
-        """Return the entries of files on `target` that may stand aside, by name.
-
-        'replaced' is in the entry if the file that takes its place was delivered since.
-        """
-        return {name: entry for (where, name), entry in self._asides.items() if where == target}
-
-    def delivered(self, *, target, name, size, filed_as, sequence=0, since=None, **further):
-        """Write the receipt of a file that is complete on `target` and filed as `filed_as`.
-
-        `further`: its `sha256`, the `reply`.  If it was uploaded by a run that was killed, `since`
-        when (ISO 8601), there may be a receipt.
-        """
-        about = {'target': target, 'name': name, 'sequence': sequence, 'size': size}
-        receipt = {'kind': 'delivered', **about, **further}
-        if since is None or not self._has_receipt(receipt, since=since):
-            self.history.add({**receipt, 'filed_as': filed_as})
-        self._note('delivered', lazily=True, **about)
-
-    def _learn_delivered(self, entry):
-        self._learn_abandoned(entry)
-        key = entry['target'], entry['name']
-        if key in self._asides:
-            self._asides[key] = {**self._asides[key], 'replaced': True}
-        self._failures.pop(entry['name'], None)
-
-    def newest_delivered(self, name):
-        """Return the receipt of the newest version of `name` that was delivered, or None.
-
-        Its number tells which one that is, no clock: so all of the history is looked at.
-        """
-        found = self.history.find(name=name, kind='delivered')
-        newest = max(found, key=number_of, default=None)
-        return None if newest is None else {**newest, 'sequence': number_of(newest)}
-
-    def abandoned(self, *, target, name):
-        """Remember that an upload's end is of no interest any more."""
-        self._note('abandoned', target=target, name=name)
-
-    def _learn_abandoned(self, entry):
-        self._uploads.pop((entry['target'], entry['name']), None)
-
-    # Failures
-
-    def missed(self, **fields):
-        """Remember that `name`, in this `version` (list, None if not known), was tried in vain.
-
-        `fields` have the `target`, too.  `taken`: it was confirmed so many times, and gone a moment
-        later.  `blocks`: others were not tried because of that.
-        """
-        self._note('missed', **fields)
-
-    def _learn_missed(self, entry):
-        self._learn_found(entry)
-        self._missed[entry['target'], entry['name']] = entry
-
-    def found(self, *, target, name):
-        """Remember that what was `missed` is no matter any more."""
-        self._note('found', target=target, name=name)
-
-    def _learn_found(self, entry):
-        self._missed.pop((entry['target'], entry['name']), None)
-
-    def misses(self, target):
-        """Return the versions of what was missed last at `target`, by name, in order of time."""
-        return {
-            name: entry.get('version')
-            for (where, name), entry in self._missed.items()
-            if where == target
-        }
-
-    def blocking(self, target):
-        """Return the names among the `misses` of what has kept others from being tried, a set."""
-        return {
-            name
-            for (where, name), entry in self._missed.items()
-            if where == target and entry.get('blocks')
-        }
-
-    def taken(self, *, target, name, version):
-        """Return how often this `version` (list) of `name` was confirmed, and gone."""
-        entry = self._missed.get((target, name), {})
-        return entry.get('taken', 0) if entry.get('version') == version else 0
-
-    def rests(self, *, target, name):
-        """Return for how many seconds more what was taken away is not sent again.
-
-        It is sent once more at once; then each time after twice as long.
-        """
-        entry = self._missed[target, name]
-        pause = APART * 2 ** min(entry.get('taken', 0) - 2, LONGEST)
-        at = datetime.datetime.fromisoformat(entry['at'])
-        passed = (jsonlog.now() - at).total_seconds()
-        # A clock that was set back says nothing.
-        return max(0, pause - passed) if pause >= APART and passed >= 0 else 0
-
-    def failures(self, *, name, version):
-        """Return how many refusals of `name` in this `version` (list) were counted."""
-        known, number, _ = self._failures.get(name, (None, 0, None))
-        return number if known == list(version) else 0
-
-    def failed(self, *, name, version, reason):
-        """Count a refusal of `name` in this `version` (list); return how many there are.
-
-        What comes within `APART` seconds counts once.
-        """
-        self._note('failed', name=name, version=list(version), reason=reason)
-        return self._failures[name][1]
-
-    def _learn_failed(self, entry):
-        name, version = entry['name'], entry['version']
-        at = entry.get('at') or entry.get('was')
-        known, number, before = self._failures.get(name, (version, 0, None))
-        if known != version:
-            number, before = 0, None
-        if _is_apart(before, at):
-            number, before = number + 1, at
-        self._failures[name] = (version, max(number, entry.get('number', 1)), before)
-
-    def parked(self, *, name, reason, sequence=0):
-        """Remember that a file was put away."""
-        about = {'name': name, 'sequence': sequence}
-        self.history.add({'kind': 'parked', **about, 'reason': reason})
-        self._note('parked', lazily=True, **about)
-
-    def retried(self, *, name, sequence=0):
-        """Remember that a file was brought back: its failures do not count any more."""
-        self.history.add({'kind': 'resent', 'name': name, 'sequence': sequence})
-        self._note('retried', lazily=True, name=name, sequence=sequence)
-
-    def _learn_parked(self, entry):
-        self._failures.pop(entry['name'], None)
-        for key in [key for key in self._missed if key[1] == entry['name']]:
-            del self._missed[key]
-
-    _learn_retried = _learn_parked
+        row = self.row('rights', target)
+        return row is not None and row['known']
 
 
-def _key(entry):
-    return entry.get('target'), entry.get('name')
+@zope.interface.implementer(ILedger)
+class View:
+    """What a `journal` knows of one target, `url`; see `ILedger`."""
+
+    def __init__(self, journal, url):
+        self.journal = journal
+        self.url = url
+
+    def __repr__(self):
+        return f'<View of {self.url} in {self.journal!r}>'
+
+    def together(self):
+        """See `ILedger`."""
+        return self.journal.together()
+
+    def note(self, kind, name, **fields):
+        """See `ILedger`."""
+        self.journal.note(kind, target=self.url, name=name, **fields)
+
+    def receipt(self, kind, *entries, since=None):
+        """See `Journal.receipt`."""
+        entries = ({'target': self.url, **entry} for entry in entries)
+        self.journal.receipt(kind, *entries, since=since)
+
+    def rows(self, table):
+        """Return the rows of `table` by the names of the files, in the order of time."""
+        return {row['name']: row for row in self.journal.find(table, target=self.url)}
+
+    def row(self, table, name):
+        """Return the row of the file `name`, or None."""
+        return self.journal.row(table, self.url, name)
 
 
-def _is_apart(before, at):
-    """Tell whether `APART` seconds are between two times (ISO 8601), or a clock was set back."""
-    if before is None or at is None:
-        return True
-    passed = datetime.datetime.fromisoformat(at) - datetime.datetime.fromisoformat(before)
-    return not 0 <= passed.total_seconds() < APART
+def _key(table, entry):
+    return tuple(entry[field] for field in TABLES[table])
+
+
+def _newest(name=None, at=None):
+    return (name, at) if isinstance(name, str) and isinstance(at, str) else None
+
+
+def _count(value):
+    return value if isinstance(value, int) and value >= 0 else 0
 
 
 def history(private):

@@ -1,76 +1,10 @@
-"""The spool's journal, as the deliveries of one run to one target see it; or none."""
+"""Whether what was uploaded is delivered; and who remembers nothing of that."""
 
 import contextlib
 
 import zope.interface
 
 from zeit.cds.interfaces import ILedger
-
-
-@zope.interface.implementer(ILedger)
-class Ledger:
-    """The spool's journal, as the deliveries to one target see it: see `ILedger`."""
-
-    def __init__(self, journal, *, url):
-        self._journal = journal
-        self._url = url
-        self._numbers = {}
-
-    def numbered(self, name, number):
-        """Remember the number of the version of `name` that is sent next, see `ISource`."""
-        self._numbers[name] = number
-
-    def together(self):
-        """See `ILedger`."""
-        return self._journal.together()
-
-    def uploaded(self, name, **details):
-        """See `ILedger`."""
-        number = self._numbers.get(name, 0)
-        self._journal.uploaded(target=self._url, name=name, sequence=number, **details)
-
-    def abandoned(self, name):
-        """See `ILedger`."""
-        self._journal.abandoned(target=self._url, name=name)
-
-    def aside(self, name, aside, *, replaced=False):
-        """See `ILedger`."""
-        self._journal.aside(target=self._url, name=name, aside=aside, replaced=replaced)
-
-    def exposed(self, name, **details):
-        """See `ILedger`."""
-        self._journal.exposed(target=self._url, name=name, **details)
-
-    def tidied(self, name):
-        """See `ILedger`."""
-        self._journal.tidied(target=self._url, name=name)
-
-    def uncertain(self):
-        """Return the uploads of earlier runs, by name, whose end is not known."""
-        return self._journal.uploads(self._url)
-
-    def settle(self, uploads, *, spool):
-        """Find out about `uploads` (by name) of files that do not wait in `spool` any more.
-
-        What is in `cur/` was filed, and the run was killed before that was noted.
-        """
-        for name, upload in uploads.items():
-            filed = upload['sha256'] and spool.filed(name, sha256=upload['sha256'])
-            if filed:
-                since = upload.get('at', '')
-                self.delivered(name, filed_as=filed, since=since, **known(upload))
-            else:
-                self.abandoned(name)
-
-    def arrived(self, name, *, version, **details):
-        """Remember that this `version` of `name` is delivered, and could not be filed."""
-        self._journal.uploaded(
-            target=self._url, name=name, temporary='', version=[*version], **details
-        )
-
-    def delivered(self, name, **details):
-        """Write the receipt: see `Journal.delivered`."""
-        self._journal.delivered(target=self._url, name=name, **details)
 
 
 @zope.interface.implementer(ILedger)
@@ -81,26 +15,8 @@ class NoLedger:
         """See `ILedger`."""
         return contextlib.nullcontext()
 
-    def uploaded(self, name, **details):
+    def note(self, kind, name, **fields):
         """See `ILedger`."""
-
-    def abandoned(self, name):
-        """See `ILedger`."""
-
-    def aside(self, name, aside, *, replaced=False):
-        """See `ILedger`."""
-
-    def exposed(self, name, **details):
-        """See `ILedger`."""
-
-    def tidied(self, name):
-        """See `ILedger`."""
-
-
-def known(upload):
-    """Return what a receipt tells about an upload of an earlier run."""
-    known = {key: upload[key] for key in ('size', 'sha256', 'reply')}
-    return {**known, 'sequence': upload.get('sequence', 0)}
 
 
 def was_delivered(upload, source, *, name, session):
@@ -108,7 +24,7 @@ def was_delivered(upload, source, *, name, session):
 
     In doubt it is not, and is sent again: the journal must know the upload as complete, with this
     very content; its temporary must have got another name; the size on the server must agree.
-    Of what could not be filed, see `Ledger.arrived`, there is no doubt, wherever it is by now.
+    Of what could not be filed there is no doubt, wherever it is by now.
     """
     if source.size != upload['size']:
         return False

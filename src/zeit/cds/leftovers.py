@@ -26,6 +26,7 @@ class Leftovers:
     def __init__(self, session, *, journal, target, name):
         self._session = session
         self._journal = journal
+        self._view = journal.at(target)
         self._target = target
         self._name = name
         self._known = journal.tokens(target)
@@ -80,7 +81,7 @@ class Leftovers:
                 self._delete(name, token=token)
         self._restore_asides(present)
         self._remove_parts(waits)
-        asides = self._journal.asides(self._target).values()
+        asides = self._view.rows('asides').values()
         left = {names.token_of(entry['aside']) for entry in asides}
         left.update(tokens if '' in self._later.values() else self._later.values())
         failures = []
@@ -142,16 +143,16 @@ class Leftovers:
 
         Afterwards a temporary that is gone would look as if it had been renamed.
         """
-        for name, upload in self._journal.uploads(self._target).items():
+        for name, upload in self._view.rows('uploads').items():
             temporary = upload['temporary']
             if temporary and self._may_be_there(temporary, present):
-                self._journal.abandoned(target=self._target, name=name)
+                self._view.note('abandoned', name)
                 self._delete(temporary)
 
     def _restore_asides(self, present):
         # Of these the temporary is gone, see `_forget_uploads`: they got their name.
-        renamed = self._journal.uploads(self._target)
-        for name, entry in self._journal.asides(self._target).items():
+        renamed = self._view.rows('uploads')
+        for name, entry in self._view.rows('asides').items():
             if name in renamed:
                 entry = self._replaced(name, entry)
             try:
@@ -160,7 +161,7 @@ class Leftovers:
                 log.warning('%s', printable(error.advice))
                 done = False
             if done:  # else the next run tries again
-                self._journal.tidied(target=self._target, name=name)
+                self._view.note('tidied', name)
 
     def _restore(self, name, entry, present):
         """Put what stood aside for `name` in order; return whether it is not there any more."""
@@ -175,7 +176,7 @@ class Leftovers:
         """Note that a newer file had the name: a later run cannot see that any more."""
         if not entry.get('replaced'):
             aside = entry['aside']
-            self._journal.aside(target=self._target, name=name, aside=aside, replaced=True)
+            self._view.note('aside', name, aside=aside, replaced=True)
         return {**entry, 'replaced': True}
 
     def _is_there(self, name, present):
@@ -191,12 +192,12 @@ class Leftovers:
     def _remove_parts(self, waits):
         """Delete what was sent under its real name, and not confirmed to be complete."""
         standing = Standing(self._session)
-        for name, entry in self._journal.exposures(self._target).items():
+        for name, entry in self._view.rows('exposed').items():
             size, before = entry['size'], entry['before']
             if standing.is_part(name, size=size, before=before, waits=waits(name)):
                 self._delete(name)
             if name not in self._later:
-                self._journal.tidied(target=self._target, name=name)
+                self._view.note('tidied', name)
 
     def _put_back(self, aside, name):
         try:

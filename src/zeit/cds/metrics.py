@@ -130,7 +130,7 @@ def _kept(spool, now):
 
 
 def _totals(totals):
-    for name, value in dataclasses.asdict(totals).items():
+    for name, value in totals.items():
         yield _counter(name), value, {}
 
 

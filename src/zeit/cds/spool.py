@@ -101,13 +101,12 @@ class Spool:
                 files.remove_drafts(self._in(PRIVATE))
                 self.journal = stack.enter_context(journal.Journal(self._in(PRIVATE)))
                 stack.callback(self._forget_journal)
-                if self.history:
-                    self.journal.history.keep(self.history)
+                self.journal.history.begin(keep=self.history)
                 self._remove_probes()
                 self._begin_sequence()
                 stack.callback(self._end_sequence)
                 self.set_aside = self._filing.put_back(
-                    digests=self.journal.digests, park=self._park, alone=self._alone
+                    digests=self._digests, park=self._park, alone=self._alone
                 )
                 self._aborted.remove()
                 indoubt.settle(
@@ -134,6 +133,10 @@ class Spool:
                 yield
             finally:
                 self._forget_journal()
+
+    def _digests(self, name):
+        """Return the SHA-256 of each upload of `name` whose end is not known: a set."""
+        return {row['sha256'] for row in self.journal.find('uploads', name=name)}
 
     def _forget_journal(self):
         self.journal = None
@@ -348,7 +351,8 @@ class Spool:
         version = () if there is None else there.version
         if number is None:
             number = self._sequence.read(durable=True).get((name, version), 0)
-        noted = functools.partial(self.journal.parked, name=name, reason=reason, sequence=number)
+        receipt = {'name': name, 'sequence': number, 'reason': reason}
+        noted = functools.partial(self.journal.receipt, 'parked', receipt)
         stored = self._parking.add(path, name, reason, number=number, noted=noted)
         self._left.append((number, name, version))
         return stored
@@ -376,7 +380,7 @@ class Spool:
                 number = numbers.note(parked.name, parked.entry.version, number=number)
                 numbers.sync()
                 self._bring_back(parked, in_its_place)
-            self.journal.retried(name=parked.name, sequence=number)
+            self.journal.receipt('resent', {'name': parked.name, 'sequence': number})
             return parked.name
 
     def _make_room(self, there, parked):

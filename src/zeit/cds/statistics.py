@@ -11,7 +11,6 @@ from zeit.cds.errors import SpoolBusy, SpoolError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.runlock import Owner, RunLock
 from zeit.cds.text import printable
-from zeit.cds.totals import Totals
 
 
 log = logging.getLogger(__name__)
@@ -19,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """`totals` since the spool is there; how `runs` ended, see `zeit.cds.runs.read`.
+    """`totals` of a `Journal` since the spool is there; how `runs` ended, see `zeit.cds.runs.read`.
 
     `owner` of the active run, None if none is active.  `newest`: the last file that came in, or
     None; `undeleted`: those that came in, and may still be on the server; each of them is a name
@@ -27,7 +26,7 @@ class Statistics:
     killed, else None.  `disowned`: URLs where a copy leaves what is perhaps of its original.
     """
 
-    totals: Totals
+    totals: dict
     runs: dict
     owner: Owner | None
     newest: tuple | None = None
@@ -38,12 +37,12 @@ class Statistics:
     @property
     def imports(self):
         """True if files are known to have come in, or to be wanted."""
-        return bool(self.totals.received or self.last_import)
+        return bool(self.totals['received'] or self.last_import)
 
     @property
     def exports(self):
         """True if files are known to have been delivered, or to be wanted to."""
-        return bool(self.totals.delivered or self.last_export)
+        return bool(self.totals['delivered'] or self.last_export)
 
     @property
     def last_import(self):
@@ -102,7 +101,7 @@ def _came_in(name, moment):
 
 
 def _undeleted(remembered):
-    moved = [entry for entry in remembered.arrivals() if entry.get('moved')]
+    moved = remembered.find('arrivals', moved=True)
     found = (_came_in(entry['name'], entry.get('at')) for entry in moved)
     return [each for each in found if each is not None]
 

@@ -45,7 +45,7 @@ def _roles(look):
 def _imports(numbers):
     newest = numbers.newest
     return {
-        'files': numbers.totals.received,
+        'files': numbers.totals['received'],
         'newest': newest and {'name': newest[0], 'received': _utc(newest[1])},
         'undeleted': [{'name': name, 'since': _utc(when)} for name, when in numbers.undeleted],
         **_last_run(numbers.last_import),

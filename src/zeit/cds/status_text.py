@@ -115,7 +115,7 @@ def _imports(numbers, now):
         yield _line('imported', 'nothing yet')
     else:
         name, when = numbers.newest
-        number = plural(numbers.totals.received, 'file')
+        number = plural(numbers.totals['received'], 'file')
         yield _line('imported', f'{number}, the newest {age(now - when)} ago:')
         yield _line('', printable(name))
     if numbers.undeleted:

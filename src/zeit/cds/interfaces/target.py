@@ -201,35 +201,31 @@ class ISession(Interface):
 
 
 class ILedger(Interface):
-    """What must be remembered of a delivery, in case that its end is never seen.
-
-    Each method returns when the entry is durable, and raises `SpoolError` otherwise.
-    """
+    """What must be remembered of a delivery, in case that its end is never seen."""
 
     def together():
         """Return a context manager: what is written inside is durable when it is left."""
 
-    def uploaded(name, *, temporary, size, sha256, reply):
-        """The server has all of `name`, as `temporary` ('': as `name`), and gives it its name."""
+    def note(kind, name, **fields):
+        """Remember what `kind` says of the file `name`; return when that is durable.
 
-    def abandoned(name):
-        """It did not, as far as is known; its temporary is going to be deleted."""
+        'uploaded': the server has all of it, as `temporary`, and gives it its name; `size`,
+        `sha256`, `reply` and `sequence` are those of the upload.  'placed': the same, as `name`
+        itself, and `temporary` is ''.
 
-    def aside(name, aside, *, replaced=False):
-        """A file `name` is going to be renamed to `aside`.
+        'abandoned': it did not, as far as is known; its temporary is going to be deleted.
 
-        `replaced`: it was, and a newer file has had the name since.
+        'aside': what has this name is going to be renamed to `aside`; `replaced`: it was, and a
+        newer file has had the name since.
+
+        'exposed': a file of `size` bytes is going to be sent as `name` itself, a part until it is
+        whole.  `before` is what stands there, as `zeit.cds.exposed` tells it.  Until 'placed' or
+        'tidied', what is found under `name` is of no use, unless it is that.
+
+        'tidied': nothing of `name` stands aside any more, and no part of it under its own name.
+
+        Raises `SpoolError`.
         """
-
-    def exposed(name, *, size, before):
-        """A file of `size` bytes is going to be sent as `name` itself, a part until it is whole.
-
-        `before` is what stands there, as `zeit.cds.exposed` tells it.  Until `uploaded` or
-        `tidied`, what is found under `name` is of no use, unless it is that.
-        """
-
-    def tidied(name):
-        """Nothing of `name` stands aside any more, and no part of it under its own name."""
 
 
 class IPlan(Interface):

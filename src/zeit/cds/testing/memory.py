@@ -231,19 +231,21 @@ class MemorySession:
         self._target.write(temporary, bytes(content))
         try:
             source.verify()
-            ledger.uploaded(
+            ledger.note(
+                'uploaded',
                 name,
                 temporary=temporary,
                 size=source.size,
                 sha256=source.sha256,
                 reply='226 Stored.',
+                sequence=source.number,
             )
             self._target.hook('publish', name)
             if name in self._target.files and self._target.exists == 'park':
                 raise TargetExists('There is a file of that name already')
             self.rename(temporary, name)
         except BaseException:
-            ledger.abandoned(name)
+            ledger.note('abandoned', name)
             self._target.files.pop(temporary, None)
             raise
         return '226 Stored.'

@@ -40,6 +40,7 @@ class Source(io.BytesIO):
     def __init__(self, content, *, fails_at=None, size=None, changed=False):
         super().__init__(content)
         self.size = len(content) if size is None else size
+        self.number = 0
         self._fails_at = fails_at
         self._changed = changed
 

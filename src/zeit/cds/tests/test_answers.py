@@ -67,6 +67,7 @@ class Source(io.BytesIO):
     """What an upload takes."""
 
     size = 5
+    number = 0
 
 
 class Slow:

@@ -22,7 +22,7 @@ from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.interfaces import ISpool, ITarget
-from zeit.cds.ledger import Ledger, NoLedger
+from zeit.cds.ledger import NoLedger
 from zeit.cds.plan import Job, Outcome, Plan
 from zeit.cds.product import AppSetup
 from zeit.cds.progress import NoProgress, WatchedIncoming, WatchedSource
@@ -120,7 +120,7 @@ class ConformanceTests(unittest.TestCase):
             Exporter(spool, target),
             Importer(spool, target),
             self.incoming(spool),
-            Ledger(spool.journal, url='memory:'),
+            spool.journal.at('memory:'),
             NoLedger(),
             Handed(NoLedger()),
             ConfiguredExporter(spool='s', target='t', options=Options()),

@@ -20,6 +20,7 @@ from zeit.cds.tests.scenario import target
 class Source(io.BytesIO):
     size = 3
     sha256 = ''
+    number = 1
 
     def verify(self):
         """It does not change."""
@@ -32,23 +33,11 @@ class Recorder:
     def __init__(self, events):
         self._events = events
 
-    def uploaded(self, name, *, temporary, size, sha256, reply):
-        self._events.append(f'uploaded {name}')
-
-    def abandoned(self, name):
-        self._events.append(f'abandoned {name}')
-
-    def aside(self, name, aside, *, replaced=False):
-        self._events.append(f'aside {name}')
-
-    def exposed(self, name, *, size, before):
-        self._events.append(f'exposed {name} {before}')
+    def note(self, kind, name, *, before=None, **fields):
+        self._events.append(f'{kind} {name}' + (f' {before}' if kind == 'exposed' else ''))
 
     def together(self):
         return contextlib.nullcontext()
-
-    def tidied(self, name):
-        self._events.append(f'tidied {name}')
 
 
 class OrderTests(unittest.TestCase):
@@ -105,7 +94,7 @@ class OrderTests(unittest.TestCase):
     def test_what_stands_there_is_noted_before_it_is_overwritten(self):
         self.server.put('/cds/a', b'older', modified=0)
         self.assertEqual(['NoneType'], self.deliver(temporary=False))
-        expected = ["exposed a [5, '1970-01-01T00:00:00+00:00']", 'STOR a', 'uploaded a']
+        expected = ["exposed a [5, '1970-01-01T00:00:00+00:00']", 'STOR a', 'placed a']
         self.assertEqual(expected, self.events)
 
     def test_a_lost_answer_to_the_renaming_is_looked_after(self):
@@ -119,12 +108,15 @@ class SignalTests(unittest.TestCase):
 
     def test_an_error_while_it_is_cleaned_up_does_not_take_its_place(self):
         """The disk is full, for instance: whoever was to end must end."""
-        for temporary, method in ((True, 'abandoned'), (False, 'tidied')):
-            with self.subTest(method), faults.FaultServer(directories=['/cds']) as server:
-                ledger = unittest.mock.Mock(spec=Recorder([]))
-                ledger.uploaded.side_effect = SystemExit(143)
-                ledger.exposed.side_effect = None
-                getattr(ledger, method).side_effect = SpoolError('Full.')
+        for temporary, last in ((True, 'abandoned'), (False, 'tidied')):
+            with self.subTest(last), faults.FaultServer(directories=['/cds']) as server:
+                errors = {'uploaded': SystemExit(143), last: SpoolError('Full.')}
+
+                def note(kind, name, errors=errors, **fields):
+                    if kind in errors:
+                        raise errors[kind]
+
+                ledger = unittest.mock.Mock(spec=Recorder([]), note=note)
                 session = target(server, temporary=temporary).open()
                 source = Source(b'new')
                 if not temporary:

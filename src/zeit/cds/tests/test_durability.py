@@ -359,8 +359,8 @@ class ImportTests(DurabilityTests):
             [
                 'SERVER fetch a',
                 'fsync tmp/a.part',
-                f'write {JOURNAL}',  # fetched
                 'fsync tmp',
+                f'write {JOURNAL}',  # fetched
                 f'fsync {JOURNAL}',
                 'rename tmp/a.part new/a',
                 'fsync new',
@@ -393,9 +393,8 @@ class ImportTests(DurabilityTests):
                     temporary = f'a.{token}-1.part'
                     sha256 = hashlib.sha256(b'1').hexdigest()
                     entry = {'temporary': temporary, 'size': 1, 'sha256': sha256, 'inode': 1}
-                    self.spool.journal.fetched(
-                        target='memory:', name='a', modified='', filed_as='a', **entry
-                    )
+                    about = {'target': 'memory:', 'name': 'a', 'modified': '', 'filed_as': 'a'}
+                    self.spool.journal.note('fetched', **about, **entry)
                 (self.path / 'new' / 'a').write_bytes(b'1')
                 if linked:
                     os.link(self.path / 'new' / 'a', self.path / 'tmp' / temporary)

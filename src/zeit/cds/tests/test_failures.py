@@ -224,9 +224,8 @@ class LeftoverTests(unittest.TestCase):
         self.spool.put('a', b'newer')
         self.spool.put('b', b'other')
         with self.spool.run() as spool:
-            spool.journal.uploaded(
-                target='memory:', name='a', temporary='', size=1, sha256='0', reply='226'
-            )
+            upload = {'temporary': '', 'size': 1, 'sha256': '0', 'reply': '226'}
+            spool.journal.at('memory:').note('placed', 'a', **upload)
         # As little to be read as a bad sector.
         os.symlink('/nowhere', self.path / '.cds' / 'filing' / 'a')
         with self.assertLogs('zeit.cds', 'ERROR') as logs:
@@ -247,9 +246,9 @@ class LeftoverTests(unittest.TestCase):
         with self.spool.run() as spool:
             token = spool.journal.new_token(target.url)
             temporary = names.temporary('a', token=token, number=1)
-            spool.journal.fetched(
-                target=target.url, name='a', temporary=temporary, size=1, sha256='0', inode=1,
-                modified='', filed_as='a',
+            spool.journal.at(target.url).note(
+                'fetched', 'a', temporary=temporary, size=1, sha256='0', inode=1, modified='',
+                filed_as='a',
             )  # fmt: skip
         os.symlink('/nowhere', self.path / 'tmp' / temporary)
         with self.assertLogs('zeit.cds', 'WARNING') as logs:

@@ -57,7 +57,7 @@ class LookupTests(HistoryTests):
     def test_a_line_tells_when_and_in_which_version(self):
         with self.clock(2026, 11, 30, 8, 5):
             self.fill(1)
-        (line,) = (self.path / 'history' / '2026-11.jsonl').read_text().splitlines()
+        _, line = (self.path / 'history' / '2026-11.jsonl').read_text().splitlines()
         expected = {
             'at': '2026-11-30T08:05:00.000+00:00',
             'v': 1,
@@ -105,6 +105,13 @@ class LookupTests(HistoryTests):
         (self.path / 'history' / '2026-10.jsonl').unlink()
         self.assertEqual([11, 9, 8], self.found())
         self.assertEqual(11, self.history.sequence())
+
+    def test_a_month_knows_the_one_before(self):
+        for month in (9, 11):
+            with self.clock(2026, month, 1):
+                self.history.begin()
+        found = [(entry['at'][:7], entry['before']) for entry in self.history.find(kind='month')]
+        self.assertEqual([('2026-11', '2026-09'), ('2026-09', '')], found)
 
     def test_what_is_removed_meanwhile(self):
         for month in (10, 11):
@@ -179,7 +186,7 @@ class WritingTests(HistoryTests):
             self.assertEqual(0, os.waitpid(child, 0)[1])
         for number in range(8):
             self.assertEqual([*range(99, -1, -1)], self.found(name=f'{number}'))
-        self.assertEqual(800, len([*filter(None, self.month().read_bytes().splitlines())]))
+        self.assertEqual(801, len([*filter(None, self.month().read_bytes().splitlines())]))
         self.assertEqual([self.month().name], os.listdir(self.path / 'history'))
 
     def test_half_a_line_is_ended_by_who_writes_next(self):
@@ -200,7 +207,7 @@ class WritingTests(HistoryTests):
 
     def test_a_damaged_line_in_the_middle_is_left_out_and_said(self):
         self.fill(1, 2, 3)
-        lines = self.month().read_bytes().splitlines()
+        lines = self.month().read_bytes().splitlines()[1:]
         for junk in (lines[1][:-1], b'["name": "a"]', b'\0' * 50, b'\xff\xfe', b''):
             self.month().write_bytes(b'\n'.join([lines[0], junk, lines[2], b'']))
             with self.assertLogs('zeit.cds') if b'"a"' in junk else quiet():
@@ -240,7 +247,7 @@ class WritingTests(HistoryTests):
 class RetentionTests(HistoryTests):
     def months_after(self, months):
         with self.clock(2026, 2, 28):
-            self.history.keep(months)
+            self.history.begin(keep=months)
         return self.history.months()
 
     def test_so_many_months_beside_the_one_that_has_begun(self):
@@ -333,7 +340,7 @@ class RecoveryTests(unittest.TestCase):
                     self.assertEqual(0, self.export().exit_code)
                     self.assertEqual([('delivered', 'a')], self.receipts())
                 with self.spool.run():
-                    self.assertEqual({}, self.spool.journal.uploads(self.target.url))
+                    self.assertEqual({}, self.spool.journal.at(self.target.url).rows('uploads'))
 
     def test_an_import(self):
         """What the CMS has taken meanwhile has its receipt, and is not fetched again."""
@@ -365,7 +372,7 @@ class RecoveryTests(unittest.TestCase):
             file.truncate(sum(map(len, lines[:closed])))
         self.assertEqual(0, self.export().exit_code)
         self.assertEqual([('delivered', 'a')], self.receipts())
-        self.assertEqual(1, journal.read(self.path / '.cds').totals.delivered)
+        self.assertEqual(1, journal.read(self.path / '.cds').totals['delivered'])
 
     def test_a_receipt_that_cannot_be_written(self):
         self.spool.put('a', b'1')
@@ -489,9 +496,9 @@ class SinceTests(CommandLine):
                     if year:
                         then = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC)
                         clock.datetime.now.return_value = then
-                    self.spool.journal.delivered(
-                        target='ftp://h/', name='a', size=1, sha256='', reply='226', filed_as='a'
-                    )
+                    receipt = {'name': 'a', 'size': 1, 'sha256': '', 'reply': '226'}
+                    view = self.spool.journal.at('ftp://h/')
+                    view.receipt('delivered', {**receipt, 'filed_as': 'a'})
         command = ('receipt', '--spool', self.path, 'a')
         self.assertIn('delivered 2 times', self.call(*command).out)
         self.assertIn('delivered 1 time\n', self.call(*command, '--since', '7d').out)

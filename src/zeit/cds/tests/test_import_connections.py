@@ -122,10 +122,10 @@ class ConnectionTests(ImportScenario, unittest.TestCase):
     def test_the_journal_cannot_be_written(self):
         """Nothing leaves tmp/ that the journal does not know."""
         from zeit.cds.errors import SpoolError
-        from zeit.cds.journal import Journal
+        from zeit.cds.journal import View
 
         broken = mock.Mock(side_effect=SpoolError('The disk is full'))
-        with mock.patch.object(Journal, 'fetched', broken), mock.patch.object(self, 'check'):
+        with mock.patch.object(View, 'note', broken), mock.patch.object(self, 'check'):
             report = self.run_import(*NAMES, connections=4)
         self.assertEqual((78, []), (report.exit_code, report.delivered))
         self.assertEqual({}, self.section('new'))

@@ -14,7 +14,6 @@ from zeit.cds import (
     gathering,
     history,
     importer,
-    importlog,
     incoming,
     intake,
     jsonlog,
@@ -29,7 +28,7 @@ from zeit.cds.tests.test_kill_import import ImportKillTests
 WHERE = {
     module.__file__
     for module in (
-        arrivals, crew, gathering, history, importer, importlog, incoming, intake, jsonlog, pool
+        arrivals, crew, gathering, history, importer, incoming, intake, jsonlog, pool
     )
 }
 

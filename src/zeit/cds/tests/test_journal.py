@@ -8,11 +8,13 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import types
 import unittest
 import unittest.mock
 
 from zeit.cds import errors, jsonlog
 from zeit.cds.exporter import Exporter
+from zeit.cds.failures import Failures
 from zeit.cds.journal import TOKENS, Journal
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
@@ -29,6 +31,12 @@ UPLOAD = {
     'reply': '226 Stored.',
 }
 RECEIPT = {key: UPLOAD[key] for key in ('target', 'name', 'size', 'sha256', 'reply')}
+
+
+def refused(journal, name, *version):
+    """Count a refusal of this version; return how many there are."""
+    entry = types.SimpleNamespace(name=name, version=version)
+    return Failures(journal, url='ftp://one/').count(entry, '553 No.')
 
 
 class Killed(BaseException):
@@ -52,17 +60,17 @@ class JournalTests(unittest.TestCase):
             journal.clean(journal.new_token('ftp://one/'))
             journal.new_token('ftp://one/')
             journal.new_token('ftp://two/')
-            journal.uploaded(**UPLOAD)
-            journal.uploaded(**{**UPLOAD, 'name': 'done'})
-            journal.delivered(**{**RECEIPT, 'name': 'done'}, filed_as='done')
-            journal.uploaded(**{**UPLOAD, 'name': 'broken'})
-            journal.abandoned(target='ftp://one/', name='broken')
-            journal.aside(target='ftp://one/', name='a', aside='a.aside')
-            journal.aside(target='ftp://one/', name='b', aside='b.aside')
-            journal.tidied(target='ftp://one/', name='b')
+            journal.note('uploaded', **UPLOAD)
+            journal.note('uploaded', **{**UPLOAD, 'name': 'done'})
+            journal.receipt('delivered', dict(**{**RECEIPT, 'name': 'done'}, filed_as='done'))
+            journal.note('uploaded', **{**UPLOAD, 'name': 'broken'})
+            journal.note('abandoned', target='ftp://one/', name='broken')
+            journal.note('aside', target='ftp://one/', name='a', aside='a.aside')
+            journal.note('aside', target='ftp://one/', name='b', aside='b.aside')
+            journal.note('tidied', target='ftp://one/', name='b')
             for _ in range(3):
-                journal.failed(name='poison', version=(1, 2, 3), reason='553 No.')
-            journal.failed(name='once', version=(1, 2, 3), reason='553 No.')
+                refused(journal, 'poison', 1, 2, 3)
+            refused(journal, 'once', 1, 2, 3)
             return self.known(journal)
 
     def known(self, journal):
@@ -72,11 +80,11 @@ class JournalTests(unittest.TestCase):
             target: (
                 journal.tokens(target),
                 journal.open_tokens(target),
-                journal.uploads(target),
-                journal.asides(target),
+                journal.at(target).rows('uploads'),
+                journal.at(target).rows('asides'),
             )
             for target in targets
-        } | {'failures': dict(journal._failures)}
+        } | {'failures': journal.find('failed')}
 
 
 class MemoryTests(JournalTests):
@@ -110,30 +118,30 @@ class MemoryTests(JournalTests):
                 clock.datetime.now.return_value = moment
                 with self.journal() as journal:
                     journal.compact()
-                    counts.append(journal.failed(name='a', version=(1,), reason='553 No.'))
+                    counts.append(refused(journal, 'a', 1))
         # The last one: the clock was set back.
         self.assertEqual([1, 1, 1, 2, 2, 2, 3, 4], counts)
 
-    @unittest.mock.patch('zeit.cds.journal.APART', 0)
+    @unittest.mock.patch('zeit.cds.failures.APART', 0)
     def test_failures_count_for_one_version(self):
         with self.journal() as journal:
             for number in (1, 2):
-                count = journal.failed(name='a', version=(1, 2, 3), reason='553 No.')
+                count = refused(journal, 'a', 1, 2, 3)
                 self.assertEqual(number, count)
-            self.assertEqual(1, journal.failed(name='a', version=(1, 2, 4), reason='553 No.'))
+            self.assertEqual(1, refused(journal, 'a', 1, 2, 4))
         with self.journal() as journal:
-            self.assertEqual(2, journal.failed(name='a', version=(1, 2, 4), reason='553 No.'))
-            journal.retried(name='a')
-            self.assertEqual(1, journal.failed(name='a', version=(1, 2, 4), reason='553 No.'))
+            self.assertEqual(2, refused(journal, 'a', 1, 2, 4))
+            journal.note('resent', name='a')
+            self.assertEqual(1, refused(journal, 'a', 1, 2, 4))
 
     def test_names_that_are_no_text(self):
         name = os.fsdecode(b'caf\xe9\n')
         with self.journal() as journal:
-            journal.uploaded(**{**UPLOAD, 'name': name})
-            journal.aside(target='ftp://one/', name=name, aside='x')
+            journal.note('uploaded', **{**UPLOAD, 'name': name})
+            journal.note('aside', target='ftp://one/', name=name, aside='x')
         with self.journal() as journal:
-            self.assertEqual([name], [*journal.uploads('ftp://one/')])
-            journal.delivered(**{**RECEIPT, 'name': name}, filed_as=name)
+            self.assertEqual([name], [*journal.at('ftp://one/').rows('uploads')])
+            journal.receipt('delivered', dict(**{**RECEIPT, 'name': name}, filed_as=name))
         ((receipt),) = receipts(self.directory, name)
         self.assertEqual(name, receipt['filed_as'])
 
@@ -324,9 +332,9 @@ class SpoolTests(JournalTests):
         with self.spool.run():
             token = self.spool.journal.new_token(url)
             aside = f'a.{token}.aside'
-            self.spool.journal.aside(target=url, name='a', aside=aside)
-            self.spool.journal.aside(target=url, name='c', aside=f'c.{token}.aside')
-            self.spool.journal.exposed(target=url, name='b', size=9, before=[1, 'x'])
+            self.spool.journal.note('aside', target=url, name='a', aside=aside)
+            self.spool.journal.note('aside', target=url, name='c', aside=f'c.{token}.aside')
+            self.spool.journal.note('exposed', target=url, name='b', size=9, before=[1, 'x'])
         for name in 'ac':
             self.target.write(f'{name}.{token}.aside', b'old')
         self.restored()

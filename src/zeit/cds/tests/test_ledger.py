@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from zeit.cds import errors, interfaces
 from zeit.cds.exporter import Exporter
-from zeit.cds.ledger import Ledger
+from zeit.cds.journal import View
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
@@ -70,7 +70,7 @@ class LedgerTests(unittest.TestCase):
 
     def uploads(self):
         with self.spool.run():
-            return self.spool.journal.uploads(self.target.url)
+            return self.spool.journal.at(self.target.url).rows('uploads')
 
     def section(self, name):
         return sorted(os.listdir(self.path / name))
@@ -95,7 +95,7 @@ def _mortal(test):
         return method
 
     with contextlib.ExitStack() as stack:
-        for cls, name in ((Ledger, 'abandoned'), (Spool, 'done'), (Ledger, 'delivered')):
+        for cls, name in ((View, 'note'), (Spool, 'done'), (View, 'receipt')):
             patch = unittest.mock.patch.object(cls, name, unless_dead(getattr(cls, name)))
             stack.enter_context(patch)
         yield
@@ -116,7 +116,8 @@ class RuleTests(LedgerTests):
         with self.spool.run():
             self.spool.journal.new_token(self.target.url)
             if noted:
-                Ledger(self.spool.journal, url=self.target.url).uploaded('a', **{**known, **upload})
+                view = self.spool.journal.at(self.target.url)
+                view.note('uploaded', 'a', **{**known, **upload})
         self.target.write('a', self.CONTENT)
         self.spool.put('a', content)
 
@@ -264,7 +265,8 @@ class SettleTests(LedgerTests):
     def prepare(self, content=b'1'):
         with self.spool.run():
             self.spool.journal.new_token(self.target.url)
-            Ledger(self.spool.journal, url=self.target.url).uploaded(
+            self.spool.journal.at(self.target.url).note(
+                'uploaded',
                 'a',
                 temporary='a.part',
                 size=1,
@@ -316,7 +318,8 @@ class CorrectionTests(LedgerTests):
         with self.spool.run():
             token = self.spool.journal.new_token(self.target.url)
             temporary = f'a.{token}-1.part'
-            Ledger(self.spool.journal, url=self.target.url).uploaded(
+            self.spool.journal.at(self.target.url).note(
+                'uploaded',
                 'a',
                 temporary=temporary,
                 size=9,
@@ -360,4 +363,4 @@ class CorrectionTests(LedgerTests):
 class InterfaceTests(LedgerTests):
     def test_interface(self):
         with self.spool.run():
-            verifyObject(interfaces.ILedger, Ledger(self.spool.journal, url=self.target.url))
+            verifyObject(interfaces.ILedger, self.spool.journal.at(self.target.url))

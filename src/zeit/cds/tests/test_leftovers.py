@@ -301,13 +301,13 @@ class AsideTests(LeftoverTests):
         token = self.token(clean=clean)
         aside = names.aside(name, token=token)
         with self.spool.run():
-            self.spool.journal.aside(target=self.target.url, name=name, aside=aside)
+            self.spool.journal.note('aside', target=self.target.url, name=name, aside=aside)
         self.target.write(aside, b'old')
         return aside
 
     def asides(self):
         with self.spool.run():
-            return self.spool.journal.asides(self.target.url)
+            return self.spool.journal.at(self.target.url).rows('asides')
 
     def test_73_it_gets_its_name_back_if_nobody_took_it(self):
         for clean in (False, True):
@@ -331,8 +331,7 @@ class AsideTests(LeftoverTests):
         if there:
             self.target.write(temporary, b'new')
         with self.spool.run():
-            self.spool.journal.uploaded(
-                target=self.target.url,
+            self.spool.journal.note('uploaded', target=self.target.url,
                 name=name,
                 temporary=temporary,
                 size=3,
@@ -345,14 +344,12 @@ class AsideTests(LeftoverTests):
             with self.subTest(rotated=rotated):
                 aside = self.leave_aside('x')
                 with self.spool.run():
-                    self.spool.journal.delivered(
-                        target=self.target.url,
+                    self.spool.journal.receipt('delivered', dict(target=self.target.url,
                         name='x',
                         size=3,
                         sha256='',
                         reply='226 x',
-                        filed_as='x',
-                    )
+                        filed_as='x'))
                 if rotated:
                     with Journal(self.path / '.cds') as journal:
                         journal.compact()
@@ -432,7 +429,7 @@ class InterruptedTests(LeftoverTests):
             leave(self, token)
         aside = names.aside('x', token=token)
         with self.spool.run():
-            self.spool.journal.aside(target=self.target.url, name='x', aside=aside)
+            self.spool.journal.note('aside', target=self.target.url, name='x', aside=aside)
         self.target.write(aside, b'old')
         return token
 

@@ -31,7 +31,7 @@ class ParkingTests(unittest.TestCase):
     def setUp(self):
         self.path = in_memory(self)
         # Here runs are not apart.
-        self.enterContext(unittest.mock.patch('zeit.cds.journal.APART', 0))
+        self.enterContext(unittest.mock.patch('zeit.cds.failures.APART', 0))
         self.spool = Spool(self.path)
         self.faults = {}
         self.target = MemoryTarget(hook=self.hook)

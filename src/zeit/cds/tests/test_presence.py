@@ -316,7 +316,7 @@ class KilledTests(Scenario, unittest.TestCase):
         with self.spool.run():
             token = self.spool.journal.new_token(goal.url)
             aside = names.aside('a', token=token)
-            self.spool.journal.aside(target=goal.url, name='a', aside=aside)
+            self.spool.journal.note('aside', target=goal.url, name='a', aside=aside)
         self.plant('a', b'newer')
         self.plant(aside, b'older')
         self.fault('SIZE MLSD NLST', faults.Reply('550 No.'))

@@ -66,9 +66,9 @@ class Receipts(ServerCase):
 
     def test_a_reply_and_a_name_that_rule_terminals(self):
         with self.spool.run():
-            self.spool.journal.delivered(
-                target='ftp://h/', name='a\x1b', size=1, sha256='', reply='226 \x9b2J', filed_as='a'
-            )
+            receipt = {'name': 'a\x1b', 'size': 1, 'sha256': '', 'reply': '226 \x9b2J'}
+            view = self.spool.journal.at('ftp://h/')
+            view.receipt('delivered', {**receipt, 'filed_as': 'a'})
         outcome = self.receipt('a\x1b')
         self.assertIn('a\\x1b: delivered 1 time\n', outcome.out)
         self.assertIn('226 \\x9b2J\n', outcome.out)
@@ -253,12 +253,12 @@ class Adoptions(CommandLine):
         """A delivery over what stood aside, say."""
         with self.spool.run():
             file = {'target': self.URL, 'name': 'a', 'size': 1, 'sha256': '', 'reply': ''}
-            self.spool.journal.uploaded(**file, temporary='a.part')
+            self.spool.journal.note('uploaded', **file, temporary='a.part')
         os.rename(self.path, self.folder / 'lost')
         shutil.copytree(self.folder / 'lost', self.path)
         with self.assertLogs('zeit.cds.journal', 'WARNING'), self.spool.run():
             self.assertEqual([self.URL], self.status()[1])
-            self.spool.journal.delivered(**file, filed_as='a')
+            self.spool.journal.receipt('delivered', dict(**file, filed_as='a'))
         self.assertEqual(([], []), self.status())
 
     def test_not_while_a_run_is_active(self):

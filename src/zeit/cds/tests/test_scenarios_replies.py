@@ -43,7 +43,7 @@ class FinalReplyTests(Scenario, unittest.TestCase):
         """vsftpd, ProFTPD and Pure-FTPd: every file is refused, run after run."""
         self.final(faults.Lie('451 Failure writing to local file.'))
         names = 'abcdefgh'
-        with mock.patch('zeit.cds.journal.APART', 0):
+        with mock.patch('zeit.cds.failures.APART', 0):
             report = self.export(*names)
             for _ in range(6):
                 self.assert_run(69, '', report)
@@ -127,7 +127,7 @@ class FinalReplyTests(Scenario, unittest.TestCase):
                 with self.subTest(code, verb=verb):
                     self.prepare()
                     self.fault(verb, faults.Reply(f'{code} What?'), path='/cds/a*')
-                    with mock.patch('zeit.cds.journal.APART', 0):
+                    with mock.patch('zeit.cds.failures.APART', 0):
                         self.assert_run(1, 'b c', self.export('a', 'b', 'c'))
                         options = Options(order='name', park_after=2)
                         self.assert_run(1, 'd', self.export('d', run=options))

@@ -95,7 +95,7 @@ class TakenAwayTests(Scenario, unittest.TestCase):
         self.assert_run(0, 'a', self.export())
 
     def test_it_is_parked_like_any_other(self):
-        with unittest.mock.patch('zeit.cds.journal.APART', 0):
+        with unittest.mock.patch('zeit.cds.failures.APART', 0):
             for names in (('a', 'b'), ('c',), ('d',)):
                 self.export(*names, run=Options(park_after=3))
         self.assertEqual(['a'], self.section('parked'))
