@@ -9,9 +9,13 @@ JOURNAL = '.cds/journal/state.jsonl'
 
 
 def history(private):
-    """Return the entries of the history in `private`, oldest first."""
+    """Return the entries of the history in `private`, oldest first, without half lines.
+
+    Those are what a killed run leaves; what was written after it is a line of its own.
+    """
     paths = sorted((pathlib.Path(private) / 'history').glob('*.jsonl'))
-    return [json.loads(line) for path in paths for line in path.read_bytes().splitlines() if line]
+    lines = [line for path in paths for line in path.read_bytes().splitlines()]
+    return [json.loads(line) for line in lines if line.endswith(b'}')]
 
 
 def receipts(private, name=None):
