@@ -24,7 +24,7 @@ cd "$work"
 apt-get download -qq -o APT::Sandbox::User=root lftp=4.9.2-2+b1
 dpkg -x lftp_*.deb root
 export HOME=$work
-root/usr/bin/lftp --version | head -n 1
+root/usr/bin/lftp --version | sed -n 1p
 
 cat >server.py <<'PYTHON'
 import socket, sys

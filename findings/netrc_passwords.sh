@@ -28,8 +28,8 @@ cd "$work"
 apt-get download -qq -o APT::Sandbox::User=root lftp=4.9.2-2+b1
 dpkg -x lftp_*.deb root
 export HOME=$work LC_ALL=C
-curl --version | head -n 1
-wget --version | head -n 1
+curl --version | sed -n 1p
+wget --version | sed -n 1p
 python3 --version
 
 cat >server.py <<'PYTHON'

@@ -22,8 +22,8 @@ export HOME=$work LC_ALL=C
 
 python3 -m venv venv
 venv/bin/pip install -q --disable-pip-version-check pyftpdlib==2.2.0 2>/dev/null
-wget --version | head -n 1
-curl --version | head -n 1
+wget --version | sed -n 1p
+curl --version | sed -n 1p
 
 cat >server.py <<'PYTHON'
 import logging

@@ -19,7 +19,7 @@ pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
 cd "$work"
 export HOME=$work LC_ALL=C
-wget --version | head -n 1
+wget --version | sed -n 1p
 
 cat >server.py <<'PYTHON'
 import socket, sys
