@@ -157,8 +157,8 @@ LOCKING = (
     (
         'a token that is not in the journal taken for ours',
         LEFTOVERS,
-        '(token for token in seen if token in self._known)',
-        '(token for token in seen if token)',
+        '[token for token in seen if journal.knows(token)]',
+        '[token for token in seen if token]',
     ),
     (
         'the token of a lock not looked at',
@@ -181,13 +181,14 @@ LOCKING = (
     (
         'an old version given its name back after the new one was delivered',
         LEFTOVERS,
-        '            if name in renamed:\n                entry = self._replaced(name, entry)\n',
+        "            if self._journal.row('uploads', entry['target'], entry['name']):\n"
+        '                entry = self._replaced(entry)\n',
         '',
     ),
     (
         'that an old version was replaced is forgotten by the next run',
         LEFTOVERS,
-        "            self._view.note('aside', name, aside=aside, replaced=True)\n",
+        "            self._note('aside', entry, aside=entry['aside'], replaced=True)\n",
         '            pass\n',
     ),
     (

@@ -392,16 +392,20 @@ class Journal:
         """Remember that nothing of `token` is left."""
         self.note('clean', token=token)
 
-    def tokens(self, target):
-        """Return the set of tokens that were ever ours on `target`, as far as is remembered."""
-        return {row['token'] for row in self.find('tokens', target=target)}
+    def tokens(self):
+        """Return the set of tokens that were ever ours, as far as is remembered."""
+        return {row['token'] for row in self.find('tokens')}
 
     def knows(self, token):
         """Return whether `token` was ever ours, on whichever target."""
         return self.row('tokens', token) is not None
 
+    def where(self, token):
+        """Return on which target a `token` of ours was used."""
+        return self.row('tokens', token)['target']
+
     def open_tokens(self, target):
-        """Return those of them, in the order of time, that may have left something there."""
+        """Return the tokens, in the order of time, that may have left something on `target`."""
         rows = self.find('tokens', target=target)
         return [row['token'] for row in rows if not row.get('clean')]
 

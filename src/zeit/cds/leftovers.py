@@ -26,10 +26,9 @@ class Leftovers:
     def __init__(self, session, *, journal, target, name):
         self._session = session
         self._journal = journal
-        self._view = journal.at(target)
         self._target = target
         self._name = name
-        self._known = journal.tokens(target)
+        self._targets = [target]
         self._foreign = False
         self._later = {}  # what the server does not let us delete for now: tokens by name
 
@@ -81,8 +80,7 @@ class Leftovers:
                 self._delete(name, token=token)
         self._restore_asides(present)
         self._remove_parts(waits)
-        asides = self._view.rows('asides').values()
-        left = {names.token_of(entry['aside']) for entry in asides}
+        left = {names.token_of(entry['aside']) for entry in self._noted('asides')}
         left.update(tokens if '' in self._later.values() else self._later.values())
         failures = []
         for token in tokens:
@@ -104,17 +102,29 @@ class Leftovers:
                 raise described(self._session, name)
 
     def _tokens(self, present):
-        """Return the tokens that may have left something, those of the journal first."""
-        found = dict.fromkeys(self._journal.open_tokens(self._target))
+        """Return the tokens that may have left something, those of the journal first.
+
+        One that is found here, and was used elsewhere, tells that this is the same directory.
+        """
+        journal = self._journal
         seen = [names.token_of(name) for name in sorted(present)]
-        if self._known:
+        if journal.tokens():
             seen += self._inside_guard(present)
             for name in present:
                 if name in names.LOCKS or names.is_broken(name):
                     seen.append(self._inside_lock(name))
-                    self._foreign = self._foreign or seen[-1] not in self._known
-        found.update(dict.fromkeys(token for token in seen if token in self._known))
-        return list(found)
+                    self._foreign = self._foreign or not journal.knows(seen[-1])
+        seen = [token for token in seen if journal.knows(token)]
+        self._targets = list(dict.fromkeys([self._target, *map(journal.where, seen)]))
+        noted = [token for target in self._targets for token in journal.open_tokens(target)]
+        return list(dict.fromkeys(noted + seen))
+
+    def _noted(self, table):
+        """Return the rows of `table` about this directory, however that was spelled."""
+        return [row for target in self._targets for row in self._journal.find(table, target=target)]
+
+    def _note(self, kind, row, **fields):
+        self._journal.note(kind, target=row['target'], name=row['name'], **fields)
 
     def _inside_lock(self, name):
         try:
@@ -143,40 +153,38 @@ class Leftovers:
 
         Afterwards a temporary that is gone would look as if it had been renamed.
         """
-        for name, upload in self._view.rows('uploads').items():
+        for upload in self._noted('uploads'):
             temporary = upload['temporary']
             if temporary and self._may_be_there(temporary, present):
-                self._view.note('abandoned', name)
+                self._note('abandoned', upload)
                 self._delete(temporary)
 
     def _restore_asides(self, present):
-        # Of these the temporary is gone, see `_forget_uploads`: they got their name.
-        renamed = self._view.rows('uploads')
-        for name, entry in self._view.rows('asides').items():
-            if name in renamed:
-                entry = self._replaced(name, entry)
+        for entry in self._noted('asides'):
+            # Of these the temporary is gone, see `_forget_uploads`: they got their name.
+            if self._journal.row('uploads', entry['target'], entry['name']):
+                entry = self._replaced(entry)
             try:
-                done = self._restore(name, entry, present)
+                done = self._restore(entry, present)
             except NotTold as error:
                 log.warning('%s', printable(error.advice))
                 done = False
             if done:  # else the next run tries again
-                self._view.note('tidied', name)
+                self._note('tidied', entry)
 
-    def _restore(self, name, entry, present):
-        """Put what stood aside for `name` in order; return whether it is not there any more."""
-        aside = entry['aside']
+    def _restore(self, entry, present):
+        """Put what stood aside in order; return whether it is not there any more."""
+        aside, name = entry['aside'], entry['name']
         if not self._is_there(aside, present):
             return True
         if not entry.get('replaced') and self._is_there(name, present):
-            entry = self._replaced(name, entry)
+            entry = self._replaced(entry)
         return self._delete(aside) if entry.get('replaced') else self._put_back(aside, name)
 
-    def _replaced(self, name, entry):
+    def _replaced(self, entry):
         """Note that a newer file had the name: a later run cannot see that any more."""
         if not entry.get('replaced'):
-            aside = entry['aside']
-            self._view.note('aside', name, aside=aside, replaced=True)
+            self._note('aside', entry, aside=entry['aside'], replaced=True)
         return {**entry, 'replaced': True}
 
     def _is_there(self, name, present):
@@ -192,12 +200,12 @@ class Leftovers:
     def _remove_parts(self, waits):
         """Delete what was sent under its real name, and not confirmed to be complete."""
         standing = Standing(self._session)
-        for name, entry in self._view.rows('exposed').items():
-            size, before = entry['size'], entry['before']
+        for entry in self._noted('exposed'):
+            name, size, before = entry['name'], entry['size'], entry['before']
             if standing.is_part(name, size=size, before=before, waits=waits(name)):
                 self._delete(name)
             if name not in self._later:
-                self._view.note('tidied', name)
+                self._note('tidied', entry)
 
     def _put_back(self, aside, name):
         try:

@@ -103,7 +103,7 @@ def _look_at(name, target, spool):
 
 def _whose(lock, spool, target):
     try:
-        return of_a_run(spool) if lock.tokens & own_tokens(spool, target.url) else ''
+        return of_a_run(spool) if lock.tokens & own_tokens(spool) else ''
     except Error:
         return ''  # about a spool that cannot be looked at something is said already
 

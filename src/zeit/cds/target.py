@@ -99,12 +99,14 @@ class FTPTarget:
         """See `ITarget`.
 
         It begins with `ftp://` also where TLS is used: what a run left in a directory is its own
-        also after TLS was switched on.
+        also after TLS was switched on.  Spellings of one host or path are the same.
         """
         settings = self.settings
-        user, path = quote(settings.user, safe=''), quote(settings.directory)
-        host = f'[{settings.host}]' if ':' in settings.host else settings.host
-        return f'ftp://{user}@{host}:{settings.port}/{path.lstrip("/")}'
+        segments = [each for each in settings.directory.split('/') if each not in ('', '.')]
+        user, path = quote(settings.user, safe=''), quote('/'.join(segments))
+        host = settings.host.lower().rstrip('.')
+        host = f'[{host}]' if ':' in host else host
+        return f'ftp://{user}@{host}:{settings.port}/{path}'
 
     @property
     def temporary(self):

@@ -128,8 +128,8 @@ def _since(session, name):
         return None
 
 
-def own_tokens(spool, target):
-    """Return the tokens in the journal of `spool` that its next run will know as ours on `target`.
+def own_tokens(spool):
+    """Return the tokens in the journal of `spool` that its next run will know as ours.
 
     It only reads, as somebody who may be another user than the one of the runs.  A copied journal
     has none.
@@ -139,7 +139,7 @@ def own_tokens(spool, target):
     except (OSError, errors.SpoolError) as error:
         log.debug('No journal: %s', error)
         return set()
-    return set() if known.is_copy else known.tokens(target)
+    return set() if known.is_copy else known.tokens()
 
 
 class Remover:
@@ -277,7 +277,7 @@ def _run(console, door, *, sure):
         if not found:
             console.say('  not locked')
             return errors.DONE
-        own = {spool: own_tokens(spool, door.target.url) for spool in door.spools}
+        own = {spool: own_tokens(spool) for spool in door.spools}
         foreign = [each for each in found if not _shown(console, each, own)]
         codes = [_remove(console, session, each, sure=sure) for each in foreign]
         return errors.decisive(codes)

@@ -78,7 +78,7 @@ class JournalTests(unittest.TestCase):
         targets = 'ftp://one/', 'ftp://two/', 'ftp://three/'
         return {
             target: (
-                journal.tokens(target),
+                {token for token in journal.tokens() if journal.where(token) == target},
                 journal.open_tokens(target),
                 journal.at(target).rows('uploads'),
                 journal.at(target).rows('asides'),
@@ -107,7 +107,7 @@ class MemoryTests(JournalTests):
         with self.journal() as journal:
             token = journal.new_token('ftp://one/')
             journal.clean(token)
-            self.assertEqual(({token}, []), (journal.tokens('ftp://one/'), []))
+            self.assertEqual(({token}, []), (journal.tokens(), []))
 
     def test_failures_count_if_they_are_a_minute_apart(self):
         now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -186,7 +186,7 @@ class RotationTests(JournalTests):
         with self.journal() as journal:
             journal.compact()
         with self.journal() as journal:
-            tokens = journal.tokens('ftp://one/')
+            tokens = journal.tokens()
             self.assertEqual([first], journal.open_tokens('ftp://one/'))
             self.assertEqual(TOKENS + 1, len(tokens))
             self.assertLessEqual({first, last}, tokens)
@@ -248,7 +248,7 @@ class SpoolTests(JournalTests):
         subprocess.run(['cp', '-a', self.spool_path, copy], check=True, timeout=30)
         for _ in range(2):
             with self.assertLogs('zeit.cds.journal', 'WARNING') as logs, Spool(copy).run() as spool:
-                self.assertEqual(set(), spool.journal.tokens(self.target.url))
+                self.assertEqual(set(), spool.journal.tokens())
                 self.assertEqual([], spool.journal.open_tokens(self.target.url))
             (line,) = logs.output
             self.assertIn('This spool was copied or restored: what it left on memory:', line)

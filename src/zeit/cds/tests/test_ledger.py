@@ -170,7 +170,7 @@ class RuleTests(LedgerTests):
     def test_94_the_temporary_is_still_there_though_its_run_has_ended(self):
         self.prepare()
         with self.spool.run():
-            self.spool.journal.clean(*self.spool.journal.tokens(self.target.url))
+            self.spool.journal.clean(*self.spool.journal.tokens())
         self.target.write('a.part', self.CONTENT)
         self.export()
         self.assertEqual((['a'], 1), (self.sent(), len(self.receipts())))

@@ -8,6 +8,7 @@ from zeit.cds import errors, names
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.journal import Journal
 from zeit.cds.spool import Spool
+from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.folders import in_memory
@@ -202,6 +203,69 @@ class OwnTests(LeftoverTests):
         self.assertEqual(set(), self.present)
 
 
+class SpellingTests(LeftoverTests):
+    """The directory is spelled otherwise since the run that was killed: who is to tell?
+
+    A token is unique: where one is found that this spool has noted, all is that was noted with it.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.target.url = 'memory:then'
+
+    def test_whatever_is_left(self):
+        for kinds in self.each():
+            self.target.url = 'memory:then'
+            token = self.token()
+            for leave in kinds:
+                leave(self, token)
+            self.target.url = 'memory:now'
+            self.spool.put('a', b'1')
+            self.assertEqual(0, self.export().exit_code)
+            self.assertEqual({'a'}, self.present)
+            self.target.url = 'memory:then'
+            self.assertEqual([], self.open_tokens())
+
+    def test_what_was_noted_with_it(self):
+        token = self.token()
+        temporary = names.temporary('x', token=token, number=1)
+        aside = names.aside('x', token=token)
+        with self.spool.run() as spool:
+            about = {'target': self.target.url, 'name': 'x'}
+            sent = {'temporary': temporary, 'size': 1, 'sha256': '0', 'reply': '226'}
+            spool.journal.note('uploaded', **about, **sent)
+            spool.journal.note('aside', **about, aside=aside)
+        self.leave_lock(token)
+        self.target.write(temporary, b'n')
+        self.target.write(aside, b'old')
+        self.target.url = 'memory:now'
+        self.spool.put('a', b'1')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual({'a': b'1', 'x': b'old'}, self.target.files)
+        with self.spool.run() as spool:
+            for table in 'asides', 'uploads':
+                self.assertEqual([], spool.journal.find(table))
+
+    def test_of_one_path_and_host_also_with_nothing_to_do(self):
+        def url(directory, host='FTP.example.com.'):
+            options = {'host': host, 'user': 'me', 'directory': directory}
+            return FTPTarget.from_options(**options).url
+
+        self.assertEqual('ftp://me@ftp.example.com:21/a/b', url('/a/b'))
+        self.assertEqual({url('/a/b')}, {url(d) for d in ('/a/b/', '//a//b', '/a/./b/.', 'a/b')})
+        self.assertEqual({url('/')}, {url(''), url('/.'), url('.')})
+        different = {url(d) for d in ('/a/B', '/a/x/../b', '/a/.b', '/a/b ')}
+        self.assertEqual(4, len(different - {url('/a/b')}))
+
+    def test_a_token_of_another_spool_is_foreign(self):
+        with Spool(in_memory(self)).run() as other:
+            self.leave_lock(other.journal.new_token(self.target.url))
+        self.token()
+        self.spool.put('a', b'1')
+        self.assertEqual(75, self.export().exit_code)
+        self.assertIn('write', self.target.files)
+
+
 class ForeignTests(LeftoverTests):
     def test_88_of_somebody_else_nothing_is_touched(self):
         for kinds in self.each():
@@ -224,14 +288,6 @@ class ForeignTests(LeftoverTests):
             before = dict(self.target.files), dict(self.target.directories)
             self.assertEqual(0, self.export().exit_code)
             self.assertEqual(before, (self.target.files, self.target.directories))
-
-    def test_88_a_token_that_is_ours_on_another_target_is_foreign(self):
-        with self.spool.run():
-            token = self.spool.journal.new_token('ftp://elsewhere/')
-        self.leave_lock(token)
-        self.spool.put('a', b'1')
-        self.assertEqual(75, self.export().exit_code)
-        self.assertIn('write', self.target.files)
 
     def test_88_own_leftovers_go_first_then_a_foreign_lock_stops(self):
         for name in ('write', 'read'):
