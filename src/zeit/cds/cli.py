@@ -11,7 +11,7 @@ import click
 from zeit.cds import errors, options
 from zeit.cds.commands.act import adopt, demo, retry, unlock
 from zeit.cds.commands.exchange import export, import_
-from zeit.cds.commands.look import receipt, status
+from zeit.cds.commands.look import journal, receipt, status
 from zeit.cds.commands.watch import watch
 from zeit.cds.output import open_closed, unwritten
 
@@ -63,7 +63,7 @@ def cli(context):
         context.exit(errors.USAGE)
 
 
-for _each in (export, import_, watch, status, receipt, retry, adopt, unlock, demo):
+for _each in (export, import_, watch, status, receipt, retry, adopt, unlock, journal, demo):
     cli.add_command(_each)
 
 

@@ -236,21 +236,25 @@ class Journal:
 
     def learn(self, entry):
         """Know an entry (a dictionary) of the journal; what is damaged is left out."""
-        self.sequence = max(self.sequence, number_of(entry))
         try:
-            if self._disowned and entry.get('name') is not None:
-                self._supersede(entry)
-            name = entry.get('kind')
-            if kind := KINDS.get(name):
-                self._apply(kind, entry)
-            elif name == 'totals':
-                self.totals |= {count: _count(entry.get(count)) for count in _COUNTS}
-                self.newest = _newest(*entry.get('newest') or ())
-            elif name == 'disowned':
-                entry['why'], entry['entry']['kind']
-                self._disowned.append(entry)
+            self.know(entry)
         except (KeyError, TypeError, ValueError):
             log.warning('An entry of the journal is damaged and left out: %s', entry)
+
+    def know(self, entry):
+        """Do the same; raises KeyError, TypeError, ValueError for what is damaged."""
+        self.sequence = max(self.sequence, number_of(entry))
+        if self._disowned and entry.get('name') is not None:
+            self._supersede(entry)
+        name = entry.get('kind')
+        if kind := KINDS.get(name):
+            self._apply(kind, entry)
+        elif name == 'totals':
+            self.totals |= {count: _count(entry.get(count)) for count in _COUNTS}
+            self.newest = _newest(*entry.get('newest') or ())
+        elif name == 'disowned':
+            entry['why'], entry['entry']['kind']
+            self._disowned.append(entry)
 
     def _apply(self, kind, entry):
         if kind.counts:

@@ -257,18 +257,24 @@ def _line(entry):
 
 
 def _parse(file, path):
+    for number, entry in numbered(file):
+        if entry is None:
+            log.warning('Line %s of %s is damaged and left out', number, printable(path))
+            continue
+        if entry.get('kind') == 'journal':
+            _require_version(entry, path)
+        yield entry
+
+
+def numbered(file):
+    """Yield (number, entry) of each whole line of a binary file; None for one that is damaged."""
     number = 0
     while lines := file.readlines(BLOCK):
         if not lines[-1].endswith(b'\n'):
             lines.pop()
         for entry in _loaded(lines):
             number += 1
-            if not isinstance(entry, dict):
-                log.warning('Line %s of %s is damaged and left out', number, printable(path))
-                continue
-            if entry.get('kind') == 'journal':
-                _require_version(entry, path)
-            yield entry
+            yield number, entry if isinstance(entry, dict) else None
 
 
 def _loaded(lines):

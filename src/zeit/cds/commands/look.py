@@ -94,3 +94,44 @@ def receipt(console, zcml, *, name, spools, spool=None, as_json, since):
     if not found:
         raise receipts.none_of(name, places)
     return errors.DONE
+
+
+@click.group()
+def journal():
+    """What a spool remembers: see "journal verify"."""
+
+
+@journal.command()
+@click.argument('names', nargs=-1, metavar='[SPOOL]...')
+@options.several(options.SPOOL)
+@command
+def verify(console, zcml, *, names, spool=None):
+    """Read all of journal and history, and say what is damaged.
+
+    \b
+    With --zcml: of all spools, or those with these names.  With --spool: of
+    this one.
+      zeit-cds --zcml cds.zcml journal verify
+      zeit-cds journal verify --spool /var/spool/cds
+
+    It changes nothing, and never waits for a run.  A line that is damaged is
+    left out by everybody who reads it; half a line at the end is somebody who
+    writes, or is cut off by the next run.  The exit code is 1 if anything is
+    damaged, or a month is missing.
+    """
+    from zeit.cds import choice
+    from zeit.cds.text import plural, printable
+    from zeit.cds.verify import verify as damage
+
+    if spool is not None and names:
+        raise errors.UsageError('Names of spools go with --zcml', hint='Name --spool alone.')
+    codes = [errors.DONE]
+    for place in choice.places(zcml=zcml, names=names, spool=spool, remote=False):
+        about, damaged = damage(place.spool)
+        for line in damaged:
+            console.complain(line)
+            codes.append(errors.FILES_FAILED)
+        if not console.quiet:
+            result = plural(len(damaged), 'fault') if damaged else 'sound'
+            console.say(f'{printable(str(place.spool.path))}: {result}; {about}.')
+    return max(codes)

@@ -62,6 +62,7 @@ ALLOWED = {
     'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal '
     'names parking precedence runlock sequence source spoolstatus text unpublished wake',
     'statistics': 'errors filing journal runlock runs text',
+    'verify': 'errors files filing journal jsonlog text',
     'ledger': 'interfaces',
     'arrivals': 'errors files',
     'failures': 'errors jsonlog',

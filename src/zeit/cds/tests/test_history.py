@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 import signal
 import tempfile
 import unittest
@@ -503,3 +504,92 @@ class SinceTests(CommandLine):
         self.assertIn('delivered 2 times', self.call(*command).out)
         self.assertIn('delivered 1 time\n', self.call(*command, '--since', '7d').out)
         self.assert_line(self.call(*command, '--since', '7'), 64, 'is not a time such as 90s')
+
+
+class VerifyTests(CommandLine):
+    """`zeit-cds journal verify`."""
+
+    def setUp(self):
+        super().setUp()
+        for month in (10, 11):
+            with self.subTest(month), unittest.mock.patch('zeit.cds.jsonlog.datetime') as clock:
+                clock.datetime.now.return_value = datetime.datetime(
+                    2026, month, 1, tzinfo=datetime.UTC
+                )
+                with self.spool.run():
+                    self.spool.journal.new_token('ftp://h/')
+                    about = {'name': 'a', 'size': 1, 'sequence': month}
+                    self.spool.journal.at('ftp://h/').receipt('delivered', about)
+        self.state = self.path / remembered.JOURNAL
+        self.months = self.path / '.cds' / 'history'
+
+    def verify(self):
+        before = {path: path.read_bytes() for path in (self.state, *self.months.iterdir())}
+        outcome = self.call('journal', 'verify', '--spool', self.path)
+        self.assertEqual(before, {path: path.read_bytes() for path in before})
+        return outcome
+
+    def test_sound(self):
+        outcome = self.verify()
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertRegex(
+            outcome.out,
+            r'spool: sound; \d+ lines in the journal, 4 in the history from 2026-10 to 2026-11.$',
+        )
+
+    def test_half_a_line_at_the_end_is_no_damage(self):
+        for path in (self.state, self.months / '2026-11.jsonl'):
+            with open(path, 'ab') as file:
+                file.write(b'{"kind": "tok')
+        self.assertEqual(0, self.verify().code)
+
+    def test_what_is_damaged(self):
+        with open(self.state, 'ab') as file:
+            file.write(b'{"kind": "token"}\nnonsense\n')
+        last = self.state.read_bytes().count(b'\n')
+        with open(self.months / '2026-11.jsonl', 'ab') as file:
+            file.write(b'{"kind": "deliv\n{"kind": "parked"}\n')
+        outcome = self.verify()
+        self.assertEqual(1, outcome.code)
+        self.assertIn('spool: 3 faults; ', outcome.out)
+        for pattern in (
+            f'state.jsonl, line {last - 1}: it lacks',
+            f'state.jsonl, line {last}: no JSON',
+            '2026-11.jsonl, line 3: no JSON object',
+        ):
+            self.assertRegex(outcome.err, pattern)
+
+    def test_a_month_that_is_missing_and_one_that_was_removed(self):
+        (self.months / '2026-09.jsonl').write_text(
+            '{"at": "2026-09-01T00:00:00.000+00:00", "v": 1, "kind": "month", "before": ""}\n'
+        )
+        (self.months / '2026-10.jsonl').unlink()
+        outcome = self.verify()
+        self.assertEqual(1, outcome.code)
+        self.assertIn('2026-11.jsonl: the month before, 2026-10, is missing', outcome.err)
+        (self.months / '2026-09.jsonl').unlink()
+        self.assertEqual(0, self.verify().code)
+
+    def test_a_copy_that_nobody_has_decided_about(self):
+        self.path.rename(self.folder / 'original')
+        shutil.copytree(self.folder / 'original', self.path)
+        with self.spool.run():
+            pass
+        outcome = self.verify()
+        self.assertEqual(1, outcome.code)
+        self.assertIn('waits for "zeit-cds adopt"', outcome.err)
+
+    def test_nothing_is_there_yet(self):
+        (self.folder / 'fresh').mkdir()
+        outcome = self.call('journal', 'verify', '--spool', self.folder / 'fresh')
+        self.assertEqual(0, outcome.code)
+        self.assertIn('fresh: sound; 0 lines in the journal, 0 in the history.', outcome.out)
+
+    def test_wrong_usage(self):
+        self.assertEqual(64, self.call('journal').code)
+        self.assertEqual(64, self.call('journal', 'verify').code)
+        outcome = self.call('journal', 'verify', '--spool', self.path, 'x')
+        self.assert_line(outcome, 64, 'Names of spools go with --zcml')
+        self.months.rename(self.folder / 'away')
+        self.months.write_text('')
+        self.assertEqual(78, self.call('journal', 'verify', '--spool', self.path).code)
