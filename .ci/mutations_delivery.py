@@ -56,14 +56,14 @@ DELIVERIES = (
     (
         'what has failed is the first one of the next run',
         'failures.py',
-        "if job.name in known and known[job.name].get('version') == job.version:",
+        "if row and (row.get('version') == job.version or row.get('busy')):",
         'if False:',
     ),
     (
         'a newer version is behind the others for the failures of the one before',
         'failures.py',
-        "if job.name in known and known[job.name].get('version') == job.version:",
-        'if job.name in known:',
+        "if row and (row.get('version') == job.version or row.get('busy')):",
+        'if row:',
     ),
     (
         'a file that is replaced again and again keeps the run to itself',

@@ -326,6 +326,7 @@ class _Export:
             self.ledger.receipt('delivered', {'name': entry.name, **receipt, 'filed_as': filed})
         except SourceChanged as error:
             # What the server has is no version of it, and this one is in new/ again.
+            self.failures.busy(self._job(entry))
             self.record.failed(entry.name, error, size=entry.size)
             return None
         except NotMoved as error:
@@ -344,7 +345,10 @@ class _Export:
         log.info("Moved from 'new' to 'cur': %s%s", name, as_what)
         result = self.record.result(entry.name, 'delivered', size=source.size, filed_as=filed)
         self.record.notify(FileExported(spool=self.spool, target=self.target, result=result))
-        if newer is not None:
+        if newer is None:
+            self.failures.forget(entry.name)
+        else:
+            self.failures.busy(self._job(newer))
             log.info('A newer version came in meanwhile: %s', name)
         return newer
 

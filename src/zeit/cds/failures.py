@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 
 from zeit.cds import jsonlog
-from zeit.cds.errors import TakenAway
+from zeit.cds.errors import SourceChanged, TakenAway
 
 
 #: Refusals of a file in less than so many seconds are one: a run may come for each publication.
@@ -32,21 +32,23 @@ class Failures:
         """Yield `jobs`, read as the work proceeds; those that failed before come behind the others.
 
         All but the last of these, which tells whose fault it is if they fail again, and what has
-        kept others from being tried: that comes last of all.  What has waited longest for another
-        attempt is the first.  A newer version of a file has not failed.
+        kept others from being tried, or is busy: that comes last of all.  What has waited longest
+        for another attempt is the first.  A newer version has not failed, unless the file is busy.
         """
         known = self._view.rows('missed')
         failed, witness = {}, []
         for job in jobs:
-            if job.name in known and known[job.name].get('version') == job.version:
+            row = known.get(job.name, {})
+            if row and (row.get('version') == job.version or row.get('busy')):
                 failed[job.name] = dataclasses.replace(job, has_failed=True)
             else:
                 yield from witness
                 witness = [job]
         again = [name for name in known if name in failed]
-        yield from (failed[name] for name in again if not known[name].get('blocks'))
+        last = [name for name in again if known[name].get('blocks') or known[name].get('busy')]
+        yield from (failed[name] for name in again if name not in last)
         yield from witness
-        yield from (failed[name] for name in again if known[name].get('blocks'))
+        yield from (failed[name] for name in last)
 
     def add(self, job, error):
         """`job` has failed because of `error`.
@@ -56,15 +58,22 @@ class Failures:
         if error.while_connecting and job.attempt == 1:
             return
         known = [(name, row.get('version')) for name, row in self._view.rows('missed').items()]
-        if isinstance(error, TakenAway) or known[-1:] != [(job.name, job.version)]:
+        if isinstance(error, SourceChanged):
+            self.busy(job)
+        elif isinstance(error, TakenAway) or known[-1:] != [(job.name, job.version)]:
             taken = self._taken(job.name, job.version) + isinstance(error, TakenAway)
             self._view.note('missed', job.name, version=job.version, taken=taken)
+
+    def busy(self, job):
+        """The file of `job` changed while it was sent; so may its next version."""
+        self._view.note('missed', job.name, version=job.version, busy=True)
 
     def block(self, jobs):
         """These `jobs`, as far as they have failed, have kept others from being tried."""
         for job in jobs:
-            if job.name in self.known():
+            if row := self._view.row('missed', job.name):
                 about = {'version': job.version, 'taken': self._taken(job.name, job.version)}
+                about['busy'] = row.get('busy', False)
                 self._view.note('missed', job.name, blocks=True, **about)
 
     def _taken(self, name, version):
@@ -88,8 +97,9 @@ class Failures:
 
     def forget(self, *names):
         """These files came through, or are not there any more."""
-        for name in sorted(self.known().intersection(names)):
-            self._view.note('found', name)
+        for name in sorted(names):
+            if self._view.row('missed', name):
+                self._view.note('found', name)
 
     def number(self, entry):
         """Return how many refusals of the version of the `IEntry` were counted."""

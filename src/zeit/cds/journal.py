@@ -25,7 +25,8 @@ does to `TABLES`: it opens a row, which is the entry itself, changes or closes o
     abandoned   an upload of NAME whose end is not known any more, or does not matter
     missed      NAME could not be brought to TARGET, or from there, in the version VERSION: until
                 it is 'found', delivered or parked, it comes behind all others.  TAKEN: it was
-                confirmed so many times, and gone a moment later; BLOCKS: others were not tried
+                confirmed so many times, and gone a moment later; BLOCKS: others were not tried;
+                BUSY: it changed while it was sent, and that counts for its next version, too
     found       that is over: it was fetched, or is gone
     failed      the server refused NAME, in the version VERSION, the NUMBERth time; counted SINCE
     parked, resent      NAME was put away, was brought back

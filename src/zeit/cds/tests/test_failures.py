@@ -48,7 +48,6 @@ class OrderTests(FailureTests):
             errors.TemporaryError(450, '450 Busy.'),
             errors.ConnectionLost(104, 'reset'),
             errors.SizeMismatch('9 bytes were sent, but it has 3'),
-            errors.SourceChanged('It changed'),
             errors.SourceUnreadable('Input/output error'),
         ):
             with self.subTest(error=error):
@@ -207,7 +206,27 @@ class TickerTests(FailureTests):
     def test_it_counts_for_every_bound(self):
         self.assertEqual('ticker a', self.export('ticker', 'a', 'b', max_files=2)[0])
         self.assertEqual('b ticker', self.export(max_files=2)[0])
-        self.assertEqual('ticker', self.export('a', max_bytes=1)[0])
+        self.assertEqual('a', self.export('a', max_bytes=1)[0])
+
+    def test_nor_does_it_go_first_again_in_the_next_run(self):
+        def write():
+            (self.path / 'new' / 'a').write_bytes(b'%d' % len(self.tried))
+
+        def replace():
+            self.spool.put('a', b'%d' % len(self.tried))
+
+        for change in replace, write:
+            for bound in {'max_files': 1}, {'max_bytes': 1}:
+                with self.subTest(change=change.__name__, **bound):
+                    self.bad = {'a': change}
+                    for name in 'abc':
+                        self.spool.put(name, b'1')
+                    runs = [self.export(order='name', **bound)[0] for _ in range(4)]
+                    self.assertEqual(['a', 'b', 'c', 'a'], runs)
+                    # Not for longer than it is so.
+                    self.bad = {}
+                    self.assertEqual('a', self.export()[0])
+                    self.assertEqual('a b', self.export('b', 'a', order='name')[0])
 
 
 class LeftoverTests(unittest.TestCase):
