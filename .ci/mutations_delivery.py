@@ -94,9 +94,9 @@ DELIVERIES = (
         DELIVERY,
         '            self._note(name, temporary, source, reply)\n'
         '            renaming = True\n'
-        '            self._publish(temporary, name, source.size)\n',
+        '            self._publish(temporary, name, source)\n',
         '            renaming = True\n'
-        '            self._publish(temporary, name, source.size)\n'
+        '            self._publish(temporary, name, source)\n'
         '            self._note(name, temporary, source, reply)\n',
     ),
     (
@@ -134,8 +134,20 @@ DELIVERIES = (
     (
         'a lost answer to a rename not looked after',
         DELIVERY,
-        '            if self._session.size(old) is None:\n                if self',
-        '            if old is None:\n                if self',
+        '            if self._session.size(old) is None:\n                if not arrived',
+        '            if old is None:\n                if not arrived',
+    ),
+    (
+        'a renaming without a reply believed: an older version may have the name',
+        DELIVERY,
+        '        if inferred and not arrived():\n',
+        '        if inferred is None:\n',
+    ),
+    (
+        'an upload without a reply believed: an older version may have its size',
+        DELIVERY,
+        '            told = before[0] not in (None, source.size)\n',
+        '            told = True\n',
     ),
     (
         'an older file not told from half a new one',

@@ -202,10 +202,16 @@ LOCAL = (
         '            if error:\n',
     ),
     (
-        'taken for delivered under its temporary name',
+        'an older version of the same size taken for the new one',
         LEDGER,
-        "    if upload['temporary'] and session.exists(upload['temporary']):\n",
-        '    if not upload:\n',
+        '        return content.sha256 == source.digest()\n',
+        '        return True\n',
+    ),
+    (
+        'a run that is killed while it reads what may be there is followed by another one',
+        LEDGER,
+        "    ledger.note('abandoned', name)\n    return holds",
+        '    return holds',
     ),
     (
         'taken for delivered with another size on the server',

@@ -11,8 +11,8 @@ WIRE = (
     (
         'the final reply ignored',
         TRANSFERS,
-        '            return self._final(until=until).reply\n',
-        '            return self._answer(until=until).reply\n',
+        '            answer = self._final(until=until)\n',
+        '            answer = self._answer(until=until)\n',
     ),
     (
         'an upload that fails here ends in order, as if it were complete',

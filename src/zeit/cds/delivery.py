@@ -9,6 +9,7 @@ from zeit.cds.errors import (
     CONFIGURATION,
     LOST,
     Error,
+    NotProven,
     NotTold,
     PermanentError,
     ReplyLost,
@@ -20,6 +21,7 @@ from zeit.cds.errors import (
     raise_signal,
 )
 from zeit.cds.exposed import Standing
+from zeit.cds.ledger import holds
 from zeit.cds.plan import Outcome
 from zeit.cds.text import printable
 
@@ -39,6 +41,9 @@ IN_PLACE = (
     'A file of that name is there, and the server neither replaces it nor gives it another name; '
     'perhaps somebody has it in use. The next run tries again.'
 )
+
+#: What happens when a server does not say how it ended.
+AGAIN = 'The next run sends it again.'
 
 #: An upload that has begun can end so only when the server is storing; with all other errors it may
 #: not have come to STOR.
@@ -109,7 +114,7 @@ class Courier:
             noted = True
             self._note(name, temporary, source, reply)
             renaming = True
-            self._publish(temporary, name, source.size)
+            self._publish(temporary, name, source)
         except BaseException as error:
             if isinstance(error, ServerError):
                 began.append(temporary)  # some servers create it, and then refuse the command
@@ -143,6 +148,8 @@ class Courier:
         began = []
         try:
             reply = self._send(name, source, began=began.append)
+            if not reply:
+                self._require_arrived(name, source, before)
             source.verify()
         except BaseException as error:
             if began:
@@ -156,6 +163,21 @@ class Courier:
         self._standing.sent(name, size=size)
         self._note(name, '', source, reply)
         return reply
+
+    def _require_arrived(self, name, source, before):
+        """Raise `NotProven` if an older file of the same size may stand there.
+
+        Servers that store beside and swap when all is there have that one until then.
+        """
+        if before is None:
+            told = name not in self._session.litter
+        else:
+            told = before[0] not in (None, source.size)
+        if not (told or holds(self._session, name, source)):
+            raise NotProven(
+                'No reply says that the upload is complete, and a file of the same size was there',
+                hint=AGAIN,
+            )
 
     def _discard(self, name, *, size, before, error):
         """Delete the part under the real name, after `error`."""
@@ -191,7 +213,10 @@ class Courier:
         )
 
     def _send(self, name, source, *, began, to=''):
-        """Send and compare; return the final word.  It is going to be renamed `to`, if given."""
+        """Send and compare; return the final word, '' without one.
+
+        It is going to be renamed `to`, if given.
+        """
         # What goes along with SIZE: see `FTPSession.compare`.  Behind RNFR there is no room for
         # OPTS UTF8, which the real name of a hash may need.
         along = self._more, bool(to) and (to.isascii() or not name.isascii())
@@ -201,7 +226,7 @@ class Courier:
             if self._delivery.size_check:
                 options['along'] = along
             sent, reply = self._session.upload(name, source, began=began, **options)
-            reply = reply.text
+            reply = reply.text if reply else ''
         except ReplyLost as error:
             if not self._delivery.size_check:
                 raise
@@ -216,10 +241,12 @@ class Courier:
             self._session.compare(name, sent, along=along, lost=lost)
         return reply
 
-    def _publish(self, temporary, name, size):
-        """Give a complete upload its real name."""
+    def _publish(self, temporary, name, source):
+        """Give a complete upload, of `source`, its real name."""
         try:
-            self._rename_or_replace(temporary, name, size)
+            self._rename_or_replace(
+                temporary, name, arrived=lambda: holds(self._session, name, source)
+            )
         except PermanentError as error:
             if error.code in UNKNOWN and not self._session.renames:
                 error.exit_code = CONFIGURATION  # every other file would be sent in vain, too
@@ -229,9 +256,9 @@ class Courier:
                 error.advise(CANNOT_REPLACE if self._session.renames else CANNOT_RENAME)
             raise
 
-    def _rename_or_replace(self, temporary, name, size):
+    def _rename_or_replace(self, temporary, name, *, arrived):
         try:
-            self._rename_for_sure(temporary, name, size)
+            self._rename_for_sure(temporary, name, arrived=arrived)
             return
         except PermanentError as error:
             old_size = self._size_or_none(name)
@@ -247,7 +274,7 @@ class Courier:
         self._ledger.note('aside', name, aside=old)
         try:
             self._move_aside(name, old, old_size)
-            self._rename_for_sure(temporary, name, size)
+            self._rename_for_sure(temporary, name, arrived=arrived)
         except BaseException:
             self._restore(old, name, old_size, temporary=temporary)
             raise
@@ -257,6 +284,9 @@ class Courier:
         """Return the size of the file, None if there is none, or that is not known."""
         (size,) = self._session.sizes(name)
         return None if isinstance(size, ServerError) else size
+
+    def _has_size(self, name, size):
+        return self._session.size(name) == size
 
     def _is_gone(self, name):
         """Return whether it is known that there is no such file."""
@@ -268,7 +298,7 @@ class Courier:
 
     def _move_aside(self, name, old, size):
         try:
-            self._rename_for_sure(name, old, size)
+            self._rename_for_sure(name, old, arrived=lambda: self._has_size(old, size))
         except PermanentError as error:
             if error.code not in UNKNOWN or self._session.renames:
                 error.advise(IN_PLACE)
@@ -292,7 +322,7 @@ class Courier:
             if self._session.size(old) is None:
                 self._tidied(name)
             elif self._session.size(name) is None and self._session.size(temporary) is not None:
-                self._rename_for_sure(old, name, size)
+                self._rename_for_sure(old, name, arrived=lambda: self._has_size(name, size))
                 self._session.late.discard(name)
                 self._tidied(name)
             else:
@@ -307,19 +337,26 @@ class Courier:
                 printable(error.message),
             )
 
-    def _rename_for_sure(self, old, new, size):
-        """Rename; where the answer is lost, find out whether it happened."""
+    def _rename_for_sure(self, old, new, *, arrived):
+        """Rename; where no reply says whether it happened, find out.
+
+        `arrived()` tells whether `new` is what was `old`, when that is gone.
+        """
         try:
-            self._session.rename(old, new, more=self._more)
+            inferred = self._session.rename(old, new, more=self._more)
         except LOST as error:
             if error.while_connecting:
                 raise
             if self._session.size(old) is None:
-                if self._session.size(new) != size:
-                    raise  # it was renamed, and taken away at once: nothing is left to rename
+                if not arrived():
+                    raise  # taken away at once, or never renamed: nothing is left to rename
                 log.debug('Renamed, only the answer was lost: %s', printable(new))
                 self._session.late.discard(old)
                 return
             if old in self._session.late and not names.token_of(old):
                 raise  # it would rename whatever has got this real name by then
-            self._session.rename(old, new)
+            inferred = self._session.rename(old, new)
+        if inferred and not arrived():
+            raise NotProven(
+                f'No reply says that {printable(old)} was renamed, and it is gone', hint=AGAIN
+            )

@@ -220,7 +220,9 @@ class _Export:
         """File `entry` if it was delivered; return a list of what is left then, else None."""
         try:
             with self.spool.open(entry) as source:
-                if was_delivered(upload, source, name=entry.name, session=session):
+                if was_delivered(
+                    upload, source, name=entry.name, session=session, ledger=self.ledger
+                ):
                     log.info('Delivered by an earlier run: %s', printable(entry.name))
                     receipt = {**_known(upload), 'sequence': source.number}
                     newer = self._file(entry, source, **receipt)

@@ -1,10 +1,17 @@
 """Whether what was uploaded is delivered; and who remembers nothing of that."""
 
 import contextlib
+import hashlib
+import logging
 
 import zope.interface
 
+from zeit.cds.errors import LOST, FileError, ServerError, SizeMismatch
 from zeit.cds.interfaces import ILedger
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
 
 
 @zope.interface.implementer(ILedger)
@@ -19,12 +26,12 @@ class NoLedger:
         """See `ILedger`."""
 
 
-def was_delivered(upload, source, *, name, session):
+def was_delivered(upload, source, *, name, session, ledger):
     """Return whether the open `source` is on the server as `name` since an earlier `upload`.
 
     In doubt it is not, and is sent again: the journal must know the upload as complete, with this
-    very content; its temporary must have got another name; the size on the server must agree.
-    Of what could not be filed there is no doubt, wherever it is by now.
+    very content, and the server must have that under the real name.  Of what could not be filed
+    there is no doubt, wherever it is by now.
     """
     if source.size != upload['size']:
         return False
@@ -33,6 +40,46 @@ def was_delivered(upload, source, *, name, session):
         return True
     if digest != upload['sha256']:
         return False
-    if upload['temporary'] and session.exists(upload['temporary']):
+    if not upload['temporary']:
+        return session.size(name) == upload['size']
+    # Once only: a run whose time is used up by that must not be followed by another one.
+    ledger.note('abandoned', name)
+    return holds(session, name, source)
+
+
+class _Content:
+    """Digests the bytes that are written to it, `size` at most."""
+
+    def __init__(self, size):
+        self._left = size
+        self._digest = hashlib.sha256()
+
+    def __repr__(self):
+        return f'<Content, {self._left} bytes to come>'
+
+    def write(self, data):
+        """Digest these bytes, too."""
+        self._left -= len(data)
+        if self._left < 0:
+            raise SizeMismatch('More comes than the server has said that there is')
+        self._digest.update(data)
+
+    @property
+    def sha256(self):
+        return self._digest.hexdigest()
+
+
+def holds(session, name, source):
+    """Return whether the server has the content of the open `source` as `name`, which it reads.
+
+    A size proves nothing where a reply is missing: an older version may have the very same.  What
+    cannot be read is not known to be there.
+    """
+    content = _Content(source.size)
+    try:
+        if session.size(name) != source.size or session.fetch(name, content) is None:
+            return False
+        return content.sha256 == source.digest()
+    except (FileError, ServerError, *LOST) as error:
+        log.debug('Not known to be there: %s: %s', printable(name), printable(error.message))
         return False
-    return session.size(name) == upload['size']

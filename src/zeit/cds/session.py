@@ -138,6 +138,7 @@ class FTPSession(Link):
     def upload(self, name, source, *, began=lambda name: None, along=ALONE, **options):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
 
+        There is no reply, None, if only the size shows that it is done.
         `began(name)` is called when the server has started to store.  `along` is that of
         `compare`, if that follows.  `options`: see `TransferConnection.upload`.
         """
@@ -212,13 +213,14 @@ class FTPSession(Link):
         known = old in self.known
         try:
             with self._presence.leaving(old):
-                self._call('rename', old, new, more=more)
+                inferred = self._call('rename', old, new, more=more)
         except BaseException:
             self._late_unless_answered('RNTO', new, changes=old)
             raise
         self._ways.renames = True
         if known:
             self._presence.made(new)
+        return inferred
 
     def delete(self, name, *, more=False):
         """See `ISession`; `more` says that a transfer follows."""

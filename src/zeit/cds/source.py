@@ -94,11 +94,11 @@ class Source:
         return self._digest.hexdigest() if self._digest is not None else ''
 
     def digest(self):
-        """Read to the end; return the SHA-256 of the whole file, in hexadecimal digits."""
+        """See `ISource`."""
         buffer = bytearray(CHUNK)
         while self.readinto(buffer):
             pass
-        return self.sha256
+        return self.sha256 or self._digest_again()
 
     def verify(self):
         """See `ISource`."""

@@ -27,7 +27,7 @@ from zeit.cds.errors import (
     ServerError,
     ServiceClosing,
 )
-from zeit.cds.ftp.answers import DONE, SUCCESS
+from zeit.cds.ftp.answers import DONE, SHOWN, SUCCESS
 from zeit.cds.ftp.passive import PassiveConnection
 from zeit.cds.text import printable
 
@@ -317,14 +317,15 @@ class AlongConnection(PassiveConnection):
     def rename(self, old, new, *, more=False):
         """RNFR and RNTO (RFC 959 section 4.1.3); the second only if the first was accepted.
 
-        `more` says that another transfer follows, as in `command`.
+        `more` says that another transfer follows, as in `command`.  Returns whether only the
+        effect shows that it is done.
         """
         refused, self._refused_along = self._refused_along, None
         if self._channel.renaming != old:
             self.command('RNFR', old)
             if refused is not None and refused.name == old:
                 self.ways.give_up(refused.way, error=refused.error)
-        self.command('RNTO', new, more=more)
+        return self.command('RNTO', new, more=more).verdict == SHOWN
 
     def _along(self):
         return time.monotonic() + min(ALONG, self._settings.reply_timeout)

@@ -20,6 +20,7 @@ from zeit.cds.text import printable
 
 WAIT = 'WAIT'  # a preliminary reply: another one follows
 DONE = 'DONE'  # success
+SHOWN = 'SHOWN'  # success, as the effect shows: the reply says nothing about it
 MORE = 'MORE'  # success so far: the next command of the sequence is due
 RETRY = 'RETRY'  # refused now
 REFUSED = 'REFUSED'  # refused for good
@@ -27,7 +28,7 @@ UNPROVEN = 'UNPROVEN'  # final, but it may be the answer to something else: it s
 BROKEN = 'BROKEN'  # may not happen
 
 #: What is no error of a command.
-SUCCESS = (WAIT, DONE, MORE)
+SUCCESS = (WAIT, DONE, SHOWN, MORE)
 
 #: What has preliminary replies: transfers, and the greeting, where 120 comes before 220.
 TRANSFERS = ('greeting', 'STOR', 'RETR', 'NLST', 'MLSD')

@@ -258,7 +258,7 @@ class Connection:
         return self._channel.renamed
 
     def shown(self, answer):
-        """Return the answer; one that says nothing as a success, if the server shows the effect.
+        """Return the answer; one that says nothing as `SHOWN`, if the server shows the effect.
 
         It is asked for over this connection, which is dropped if it is out of step.
         """
@@ -266,7 +266,7 @@ class Connection:
             return answer
         if self.usable and not self._in_between and effects.shows(self, answer.command):
             self._channel.unproven.discard(answer.command)
-            return answer._replace(verdict=answers.DONE)
+            return answer._replace(verdict=answers.SHOWN)
         self.drop()
         raise answer.error()
 

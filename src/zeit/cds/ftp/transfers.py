@@ -20,6 +20,7 @@ from zeit.cds.errors import (
 )
 from zeit.cds.ftp import effects
 from zeit.cds.ftp.along import ALONE, AlongConnection
+from zeit.cds.ftp.answers import SHOWN
 from zeit.cds.ftp.start import Start
 from zeit.cds.ftp.stream import CHUNK
 from zeit.cds.text import printable
@@ -56,7 +57,7 @@ class TransferConnection(AlongConnection):
         """See `AlongConnection`; nothing may come between RNFR and RNTO."""
         if not (new.isascii() or self.announced):
             self.use_utf8()
-        super().rename(old, new, more=more)
+        return super().rename(old, new, more=more)
 
     def use_utf8(self):
         """Ask for names in UTF-8, once, if they are to be; return whether the server says yes.
@@ -186,7 +187,8 @@ class TransferConnection(AlongConnection):
     def _last_word(self, sent, *, until):
         self.transferred = sent
         try:
-            return self._final(until=until).reply
+            answer = self._final(until=until)
+            return None if answer.verdict == SHOWN else answer.reply
         except ServerError:
             self._confirm_order()
             raise

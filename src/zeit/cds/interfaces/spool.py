@@ -159,6 +159,9 @@ class ISource(Interface):
         `SourceUnreadable` for the file.
         """
 
+    def digest():
+        """Read to the end; return the SHA-256 of the whole file, in hexadecimal digits."""
+
     def verify():
         """Raise `SourceChanged` if the file is not what it was when it was opened."""
 

@@ -146,7 +146,11 @@ class ISession(Interface):
         """Write the file to `file`; return the number of bytes, or None as `read` does."""
 
     def rename(old, new):
-        """Give a file or directory another name; what happens to a file `new` is the server's."""
+        """Give a file or directory another name; what happens to a file `new` is the server's.
+
+        Returns whether that is only inferred: no reply says that it is done, but `old` is gone, and
+        something of its size has the name `new`.
+        """
 
     def delete(name, *, more=False):
         """Delete a file; `more` says that a transfer is likely to follow."""

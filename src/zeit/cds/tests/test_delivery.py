@@ -1,6 +1,7 @@
 """What is in the journal before something happens on the server, which a kill would hide."""
 
 import contextlib
+import hashlib
 import io
 import unittest
 import unittest.mock
@@ -24,6 +25,9 @@ class Source(io.BytesIO):
 
     def verify(self):
         """It does not change."""
+
+    def digest(self):
+        return hashlib.sha256(self.getvalue()).hexdigest()
 
 
 @zope.interface.implementer(ILedger)

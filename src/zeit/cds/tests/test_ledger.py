@@ -1,7 +1,7 @@
 """Whether a file was delivered before a kill: all that must hold, and what follows if it does not.
 
-The rule: the journal knows the upload as complete, with this very content; its temporary has got
-another name; the size on the server agrees.  In doubt it is sent again.
+The rule: the journal knows the upload as complete, with this very content; the server has that
+content under the real name.  In doubt it is sent again.
 """
 
 import contextlib
@@ -145,6 +145,10 @@ class RuleTests(LedgerTests):
     def test_94_without_a_temporary_name(self):
         self.prepare(temporary='')
         self.assert_filed()
+        self.setUp()
+        self.prepare(temporary='')
+        self.target.write('a', self.CONTENT + b'!')
+        self.assert_sent()
 
     def test_94_the_journal_knows_nothing(self):
         self.prepare(noted=False)
@@ -167,13 +171,50 @@ class RuleTests(LedgerTests):
         self.target.write('a.part', self.CONTENT)
         self.assert_sent()
 
-    def test_94_the_temporary_is_still_there_though_its_run_has_ended(self):
+    def test_94_an_older_version_of_the_same_size_is_there(self):
+        """The temporary never got its name, and was taken away: by whom, nobody knows."""
+        for there in False, True:
+            with self.subTest(there=there):
+                self.setUp()
+                self.prepare()
+                with self.spool.run():
+                    self.spool.journal.clean(*self.spool.journal.tokens())
+                if there:
+                    self.target.write('a.part', self.CONTENT)
+                self.target.write('a', b'version 0')
+                self.export()
+                self.assertEqual((['a'], 1), (self.sent(), len(self.receipts())))
+                self.assertEqual(self.CONTENT, self.target.files['a'])
+
+    def test_94_what_is_there_cannot_be_read(self):
+        for error in errors.PermanentError(550, '550 No.'), errors.ConnectionLost(104, 'Reset'):
+            with self.subTest(error):
+                self.setUp()
+                self.prepare()
+                self.on_fetch = error
+                self.target.hook = self.refuse_fetch
+                self.assert_sent()
+
+    def refuse_fetch(self, operation, name):
+        self.hook(operation, name)
+        if (operation, name) == ('fetch', 'a'):
+            raise self.on_fetch
+
+    def test_94_more_comes_than_there_is(self):
         self.prepare()
-        with self.spool.run():
-            self.spool.journal.clean(*self.spool.journal.tokens())
-        self.target.write('a.part', self.CONTENT)
-        self.export()
-        self.assertEqual((['a'], 1), (self.sent(), len(self.receipts())))
+        self.target.hook = self.grow
+        self.assert_sent()
+
+    def grow(self, operation, name):
+        self.hook(operation, name)
+        if (operation, name) == ('fetch', 'a'):
+            self.target.write('a', self.CONTENT * 2)
+
+    def test_94_a_run_that_was_killed_while_it_read_it_is_not_followed_by_another_one(self):
+        self.prepare()
+        self.assertTrue(self.kill('fetch a'))
+        self.assert_sent()
+        self.assertNotIn('fetch a', self.calls)
 
     def test_94_the_size_on_the_server_is_another_one(self):
         self.prepare()

@@ -9,7 +9,7 @@ import unittest
 from zeit.cds import errors
 from zeit.cds.importer import Importer
 from zeit.cds.testing import actions, faults
-from zeit.cds.tests.scenario import Scenario, target
+from zeit.cds.tests.scenario import Scenario, content, target
 
 
 #: Codes that no command has that changes a file or a directory, but others have.
@@ -235,6 +235,74 @@ class RunTests(Scenario, unittest.TestCase):
                     self.fault('RNTO', action, *more, path='/cds/a', times=1)
                     self.assert_run(0, 'a', self.export('a', reply_timeout=0.3))
                     self.heal()
+
+    def test_the_upload_is_gone_and_an_older_version_has_the_name(self):
+        """Of the same size: that says nothing, neither in this run, nor in the next one."""
+        for reply in '', '226 Done.', '221 Bye.', '421 Bye.':
+            for options in {}, {'digest_limit': 0}:
+                with self.subTest(reply, **options):
+                    self.prepare()
+                    self.plant('a', content('b'))
+                    gone = faults.Call(self.clean)
+                    self.fault('RNTO', gone, faults.Reply(reply), path='/cds/a', times=1)
+                    self.export('a', reply_timeout=0.3, **options)
+                    self.heal()
+
+    def clean(self, event):
+        """Be a server that takes away what is temporary, as some do when they start."""
+        for path in [path for path in self.server.files if path.endswith('.part')]:
+            self.server.delete(path)
+
+    def test_a_renaming_that_is_never_answered_truly(self):
+        """What has the name is what was sent, or it is not filed: also what is sent unread."""
+        for code in 226, 350:
+            for options in {}, {'digest_limit': 0}:
+                with self.subTest(code, **options):
+                    self.prepare()
+                    self.fault('RNTO', faults.Lie(f'{code} Well.'))
+                    self.plant('a', content('b'))
+                    self.assert_run(0, 'a', self.export('a', **options))
+                    self.assertEqual(1, self.server.connected)
+
+    def test_the_final_reply_to_an_upload_under_the_real_name(self):
+        """The server stores beside, and swaps when it has all; or it never does."""
+        cut, silence, lie = faults.Cut('executed'), faults.Silence('executed'), faults.Lie('229 x')
+        same, unread = content('b'), {'digest_limit': 0}
+        for action, old, options in (
+            (cut, same, {}),
+            (cut, b'old', {}),
+            (cut, b'', {}),
+            (silence, same, unread),
+            (lie, same, {}),
+            (lie, same, unread),
+            (lie, b'old', unread),
+        ):
+            for swapped in False, True:
+                with self.subTest(action, old=old, swapped=swapped, **options):
+                    self.prepare()
+                    self.upload_exposed(action, old=old, swapped=swapped, **options)
+
+    def upload_exposed(self, action, *, old, swapped, **options):
+        if old:
+            self.server.put('/cds/a', old, modified=1e9)
+            self.theirs['a'] = old
+        actions = [action]
+        if not swapped:
+            actions.insert(0, faults.Call(self.restore(old), moment='executed'))
+        self.fault('STOR', *actions, path='/cds/a', times=1)
+        options |= {'temporary': False, 'reply_timeout': 0.3}
+        report = self.export('a', **options)
+        if swapped:
+            self.assert_run(0, 'a', report)
+        self.heal(**options)
+
+    def restore(self, old):
+        def function(event):
+            self.server.delete('/cds/a')
+            if old:
+                self.server.put('/cds/a', old, modified=1e9)
+
+        return function
 
     def answer_port(self, text):
         def function(event):
