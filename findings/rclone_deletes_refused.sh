@@ -20,6 +20,7 @@ work=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
 cd "$work"
+export HOME=$work
 chmod 755 .
 
 for package in rclone=1.60.1+dfsg-2+b5 proftpd-core=1.3.8+dfsg-4+deb12u5; do
