@@ -29,7 +29,7 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 #: The server does not know the command (RFC 959 section 4.2); not: it refuses this one.
-UNKNOWN = (500, 502)
+UNKNOWN = (402, 500, 502)
 
 #: What to do when a complete upload does not get its name.
 CANNOT_RENAME = 'For a server that cannot rename, set temporary="no" (--no-temporary).'

@@ -20,7 +20,7 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 #: What a server says that does not know a command (RFC 959 section 4.2).
-_UNKNOWN = (500, 501, 502, 504)
+_UNKNOWN = (402, 500, 501, 502, 504)
 
 
 class StillGrowing(FileError):

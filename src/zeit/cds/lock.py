@@ -40,7 +40,13 @@ import logging
 import time
 
 from zeit.cds import names
-from zeit.cds.errors import ConfigurationError, NotTold, PermanentError, ServerError
+from zeit.cds.errors import (
+    ConfigurationError,
+    NotTold,
+    PermanentError,
+    ServerError,
+    TemporaryError,
+)
 from zeit.cds.holder import described, not_ours, refuse, refuse_beside_ours
 from zeit.cds.lockfiles import (
     ANNOUNCED,
@@ -67,6 +73,9 @@ CANNOT_RENAME = (
     'Let the account rename files there. For a server that cannot rename, set temporary="no" '
     '(--no-temporary).'
 )
+
+#: What says that there is no guard: who has one, and who announces a lock, see each other.
+_NO_GUARD = PermanentError, TemporaryError
 
 #: A lock that is held is read again after so many seconds, and over each new connection.
 WATCH = 30
@@ -130,9 +139,12 @@ class Lock(LockFiles):
         with _noting(missing, 'read what it has stored'):
             if session.read(self._staged, limit=1000) != self._content:
                 raise PermanentError(550, f"'{self._staged}' cannot be read back")
-        with contextlib.suppress(PermanentError):  # then there is no guard
-            self._left.add(STAGED_GUARD)  # before: the answer may be lost
+        self._left.add(STAGED_GUARD)  # before: the answer may be lost
+        try:
             session.make_directory(self._staged_guard)
+        except _NO_GUARD as error:
+            log.debug('There will be no guard: %s', printable(error.message))
+        else:
             with _noting(missing, 'remove a directory'):
                 session.remove_directory(self._staged_guard)
                 self._left.discard(STAGED_GUARD)
@@ -178,22 +190,22 @@ class Lock(LockFiles):
     def _take_guard(self):
         """Return True with the guard, False where there can be none.
 
-        There is none where the server refuses for good to make or to rename directories.  What
-        it refuses for now (4xx, no room) ends the run: that the next one has a guard is better.
+        There is none where the server refuses to make or to rename directories, be it for now: it
+        may say so each time.  Where it has no room that ends the run: the files would have none.
         """
         session = self._session
         self._left.add(STAGED_GUARD)
         try:
             session.make_directory(self._staged_guard)
             session.make_directory(f'{self._staged_guard}/{self._token}')
-        except PermanentError as error:
+        except _NO_GUARD as error:
             return self._do_without_guard(error)
         self._left.add(GUARD)
         try:
             session.rename(self._staged_guard, names.GUARD)
         except ServerError as error:
             self._left.discard(GUARD)
-            if self._can_rename(self._staged_guard, self._probe):
+            if self._can_rename(self._staged_guard, self._probe, refused=_NO_GUARD):
                 raise described(session, names.GUARD) from error
             return self._do_without_guard(error)
         self._left.discard(STAGED_GUARD)
@@ -205,7 +217,7 @@ class Lock(LockFiles):
         self._left.discard(STAGED_GUARD)
         return False
 
-    def _can_rename(self, old, new):
+    def _can_rename(self, old, new, *, refused=PermanentError):
         """Find out why `old` does not get a name: somebody has it, or names cannot be changed.
 
         Not by looking for that name: its owner may have removed it since.
@@ -213,7 +225,7 @@ class Lock(LockFiles):
         try:
             self._session.rename(old, new)
             return True
-        except PermanentError:
+        except refused:
             return False
 
     def _give_back_guard(self):

@@ -11,7 +11,7 @@ from zeit.cds.ftp import answers, wire
 
 
 #: The command is not implemented (RFC 959 section 4.2).
-_UNKNOWN = (500, 502)
+_UNKNOWN = (402, 500, 502)
 
 
 def shows(connection, command):

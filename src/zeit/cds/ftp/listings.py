@@ -28,7 +28,7 @@ MAX_LISTING = 64 * 1024 * 1024
 MAX_ENTRIES = 250_000
 
 #: The command is not implemented (RFC 959 section 4.2), not: it was refused in this case.
-UNKNOWN = (500, 501, 502, 504, 522)
+UNKNOWN = (402, 500, 501, 502, 504, 522)
 
 #: What servers answer to NLST in an empty directory (inetutils).
 EMPTY = (450, 550)

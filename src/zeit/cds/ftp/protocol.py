@@ -67,6 +67,9 @@ _OTHERS = _OKAY
 #: RFC 959 section 4.2.2: command not implemented, superfluous at this site.
 _SUPERFLUOUS = 202
 
+#: No code of RFC 959: servers say so that mean 502, command not implemented.
+_NOT_IMPLEMENTED = 402
+
 #: Commands without which we get along.  202 refuses one of them; of another one it says nothing.
 OPTIONAL = ('SIZE', 'MDTM', 'MLSD', 'EPSV', 'EPRT', 'PBSZ', 'TYPE')
 
@@ -80,9 +83,9 @@ def verdict(verb, code):
     first = code // 100
     if first == 1:
         return WAIT if verb in TRANSFERS else BROKEN
-    if first == 4:
+    if first == 4 and code != _NOT_IMPLEMENTED:
         return RETRY
-    if first == 5 or (code == _SUPERFLUOUS and verb in OPTIONAL):
+    if first in (4, 5) or (code == _SUPERFLUOUS and verb in OPTIONAL):
         return REFUSED
     if code not in OWN.get(verb, _OTHERS):
         return UNPROVEN

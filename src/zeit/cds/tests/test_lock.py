@@ -164,18 +164,38 @@ class LockTests(unittest.TestCase):
         lock.release()
         self.assertEqual({}, self.target.files)
 
-    def test_81_a_guard_that_is_refused_for_now_is_not_done_without(self):
-        busy = errors.TemporaryError(450, '450 Busy.')
-        for step in ('make_directory {0.d}', 'make_directory {0.d}/{0.t}', 'rename {0.d}'):
-            for refusal in (busy, errors.ServerFull(552, '552 Quota.')):
-                self.setUp()
-                lock = self.lock()
-                names_ = unittest.mock.Mock(d=lock._staged_guard, t=lock._token)
-                self.faults = {step.format(names_): refusal}
-                with self.assertRaises(type(refusal)):
-                    lock.create()
+    STEPS = ('make_directory {0.d}', 'make_directory {0.d}/{0.t}', 'rename {0.d}')
+
+    def refused(self, step, error):
+        """Return a lock that is refused this `step` of making the guard."""
+        self.setUp()
+        lock = self.lock()
+        names_ = unittest.mock.Mock(d=lock._staged_guard, t=lock._token)
+        self.faults = {step.format(names_): error}
+        return lock
+
+    def test_81_a_guard_is_not_done_without_for_lack_of_room(self):
+        for step in self.STEPS:
+            lock = self.refused(step, errors.ServerFull(552, '552 Quota.'))
+            with self.assertRaises(errors.ServerFull):
+                lock.create()
+            lock.release()
+            self.assertEqual(({}, {}), (self.target.files, self.target.directories))
+
+    def test_81_a_guard_that_is_refused_is_done_without_also_for_now(self):
+        """It may be so each time; and who announces a lock and who has the guard see each other."""
+        for step in self.STEPS:
+            for error in (
+                errors.TemporaryError(450, '450 Busy.'),
+                errors.PermanentError(550, '550 No.'),
+            ):
+                lock = self.refused(step, error)
+                lock.prove()
+                lock.create()
+                self.assertEqual((['write'], {}), ([*self.target.files], self.target.directories))
+                self.assertIn(f'rename {lock._staged}.next', self.calls)
                 lock.release()
-                self.assertEqual(({}, {}), (self.target.files, self.target.directories))
+                self.assertEqual({}, self.target.files)
 
     def without_directories(self):
         lock = self.lock()

@@ -18,6 +18,7 @@ from zeit.cds.tests.scenario import Scenario, content, target
 #: What servers say that refuse: for good or for now, the command or this file.
 REFUSALS = (
     '550 Permission denied.',
+    '402 Not implemented.',
     '450 Not now.',
     '451 Local error.',
     '500 Unknown command.',

@@ -76,6 +76,11 @@ class ControlChannelTests(unittest.TestCase):
             self.setUp()
             self.assertEqual(wanted, self.verdict(verb, b'202'))
 
+    def test_402_is_said_for_502(self):
+        for verb in 'MKD', 'SIZE', 'STOR', 'RNFR':
+            self.setUp()
+            self.assertEqual('REFUSED', self.verdict(verb, b'402'))
+
     def test_preliminary_replies_may_come_more_than_once(self):
         self.channel.send('STOR', 'a')
         answers = self.channel.receive(b'150 x\r\n150 y\r\n226 z\r\n')

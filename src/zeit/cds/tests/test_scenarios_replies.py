@@ -110,6 +110,7 @@ class FinalReplyTests(Scenario, unittest.TestCase):
         for reply, path, code in (
             ('500 What?', '*', 78),
             ('502 No SIZE.', '*', 78),
+            ('402 No SIZE.', '*', 78),
             ('502 No SIZE.', '*.part', 1),  # it tells that of the lock
             ('550 Not allowed.', '*.part', 1),
         ):

@@ -85,7 +85,7 @@ class CommandTests(Scenario, unittest.TestCase):
     def test_a_server_that_does_not_know_noop(self):
         """Its refusal is an answer like any other; one that is left over is noticed."""
         for number, (verb, call) in enumerate(self.CALLS):
-            for refusal in '500 What?', '502 No.':
+            for refusal in '500 What?', '402 No.':
                 for more, connected in ('', 1), ('\n500 What?', 2), ('\n250 Done.', 2):
                     with self.subTest(verb, number=number, refusal=refusal, more=more):
                         self.prepare()
