@@ -34,7 +34,8 @@ PACKAGE = pathlib.Path('zeit', 'cds')
 
 # Not imported: bin/python does not look into this folder.
 _CHOSEN = runpy.run_path(str(HERE / 'mutation_tests.py'))
-QUICK, THOROUGH, FURTHER = (_CHOSEN[name] for name in ('QUICK', 'THOROUGH', 'FURTHER'))
+QUICK, TELLING = _CHOSEN['QUICK'], _CHOSEN['TELLING']
+THOROUGH, FURTHER = _CHOSEN['THOROUGH'], _CHOSEN['FURTHER']
 TABLES, HEART = _CHOSEN['TABLES'], _CHOSEN['HEART']
 LAYERS, ORIGINAL = _CHOSEN['LAYERS'], _CHOSEN['ORIGINAL']
 
@@ -88,6 +89,7 @@ class Mutation(NamedTuple):
             # Those that are named after the file know most of it, and soon.
             yield (rf'test_\w*{pathlib.Path(self.path).stem}\w*',), ('--stop-on-error',)
             yield QUICK, ('--stop-on-error',)
+            yield TELLING, ('--stop-on-error',)
             yield self.thorough, ('--stop-on-error',)
 
 
@@ -254,7 +256,8 @@ def main(words):
         source = copy(SOURCE, directory)
         thorough = {module for mutation in chosen for module in mutation.thorough}
         together = {'options': (f'-j{os.cpu_count() or 1}',), 'timeout': 4 * TIMEOUT}
-        run = run_tests(source, modules=(*QUICK, *sorted(thorough)), **together, **options)
+        modules = (*QUICK, *TELLING, *sorted(thorough))
+        run = run_tests(source, modules=modules, **together, **options)
         if not run.green:
             print(f'{run.output}\nThe tests are red already, without any mutation.')
             return 1

@@ -20,12 +20,20 @@ QUICK = (
     'test_wire',
 )
 
-#: Tests for what survives these.  Those that start daemons or need minutes stay away.
+#: Tests for what survives these: they know most of it.
+TELLING = (
+    'test_exposed',
+    'test_failures',
+    'test_parking',
+    'test_scenarios_exists',
+    'test_scenarios_replies',
+    'test_unproven',
+)
+
+#: For what survives these, too.  Those that start daemons or need minutes stay away.
 THOROUGH = (
     'test_connections',
     'test_durability',
-    'test_exposed',
-    'test_failures',
     'test_faults_target',
     'test_jsonlog',
     'test_kill.*',
@@ -33,14 +41,12 @@ THOROUGH = (
     'test_lock.*',
     'test_logins',
     'test_connecting',
-    'test_parking',
     'test_receipts',
     'test_pool',
     'test_presence',
     'test_runlock',
     'test_scenarios.*',
     'test_unmovable',
-    'test_unproven',
 )
 
 #: The tables of the heart; the tests above are enough for them.
