@@ -39,8 +39,14 @@ IMPORTS = (
     (
         'an earlier file mistaken for the one in its place',
         ARRIVALS,
-        "        return SAME if look.modified == entry['modified'] else OTHER\n",
-        '        return SAME\n',
+        "        return not (look.modified and entry['modified']) or look",
+        '        return True or look',
+    ),
+    (
+        'what was imported is not compared by its content',
+        ARRIVALS,
+        "and known.get('moved') and known['sha256'] == incoming.sha256:\n",
+        "and known.get('moved'):\n",
     ),
     (
         'the time of a file of this second believed',

@@ -15,10 +15,6 @@ from zeit.cds import files
 from zeit.cds.errors import NameRefused
 
 
-#: What an open entry says about a file that is on the server.
-SAME, OTHER, UNSURE = 'same', 'other', 'unsure'
-
-
 @dataclasses.dataclass(eq=False, kw_only=True)
 class Handover:
     """A complete file that is to get into `new/`, and what comes of it.
@@ -182,17 +178,20 @@ class Arrivals:
         """Return the names of what is in `new/`, but may be on the server still."""
         return [*self._view.rows('arrivals')]
 
-    def compare(self, name, look):
-        """Return whether the file `name` on the server is what was imported: SAME, OTHER, UNSURE.
+    def is_pending(self, name):
+        """Return whether `name` is one of them."""
+        return self._view.row('arrivals', name) is not None
 
-        `look` is a `zeit.cds.fetching.Look`.  Without an open entry it is another one.
+    def may_be(self, name, look):
+        """Return whether the file `name` on the server may be what was imported.
+
+        `look` is a `zeit.cds.fetching.Look`.  Only the content tells whether it is: a partner sets
+        the times of files.
         """
         entry = self._view.row('arrivals', name)
         if entry is None or not look.exists or look.size not in (None, entry['size']):
-            return OTHER
-        if not (look.modified and entry['modified']) or look.size is None:
-            return UNSURE
-        return SAME if look.modified == entry['modified'] else OTHER
+            return False
+        return not (look.modified and entry['modified']) or look.modified == entry['modified']
 
     def forget(self, name):
         """What was imported as `name` is not on the server any more.

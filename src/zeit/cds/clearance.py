@@ -1,9 +1,11 @@
-"""What was imported is deleted on the server: now, or by the run after the one that was killed."""
+"""What was imported, and is perhaps on the server still: is it gone?
+
+What is not is fetched again, and deleted if its content is what was imported.
+"""
 
 import logging
 
-from zeit.cds.arrivals import OTHER, SAME
-from zeit.cds.errors import CONFIGURATION, LOST, Error, FileError, ServerError, raise_signal
+from zeit.cds.errors import CONFIGURATION, Error, FileError, ServerError, raise_signal
 from zeit.cds.text import printable
 
 
@@ -11,11 +13,10 @@ log = logging.getLogger(__name__)
 
 
 class Clearance:
-    """Deletes over `session`, under `lock`; looks with `fetcher`, and notes what happened."""
+    """Looks over `session`, with `fetcher`, and notes what has happened."""
 
-    def __init__(self, session, lock, *, fetcher, arrivals, record):
+    def __init__(self, session, *, fetcher, arrivals, record):
         self._session = session
-        self._lock = lock
         self._fetcher = fetcher
         self._arrivals = arrivals
         self._record = record
@@ -24,7 +25,7 @@ class Clearance:
         return f'<Clearance over {self._session!r}>'
 
     def finish(self, names):
-        """Delete what was imported under these names, as far as it is sure to be that."""
+        """Forget what was imported under these `names`, as far as it is gone, or was replaced."""
         present = self._session.names() if names else ()
         shown = self._session.is_shown(present)  # nobody else is here: one listing for all of them
         for name in names:
@@ -38,35 +39,8 @@ class Clearance:
                 self._record.failed(name, error, size=0)
                 self._arrivals.settle(name, removed=False)
                 continue
-            verdict = self._arrivals.compare(name, look)
-            if verdict == OTHER:
+            if not self._arrivals.may_be(name, look):
                 self._arrivals.forget(name)  # it is gone, or was replaced
-            elif verdict == SAME:
-                # To look, another connection may have been needed.
-                self._lock.watch()
-                self._delete_settled(name, look)
-
-    def _delete_settled(self, name, look):
-        removed = False
-        try:
-            removed = self._delete(name, look)
-        finally:
-            # Also after an error: that it was imported is sure.
-            self._arrivals.settle(name, removed=removed)
-
-    def _delete(self, name, look):
-        try:
-            self._delete_for_sure(name, look)
-        except ServerError as error:
-            unless_fatal(error)
-            if self._is_there(name):
-                self._record.kept(name, error)
-                return False
-        if self._is_kept(name, look):
-            self._record.kept(name, _not_deleted())
-            return False
-        log.info('File removed on server: %s', printable(name))
-        return True
 
     def verify(self):
         """Find out whether the server has deleted what it says, the last file first.
@@ -91,24 +65,6 @@ class Clearance:
             raise_signal(error)
             log.debug('Not known whether it is gone: %s', printable(error.message))
             return False
-
-    def _delete_for_sure(self, name, look):
-        try:
-            self._session.delete(name)
-        except LOST as error:
-            if error.while_connecting:
-                raise
-            self._lock.watch()
-            # If it was deleted, and only the answer lost, there may be another one by now.
-            if self._fetcher.look(name).agrees(look):
-                self._session.delete(name)
-
-    def _is_there(self, name):
-        try:
-            return self._fetcher.look(name).exists
-        except (FileError, ServerError) as error:
-            unless_fatal(error)
-            return True
 
 
 def _not_deleted():

@@ -139,14 +139,13 @@ class _Import:
             started=lambda job: self.record.started(job.name),
         )
 
-    def _offered(self, *, unsure=()):
+    def _offered(self):
         return Offered(
             self.options,
             spool=self.spool,
             target=self.target,
             arrivals=self.arrivals,
             age=self._age,
-            unsure=unsure,
         )
 
     def _age(self, look):
@@ -195,11 +194,10 @@ class _Import:
     def carry(self, session, lock, *, token):
         """Fetch, hand over, and delete on the server what was handed over."""
         fetcher = Fetcher(session, size_check=self.target.size_check)
-        clearance = Clearance(
-            session, lock, fetcher=fetcher, arrivals=self.arrivals, record=self.record
-        )
+        known = {'arrivals': self.arrivals, 'record': self.record}
+        clearance = Clearance(session, fetcher=fetcher, **known)
         clearance.finish(self.arrivals.pending())
-        offered = self._offered(unsure=frozenset(self.arrivals.pending()))
+        offered = self._offered()
         begun, since = self.exchange.clock(), fetcher.modified(names.READ)
         found = self._files(session, offered)
         self.time = ServerTime(
@@ -218,7 +216,8 @@ class _Import:
             lock=lock,
         )
         self.failures.forget(*self.failures.known().difference(found))
-        judged = offered.judged(found)
+        # What is there already, and only has to be deleted, comes behind what is not.
+        judged = sorted(offered.judged(found), key=lambda each: self.arrivals.is_pending(each[0]))
         self._expect(judged)
         plan = self._plan(judged, token=token)
         try:
@@ -227,6 +226,7 @@ class _Import:
             self.record.unsettled = frozenset(self.arrivals.moved)
         # After an error, or a signal, the next run does it.
         clearance.finish(sorted(self.intake.lost))
+        self.intake.run_again(session, lock, gathering=gathering, wanted=self.arrivals.is_pending)
         self.intake.finish()
         clearance.verify()
         if not worked:

@@ -41,8 +41,8 @@ class Intake:
         #: What the server says is not there, and why.
         self._gone = []
         self._plan = None
-        #: Imported, and perhaps deleted on the server: the answer did not come in.
-        self.lost = set()
+        #: What is imported, and perhaps deleted on the server, as no answer came: jobs by name.
+        self.lost = {}
 
     def __repr__(self):
         return f'<Intake of {self._exchange!r}>'
@@ -62,6 +62,14 @@ class Intake:
                 self._plan.add(self._failures.sorted(fresh))
                 worked = self._work(session, lock, gathering) or worked
         return worked
+
+    def run_again(self, session, lock, *, gathering, wanted):
+        """Fetch again what is `lost`, as far as it is `wanted(name)`, to compare and delete it."""
+        jobs = [dataclasses.replace(job, entry=None) for job in self.lost.values()]
+        jobs = [job for job in jobs if wanted(job.name)]
+        if jobs and self._goes_on(more=True):
+            self._plan.add(jobs)
+            self._work(session, lock, gathering)
 
     def finish(self):
         """Say how the work has ended; raise what ended it before its time."""
@@ -164,6 +172,6 @@ class Intake:
         if outcome.filed_as:
             self._imported(name, size=outcome.source.size, filed_as=outcome.filed_as)
         if isinstance(kept, LOST):
-            self.lost.add(name)
+            self.lost[name] = outcome.job
         elif kept is not None:
             self._record.kept(name, kept)

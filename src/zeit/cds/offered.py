@@ -20,18 +20,16 @@ log = logging.getLogger(__name__)
 class Offered:
     """What an import with these `options` takes from `target` into `spool`.
 
-    `arrivals` knows what is done already, and `age(look)` tells seconds, or None; `unsure` are
-    names of what was imported, and may still be on the server, or another file in its place.
+    `arrivals` knows what is done already, and `age(look)` tells seconds, or None.
     """
 
-    def __init__(self, options, *, spool, target, arrivals, age, unsure=()):
+    def __init__(self, options, *, spool, target, arrivals, age):
         self._options = options
         self._patterns = options.ignore.casefold().split()
         self._spool = spool
         self._target = target
         self._arrivals = arrivals
         self._age = age
-        self._unsure = unsure
 
     def __repr__(self):
         return f'<Offered but {" ".join(self._patterns)}>'
@@ -95,4 +93,5 @@ class Offered:
             if age is None or age < options.min_age:
                 return f'it is not known to be {options.min_age:g} s old'
         occupied = options.occupied == 'wait' and self._spool.has(name)
-        return OCCUPIED if occupied and name not in self._unsure else ''
+        # What was imported, and is perhaps there still, is compared.
+        return OCCUPIED if occupied and not self._arrivals.is_pending(name) else ''

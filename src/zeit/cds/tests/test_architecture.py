@@ -106,7 +106,7 @@ ALLOWED = {
     'lock': 'errors holder lockfiles names text',
     'leftovers': 'errors exposed holder lockfiles names text',
     'offered': 'errors fetching gathering names text',
-    'clearance': 'arrivals errors text',
+    'clearance': 'errors text',
     # one run
     'pace': 'errors',
     'tracing': 'errors text',

@@ -251,11 +251,14 @@ class DownloadTests(ImportScenario, unittest.TestCase):
             report = self.run_import()
             self.assert_run(1, '', report)
             self.assertEqual(['kept'], [r.status for r in report.results])
-        self.assertEqual(
-            ['RETR a.xml', 'RETR b.xml'], [d for d in self.downloads() if 'ad' not in d]
-        )
         self.server.clear_faults()
-        self.assert_run(0, '', self.run_import())
+        # Only its content tells what it is, and that comes behind what is new.
+        self.assert_run(0, 'c.xml', self.run_import('c.xml'))
+        self.assertEqual(
+            [f'RETR {name}.xml' for name in 'abaaca'],
+            [command for command in self.downloads() if '.xml' in command],
+        )
+        take(self.path, 'c.xml')
         self.assertEqual(({}, {}), (self.remote, self.section('new')))
         self.assertEqual(1, len(self.receipts('a.xml')))
 
@@ -290,6 +293,41 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         self.server.put('/cds/a.xml', b'newer', modified=moment)
         self.assert_run(0, 'a.xml', self.run_import())
         self.assertEqual({'a.xml': b'newer'}, self.section('new'))
+
+    def test_j104_replaced_by_one_of_the_same_size_and_time(self):
+        """The partner sets the times of files: the content decides, also within the run."""
+        for lost in False, True:
+            with self.subTest(lost=lost):
+                self.prepare()
+                self.offered['a.xml'] = b'older'
+                self.complete.add(b'older')
+                self.server.put('/cds/a.xml', b'older', modified=1e9)
+                if lost:
+                    self.fault('DELE', faults.Cut('executed'), path='*/a.xml', times=1)
+                    again = faults.Call(self.replace)
+                    self.fault('USER', again, nth=self.server.connected + 1, times=1)
+                else:
+                    reply = faults.Reply('550 Permission denied.')
+                    self.fault('DELE', reply, path='*/a.xml', times=1)
+                self.assert_run(0 if lost else 1, 'a.xml', self.run_import())
+                take(self.path, 'a.xml')
+                self.replace()
+                self.assert_run(0, 'a.xml', self.run_import())
+                self.assertEqual({'a.xml': b'newer'}, self.section('new'))
+                self.assertEqual({}, self.remote)
+
+    def test_j104_sent_again_before_it_could_be_deleted(self):
+        """The same content at another time is another delivery."""
+        self.fault('DELE', faults.Reply('550 Permission denied.'), path='*/a.xml', times=1)
+        self.offered['a.xml'] = b'content'
+        for modified, code in (1e9, 1), (1e9 + 1, 0):
+            self.server.put('/cds/a.xml', b'content', modified=modified)
+            self.assert_run(code, 'a.xml', self.run_import())
+            take(self.path, 'a.xml')
+
+    def replace(self, event=None):
+        self.offered['a.xml'] = b'newer'
+        self.server.put('/cds/a.xml', b'newer', modified=1e9)
 
     def test_j104_no_times_the_content_decides(self):
         """A server without MDTM: what has the same size is fetched once more and compared."""
