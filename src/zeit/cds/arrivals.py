@@ -194,11 +194,8 @@ class Arrivals:
         return not (look.modified and entry['modified']) or look.modified == entry['modified']
 
     def forget(self, name):
-        """What was imported as `name` is not on the server any more.
-
-        Lazily: if that is forgotten, the next run looks for the file, and finds none.
-        """
-        self._view.note('removed', name, lazily=True)
+        """What was imported as `name` is not on the server any more."""
+        self._view.note('removed', name)
 
 
 def _receipt(entry):

@@ -75,6 +75,10 @@ class Kind:
     It `closes` the rows of these tables that it is about; it `opens` a row of this table, if it has
     the fields that it `needs`.  Of the row of the table `changes` it sets these fields, to the
     values here unless it has others.  `counts` is what it adds one to.
+
+    `lazily`: it tells what has happened, and a run that does not know it finds it out, as after a
+    kill just before.  So it survives a kill, and a loss of power when the next entry does that is
+    written before something happens.
     """
 
     opens: str = ''
@@ -83,6 +87,7 @@ class Kind:
     changes: str = ''
     sets: dict = dataclasses.field(default_factory=dict)
     counts: str = ''
+    lazily: bool = False
 
 
 _FILE = 'target', 'name'
@@ -106,35 +111,36 @@ _CLAIMS = 'uploads', 'asides', 'exposed', 'arrivals'
 
 _UPLOAD = 'temporary', 'size', 'sha256', 'reply'
 _ARRIVAL = 'temporary', 'size', 'sha256', 'modified', 'filed_as'
-_OVER = Kind(closes=('failed', 'missed'))
+_OVER = Kind(closes=('failed', 'missed'), lazily=True)
 
 KINDS = types.MappingProxyType(
     {
         'token': Kind(opens='tokens', needs=('target',)),
-        'clean': Kind(changes='tokens', sets={'clean': True}),
+        'clean': Kind(changes='tokens', sets={'clean': True}, lazily=True),
         'rights': Kind(opens='rights', needs=('known',)),
         'uploaded': Kind(opens='uploads', needs=_UPLOAD),
         'placed': Kind(opens='uploads', needs=_UPLOAD, closes=('exposed',)),
         'aside': Kind(opens='asides', needs=('aside',)),
         'exposed': Kind(opens='exposed', needs=('size', 'before')),
-        'tidied': Kind(closes=('asides', 'exposed')),
+        'tidied': Kind(closes=('asides', 'exposed'), lazily=True),
         'delivered': Kind(
             closes=('uploads', 'failed'),
             changes='asides',
             sets={'replaced': True},
             counts='delivered',
+            lazily=True,
         ),
         'abandoned': Kind(closes=('uploads',)),
         'missed': Kind(opens='missed', needs=('version',)),
-        'found': Kind(closes=('missed',)),
+        'found': Kind(closes=('missed',), lazily=True),
         'failed': Kind(opens='failed', needs=('version', 'number', 'since'), counts='failed'),
         'parked': dataclasses.replace(_OVER, counts='parked'),
         'resent': _OVER,
         'fetched': Kind(opens='arrivals', needs=_ARRIVAL),
-        'dropped': Kind(closes=('arrivals',)),
-        'imported': Kind(changes='arrivals', sets={'moved': True}, counts='received'),
+        'dropped': Kind(closes=('arrivals',), lazily=True),
+        'imported': Kind(changes='arrivals', sets={'moved': True}, counts='received', lazily=True),
         'compared': Kind(changes='arrivals', sets={'modified': ''}),
-        'removed': Kind(closes=('arrivals',)),
+        'removed': Kind(closes=('arrivals',), lazily=True),
         'kept': Kind(opens='arrivals', needs=_ARRIVAL),
     }
 )
@@ -205,12 +211,9 @@ class Journal:
 
     # Entries
 
-    def note(self, kind, *, lazily=False, **fields):
-        """Add an entry of `kind`, one of `KINDS`, with these fields.
-
-        `lazily`: it survives a kill, and a loss of power when the next one does.
-        """
-        self.learn(self._log.append(kind, lazily=lazily, **fields))
+    def note(self, kind, **fields):
+        """Add an entry of `kind`, one of `KINDS`, with these fields."""
+        self.learn(self._log.append(kind, lazily=KINDS[kind].lazily, **fields))
 
     def receipt(self, kind, *entries, since=None):
         """Write receipts of `kind` (dictionaries), then close here what was open.
@@ -226,7 +229,7 @@ class Journal:
         with self.together():
             for entry in entries:
                 brief = {field: entry[field] for field in _BRIEF if field in entry}
-                self.note(kind, lazily=True, **brief)
+                self.note(kind, **brief)
 
     def has_receipt(self, line, *, since):
         """Return whether the history has a line like this, not older than `since`."""

@@ -200,8 +200,8 @@ class SpoolTests(DurabilityTests):
             with Recorder(self.path) as recorder:
                 self.spool.park(entry, '553 No.')
             self.assert_in_order(
-                [f'write {HISTORY}', f'fsync {HISTORY}', 'fsync .cds/filing/DRAFT']
-                + ['replace .cds/filing/DRAFT parked/.a.parked', 'rename .cds/filing/a parked/a']
+                ['fsync .cds/filing/DRAFT', 'replace .cds/filing/DRAFT parked/.a.parked']
+                + [f'write {HISTORY}', f'fsync {HISTORY}', 'rename .cds/filing/a parked/a']
                 + ['fsync parked'],
                 recorder.calls,
             )
