@@ -31,7 +31,8 @@ BROKEN = 'BROKEN'  # may not happen
 SUCCESS = (WAIT, DONE, SHOWN, MORE)
 
 #: What has preliminary replies: transfers, and the greeting, where 120 comes before 220.
-TRANSFERS = ('greeting', 'STOR', 'RETR', 'NLST', 'MLSD')
+LISTINGS = ('NLST', 'MLSD')
+TRANSFERS = ('greeting', 'STOR', 'RETR', *LISTINGS)
 
 _LOGIN = ('USER', 'PASS')
 

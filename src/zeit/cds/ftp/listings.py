@@ -185,7 +185,7 @@ class ListingConnection(TransferConnection):
                     raise
                 log.debug('No listing by %s: %s', way, printable(error.message))
                 refusals.append(error)
-                if error.code in UNKNOWN:
+                if is_unknown(error):
                     self.ways.abandon(way)
                 continue
             if not (known and self.ways.known) or self.ways.is_shown(_last_segments(facts)):
@@ -198,7 +198,7 @@ class ListingConnection(TransferConnection):
             # No other one is better, also next time.
             self.ways.listings = tuple(answered[:1])
             return merged
-        telling = [error for error in refusals if error.code not in UNKNOWN]
+        telling = [error for error in refusals if not is_unknown(error)]
         if telling and all(error.code in EMPTY for error in telling):
             return {}
         raise _advised((telling or refusals)[0])
@@ -260,6 +260,14 @@ class ListingConnection(TransferConnection):
                 raise ListingTooLong('The directory listing has no end')
             yield from lines.feed(chunk)
         yield from lines.end()
+
+
+def is_unknown(error):
+    """Return whether a refused listing says that this way to list does not work there.
+
+    So does 2xx, a success, in place of one.
+    """
+    return error.code in UNKNOWN or error.code < 400
 
 
 def _nlst_entry(line):

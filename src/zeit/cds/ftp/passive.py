@@ -10,10 +10,11 @@ import time
 from zeit.cds.errors import (
     DataConnectionRefused,
     FTPOSError,
+    PermanentError,
     RemoteProtocolError,
     ServerError,
 )
-from zeit.cds.ftp import answers, wire
+from zeit.cds.ftp import answers, effects, wire
 from zeit.cds.ftp.active import Awaited
 from zeit.cds.ftp.connection import Connection
 from zeit.cds.ftp.ways import Ways
@@ -81,11 +82,17 @@ class PassiveConnection(Connection):
         Raises why it does not.
         """
         until = None if within is None else time.monotonic() + within
-        answer = self._answer(until=until).check()
-        if answer.verdict != answers.WAIT:
-            raise RemoteProtocolError(
-                f'The server ended {answer.command.verb} before the transfer: {answer.reply.text}'
-            )
+        answer = self._answer(until=until)
+        if answer.verdict == answers.WAIT:
+            return
+        command, reply = answer.command, answer.reply
+        if command.verb in answers.LISTINGS and reply.code < 400 and not self._in_between:
+            if effects.in_step(self):
+                # In place of a listing it is a refusal, whatever it means elsewhere.
+                raise PermanentError(reply.code, reply.text, command=command.shown)
+        answer.check()
+        text = f'The server ended {command.verb} before the transfer: {reply.text}'
+        raise RemoteProtocolError(text)
 
     def _dial(self, *, wait=True):
         """Return a data connection; without `wait` it is still being made.

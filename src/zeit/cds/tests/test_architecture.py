@@ -81,7 +81,8 @@ ALLOWED = {
     'ftp.secure ftp.settings ftp.stream ftp.tls ftp.wire',
     'ftp.active': 'forks text ftp.deadline ftp.oserrors ftp.sockets ftp.stream',
     'ftp.ways': 'text',
-    'ftp.passive': 'errors text ftp.active ftp.answers ftp.ways ftp.wire ftp.connection',
+    'ftp.passive': 'errors text ftp.active ftp.answers ftp.ways ftp.wire ftp.connection '
+    'ftp.effects',
     'ftp.along': 'errors text ftp.answers ftp.passive',
     'ftp.start': 'errors',
     'ftp.transfers': 'errors text ftp.along ftp.answers ftp.effects ftp.start ftp.stream',

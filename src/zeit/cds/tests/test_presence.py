@@ -30,6 +30,10 @@ REFUSALS = (
 )
 
 
+#: What some say in place of a listing, and make none.
+INSTEAD = '200 Command understood.', '202 Superfluous.', '211 No.', '214 HELP.', '226 Done.'
+
+
 @dataclasses.dataclass(frozen=True)
 class Only(actions.Action):
     """A listing is refused, with `reply`, unless it has this argument and this type."""
@@ -73,10 +77,11 @@ class LockTests(Scenario, unittest.TestCase):
 
     def test_every_way_to_list_is_tried_whatever_the_others_are_refused_with(self):
         for way in LISTINGS:
-            for reply in REFUSALS:
+            for reply in (*REFUSALS, *INSTEAD):
                 with self.subTest(way=str(way), reply=reply):
                     self.prepare()
-                    self.fault('SIZE MDTM', faults.Reply(reply))
+                    refusal = reply if reply in REFUSALS else REFUSALS[0]
+                    self.fault('SIZE MDTM', faults.Reply(refusal))
                     only(self.server, way, reply=reply)
                     self.plant('write')
                     self.assert_run(75, '', self.export('a', size_check=False))
@@ -84,11 +89,13 @@ class LockTests(Scenario, unittest.TestCase):
 
     def test_it_works_in_whichever_way_the_server_lists(self):
         for way in LISTINGS:
-            with self.subTest(way=str(way)):
-                self.prepare()
-                self.fault('SIZE MDTM', faults.Reply('550 Permission denied.'))
-                only(self.server, way, reply='550 Permission denied.')
-                self.assert_run(0, 'a b', self.export('a', 'b', size_check=False))
+            for reply in (REFUSALS[0], *INSTEAD):
+                with self.subTest(way=str(way), reply=reply):
+                    self.prepare()
+                    self.fault('SIZE MDTM', faults.Reply('550 Permission denied.'))
+                    only(self.server, way, reply=reply)
+                    self.assert_run(0, 'a b', self.export('a', 'b', size_check=False))
+                    self.assertEqual(1, self.server.connected)
 
     def test_what_works_is_remembered(self):
         self.fault('MLSD', faults.Reply('550 Permission denied.'))
