@@ -42,6 +42,10 @@ def none_of(name, places):
         where = printable(str(place.spool.path))
         if any(entry.name == name for entry in found.waiting):
             hints.append(f'It waits in {where}.')
+        if any(entry.name == name for entry in found.filing):
+            hints.append(
+                f'It is on its way to cur in {where}; if that run is dead, the next one sees to it.'
+            )
         hints += [
             f'It is parked in {where}: {printable(reason)}'
             for parked, reason in found.parked

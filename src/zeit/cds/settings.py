@@ -202,7 +202,7 @@ SCHEMES = {'ftp': None, 'ftpes': 'explicit', 'ftps': 'implicit'}
 
 
 #: What a URL begins with, or what was meant as one.
-_SCHEME = re.compile(r'\A[A-Za-z0-9]+:/+')
+_SCHEME = re.compile(r'\A(?:[a-z0-9]+:/+|ftp(?:e?s)?:)', re.IGNORECASE)
 
 
 def _password_in_url():
@@ -230,6 +230,7 @@ def location(url):
     refused.
     Raises `UsageError`, which never repeats the URL: there may be a password in it.
     """
+    url = url.strip(' ')
     # Wherever it is in what may not even be a URL, nothing of it is repeated.
     if ':' in _SCHEME.sub('', url).rpartition('@')[0]:
         raise _password_in_url()

@@ -275,7 +275,7 @@ class LocationTests(unittest.TestCase):
     def test_a_url(self):
         self.assertEqual(
             settings.Location(host='ftp.example.com', port=2121, user='m e', directory='/a b/c'),
-            settings.location('ftp://m%20e@ftp.example.com:2121/a%20b/c'),
+            settings.location(' ftp://m%20e@ftp.example.com:2121/a%20b/c '),
         )
 
     def test_what_may_be_left_out(self):
@@ -340,6 +340,8 @@ class LocationTests(unittest.TestCase):
             'ftp://h:99999/',
             'ftp://h/?a=b',
             'ftp:/me@h/in',
+            'ftp:me@h/in',
+            'FTPES:me@h:21/in',
             'ftp:///me@h/in',
             'ftp://me@h:/in',
             'ftp://me@ftp://h/in',
