@@ -246,8 +246,8 @@ LOCAL = (
     (
         'a receipt that may not be on the disk',
         'history.py',
-        '            if not lazily:\n                os.fsync(',
-        '            if lazily:\n                os.fsync(',
+        '                if not lazily:\n                    os.fsync(file',
+        '                if lazily:\n                    os.fsync(file',
     ),
     (
         'a second receipt after a kill',
@@ -258,7 +258,7 @@ LOCAL = (
     (
         'half a line in the history spoils the next one',
         'history.py',
-        "            if size and os.pread(descriptor.fileno(), 1, size - 1) != b'\\n':\n",
+        "            if size and os.pread(file, 1, size - 1) != b'\\n':\n",
         '            if False:\n',
     ),
 )

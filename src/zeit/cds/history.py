@@ -67,15 +67,24 @@ class History:
         data = b''.join(_line(moment, entry) for entry in entries)
         path = self._path(f'{moment:%Y-%m}')
         with self._translated(), contextlib.closing(self._opened(moment)) as descriptor:
-            size = os.fstat(descriptor.fileno()).st_size
+            file = descriptor.fileno()
+            size, written = os.fstat(file).st_size, 0
             # It is somebody else's, perhaps, who writes at this moment: then a line is empty.
-            if size and os.pread(descriptor.fileno(), 1, size - 1) != b'\n':
+            if size and os.pread(file, 1, size - 1) != b'\n':
                 data = b'\n' + data
-            # One call: what others add at this moment comes before all of it, or behind.
-            if os.write(descriptor.fileno(), data) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-            if not lazily:
-                os.fsync(descriptor.fileno())
+            try:
+                # One call: what others add at this moment comes before all of it, or behind.
+                written = os.write(file, data)
+                if written < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+                if not lazily:
+                    os.fsync(file)
+            except OSError:
+                # What is not on the disk must not be found: nobody would write it again.
+                with contextlib.suppress(OSError):
+                    if os.fstat(file).st_size == size + written:
+                        os.ftruncate(file, size)
+                raise
 
     def _path(self, month):
         return os.path.join(self._directory, f'{month}.jsonl')
@@ -88,13 +97,22 @@ class History:
         """
         moment = jsonlog.now()
         with self._translated():
-            self._opened(moment).close()
+            with contextlib.closing(self._opened(moment)) as descriptor:
+                if os.fstat(descriptor.fileno()).st_nlink > 1:
+                    self._part(self._path(f'{moment:%Y-%m}'))
             number = moment.year * 12 + moment.month - 1 - keep
             oldest = f'{number // 12:04}-{number % 12 + 1:02}' if keep else ''
             for month in self.months():
                 if month < oldest:
                     log.debug('Receipts of %s are removed: %s months are kept', month, keep)
                     files.remove(self._path(month))
+
+    def _part(self, path):
+        """Let `path` be a file of its own, which it shares with a copy of the spool, by a link."""
+        with files.open_regular(path) as file:
+            draft = files.draft(self._directory, file, mode=os.stat(self._like).st_mode & 0o666)
+        os.replace(draft, path)
+        files.sync_directories(self._directory)
 
     def _opened(self, moment):
         path = self._path(f'{moment:%Y-%m}')

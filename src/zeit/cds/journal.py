@@ -489,10 +489,11 @@ def require_current(private):
 
     Such a build meets a directory where it has a file, and does nothing.
     """
-    if os.path.isfile(os.path.join(private, JOURNAL)):
-        shown = printable(os.fspath(private))
+    path = os.path.join(private, JOURNAL)
+    if os.path.isfile(path):
+        shown = printable(path)
         raise SpoolError(
-            f'{shown} is of an earlier build of zeit.cds, whose journal this one does not read',
+            f'{shown} is of an earlier build of zeit.cds, and not read by this one',
             hint='Let that build run once more, so that nothing of it is left on a server; then: '
             f'mv {shown} {shown}-before',
         )
