@@ -37,6 +37,7 @@ does to `TABLES`: it opens a row, which is the entry itself, changes or closes o
     compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
     removed     what was fetched as NAME is not on TARGET any more
     kept        it is there still, although the server has said that it is not
+    damaged     so many LINES could not be read, and were left out: until it is 'acknowledged'
     totals      COUNTS before this file began, the largest SEQUENCE, the file that came in last
 
 A file that was copied, with the spool around it, or restored, is known as one (see
@@ -103,6 +104,7 @@ TABLES = types.MappingProxyType(
         'arrivals': _FILE,
         'missed': _FILE,
         'failed': ('name',),
+        'damage': (),
     }
 )
 
@@ -142,6 +144,8 @@ KINDS = types.MappingProxyType(
         'compared': Kind(changes='arrivals', sets={'modified': ''}),
         'removed': Kind(closes=('arrivals',), lazily=True),
         'kept': Kind(opens='arrivals', needs=_ARRIVAL),
+        'damaged': Kind(opens='damage', needs=('lines',)),
+        'acknowledged': Kind(closes=('damage',)),
     }
 )
 
@@ -189,8 +193,11 @@ class Journal:
                 self.learn(entry)
             if not self._log.is_own:
                 self._disown()
-            elif self._log.is_full:
+            elif self._log.is_full or self._log.damaged:
                 self.compact()
+            if self._log.damaged:
+                before = self.row('damage') or {'lines': 0}
+                self.note('damaged', lines=before['lines'] + self._log.damaged)
             if self._disowned:
                 self._warn()
         except BaseException:
@@ -244,6 +251,7 @@ class Journal:
             self.know(entry)
         except (KeyError, TypeError, ValueError):
             log.warning('An entry of the journal is damaged and left out: %s', entry)
+            self._log.damaged += 1
 
     def know(self, entry):
         """Do the same; raises KeyError, TypeError, ValueError for what is damaged."""

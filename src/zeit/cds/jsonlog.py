@@ -61,6 +61,8 @@ class JSONLog:
         self._group = None
         self._due = False
         self._broken = None
+        #: How many damaged lines were left out when it was read.
+        self.damaged = 0
         self._id = secrets.token_hex(16)
         #: True for the very file that was written here, False for a copy, None where nothing tells.
         self.is_own = True
@@ -113,7 +115,11 @@ class JSONLog:
     def _entries(self):
         try:
             with open_regular(self._path) as file:
-                yield from _parse(file, self._path)
+                for entry in _parse(file, self._path):
+                    if entry is None:
+                        self.damaged += 1
+                    else:
+                        yield entry
         except OSError as error:
             raise self._unusable(error) from error
 
@@ -212,7 +218,7 @@ def entries(directory, *, name=NAME):
     """
     path = os.path.join(os.fspath(directory), name)
     with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
-        yield from _parse(file, path)
+        yield from filter(None, _parse(file, path))
 
 
 def now():
@@ -257,11 +263,11 @@ def _line(entry):
 
 
 def _parse(file, path):
+    """Yield the entries, None for one that is damaged."""
     for number, entry in numbered(file):
         if entry is None:
             log.warning('Line %s of %s is damaged and left out', number, printable(path))
-            continue
-        if entry.get('kind') == 'journal':
+        elif entry.get('kind') == 'journal':
             _require_version(entry, path)
         yield entry
 

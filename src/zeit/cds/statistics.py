@@ -24,6 +24,7 @@ class Statistics:
     None; `undeleted`: those that came in, and may still be on the server; each of them is a name
     and when it came in, in seconds since the epoch.  `killed`: when the last run began, if it was
     killed, else None.  `disowned`: URLs where a copy leaves what is perhaps of its original.
+    `damaged`: so many lines of the journal were left out, which nobody has acknowledged.
     """
 
     totals: dict
@@ -33,6 +34,7 @@ class Statistics:
     killed: float | None = None
     undeleted: list = dataclasses.field(default_factory=list)
     disowned: list = dataclasses.field(default_factory=list)
+    damaged: int = 0
 
     @property
     def imports(self):
@@ -139,6 +141,7 @@ def look(spool):
             newest=_came_in(*remembered.newest or ('', '')),
             killed=_killed(begun, known.get('last')) if owner is None else None,
             disowned=remembered.disowned,
+            damaged=(remembered.row('damage') or {'lines': 0})['lines'],
             undeleted=_undeleted(remembered),
             totals=remembered.totals,
             runs=known,

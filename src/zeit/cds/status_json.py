@@ -22,6 +22,7 @@ def _object(look):
         killed = look.numbers.killed
         result['killed'] = None if killed is None else _utc(killed)
         result['disowned'] = look.numbers.disowned
+        result['damaged'] = look.numbers.damaged
     importing = look.place.imports and not look.place.exports
     servers = [_server_object(server, importing=importing) for server in look.servers]
     return result | {'servers': servers}

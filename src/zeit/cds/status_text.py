@@ -75,6 +75,11 @@ def _spool(look):
         yield _line('ignored', f'{len(ignored)} in new, {what}:')
         yield from (_line('', f'{printable(name)} {reason}') for name, reason in ignored)
     numbers = look.numbers
+    if numbers.damaged:
+        shown = printable(str(found.path))
+        number = plural(numbers.damaged, 'line')
+        yield _line('damaged', f'{number} of the journal could not be read, and were left out;')
+        yield _line('', f'when you know why: zeit-cds journal verify --acknowledge --spool {shown}')
     if numbers.disowned:
         adopt = f'"zeit-cds adopt --spool {printable(str(found.path))}"'
         yield _line('disowned', 'left by the original of this copy, and not removed:')

@@ -30,6 +30,16 @@ def verify(spool):
     return f'{plural(entries, "line")} in the journal, {lines} in the history{since}', damaged
 
 
+def acknowledge(spool):
+    """Let nobody be told any more of damage to the journal that a run has met.
+
+    Raises `SpoolError`, `SpoolBusy`.
+    """
+    with spool.run():
+        if spool.journal.row('damage'):
+            spool.journal.note('acknowledged')
+
+
 def _journal(private, damaged):
     """Return how many entries there are; add to `damaged`."""
     path = os.path.join(private, JOURNAL, jsonlog.NAME)
@@ -44,6 +54,9 @@ def _journal(private, damaged):
             found.know(entry)
         except (KeyError, TypeError, ValueError):
             damaged.append(f'{printable(path)}, line {number}: it lacks what its kind needs')
+    if row := found.row('damage'):
+        number = plural(row['lines'], 'line')
+        damaged.append(f'{printable(path)}: {number} could not be read, and were left out')
     for url in found.disowned:
         damaged.append(
             f'{printable(path)}: what the original of this copy has left on {printable(url)} waits '

@@ -104,8 +104,12 @@ def journal():
 @journal.command()
 @click.argument('names', nargs=-1, metavar='[SPOOL]...')
 @options.several(options.SPOOL)
+@click.option(
+    '--acknowledge', is_flag=True,
+    help='Let status say no more of lines that were left out.  Default: no.',
+)  # fmt: skip
 @command
-def verify(console, zcml, *, names, spool=None):
+def verify(console, zcml, *, names, acknowledge, spool=None):
     """Read all of journal and history, and say what is damaged.
 
     \b
@@ -118,20 +122,25 @@ def verify(console, zcml, *, names, spool=None):
     left out by everybody who reads it; half a line at the end is somebody who
     writes, or is cut off by the next run.  The exit code is 1 if anything is
     damaged, or a month is missing.
+
+    Of lines of the journal that a run has left out status tells until somebody
+    says --acknowledge.
     """
     from zeit.cds import choice
+    from zeit.cds import verify as verifying
     from zeit.cds.text import plural, printable
-    from zeit.cds.verify import verify as damage
 
     if spool is not None and names:
         raise errors.UsageError('Names of spools go with --zcml', hint='Name --spool alone.')
     codes = [errors.DONE]
     for place in choice.places(zcml=zcml, names=names, spool=spool, remote=False):
-        about, damaged = damage(place.spool)
+        about, damaged = verifying.verify(place.spool)
         for line in damaged:
             console.complain(line)
             codes.append(errors.FILES_FAILED)
         if not console.quiet:
             result = plural(len(damaged), 'fault') if damaged else 'sound'
             console.say(f'{printable(str(place.spool.path))}: {result}; {about}.')
+        if acknowledge:
+            verifying.acknowledge(place.spool)
     return max(codes)

@@ -586,6 +586,23 @@ class VerifyTests(CommandLine):
         ):
             self.assertRegex(outcome.err, pattern)
 
+    def test_status_shows_what_was_left_out_until_it_is_acknowledged(self):
+        with open(self.state, 'ab') as file:
+            file.write(b'{"kind": "token"}\nnonsense\n')
+        for _ in range(3):
+            with self.spool.run():
+                self.assertEqual(2, self.spool.journal.row('damage')['lines'])
+        self.assertNotIn(b'nonsense', self.state.read_bytes())
+        shown = self.call('status', '--spool', self.path).out
+        self.assertIn('damaged    2 lines of the journal could not be read', shown)
+        (found,) = json.loads(self.call('status', '--json', '--spool', self.path).out)
+        self.assertEqual(2, found['damaged'])
+        outcome = self.call('journal', 'verify', '--acknowledge', '--spool', self.path)
+        self.assertEqual(1, outcome.code)
+        self.assertIn('2 lines could not be read', outcome.err)
+        self.assertEqual(0, self.verify().code)
+        self.assertNotIn('damaged', self.call('status', '--spool', self.path).out)
+
     def test_a_month_that_is_missing_and_one_that_was_removed(self):
         (self.months / '2026-09.jsonl').write_text(
             '{"at": "2026-09-01T00:00:00.000+00:00", "v": 1, "kind": "month", "before": ""}\n'

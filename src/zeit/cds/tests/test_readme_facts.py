@@ -29,7 +29,8 @@ class FactsTest(unittest.TestCase):
         self.assertIn(f'the gravest one decides: {order}.', self.text)
 
     def test_options(self):
-        known = {name for command in (cli.cli, *cli.cli.commands.values())
+        commands = [cli.cli, *cli.cli.commands.values(), *cli.journal.commands.values()]
+        known = {name for command in commands
                  for option in command.params if isinstance(option, click.Option)
                  for name in (*option.opts, *option.secondary_opts)}  # fmt: skip
         mentioned = set(re.findall(r'(?<![\w-])--[a-z][a-z-]*', self.text))
