@@ -38,7 +38,7 @@ def _keep(context, parameter, value):
 
 
 # What cannot be read is no wrong call, and whoever opens it can say why.
-_PATH = click.Path(dir_okay=False, readable=False)
+_PATH = click.Path(readable=False)
 
 COMMON = (
     click.option(
@@ -89,13 +89,13 @@ def several(*options):
 
 SPOOL = click.option(
     '--spool',
-    type=click.Path(file_okay=False, readable=False),
+    type=_PATH,
     metavar='DIR',
     help='The spool: a directory with tmp, new and cur.  Default: from --zcml.',
 )
 PASSWORD = click.option(
     '--password-file',
-    type=click.Path(readable=False),
+    type=_PATH,
     metavar='FILE',
     help=f'The password is its first line.  Default: ${PASSWORD_VARIABLE}, else ~/.netrc.',
 )

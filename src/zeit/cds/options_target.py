@@ -15,7 +15,7 @@ class _Seconds(click.FloatRange):
         return found
 
 
-_FILE = click.Path(dir_okay=False, readable=False)
+_FILE = click.Path(readable=False)
 _SECONDS = _Seconds(min=0, min_open=True, max=LONGEST)
 _VERSION = click.Choice(['1.2', '1.3'])
 

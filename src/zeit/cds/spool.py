@@ -155,10 +155,10 @@ class Spool:
 
     def _require(self):
         if not files.is_directory(self.path):
-            raise SpoolError(
-                f'There is no spool at {printable(str(self.path))}',
-                hint='Create the directory; tmp, new and cur inside it are created for you.',
-            )
+            hint = 'Create the directory; tmp, new and cur inside it are created for you.'
+            if os.path.lexists(self.path):
+                hint = 'It must be a directory: move what is there out of the way.'
+            raise SpoolError(f'There is no spool at {printable(str(self.path))}', hint=hint)
 
     def _make_directories(self, *sections):
         self._require()

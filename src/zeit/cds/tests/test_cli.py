@@ -330,6 +330,19 @@ class Failures(ServerCase):
         outcome = self.call('export', '--spool', self.folder / 'no', self.url)
         self.assert_line(outcome, 78, 'There is no spool at .*/no. Create the directory')
 
+    def test_a_file_for_a_spool(self):
+        (self.folder / 'file').touch()
+        for command in ('export', self.url), ('import', self.url), ('status',):
+            outcome = self.call(*command, '--spool', self.folder / 'file')
+            self.assertEqual(78, outcome.code)
+            self.assertRegex(outcome.out + outcome.err, 'no spool at .*/file')
+            self.assertRegex(outcome.out + outcome.err, 'It must be a directory: move')
+
+    def test_a_directory_for_a_file_of_tls(self):
+        for option in '--ca-file', '--certificate':
+            reason = 'cannot be read: Is a directory'
+            self.assert_failure(78, reason, '--tls', 'explicit', option, self.folder)
+
     def test_a_full_disk_before_anything_is_sent(self):
         full = OSError(errno.ENOSPC, 'No space left on device', str(self.path / 'cur'))
         with unittest.mock.patch('zeit.cds.files.draft', side_effect=full):
