@@ -40,9 +40,14 @@ TLS = (
     (
         'TLS: no close_notify behind an upload',
         SECURE,
-        '            while not self._say_goodbye():\n'
-        '                self._wait(select.POLLOUT, until=until)\n',
-        '',
+        '            self._say_goodbye()\n            while not self._flush():',
+        '            while not self._flush():',
+    ),
+    (
+        'TLS: what is no data is read without an end',
+        SECURE,
+        'for more in reversed(range(TAKES + 1)):',
+        'for more in iter(lambda: 1, 0):',
     ),
     (
         'TLS: no session resumed',

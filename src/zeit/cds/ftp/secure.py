@@ -9,10 +9,8 @@ import ssl
 import time
 
 from zeit.cds.errors import ConnectionLost, DeadlinePassed
-from zeit.cds.forks import not_inherited
 from zeit.cds.ftp import tls
 from zeit.cds.ftp.oserrors import from_os
-from zeit.cds.ftp.sockets import raise_error
 from zeit.cds.ftp.stream import Stream
 
 
@@ -23,6 +21,11 @@ GOODBYE = 2
 
 #: The most that one read returns, a TLS record (RFC 8446 section 5.1), in bytes.
 RECORD = 16 * 1024
+
+#: How much of what comes in TLS gets at once, in bytes, and how often, until somebody looks at the
+#: time again: what comes need not be data, such as the tickets of TLS 1.3, and has no bound.
+TAKEN = 4 * RECORD
+TAKES = 4
 
 
 @contextlib.contextmanager
@@ -41,14 +44,20 @@ class SecureStream(Stream):
     """See `Stream`.
 
     `resumed` tells whether the handshake resumed a session.
+
+    OpenSSL works in memory here.  On a socket it would read on for as long as something comes that
+    is no data, and neither time-out, deadline nor signal would end that.
     """
 
-    def __init__(self, stream, sock):
+    def __init__(self, stream, context, **options):
         # Not asked of the socket, which may have been reset since.
         self.peer = stream.peer
-        self._sock, self._timeout, self._deadline = sock, stream._timeout, stream._deadline
+        self._sock, self._timeout, self._deadline = stream._sock, stream._timeout, stream._deadline
+        self._came, self._said = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._came, self._said, **options)
+        self._unsent = b''
+        self._encrypted = 0
         self.resumed = False
-        self._session = None
         self._finished = False
 
     sends_files = False
@@ -62,56 +71,88 @@ class SecureStream(Stream):
         begun, before its answer is waited for.  Raises `CertificateRefused`, `HandshakeFailed`,
         `ConnectionLost`, and what `meanwhile` raises; the connection is closed then.
         """
-        sock = stream._sock
         shaking_hands = functools.partial(_shaking_hands, stream, host, timeout=timeout)
         try:
             with shaking_hands():
-                raise_error(sock)  # Python does not wrap one that was reset, and leaves it open
-                sock = not_inherited(
-                    context.wrap_socket,
-                    sock,
-                    server_hostname=host.rstrip('.'),
-                    do_handshake_on_connect=False,
-                    suppress_ragged_eofs=False,
-                    session=session,
-                )
-                with contextlib.suppress(ssl.SSLWantReadError):
-                    sock.do_handshake()
-            made = cls(stream, sock)
+                made = cls(stream, context, server_hostname=host.rstrip('.'), session=session)
+                with contextlib.suppress(BlockingIOError):
+                    made._turn(made._tls.do_handshake)
             meanwhile()
             with shaking_hands():
                 until = time.monotonic() + timeout
-                made._within(until, lambda _: sock.do_handshake(), None, events=select.POLLIN)
+                made._within(until, made._turn, made._tls.do_handshake, events=select.POLLIN)
         except BaseException:
-            sock.close()
+            stream._sock.close()
             raise
-        made.resumed = sock.session_reused
+        made.resumed = made._tls.session_reused
         resumed = ', resumed' if made.resumed else ''
-        log.debug('%s, %s%s', sock.version(), sock.cipher()[0], resumed)
+        log.debug('%s, %s%s', made._tls.version(), made._tls.cipher()[0], resumed)
         return made
 
     @property
     def session(self):
         """The newest session that the server offered to resume, so far; None if there is none."""
-        session = self._sock.session or self._session
+        session = self._tls.session
         # In TLS 1.3 there is nothing to resume without a ticket.
         return session if session and (session.has_ticket or session.id) else None
 
     @property
     def has_tickets(self):
         """Tell whether the server may offer sessions at any time: since TLS 1.3."""
-        return self._sock.version() == 'TLSv1.3'
+        return self._tls.version() == 'TLSv1.3'
 
-    def _within(self, until, function, argument, *, events):
+    @property
+    def holds(self):
+        """See `Stream`."""
+        return self._came.pending > 0
+
+    def _wait(self, events, *, until):
         """See `Stream`; what is waited for, TLS knows better."""
-        self._deadline.within(self._timeout)
-        while True:
+        super()._wait(select.POLLOUT if self._unsent else select.POLLIN, until=until)
+
+    def _turn(self, function, *arguments):
+        """Call a function of TLS with what comes in, and send what TLS says.
+
+        Raises BlockingIOError if it needs more than is there, or than `TAKES` times `TAKEN`.
+        """
+        try:
+            for more in reversed(range(TAKES + 1)):
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    return function(*arguments)
+                self._flush()
+                if more:
+                    self._take()
+        finally:
+            self._flush()
+        raise BlockingIOError
+
+    def _take(self):
+        if came := self._sock.recv(TAKEN):
+            self._came.write(came)
+        else:
+            self._came.write_eof()
+
+    def _flush(self):
+        """Send what TLS has said; return False if there was no room for all of it."""
+        while unsent := self._unsent or memoryview(self._said.read()):
+            self._unsent = b''  # nobody takes it any more after an error
             try:
-                return function(argument)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                self._wait(select.POLLIN, until=until)
-            except ssl.SSLWantWriteError:
-                self._wait(select.POLLOUT, until=until)
+                self._unsent = unsent[self._sock.send(unsent) :]
+            except BlockingIOError:
+                self._unsent = unsent
+                return False
+        return True
+
+    def _write(self, data):
+        self._turn(self._encrypt, memoryview(data))
+        if self._unsent:
+            raise BlockingIOError
+        sent, self._encrypted = self._encrypted, 0
+        return sent
+
+    def _encrypt(self, data):
+        while self._encrypted < len(data):
+            self._encrypted += self._tls.write(data[self._encrypted :])
 
     def _await(self, until, size):
         # What has come in may be held back where poll(2) does not see it.
@@ -119,10 +160,7 @@ class SecureStream(Stream):
 
     def _read(self, size):
         try:
-            return self._sock.recv(min(size, RECORD))
-        except ssl.SSLWantReadError:
-            # Also after what is no data: in TLS 1.3 tickets come when they like.
-            raise BlockingIOError from None
+            return self._turn(self._tls.read, min(size, RECORD))
         except ssl.SSLZeroReturnError:
             return b''  # close_notify
         except ssl.SSLError as error:
@@ -144,7 +182,8 @@ class SecureStream(Stream):
         In TLS 1.3 a server refuses our certificate only when we have begun to speak.
         """
         try:
-            self._sock.recv(RECORD)
+            self._take()
+            self._tls.read(RECORD)
         except ssl.SSLError as error:
             return error if 'ALERT' in (getattr(error, 'reason', None) or '') else None
         except (OSError, ValueError):
@@ -162,34 +201,26 @@ class SecureStream(Stream):
                 self._read(RECORD)  # what has come are tickets, the newest of which is of use later
             if self.truncated:
                 raise ssl.SSLEOFError  # there is nobody to say goodbye to
-            while not self._say_goodbye():
+            self._say_goodbye()
+            while not self._flush():
                 self._wait(select.POLLOUT, until=until)
             self._finished = True
         except OSError as error:
             raise self._lost(error, doing) from error
-        # The server may have ended it by itself.  SSLSocket.shutdown would end TLS for what is
-        # still to be received as well: tickets above all.
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._sock, socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the server may have ended it by itself
+            self._sock.shutdown(socket.SHUT_WR)
 
     def _say_goodbye(self):
-        """Send close_notify; return False if there was no room for it."""
-        connection = self._sock._sslobj
+        """Send close_notify, as far as there is room for it."""
         try:
-            self._sock.unwrap()
-        except ssl.SSLWantWriteError:
-            return False
-        except ssl.SSLWantReadError:
-            pass  # sent; the server's own is still to come
+            self._turn(self._tls.unwrap)
+        except BlockingIOError:
+            pass  # the server's own is still to come
         except ConnectionResetError:
             pass  # it will not come; what the server has got, its final reply tells
         except ssl.SSLError as error:
             if not tls.is_cut(error):
                 raise
-        finally:
-            # The socket has forgotten it if the server's own was there, maybe behind a ticket.
-            self._session = connection and connection.session
-        return True
 
     def close(self):
         """See `Stream`.
@@ -206,14 +237,12 @@ class SecureStream(Stream):
         except (OSError, ValueError, DeadlinePassed) as error:
             log.debug('No orderly end of TLS: %s', error)
         finally:
-            self._session = self._sock.session or self._session
             super().close()
 
     def _drain(self):
         until = time.monotonic() + self._deadline.within(GOODBYE)
-        while self._sock.fileno() >= 0:
-            if not self._within(until, self._read, RECORD, events=select.POLLIN):
-                return
+        while self._sock.fileno() >= 0 and self._await(until, RECORD):
+            pass
 
 
 class Protection:

@@ -45,6 +45,9 @@ class Stream:
 
     truncated = False
 
+    #: Something has come in that was not received yet, and that poll(2) does not see any more.
+    holds = False
+
     #: What goes over it is not changed on the way to the network.
     sends_files = True
 
@@ -159,18 +162,23 @@ class Stream:
         until = time.monotonic() + self._timeout
         try:
             while data:
-                sent = self._within(until, self._sock.send, data, events=select.POLLOUT)
+                sent = self._within(until, self._write, data, events=select.POLLOUT)
                 data = data[sent:]
         except OSError as error:
             raise self._lost(error, doing) from error
 
+    def _write(self, data):
+        return self._sock.send(data)
+
     def _within(self, until, function, argument, *, events):
         """Call a function of the socket until it does not block; between, wait for `events`.
 
-        At most until a moment of `time.monotonic`.  Raises OSError.  The deadline is looked at also
+        At most until a moment of `time.monotonic`.  Raises OSError.  The time is looked at also
         where nothing has to be waited for: a network may be faster than what it is read from.
         """
         self._deadline.within(self._timeout)
+        if time.monotonic() > until:
+            raise TimeoutError
         while True:
             try:
                 return function(argument)
@@ -254,16 +262,15 @@ class Stream:
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         poll.register(other._sock, select.POLLIN)
+        seconds = 0  # the end may be held already
         while (left := until - time.monotonic()) > 0:
-            ready = [found for found, _ in poll.poll(self._deadline.within(min(left, LOOK)) * 1000)]
-            if other._sock.fileno() in ready:
+            ready = poll.poll(self._deadline.within(min(left, seconds)) * 1000)
+            if other.holds or other._sock.fileno() in dict(ready):
                 break
-            if not ready:
-                continue
             try:
                 return not self._read(REPLY)
             except BlockingIOError:
-                continue  # nothing for us: a ticket of TLS
+                seconds = LOOK  # nothing for us: a ticket of TLS
             except OSError as error:
                 log.debug('No orderly end of the data connection: %s', error)
                 break

@@ -442,6 +442,79 @@ class BothVersions:
         self.assertIn(('commonName', 'test'), [name for (name,) in peer.result['subject']])
 
 
+class Hungry:
+    """In place of an `ssl.SSLObject` and its context: what comes in is never enough."""
+
+    def wrap_bio(self, came, said, **options):
+        self._came = came
+        return self
+
+    def do_handshake(self):
+        self._came.read()
+        raise ssl.SSLWantReadError
+
+    def read(self, size):
+        self.do_handshake()
+
+    unwrap = do_handshake
+    version = session = None
+
+
+class NeverEnoughTests(unittest.TestCase):
+    """What comes is never the handshake's end, or data, and comes faster than it can be read."""
+
+    layer = QUIET
+
+    def setUp(self):
+        super().setUp()
+        ended = threading.Event()
+        peer = self.enterContext(Peer(lambda sock: (sock.sendall(b'x'), ended.wait(TIMEOUT))))
+        self.addCleanup(ended.set)
+        self.stream = peer.connect(timeout=0.05)
+        self.addCleanup(self.stream.close)
+        take = unittest.mock.patch.object(SecureStream, '_take', lambda stream: self.take(stream))
+        self.enterContext(take)
+        self.until = time.monotonic() + TIMEOUT
+
+    def take(self, stream):
+        stream._came.write(self.more())
+
+    def more(self, size=None):
+        if time.monotonic() > self.until:
+            raise AssertionError('It goes on without a bound')
+        return b'x'
+
+    def over(self, *, timeout):
+        return SecureStream.over(self.stream, context=Hungry(), host=HOST, timeout=timeout)
+
+    def test_a_handshake_ends_with_its_time_out(self):
+        with self.assertRaisesRegex(ConnectionLost, 'No answer within 0.05 s while beginning TLS'):
+            self.over(timeout=0.05)
+
+    def test_a_handshake_ends_with_the_deadline(self):
+        self.stream._deadline.restart(0.05)
+        with self.assertRaises(DeadlinePassed):
+            self.over(timeout=TIMEOUT)
+
+    def test_waiting_for_data(self):
+        stream = SecureStream(self.stream, Hungry())
+        self.assertIsNone(stream.receive_now())
+        with self.assertRaisesRegex(ConnectionLost, 'No answer within 0.05 s while reading'):
+            stream.receive(doing='reading')
+        with unittest.mock.patch.object(secure, 'GOODBYE', 0.05):
+            stream.finish(doing='ending')
+            stream.close()
+
+    def test_data_behind_the_goodbye(self):
+        stream = SecureStream(self.stream, Hungry())
+        with (
+            unittest.mock.patch.object(secure, 'GOODBYE', 0.05),
+            unittest.mock.patch.object(stream, '_read', self.more),
+        ):
+            stream.finish(doing='ending')
+            stream.close()
+
+
 class TLS12Tests(BothVersions, SecureCase):
     version = '1.2'
 
