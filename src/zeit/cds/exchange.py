@@ -20,6 +20,7 @@ from zeit.cds.errors import (
     SOFTWARE,
     UNAVAILABLE,
     ConfigurationError,
+    DeadlinePassed,
     Error,
     LockLeftBehind,
     NotTold,
@@ -144,6 +145,11 @@ class Exchange:
     def is_late(self):
         """Return whether the time of this run is used up."""
         return self._end is not None and self.clock() >= self._end
+
+    def require_time(self):
+        """Raise `DeadlinePassed` if the time of this run is used up."""
+        if self.is_late():
+            raise DeadlinePassed('The time of this run is used up')
 
     def rate(self, name, *, size):
         """Return the `Rate` of a file whose transfer begins now; see there."""

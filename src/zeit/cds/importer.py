@@ -24,7 +24,7 @@ from zeit.cds.plan import ImportOptions, Job, Plan
 from zeit.cds.progress import NoProgress, WatchedIncoming
 from zeit.cds.quiet import ServerTime, listed_time
 from zeit.cds.report import FileImported
-from zeit.cds.text import printable
+from zeit.cds.text import plural, printable
 
 
 __all__ = ['ImportOptions', 'Importer']
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 #: Where listings tell names only, so many files are asked about before the first one is fetched.
 LOOKS = 10_000
+
+#: So many refused names of a directory are in a report one by one.
+REFUSED = 1000
 
 
 @zope.interface.implementer(IImporter)
@@ -146,6 +149,7 @@ class _Import:
             target=self.target,
             arrivals=self.arrivals,
             age=self._age,
+            look=self.exchange.require_time,
         )
 
     def _age(self, look):
@@ -157,9 +161,12 @@ class _Import:
 
     def _jobs(self, judged, *, token=''):
         """Yield a job for each file that is taken, as the work proceeds; say why others are not."""
+        refused = 0
         for name, look, why in judged:
             if isinstance(why, NameRefused):
-                self.record.failed(name, why, size=0)
+                refused += 1
+                if refused <= REFUSED:
+                    self.record.failed(name, why, size=0)
             elif why:
                 self.record.left(name, why)
             else:
@@ -172,6 +179,8 @@ class _Import:
                     self.intake.put_off(job, self.time.fresh(look))
                 else:
                     yield job
+        if refused > REFUSED:
+            log.error('And %s refused.', plural(refused - REFUSED, 'more name'))
 
     def _expect(self, judged):
         """Tell who watches how much is to come, as far as that is known."""

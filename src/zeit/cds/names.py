@@ -49,6 +49,8 @@ _OURS = re.compile(
 )
 #: What servers leave out at the end of a name.
 _DROPPED = ' .\\'
+#: What they do not see in a name.
+_UNSEEN = re.compile('[^ -~]+|"+')
 _VERSION = re.compile(r';[-0-9]*$')
 _STAGED_GUARD = re.compile(rf'{WRITE}\.{_TOKEN}\.d(\.|$)')
 _PROBE = re.compile(rf'\.{_TOKEN}\.probe')
@@ -156,8 +158,7 @@ def readings(name):
 
 
 def _plain(folded):
-    plain = ''.join(c for c in folded if ' ' <= c <= '~' and c != '"')
-    plain = plain.partition(':')[0].rstrip(_DROPPED).rpartition('\\')[2]
+    plain = _UNSEEN.sub('', folded).partition(':')[0].rstrip(_DROPPED).rpartition('\\')[2]
     return _VERSION.sub('', plain).strip(' ').rstrip(_DROPPED)
 
 

@@ -20,16 +20,18 @@ log = logging.getLogger(__name__)
 class Offered:
     """What an import with these `options` takes from `target` into `spool`.
 
-    `arrivals` knows what is done already, and `age(look)` tells seconds, or None.
+    `arrivals` knows what is done already, and `age(look)` tells seconds, or None.  `look()` is
+    called for each name, of which there may be many: it raises what ends the run.
     """
 
-    def __init__(self, options, *, spool, target, arrivals, age):
+    def __init__(self, options, *, spool, target, arrivals, age, look=lambda: None):
         self._options = options
         self._patterns = options.ignore.casefold().split()
         self._spool = spool
         self._target = target
         self._arrivals = arrivals
         self._age = age
+        self._look = look
 
     def __repr__(self):
         return f'<Offered but {" ".join(self._patterns)}>'
@@ -49,10 +51,9 @@ class Offered:
 
     def is_wanted(self, name):
         """Return whether the file is taken, as far as its name tells."""
-        return not self._is_passed_over(name) and self._refusal(name) is None
-
-    def _is_passed_over(self, name):
-        return bool(self.why_ignored(name)) or self._arrivals.is_settled(name)
+        self._look()
+        passed_over = self.why_ignored(name) or self._arrivals.is_settled(name)
+        return not passed_over and self._refusal(name) is None
 
     def judged(self, found):
         """Return a list of (name, `Look` or None, why it is not taken), in the order of names.
@@ -62,9 +63,10 @@ class Offered:
         """
         judged = []
         for name, facts in sorted(found.items()):
+            self._look()
             if reason := self.why_ignored(name):
                 log.debug('Passed over: %s: %s', printable(name), reason)
-            elif not self._is_passed_over(name):
+            elif not self._arrivals.is_settled(name):
                 look, why = Look.at(*facts), self._refusal(name)
                 if why is None:
                     why = self.reason_to_wait(name, look) if look else ''

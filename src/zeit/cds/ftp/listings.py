@@ -22,10 +22,10 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 #: Largest listing that is read, in bytes.
-MAX_LISTING = 64 * 1024 * 1024
+MAX_LISTING = 32 * 1024 * 1024
 
 #: Most entries of a directory that are kept.
-MAX_ENTRIES = 250_000
+MAX_ENTRIES = 125_000
 
 #: The command is not implemented (RFC 959 section 4.2), not: it was refused in this case.
 UNKNOWN = (402, 500, 501, 502, 504, 522)

@@ -56,6 +56,9 @@ _NO_BYTES = re.compile(
 #: years since 1900, as some have done since 2000, has five digits.
 _TIME = re.compile(r'(?<!\S)(?:([0-9]{4})|19(1[0-9]{2}))([0-9]{10})(?:\.[0-9]*)?(?!\S)', re.ASCII)
 
+#: The facts of a listing that are of use (RFC 3659 section 7.5).
+_FACT = re.compile('(?:^|;)(type|size|modify)=([^;]*)')
+
 _LINE_END = re.compile('[\r\n\0]')
 
 
@@ -281,7 +284,7 @@ def mlsd_entry(line):
     facts, space, name = line.partition(' ')
     if not space or not name:
         return None
-    values = dict(fact.lower().split('=', 1) for fact in facts.split(';') if '=' in fact)
+    values = dict(_FACT.findall(facts.lower()))
     kind = values.get('type', 'file')
     if kind in ('cdir', 'pdir'):
         return None

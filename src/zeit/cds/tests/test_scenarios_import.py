@@ -9,7 +9,9 @@ import time
 import unittest
 from unittest import mock
 
-from zeit.cds import files, incoming
+from zeit.cds import files, importer, incoming
+from zeit.cds.errors import DeadlinePassed
+from zeit.cds.target import FTPTarget
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario, take
 
@@ -149,6 +151,34 @@ class ContractTests(ImportScenario, unittest.TestCase):
         self.assertEqual(['ERROR'] * 20 + ['INFO'] * 10, levels)
         more = 'And 10 more files not imported; -v and a log file have them all.'
         self.assertIn(more, self.lines)
+
+    def test_more_refused_names_than_anybody_reads(self):
+        for number in range(5):
+            self.plant(f'a{number}\t')
+        with mock.patch.object(importer, 'REFUSED', 3):
+            report = self.run_import('b.xml')
+        self.assertEqual((1, 3), (report.exit_code, len(report.failed)))
+        self.assertIn('And 2 more names refused.', self.lines)
+
+    def test_judging_many_names_ends_with_the_deadline(self):
+        """Whether they are judged before the listing is whole, or behind it."""
+        for way in ('MLSD', 'NLST'):
+            with self.subTest(way):
+                self.prepare()
+                for number in range(5):
+                    self.offer(f'a{number}.xml')
+                if way == 'NLST':
+                    self.fault('MLSD', faults.Reply('500 no'))
+                judged = []
+
+                def check(target, name, judged=judged):
+                    judged.append(name)
+                    self.time.wait(40)
+
+                with mock.patch.object(FTPTarget, 'check', check):
+                    report = self.run_import(options=ImportOptions(deadline=60))
+                self.assertIsInstance(report.error, DeadlinePassed)
+                self.assertEqual(2, len(judged))
 
     def test_what_is_passed_over_is_told_to_who_wants_to_know(self):
         for name in ('read.guard', 'A.PART', 'foo~', '..x'):
