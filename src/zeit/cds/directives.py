@@ -57,10 +57,10 @@ class ISpoolDirective(zope.interface.Interface):
 class ITargetDirective(INetwork):
     """A directory on an FTP server: registers an `ITarget` utility.
 
-    `host` must be there, here or in the product configuration.
+    `host` and `directory` must be there, here or in the product configuration.
     """
 
-    zope.interface.taggedValue('needs', ('host',))
+    zope.interface.taggedValue('needs', ('host', 'directory'))
 
     name = fields.Line(title='The name by which exporters refer to it', wanted=_NAME)
     product_config = _product_config(example='agency')
@@ -98,10 +98,9 @@ class ITargetDirective(INetwork):
         required=False,
     )
     directory = fields.Line(
-        title='The directory on the server',
+        title='The directory on the server; "/" is its root',
         wanted=_WORD,
         required=False,
-        default=Settings.directory,
     )
     temporary = fields.YesNo(
         title='Send under a temporary name and rename when complete',

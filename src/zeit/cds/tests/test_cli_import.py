@@ -43,7 +43,8 @@ class Commands(MainCase, layers.ServerTests, unittest.TestCase):
         path.write_text(f"""
             <configure xmlns:cds="http://namespaces.zeit.de/cds">
               <cds:spool name="letters" path="{self.spool}" />
-              <cds:target name="agency" host="{self.server.host}" port="{self.server.port}"
+              <cds:target name="agency" directory="/"
+                  host="{self.server.host}" port="{self.server.port}"
                   user="test" password_file="{self.directory}/password" />
               <cds:importer name="in" spool="letters" target="agency" {words} />
             </configure>

@@ -18,9 +18,11 @@ ZCML = """\
 <configure xmlns="http://namespaces.zeit.de/cds">
   <spool name="articles" path="{path}" />
   <spool name="images" path="{images}" />
-  <target name="partner" host="{server.host}" port="{server.port}" user="{server.user}"
+  <target name="partner" directory="/"
+      host="{server.host}" port="{server.port}" user="{server.user}"
       password_env="ZEIT_CDS_PASSWORD" />
-  <target name="nobody" host="127.0.0.1" port="1" user="me" password_env="ZEIT_CDS_PASSWORD" />
+  <target name="nobody" directory="/"
+      host="127.0.0.1" port="1" user="me" password_env="ZEIT_CDS_PASSWORD" />
   <exporter name="articles" spool="articles" target="partner" max_files="1" />
   <exporter name="images" spool="images" target="nobody" />
 </configure>

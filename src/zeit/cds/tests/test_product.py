@@ -41,7 +41,7 @@ class ValueTests(ProductTests):
         self.assertEqual([('zeit.content.article', key) for key in asked], self.asked)
 
     def test_a_target_has_a_key_for_each_attribute(self):
-        self.set(user='u', host='h', port='2121', password_file='/secret')
+        self.set(user='u', host='h', directory='/', port='2121', password_file='/secret')
         self.set(temporary='no', data_timeout='3')
         self.read('<cds:target name="t" product_config="zeit.cds/x" />')
         target = zope.component.getUtility(ITarget, name='t')
@@ -71,7 +71,7 @@ class ValueTests(ProductTests):
         )
 
     def test_it_goes_before_the_attributes_which_are_the_defaults(self):
-        self.set(port='2121')
+        self.set(port='2121', directory='/')
         self.read('<cds:target name="t" host="h" port="21" user="u" product_config="zeit.cds/x" />')
         settings = zope.component.getUtility(ITarget, name='t').settings
         self.assertEqual(('h', 2121, 'u'), (settings.host, settings.port, settings.user))
@@ -121,7 +121,7 @@ class MistakeTests(ProductTests):
                 self.assertEqual(expected, self.problem(target))
 
     def test_numbers_and_truth_values_are_taken_as_their_text(self):
-        self.set(host='h', port=2121, temporary=False, data_timeout=2.5)
+        self.set(host='h', directory='/', port=2121, temporary=False, data_timeout=2.5)
         self.read('<cds:target name="t" product_config="zeit.cds/x" />')
         target = zope.component.getUtility(ITarget, name='t')
         self.assertEqual((2121, 2.5), (target.settings.port, target.settings.data_timeout))
@@ -167,7 +167,7 @@ class MistakeTests(ProductTests):
                 )
 
     def test_a_password_is_in_no_error_and_no_repr(self):
-        self.set(host='h', password='hunter2', netrc='/n')
+        self.set(host='h', directory='/', password='hunter2', netrc='/n')
         target = '<cds:target name="t" user="u" product_config="zeit.cds/x" />'
         self.assertIn('Say once where the password is', self.problem(target))
         self.assertNotIn('hunter2', ''.join(traceback.format_exception(self.caught)))

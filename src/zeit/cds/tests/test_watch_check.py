@@ -70,12 +70,13 @@ class CheckTests(WatchCase):
         (self.folder / 'x').mkdir()
         spool = f'<cds:spool name="x" path="{self.folder}/x" />'
         self.write(
-            more=f'{spool}<cds:target name="other" host="127.0.0.1" user="me" />'
+            more=f'{spool}<cds:target name="other" directory="/" host="127.0.0.1" user="me" />'
             '<cds:exporter name="x" spool="x" target="other" />'
         )
         self.assert_said('x: No password is configured for me', '--zcml', self.zcml)
         self.write(
-            more=f'{spool}<cds:target name="other" host="127.0.0.1" user="me" password="" />'
+            more=f'{spool}<cds:target name="other" directory="/"'
+            ' host="127.0.0.1" user="me" password="" />'
             '<cds:exporter name="x" spool="x" target="other" />'
         )
         self.assertEqual((0, ''), self.check('--zcml', self.zcml))

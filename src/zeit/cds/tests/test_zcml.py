@@ -33,11 +33,16 @@ SECRET = 'hunter2 &amp; more'
 REVEALED = 'hunter2 & more'
 
 SPOOL = '<cds:spool name="s" path="spool" />'
-TARGET = f'<cds:target name="t" host="h" user="u" password="{SECRET}" />'
+TARGET = f'<cds:target name="t" directory="/" host="h" user="u" password="{SECRET}" />'
 EXPORTER = '<cds:exporter name="e" spool="s" target="t" />'
 
 #: The directives of a test begin in this line of their file.
 FIRST = 5
+
+
+def somewhere(target):
+    """Return the attributes of a target with a directory."""
+    return target if 'directory=' in target else f'{target} directory="/"'
 
 
 class ZCMLTests(unittest.TestCase):
@@ -87,7 +92,7 @@ class DirectiveTests(ZCMLTests):
         self.assertIsInstance(spool, Spool)
 
     def test_target_has_the_defaults_of_its_classes(self):
-        self.read('<cds:target name="t" host="ftp.example.com" />')
+        self.read('<cds:target name="t" directory="/" host="ftp.example.com" />')
         target = zope.component.getUtility(ITarget, name='t')
         self.assertEqual(Settings(host='ftp.example.com'), target.settings)
         self.assertEqual(Delivery(), target.delivery)
@@ -142,7 +147,8 @@ class DirectiveTests(ZCMLTests):
 
     def test_tls(self):
         self.read(
-            '<cds:target name="t" host="h" tls="implicit" tls_verify="no" tls_minimum="1.3"',
+            '<cds:target name="t" directory="/"'
+            ' host="h" tls="implicit" tls_verify="no" tls_minimum="1.3"',
             '  tls_maximum="1.3" tls_curve="any" ca_file="ca.pem"',
             '  certificate="our.pem" key="our.key" />',
         )
@@ -166,15 +172,16 @@ class DirectiveTests(ZCMLTests):
         with self.assertLogs('zeit.cds', 'WARNING') as caught:
             self.read(
                 TARGET,
-                '<cds:target name="a" host="127.0.0.1" />',
-                '<cds:target name="b" host="h" tls="explicit" />',
+                '<cds:target name="a" directory="/" host="127.0.0.1" />',
+                '<cds:target name="b" directory="/" host="h" tls="explicit" />',
             )
         (record,) = caught.records
         self.assertRegex(record.getMessage(), 'Without TLS .* on the way to h:')
 
     def test_no_warning_for_one_that_was_overridden(self):
         self.write(TARGET, name='base.zcml')
-        self.write('<cds:target name="t" host="h" tls="explicit" />', name='overrides.zcml')
+        self.write('<cds:target name="t" directory="/"'
+        ' host="h" tls="explicit" />', name='overrides.zcml')
         with self.assertNoLogs('zeit.cds', 'WARNING'):
             self.read('<include file="base.zcml" />', '<includeOverrides file="overrides.zcml" />')
 
@@ -192,7 +199,8 @@ class DirectiveTests(ZCMLTests):
             listener.setblocking(False)
             self.read(
                 SPOOL,
-                f'<cds:target name="t" host="127.0.0.1" port="{listener.getsockname()[1]}"',
+                '<cds:target name="t" directory="/"'
+                f' host="127.0.0.1" port="{listener.getsockname()[1]}"',
                 '  user="u" password_file="missing" />',
                 EXPORTER,
             )
@@ -230,7 +238,7 @@ class IncludeTests(ZCMLTests):
         (self.folder / 'spool').mkdir()
         path = self.write(
             SPOOL,
-            '<cds:target name="t" host="127.0.0.1" />',
+            '<cds:target name="t" directory="/" host="127.0.0.1" />',
             EXPORTER,
             '<subscriber for="zeit.cds.interfaces.IExchangeFinished"',
             '  handler="site_of_mine.told" />',
@@ -256,7 +264,8 @@ class IncludeTests(ZCMLTests):
 
 class PasswordTests(ZCMLTests):
     def password(self, attribute):
-        self.read(f'<cds:target name="t" host="h.example.com" user="u" {attribute} />')
+        self.read('<cds:target name="t" directory="/"'
+        f' host="h.example.com" user="u" {attribute} />')
         return zope.component.getUtility(ITarget, name='t').settings.password
 
     def test_as_an_attribute(self):
@@ -286,19 +295,24 @@ class PasswordTests(ZCMLTests):
 
     def test_is_in_no_error_and_no_repr(self):
         lines = {
-            'bad value': [f'<cds:target name="t" host="h" password="{SECRET}" port="x" />'],
-            'missing': [f'<cds:target name="t" password="{SECRET}" />'],
-            'typing error': [f'<cds:target name="t" host="h" pasword="{SECRET}" />'],
-            'line end': [f'<cds:target name="t" host="h" user="u" password="&#10;{SECRET}" />'],
-            'two sources': [f'<cds:target name="t" host="h" netrc="a" password="{SECRET}" />'],
-            'not a variable': [f'<cds:target name="t" host="h" password_env="{SECRET}" />'],
+            'bad value': ['<cds:target name="t" directory="/"'
+            f' host="h" password="{SECRET}" port="x" />'],
+            'missing': [f'<cds:target name="t" directory="/" password="{SECRET}" />'],
+            'typing error': [f'<cds:target name="t" directory="/" host="h" pasword="{SECRET}" />'],
+            'line end': ['<cds:target name="t" directory="/"'
+            f' host="h" user="u" password="&#10;{SECRET}" />'],
+            'two sources': ['<cds:target name="t" directory="/"'
+            f' host="h" netrc="a" password="{SECRET}" />'],
+            'not a variable': ['<cds:target name="t" directory="/"'
+            f' host="h" password_env="{SECRET}" />'],
             'conflict': [TARGET, TARGET],
             'conflict with a utility': [
                 TARGET,
                 '<utility provides="zeit.cds.interfaces.ITarget" name="t"',
                 f'  factory="{__name__}.memory_target" />',
             ],
-            'bad XML': [f'<cds:target name="t" host="h" user="u" password="{SECRET} />'],
+            'bad XML': ['<cds:target name="t" directory="/"'
+            f' host="h" user="u" password="{SECRET} />'],
             'bad reference': [TARGET + '<cds:exporter name="e" spool="x" target="t" />' + TARGET],
         }
         for case, mistake in lines.items():
@@ -334,7 +348,7 @@ class PasswordTests(ZCMLTests):
 
 class MistakeTests(ZCMLTests):
     def test_bad_values(self):
-        start = '<cds:target name="t" host="h" '
+        start = '<cds:target name="t" directory="/" host="h" '
         for mistake, said in {
             start + 'port="ftp" />': "'port': 'ftp' is not a port: a number from 1 to 65535",
             start + 'port="0" />': "'port': '0' is not a port: a number from 1 to 65535",
@@ -378,19 +392,21 @@ class MistakeTests(ZCMLTests):
         self.assertEqual(
             f'cds.zcml, line {FIRST + 1}: '
             'Say once where the password is, not by password_file and netrc',
-            self.problem('', '<cds:target name="t" host="h" netrc="a" password_file="b" />'),
+            self.problem('', '<cds:target name="t" directory="/"'
+            ' host="h" netrc="a" password_file="b" />'),
         )
 
     def test_attributes_and_directives_that_do_not_exist_or_are_missing(self):
         for mistake, said in {
-            '<cds:target name="t" host="h" size-check="no" />': (
+            '<cds:target name="t" directory="/" host="h" size-check="no" />': (
                 'Unrecognized parameters: size-check'
             ),
-            '<cds:target name="t" />': "Missing parameter: 'host'",
-            '<cds:target name="t" host="h" password="x" />': (
+            '<cds:target name="t" directory="/" />': "Missing parameter: 'host'",
+            '<cds:target name="t" host="h" user="u" />': "Missing parameter: 'directory'",
+            '<cds:target name="t" directory="/" host="h" password="x" />': (
                 'Missing parameter \'user\'; use user="anonymous" if there is no account'
             ),
-            '<cds:target name="t" host="ftp://h" user="u" />': (
+            '<cds:target name="t" directory="/" host="ftp://h" user="u" />': (
                 'The host is a URL, or a part of one, and not the name of a server. Say the name '
                 'or the address alone; port, user and directory are settings of their own, '
                 'ftpes:// is tls="explicit" and ftps:// tls="implicit".'
@@ -405,7 +421,7 @@ class MistakeTests(ZCMLTests):
 
     def test_what_an_application_is_told(self):
         with self.assertRaises(ZCMLError) as caught:
-            self.read('<cds:target name="t" host="h"', '  port="ftp" />')
+            self.read('<cds:target name="t" directory="/" host="h"', '  port="ftp" />')
         self.assertEqual(
             "Invalid value for 'port'\n"
             f'    File "{self.folder}/cds.zcml", line {FIRST}.0-{FIRST + 1}.15\n'
@@ -463,7 +479,8 @@ class ReferenceTests(ZCMLTests):
     def test_files_that_would_go_round(self):
         importer = '<cds:importer name="i" spool="s" target="t" />'
         again = [
-            f'<cds:target name="t2" host="h" user="u" tls="explicit" password="{SECRET}" />',
+            '<cds:target name="t2" directory="/"'
+            f' host="h" user="u" tls="explicit" password="{SECRET}" />',
             '<cds:importer name="i" spool="s" target="t2" />',
         ]
         for lines in ([importer], again):
@@ -500,7 +517,7 @@ class ReferenceTests(ZCMLTests):
         return [
             *(SPOOL, EXPORTER, f'<cds:spool name="s2" path="{path}" />'),
             again or TARGET,
-            f'<cds:target name="t2" {target} password="{SECRET}" />',
+            f'<cds:target name="t2" {somewhere(target)} password="{SECRET}" />',
             f'<cds:importer name="i" spool="s2" target="t2" {importer} />',
         ]
 
@@ -540,7 +557,7 @@ class ReferenceTests(ZCMLTests):
             ('host="h" directory="/a b"', 'host="h" directory="/a b/."'),
         ):
             with self.subTest(one, other=other):
-                again = f'<cds:target name="t" {one} user="u" password="{SECRET}" />'
+                again = f'<cds:target name="t" {somewhere(one)} user="u" password="{SECRET}" />'
                 lines = self.both_ways(f'{other} user="u"', again=again)
                 self.assertIn('has the same directory on the server', self.problem(*lines))
 
@@ -650,7 +667,8 @@ class IntegrationTests(layers.ServerTests, ZCMLTests):
         (self.folder / 'spool').mkdir()
         Spool(self.folder / 'spool').put('a.xml', b'<a />')
         self.target = (
-            f'<cds:target name="t" host="{self.server.host}" port="{self.server.port}"'
+            '<cds:target name="t" directory="/"'
+            f' host="{self.server.host}" port="{self.server.port}"'
             f' user="{self.server.user}" password="{self.server.password}" />'
         )
 
