@@ -128,10 +128,13 @@ class AdviceTests(unittest.TestCase):
 
     def test_options(self):
         known = {'--help', '--'}
-        for name in cli.cli.list_commands(None):
-            command = cli.cli.get_command(None, name)
-            for option in (*cli.cli.params, *command.params):
+        commands = [cli.cli]
+        while commands:
+            command = commands.pop()
+            for option in command.params:
                 known.update((*option.opts, *option.secondary_opts))
+            if hasattr(command, 'list_commands'):
+                commands += [command.get_command(None, n) for n in command.list_commands(None)]
         for module, text in self.texts():
             for option in re.findall(r'(?<![\w-])--[a-z][a-z-]*', text):
                 self.assertIn(option, known, f'{module}: {text}')
