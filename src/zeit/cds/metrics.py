@@ -72,25 +72,30 @@ class Family:
     samples: list = dataclasses.field(default_factory=list)
 
 
-def families(spools, *, now, importing=()):
+def _look(spool):
+    return spool.status(), statistics.look(spool)
+
+
+def families(spools, *, now, importing=(), look=_look):
     """Return the list of `Family` for an iterable of (name, `ISpool`).
 
     `now`: seconds since the epoch.  `importing`: spools that are known to be filled by importers,
-    also if none has run yet.
+    also if none has run yet.  `look(spool)` returns its `ISpoolStatus` and `Statistics`, or raises
+    an `Error`.
     """
     known = {name: Family(name=_PREFIX + name, kind=kind, help=text) for name, kind, text in _KNOWN}
     for label, spool in spools:
         imports = any(spool is each for each in importing)
-        for name, value, labels in _samples(spool, now, imports=imports):
+        for name, value, labels in _samples(spool, now, imports=imports, look=look):
             if value is not None:
                 known[name].samples.append(({'spool': label, **labels}, value))
     return [*known.values()]
 
 
-def _samples(spool, now, *, imports):
+def _samples(spool, now, *, imports, look):
     """Yield (name, value, further labels)."""
     try:
-        found, numbers = spool.status(), statistics.look(spool)
+        found, numbers = look(spool)
     except Error:
         yield 'spool_readable', 0, {}
         yield from _kept(spool, now)

@@ -115,7 +115,17 @@ def as_metrics(looks):
     """Return what Prometheus reads."""
     spools = [(_label(look.place), look.place.spool) for look in looks]
     importing = [look.place.spool for look in looks if look.place.imports]
-    return metrics.as_text(metrics.families(spools, now=time.time(), importing=importing))
+    seen = {id(look.place.spool): look for look in looks}
+
+    def look(spool):
+        """Return what was seen already: nothing is read twice."""
+        found = seen[id(spool)]
+        if found.error is not None:
+            raise found.error
+        return found.found, found.numbers
+
+    given = {'now': time.time(), 'importing': importing, 'look': look}
+    return metrics.as_text(metrics.families(spools, **given))
 
 
 def _label(place):

@@ -349,6 +349,13 @@ class CommandTests(CommandLine):
         (waiting,) = (f for f in families if f.name == 'zeit_cds_waiting_files')
         self.assertEqual(({'spool': str(self.path)}, 2.0), waiting.samples[0][1:3])
 
+    def test_the_journal_is_read_once(self):
+        for arguments in ((), ('--json',), ('--prometheus',), ('--max-age', '1d')):
+            with self.subTest(arguments):
+                with unittest.mock.patch('zeit.cds.journal.read', wraps=read) as reading:
+                    self.assertEqual(0, self.status(*arguments).code)
+                self.assertEqual(1, reading.call_count)
+
     def test_prometheus_needs_no_prometheus_client(self):
         code = (
             'import sys; sys.modules["prometheus_client"] = None\n'
