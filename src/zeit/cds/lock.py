@@ -281,7 +281,8 @@ class Lock(LockFiles):
                 session.store(self._name, self._content)
             if (failure := self._remove_staged()) is not None:
                 raise failure from None
-        self._left -= {STAGED, ANNOUNCED}
+        else:
+            self._left.discard(STAGED if source == self._staged else ANNOUNCED)
 
     def _look_again(self):
         session = self._session

@@ -211,6 +211,13 @@ class LockTests(unittest.TestCase):
         lock.release()
         self.assertEqual({}, self.target.files)
 
+    def test_one_that_cannot_be_announced_by_renaming_leaves_nothing(self):
+        lock = self.without_directories()
+        self.faults[f'rename {lock._staged}'] = errors.PermanentError(500, '500 What?')
+        lock.create()
+        lock.release()
+        self.assertEqual({}, self.target.files)
+
     def test_an_announced_lock_stops_whoever_has_the_guard(self):
         other = f'write.{names.new_token()}.next'
         self.target.write(other, b'')
