@@ -113,6 +113,19 @@ class Late(actions.Action):
         raise actions.Disconnect(reset=self.reset)
 
 
+@dataclasses.dataclass(frozen=True)
+class Slow(actions.Delay):
+    """The server comes to the command when nobody waits for it any more, perhaps."""
+
+    _: dataclasses.KW_ONLY
+    world: object
+
+    def before(self, session, event):
+        if self.moment == 'before' and self.seconds > IMPATIENT:
+            self.world.may_come_late(event)
+        super().before(session, event)
+
+
 class World:
     """One scenario.  `violations` are what was not as promised, `trace` what has happened."""
 
@@ -437,12 +450,16 @@ class World:
                 self.say('    killed')
                 self._process.kill()
 
+    def may_come_late(self, event):
+        """Note the path of a STOR behind which a part may stand until the next run."""
+        if event.verb == 'STOR' and not self.temporary:
+            # Nothing else says so: see docs/reliability.txt.
+            self.late.add(event.path)
+
     def postpone(self, session, event, after):
         """Let a command be executed later."""
         tree, path, source = self.server.tree, event.path, session.rename_source
-        if event.verb == 'STOR' and not self.temporary:
-            # Nothing else says so: a part is there until the next run, see docs/reliability.txt.
-            self.late.add(event.path)
+        self.may_come_late(event)
         does = {
             'DELE': lambda: tree.delete(path),
             'RNTO': lambda: tree.rename(source, path) if source else None,
@@ -494,7 +511,7 @@ class World:
         if kind == 'silence':
             return faults.Silence(value)
         if kind == 'delay':
-            return faults.Delay(seconds=value[0], moment=value[1])
+            return Slow(seconds=value[0], moment=value[1], world=self)
         if kind == 'cut data':
             return faults.CutData(value[0], reset=value[1], control=value[2])
         if kind == 'stall':
