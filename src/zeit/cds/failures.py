@@ -122,5 +122,11 @@ class Failures:
 
 
 def _passed(before, now):
-    """Return how many seconds are between two moments; the first is in ISO 8601."""
-    return (now - datetime.datetime.fromisoformat(before)).total_seconds()
+    """Return how many seconds are between two moments; the first is in ISO 8601.
+
+    What is damaged is as good as from a clock that was set back.
+    """
+    try:
+        return (now - datetime.datetime.fromisoformat(before)).total_seconds()
+    except (TypeError, ValueError):
+        return -1

@@ -86,6 +86,15 @@ class History:
                         os.ftruncate(file, size)
                 raise
 
+    def sync(self, *, since=''):
+        """Make what was written since then (ISO 8601) survive a loss of power."""
+        with self._translated():
+            for month in self.months():
+                if month >= since[:7]:
+                    with files.open_regular(self._path(month)) as file:
+                        os.fsync(file.fileno())
+            files.sync_directories(self._directory)
+
     def _path(self, month):
         return os.path.join(self._directory, f'{month}.jsonl')
 
@@ -100,6 +109,7 @@ class History:
             with contextlib.closing(self._opened(moment)) as descriptor:
                 if os.fstat(descriptor.fileno()).st_nlink > 1:
                     self._part(self._path(f'{moment:%Y-%m}'))
+            files.remove_drafts(self._directory)
             number = moment.year * 12 + moment.month - 1 - keep
             oldest = f'{number // 12:04}-{number % 12 + 1:02}' if keep else ''
             for month in self.months():

@@ -191,13 +191,15 @@ class Journal:
             require_current(self._directory)
             for entry in self._log.open():
                 self.learn(entry)
+            if self._log.damaged:
+                # What takes the place of the damaged file says so from its first moment on.
+                before = self.row('damage') or {'lines': 0}
+                lines = before['lines'] + self._log.damaged
+                self.learn({'kind': 'damaged', 'lines': lines})
             if not self._log.is_own:
                 self._disown()
             elif self._log.is_full or self._log.damaged:
                 self.compact()
-            if self._log.damaged:
-                before = self.row('damage') or {'lines': 0}
-                self.note('damaged', lines=before['lines'] + self._log.damaged)
             if self._disowned:
                 self._warn()
         except BaseException:
@@ -230,7 +232,11 @@ class Journal:
         """
         lines = [{'kind': kind, **entry} for entry in entries]
         if since is not None:
-            lines = [line for line in lines if not self.has_receipt(line, since=since)]
+            there = [line for line in lines if self.has_receipt(line, since=since)]
+            if there:
+                # The killed run may have written it, and not come to make it durable.
+                self.history.sync(since=since)
+            lines = [line for line in lines if line not in there]
         if lines:
             self.history.add(*lines)
         with self.together():
@@ -352,9 +358,11 @@ class Journal:
             claims += self._disowned
         else:
             log.warning('%s; it has left nothing on a server: %s', why, self._shown)
-        self.is_copy = True
+        self.is_copy, damage = True, self.find('damage')
         self._forget()
         self._disowned = claims
+        for entry in damage:
+            self.learn(entry)
         for token in probes:
             self.learn({'kind': 'token', 'token': token, 'target': ''})
         self.compact()

@@ -122,6 +122,11 @@ class SecureStream(Stream):
                 self._flush()
                 if more:
                     self._take()
+        except ssl.SSLError:
+            # Whether the other side still gets our alert changes nothing.
+            with contextlib.suppress(OSError):
+                self._flush()
+            raise
         finally:
             self._flush()
         raise BlockingIOError

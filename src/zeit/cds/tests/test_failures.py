@@ -1,6 +1,7 @@
 """Nothing stands in the way of what is behind it: what has failed comes behind the others."""
 
 import os
+import re
 import unittest
 
 from zeit.cds import errors, names
@@ -9,6 +10,7 @@ from zeit.cds.importer import Importer
 from zeit.cds.spool import Spool
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests import remembered
 from zeit.cds.tests.folders import in_memory
 from zeit.cds.tests.scenario import Scenario
 
@@ -137,6 +139,16 @@ class OrderTests(FailureTests):
         self.export()
         os.rename(self.path / 'tmp' / 'a', self.path / 'new' / 'a')
         self.assertEqual('a b', self.export('b', order='name')[0])
+
+    def test_a_moment_that_is_damaged(self):
+        self.bad = {'a': errors.PermanentError(553, '553 No.')}
+        self.export('a', 'b')
+        state = self.path / remembered.JOURNAL
+        damaged = re.sub(rb'("(since|at)": ")20', rb'\1q0', state.read_bytes())
+        with open(state, 'r+b') as file:
+            file.write(damaged)
+        tried, report = self.export('b')
+        self.assertEqual(('a b', ['b']), (tried, report.delivered))
 
     def test_it_is_remembered_when_the_journal_begins_anew(self):
         self.bad = {'a': errors.TemporaryError(450, '450 Busy.')}

@@ -260,6 +260,18 @@ class WritingTests(HistoryTests):
         self.assertEqual([1], [entry['sequence'] for entry in copy.find(name='a')])
         self.assertEqual([self.month().name], os.listdir(self.path / 'history'))
 
+    def test_a_run_that_is_killed_when_it_parts_them(self):
+        self.fill(1)
+        os.link(self.month(), self.path / 'copy')
+        child = os.fork()
+        if not child:
+            with unittest.mock.patch('os.replace', lambda *paths: os._exit(0)):
+                self.history.begin()
+        os.waitpid(child, 0)
+        self.assertEqual(2, len(os.listdir(self.path / 'history')))
+        self.history.begin()
+        self.assertEqual([self.month().name], os.listdir(self.path / 'history'))
+
     def test_what_is_no_file(self):
         self.fill(1)
         path = self.month()
@@ -386,6 +398,21 @@ class RecoveryTests(unittest.TestCase):
                     self.assertEqual([('imported', 'a')], self.receipts())
                     self.assertEqual(lost or not taken, (self.path / 'new' / 'a').exists())
                     self.assertNotIn('a', self.target.files)
+
+    def test_one_that_a_killed_run_may_not_have_synchronised(self):
+        """It is made durable before the journal says that nothing is open."""
+        self.spool.put('a', b'1')
+        self.killed_at(self.export, 'delivered', before=False)
+        state, real, closed = self.path / remembered.JOURNAL, os.fsync, []
+
+        def fsync(descriptor):
+            if os.readlink(f'/proc/self/fd/{descriptor}').endswith('.jsonl'):
+                closed.append(b'"kind": "delivered"' in state.read_bytes())
+            real(descriptor)
+
+        with unittest.mock.patch('os.fsync', fsync):
+            self.assertEqual(0, self.export().exit_code)
+        self.assertIs(False, closed[0])
 
     def test_the_journal_has_lost_what_was_not_synchronised(self):
         """A loss of power after the receipt: the lines behind it in the journal are gone."""

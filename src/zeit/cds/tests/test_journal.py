@@ -39,6 +39,14 @@ def refused(journal, name, *version):
     return Failures(journal, url='ftp://one/').count(entry, '553 No.')
 
 
+def damage(state):
+    """Damage the third line of a journal."""
+    lines = state.read_bytes().splitlines(keepends=True)
+    lines[2] = b'#' + lines[2][1:]
+    with open(state, 'r+b') as file:
+        file.write(b''.join(lines))
+
+
 class Killed(BaseException):
     """The process ends here."""
 
@@ -216,6 +224,39 @@ class RotationTests(JournalTests):
             if len(calls) <= nth:
                 break
         self.assertGreater(nth, 6)
+
+
+class DamageTests(JournalTests):
+    """That a line could not be read is known until a person has acknowledged it."""
+
+    def setUp(self):
+        super().setUp()
+        with self.journal() as journal:
+            for _ in range(3):
+                journal.new_token('ftp://one/')
+        damage(self.directory / 'journal' / 'state.jsonl')
+
+    def test_a_run_that_is_killed_when_it_has_left_it_out(self):
+        real = Journal.compact
+
+        def killed(journal):
+            real(journal)
+            raise Killed
+
+        with unittest.mock.patch.object(Journal, 'compact', killed):
+            with self.assertLogs('zeit.cds'), self.assertRaises(Killed), self.journal():
+                pass
+        with self.journal() as journal:
+            self.assertEqual(1, journal.row('damage')['lines'])
+
+    def test_a_copy(self):
+        with self.assertLogs('zeit.cds'), self.journal():
+            pass
+        copy = self.path / 'copy'
+        subprocess.run(['cp', '-a', self.directory, copy], check=True, timeout=30)
+        with self.assertLogs('zeit.cds'), Journal(copy) as journal:
+            self.assertTrue(journal.is_copy)
+            self.assertEqual(1, journal.row('damage')['lines'])
 
 
 class SpoolTests(JournalTests):

@@ -460,6 +460,34 @@ class Hungry:
     version = session = None
 
 
+class Refusing(Hungry):
+    """The certificate is not right, and the other side is told so."""
+
+    def wrap_bio(self, came, said, **options):
+        self._said = said
+        return super().wrap_bio(came, said)
+
+    def do_handshake(self):
+        self._said.write(b'alert')
+        error = ssl.SSLCertVerificationError(1, 'certificate verify failed')
+        error.verify_code, error.verify_message = 10, 'certificate has expired'
+        raise error
+
+
+class RefusingTests(unittest.TestCase):
+    layer = QUIET
+
+    def test_the_other_side_has_gone_when_it_is_told(self):
+        peer = self.enterContext(Peer(lambda sock: None))
+        stream = peer.connect(timeout=TIMEOUT)
+        gone = ConnectionResetError(errno.ECONNRESET, 'Connection reset by peer')
+        with unittest.mock.patch.object(stream, '_sock', wraps=stream._sock) as sock:
+            sock.send.side_effect = gone
+            with self.assertRaises(CertificateRefused):
+                SecureStream.over(stream, context=Refusing(), host=HOST, timeout=TIMEOUT)
+        stream.close()
+
+
 class NeverEnoughTests(unittest.TestCase):
     """What comes is never the handshake's end, or data, and comes faster than it can be read."""
 
