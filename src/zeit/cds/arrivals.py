@@ -159,6 +159,8 @@ class Arrivals:
             self._deleted[name] = look, entry
         if removed:
             self.forget(name)
+        elif entry is not None:
+            self._note_kept(name, entry)  # behind the others: a bound may end the next run here
 
     def deleted(self):
         """Return the last `Look` at each file that the server says it has deleted, by name."""
@@ -166,7 +168,9 @@ class Arrivals:
 
     def keep(self, name):
         """The server has not deleted the file `name`: it is not to be imported again."""
-        _, entry = self._deleted.pop(name)
+        self._note_kept(name, self._deleted.pop(name)[1])
+
+    def _note_kept(self, name, entry):
         known = {key: entry[key] for key in ('size', 'sha256', 'modified', 'filed_as')}
         self._view.note('kept', name, temporary='', moved=True, **known)
 
@@ -175,7 +179,10 @@ class Arrivals:
         return name in self._settled
 
     def pending(self):
-        """Return the names of what is in `new/`, but may be on the server still."""
+        """Return the names of what is in `new/`, but may be on the server still.
+
+        What has waited longest for another attempt is the first.
+        """
         return [*self._view.rows('arrivals')]
 
     def is_pending(self, name):

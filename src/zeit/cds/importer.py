@@ -226,7 +226,8 @@ class _Import:
         )
         self.failures.forget(*self.failures.known().difference(found))
         # What is there already, and only has to be deleted, comes behind what is not.
-        judged = sorted(offered.judged(found), key=lambda each: self.arrivals.is_pending(each[0]))
+        turn = {name: number for number, name in enumerate(self.arrivals.pending())}
+        judged = sorted(offered.judged(found), key=lambda each: turn.get(each[0], -1))
         self._expect(judged)
         plan = self._plan(judged, token=token)
         try:

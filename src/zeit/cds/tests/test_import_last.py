@@ -7,7 +7,7 @@ import unittest.mock
 
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario
-from zeit.cds.tests.scenario import SHORT
+from zeit.cds.tests.scenario import SHORT, content
 
 
 class LastTests(ImportScenario, unittest.TestCase):
@@ -123,3 +123,35 @@ class LastTests(ImportScenario, unittest.TestCase):
         self.assert_run(1, 'c', self.run_import('c', **SHORT))
         self.assertEqual(['RETR a', 'RETR c'], self.fetched()[2:])
         self.heal()
+
+    def test_what_cannot_be_deleted_takes_turns(self):
+        """However few a run takes, each is tried again."""
+        self.fault('DELE', faults.Reply('550 No.'), path='/cds/[abc]')
+        one = ImportOptions(max_files=1)
+        self.offer('a', 'b', 'c')
+        for name in 'abc':
+            self.assert_run(1, name, self.run_import(options=one))
+        for _ in range(5):
+            self.assert_run(1, '', self.run_import(options=one))
+        self.assertEqual([f'RETR {name}' for name in 'abcabcab'], self.fetched())
+        # A new one still comes before all of them.
+        self.assert_run(0, 'd', self.run_import('d', options=one))
+        self.heal()
+
+    def test_a_correction_behind_one_that_cannot_be_deleted_arrives(self):
+        """Nothing but its content tells that it is one."""
+        one = ImportOptions(max_files=1, occupied='unique')
+        for verb in 'MDTM', 'MLSD':
+            self.fault(verb, faults.Reply('502 No.'))
+        self.fault('DELE', faults.Reply('550 No.'), path='/cds/a')
+        refused = self.fault('DELE', faults.Reply('550 No.'), path='/cds/b')
+        self.offer('a', 'b')
+        imported = [self.run_import(options=one).delivered for _ in range(2)]
+        self.assertEqual([['a'], ['b']], imported)
+        self.server.remove_fault(refused)
+        self.server.put('/cds/b', content('b')[::-1])
+        self.complete.add(content('b')[::-1])
+        imported = [self.run_import(options=one).delivered for _ in range(2)]
+        self.assertEqual([[], ['b']], imported, self.log)
+        self.assertIn(content('b')[::-1], self.section('new').values())
+        self.assertEqual({'a'}, {*self.remote})
