@@ -186,14 +186,14 @@ LOCAL = (
     (
         'taken for delivered with another content',
         LEDGER,
-        "    if digest != upload['sha256']:\n",
-        '    if not digest:\n',
+        "    if source.digest() != upload['sha256']:\n",
+        '    if not source.digest():\n',
     ),
     (
         'what could not be filed sent again and again',
         LEDGER,
-        "    if upload.get('version') == [*source.version] and",
-        "    if upload.get('version') is False and",
+        "    known = upload.get('version') == [*source.version]\n",
+        '    known = False\n',
     ),
     (
         'one file that cannot be moved ends the run',

@@ -88,6 +88,10 @@ class Source:
         self._file.seek(position + sent)
         return sent
 
+    def leave_unread(self):
+        """Count it as sent unread, as it was by an earlier run."""
+        self._digest = None
+
     @property
     def sha256(self):
         """See `ISource`."""

@@ -9,6 +9,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors, files
+from zeit.cds.source import Source
 from zeit.cds.tests.test_cli import CommandLine
 from zeit.cds.tests.test_filing import FilingTests
 
@@ -104,6 +105,24 @@ class UnmovableTests(FilingTests):
         self.calls.clear()
         report = self.export()
         self.assertEqual((0, ['a'], []), (report.exit_code, report.delivered, self.uploads()))
+
+    def test_what_was_sent_unread_is_not_read_by_each_run(self):
+        """It is large."""
+        self.put('a')
+        with kept('a'), unittest.mock.patch('zeit.cds.source.Source.sha256', ''):
+            self.export()
+        read, real = [], Source.readinto
+
+        def readinto(source, buffer):
+            read.append(repr(source))
+            return real(source, buffer)
+
+        with kept('a'), unittest.mock.patch.object(Source, 'readinto', readinto):
+            report = self.export()
+        self.assertEqual((1, []), (report.exit_code, [who for who in read if ' a,' in who]))
+        report = self.export()
+        self.assertEqual((0, ['a']), (report.exit_code, report.delivered))
+        self.assertEqual(b'a', (self.path / 'cur' / 'a').read_bytes())
 
     def test_a_newer_version_is_sent(self):
         self.put('a')
