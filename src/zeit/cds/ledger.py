@@ -51,11 +51,13 @@ def was_delivered(upload, source, *, name, session, ledger):
 
 
 class _Content:
-    """Digests the bytes that are written to it, `size` at most."""
+    """Digests the bytes that are written to it, `size` at most; `rate` is theirs from now on."""
 
-    def __init__(self, size):
-        self._left = size
+    def __init__(self, size, *, rate=None):
+        self._size = self._left = size
         self._digest = hashlib.sha256()
+        self._rate = rate
+        self._moved()
 
     def __repr__(self):
         return f'<Content, {self._left} bytes to come>'
@@ -66,6 +68,11 @@ class _Content:
         if self._left < 0:
             raise SizeMismatch('More comes than the server has said that there is')
         self._digest.update(data)
+        self._moved()
+
+    def _moved(self):
+        if self._rate is not None:
+            self._rate.moved(self._size - self._left)
 
     @property
     def sha256(self):
@@ -78,7 +85,7 @@ def holds(session, name, source):
     A size proves nothing where a reply is missing: an older version may have the very same.  What
     cannot be read is not known to be there.
     """
-    content = _Content(source.size)
+    content = _Content(source.size, rate=getattr(source, 'rate', None))
     try:
         if session.size(name) != source.size or session.fetch(name, content) is None:
             return False

@@ -126,10 +126,13 @@ class RunTests(unittest.TestCase):
         clock = types.SimpleNamespace(monotonic=self.clock)
         self.enterContext(unittest.mock.patch('zeit.cds.ftp.deadline.time', clock))
         self.pace = 0
+        #: Seconds that pass with each look at the clock.
+        self.step = 0
         #: The last 40 percent of a file take so many times as long.
         self.slower = 1
 
     def clock(self):
+        self.now += self.step
         return self.now
 
     # As an `IProgress`
@@ -195,6 +198,24 @@ class RunTests(unittest.TestCase):
         report = self.import_('b')
         self.assertEqual((69, []), (report.exit_code, report.delivered))
         self.assertRegex(report.error.hint, 'At this rate it needs deadline="[0-9]+"')
+
+    def test_what_is_read_back_has_a_rate_of_its_own(self):
+        """All of it is sent: that does not tell how long it takes to compare it."""
+        self.server.fault('RNTO', faults.Lie('226 Whatever.'), path='/cds/a*')
+        self.server.fault('RETR', faults.Call(self.hurry), faults.StallData(5), path='/cds/a')
+        self.server.fault('USER', faults.Call(self.rest))
+        report = self.export('a')
+        self.assertEqual((69, []), (report.exit_code, report.delivered), report)
+        self.assertLess(self.now - self.start, 200)
+        self.server.clear_faults()
+        self.assertEqual(['a'], self.export().delivered)
+
+    def hurry(self, event):
+        """The deadline is near, and time passes whenever somebody looks at the clock."""
+        self.now, self.step = self.start + 95, 3
+
+    def rest(self, event):
+        self.step = 0
 
     def test_imports(self):
         self.pace = 180 / self.SIZE
