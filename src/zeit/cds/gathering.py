@@ -8,10 +8,8 @@ from zeit.cds.arrivals import Handover
 from zeit.cds.crew import Crew, Hand, outcomes, size
 from zeit.cds.errors import (
     DONE,
-    LOST,
     Error,
     FileError,
-    Locked,
     ServerError,
     SourceGone,
     raise_signal,
@@ -183,16 +181,15 @@ class Gatherer:
             # To fetch it, another connection may have been needed.
             self._gathering.lock.watch(over=self._session)
             self._session.delete(name, more=more)
-        except Locked as error:
-            return error  # whoever has it now does not count on this
-        except LOST as error:
-            return error  # nobody knows
         except ServerError as error:
             try:
                 if self._fetcher.look(name).exists:
                     return error
             except Error:
                 return error
+        except Error as error:
+            raise_signal(error)
+            return error  # nobody knows whether it is there; that it is imported is sure
         log.info('File removed on server: %s', printable(name))
         return None
 

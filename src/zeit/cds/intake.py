@@ -7,6 +7,7 @@ from zeit.cds.errors import (
     LOST,
     DeadlinePassed,
     Interrupted,
+    LockVanished,
     SourceGone,
 )
 from zeit.cds.fetching import StillGrowing
@@ -171,7 +172,9 @@ class Intake:
         self._failures.forget(name)
         if outcome.filed_as:
             self._imported(name, size=outcome.source.size, filed_as=outcome.filed_as)
+        if isinstance(kept, (DeadlinePassed, LockVanished)):
+            self._plan.stop(kept)
         if isinstance(kept, LOST):
             self.lost[name] = outcome.job
-        elif kept is not None:
+        elif kept is not None and not isinstance(kept, DeadlinePassed):
             self._record.kept(name, kept)

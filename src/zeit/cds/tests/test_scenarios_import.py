@@ -1,5 +1,6 @@
 """SCENARIOS, section J and A9, and what goes with them: imports from a server with faults."""
 
+import contextlib
 import errno
 import itertools
 import logging
@@ -9,8 +10,14 @@ import time
 import unittest
 from unittest import mock
 
+import zope.event
+
 from zeit.cds import files, importer, incoming
-from zeit.cds.errors import DeadlinePassed
+from zeit.cds.arrivals import Arrivals
+from zeit.cds.errors import DeadlinePassed, FTPOSError
+from zeit.cds.lock import WATCH
+from zeit.cds.report import FileImported
+from zeit.cds.session import FTPSession
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario, take
@@ -405,6 +412,50 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         self.assertNotIn('DELE read', deleted, self.log)
         self.assertEqual(1, self.server.commands('DELE').count('DELE a'))
         self.assertEqual({'a', 'read'}, set(self.remote))
+
+    def test_j104_whatever_happens_before_dele_the_file_is_imported(self):
+        """Whoever waits for the file hears of it, and the next run only deletes it."""
+        heard = []
+        zope.event.subscribers.append(heard.append)
+        self.addCleanup(zope.event.subscribers.remove, heard.append)
+        for error, code, statuses in (
+            (None, 78, ['delivered', 'kept']),
+            (DeadlinePassed('The time of this run is used up'), 69, ['delivered']),
+            (FTPOSError(errno.EMFILE, 'Too many open files'), 1, ['delivered', 'kept']),
+        ):
+            for connections in (1, 2):
+                with self.subTest(error=error, connections=connections):
+                    self.prepare()
+                    heard.clear()
+                    with self.interfering(error):
+                        report = self.run_import('a', connections=connections)
+                    self.assert_run(code, 'a', report)
+                    self.assertEqual(statuses, [result.status for result in report.results])
+                    for each in report.errors:
+                        self.assertNotIn('Let the account', each.advice)
+                    names = [e.result.name for e in heard if isinstance(e, FileImported)]
+                    self.assertEqual(['a'], names)
+                    self.assertEqual({'a'}, set(self.remote))
+                    self.heal()
+
+    @contextlib.contextmanager
+    def interfering(self, error):
+        """Let `error` come in place of DELE; if None, the lock vanish when a file is in `new/`."""
+        hand_over, delete = Arrivals.hand_over, FTPSession.delete
+
+        def vanish(arrivals, handover):
+            hand_over(arrivals, handover)
+            self.time.wait(WATCH)
+            self.server.delete('/cds/read')
+
+        def fail(session, name, **kw):
+            if name == 'a':
+                raise error
+            delete(session, name, **kw)
+
+        where, what = (FTPSession, {'delete': fail}) if error else (Arrivals, {'hand_over': vanish})
+        with mock.patch.multiple(where, **what):
+            yield
 
     def test_j104_a_server_that_says_so_and_keeps_it(self):
         """It is imported once, and each run says that it is there."""
@@ -829,10 +880,6 @@ class SpoolTests(ImportScenario, unittest.TestCase):
         self.assertEqual({foreign, 'y'}, set(self.section('tmp')))
 
     def test_a_subscriber_hears_of_each_file(self):
-        import zope.event
-
-        from zeit.cds.report import FileImported
-
         heard = []
         zope.event.subscribers.append(heard.append)
         self.addCleanup(zope.event.subscribers.remove, heard.append)
