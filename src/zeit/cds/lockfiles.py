@@ -121,7 +121,8 @@ class LockFiles:
 
         A lock that carries another token is not touched; where it was ours until now, raises
         `Locked`.  Raises `LockLeftBehind` if the lock or the guard may stay, `ConfigurationError`
-        if something stays that locks nobody.  `touched` tells whether the next run has to look.
+        if the server refuses to delete what locks nobody, or whatever else kept it from being
+        deleted, such as `ConnectionLost`.  `touched` tells whether the next run has to look.
         """
         removed, failure = False, None
         if self._state == NOT_ALLOWED and self._left <= {STAGED, STAGED_GUARD}:
@@ -143,11 +144,13 @@ class LockFiles:
                 with contextlib.suppress(Error):
                     self._remove()
                 raise
+        if self._left <= {STAGED, STAGED_GUARD} and not isinstance(failure, ServerError):
+            raise failure  # what may stay locks nobody
         raise self._not_removed(failure) from failure
 
     def _not_removed(self, failure):
         reason = printable(failure.message)
-        if self._left <= {STAGED, STAGED_GUARD} and isinstance(failure, ServerError):
+        if self._left <= {STAGED, STAGED_GUARD}:
             return ConfigurationError(
                 f'The server does not let the account delete what it has made: {reason}',
                 hint=f'{self._what_stays()} Let the account delete files and directories there.',

@@ -379,6 +379,25 @@ class LockTests(unittest.TestCase):
                 lock.release()
                 self.assertEqual(({}, {}), (self.target.files, self.target.directories))
 
+    def test_what_stays_with_a_lost_connection_is_an_alarm_only_if_it_locks_anybody(self):
+        reset = errors.ConnectionLost(104, 'reset')
+        late = errors.DeadlinePassed('The time of this run is used up')
+        for error, make, kind, raised in (
+            (reset, Lock.stage, '_staged', errors.ConnectionLost),
+            (late, Lock.stage, '_staged', errors.DeadlinePassed),
+            (reset, Lock.create, '_name', errors.LockLeftBehind),
+        ):
+            with self.subTest(error=error, kind=kind):
+                lock = self.lock()
+                make(lock)
+                self.faults = {f'delete {getattr(lock, kind)}': error}
+                with self.assertRaises(raised):
+                    lock.release()
+                self.assertTrue(lock.touched)
+                self.faults = {}
+                lock.release()
+                self.assertEqual(({}, {}), (self.target.files, self.target.directories))
+
     def test_all_rights_are_there(self):
         lock = self.lock()
         lock.prove()
