@@ -149,6 +149,9 @@ class RuleTests(LedgerTests):
         self.prepare(temporary='')
         self.target.write('a', self.CONTENT + b'!')
         self.assert_sent()
+        self.setUp()
+        self.prepare(temporary='', content=b'version 2')
+        self.assert_sent(b'version 2')
 
     def test_94_the_journal_knows_nothing(self):
         self.prepare(noted=False)
