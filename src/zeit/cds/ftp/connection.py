@@ -21,7 +21,7 @@ from zeit.cds.ftp import answers, effects, login, protocol, tls, wire
 from zeit.cds.ftp.deadline import USED_UP, Deadline
 from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.settings import PORTS
-from zeit.cds.ftp.stream import REPLY, Stream
+from zeit.cds.ftp.stream import Stream
 from zeit.cds.text import printable
 
 
@@ -372,7 +372,7 @@ class Connection:
 
     def _receive(self, doing, until):
         try:
-            return self._stream.receive(doing=doing, until=until, size=REPLY)
+            return self._stream.receive(doing=doing, until=until, reply=True)
         except ConnectionLost as error:
             if error.errno != errno.ETIMEDOUT or not self._channel.pending:
                 raise

@@ -108,3 +108,12 @@ def without_backlog(sock):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         except OSError as error:  # the system that Python was made for was another one
             log.debug('What is sent is not bounded: %s', error)
+
+
+def acknowledge(sock):
+    """Let the system say at once that it got what has come, or comes next (tcp(7)).
+
+    A server without TCP_NODELAY sends its second small reply only then: 40 ms later on Linux.
+    """
+    if hasattr(socket, 'TCP_QUICKACK'):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -12,7 +12,14 @@ from zeit.cds.forks import not_inherited
 from zeit.cds.ftp.deadline import LOOK, Deadline
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.resolver import resolve
-from zeit.cds.ftp.sockets import begin, dial, wait, wait_connected, without_backlog
+from zeit.cds.ftp.sockets import (
+    acknowledge,
+    begin,
+    dial,
+    wait,
+    wait_connected,
+    without_backlog,
+)
 
 
 log = logging.getLogger(__name__)
@@ -203,15 +210,18 @@ class Stream:
     def _send_unread(self, source):
         return source.sendfile(self._sock.fileno(), UNREAD)
 
-    def receive(self, *, doing, until=None, size=CHUNK):
-        """Return the bytes that come next, at most `size`; b'' at the end of the connection.
+    def receive(self, *, doing, until=None, reply=False):
+        """Return the bytes that come next, at most `CHUNK`; b'' at the end of the connection.
 
         `until` (of `time.monotonic`) bounds the wait in place of the time-out, for an answer that
-        must be there as a whole by then.  Raises `ConnectionLost`.
+        must be there as a whole by then.  With `reply` it is at most `REPLY` bytes, and they are
+        acknowledged at once.  Raises `ConnectionLost`.
         """
         until = time.monotonic() + self._timeout if until is None else until
         try:
-            return self._await(until, size)
+            if reply:
+                acknowledge(self._sock)
+            return self._await(until, REPLY if reply else CHUNK)
         except OSError as error:
             raise self._lost(error, doing) from error
 

@@ -71,6 +71,7 @@ class FaultServer(threadserver.ThreadServer):
     included, in the thread of that connection; it may add faults, change files, kill the client.
     tls: a `zeit.cds.testing.tls.TLS`; None is a server that does not know AUTH.
     tickets: how many session tickets a handshake of TLS 1.3 brings; 0 is nothing to resume.
+    prompt: False is without TCP_NODELAY: a small reply waits until the one before is acknowledged.
 
     in_clear: a list of the commands (passwords masked) that came without TLS, and 'data' if some
     was transferred without; complete when the connections are closed.
@@ -90,6 +91,7 @@ class FaultServer(threadserver.ThreadServer):
         hook=None,
         tls=None,
         tickets=2,
+        prompt=True,
     ):
         super().__init__(host=host, max_connections=max_connections)
         self.tree = ftpstore.FileTree(files, directories=directories)
@@ -98,6 +100,7 @@ class FaultServer(threadserver.ThreadServer):
         self.login = (user, password)
         self.greeting = greeting
         self.data_timeout = data_timeout
+        self.prompt = prompt
         self._hook = hook
         self.in_clear = []
         self.tls = tls

@@ -57,7 +57,7 @@ class Session:
         try:
             self._control.settimeout(SEND_TIMEOUT)
             self._control.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)  # ABOR by ftplib
-            self._control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self.server.prompt)
             self._serve()
         except actions.Disconnect as cut:
             reset = cut.reset

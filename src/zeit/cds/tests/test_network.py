@@ -4,6 +4,7 @@ import errno
 import ipaddress
 import re
 import socket
+import time
 import unittest
 import unittest.mock
 
@@ -25,6 +26,7 @@ from zeit.cds.testing import actions, faults, layers
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.testing.servers import VsftpdServer
 from zeit.cds.tests import ftps
+from zeit.cds.tests.scenario import target
 
 
 KIB = 1024
@@ -201,6 +203,23 @@ class KeepaliveTests(FaultCase):
             self.assertEqual(60, self.option('TCP_KEEPIDLE'))
             self.assertEqual(20, self.option('TCP_KEEPIDLE', keepalive=20))
             self.assertEqual(1, self.option('TCP_KEEPIDLE', keepalive=0.1))
+
+
+class AcknowledgementTests(unittest.TestCase):
+    layer = QUIET
+
+    @unittest.skipUnless(hasattr(socket, 'TCP_QUICKACK'), 'this system acknowledges when it likes')
+    def test_a_server_that_waits_for_it_loses_no_time(self):
+        """It says 150, and 226 when that was acknowledged; the system would wait for 40 ms."""
+        server = self.enterContext(faults.FaultServer(prompt=False))
+        session = target(server, directory='/').open()
+        self.addCleanup(session.close)
+        took = []
+        for _ in range(20):
+            started = time.monotonic()
+            session.names()
+            took.append(time.monotonic() - started)
+        self.assertLess(min(took[10:]), 0.035)
 
 
 class BacklogTests(unittest.TestCase):
