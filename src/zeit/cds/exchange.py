@@ -26,8 +26,10 @@ from zeit.cds.errors import (
     NotTold,
     ServerError,
     SpoolBusy,
+    SpoolError,
     raise_signal,
 )
+from zeit.cds.history import ago
 from zeit.cds.leftovers import Leftovers
 from zeit.cds.lock import Lock
 from zeit.cds.rate import Rate
@@ -40,6 +42,9 @@ log = logging.getLogger(__name__)
 
 #: For cleaning up there are so many seconds, however many the run has left.
 CLEAN_UP = 60
+
+#: What was found out about a server is believed for so many seconds: servers and firewalls change.
+BELIEVED = 24 * 60 * 60
 
 
 def _exit_code(error):
@@ -163,7 +168,8 @@ class Exchange:
 
     def _connect(self, work, *, wanted):
         log.info('Connecting to CDS FTP server (%s)', self.target.title)
-        session = self.target.open(within=self._left())
+        known = self._learned()
+        session = self.target.open(within=self._left(), learned=known)
         try:
             if self.options.dry_run:
                 self._lock(session, token='').look()
@@ -178,7 +184,28 @@ class Exchange:
             raise
         finally:
             session.close()
+            if session.learned != known:
+                self._learn(session.learned)
         log.info('Disconnected from CDS FTP server')
+
+    def _learned(self):
+        """Return what an earlier run has found out about the server, as long as it is believed."""
+        row = self.spool.journal.row('learned', self.target.url)
+        if row is None:
+            return {}
+        known = {'server': row['server'], 'facts': row['facts']} if row['facts'] else {}
+        if known and not ago(BELIEVED) <= row['at'] <= ago(0):
+            self._learn(known := {})
+        return known
+
+    def _learn(self, learned):
+        """Write down what is known of the server now, or that it is nothing any more."""
+        try:
+            self.spool.journal.note(
+                'learned', target=self.target.url, **{'server': '', 'facts': {}, **learned}
+            )
+        except SpoolError as error:
+            self.record.given_up(error)
 
     def _lock(self, session, *, token):
         return Lock(

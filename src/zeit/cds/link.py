@@ -61,6 +61,11 @@ class Link:
         """See `ISession`."""
         return self._ways.known
 
+    @property
+    def learned(self):
+        """See `ISession`."""
+        return self._ways.learned
+
     def __repr__(self):
         return f'<{type(self).__name__} {self._connection}, {len(self.litter)} to be deleted>'
 
@@ -260,4 +265,15 @@ class Link:
         self.sweep()
         for name in self.litter:
             log.warning('Left on the server, for the next run to delete: %s', printable(name))
+        self._describe()
         self._quit()
+
+    def _describe(self):
+        """Ask what the server is, if there is something new to be remembered of it."""
+        connection, ways = self._connection, self._ways
+        new = ways.facts and not (ways.server or self._hurries)
+        try:
+            if new and connection.due is None and connection.is_quiet():
+                connection.describe()
+        except Error as error:
+            log.debug('Nothing is remembered: %s', printable(error.message))

@@ -14,6 +14,7 @@ from zeit.cds.errors import ConfigurationError, Error
 from zeit.cds.ftp.settings import Settings
 from zeit.cds.ftp.sockets import require_address
 from zeit.cds.ftp.tls import TLS
+from zeit.cds.ftp.ways import Ways
 from zeit.cds.interfaces import ITarget, IUsable
 from zeit.cds.session import FTPSession
 from zeit.cds.text import printable
@@ -138,9 +139,14 @@ class FTPTarget:
         if settings.bind_address is not None:
             require_address(settings.bind_address)
 
-    def open(self, *, within=None):
+    def open(self, *, within=None, learned=None):
         """See `ITarget`."""
-        session = FTPSession(self.settings, self.delivery, new_effort=self._new_effort)
+        session = FTPSession(
+            self.settings,
+            self.delivery,
+            new_effort=self._new_effort,
+            ways=Ways(learned or {}),
+        )
         if within is not None:
             session.bound(within)
         try:

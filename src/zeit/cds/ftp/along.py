@@ -232,9 +232,11 @@ class AlongConnection(PassiveConnection):
             log.debug('No port: %s', printable(error.message))
             reason = error
         except (ServerError, RemoteProtocolError) as error:
-            # Before any port was of use, it is more likely EPSV that is not known.
-            epsv = self.usable and self._may_use_epsv() and not self.proven
-            self.ways.give_up('epsv' if epsv else way, error=error)
+            # Before any port was of use, it is more likely EPSV that is not known, or PASV.
+            first = self.usable and not self.proven
+            if not (first and self._doubts_the_older()):
+                epsv = first and self._may_use_epsv()
+                self.ways.give_up('epsv' if epsv else way, error=error)
             reason = error
         except Error as error:
             self.ways.give_up(way, error=error)

@@ -214,6 +214,10 @@ class Connection:
         """See `zeit.cds.ftp.login.enter_directory`."""
         login.enter_directory(self, self._settings)
 
+    def describe(self):
+        """See `zeit.cds.ftp.login.describe`."""
+        login.describe(self, self._settings)
+
     def quit(self):
         """Say goodbye, if that makes sense, and close; never raises."""
         if self.usable and not self._in_between:

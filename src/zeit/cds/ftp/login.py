@@ -1,5 +1,6 @@
 """Getting in: data connections in TLS if that is wanted, user and password, the directory."""
 
+import hashlib
 import logging
 import re
 
@@ -27,6 +28,9 @@ _TLS_DEMANDED = re.compile(r'\b(TLS|SSL|encrypt\w*)\b', re.IGNORECASE)
 #: Bad sequence of commands; not logged in.  Some servers want to know the user before PROT.
 _LOG_IN_FIRST = (503, 530)
 
+#: What asks a server what it is: RFC 959 section 4.1.3, RFC 2389.
+_ABOUT = ('SYST', ''), ('FEAT', '')
+
 
 def log_in(connection, settings):
     """Log in over a `Connection` whose control connection is as `settings.tls` wants it.
@@ -49,23 +53,39 @@ def enter_directory(connection, settings):
     """Go to the directory, in binary mode (RFC 959 sections 3.1.1.3, 4.1.1).
 
     A server that refuses TYPE may transfer files as they are all the same: see `Ways.image`.
+    Where an earlier session has learned something about the server, it is asked along what it is.
     Raises `PermanentError`, exit code 78, if there is no way into the directory.
     """
-    binary, inside = connection.together(('TYPE', 'I'), ('CWD', settings.directory))
+    ways = connection.ways
+    asked = _ABOUT if ways.earlier and not ways.server else ()
+    *about, binary, inside = connection.together(*asked, ('TYPE', 'I'), ('CWD', settings.directory))
+    if about:
+        ways.described(_digest(about, settings))
     inside = connection.shown(inside)
     if error := binary.error():
-        known = connection.ways.image or not isinstance(error, (ServerError, NotProven))
+        known = ways.image or not isinstance(error, (ServerError, NotProven))
         if inside.error() or known:
             before_any_file(error)
             connection.drop()
             raise error
         log.debug('Perhaps not binary: %s', printable(error.message))
-    connection.ways.image = binary.error() is None
+    ways.image = binary.error() is None
     hint = (
         f'Check that the directory {printable(settings.directory)} exists on the server, and that '
         'the user may enter it.'
     )
     inside.check(hint=hint, refused=errors.CONFIGURATION)
+
+
+def describe(connection, settings):
+    """Ask the server what it is, which it may refuse to say, for `Ways.described`."""
+    connection.ways.described(_digest(connection.together(*_ABOUT), settings))
+
+
+def _digest(answers_, settings):
+    """Return a digest of what the server has said, and of what it may hang on beside."""
+    said = [settings.tls.mode, *((answer.reply.code, *answer.reply.lines) for answer in answers_)]
+    return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
 def before_any_file(error):

@@ -113,8 +113,10 @@ class PassiveConnection(Connection):
         if wait:
             try:
                 self._connected(data)
-            except BaseException:
+            except BaseException as error:
                 data.abort()
+                if isinstance(error, DataConnectionRefused) and self._doubts_the_older():
+                    return self._dial()
                 self.drop()
                 raise
         return data
@@ -135,15 +137,10 @@ class PassiveConnection(Connection):
         """Announce a port of ours; return the data connection that the server will make."""
         data = Awaited(self._stream, timeout=self._settings.data_timeout)
         try:
-            if self._may_use_epsv():
-                try:
-                    self.command('EPRT', wire.eprt(*data.address))
-                    return data
-                except ServerError as error:
-                    if not self._may_use_the_older():
-                        raise
-                    self.ways.give_up('epsv', error=error)
-            self.command('PORT', wire.port(*data.address))
+            self._either(
+                lambda: self.command('EPRT', wire.eprt(*data.address)),
+                lambda: self.command('PORT', wire.port(*data.address)),
+            )
             return data
         except BaseException:
             data.close()
@@ -161,14 +158,29 @@ class PassiveConnection(Connection):
         place, self._port = self._port, None
         if place is not None:
             return place
-        if self._may_use_epsv():
-            try:
-                return self._announced(self.command('EPSV'))
-            except (ServerError, RemoteProtocolError) as error:
-                if not (self.usable and self._may_use_the_older()):
-                    raise
+        return self._either(
+            lambda: self._announced(self.command('EPSV')),
+            lambda: self._announced(self.command('PASV')),
+        )
+
+    def _either(self, newer, older):
+        """Return what `newer()` does, by EPSV or EPRT; what `older()` does where that fails."""
+        epsv = self._may_use_epsv()
+        try:
+            return newer() if epsv else older()
+        except (ServerError, RemoteProtocolError) as error:
+            if not self.usable:
+                raise
+            if epsv and self._may_use_the_older():
                 self.ways.give_up('epsv', error=error)
-        return self._announced(self.command('PASV'))
+                return older()
+            if not epsv and self._doubts_the_older():
+                return newer()
+            raise
+
+    def _doubts_the_older(self):
+        """Return whether EPSV may be of use after all: only an earlier session has given it up."""
+        return self.ways.doubt('epsv') and self._may_use_epsv()
 
     def _may_use_epsv(self):
         if not self._may_use_the_older():

@@ -57,6 +57,8 @@ OWN = types.MappingProxyType(
         'RETR': _TRANSFERRED,
         'NLST': _TRANSFERRED,
         'MLSD': _TRANSFERRED,
+        'SYST': (215,),
+        'FEAT': (211,),
         'QUIT': (221, *_OKAY),
     }
 )

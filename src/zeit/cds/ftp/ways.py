@@ -33,14 +33,35 @@ LISTINGS = (
 )
 
 
+def _fact(name, default):
+    """Return a property: the fact `name`, which is not written down as long as it is `default`."""
+
+    def told(ways):
+        return ways.facts.get(name, default)
+
+    def tell(ways, value):
+        ways.facts.pop(name, None)
+        if value != default:
+            ways.facts[name] = value
+
+    return property(told, tell)
+
+
 @dataclasses.dataclass
 class Ways:
     """How a server may be talked to; shared by all connections of a session.
 
+    `facts`: what was found out about the server and outlasts the session, JSON values by name.
+    `earlier` is what an earlier session has `learned`.  A fact saves time, and nothing else: who
+    uses one must get along if it is wrong, and `doubt` it then.
+
     `epsv`: EPSV, not PASV.  `early`: STOR, and what fits into a packet or two, before the server
     has answered.  `together`: two commands in one packet.  `prompt`: commands as soon as the
     server has ended the data connection, before its final reply.  Each is True until the server
-    shows that it does not stand it.
+    shows that it does not stand it.  `listing`: the way to list that worked last, as a list, if it
+    is not the best one.  These are facts.
+
+    `server`: a digest of what the server has said about itself, '' as long as it was not asked.
 
     `listings`: the ways to list, the one that worked first.  `known`: files that are in the
     directory for sure; a listing that shows none of them is not believed.  `sizes`: True since SIZE
@@ -54,10 +75,9 @@ class Ways:
     `image`: files are transferred as they are.  None until the server has accepted TYPE I or not.
     """
 
-    epsv: bool = True
-    early: bool = True
-    together: bool = True
-    prompt: bool = True
+    earlier: dict = dataclasses.field(default_factory=dict)
+    facts: dict = dataclasses.field(default_factory=dict)
+    server: str = ''
     listings: tuple = LISTINGS
     known: set = dataclasses.field(default_factory=set)
     sizes: bool | None = None
@@ -66,14 +86,54 @@ class Ways:
     refuses_data: bool = False
     breaks: int = 0
 
+    epsv = _fact('epsv', True)
+    early = _fact('early', True)
+    together = _fact('together', True)
+    prompt = _fact('prompt', True)
+    listing = _fact('listing', [*LISTINGS[0]])
+
+    def __post_init__(self):
+        self.facts.update(self.earlier.get('facts', {}))
+        for listing in LISTINGS:
+            if self.listing == [*listing]:
+                self.prefer(listing)
+
+    @property
+    def learned(self):
+        """What the next session may begin with, a dictionary of JSON values; empty: nothing."""
+        if not self.server:
+            return self.earlier
+        return {'server': self.server, 'facts': {**self.facts}} if self.facts else {}
+
+    def described(self, server):
+        """Take note of the digest `server`; what was learned from one with another is forgotten."""
+        self.server = server
+        if self.earlier and server != self.earlier['server']:
+            log.debug('The server was changed, or is another one')
+            for name in self.earlier['facts']:
+                self.doubt(name)
+
+    def doubt(self, name):
+        """Forget a fact if an earlier session has found it out; return whether that is so."""
+        earlier = self.earlier.get('facts', {})
+        if name not in self.facts or self.facts[name] != earlier.get(name):
+            return False
+        log.debug('Perhaps not so any more: %s is %s', name, self.facts.pop(name))
+        if name == 'listing':
+            self.listings = LISTINGS
+        return True
+
     def give_up(self, way, *, error):
-        """Let it be, because of `error`."""
+        """Let it be, because of `error`; what an earlier session gave up does not help, then."""
+        if self.doubt(way):
+            return
         if getattr(self, way):
             log.debug('Given up for this session: %s: %s', way, printable(error.message))
         setattr(self, way, False)
 
     def prefer(self, listing):
         """List in this way first, a `Listing`, from now on."""
+        self.listing = [*listing]
         if self.listings[:1] != (listing,):
             log.debug('Directories are listed by %s', listing)
             others = tuple(way for way in self.listings if way != listing)

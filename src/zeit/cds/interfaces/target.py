@@ -15,11 +15,11 @@ class ITarget(Interface):
     def check(name):
         """Raise `NameRefused` if a file of this name cannot or must not be sent there."""
 
-    def open(*, within=None):
+    def open(*, within=None, learned=None):
         """Connect and log in; return an `ISession`.
 
         `within`: all of that, and what the session does until it is bound anew, must be done within
-        so many seconds; None for no bound.
+        so many seconds; None for no bound.  `learned` is what an earlier session had `learned`.
 
         Raises `FTPOSError` if there is no server (`HandshakeFailed`, `CertificateRefused`: none
         that speaks TLS as it should), `PermanentError` with exit code 77 if it refuses
@@ -58,6 +58,11 @@ class ISession(Interface):
     known = Attribute(
         'Names of files that are in the directory for sure, a set: what was stored (`store`) or '
         'read (`read`), and is not renamed or deleted.  Others may be added.'
+    )
+    learned = Attribute(
+        'What was found out about the server, a dictionary of JSON values for the next `open`; it '
+        'is complete after `close`, and empty if there is nothing.  It saves time, and must never '
+        'do more: what is wrong, or outdated, is found out, and left out then.'
     )
     renames = Attribute('True since the server has renamed something')
     litter = Attribute('Names in the directory that are of no use and could not be deleted')

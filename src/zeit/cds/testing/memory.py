@@ -54,7 +54,7 @@ class MemoryTarget:
         """See `ITarget`."""
         names.check(name)
 
-    def open(self, *, within=None):
+    def open(self, *, within=None, learned=None):
         """See `ITarget`."""
         try:
             self.hook('open', '')
@@ -78,6 +78,7 @@ class MemorySession:
     def __init__(self, target):
         self._target = target
         self.connections = 1
+        self.learned = {}
         self.free = True
         self.renames = False
         self.known = set()

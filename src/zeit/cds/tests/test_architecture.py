@@ -102,7 +102,7 @@ ALLOWED = {
     'session': 'errors interfaces deliveries delivery effort gathering ledger link names text '
     'ftp.along ftp.answers',
     'target': 'errors interfaces delivery effort names session text ftp.settings ftp.sockets '
-    'ftp.tls',
+    'ftp.tls ftp.ways',
     'lockfiles': 'errors holder names text',
     'lock': 'errors holder lockfiles names text',
     'leftovers': 'errors exposed holder lockfiles names text',
@@ -112,7 +112,7 @@ ALLOWED = {
     'pace': 'errors',
     'tracing': 'errors text',
     'record': 'errors report text tracing',
-    'exchange': 'errors leftovers lock rate record statistics text usable',
+    'exchange': 'errors history leftovers lock rate record statistics text usable',
     'outbox': 'errors interfaces text wake',
     'publish': 'errors interfaces pace text wake',
     'exporter': 'errors exchange failures interfaces ledger names plan progress report text '
