@@ -363,8 +363,8 @@ class WatchTests(ExporterTests):
         opened = self.target.open
         self.faults = {'publish a': steal}
 
-        def open_session(*, within):
-            self.session = opened(within=within)
+        def open_session(**options):
+            self.session = opened(**options)
             return self.session
 
         with unittest.mock.patch.object(self.target, 'open', open_session):
@@ -405,9 +405,9 @@ class DeadlineTests(ExporterTests):
     def test_what_is_left_of_it_bounds_the_waits(self):
         bounds, times, opened = [], iter(range(0, 10_000, 5)), self.target.open
 
-        def open_session(*, within):
-            bounds.append(within)
-            return opened(within=within)
+        def open_session(**options):
+            bounds.append(options['within'])
+            return opened(**options)
 
         self.put('a')
         with (
