@@ -60,11 +60,11 @@ def find_program(package, *path):
     return pathlib.Path(found)
 
 
-def hash_password(password):
+def hash_password(password, *, salt=None):
     """Return a crypt(3) hash of *password*, SHA-512 with the fewest rounds: a login is quick."""
     crypt = ctypes.CDLL('libcrypt.so.1').crypt
     crypt.restype = ctypes.c_char_p
-    salt = f'$6$rounds=1000${secrets.token_hex(8)}'
+    salt = salt or f'$6$rounds=1000${secrets.token_hex(8)}'
     return crypt(password.encode(), salt.encode()).decode('ascii')
 
 
@@ -79,6 +79,8 @@ class DaemonServer(Server):
     """
 
     package = program = None
+    # Whether it must be started by root, and its sessions run as `ACCOUNT`.
+    as_root = True
 
     def __init__(self, *, extra=(), **arguments):
         super().__init__(**arguments)
@@ -138,8 +140,9 @@ class DaemonServer(Server):
         program = self.find()
         account = pwd.getpwnam(ACCOUNT)
         self.root = self.root.resolve()
-        _check_reachable(self.root)
-        os.chown(self.root, account.pw_uid, account.pw_gid)
+        if self.as_root:
+            _check_reachable(self.root)
+            os.chown(self.root, account.pw_uid, account.pw_gid)
         if self._daemon is not None:
             # It died by itself; its descendants may live.
             self._halt()
@@ -178,6 +181,14 @@ class DaemonServer(Server):
         daemon, self._daemon = self._daemon, None
         if daemon is not None:
             daemon.stop()
+
+    def _seen(self, path):
+        """Return the path that *path* has for the daemon."""
+        return path
+
+    def _enter(self, command):
+        """Return the command that runs *command* where the daemon finds its own libraries."""
+        return command
 
     def _configure(self, program, *, port, work, account):
         """Write the configuration into the directory *work*; return the command."""

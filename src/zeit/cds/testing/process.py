@@ -18,6 +18,8 @@ from zeit.cds.testing import supervisor
 START_TIMEOUT = 20
 # The supervisor's grace, and what the kernel needs to take processes away.
 STOP_TIMEOUT = supervisor.GRACE + 10
+# Seconds for the server to close after QUIT; some do not.
+GOODBYE_TIMEOUT = 1
 # Milliseconds until the next attempt to connect, cut short when the daemon dies.
 RETRY = 5
 
@@ -139,9 +141,12 @@ class Daemon:
                     connection = stack.enter_context(_any_server().wrap_socket(connection))
                 greeting = connection.recv(1024)
                 connection.sendall(b'QUIT\r\n')
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(GOODBYE_TIMEOUT)
                 # Until the server closes: its limits count this session no longer.
-                while connection.recv(1024):
-                    pass
+                with contextlib.suppress(TimeoutError):
+                    while connection.recv(1024):
+                        pass
                 return greeting
             except OSError:
                 return b''

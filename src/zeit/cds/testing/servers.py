@@ -42,6 +42,8 @@ __all__ = ['ProFTPDServer', 'PureFTPDServer', 'ServerError', 'ServerUnavailable'
 
 # Simultaneous sessions, in all and for one client address.
 SESSIONS = 64
+# What Debian 13 has made modules of ProFTPD; without them it knows neither LIST nor STOR.
+MODULES = ('mod_ls', 'mod_xfer', 'mod_delay')
 # Seconds for pure-pw and for the check of ProFTPD's configuration.
 TOOL_TIMEOUT = 30
 
@@ -157,7 +159,8 @@ class ProFTPDServer(DaemonServer):
         configuration = write_private(
             work / 'proftpd.conf',
             # Where LoadModule in `extra` finds its modules.
-            *([f'ModulePath {modules}'] if modules.is_dir() else []),
+            *([f'ModulePath {self._seen(modules)}'] if modules.is_dir() else []),
+            *(f'LoadModule {each}.c' for each in MODULES if (modules / f'{each}.so').exists()),
             'ServerName "zeit.cds test server"',
             f'ServerType {"standalone" if self.standalone else "inetd"}',
             f'DefaultAddress {self.host}',
@@ -187,7 +190,7 @@ class ProFTPDServer(DaemonServer):
             *(self.tls.proftpd(work / LOG) if self.tls else ()),
             *self.extra,
         )
-        command = [str(program), '--nodaemon', '--config', str(configuration)]
+        command = self._enter([str(program), '--nodaemon', '--config', str(configuration)])
         if self.standalone:
             return command
         # Otherwise every session would find the mistake anew, and nobody the message.
@@ -220,7 +223,7 @@ class PureFTPDServer(DaemonServer):
         database = work / 'users.pdb'
         tool = find_program(self.package, 'usr', 'bin', 'pure-pw')
         subprocess.run(
-            [tool, 'mkdb', database, '-f', users],
+            self._enter([tool, 'mkdb', database, '-f', users]),
             check=True,
             capture_output=True,
             timeout=TOOL_TIMEOUT,
