@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 SETTLE = 0.05
 LONGEST = 0.5
 
+#: After so many seconds it is seen that a directory is another one now.
+ANEW = 1
+
 #: The limits of inotify(7) by the error that reaching them is, whose text tells nobody.
 _LIMITS = types.MappingProxyType(
     {
@@ -96,22 +99,33 @@ class Arriving:
         """Wait so many seconds for the next arrival; return the set of paths that got something.
 
         It is empty when the time is over, or there was a signal.  A directory that was not there
-        before counts as one that got something.
+        before counts as one that got something: whether it is another one is looked at each second,
+        as one that is moved away with what it lies in says nothing of it.
         """
         until = time.monotonic() + seconds
         if self._inotify is None:
             self._poll(until)
             return set()
-        found = self._watch()
-        if not found and self._poll(until):
+        while not (found := self._watch()):
+            now = time.monotonic()
+            ready = self._poll(min(until, now + ANEW))
+            if ready & {self._inotify.fileno()}:
+                found = self._settled()
+            if found or self._alarm in ready or time.monotonic() >= until:
+                break
+        return found
+
+    def _settled(self):
+        found = self._read()
+        latest = time.monotonic() + LONGEST
+        while (now := time.monotonic()) < latest and self._poll(min(now + SETTLE, latest)) - {
+            self._alarm
+        }:
             found |= self._read()
-            latest = time.monotonic() + LONGEST
-            while (now := time.monotonic()) < latest and self._poll(min(now + SETTLE, latest)):
-                found |= self._read()
         return found
 
     def _poll(self, until):
-        """Return whether something came until then."""
+        """Return the descriptors at which something came until then."""
         poll = select.poll()
         if self._inotify is not None:
             poll.register(self._inotify.fileno(), select.POLLIN)
@@ -120,7 +134,7 @@ class Arriving:
         ready = {fd for fd, _ in poll.poll(1000 * max(0, until - time.monotonic()))}
         if self._alarm in ready:
             os.read(self._alarm, 4096)
-        return self._inotify is not None and self._inotify.fileno() in ready
+        return ready
 
     def _read(self):
         events = [*self._inotify.read(timeout=0)]

@@ -4,13 +4,15 @@ import os
 from typing import NamedTuple
 
 import zope.component
+import zope.interface.exceptions
+import zope.interface.verify
 
 from zeit.cds import settings, usable
 from zeit.cds.configured import require_one_way
 from zeit.cds.errors import DONE, ConfigurationError, UsageError
 from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
-from zeit.cds.interfaces import IExporter, IImporter, ISpool
+from zeit.cds.interfaces import IExporter, IImporter, IReport, ISpool
 from zeit.cds.options import PASSWORD_VARIABLE
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -19,6 +21,10 @@ from zeit.cds.text import printable
 
 #: The interface and the usual class of who makes runs.
 _KINDS = {'exporter': (IExporter, Exporter), 'importer': (IImporter, Importer)}
+
+
+#: What is used of a report; those of somebody else need not have the rest.
+_REPORT = {*IReport.names()} - {'done', 'errors', 'limited'}
 
 
 class Place(NamedTuple):
@@ -109,6 +115,20 @@ def require_usable(exchange):
     return DONE
 
 
+def run_once(exchange, options):
+    """Let an exporter or importer make a run; return its report.
+
+    Raises `ConfigurationError` if one that somebody else made returns none.
+    """
+    report = exchange.run_once(options)
+    if not all(hasattr(report, name) for name in _REPORT):
+        raise ConfigurationError(
+            f'{type(exchange).__name__}.run_once has returned no report: {printable(repr(report))}',
+            hint='IReport says what is expected.',
+        )
+    return report
+
+
 def places(*, zcml, names, spool, remote, **target):
     """Return the chosen `Place`s.
 
@@ -194,7 +214,24 @@ def _registered(zcml, interface):
         from zeit.cds.zcml import load
 
         load(zcml)
-    return dict(sorted(zope.component.getUtilitiesFor(interface)))
+    found = dict(sorted(zope.component.getUtilitiesFor(interface), key=lambda pair: pair[0]))
+    for name, component in found.items():
+        if interface is not ISpool and not type(component).__module__.startswith('zeit.cds.'):
+            _require_interface(interface, name, component)
+    return found
+
+
+def _require_interface(interface, name, component):
+    try:
+        zope.interface.verify.verifyObject(interface, component)
+    except zope.interface.exceptions.Invalid as error:
+        infos = [
+            each.info
+            for each in zope.component.getGlobalSiteManager().registeredUtilities()
+            if each.provided.isOrExtends(interface) and each.name == name
+        ]
+        where = ''.join(f'{i.file}, line {i.line}: ' for i in infos if hasattr(i, 'file'))
+        raise ConfigurationError(printable(f'{where}{error}', limit=500)) from None
 
 
 def _chosen(names, known, zcml, *, kind='exporter'):

@@ -3,12 +3,14 @@
 import contextlib
 import logging
 import sys
+import traceback
 
 import click
 
 from zeit.cds import bar, errors, logs, signals
 from zeit.cds.errors import Error, FTPOSError, Locked, RemoteProtocolError, ServerError, UsageError
 from zeit.cds.output import folded, unwritten
+from zeit.cds.record import REASON
 from zeit.cds.text import file_size, plural, printable
 
 
@@ -103,6 +105,18 @@ def complaints(report, *, most=1):
     ]
 
 
+def _elsewhere(error):
+    """Return file and line of the code of somebody else that has raised `error`; '' if ours did."""
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        module = frame.f_globals.get('__name__') or ''
+        if module.startswith('zeit.cds.'):
+            break
+        # What these raise is told of who calls them.
+        if module.partition('.')[0] not in {*sys.stdlib_module_names, 'click', 'gocept', 'zope'}:
+            return f'{printable(frame.f_code.co_filename)}, line {line}'
+    return ''
+
+
 class _NoFrame(logging.Filter):
     def filter(self, record):
         return not str(record.msg).startswith(_FRAME)
@@ -111,8 +125,8 @@ class _NoFrame(logging.Filter):
 class _StandardError(logging.Handler):
     """Writes to what standard error is at that moment; where nobody reads, nothing is missed.
 
-    `shown` is what was written that has no traceback, `aside()` returns a context manager in which
-    there is room for a line.
+    `shown` has the messages of the run so far that were written without a traceback, `aside()`
+    returns a context manager in which there is room for a line.
     """
 
     def __init__(self, *, aside):
@@ -123,7 +137,7 @@ class _StandardError(logging.Handler):
     def emit(self, record):
         line = self.format(record)
         if not record.exc_info and record.levelno >= logging.WARNING:
-            self.shown.append(line)
+            self.shown.append(record.getMessage())
         with contextlib.suppress(OSError), self._aside():
             click.echo(folded(line), err=True)
 
@@ -180,6 +194,7 @@ class Console:
         before = self._about, self._title
         self._about = f'{printable(about)}: ' if about else ''
         self._title = self._about if several else ''
+        self._handler.shown.clear()
         try:
             return function()
         except Error as error:
@@ -188,6 +203,10 @@ class Console:
             log.error('%s', what_and_why(error), exc_info=cause)
             return error.exit_code
         except Exception as error:
+            if place := _elsewhere(error):
+                about = f'A part that is not of zeit.cds has failed in {place}{self._advice()}'
+                log.error('%s', about, exc_info=error)
+                return errors.CONFIGURATION
             log.critical('This is a bug in zeit.cds%s', self._advice(), exc_info=error)
             return errors.SOFTWARE
         finally:
@@ -243,11 +262,13 @@ class Console:
 
     def tell_report(self, report):
         """Say what an `IReport` says and the log has not said yet."""
+        why = {why for _, why in report.failed}
         # A report made by somebody else may hold one error only.
         for error in getattr(report, 'errors', [report.error] if report.error else []):
-            # The log has no line for the holder.
-            text = error.holder if isinstance(error, Locked) else printable(error.message)
-            if not any(text in line for line in self._handler.shown):
+            known = {error.message, f'{error.message}. {getattr(error, "holder", "")}'}
+            # One that was met with a file was told of that.
+            with_file = not error.while_connecting and printable(error.advice, limit=REASON) in why
+            if not with_file and known.isdisjoint(self._handler.shown):
                 warning = error.exit_code == errors.COME_BACK_LATER
                 self.complain(what_and_why(error), warning=warning)
         for result in report.results:

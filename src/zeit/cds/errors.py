@@ -33,8 +33,12 @@ PRECEDENCE = (
 
 
 def decisive(codes):
-    """Return the exit code that decides among `codes`, an iterable of exit codes (0 if empty)."""
-    return min(codes, key=PRECEDENCE.index, default=DONE)
+    """Return the exit code that decides among `codes`, an iterable of exit codes (0 if empty).
+
+    One that is not ours, of what somebody else made, decides before all of ours.
+    """
+    ranks = {code: rank for rank, code in enumerate(PRECEDENCE)}
+    return min(codes, key=lambda code: ranks.get(code, -1), default=DONE)
 
 
 def raise_signal(error):

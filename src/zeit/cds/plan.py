@@ -17,6 +17,7 @@ from zeit.cds.errors import (
     ServerFull,
     SpoolFull,
     TemporaryError,
+    UsageError,
 )
 from zeit.cds.interfaces import IOutcome, IPlan
 
@@ -89,16 +90,23 @@ class ImportOptions:
     progress: object = dataclasses.field(default=None, compare=False)
 
 
-def options_of(exchange, kind, **changes):
+def options_of(exchange, kind, *, given=(), comes_again=True, **changes):
     """Return the options of an exporter or importer, with `changes`, for who comes again.
 
-    `kind`: the class of them.  What was made by somebody else may have options of its own kind;
-    these remain as they are.
+    `kind`: the class of them; `given`: what a person has chosen.  What was made by somebody else
+    may have options of its own kind; these remain as they are, and nothing can be chosen: that
+    raises `UsageError`.
     """
-    own = getattr(exchange, 'options', None) or kind()
-    if not isinstance(own, kind):
-        return own
-    return dataclasses.replace(own, comes_again=True, **changes)
+    own = getattr(exchange, 'options', None)
+    own = kind() if own is None else own
+    if isinstance(own, kind):
+        return dataclasses.replace(own, comes_again=comes_again, **changes, **dict(given))
+    if given:
+        raise UsageError(
+            f'{type(exchange).__name__} has options of its own: --{[*given][0].replace("_", "-")}'
+            ' cannot be said for it'
+        )
+    return own
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,12 +58,12 @@ class _RunnerThread:
         """Start the thread; nothing happens if it runs already.
 
         To be called after the last fork(2): threads do not survive it, and the first run begins at
-        once.
+        once.  One that was stopped, and is still at work, goes on.
         """
-        if self.running:
-            return
-        self._loop, self._pid = _Loop(self, interval=self._interval), os.getpid()
-        self._loop.thread.start()
+        if not (self.running and self._loop.go_on()):
+            self._loop, self._pid = _Loop(self, interval=self._interval), os.getpid()
+            self._loop.thread.start()
+        atexit.unregister(self.stop)
         # The last resort of a process that forgets to stop it: a run in the middle of its work
         # would leave its lock on the server until the next one.
         atexit.register(self.stop)
@@ -138,6 +138,9 @@ class _Loop:
         self._pace = Pace(interval=interval)
         self._woken = threading.Event()
         self._ended = threading.Event()
+        #: Held where it is decided whether the thread ends, or goes on.
+        self._deciding = threading.Lock()
+        self._over = False
         self.thread = threading.Thread(
             target=self._work, name=f'zeit.cds {runner.kind} {runner.name}', daemon=True
         )
@@ -149,8 +152,20 @@ class _Loop:
         self._ended.set()
         self._woken.set()
 
+    def go_on(self):
+        """Change nothing, or take back the end; return False if it is too late for that."""
+        with self._deciding:
+            if not self._over:
+                self._ended.clear()
+            return not self._over
+
+    def _is_over(self):
+        with self._deciding:
+            self._over = self._ended.is_set()
+            return self._over
+
     def _work(self):
-        while not self._ended.is_set():
+        while not self._is_over():
             # Cleared before the run looks: what comes later wakes again.
             self._woken.clear()
             self._pace = self._pace.after(*self._run())

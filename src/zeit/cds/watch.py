@@ -6,12 +6,14 @@ It is made for systemd.
 import contextlib
 import logging
 import math
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 import urllib.parse
+
+import zope.component
 
 from zeit.cds.arriving import Arriving
 from zeit.cds.errors import DONE, LOGIN_REFUSED
@@ -19,6 +21,7 @@ from zeit.cds.forks import Descriptor, opening
 from zeit.cds.pace import Pace
 from zeit.cds.sdnotify import Heartbeat
 from zeit.cds.text import age, plural, printable
+from zeit.cds.uninterrupted import ENDING
 
 
 log = logging.getLogger(__name__)
@@ -35,10 +38,12 @@ class Turn:
 
     `run()` makes one run; returns its exit code and its report, None without one.  `deadline`:
     seconds that it may take, 0 for no end.  `interval`: seconds between two of them, at most.
+    `title`: what it is called where it is told of.
     """
 
-    def __init__(self, name, exporter, *, run, interval, deadline, now):
+    def __init__(self, name, exporter, *, run, interval, deadline, now, title=None):
         self.name = name
+        self.title = name if title is None else title
         self.exporter = exporter
         #: Seconds after which something hangs: a file that is on its way has the time twice.
         self.longest = 2 * deadline + GRACE if deadline else math.inf
@@ -79,14 +84,14 @@ class ImportTurn(Turn):
 class Watch:
     """Watches the spools of exporters, and runs these; asks the servers of importers.
 
-    `turns`: a list of `Turn`; `notifier`: the `zeit.cds.sdnotify.Notifier`; `check`: a command that
-    ends with 0 if the configuration can be read.
+    `turns`: a list of `Turn`; `notifier`: the `zeit.cds.sdnotify.Notifier`; `problem()`: reads the
+    configuration, returns one line on why it cannot be used, '' if it can.
     """
 
-    def __init__(self, turns, *, notifier, check, clock=time.monotonic):
+    def __init__(self, turns, *, notifier, problem, clock=time.monotonic):
         self._turns = turns
         self._notifier = notifier
-        self._check = check
+        self._problem = problem
         self._clock = clock
         self._hangup = False
 
@@ -140,7 +145,7 @@ class Watch:
             arrived = arriving.wait(seconds)
 
     def _tell(self, turn, code):
-        about = f'{turn.name}: ' if turn.name else ''
+        about = f'{turn.title}: ' if turn.title else ''
         if code == LOGIN_REFUSED:
             pause = age(turn.at - self._clock() + 1)
             log.warning('%sThe login is tried again in %s.', printable(about), pause)
@@ -171,7 +176,7 @@ class Watch:
     def _may_reload(self):
         self._hangup = False
         self._notifier.reloading()
-        reason = why_not(self._check)
+        reason = why_not(self._problem)
         if not reason:
             # From here on there is nobody to remember it, until the new program does.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
@@ -181,20 +186,40 @@ class Watch:
         return False
 
 
-def why_not(command):
-    """Return one line on why `command` fails, '' if it does not."""
+def why_not(problem):
+    """Return what `problem()` returns with an empty registry, or one line on why it does not.
+
+    It is called in a child of this process, where it may register, hang or fail as it likes.
+    """
+    context = multiprocessing.get_context('fork')
+    ours, its = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(problem, its), name='check')
+    child.start()
+    its.close()
     try:
-        result = subprocess.run(  # noqa: S603 our own command line
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=CHECK_TIMEOUT,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return printable(f'{type(error).__name__}: {error}')
-    lines = result.stderr.decode('utf-8', 'replace').splitlines() or [f'exit {result.returncode}']
-    return printable(lines[-1], limit=500) if result.returncode else ''
+        if not ours.poll(CHECK_TIMEOUT):
+            return f'it was not read within {CHECK_TIMEOUT} s'
+        return printable(ours.recv(), limit=500)
+    except EOFError:
+        child.join()
+        return f'who reads it has ended ({child.exitcode})'
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+
+
+def _answer(problem, end):
+    logging.disable()  # whatever is wrong is in the answer
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    registry = zope.component.getGlobalSiteManager()
+    registry.__init__(registry.__name__)
+    try:
+        answer = problem()
+    except Exception as error:  # noqa: BLE001 somebody else's part may raise anything
+        answer = f'{type(error).__name__}: {error}'
+    end.send(answer)
 
 
 def replace():

@@ -9,6 +9,7 @@ actions and conflicts.  So the actions made here know their place, file and line
 import logging
 import os
 import re
+import traceback
 from xml.sax import SAXParseException
 
 import zope.component
@@ -264,6 +265,27 @@ def load(path):
         raise ConfigurationError(_conflict(error)) from error
     except ZCMLError as error:
         raise ConfigurationError(_problem(error)) from error
+    except Exception as error:  # whatever is read, and whatever that calls, may raise anything
+        text = f'{type(error).__name__}: {error}'
+        raise ConfigurationError(_in(_reached(error), [text])) from error
+
+
+def _reached(error):
+    """Return how far the innermost file was read when `error` was raised.
+
+    zope.configuration does not tell it where a condition fails.
+    """
+    places = []
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        handler = frame.f_locals.get('self')
+        if isinstance(handler, xmlconfig.ConfigurationHandler) and handler.locator:
+            locator = handler.locator
+            places.append(f'{locator.getSystemId()}, line {locator.getLineNumber()}')
+    return places[-1:]
+
+
+def _in(places, words):
+    return printable(': '.join([*places, *words]), limit=500)
 
 
 def _conflict(error):
@@ -282,11 +304,11 @@ def _problem(error):
         return printable(f'{place}: This is no XML: {cause.getMessage()}', limit=500)
     # There is no public way to the parts; in the text as a whole they cannot be told from the
     # quoted lines of the file.
-    places, words = [], []
+    places, words = _reached(cause) if cause else [], []
     for part in map(str, (*error.args, *error._details)):
         if place := _PLACE.match(part):
             places.append(f'{place["file"]}, line {place["line"]}')
         elif not _MISSING.match(part):
             words.append(_INVALID.sub('', part).strip(' :'))
     # The first place is the innermost, where one file includes another.
-    return printable(': '.join(places[:1] + words), limit=500)
+    return _in(places[:1], words)

@@ -1,7 +1,5 @@
 """The sub-commands that make runs."""
 
-import dataclasses
-
 import click
 
 from zeit.cds import errors, options, options_target
@@ -77,15 +75,19 @@ def _runs(console, exchanges, given, *, factory, options):
     `given` are the options of the command line, `factory` is the class of those that are ours, and
     `options` that of their options.
     """
+    from zeit.cds.choice import run_once
+    from zeit.cds.plan import options_of
+
     codes = []
     for name, exchange in exchanges:
         def run(exchange=exchange):
             # None lets one that somebody else made use its own options.
             own = getattr(exchange, 'options', None)
             with console.progress() as progress:
-                if given or own or isinstance(exchange, factory):
-                    own = dataclasses.replace(own or options(), progress=progress, **given)
-                report = exchange.run_once(own)
+                if given or own is not None or isinstance(exchange, factory):
+                    kw = {'given': given, 'comes_again': False, 'progress': progress}
+                    own = options_of(exchange, options, **kw)
+                report = run_once(exchange, own)
             console.tell_report(report)
             return report.exit_code
 

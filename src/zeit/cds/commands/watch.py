@@ -1,8 +1,6 @@
 """The sub-command that goes on."""
 
-import dataclasses
 import functools
-import sys
 
 import click
 
@@ -14,28 +12,7 @@ from zeit.cds.commands import command
 SHARED = ('max_files', 'max_bytes', 'deadline', 'dry_run')
 
 
-class _Watch(click.Command):
-    """Remembers how many arguments were its own: the last ones of the command line."""
-
-    def parse_args(self, context, args):
-        """See click."""
-        context.meta[__name__] = len(args)
-        return super().parse_args(context, args)
-
-
-def _checking():
-    """Return the command line that only checks what this one is about.
-
-    It is quiet, whatever else is said, as its last line is the reason.  Options come first: behind
-    `--` there are none.
-    """
-    own = click.get_current_context().meta[__name__]
-    before = len(sys.orig_argv) - own
-    options = ['--check', f'-{"q" * 20}']
-    return [sys.executable, *sys.orig_argv[1:before], *options, *sys.orig_argv[before:]]
-
-
-@click.command(cls=_Watch, short_help='Deliver and import again and again, until it is ended.')
+@click.command(short_help='Deliver and import again and again, until it is ended.')
 @click.argument('names', nargs=-1, metavar='[NAME]... | URL')
 @click.option(
     '--interval',
@@ -79,6 +56,7 @@ def watch(console, zcml, *, interval, check, **arguments):
 
     from zeit.cds import choice
     from zeit.cds import watch as watching
+    from zeit.cds.console import what_and_why
     from zeit.cds.pace import is_busy
     from zeit.cds.plan import ImportOptions, Options, options_of
     from zeit.cds.sdnotify import Notifier
@@ -86,45 +64,62 @@ def watch(console, zcml, *, interval, check, **arguments):
     target = options_target.take(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     names, spool = given.pop('names'), given.pop('spool', None)
-    exporters, importers = choice.watched(zcml=zcml, names=names, spool=spool, **target)
-    several = len(exporters) + len(importers) > 1
-    if check:
-        looks = [
-            (functools.partial(choice.require_usable, exchange), name)
-            for name, exchange in (*exporters, *importers)
-        ]
-        return errors.decisive([console.guarded(look, about=about) for look, about in looks])
 
-    def run(exchange, own, about):
+    def run(exchange, own, about, several):
         """Return exit code and report; None without one."""
         reports = [None]
 
         def once():
-            reports.append(exchange.run_once(own))
-            if not is_busy(reports[-1]):
-                console.tell_report(reports[-1])
-            return reports[-1].exit_code
+            report = choice.run_once(exchange, own)
+            if not is_busy(report):
+                console.tell_report(report)
+            reports.append(report)
+            return report.exit_code
 
         code = console.guarded(once, about=about, several=several)
         return code, reports[-1]
 
-    def turn(kind, title, exchange, own):
-        return kind(
-            title,
-            exchange,
-            run=functools.partial(run, exchange, own, title),
-            interval=interval,
-            deadline=own.deadline,
-            now=time.monotonic(),
-        )
+    def turns():
+        """Return all `Turn`s of what the configuration has now."""
+        exporters, importers = choice.watched(zcml=zcml, names=names, spool=spool, **target)
+        several = len(exporters) + len(importers) > 1
+        shared = {name: value for name, value in given.items() if name in SHARED}
+        chosen = [(watching.Turn, name, name, each, Options, given) for name, each in exporters]
+        chosen += [
+            (watching.ImportTurn, name, f'{name} (import)', each, ImportOptions, shared)
+            for name, each in importers
+        ]
+        found = []
+        for turn, name, title, exchange, kind, changes in chosen:
+            own = options_of(exchange, kind, given=changes)
+            found.append(
+                turn(
+                    name,
+                    exchange,
+                    title=title,
+                    run=functools.partial(run, exchange, own, title, several),
+                    interval=interval,
+                    deadline=own.deadline if isinstance(own, kind) else 0,
+                    now=time.monotonic(),
+                )
+            )
+        return found
 
-    turns = []
-    for name, exporter in exporters:
-        own = dataclasses.replace(options_of(exporter, Options), **given)
-        turns.append(turn(watching.Turn, name, exporter, own))
-    shared = {name: value for name, value in given.items() if name in SHARED}
-    for name, importer in importers:
-        own = dataclasses.replace(options_of(importer, ImportOptions), **shared)
-        turns.append(turn(watching.ImportTurn, f'{name} (import)', importer, own))
-    watching.Watch(turns, notifier=Notifier(os.environ), check=_checking()).run()
+    found = turns()
+    if check:
+        looks = [(functools.partial(choice.require_usable, e.exporter), e.name) for e in found]
+        return errors.decisive([console.guarded(look, about=about) for look, about in looks])
+
+    def problem():
+        """Return why what the configuration has now cannot be used, one line; '' if it can."""
+        about = ''
+        try:
+            for turn in turns():
+                about = f'{turn.name}: '
+                choice.require_usable(turn.exporter)
+        except errors.Error as error:
+            return about + what_and_why(error)
+        return ''
+
+    watching.Watch(found, notifier=Notifier(os.environ), problem=problem).run()
     watching.replace()

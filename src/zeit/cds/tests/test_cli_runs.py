@@ -1,18 +1,26 @@
 """The command line at work: deliveries, ZCML, status."""
 
+import contextlib
+import functools
+import io
 import json
+import logging
 import os
+import unittest
 import unittest.mock
 
 import zope.component
 import zope.component.globalregistry
 
+from zeit.cds import console as console_module
 from zeit.cds import errors
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.report import Report, Result
 from zeit.cds.tests.maincase import closed_port
 from zeit.cds.tests.test_cli import PASSWORD, ServerCase
 
+
+LOG = logging.getLogger('zeit.cds.tests')
 
 ZCML = """\
 <configure xmlns="http://namespaces.zeit.de/cds">
@@ -129,6 +137,56 @@ class Deliveries(ServerCase):
             'zeit-cds: The lock stays. Delete it.\nzeit-cds: 0 files delivered (0 B), 1 failed\n',
             outcome.err,
         )
+
+
+class Console(unittest.TestCase):
+    """What it remembers of a run, it forgets with the next one."""
+
+    def told(self, *reports):
+        """Return the lines about these, of which each is that of a run."""
+        out = io.StringIO()
+        with contextlib.redirect_stderr(out):
+            console = console_module.Console()
+
+            def run(report):
+                for name, reason in report.failed:
+                    LOG.error('Not delivered: %s: %s', name, reason)
+                console.tell_report(report)
+                return 0
+
+            def all_of_them():
+                for report in reports:
+                    console.guarded(functools.partial(run, report), about='a')
+                self.assertLessEqual(len(console._handler.shown), 1)
+                return 0
+
+            console.run(all_of_them)
+        return out.getvalue().splitlines()
+
+    def test_another_run_fails_for_the_same_reason(self):
+        refused = errors.FTPOSError(111, 'Connection refused')
+        refused.while_connecting = True
+        result = Result(name='a.xml', status='failed', reason='Connection refused')
+        failed = Report(results=[result])
+        told = self.told(failed, *3 * [Report(errors=[refused])])
+        self.assertEqual(3, len([line for line in told if 'Could not connect' in line]), told)
+        both = Report(results=failed.results, errors=[refused])
+        self.assertIn('Could not connect', str(self.told(both)))
+
+    def test_what_was_told_with_a_file_is_told_once(self):
+        full = errors.SpoolFull('No space left', hint='Make room.')
+        result = Result(name='a.xml', status='failed', reason='No space left. Make room.')
+        told = self.told(Report(results=[result], errors=[full]))
+        self.assertEqual(1, str(told).count('No space left'), told)
+
+    def test_a_holder_that_is_not_known(self):
+        told = self.told(
+            Report(
+                results=[Result(name='a.xml', status='failed', reason='550 No.')],
+                errors=[errors.Locked('write')],
+            )
+        )
+        self.assertIn("'write' lockfile exists", str(told))
 
 
 class ZcmlCase(ServerCase):

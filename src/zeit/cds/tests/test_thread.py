@@ -156,6 +156,45 @@ class ThreadTests(DriverCase, unittest.TestCase):
             self.assertTrue(self.thread.stop())
             self.assertFalse(self.thread.running)
 
+    def test_started_again_while_the_run_goes_on_that_a_stop_has_not_waited_for(self):
+        at_work, go_on = threading.Event(), threading.Event()
+
+        def hook(operation, name):
+            if operation == 'upload':
+                at_work.set()
+                go_on.wait(TIMEOUT)
+
+        self.target.hook = hook
+        for name in ('a.xml', 'b.xml'):
+            self.spool.put(name, b'<a/>')
+        self.thread.start()
+        self.assertTrue(at_work.wait(TIMEOUT))
+        before = threading.active_count()
+        for _ in range(3):
+            with self.assertLogs('zeit.cds.thread', 'WARNING'):
+                self.assertFalse(self.thread.stop(timeout=0))
+            self.thread.start()
+        self.assertEqual(before, threading.active_count())
+        go_on.set()
+        self.assertEqual(['a.xml', 'b.xml'], self.next_run().delivered)
+        self.spool.put('c.xml', b'<a/>')
+        while not (report := self.next_run()).delivered:
+            pass  # one for the stop
+        self.assertEqual(['c.xml'], report.delivered)
+        self.assertTrue(self.thread.stop())
+
+    def test_started_again_at_the_moment_of_its_end(self):
+        """Whoever comes first: at last it runs."""
+        for _ in range(200):
+            self.thread.start()
+            self.thread._loop.end()
+            self.thread.start()
+            self.assertTrue(self.thread.running)
+            self.thread.wake('articles')
+        self.spool.put('a.xml', b'<a/>')
+        while not self.next_run().delivered:
+            pass
+
     def failing(self):
         """Make pauses after failures short."""
         self.enterContext(unittest.mock.patch.object(pace, 'LONGEST', 0.01))

@@ -410,7 +410,7 @@ class ReloadTests(WatchCase):
                 self.process.send_signal(signal.SIGHUP)
                 self.systemd.hear('Not reloaded')
                 (line,) = [line for line in self.end().splitlines() if ' ERROR ' in line]
-                self.assertRegex(line, 'stays: zeit-cds: .*cds.zcml, line 1: This is no XML')
+                self.assertRegex(line, 'stays: .*cds.zcml, line 1: This is no XML')
 
     def test_nor_does_one_without_its_password(self):
         self.watch('--interval', '3600')
@@ -419,7 +419,24 @@ class ReloadTests(WatchCase):
         self.systemd.hear('RELOADING=1')
         self.systemd.hear('READY=1')
         (line,) = [line for line in self.end().splitlines() if ' ERROR ' in line]
-        self.assertRegex(line, 'stays: .* articles: The password file .*/password cannot be re')
+        self.assertRegex(line, 'stays: articles: The password file .*/password cannot be re')
+
+    def test_a_script_with_arguments_of_its_own(self):
+        """As zc.recipe.egg writes it for `arguments`: nothing is on the command line."""
+        script = self.folder / 'cds-watch'
+        script.write_text(
+            'import sys, zeit.cds.cli\n'
+            f'sys.exit(zeit.cds.cli.main(["--zcml", {str(self.zcml)!r}, "watch"]))\n'
+        )
+        self.watch(program=[sys.executable, script])
+        self.process.send_signal(signal.SIGHUP)
+        self.systemd.hear('RELOADING=1')
+        self.assertIn('Watching 1 spool', self.systemd.hear('READY=1'))
+        self.run_over()
+        self.zcml.write_text('<configure')
+        self.process.send_signal(signal.SIGHUP)
+        self.systemd.hear('Not reloaded')
+        self.assertIn('Not reloaded', self.end())
 
     def test_asked_many_times(self):
         self.watch('--interval', '3600')
@@ -550,6 +567,22 @@ class ArrivingTests(unittest.TestCase):
                 shutil.rmtree(later)
                 self.assertEqual(set(), found.wait(0))
 
+    def test_one_in_whose_place_another_one_comes_while_it_waits(self):
+        """By itself, or with what it lies in, which says nothing of that."""
+        (self.folder / 'spool' / 'new').mkdir(parents=True)
+        for old in ('spool/new', 'spool'):
+            with self.subTest(old), Arriving([self.folder / 'spool' / 'new']) as found:
+                self.assertEqual(set(), found.wait(0))
+
+                def replace(old=self.folder / old):
+                    old.rename(f'{old}.old')
+                    (self.folder / 'spool' / 'new').mkdir(parents=True)
+
+                before = time.monotonic()
+                with unittest.mock.patch.object(found, '_poll', after(replace, found._poll)):
+                    self.assertEqual({*found._paths}, found.wait(TIMEOUT))
+                self.assertLess(time.monotonic() - before, TIMEOUT / 2)
+
     def test_what_comes_soon_after_comes_together(self):
         reads = []
 
@@ -625,6 +658,18 @@ class ArrivingTests(unittest.TestCase):
             self.assertEqual({str(self.paths[0])}, found.wait(0))
         (line,) = [record.getMessage() for record in logs.records]
         self.assertRegex(line, r'/a is looked at at intervals only: .*inotify\.max_user_watches')
+
+
+def after(first, function):
+    """Return `function`, which calls `first` when it is called for the first time."""
+    todo = [first]
+
+    def call(*args):
+        while todo:
+            todo.pop()()
+        return function(*args)
+
+    return call
 
 
 class TurnTests(unittest.TestCase):

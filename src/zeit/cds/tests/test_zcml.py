@@ -347,6 +347,40 @@ class PasswordTests(ZCMLTests):
 
 
 class MistakeTests(ZCMLTests):
+    def test_conditions(self):
+        (self.folder / 'broken_part.py').write_text('1 / 0\n')
+        self.enterContext(unittest.mock.patch.object(sys, 'path', [*sys.path, str(self.folder)]))
+        for condition, expected in (
+            ('instaled zeit.cms', "ValueError: Invalid ZCML condition: 'instaled zeit.cms'"),
+            ('installed', "ValueError: Package name missing: 'installed'"),
+            ('have a b', "ValueError: Only one feature allowed: 'have a b'"),
+            ('', 'IndexError: pop from empty list'),
+            ('installed broken_part', 'ZeroDivisionError: division by zero'),
+        ):
+            mistake = (
+                '<configure xmlns:zcml="http://namespaces.zope.org/zcml"'
+                f' zcml:condition="{condition}" />'
+            )
+            with self.subTest(condition):
+                self.assertEqual(
+                    f'cds.zcml, line {FIRST + 1}: {expected}', self.problem('', mistake)
+                )
+                self.write('', '', mistake, name='inner.zcml')
+                problem = self.problem('<include file="inner.zcml" />')
+                self.assertEqual(f'inner.zcml, line {FIRST + 2}: {expected}', problem)
+
+    def test_what_other_peoples_code_raises(self):
+        (self.folder / 'broken_part.py').write_text(
+            'def factory():\n    raise LookupError("no quota")\n'
+        )
+        self.enterContext(unittest.mock.patch.object(sys, 'path', [*sys.path, str(self.folder)]))
+        self.addCleanup(sys.modules.pop, 'broken_part', None)
+        problem = self.problem(
+            '',
+            '<utility provides="zeit.cds.interfaces.IWakeUp" factory="broken_part.factory" />',
+        )
+        self.assertRegex(problem, f'^cds.zcml, line {FIRST + 1}: .*LookupError: .*no quota')
+
     def test_bad_values(self):
         start = '<cds:target name="t" directory="/" host="h" '
         for mistake, said in {

@@ -1,0 +1,156 @@
+"""What somebody else has made: it is used as it is, and its mistakes are told as such."""
+
+import os
+import signal
+import sys
+import textwrap
+import time
+import unittest.mock
+
+import zope.component.testing
+
+from zeit.cds import watch
+from zeit.cds.interfaces import IWakeUp
+from zeit.cds.tests.test_cli import CommandLine
+
+
+ZCML = """\
+<configure xmlns="http://namespaces.zope.org/zope">
+  <include package="zeit.cds" />
+  <utility provides="zeit.cds.interfaces.{interface}" name="mine" factory="foreign_part.Mine" />
+</configure>
+"""
+
+#: `{run}` is the body of its `run_once`.
+MODULE = """\
+import zope.interface
+from zeit.cds.interfaces import IExporter, IImporter
+from zeit.cds.report import Report
+from zeit.cds.spool import Spool
+from zeit.cds.testing.memory import MemoryTarget
+
+
+@zope.interface.implementer(IExporter, IImporter)
+class Mine:
+
+    spool = Spool({path!r})
+    target = MemoryTarget()
+    options = {options}
+
+    def run_once(self, options=None):
+        {run}
+"""
+
+
+class ForeignTests(CommandLine):
+    def setUp(self):
+        super().setUp()
+        zope.component.testing.setUp()
+        self.addCleanup(zope.component.testing.tearDown)
+        self.enterContext(unittest.mock.patch.object(sys, 'path', [str(self.folder), *sys.path]))
+        self.addCleanup(sys.modules.pop, 'foreign_part', None)
+
+    def write(self, *, run='return Report()', options='None', interface='IExporter', **changes):
+        text = MODULE.format(path=str(self.path), run=run, options=options)
+        for old, new in changes.items():
+            text = text.replace(old, new)
+        sys.modules.pop('foreign_part', None)
+        (self.folder / 'foreign_part.py').write_text(textwrap.dedent(text))
+        self.zcml = self.folder / 'cds.zcml'
+        self.zcml.write_text(ZCML.format(interface=interface))
+
+    def run_command(self, *arguments):
+        zope.component.testing.tearDown()
+        zope.component.testing.setUp()
+        return self.call('--zcml', self.zcml, *arguments)
+
+    def outcomes(self, *, word):
+        """Yield what becomes of one run by each command that makes one."""
+        ended = unittest.mock.patch.object(watch.Watch, '_watch', one_round)
+        with ended, unittest.mock.patch.object(watch, 'replace'):
+            yield 'watch', self.run_command('watch')
+        yield word, self.run_command(word)
+
+    def test_options_of_its_own_kind_are_passed_on(self):
+        for interface, word in (('IExporter', 'export'), ('IImporter', 'import')):
+            for options in ({'quota': 100}, {}, 'quick'):
+                self.write(
+                    run='assert options is self.options; return Report()',
+                    options=repr(options),
+                    interface=interface,
+                )
+                for command, outcome in self.outcomes(word=word):
+                    with self.subTest(command=command, options=options):
+                        self.assertEqual('', outcome.err)
+                        self.assertEqual(0, outcome.code)
+
+    def test_and_none_can_be_chosen_for_it(self):
+        self.write(options={'quota': 100})
+        for command in ('export', 'watch'):
+            outcome = self.run_command(command, '--max-files', '5')
+            self.assert_line(outcome, 64, 'Mine has options of its own: --max-files cannot be said')
+
+    def test_its_mistakes_are_no_bugs_of_ours(self):
+        place = rf'{self.folder}/foreign_part.py, line 16'
+        for run, pattern in (
+            ('raise LookupError("the quota")', f'failed in {place} .*: LookupError: the quota'),
+            ('return int("x")', f'failed in {place} .*: ValueError: invalid literal'),
+            ('return zope.component.getUtility(IExporter, "no")', f'failed in {place} .*: Comp'),
+            ('pass', 'Mine.run_once has returned no report: None. IReport says'),
+        ):
+            more = 'import zope.component, zope.interface'
+            self.write(run=run, **{'import zope.interface': more})
+            for command, outcome in self.outcomes(word='export'):
+                with self.subTest(run=run, command=command):
+                    self.assertRegex(outcome.err, f'^zeit-cds: mine: .*{pattern}')
+                    self.assertEqual(0 if command == 'watch' else 78, outcome.code)
+
+    def test_what_it_lacks_is_told_with_file_and_line(self):
+        for lacks in ('target =', 'def run_once'):
+            self.write(**{lacks: lacks.replace('target', 'aim').replace('run_once', 'go')})
+            for command in ('export', 'watch', 'status'):
+                with self.subTest(lacks=lacks, command=command):
+                    outcome = self.run_command(command)
+                    self.assert_line(outcome, 78, r'cds\.zcml, line 3: .*Mine.*IExporter')
+
+    def test_an_exit_code_of_its_own(self):
+        self.write(
+            run='return Own()',
+            **{'\n\n@zope': '\n\nclass Own(Report):\n    exit_code = 3\n\n\n@zope'},
+        )
+        self.assertEqual(3, self.run_command('export').code)
+
+
+def one_round(self, arriving, heartbeat):
+    """Let each have one turn, in place of `Watch._watch`."""
+    for turn in self._turns:
+        turn.take(self._clock)
+
+
+class CheckTests(unittest.TestCase):
+    """What is read before a reload may do as it likes."""
+
+    def test_what_it_says(self):
+        self.assertEqual('', watch.why_not(str))
+        self.assertEqual('no', watch.why_not(lambda: 'no'))
+
+    def test_an_empty_registry(self):
+        def known():
+            return ' '.join(str(each) for each, _ in zope.component.getUtilitiesFor(IWakeUp))
+
+        zope.component.testing.setUp()
+        self.addCleanup(zope.component.testing.tearDown)
+        zope.component.provideUtility(object(), IWakeUp, name='mine')
+        self.assertEqual('', watch.why_not(known))
+        self.assertEqual('mine', known())
+
+    def test_what_it_raises(self):
+        self.assertRegex(watch.why_not(lambda: 1 / 0), 'ZeroDivisionError: division')
+
+    def test_its_end(self):
+        self.assertRegex(watch.why_not(lambda: os._exit(3)), r'has ended \(3\)')
+        self.assertRegex(watch.why_not(lambda: os.kill(os.getpid(), signal.SIGTERM)), r'\(-15\)')
+
+    def test_it_hangs(self):
+        with unittest.mock.patch.object(watch, 'CHECK_TIMEOUT', 0.1):
+            self.assertRegex(watch.why_not(lambda: time.sleep(60)), 'not read within 0.1 s')
