@@ -14,7 +14,6 @@ Whether a server stands all this is in its `Ways`.
 import errno
 import itertools
 import logging
-import time
 from typing import NamedTuple
 
 from zeit.cds.errors import (
@@ -28,6 +27,7 @@ from zeit.cds.errors import (
     ServiceClosing,
 )
 from zeit.cds.ftp.answers import DONE, SHOWN, SUCCESS
+from zeit.cds.ftp.deadline import Until
 from zeit.cds.ftp.passive import PassiveConnection
 from zeit.cds.text import printable
 
@@ -216,18 +216,19 @@ class AlongConnection(PassiveConnection):
             raise
 
     def _answer_and_port(self, *, port, way='together'):
-        """Return the answer to the command of `_say`; what becomes of the port is no error of it.
-
-        The answers to the others are still due then.
-        """
+        """Return the answer to the command of `_say`; those to the others are still due then."""
         # A packet that comes too soon may be thrown away as a whole.
         answer = self._answer(until=self._along() if way == 'prompt' else None)
         closing = isinstance(answer.error(), ServiceClosing)
-        if closing or not (port and self._settings.passive):
-            return answer
+        if port and self._settings.passive and not closing:
+            self._port_along(answer, way=way)
+        return answer
+
+    def _port_along(self, answer, *, way='together'):
+        """Take the port that came along with an answer; what becomes of it is no error of that."""
         try:
             self._keep_port(self._answer(until=self._along()).check())
-            return answer
+            return
         except DeadlinePassed as error:
             log.debug('No port: %s', printable(error.message))
             reason = error
@@ -242,7 +243,6 @@ class AlongConnection(PassiveConnection):
             self.ways.give_up(way, error=error)
             reason = error
         self._doubt(answer, reason)
-        return answer
 
     def _doubt(self, answer, reason):
         """Raise `reason`, why another answer to the same packet is missing: this may be that one.
@@ -268,7 +268,8 @@ class AlongConnection(PassiveConnection):
         """
         if more and self.is_ahead:
             self._send((verb, argument))
-            self._connect_ahead()
+            if self._port is not None and self.proven and self.ways.early:
+                self._connect_ahead()
             return self.shown(self._answer()).check(**options)
         more = (more or verb in _WITH_PORT) and self._may_ask_ahead()
         if not more:
@@ -289,15 +290,38 @@ class AlongConnection(PassiveConnection):
         port = self._may_ask_ahead()
         self._say(first, *others, port=port, way='together')
         try:
-            answers = [self._unless_closing(self._answer_and_port(port=port))]
+            answers = [self._unless_closing(self._answer())]
+            if self._throws_away():
+                return super().together(*commands)  # perhaps all were taken for one
+            if port:
+                self._port_along(answers[0])
             for _ in others:
                 answers.append(self._unless_closing(self._answer(until=self._along())))
+            while self._in_between:  # it was asked whether it throws something away
+                self._answer(until=self._along())
         except ServiceClosing:
             raise  # it would have said that to the first one as well
         except LOST as error:
             self.ways.give_up('together', error=error)
             raise
         return answers
+
+    def _throws_away(self):
+        """Return whether the server reads one command from each packet: npm's ftpd, simple-ftpd.
+
+        If nothing comes behind the first answer, PWD is sent, alone; is it answered next, what was
+        to be answered before it was thrown away.
+        """
+        if self._answers or self._channel.broken or self._stream.comes_soon():
+            return False
+        self._send(('PWD', ''))
+        answer = self._answer(until=self._along())
+        if answer.command.verb == 'PWD':
+            reason = f'Of several commands in a packet one is answered: {answer.reply.text}'
+            self.ways.give_up('together', error=RemoteProtocolError(reason))
+            return True
+        self._answers.appendleft(answer)
+        return False
 
     def sizes(self, *names, more=False):
         """Return the size of each file, as `size` does, or why the server does not tell it.
@@ -330,4 +354,4 @@ class AlongConnection(PassiveConnection):
         return self.command('RNTO', new, more=more).verdict == SHOWN
 
     def _along(self):
-        return time.monotonic() + min(ALONG, self._settings.reply_timeout)
+        return Until(min(ALONG, self._settings.reply_timeout))

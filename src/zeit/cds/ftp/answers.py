@@ -34,6 +34,9 @@ SUCCESS = (WAIT, DONE, SHOWN, MORE)
 LISTINGS = ('NLST', 'MLSD')
 TRANSFERS = ('greeting', 'STOR', 'RETR', *LISTINGS)
 
+#: What changes something on the server.
+CHANGES = ('STOR', 'RNTO', 'DELE', 'MKD', 'RMD')
+
 _LOGIN = ('USER', 'PASS')
 
 #: RFC 959 section 4.2.2: insufficient storage space; exceeded storage allocation.

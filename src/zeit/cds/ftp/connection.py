@@ -7,7 +7,6 @@ to which command it is dropped (`usable` is False) and whoever uses it opens ano
 import collections
 import errno
 import logging
-import time
 
 from zeit.cds import errors
 from zeit.cds.errors import (
@@ -18,7 +17,7 @@ from zeit.cds.errors import (
     RemoteProtocolError,
 )
 from zeit.cds.ftp import answers, effects, login, protocol, tls, wire
-from zeit.cds.ftp.deadline import USED_UP, Deadline
+from zeit.cds.ftp.deadline import USED_UP, Deadline, Until
 from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.settings import PORTS
 from zeit.cds.ftp.stream import Stream
@@ -169,7 +168,7 @@ class Connection:
 
     def _await_greeting(self):
         """Wait for the greeting; say so if the server waits for TLS instead."""
-        until = time.monotonic() + self._settings.reply_timeout
+        until = Until(self._settings.reply_timeout)
         try:
             self._await_answer(until)
         except ConnectionLost as error:
@@ -223,7 +222,7 @@ class Connection:
         if self.usable and not self._in_between:
             try:
                 self._send(('QUIT', ''))
-                self._answer(until=time.monotonic() + QUIT_TIMEOUT)
+                self._answer(until=Until(QUIT_TIMEOUT))
                 self._stream.finish(doing='saying goodbye')
             except Error as error:
                 log.debug('No goodbye from the server: %s', printable(error.message))
@@ -232,12 +231,12 @@ class Connection:
     def drop(self):
         """Close at once; may be called again.
 
-        Where an answer is due it is reset: the system of this machine would go on for minutes to
-        deliver a command that nobody waits for any more.
+        Where a command is due that changes something it is reset: the system of this machine would
+        go on for minutes to deliver what nobody waits for any more.
         """
         self._failed = True
         if self._stream is not None:
-            if self._channel.waiting:
+            if any(command.verb in answers.CHANGES for command in self._channel.waiting):
                 self._stream.abort()
             else:
                 self._stream.close()
@@ -346,11 +345,11 @@ class Connection:
     def _final(self, *, until=None):
         """Return the answer that ends a transfer or the greeting, a success.
 
-        The time-out holds for all of it: preliminary replies do not prolong it.  `until` (of
-        `time.monotonic`) takes its place.
+        The time-out holds for all of it: preliminary replies do not prolong it.  `until`, an
+        `Until`, takes its place.
         """
         if until is None:
-            until = time.monotonic() + self._settings.reply_timeout
+            until = Until(self._settings.reply_timeout)
         while (answer := self._answer(until=until)).verdict == answers.WAIT:
             pass
         return self.shown(answer).check()
@@ -358,13 +357,12 @@ class Connection:
     def _answer(self, *, until=None):
         """Return the next answer, whose whole reply must be there within the time-out.
 
-        `until` (of `time.monotonic`) takes the place of the time-out.
+        `until`, an `Until`, takes the place of the time-out.
         """
         if until is None:
-            until = time.monotonic() + self._settings.reply_timeout
+            until = Until(self._settings.reply_timeout)
         try:
-            if not self._answers:
-                self._await_answer(until)
+            self._await_answer(until)
         except BaseException:
             # Also for a signal: the answer, when it comes, must not be taken for another one.
             self.drop()
@@ -382,11 +380,12 @@ class Connection:
                 raise
             raise ConnectionLost(
                 errno.ETIMEDOUT,
-                f'The reply did not end within {self._settings.reply_timeout:g} s, {doing}',
+                f'The reply did not end within {until.seconds:g} s, {doing}',
                 hint='A slow server needs a longer reply_timeout (--reply-timeout).',
             ) from error
 
     def _await_answer(self, until):
+        """Have an answer, at the latest at that moment."""
         waiting = self._channel.waiting
         doing = waiting[0] if waiting else 'waiting'  # its words are for an error only
         while not self._answers:

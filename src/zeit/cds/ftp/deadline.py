@@ -17,6 +17,15 @@ USED_UP = (
 )
 
 
+class Until(float):
+    """The moment of `time.monotonic` in so many `seconds`, which a message can tell."""
+
+    def __new__(cls, seconds):
+        made = super().__new__(cls, time.monotonic() + seconds)
+        made.seconds = seconds
+        return made
+
+
 def unanswered(seconds):
     """Return the same of a deadline that was only for cleaning up at the end of a run."""
     what = f'The server did not answer within the {seconds:g} s for cleaning up'

@@ -17,6 +17,7 @@ from zeit.cds.errors import (
 from zeit.cds.ftp import answers, effects, wire
 from zeit.cds.ftp.active import Awaited
 from zeit.cds.ftp.connection import Connection
+from zeit.cds.ftp.deadline import Until
 from zeit.cds.ftp.ways import Ways
 from zeit.cds.text import printable
 
@@ -51,6 +52,22 @@ class PassiveConnection(Connection):
         if data is not None:
             data.close()
 
+    def _await_answer(self, until):
+        """See `Connection`; where it is late and a port is open, the data connection is made.
+
+        Some servers answer nothing in between (Twisted, AnyEvent::FTP).  Twice in a row is no
+        accident.
+        """
+        if self._port is not None:
+            if self._answers or self._stream.comes_soon():
+                self.ways.held = 0
+            elif self._connect_ahead() and self._stream.comes_soon():
+                self.ways.held += 1
+                if self.ways.held > 1:
+                    reason = 'Nothing is answered between a port and its data connection'
+                    self.ways.give_up('together', error=RemoteProtocolError(reason))
+        super()._await_answer(until)
+
     # Before its turn
 
     @property
@@ -63,12 +80,13 @@ class PassiveConnection(Connection):
         self._port_until = time.monotonic() + PORT_AGE
 
     def _connect_ahead(self):
-        """Begin the data connection of the next transfer, if there is a port for it."""
-        if self._port is not None and self.proven and self.ways.early:
-            try:
-                self._ahead = self._begin(self._next_port())
-            except FTPOSError as error:
-                log.debug('Not connected ahead: %s', printable(error.message))
+        """Begin the data connection of the next transfer; return whether it is begun."""
+        try:
+            self._ahead = self._begin(self._next_port())
+            return True
+        except FTPOSError as error:
+            log.debug('Not connected ahead: %s', printable(error.message))
+            return False
 
     # Transfers
 
@@ -81,7 +99,7 @@ class PassiveConnection(Connection):
 
         Raises why it does not.
         """
-        until = None if within is None else time.monotonic() + within
+        until = None if within is None else Until(within)
         answer = self._answer(until=until)
         if answer.verdict == answers.WAIT:
             return

@@ -195,6 +195,11 @@ class ControlChannel:
             raise RemoteProtocolError(
                 f'The server answered without having been asked: {reply.text}'
             )
+        if reply.code in OWN['PWD'] and self.waiting[-1].verb == 'PWD' and command.verb != 'MKD':
+            # It was sent last, and later: the server has thrown away what came before it.
+            command = self.waiting[-1]
+            while self.waiting[0] is not command:
+                self.waiting.popleft()
         means = verdict(command.verb, reply.code)
         if means == BROKEN:
             text = f'The server {command.answered} with {reply.text}'

@@ -51,7 +51,7 @@ class SecureStream(Stream):
 
     def __init__(self, stream, context, **options):
         # Not asked of the socket, which may have been reset since.
-        self.peer = stream.peer
+        self.peer, self.round_trip = stream.peer, stream.round_trip
         self._sock, self._timeout, self._deadline = stream._sock, stream._timeout, stream._deadline
         self._came, self._said = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._came, self._said, **options)
@@ -174,12 +174,12 @@ class SecureStream(Stream):
             self.truncated = True
             return b''
 
-    def _lost(self, error, doing):
+    def _lost(self, error, doing, **options):
         if not isinstance(error, TimeoutError):
             error = self._last_words() or error
         if isinstance(error, ssl.SSLError):
             return tls.lost(error, doing=doing)
-        return super()._lost(error, doing)
+        return super()._lost(error, doing, **options)
 
     def _last_words(self):
         """Return the alert that came before the connection broke, an `ssl.SSLError`, or None.

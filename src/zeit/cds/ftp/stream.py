@@ -9,7 +9,7 @@ import time
 
 from zeit.cds.errors import ConnectionLost
 from zeit.cds.forks import not_inherited
-from zeit.cds.ftp.deadline import LOOK, Deadline
+from zeit.cds.ftp.deadline import LOOK, Deadline, Until
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.resolver import resolve
 from zeit.cds.ftp.sockets import (
@@ -33,6 +33,10 @@ UNREAD = 4 * CHUNK
 #: How much is read at once where only replies come, in bytes.
 REPLY = 8 * 1024
 
+#: An answer that is ready is here within two round trips, of so many seconds at most, and these
+#: seconds.
+SLOWEST, READY = 1, 0.05
+
 #: Close with a reset instead of an orderly end (SO_LINGER, socket(7)): the peer sees an error.
 _ABORT = struct.pack('ii', 1, 0)
 
@@ -54,6 +58,9 @@ class Stream:
 
     #: Something has come in that was not received yet, and that poll(2) does not see any more.
     holds = False
+
+    #: How long it took to connect, in seconds: a round trip.
+    round_trip = 0
 
     #: What goes over it is not changed on the way to the network.
     sends_files = True
@@ -101,8 +108,10 @@ class Stream:
         deadline = deadline or Deadline()
         failures = []
         for address in resolve(host, port, timeout=connect_timeout, deadline=deadline):
+            started = time.monotonic()
             try:
                 sock = dial(address, timeout=connect_timeout, deadline=deadline, bind=bind)
+                connected = time.monotonic()
                 break
             except OSError as error:
                 failures.append(error)
@@ -119,7 +128,9 @@ class Stream:
                     seconds = max(1, round(keepalive))
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 2))
-            return cls(sock, timeout=timeout, deadline=deadline)
+            made = cls(sock, timeout=timeout, deadline=deadline)
+            made.round_trip = connected - started
+            return made
         except OSError as error:
             sock.close()
             raise from_os(error, doing=doing) from error
@@ -213,17 +224,17 @@ class Stream:
     def receive(self, *, doing, until=None, reply=False):
         """Return the bytes that come next, at most `CHUNK`; b'' at the end of the connection.
 
-        `until` (of `time.monotonic`) bounds the wait in place of the time-out, for an answer that
+        The moment `until`, an `Until`, bounds the wait in place of the time-out, for an answer that
         must be there as a whole by then.  With `reply` it is at most `REPLY` bytes, and they are
         acknowledged at once.  Raises `ConnectionLost`.
         """
-        until = time.monotonic() + self._timeout if until is None else until
+        until = Until(self._timeout) if until is None else until
         try:
             if reply:
                 acknowledge(self._sock)
             return self._await(until, REPLY if reply else CHUNK)
         except OSError as error:
-            raise self._lost(error, doing) from error
+            raise self._lost(error, doing, within=until.seconds) from error
 
     def _await(self, until, size):
         while True:
@@ -233,10 +244,11 @@ class Stream:
             except BlockingIOError:
                 pass  # what was there has been dropped
 
-    def _lost(self, error, doing):
+    def _lost(self, error, doing, *, within=None):
+        within = self._timeout if within is None else within
         if isinstance(error, TimeoutError):
-            self._deadline.within(self._timeout)  # was it this one?
-        return from_os(error, doing=doing, cls=ConnectionLost, timeout=self._timeout)
+            self._deadline.within(within)  # was it this one?
+        return from_os(error, doing=doing, cls=ConnectionLost, timeout=within)
 
     def receive_now(self):
         """Return the bytes that are there already, b'' at the end, None if there is nothing.
@@ -252,6 +264,16 @@ class Stream:
 
     def _read(self, size):
         return self._sock.recv(size)
+
+    def comes_soon(self):
+        """Return whether something comes, or the end, within what a ready answer takes."""
+        until = time.monotonic() + READY + 2 * min(self.round_trip, SLOWEST)
+        try:
+            if not self.holds:
+                self._wait(select.POLLIN, until=until)
+            return True
+        except TimeoutError:
+            return False
 
     def finish(self, *, doing):
         """Tell the other side that nothing follows; what it says can still be received.

@@ -4,7 +4,6 @@ import codecs
 import errno
 import io
 import logging
-import time
 
 from zeit.cds.errors import (
     LOST,
@@ -21,6 +20,7 @@ from zeit.cds.errors import (
 from zeit.cds.ftp import effects
 from zeit.cds.ftp.along import ALONE, AlongConnection
 from zeit.cds.ftp.answers import SHOWN
+from zeit.cds.ftp.deadline import Until
 from zeit.cds.ftp.start import Start
 from zeit.cds.ftp.stream import CHUNK
 from zeit.cds.text import printable
@@ -109,7 +109,7 @@ class TransferConnection(AlongConnection):
                 data.abort()
                 raise
             with data:
-                until = time.monotonic() + self._settings.reply_timeout
+                until = Until(self._settings.reply_timeout)
                 if along != ALONE and sent == source.size:
                     prompt = self.ask_promptly(name, along, data=data, sent=sent, until=until)
                 return sent, self._last_word(sent, until=until)
@@ -253,7 +253,7 @@ class TransferConnection(AlongConnection):
         """Yield what comes until the end; each `CHUNK` of it must be there within the time-out."""
         total = 0
         while True:
-            until = time.monotonic() + self._settings.data_timeout
+            until = Until(self._settings.data_timeout)
             due = total + CHUNK
             while total < due:
                 try:
@@ -286,7 +286,7 @@ class TransferConnection(AlongConnection):
                 self._connected(data)
             return self._protected(data, start)
         except BaseException as error:
-            data.abort()
+            data.close()  # in order: nothing was sent that could be taken for the whole
             if not self._is_refused_in_step(start, error, early=False):
                 self.drop()
             raise

@@ -72,6 +72,7 @@ class Ways:
     connection for a transfer.
 
     `breaks`: so many of these connections broke; what the server has ended in order does not count.
+    `held`: so often in a row an answer came only when the data connection was made.
     `image`: files are transferred as they are.  None until the server has accepted TYPE I or not.
     """
 
@@ -85,6 +86,7 @@ class Ways:
     renames: bool = False
     refuses_data: bool = False
     breaks: int = 0
+    held: int = 0
 
     epsv = _fact('epsv', True)
     early = _fact('early', True)

@@ -72,6 +72,8 @@ class FaultServer(threadserver.ThreadServer):
     tls: a `zeit.cds.testing.tls.TLS`; None is a server that does not know AUTH.
     tickets: how many session tickets a handshake of TLS 1.3 brings; 0 is nothing to resume.
     prompt: False is without TCP_NODELAY: a small reply waits until the one before is acknowledged.
+    holds: no command is looked at between a port and the data connection to it.
+    single: of a packet only the first command is executed; the others are forgotten.
 
     in_clear: a list of the commands (passwords masked) that came without TLS, and 'data' if some
     was transferred without; complete when the connections are closed.
@@ -92,6 +94,8 @@ class FaultServer(threadserver.ThreadServer):
         tls=None,
         tickets=2,
         prompt=True,
+        holds=False,
+        single=False,
     ):
         super().__init__(host=host, max_connections=max_connections)
         self.tree = ftpstore.FileTree(files, directories=directories)
@@ -101,6 +105,8 @@ class FaultServer(threadserver.ThreadServer):
         self.greeting = greeting
         self.data_timeout = data_timeout
         self.prompt = prompt
+        self.holds = holds
+        self.single = single
         self._hook = hook
         self.in_clear = []
         self.tls = tls

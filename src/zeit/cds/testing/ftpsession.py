@@ -74,6 +74,8 @@ class Session:
     def _serve(self):
         self._perform(script.GREETING, '')
         while not self.finished:
+            if self.server.holds and self._port and self._port.kind is None:
+                self.wait(self._port.listener, timeout=self.server.data_timeout)
             self._perform(*self._command())
 
     def _command(self):
@@ -93,7 +95,8 @@ class Session:
                 raise actions.Disconnect
             self.wait(self._control)
             self._fill()
-        line, _, self._buffer = self._buffer.partition(b'\n')
+        line, _, rest = self._buffer.partition(b'\n')
+        self._buffer = b'' if self.server.single else rest
         return line.removesuffix(b'\r')
 
     def _fill(self):

@@ -81,11 +81,12 @@ ALLOWED = {
     'ftp.secure ftp.settings ftp.stream ftp.tls ftp.wire',
     'ftp.active': 'forks text ftp.deadline ftp.oserrors ftp.sockets ftp.stream',
     'ftp.ways': 'text',
-    'ftp.passive': 'errors text ftp.active ftp.answers ftp.ways ftp.wire ftp.connection '
-    'ftp.effects',
-    'ftp.along': 'errors text ftp.answers ftp.passive',
+    'ftp.passive': 'errors text ftp.active ftp.answers ftp.deadline ftp.ways ftp.wire '
+    'ftp.connection ftp.effects',
+    'ftp.along': 'errors text ftp.answers ftp.deadline ftp.passive',
     'ftp.start': 'errors',
-    'ftp.transfers': 'errors text ftp.along ftp.answers ftp.effects ftp.start ftp.stream',
+    'ftp.transfers': 'errors text ftp.along ftp.answers ftp.deadline ftp.effects ftp.start '
+    'ftp.stream',
     'ftp.listings': 'errors text ftp.answers ftp.transfers ftp.wire',
     'pool': 'errors',
     'effort': '',

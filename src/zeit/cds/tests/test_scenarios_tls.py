@@ -313,8 +313,8 @@ class ClientCertificateTests(TLSScenario, unittest.TestCase):
 
 
 class StallTests(TLSScenario, unittest.TestCase):
-    def test_a_connection_is_reset_if_an_answer_is_due(self):
-        self.fault('SIZE', faults.Silence(), path='*.part', times=1)
+    def test_a_connection_is_reset_if_something_may_still_be_changed(self):
+        self.fault('RNTO', faults.Silence(), path='/cds/a', times=1)
         with Relay((self.server.host, self.server.port)) as relay:
             self.assert_run(0, 'a', self.export('a', port=relay.port, **SHORT))
         self.assertEqual(['RST', 'FIN'], [client for client, _ in relay.ends])

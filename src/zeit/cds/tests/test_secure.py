@@ -14,6 +14,7 @@ import unittest.mock
 
 from zeit.cds.errors import CertificateRefused, ConnectionLost, DeadlinePassed, HandshakeFailed
 from zeit.cds.ftp import secure
+from zeit.cds.ftp.deadline import Until
 from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.stream import CHUNK, Stream
 from zeit.cds.ftp.tls import TLS
@@ -349,7 +350,7 @@ class BothVersions:
                 stream.receive(doing='reading')
             self.assertEqual('No answer within 0.05 s while reading', caught.exception.message)
             with self.assertRaisesRegex(ConnectionLost, 'No answer'):
-                stream.receive(doing='reading', until=time.monotonic())
+                stream.receive(doing='reading', until=Until(0))
             with self.assertRaisesRegex(ConnectionLost, 'No answer within 0.05 s while sending'):
                 while True:
                     stream.send(b'x' * CHUNK, doing='sending')
