@@ -8,8 +8,11 @@ their root directory, in a mount namespace of their own.
 """
 
 import contextlib
+import gzip
+import importlib.metadata
 import os
 import pathlib
+import re
 import shutil
 import socket
 import sys
@@ -33,7 +36,12 @@ REMEDY = '.ci/world'
 
 
 class WorldServer(DaemonServer):
-    """A `DaemonServer` out of a folder of `.ci/world`: `package`, with `program` in it."""
+    """A `DaemonServer` out of a folder of `.ci/world`: `package`, with `program` in it.
+
+    Further attribute: `home`, the path of a URL for the directory.
+    """
+
+    home = '//'
 
     @classmethod
     def find(cls):
@@ -44,12 +52,6 @@ class WorldServer(DaemonServer):
         if cls.as_root and os.geteuid() != 0:
             raise ServerUnavailable(f'{cls.name} needs root (chroot, setuid), beside {REMEDY}')
         return program
-
-    @classmethod
-    def version(cls):
-        """Return the version, as text; raises ServerUnavailable."""
-        cls.find()
-        return (servers_directory() / cls.package / 'version').read_text().strip()
 
 
 class ScriptServer(WorldServer):
@@ -192,7 +194,16 @@ class BusyboxServer(InetdServer):
         return [program, '-w', self.root]
 
 
-class GlobusServer(TreeServer):
+class HomeServer(TreeServer):
+    """A server without a root directory of its own for the account."""
+
+    @property
+    def home(self):
+        """See `WorldServer`."""
+        return str(self.root)
+
+
+class GlobusServer(HomeServer):
     def _command(self, program, *, port, account):
         users = write_private(
             self._work / 'users',
@@ -203,7 +214,7 @@ class GlobusServer(TreeServer):
         return [program, '-p', port, '-control-interface', self.host, '-password-file', users]
 
 
-class AnyEventServer(TreeServer):
+class AnyEventServer(HomeServer):
     def _command(self, program, *, port, account):
         return [program, '-e', worldscripts.ANYEVENT, self.root, '--hostname', self.host,
                 '--port', port, '--cred', f'{self.user}:{self.password}']  # fmt: skip
@@ -274,6 +285,22 @@ SERVERS = {each.name: each for each in _servers()} | {
     'pure-ftpd': PureFTPDServer,
     'pyftpdlib': PyFTPServer,
 }
+
+
+def version(name):
+    """Return the version of what is installed, as text, '' if it is not known."""
+    if name == 'pyftpdlib':
+        return importlib.metadata.version(name)
+    folder = servers_directory() / SERVERS[name].package
+    try:
+        found = (folder / 'version').read_text()
+    except OSError:
+        # What .ci/servers has unpacked: the first line of the package's history.
+        history = sorted(folder.glob('usr/share/doc/*/changelog.Debian*.gz'))
+        found = gzip.decompress(history[0].read_bytes()).decode() if history else ''
+        found = found.partition('(')[2].partition(')')[0]
+    # Without the parts that only Debian knows.
+    return re.sub(r'^\d+:|[+~-].*', '', found.strip(), flags=re.DOTALL)
 
 
 def main(arguments):
