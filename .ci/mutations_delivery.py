@@ -134,7 +134,7 @@ DELIVERIES = (
     (
         'a lost answer to a rename not looked after',
         DELIVERY,
-        '            if self._session.size(old) is None:\n                if not arrived',
+        '            if not self._session.exists(old):\n                if not arrived',
         '            if old is None:\n                if not arrived',
     ),
     (

@@ -29,7 +29,7 @@ LOCKING = (
     (
         'a server that shows nothing believed',
         'presence.py',
-        '        if name not in present and not self._ways.is_shown(present):\n',
+        '        if name not in facts and not self._ways.is_shown(facts):\n',
         '        if False:\n',
     ),
     (
@@ -41,8 +41,8 @@ LOCKING = (
     (
         'a file that is in use taken for deleted',
         'presence.py',
-        '        return name in present\n',
-        '        return False\n',
+        '            return name in self._listing(name, error)\n',
+        '            return False\n',
     ),
     (
         'no lock where nothing is shown',

@@ -204,8 +204,8 @@ LOCAL = (
     (
         'an older version of the same size taken for the new one',
         LEDGER,
-        '        return content.sha256 == source.digest()\n',
-        '        return True\n',
+        'is not None and content.sha256 == source.digest()\n',
+        'is not None\n',
     ),
     (
         'a run that is killed while it reads what may be there is followed by another one',

@@ -136,7 +136,7 @@ class Courier:
         if not isinstance(error, Error):
             self._session.hurry()
         try:
-            return self._session.size(temporary) is None
+            return not self._session.exists(temporary)
         except Error as unknown:
             log.debug('Perhaps renamed: %s: %s', printable(temporary), printable(unknown.message))
             return True
@@ -250,7 +250,7 @@ class Courier:
         except PermanentError as error:
             if error.code in UNKNOWN and not self._session.renames:
                 error.exit_code = CONFIGURATION  # every other file would be sent in vain, too
-            elif self._is_gone(temporary):
+            elif not self._exists(temporary, unknown=True):
                 raise TakenAway(f'The upload is gone: {error.message}') from error
             if not error.hint:
                 error.advise(CANNOT_REPLACE if self._session.renames else CANNOT_RENAME)
@@ -261,8 +261,8 @@ class Courier:
             self._rename_for_sure(temporary, name, arrived=arrived)
             return
         except PermanentError as error:
-            old_size = self._size_or_none(name)
-            if old_size is None:
+            there, old_size = self._standing_there(name)
+            if not there:
                 raise
             if self._delivery.exists == 'park':
                 raise TargetExists(
@@ -280,21 +280,24 @@ class Courier:
             raise
         self._throw_away(old, name)
 
-    def _size_or_none(self, name):
-        """Return the size of the file, None if there is none, or that is not known."""
+    def _standing_there(self, name):
+        """Return whether there is a file that can be put aside, and its size, None if not told."""
         (size,) = self._session.sizes(name)
-        return None if isinstance(size, ServerError) else size
+        if not isinstance(size, ServerError):
+            return size is not None, size
+        # Where it tells other sizes, somebody has this file in use.
+        return not self._session.tells_sizes() and self._exists(name), None
 
     def _has_size(self, name, size):
-        return self._session.size(name) == size
+        return self._session.exists(name) if size is None else self._session.size(name) == size
 
-    def _is_gone(self, name):
-        """Return whether it is known that there is no such file."""
+    def _exists(self, name, *, unknown=False):
+        """Return whether there is a file `name`; `unknown` if that is not told."""
         try:
-            return self._session.size(name) is None
+            return self._session.exists(name)
         except NotTold as error:
             log.debug('%s', printable(error.message))
-            return False
+            return unknown
 
     def _move_aside(self, name, old, size):
         try:
@@ -319,9 +322,9 @@ class Courier:
         Not if `temporary` is gone: the new file had the name, and was taken away at once.
         """
         try:
-            if self._session.size(old) is None:
+            if not self._session.exists(old):
                 self._tidied(name)
-            elif self._session.size(name) is None and self._session.size(temporary) is not None:
+            elif not self._session.exists(name) and self._session.exists(temporary):
                 self._rename_for_sure(old, name, arrived=lambda: self._has_size(name, size))
                 self._session.late.discard(name)
                 self._tidied(name)
@@ -347,7 +350,7 @@ class Courier:
         except LOST as error:
             if error.while_connecting:
                 raise
-            if self._session.size(old) is None:
+            if not self._session.exists(old):
                 if not arrived():
                     raise  # taken away at once, or never renamed: nothing is left to rename
                 log.debug('Renamed, only the answer was lost: %s', printable(new))

@@ -173,8 +173,10 @@ class NotTold(FileError):
     """Nobody can tell whether there is something of a name on the server, or how long it is.
 
     A refusal, or a listing, proves nothing where the server shows nothing that is known to be
-    there: nothing is deleted, overwritten or filed because of it.
+    there: nothing is deleted, overwritten or filed because of it.  `listed`: it is there.
     """
+
+    listed = False
 
 
 class TargetExists(FileError):

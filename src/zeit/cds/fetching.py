@@ -8,7 +8,7 @@ from zeit.cds.errors import (
     DONE,
     FileError,
     NotTold,
-    PermanentError,
+    NoValue,
     RemoteProtocolError,
     ServerError,
     SizeMismatch,
@@ -19,15 +19,17 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: What a server says that does not know a command (RFC 959 section 4.2).
-_UNKNOWN = (402, 500, 501, 502, 504)
-
-
 class StillGrowing(FileError):
     """The server's file changed while it was being fetched: somebody writes it."""
 
     exit_code = DONE
     transient = True
+
+
+class NoFile(FileError):
+    """There is no file of that name, only something else, or nothing any more."""
+
+    exit_code = DONE
 
 
 class _TooMuch(FileError):
@@ -104,6 +106,9 @@ class Look(NamedTuple):
         return now - datetime.datetime.fromisoformat(self.modified).timestamp()
 
 
+GONE = Look(None, '', exists=False)
+
+
 class Fetcher:
     """Looks at files over `session`, and fetches them.
 
@@ -124,18 +129,23 @@ class Fetcher:
         `more` says that a transfer is likely to follow.  Raises `NotTold` if it is listed, or may
         be there, `SizeMismatch` if the server does not tell sizes and they are wanted.
         """
+        try:
+            return self._look(name, more=more)
+        except (FileError, ServerError):
+            if self._session.is_directory(name):
+                return GONE
+            raise
+
+    def _look(self, name, *, more):
         if not self._knows_size:
             return self._look_without_size(name)
         try:
             size, modified = self._session.look(name, more=more)
-        except NotTold:
-            if self._size_check or self._session.tells_sizes():
+        except NotTold as error:
+            if self._session.tells_sizes():
+                if error.listed and isinstance(error.__cause__, NoValue):
+                    return Look(0, self.modified(name))  # so ftp-srv says it; else more will come
                 raise  # of others it tells the size
-            self._knows_size = False
-            return self._look_without_size(name)
-        except PermanentError as error:
-            if error.code not in _UNKNOWN:
-                raise
             if self._size_check:
                 raise SizeMismatch(
                     f'The server does not tell the size of the file: {error.message}',
@@ -144,8 +154,13 @@ class Fetcher:
             self._knows_size = False
             return self._look_without_size(name)
         if size is None:
-            return Look(None, '', exists=False)
+            return GONE
         return Look(size, modified.isoformat() if modified else '')
+
+    def require_file(self, name):
+        """Raise `NoFile` if `name` is a directory."""
+        if self._session.is_directory(name):
+            raise NoFile('It is a directory')
 
     def _look_without_size(self, name):
         """The same on a server that does not know SIZE.
@@ -157,7 +172,7 @@ class Fetcher:
             return Look(None, modified)
         length = _Length()
         if self._session.fetch(name, length) is None:
-            return Look(None, '', exists=False)
+            return GONE
         return Look(length.size, '', was_read=True)
 
     def modified(self, name):
@@ -173,9 +188,9 @@ class Fetcher:
         """Write the file `name` into `incoming` (`IIncoming`), and compare; return the last `Look`.
 
         `before` is an earlier `Look`, of whose size no more is taken: a server must not fill the
-        disk.  `more` says that another file is likely to follow.  Raises
-        `StillGrowing` if the file is not what it was then, `SizeMismatch` if it is, but something
-        else arrived, `SourceGone` if it is not there.
+        disk.  `more` says that another file is likely to follow.  Raises `NoFile` if it is a
+        directory, `StillGrowing` if the file is not what it was then, `SizeMismatch` if it is, but
+        something else arrived, `SourceGone` if it is not there.
         """
         too_much = None
         try:
@@ -183,6 +198,9 @@ class Fetcher:
                 raise SourceGone(f'{printable(name)} has disappeared from the server')
         except _TooMuch as error:
             too_much = error
+        except ServerError:
+            self.require_file(name)
+            raise
         if before.was_read and too_much is None:
             after = before._replace(size=incoming.size)  # it was read once more just now
         else:

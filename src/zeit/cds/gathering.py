@@ -14,7 +14,7 @@ from zeit.cds.errors import (
     SourceGone,
     raise_signal,
 )
-from zeit.cds.fetching import Fetcher, Look, StillGrowing
+from zeit.cds.fetching import Fetcher, Look, NoFile, StillGrowing
 from zeit.cds.plan import Outcome
 from zeit.cds.quiet import Fresh
 from zeit.cds.text import printable
@@ -39,12 +39,6 @@ class NotQuiet(FileError):
     def __init__(self, fresh):
         super().__init__('It is being written, or was a moment ago')
         self.fresh = fresh
-
-
-class NoFile(FileError):
-    """There is no file of that name, only something else, or nothing any more."""
-
-    exit_code = DONE
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +133,8 @@ class Gatherer:
     def _fetch(self, job, incoming, *, more):
         name = job.name
         look = job.entry if isinstance(job.entry, Look) else self._quiet(job)
+        if self._session.sizes_directories():
+            self._fetcher.require_file(name)
         again = f' (attempt {job.attempt})' if job.attempt > 1 else ''
         log.info('Downloading: %s%s', printable(name), again)
         if look.size == 0:

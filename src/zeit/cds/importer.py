@@ -11,10 +11,10 @@ import zope.interface
 from zeit.cds import names
 from zeit.cds.arrivals import Arrivals
 from zeit.cds.clearance import Clearance
-from zeit.cds.errors import LockVanished, NameRefused
+from zeit.cds.errors import FileError, LockVanished, NameRefused, ServerError
 from zeit.cds.exchange import Exchange
 from zeit.cds.failures import Failures
-from zeit.cds.fetching import Fetcher
+from zeit.cds.fetching import GONE, Fetcher, NoFile
 from zeit.cds.gathering import Gathering
 from zeit.cds.holder import has_vanished, require_sight
 from zeit.cds.intake import Intake
@@ -119,7 +119,16 @@ class _Import:
             )
         plan = self._plan(offered.judged(found))
         while (job := plan.next()) is not None:
-            look = job.entry or fetcher.look(job.name)
+            try:
+                if session.sizes_directories():
+                    fetcher.require_file(job.name)
+                look = job.entry or fetcher.look(job.name)
+            except NoFile:
+                look = GONE
+            except (FileError, ServerError) as error:
+                plan.uncount(job)
+                self.record.failed(job.name, error, size=0)
+                continue
             reason = offered.reason_to_wait(job.name, look) if look.exists else 'not there'
             if reason:
                 plan.uncount(job)

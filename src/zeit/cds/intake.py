@@ -10,8 +10,8 @@ from zeit.cds.errors import (
     LockVanished,
     SourceGone,
 )
-from zeit.cds.fetching import StillGrowing
-from zeit.cds.gathering import NoFile, NotQuiet, Waits
+from zeit.cds.fetching import NoFile, StillGrowing
+from zeit.cds.gathering import NotQuiet, Waits
 from zeit.cds.progress import NoProgress
 from zeit.cds.quiet import Fresh
 from zeit.cds.text import plural, printable

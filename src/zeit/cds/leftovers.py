@@ -188,7 +188,7 @@ class Leftovers:
         return {**entry, 'replaced': True}
 
     def _is_there(self, name, present):
-        return name in present or self._session.size(name) is not None
+        return name in present or self._session.exists(name)
 
     def _may_be_there(self, name, present=()):
         try:

@@ -164,7 +164,7 @@ class Link:
 
     def _may_exist(self, name):
         try:
-            return self._presence.size(name) is not None
+            return self._presence.exists(name)
         except NotTold as error:
             log.debug('%s', printable(error.message))
             return True

@@ -76,8 +76,7 @@ class Presence:
         try:
             return self._ask('size', name)
         except ServerError as error:
-            self.require_absent(name, error)
-            return None
+            return self.listed(name, error)[0]
 
     def sizes(self, *names, more=False):
         """See `ISession`."""
@@ -100,10 +99,7 @@ class Presence:
         try:
             return self._ask('look', name, more=more)
         except ServerError as error:
-            if error.code in UNKNOWN:
-                raise
-            self.require_absent(name, error)
-            return None, None
+            return self.listed(name, error)
 
     def exists(self, name):
         """See `ISession`."""
@@ -111,29 +107,40 @@ class Presence:
             self._ask('size', name)
             return True
         except ServerError as error:
-            return self._is_listed(name, error)
+            return name in self._listing(name, error)
 
-    def require_absent(self, name, refusal):
-        """Return if there is no file `name`, of which the server has refused to tell the size.
+    def listed(self, name, refusal):
+        """Return (size, modified) of a file of which SIZE was refused, as a listing tells them.
 
-        Raises `NotTold` if there may be one.
+        (None, None) if it is proven that there is none.  Raises `NotTold` if there may be one, or
+        if SIZE tells the length of others: somebody has this one in use.
         """
-        if self._is_listed(name, refusal):
-            raise NotTold(
+        if self._ways.sizes is None and refusal.code in UNKNOWN:
+            self._ways.sizes = False  # until it tells one
+        facts = self._listing(name, refusal)
+        if name not in facts:
+            self.gone(name)
+            return None, None
+        size, modified = facts[name]
+        if size is None or self.tells_sizes():
+            error = NotTold(
                 f'The server lists {printable(name)}, and does not tell its size: '
                 f'{refusal.message}',
                 hint=_IN_USE,
-            ) from refusal
-        self.gone(name)
+            )
+            error.listed = True
+            raise error from refusal
+        return size, modified
 
-    def _is_listed(self, name, refusal):
-        present = self._ask('list_names')
-        if name not in present and not self._ways.is_shown(present):
+    def _listing(self, name, refusal):
+        """Return the facts of what is there; raise `NotTold` if it does not decide on `name`."""
+        facts = self._ask('list_facts')
+        if name not in facts and not self._ways.is_shown(facts):
             raise NotTold(
                 f'The server does not tell whether there is {printable(name)}: {refusal.message}',
                 hint=_ADVICE,
             ) from refusal
-        return name in present
+        return facts
 
     def require_unreadable(self, name, refusal):
         """Return if there is no file `name`, which the server has refused to send.

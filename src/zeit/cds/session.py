@@ -8,7 +8,6 @@ import zope.interface
 
 from zeit.cds import names
 from zeit.cds.deliveries import deliveries
-from zeit.cds.delivery import UNKNOWN
 from zeit.cds.effort import Effort
 from zeit.cds.errors import (
     CONFIGURATION,
@@ -96,6 +95,14 @@ class FTPSession(Link):
         """See `ISession`."""
         return self._presence.sizes(*names, more=more)
 
+    def is_directory(self, name):
+        """See `ISession`."""
+        return self._ask('is_directory', name)
+
+    def sizes_directories(self):
+        """See `ISession`."""
+        return bool(self._ways.sizes_directories)
+
     def modified(self, name):
         """See `ISession`."""
         return self._ask('modified', name)
@@ -156,13 +163,14 @@ class FTPSession(Link):
         `along` is (whether another transfer follows, whether the file is going to be renamed): the
         server is told so in one packet, as far as it stands that.
         """
+        if self._ways.sizes is False:
+            along = ALONE  # a listing follows
         try:
             size = self._ask('size', name, along)
         except ServerError as error:
             if isinstance(error, NoValue) and not sent:
                 return  # ftp-srv says 213 without a number of an empty file: it is there, and whole
-            self._require_size(name, error)
-            size = None
+            size = self._listed_size(name, error)
         if size != sent:
             there = 'no file' if size is None else f'{size} bytes'
             if not self._ways.image:
@@ -183,18 +191,15 @@ class FTPSession(Link):
                 )
             raise SizeMismatch(what, hint=hint) from lost
 
-    def _require_size(self, name, refusal):
-        """Return if there is no such file; raise `SizeMismatch` if its size is not told."""
-        never = refusal.code in UNKNOWN and not self._ways.sizes
+    def _listed_size(self, name, refusal):
+        """Return what `Presence.listed` does of the size; it must be told: `SizeMismatch`."""
         try:
-            if not never:
-                self._presence.require_absent(name, refusal)
-                return
+            return self._presence.listed(name, refusal)[0]
         except NotTold as error:
             log.debug('%s', printable(error.message))
-            never = not self._presence.tells_sizes()
-        code = CONFIGURATION if never else None
-        if refusal.code == NO_FILE:
+            hidden = refusal.code == NO_FILE and not error.listed
+        code = None if self._presence.tells_sizes() else CONFIGURATION
+        if hidden:
             raise SizeMismatch(
                 f'The server has stored the file, and does not show it: {refusal.message}',
                 hint='Perhaps a program there takes away whatever it finds: let it leave alone '
@@ -204,7 +209,8 @@ class FTPSession(Link):
             ) from refusal
         raise SizeMismatch(
             f'The server does not tell the size of the file: {refusal.message}',
-            hint='If it never does, size_check="no" (--no-size-check) trusts its final reply.',
+            hint='Let the account use SIZE, or MLSD; size_check="no" (--no-size-check) trusts the '
+            'final reply of an upload.',
             exit_code=code,
         ) from refusal
 

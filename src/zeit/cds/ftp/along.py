@@ -156,7 +156,7 @@ class AlongConnection(PassiveConnection):
         final reply of the transfer, nor than `until` (of `time.monotonic`): then nothing is asked.
         Returns whether it was asked.
         """
-        if not (self.ways.prompt and self.ways.together):
+        if not (self.ways.prompt and self.ways.together) or self.ways.sizes is False:
             return False
         if self._answers or not data.is_ended_before(self._stream, until=until):
             return False

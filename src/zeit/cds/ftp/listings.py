@@ -105,8 +105,10 @@ class ListingConnection(TransferConnection):
 
     def list_facts(self):
         """See `ISession.facts`."""
-        facts = self._facts()
-        return {_last_segment(name): (fact.size, fact.modified) for name, fact in facts.items()}
+        return {
+            _last_segment(name): (None if fact.is_directory else fact.size, fact.modified)
+            for name, fact in self._facts().items()
+        }
 
     def list_files(self, *, wanted=None, most=None):
         """See `ISession.files`."""
@@ -116,8 +118,11 @@ class ListingConnection(TransferConnection):
             for name, fact in facts.items()
             if not fact.is_directory
         }
-        tells_more = self.ways.listings[0].verb == 'MLSD'
-        return found if tells_more or not wanted else self._with_facts(found, wanted, most)
+        if self.ways.listings[0].verb == 'MLSD' or not wanted:
+            return found
+        if self.ways.sizes_directories is None:
+            self.ways.sizes_directories = self.ask('SIZE', '.').verdict == answers.DONE
+        return self._with_facts(found, wanted, most)
 
     def _with_facts(self, found, wanted, most):
         """Return `found` with the facts of what is wanted, and without what is a directory.
@@ -133,11 +138,11 @@ class ListingConnection(TransferConnection):
                     else:
                         found[name] = fact
         if self.ways.sizes:  # else the refusals say nothing
-            for name in filter(self._is_directory, without):
+            for name in filter(self.is_directory, without):
                 del found[name]
         return found
 
-    def _is_directory(self, name):
+    def is_directory(self, name):
         """Return whether the server lets us into `name`; afterwards we are where we were."""
         here = self.ask('PWD')
         if here.verdict != answers.DONE:
@@ -154,10 +159,10 @@ class ListingConnection(TransferConnection):
         """Yield (name, (size, modified)), or (name, None) where 550 says that it is no file."""
         try:
             self._send(*((verb, name) for name in names for verb in ('SIZE', 'MDTM')))
-            answers = [self._answer()]
-            while len(answers) < 2 * len(names):
-                answers.append(self._answer(until=self._along()))
-            for name, size, modified in zip(names, answers[::2], answers[1::2], strict=True):
+            said = [self._answer()]
+            while len(said) < 2 * len(names):
+                said.append(self._answer(until=self._along()))
+            for name, size, modified in zip(names, said[::2], said[1::2], strict=True):
                 if size.reply.code == NO_FILE:
                     yield name, None
                     continue

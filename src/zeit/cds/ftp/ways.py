@@ -59,7 +59,8 @@ class Ways:
     has answered.  `together`: two commands in one packet.  `prompt`: commands as soon as the
     server has ended the data connection, before its final reply.  Each is True until the server
     shows that it does not stand it.  `listing`: the way to list that worked last, as a list, if it
-    is not the best one.  These are facts.
+    is not the best one.  `sizes_directories`: SIZE answers of a directory as of a file; None as
+    long as that was not asked.  These are facts.
 
     `server`: a digest of what the server has said about itself, '' as long as it was not asked.
 
@@ -93,6 +94,7 @@ class Ways:
     together = _fact('together', True)
     prompt = _fact('prompt', True)
     listing = _fact('listing', [*LISTINGS[0]])
+    sizes_directories = _fact('sizes_directories', None)
 
     def __post_init__(self):
         self.facts.update(self.earlier.get('facts', {}))

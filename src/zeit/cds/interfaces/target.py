@@ -96,6 +96,15 @@ class ISession(Interface):
         If it was not asked for one that is there, one that is `known` is asked about.
         """
 
+    def is_directory(name):
+        """Return whether `name` is a directory: the server lets us into it."""
+
+    def sizes_directories():
+        """Return whether SIZE tells a length of directories: then it does not tell what is a file.
+
+        It is asked for by `files` where listings tell names only.
+        """
+
     def files(*, wanted=None, most=None):
         """Return what may be files in the directory: (size, modified) by name, as in `facts`.
 

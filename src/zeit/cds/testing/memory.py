@@ -115,6 +115,14 @@ class MemorySession:
         """See `ISession`."""
         return True
 
+    def is_directory(self, name):
+        """See `ISession`."""
+        return name in self._target.directories
+
+    def sizes_directories(self):
+        """See `ISession`."""
+        return False
+
     def files(self, *, wanted=None, most=None):
         """See `ISession`."""
         self._target.hook('files', '')

@@ -392,7 +392,7 @@ class ImportTests(ImportScenario, unittest.TestCase):
     def test_a_server_that_permits_no_size(self):
         """It says 550, as of a file that is not there: without a size check it is taken."""
         self.offer('a.xml')
-        self.fault('SIZE', faults.Reply('550 Permission denied.'))
+        self.fault('SIZE MLSD', faults.Reply('550 Permission denied.'))
         self.assert_run(78, '', self.run_import())
         self.assert_run(0, 'a.xml', self.run_import(size_check=False))
 
@@ -409,8 +409,8 @@ class Server:
 
     def __call__(self, method, *args):
         self.asked.append(' '.join([method, *args]))
-        if method == 'list_names':
-            return set(self.listed)
+        if method == 'list_facts':
+            return dict.fromkeys(self.listed, (None, None))
         (name,) = args
         if name not in self.there:
             raise self.refusal

@@ -181,7 +181,7 @@ class SymptomsTest(unittest.TestCase):
         self.assert_symptom(term, self.export(), code=errors.LOGIN_REFUSED)
 
     def test_no_size(self):
-        self.server.fault('SIZE', _UNKNOWN)
+        self.server.fault('SIZE MLSD', _UNKNOWN)
         term = 'The server does not tell the size of the file'
         self.assert_symptom(term, self.export(), code=errors.CONFIGURATION)
         self.assert_cured(term, '--no-size-check')

@@ -525,7 +525,7 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         self.heal()
 
     def test_j105_no_sizes(self):
-        self.fault('SIZE', faults.Reply('502 Not implemented.'))
+        self.fault('SIZE MLSD', faults.Reply('502 Not implemented.'))
         report = self.run_import('a.xml')
         self.assertEqual((78, []), (report.exit_code, report.delivered), self.log)
         self.assertIn('--no-size-check', report.error.hint)

@@ -117,6 +117,7 @@ class FinalReplyTests(Scenario, unittest.TestCase):
             with self.subTest(reply, path=path):
                 self.prepare()
                 self.fault('SIZE', faults.Reply(reply), path=path)
+                self.fault('MLSD', faults.Reply('502 No facts.'))
                 self.assert_run(code, '', self.export('a', 'b'))
                 # Where no file can be confirmed, no other one is sent in vain.
                 self.assertEqual(code == 78, 'Uploading: b' not in self.log)
@@ -135,7 +136,7 @@ class FinalReplyTests(Scenario, unittest.TestCase):
                     self.assertEqual(['a'], self.section('parked'))
 
     def test_19_nobody_is_parked_for_what_the_server_cannot_do(self):
-        self.fault('SIZE', faults.Reply('500 What?'))
+        self.fault('SIZE MLSD', faults.Reply('500 What?'))
         for number in range(7):
             self.assert_run(78, '', self.export(*'a' if number == 0 else ''))
         self.assertEqual(['a'], self.section('new'))
