@@ -130,14 +130,14 @@ APPLICATION = (
     (
         'what could not be published is not kept',
         'publish.py',
-        '                self._keep(unique_id, spool, error)\n        self.retry_due(',
-        '        self.retry_due(',
+        'unique_id, name, error, told)\n                del left[0]\n',
+        'unique_id, "", error, told)\n                del left[0]\n',
     ),
     (
         'what failed is tried each time',
         'publish.py',
-        'if not 0 <= now - each.last < pause(each.attempts, first=FIRST, longest=LONGEST)\n',
-        '\n',
+        '        return not 0 <= time.time() - max(last, failure.last) < seconds\n',
+        '        return True\n',
     ),
     (
         'what is in memory is never written',
@@ -148,8 +148,8 @@ APPLICATION = (
     (
         'what failed wakes nobody',
         'publish.py',
-        '            if found:\n                seconds',
-        '            if False:\n                seconds',
+        '        else:\n            seconds = pause(attempts,',
+        '            attempts = 1\n            told = []\n            seconds = pause(attempts,',
     ),
     (
         'an adapter to a spool that does not exist',
@@ -166,8 +166,44 @@ APPLICATION = (
     (
         'what was published in the end is still kept',
         'publish.py',
-        '        spool.unpublished.forget(unique_id)\n',
+        '            kept.settle(known)\n',
         '',
+    ),
+    (
+        'two who publish the same content at once',
+        'unpublished.py',
+        '            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n',
+        '',
+    ),
+    (
+        'an old version that is tried again arrives behind a new one',
+        'publish.py',
+        '        if not data and not self._is_current():\n',
+        '        if False:\n',
+    ),
+    (
+        'a failure that came meanwhile forgotten',
+        'unpublished.py',
+        ' and self.find(failure.unique_id) == failure:\n',
+        ':\n',
+    ),
+    (
+        'a transaction that stays open while files are sent',
+        'scope.py',
+        '    with scope.own() if _alone.get() else scope.part(), alone(False):\n',
+        '    with scope.part(), alone(False):\n',
+    ),
+    (
+        'what has failed in a transaction is not undone',
+        'transactions.py',
+        '                _roll_back(savepoint)\n',
+        '                pass\n',
+    ),
+    (
+        'told before all is in the spools',
+        'publish.py',
+        '        told.append(functools.partial(announce, spool, names=[file]))\n',
+        '        announce(spool, names=[file])\n',
     ),
     (
         'the product configuration not validated',

@@ -9,23 +9,27 @@ It is tried again after pauses that grow: by the drivers inside of the applicati
 """
 
 import contextlib
+import functools
 import logging
 import time
 
 import zope.component
 import zope.interface
+from zope.interface.interface import InterfaceClass
 
+from zeit.cds import scope
 from zeit.cds.errors import (
     ConfigurationError,
     Error,
     FileError,
     NameRefused,
     SourceUnreadable,
+    SpoolBusy,
 )
 from zeit.cds.interfaces import IContentFinder, IDeliverable, IPublisher, ISpool
 from zeit.cds.pace import pause
 from zeit.cds.text import printable
-from zeit.cds.wake import tell_failure
+from zeit.cds.wake import announce, tell_failure
 
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,9 @@ GRACE = 5
 #: after one that fails, which may have cost a time-out.
 ALONG = 10
 
+#: Seconds that a publication waits for somebody else who puts the same content; then it is kept.
+PATIENCE = 10
+
 
 def published(content, event):
     """Publish `content` if it is what somebody wanted to publish, and not what depends on that.
@@ -52,8 +59,9 @@ def published(content, event):
     A subscriber for content and an event that has `object` and `master`.
     """
     try:
-        if content == event.master:
-            zope.component.getUtility(IPublisher).publish(content)
+        with scope.around():
+            if content == event.master:
+                zope.component.getUtility(IPublisher).publish(content)
     except Exception:  # noqa: BLE001 content that cannot even be asked for its id may raise anything
         log.critical(
             'Not exported, and cannot be tried again: %s', printable(object.__repr__(content)),
@@ -65,6 +73,10 @@ def published(content, event):
 class Publisher:
     """See `IPublisher`."""
 
+    def __init__(self):
+        #: What was not found here: how often, and when last, by spool and id.
+        self._missed = {}
+
     def __repr__(self):
         return '<Publisher>'
 
@@ -72,23 +84,30 @@ class Publisher:
         """See `IPublisher`."""
         unique_id = _id(content)
         adapters = zope.component.getSiteManager().adapters
-        spools = [
-            name
-            for name, _ in adapters.lookupAll([zope.interface.providedBy(content)], IDeliverable)
-        ]
-        done = []
-        for spool in sorted(spools):
-            try:
-                done += self._put(content, unique_id, spool)
-            except Exception as error:  # noqa: BLE001 the application's adapter may raise anything
-                log.error(
-                    'Not exported: %s to the spool %s: %s',
-                    printable(unique_id),
-                    printable(repr(spool)),
-                    _reason(error),
-                    exc_info=error,
-                )
-                self._keep(unique_id, spool, error)
+        found = adapters.lookupAll([zope.interface.providedBy(content)], IDeliverable)
+        left = sorted(name for name, _ in found)
+        done, told = [], []
+        try:
+            while left:
+                name = left[0]
+                try:
+                    done += self._put(name, unique_id, told, lambda: content, within=PATIENCE)
+                except Exception as error:  # noqa: BLE001 the application's adapter may raise anything
+                    log.error(
+                        'Not exported: %s to the spool %s: %s',
+                        printable(unique_id),
+                        printable(repr(name)),
+                        _reason(error),
+                        exc_info=error,
+                    )
+                    self._keep(unique_id, name, error, told)
+                del left[0]
+        except BaseException as error:
+            # A signal ends this process: the others know of what it has not come to.
+            for name in left:
+                self._keep(unique_id, name, error, [])
+            raise
+        _tell(told)
         self.retry_due(limit=ALONG)
         return done
 
@@ -96,58 +115,120 @@ class Publisher:
         """See `IPublisher`."""
         found = [(name, each) for name, kept in _kept() for each in kept.content()]
         return [
-            (failure.unique_id, name, self._retry(failure.unique_id, name))
+            (failure.unique_id, name, self._retry(failure, name))
             for name, failure in found
             if unique_id in (None, failure.unique_id)
         ]
 
     def retry_due(self, *, limit=None):
         """See `IPublisher`."""
-        due = [(each, name) for name, kept in _kept() for each in _due(kept)]
-        if zope.component.queryUtility(IContentFinder) is None:
+        due = [(each, name) for name, kept in _kept() for each in self._due(name, kept)]
+        if finder() is None:
             return []
         done = []
-        for each, name in due[:limit]:
-            error = self._retry(each, name)
-            done.append((each, name, error))
+        for failure, name in due:
+            if len(done) == limit:
+                break
+            error = self._retry(failure, name)
+            if isinstance(error, SpoolBusy):
+                continue  # somebody is about to do it
+            done.append((failure.unique_id, name, error))
             if error is not None and limit is not None:
                 break
         return done
 
-    def _retry(self, unique_id, spool):
-        content = None
+    def _due(self, name, kept):
+        """Return what is to be tried now, first what had to wait for the spool."""
+        saved = []
+        with contextlib.suppress(OSError):  # then their time comes like that of the others
+            saved = kept.save()
+        failures = kept.content()
+        known = {each.unique_id for each in failures}
+        for key in list(self._missed):
+            if key[0] == name and key[1] not in known:
+                self._missed.pop(key, None)
+        return [each for each in failures if each.unique_id in saved] + [
+            each for each in failures if each.unique_id not in saved and self._is_due(name, each)
+        ]
+
+    def _is_due(self, name, failure):
+        attempts, last = self._missed.get((name, failure.unique_id), (0, failure.last))
+        seconds = pause(failure.attempts + attempts, first=FIRST, longest=LONGEST)
+        # A clock that was set back is no reason to wait.
+        return not 0 <= time.time() - max(last, failure.last) < seconds
+
+    def _retry(self, failure, name):
+        """Try an `IFailure` of the spool `name` once more; return the error, or None."""
+        unique_id, told = failure.unique_id, []
         try:
-            content = _find(unique_id)
-            self._put(content, unique_id, spool)
-        except _NotHere as error:
+            self._put(name, unique_id, told, lambda: _found(unique_id), failure=failure)
+        except (_NotHere, SpoolBusy) as error:
+            return error
+        except _NotFound as error:
+            self._miss(name, failure, error, told)
             return error
         except Exception as error:  # noqa: BLE001 the application's adapter may raise anything
             log.warning('Still not exported: %s: %s', printable(unique_id), _reason(error))
             log.debug('The reason', exc_info=error)
-            self._keep(unique_id, spool, error, found=content is not None)
+            self._keep(unique_id, name, error, told)
             return error
+        finally:
+            _tell(told)
         return None
 
-    def _put(self, content, unique_id, name):
-        """Put `content` into the spool `name`; return a list of the file's name, if it has one."""
+    def _put(self, name, unique_id, told, find, *, within=0, failure=None):
+        """Put the content that `find` returns into the spool `name`.
+
+        Returns a list of the file's name, if it has one; who is to be told of it is added to
+        `told`.  Somebody who puts it at this moment is waited for `within` seconds.  A `failure`
+        that somebody has settled since needs nothing more.
+        """
         spool = zope.component.queryUtility(ISpool, name=name)
         if spool is None:
             raise ConfigurationError(
                 f'There is no spool {name!r}',
                 hint='An adapter to IDeliverable has the name of a spool.',
             )
-        deliverable = zope.component.queryAdapter(content, IDeliverable, name=name)
-        files = []
-        if deliverable is not None and deliverable.wanted:
-            file = deliverable.name
-            with contextlib.closing(_opened(deliverable)) as data:
-                _put(spool, file, data)
-            files.append(file)
-        spool.unpublished.forget(unique_id)
-        return files
+        kept = spool.unpublished
+        with _alone(kept, unique_id, within=within):
+            known = kept.find(unique_id)
+            if failure is not None and known != failure:
+                return []
 
-    def _keep(self, unique_id, name, error, *, found=True):
-        """Keep it; of what was not `found` a better reason may be known already."""
+            def is_current():
+                """Return whether nobody has published it since, in vain, as we are at work."""
+                return failure is None or kept.find(unique_id) == known
+
+            around = scope.around if failure is None else _around
+            while True:
+                with contextlib.suppress(_Overtaken), around():
+                    file = _deliver(find(), spool, name, is_current)
+                    break
+                known = kept.find(unique_id)
+            kept.settle(known)
+        self._missed.pop((name, unique_id), None)
+        if file is None:
+            return []
+        told.append(functools.partial(announce, spool, names=[file]))
+        return [file]
+
+    def _miss(self, name, failure, error, told):
+        """Remember, in this process only, that the content of a failure was not found."""
+        key = name, failure.unique_id
+        attempts = self._missed.get(key, (0, 0))[0] + 1
+        self._missed[key] = attempts, time.time()
+        log.warning(
+            'Still not exported: %s: %s', printable(failure.unique_id), _reason(error)
+        )
+        log.debug('The reason', exc_info=error)
+        # Nobody waits for what was deleted.
+        if error.__cause__ is not None:
+            spool = zope.component.getUtility(ISpool, name=name)
+            seconds = pause(failure.attempts + attempts, first=FIRST, longest=LONGEST)
+            told.append(_failed(spool, failure.unique_id, error, seconds))
+
+    def _keep(self, unique_id, name, error, told):
+        """Keep it, to be tried again; who is to be told is added to `told`."""
         spool = zope.component.queryUtility(ISpool, name=name)
         if spool is None:
             log.critical(
@@ -157,7 +238,7 @@ class Publisher:
             )
             return
         try:
-            attempts = spool.unpublished.add(unique_id, _reason(error) if found else None)
+            attempts = spool.unpublished.add(unique_id, _reason(error))
         except Exception as failure:  # noqa: BLE001 nothing may fail the publication
             log.critical(
                 'Kept in the memory of this process only, and tried again by it when the spool can '
@@ -166,12 +247,54 @@ class Publisher:
                 printable(str(failure)),
             )
         else:
-            # Nobody waits for what was deleted.
-            if found:
-                seconds = pause(attempts, first=FIRST, longest=LONGEST)
-                tell_failure(
-                    spool, unique_id=unique_id, reason=_reason(error), pause=seconds + GRACE
-                )
+            seconds = pause(attempts, first=FIRST, longest=LONGEST)
+            told.append(_failed(spool, unique_id, error, seconds))
+
+
+def _failed(spool, unique_id, error, seconds):
+    return functools.partial(
+        tell_failure, spool, unique_id=unique_id, reason=_reason(error), pause=seconds + GRACE
+    )
+
+
+def _tell(told):
+    """Tell everybody, when all is in the spools: what is woken may end this process."""
+    for tell in told:
+        tell()
+
+
+@contextlib.contextmanager
+def _alone(kept, unique_id, *, within):
+    """Be the only one who puts this content, as far as that can be had."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(kept.alone(unique_id, within=within))
+        except OSError as error:
+            # To publish twice is better than not at all; what is wrong with the spool, it says.
+            log.debug('Not locked: %s: %s', printable(unique_id), error.strerror)
+        yield
+
+
+class _Overtaken(Exception):
+    """What is to be put is not what the content is any more."""
+
+
+def _deliver(content, spool, name, is_current):
+    """Put `content` into the spool; return the name of its file, None if it is to have none.
+
+    Raises `_Overtaken` if it is not what `is_current` calls so when all of it is read.
+    """
+    deliverable = zope.component.queryAdapter(content, IDeliverable, name=name)
+    if deliverable is None or not deliverable.wanted:
+        return None
+    file = deliverable.name
+    with contextlib.closing(_opened(deliverable)) as data:
+        try:
+            spool.put(file, _Content(data, is_current), tell=False)
+        except NameRefused as error:
+            hint = 'The adapter to IDeliverable has given it.'
+            raise NameRefused(error.message, hint=hint) from None
+    return file
 
 
 def _kept():
@@ -184,26 +307,12 @@ def _kept():
             log.error('Cannot be read: %r: %s', spool, error.strerror)
 
 
-def _due(kept):
-    """Return the ids of what is to be tried now, those that had to wait for the spool first."""
-    saved = []
-    with contextlib.suppress(OSError):  # then their time comes like that of the others
-        saved = kept.save()
-    now = time.time()
-    failures = [each for each in kept.content() if each.unique_id not in saved]
-    return saved + [
-        each.unique_id
-        for each in failures
-        # A clock that was set back is no reason to wait.
-        if not 0 <= now - each.last < pause(each.attempts, first=FIRST, longest=LONGEST)
-    ]
-
-
 class _Content:
     """A binary file of the application, whose errors are not those of the spool."""
 
-    def __init__(self, file):
+    def __init__(self, file, is_current):
         self._file = file
+        self._is_current = is_current
 
     def read(self, size):
         try:
@@ -212,6 +321,8 @@ class _Content:
             raise SourceUnreadable(f'The content cannot be read: {error}') from error
         if isinstance(data, str):
             raise TypeError(_NO_FILE.format(f'{type(self._file).__name__}, which has text'))
+        if not data and not self._is_current():
+            raise _Overtaken
         return data
 
 
@@ -225,13 +336,6 @@ def _opened(deliverable):
     return file
 
 
-def _put(spool, name, data):
-    try:
-        spool.put(name, _Content(data))
-    except NameRefused as error:
-        raise NameRefused(error.message, hint='The adapter to IDeliverable has given it.') from None
-
-
 def _id(content):
     return str(getattr(content, 'uniqueId', None) or repr(content))
 
@@ -240,23 +344,56 @@ class _NotHere(ConfigurationError):
     """There is nobody who could find content."""
 
 
-def _find(unique_id):
+class _NotFound(FileError):
+    """The content was not found: there is none, or, with a cause, that could not be told."""
+
+
+def finder():
+    """Return what finds content, None if nobody here does."""
     find = zope.component.queryUtility(IContentFinder)
+    if isinstance(find, InterfaceClass):
+        adapters = zope.component.getSiteManager().adapters
+        if adapters.lookup1(zope.interface.implementedBy(str), find) is None:
+            return None
+        return functools.partial(find, alternate=None)
+    return find
+
+
+@contextlib.contextmanager
+def _looking():
+    try:
+        yield
+    except Exception as error:
+        raise _NotFound(
+            f'The content could not be looked for: {type(error).__name__}: {error}',
+            hint='It is tried again.',
+        ) from error
+
+
+@contextlib.contextmanager
+def _around():
+    """Return `scope.around()`, without which nothing can be found."""
+    with contextlib.ExitStack() as stack:
+        with _looking():
+            stack.enter_context(scope.around())
+        yield
+
+
+def _found(unique_id):
+    """Return the content with this id; raises `_NotHere`, `_NotFound`."""
+    find = finder()
     if find is None:
         raise _NotHere(
             'Content cannot be found here, without the application around it',
             hint='Name a ZCML file that has the application, or let that try again.',
         )
-    missing = FileError(
-        'There is no content with this id here',
-        hint='If it was deleted, `zeit-cds retry --forget ID` gives it up.',
-    )
-    try:
+    with _looking():
         content = find(unique_id)
-    except (TypeError, LookupError) as error:
-        raise missing from error
     if content is None:
-        raise missing
+        raise _NotFound(
+            'There is no content with this id here',
+            hint='If it was deleted, `zeit-cds retry --forget ID` gives it up.',
+        )
     return content
 
 

@@ -9,7 +9,8 @@ from zeit.cds import files, journal
 from zeit.cds.errors import FileError, SpoolError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.history import ago
-from zeit.cds.interfaces import IContentFinder, IPublisher
+from zeit.cds.interfaces import IPublisher
+from zeit.cds.publish import finder
 from zeit.cds.text import local_time, plural, printable
 
 
@@ -150,7 +151,7 @@ def bring_back(names, places, *, older=False):
         ]
         if name not in known and not failed:
             yield name, None, _not_parked(name)
-        if failed and zope.component.queryUtility(IContentFinder) is None:
+        if failed and finder() is None:
             helpless.append(name)
         elif failed:
             yield name, failed[0], _publish_again(name)

@@ -5,6 +5,7 @@ import logging
 
 import zope.event
 
+from zeit.cds import scope
 from zeit.cds.errors import Interrupted, Locked, SpoolBusy
 from zeit.cds.report import ExchangeFinished, Report, Result
 from zeit.cds.text import plural, printable, retry
@@ -165,6 +166,7 @@ class Record:
     def notify(self, event):
         """Tell the subscribers; what they do with it cannot change what has happened."""
         try:
-            zope.event.notify(event)
+            with scope.around():
+                zope.event.notify(event)
         except Exception:  # noqa: BLE001 a subscriber may raise anything
             log.exception('A subscriber of %s failed.', type(event).__name__)

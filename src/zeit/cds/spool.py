@@ -236,9 +236,8 @@ class Spool:
         left, self._left = self._left, None
         if not left:
             return
-        with contextlib.suppress(OSError, SpoolBusy):
-            with self._sequence.locked() as numbers:
-                numbers.leave(each for each in left if not self._stands(*each[1:]))
+        with contextlib.suppress(OSError, SpoolBusy), self._sequence.locked() as numbers:
+            numbers.leave(each for each in left if not self._stands(*each[1:]))
 
     def _stands(self, name, version):
         there = entries.standing(self._in('new'), name)
@@ -462,7 +461,7 @@ class Spool:
             # It is of no use, and in nobody's way.
             log.warning('Left behind, to be deleted: %s: %s', printable(path), error.strerror)
 
-    def put(self, name, data):
+    def put(self, name, data, *, tell=True):
         """See `ISpool`."""
         names.check_new(name)
         content = files.readable(data, name=name)
@@ -476,7 +475,8 @@ class Spool:
                 os.unlink(draft)
                 raise
             files.sync_directories(self._in('new'), self._in('tmp'))
-        announce(self, names=[name])
+        if tell:
+            announce(self, names=[name])
 
     def _place(self, draft, name):
         """Give a draft its name in `new/`, and a number, so that the last of several has the last.

@@ -23,6 +23,7 @@ from zeit.cds import errors
 from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IWakeUp
 from zeit.cds.pace import INTERVAL, Pace
 from zeit.cds.plan import ImportOptions, Options, options_of
+from zeit.cds.scope import alone
 from zeit.cds.text import printable
 
 
@@ -182,12 +183,13 @@ class _Loop:
         Nothing that happens in it ends the thread.
         """
         try:
-            self._runner.before()
-            exchange = zope.component.getUtility(self._runner.interface, name=self._runner.name)
-            kind = self._runner.options_class
-            own = options_of(exchange, kind, interrupted=self._ended.is_set)
-            report = exchange.run_once(own)
-            return report.exit_code, report
+            with alone():
+                self._runner.before()
+                exchange = zope.component.getUtility(self._runner.interface, name=self._runner.name)
+                kind = self._runner.options_class
+                own = options_of(exchange, kind, interrupted=self._ended.is_set)
+                report = exchange.run_once(own)
+                return report.exit_code, report
         except (Exception, SystemExit):  # noqa: BLE001 whoever replaced a part may raise anything
             log.exception('The %s failed, and will be tried again.', self._runner.about)
             return (errors.SOFTWARE,)

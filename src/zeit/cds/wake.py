@@ -7,6 +7,7 @@ import zope.component
 import zope.component.event  # connects zope.event with the registry's subscribers
 import zope.event
 
+from zeit.cds import scope
 from zeit.cds.interfaces import IExporter, IFilePut, ILateWakeUp, IPublicationFailed, IWakeUp
 from zeit.cds.report import FilePut, PublicationFailed
 from zeit.cds.text import printable
@@ -22,7 +23,8 @@ def announce(spool, *, names):
     """
     for number, name in enumerate(names, start=1):
         try:
-            zope.event.notify(FilePut(spool=spool, name=name, last=number == len(names)))
+            with scope.around():
+                zope.event.notify(FilePut(spool=spool, name=name, last=number == len(names)))
         except Exception:  # noqa: BLE001 a subscriber may raise anything
             log.exception('A subscriber of FilePut failed.')
 
@@ -30,7 +32,8 @@ def announce(spool, *, names):
 def tell_failure(spool, **details):
     """Tell the subscribers of a `PublicationFailed`; what they raise is logged."""
     try:
-        zope.event.notify(PublicationFailed(spool=spool, **details))
+        with scope.around():
+            zope.event.notify(PublicationFailed(spool=spool, **details))
     except Exception:  # noqa: BLE001 a subscriber may raise anything
         log.exception('A subscriber of PublicationFailed failed.')
 

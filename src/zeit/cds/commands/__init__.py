@@ -15,9 +15,11 @@ def command(function):
     @functools.wraps(function)
     def call(context, **arguments):
         from zeit.cds.console import Console
+        from zeit.cds.scope import alone
 
         common = context.obj
         console = Console(verbosity=common.verbosity, log_file=common.log_file)
-        return console.run(functools.partial(function, console, common.zcml, **arguments))
+        with alone():
+            return console.run(functools.partial(function, console, common.zcml, **arguments))
 
     return call

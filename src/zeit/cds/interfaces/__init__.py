@@ -43,6 +43,7 @@ from zeit.cds.interfaces.application import (
     IProductConfiguration,
     IPublicationFailed,
     IPublisher,
+    IScope,
     ITransactionOutcome,
     IUnpublished,
 )
@@ -103,6 +104,7 @@ __all__ = [
     'IContentFinder',
     'IDeliverable',
     'IPublisher',
+    'IScope',
     'IUnpublished',
     'IFailure',
     'IFilePut',

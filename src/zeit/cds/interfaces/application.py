@@ -40,8 +40,9 @@ class IPublisher(Interface):
         """Put `content` into the spool of each of its adapters; return the names of the files.
 
         Raises nothing: what fails is logged with the id of the content, `uniqueId`, and kept with
-        the spool until it works.  What failed before and is due, see `retry_due`, is tried as
-        well, a few of it.
+        the spool until it works.  What it has changed in the current transaction is undone then,
+        see `IScope.part`.  What failed before and is due, see `retry_due`, is tried as well, a few
+        of it.  Exporters are woken when all that is in the spools.
         """
 
     def retry(unique_id=None):
@@ -56,15 +57,41 @@ class IPublisher(Interface):
 
         The pauses grow with each failure.  What was kept in memory, as its spool could not be
         written, is due as soon as that can be.  With `limit` only so many, and none after one that
-        fails.  Nothing happens where no `IContentFinder` is.  Raises nothing.
+        fails.  Nothing happens where no `IContentFinder` is.  What somebody else publishes at the
+        moment is left to him.  Content that is not found here makes the pause of this process
+        longer, and nobody else's.  Raises nothing.
         """
 
 
 class IContentFinder(Interface):
-    """Finds content of the application; the utility without a name is used."""
+    """Finds content of the application; the utility without a name is used.
+
+    It may also be an interface that ids, which are texts, are adapted to.  Where nothing is
+    registered that does so, the application is not here.
+    """
 
     def __call__(unique_id):
-        """Return the content with this id.  Raises TypeError or LookupError, if there is none."""
+        """Return the content with this id, None if there is none.
+
+        Whatever it raises means that it cannot tell, and is asked again.
+        """
+
+
+class IScope(Interface):
+    """What calls of the application have around them; the utility without a name is used.
+
+    That is its site, connection, principal, transaction: whatever adapters to `IDeliverable`, an
+    `IContentFinder` and subscribers need.  Both methods return a context manager.
+    """
+
+    def own():
+        """Begin all of it, for a call by nobody: a thread, a worker, the command line.
+
+        At the end it is committed, after an error aborted; nothing stays open.
+        """
+
+    def part():
+        """Begin a part of what the caller has, which goes on: what fails inside is undone."""
 
 
 class IUnpublished(Interface):
@@ -73,17 +100,29 @@ class IUnpublished(Interface):
     What cannot be written is kept in memory, and is part of `content` in this process.
     """
 
-    def add(unique_id, reason=None):
+    def alone(unique_id, *, within=0):
+        """Return a context manager: inside it nobody else puts this content into the spool.
+
+        Raises `SpoolBusy` if somebody does so for longer than `within` seconds, and OSError.
+        """
+
+    def add(unique_id, reason):
         """Remember one more failure of the content with this id; return how many there were.
 
-        Without `reason` the one that is known stays.  Raises OSError if it is in memory only.
+        Raises OSError if it is in memory only.
         """
+
+    def find(unique_id):
+        """Return the `IFailure` of the content with this id, None if there is none."""
 
     def save():
         """Write what is in memory only; return the ids, a list.  Raises OSError."""
 
     def forget(unique_id):
         """Forget about it; return whether it was known."""
+
+    def settle(failure):
+        """Forget an `IFailure`, unless the same content has failed again since."""
 
     def content():
         """Return a list of `IFailure`, the oldest first."""
@@ -94,7 +133,7 @@ class IFailure(Interface):
 
     unique_id = Attribute('Its id in the application')
     reason = Attribute('Why it failed the last time, one line')
-    attempts = Attribute('How often it has failed, or was not even found')
+    attempts = Attribute('How often it has failed')
     since = Attribute('When it failed first: seconds since the epoch (float)')
     last = Attribute('When it failed last: seconds since the epoch (float)')
 
