@@ -63,6 +63,18 @@ LOCKING = (
         '        guarded = True\n',
     ),
     (
+        'the guard taken where directories are merged',
+        LOCK,
+        '        if not self.guards:\n            return False\n',
+        '',
+    ),
+    (
+        'a guard that stays is noise',
+        LOCK,
+        '            self.guards = self._keeps_apart()\n            if',
+        '            if',
+    ),
+    (
         'an empty guard, which does not keep others out',
         LOCK,
         "            session.make_directory(f'{self._staged_guard}/{self._token}')\n",
@@ -115,7 +127,7 @@ LOCKING = (
     (
         'the rights of the account not looked at',
         EXCHANGE,
-        '            if not self.spool.journal.has_rights(self.target.url):\n',
+        '            if not journal.has_rights(url):\n',
         '            if False:\n',
     ),
     (

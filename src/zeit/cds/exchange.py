@@ -22,6 +22,7 @@ from zeit.cds.errors import (
     ConfigurationError,
     DeadlinePassed,
     Error,
+    Locked,
     LockLeftBehind,
     NotTold,
     ServerError,
@@ -213,6 +214,7 @@ class Exchange:
             token=token,
             name=self._name,
             renames=self._renames,
+            guards=self.spool.journal.guards(self.target.url),
             wait=self.wait,
             clock=self.clock,
         )
@@ -267,12 +269,16 @@ class Exchange:
             self.record.given_up(error)
 
     def _create(self, lock):
-        rights = functools.partial(self.spool.journal.rights, self.target.url)
+        journal, url = self.spool.journal, self.target.url
+        rights = functools.partial(journal.rights, url)
         try:
-            if not self.spool.journal.has_rights(self.target.url):
+            if not journal.has_rights(url):
                 lock.prove()
-                rights(known=True)
+                rights(known=True, guard=lock.guards)
             lock.create()
+        except Locked:
+            rights(known=journal.has_rights(url), guard=lock.guards)  # it may have shown that
+            raise
         except (ServerError, NotTold) as error:
             rights(known=False)
             _concerns_no_file(error)

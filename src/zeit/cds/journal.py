@@ -17,7 +17,8 @@ does to `TABLES`: it opens a row, which is the entry itself, changes or closes o
     clean       nothing of TOKEN is left on TARGET
     learned     the server of TARGET, with the digest SERVER, has shown these FACTS; without any
                 nothing is known of it any more
-    rights      the account may do on TARGET all that a lock takes, or that is not KNOWN any more
+    rights      the account may do on TARGET all that a lock takes, or that is not KNOWN any more;
+                whether there can be a GUARD, see `zeit.cds.lock`
     uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared; it gets its name
     placed      NAME is complete on TARGET as NAME; with a VERSION it could not be filed
     aside       what stood under NAME is about to be renamed to ASIDE
@@ -443,15 +444,20 @@ class Journal:
         rows = self.find('tokens')
         return max((row.get('at', '') for row in rows if not row.get('clean')), default='')
 
-    def rights(self, target, *, known):
-        """Remember whether the account may do all that a lock on `target` takes."""
-        if known != self.has_rights(target):
-            self.note('rights', target=target, known=known)
+    def rights(self, target, *, known, guard=True):
+        """Remember whether the account may do all that a lock on `target` takes, with a guard."""
+        if (known, guard) != (self.has_rights(target), self.guards(target)):
+            self.note('rights', target=target, known=known, guard=guard)
 
     def has_rights(self, target):
         """Return whether that is known of it."""
         row = self.row('rights', target)
-        return row is not None and row['known']
+        return row is not None and row['known'] and 'guard' in row
+
+    def guards(self, target):
+        """Return whether there can be a guard on `target`, as far as is known."""
+        row = self.row('rights', target)
+        return row is None or row.get('guard', True)
 
 
 @zope.interface.implementer(ILedger)

@@ -25,10 +25,12 @@ An account that may not make or rename directories *announces* its lock, in plac
     RNFR write.T.next, RNTO write
 
 Each of two shows itself before it looks, so at least one of them sees the other.  Of two that
-announce their locks the one with the lower token waits until the other has withdrawn.
+announce their locks the one with the lower token waits until the other has withdrawn.  So it is
+where the server renames a directory onto one that is not empty, and lets two have the guard.
 
 Before the first lock on a target, `prove` finds out with names that lock nobody whether the account
-may do all this: a lock that could not be read back or removed would stay.
+may do all this, and whether there can be a guard: a lock that could not be read back or removed
+would stay.
 
 Whatever this leaves behind when it is killed carries T, and is removed by the next run of the same
 spool, which finds T in its journal; first the staged things, so that no late rename can bring back
@@ -40,6 +42,9 @@ import logging
 import time
 
 from zeit.cds import names
+from zeit.cds.errors import (
+    LOST as LOST_CONNECTION,
+)
 from zeit.cds.errors import (
     ConfigurationError,
     NotTold,
@@ -87,11 +92,23 @@ class Lock(LockFiles):
     `token` makes it ours; it is in the journal before anything is done.  `renames` says that files
     must get other names there, so that a server which does not rename a lock is of no use.
     `wait(seconds)` waits, `clock()` tells monotonic seconds.
+
+    `guards`: the server lets one have the guard, not two.
     """
 
-    def __init__(self, session, *, renames=False, wait=time.sleep, clock=time.monotonic, **kw):
+    def __init__(
+        self,
+        session,
+        *,
+        renames=False,
+        guards=True,
+        wait=time.sleep,
+        clock=time.monotonic,
+        **kw,
+    ):
         super().__init__(session, **kw)
         self._renames = renames
+        self.guards = guards
         self._wait = wait
         self._clock = clock
         self._seen = {}
@@ -144,10 +161,11 @@ class Lock(LockFiles):
             session.make_directory(self._staged_guard)
         except _NO_GUARD as error:
             log.debug('There will be no guard: %s', printable(error.message))
+            self.guards = False
         else:
             with _noting(missing, 'remove a directory'):
                 session.remove_directory(self._staged_guard)
-                self._left.discard(STAGED_GUARD)
+                self.guards = self._keeps_apart()
         # Last: a listing has to show something that is known to be there.
         with _noting(missing, 'delete what it has stored'):
             session.delete(self._staged)
@@ -155,6 +173,23 @@ class Lock(LockFiles):
         if missing:
             self._state = NOT_ALLOWED
             raise self._not_allowed(missing)
+
+    def _keeps_apart(self):
+        """Return whether the server refuses to rename a directory onto one that is not empty.
+
+        What is there afterwards tells that; rclone says 250, and merges them.
+        """
+        session, inside = self._session, f'{self._probe}/{self._token}'
+        self._left.add(STAGED_GUARD)
+        for name in self._staged_guard, self._probe, inside:
+            session.make_directory(name)
+        with contextlib.suppress(ServerError, *LOST_CONNECTION):  # thinftp ends the connection
+            session.rename(self._staged_guard, self._probe)
+        apart = self._remove_directory('', self._staged_guard)
+        session.remove_directory(inside)
+        session.remove_directory(self._probe)
+        self._left.discard(STAGED_GUARD)
+        return apart
 
     def _not_allowed(self, missing):
         reasons = '; nor '.join(
@@ -193,6 +228,8 @@ class Lock(LockFiles):
         There is none where the server refuses to make or to rename directories, be it for now: it
         may say so each time.  Where it has no room that ends the run: the files would have none.
         """
+        if not self.guards:
+            return False
         session = self._session
         self._left.add(STAGED_GUARD)
         try:
@@ -234,7 +271,11 @@ class Lock(LockFiles):
             self._session.remove_directory(names.GUARD)
         except ServerError as error:
             # It was empty, and somebody else's may have taken its place; `release` finds that out.
+            # Or somebody has it beside us, and may have a lock.
             log.debug('The guard stays for now: %s', printable(error.message))
+            self.guards = self._keeps_apart()
+            if not self.guards:
+                raise described(self._session, names.GUARD) from error
             return
         self._left.discard(GUARD)
 

@@ -64,6 +64,7 @@ class FaultServer(threadserver.ThreadServer):
     """A scripted FTP server. A context manager; otherwise call `start`, `stop`, `restart`.
 
     files: mapping of absolute path to bytes; directories: more directories to create.
+    merges: RNTO of a directory onto one that is not empty merges them, and says 250.
     user, password: the only login; host: '127.0.0.1' or '::1'; greeting: first reply.
     max_connections: further ones get a 421; None is unlimited.
     data_timeout: seconds until a client that makes no data connection gets a 425.
@@ -84,6 +85,7 @@ class FaultServer(threadserver.ThreadServer):
         files=(),
         *,
         directories=(),
+        merges=False,
         user='test',
         password='testpw',
         host='127.0.0.1',
@@ -98,7 +100,7 @@ class FaultServer(threadserver.ThreadServer):
         single=False,
     ):
         super().__init__(host=host, max_connections=max_connections)
-        self.tree = ftpstore.FileTree(files, directories=directories)
+        self.tree = ftpstore.FileTree(files, directories=directories, merges=merges)
         self.script = script.Script()
         self.record = dialogue.Dialogue()
         self.login = (user, password)

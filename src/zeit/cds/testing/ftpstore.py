@@ -41,9 +41,13 @@ def failure(code, path):
 
 
 class FileTree:
-    """Files and directories by absolute path; safe to use from several threads."""
+    """Files and directories by absolute path; safe to use from several threads.
 
-    def __init__(self, files=(), *, directories=()):
+    `merges`: a directory is renamed onto one that is not empty, as by rclone.
+    """
+
+    def __init__(self, files=(), *, directories=(), merges=False):
+        self._merges = merges
         self._lock = threading.RLock()
         self._nodes = {'/': Node(None, time.time())}
         for path in directories:
@@ -169,7 +173,8 @@ class FileTree:
                 self._creatable(target)
             elif node.is_directory:
                 self._directory(target)
-                self._empty(target)
+                if not self._merges:
+                    self._empty(target)
             else:
                 self._file(target)
             inside = [each for each in self._nodes if each.startswith(source + '/')]

@@ -143,9 +143,14 @@ class Journal:
         self.open = tuple(other for other in self.open if other != name)
 
 
-def exporter(session, journal, name, *, lock_class=Lock, leftovers_class=Leftovers):
-    """Do what a run of an exporter does with the server, as far as the lock is concerned."""
-    options = {'wait': lambda seconds: None, 'clock': lambda: 0}
+def exporter(
+    session, journal, name, *, lock_class=Lock, leftovers_class=Leftovers, proves=False, **options
+):
+    """Do what a run of an exporter does with the server, as far as the lock is concerned.
+
+    `proves`: it is the first one on this server.  `options` are those of a `Lock`.
+    """
+    options = {'wait': lambda seconds: None, 'clock': lambda: 0, **options}
     leftovers = leftovers_class(session, journal=journal, target='', name='write')
     present = leftovers.remove()
     lock_class(session, token='', **options).look(present=present)
@@ -153,6 +158,8 @@ def exporter(session, journal, name, *, lock_class=Lock, leftovers_class=Leftove
     lock = lock_class(session, token=name, **options)
     lock._content = name.encode()
     try:
+        if proves:
+            lock.prove()
         lock.create()
         session.work()
     except Error:
@@ -169,6 +176,16 @@ def unguarded(session, journal, name, **options):
     """Do the same with an account that may not make directories."""
     session.make_directory = _refused
     exporter(session, journal, name, **options)
+
+
+def announcing(session, journal, name, **options):
+    """Do the same where it is known that there can be no guard."""
+    exporter(session, journal, name, guards=False, **options)
+
+
+def first(session, journal, name, **options):
+    """Do the same where nothing is known."""
+    exporter(session, journal, name, proves=True, **options)
 
 
 def _refused(name):
@@ -244,7 +261,8 @@ def _frozen(value):
     """Return something that is equal for values which a program cannot tell apart."""
     if isinstance(value, LockFiles):
         own = vars(value)
-        return own['_token'], own['_name'], frozenset(own['_left']), own['_state']
+        known = own.get('guards')
+        return own['_token'], own['_name'], frozenset(own['_left']), own['_state'], known
     if isinstance(value, set | frozenset):
         return frozenset(value)
     if isinstance(value, list | tuple):

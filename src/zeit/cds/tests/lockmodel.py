@@ -43,7 +43,7 @@ class Model:
 
     `runs` is how many runs each spool makes (one int for all, or a tuple), `crashes` how many of
     them die in all, `cuts` how often in all a reply is lost to a client that goes on.
-    `replaces`: RNTO replaces a file.
+    `replaces`: RNTO replaces a file; `merges`: it merges directories.
     `late_removal` gives up the assumption about the removal of a lock.  `check_ends` is for
     exporters only: nothing may be left that other runs cannot put in order.
     """
@@ -56,6 +56,7 @@ class Model:
         crashes=0,
         cuts=0,
         replaces=True,
+        merges=False,
         late_removal=False,
         check_ends=True,
         present=(),
@@ -69,7 +70,9 @@ class Model:
         }
         self._late_removal = late_removal
         self._check_ends = check_ends
-        self._execute = functools.cache(functools.partial(modelserver.execute, replaces=replaces))
+        self._execute = functools.cache(
+            functools.partial(modelserver.execute, replaces=replaces, merges=merges)
+        )
         self._first = (
             frozenset(present),
             tuple((1, (), client.start(1, ())) for client in self.clients),

@@ -11,13 +11,16 @@ _REFUSED = ('refused', None)
 _DONE = ('done', None)
 
 
-def execute(server, command, *, replaces=True):
+def execute(server, command, *, replaces=True, merges=False):
     """Return (the server afterwards, (verdict, value)).
 
     `replaces` says whether RNTO replaces a file, as rename(2) does, or is refused, as ProFTPD has
-    it by default.  SIZE and RETR of what is not there are not refused: their value is None.
+    it by default; `merges` whether a directory is renamed onto one that is not empty, as rclone
+    has it.  SIZE and RETR of what is not there are not refused: their value is None.
     """
     verb, *arguments = command
+    if verb == 'RNTO':
+        return _rename_to(dict(server), server, replaces, merges, *arguments)
     return _COMMANDS[verb](dict(server), server, replaces, *arguments)
 
 
@@ -48,7 +51,7 @@ def _rename_from(entries, server, replaces, old):
     return server, _DONE if old in entries else _REFUSED
 
 
-def _rename_to(entries, server, replaces, old, new):
+def _rename_to(entries, server, replaces, merges, old, new):
     if old not in entries:
         return server, _REFUSED
     is_directory = entries[old] is None
@@ -57,7 +60,7 @@ def _rename_to(entries, server, replaces, old, new):
     if new in entries:
         if is_directory != (entries[new] is None) or not (is_directory or replaces):
             return server, _REFUSED
-        if is_directory and _inside(entries, new):
+        if is_directory and _inside(entries, new) and not merges:
             return server, _REFUSED
         del entries[new]
     moved = {
@@ -98,7 +101,6 @@ _COMMANDS = {
     'RETR': _retrieve,
     'STOR': _store,
     'RNFR': _rename_from,
-    'RNTO': _rename_to,
     'DELE': _delete,
     'MKD': _make_directory,
     'RMD': _remove_directory,

@@ -15,12 +15,18 @@ class Relay:
     `heard` has the bytes that all clients have sent, `answered` those of the server; `ends` what
     came last of each connection, pairs (of the client, of the server): 'FIN', 'RST', or None if
     the other side ended it all by RST first.  All are complete after the context.
+
+    `pause()` is called in the place of a packet of a client, which goes on when it returns: of the
+    one number `hold`, counted from 0.
     """
 
     host = '127.0.0.1'
 
-    def __init__(self, address):
+    def __init__(self, address, *, hold=None, pause=None):
         self._address = address
+        self._hold = hold
+        self._pause = pause
+        self.packets = 0
         self.heard = bytearray()
         self.answered = bytearray()
         self.ends = []
@@ -56,6 +62,11 @@ class Relay:
             ends = self._pump(client, server)
         self.ends[number] = ends.get(client), ends.get(server)
 
+    def _count(self):
+        self.packets += 1
+        if self.packets - 1 == self._hold:
+            self._pause()
+
     def _pump(self, client, server):
         """Carry bytes in both directions until both sides have ended; return how, by socket."""
         ends = {}
@@ -73,6 +84,8 @@ class Relay:
                     try:
                         if data:
                             record += data
+                            if other is server:
+                                self._count()
                             other.sendall(data)
                             continue
                         ends[key.fileobj] = 'FIN'

@@ -12,7 +12,7 @@ from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.tests import lockclient, modelserver
-from zeit.cds.tests.lockclient import exporter, partner, token, unguarded
+from zeit.cds.tests.lockclient import announcing, exporter, first, partner, token, unguarded
 from zeit.cds.tests.lockmodel import Model, Violation
 
 
@@ -43,6 +43,20 @@ class QuickTests(Quietly, unittest.TestCase):
     def test_none_of_two_can_make_the_guard(self):
         self.enterContext(few_looks())
         Model([unguarded] * 2, cuts=1).explore()
+
+
+    def test_a_server_that_merges_directories(self):
+        """Whether it does is found out before the first lock."""
+        self.enterContext(few_looks())
+        for programs in [first] * 2, [first, announcing], [announcing] * 2:
+            with self.subTest(programs):
+                Model(programs, merges=True, cuts=1).explore()
+
+    def test_it_began_to_merge_since_that_was_found_out(self):
+        """Who cannot remove the empty guard looks again, and withdraws."""
+        for programs in [exporter] * 2, [exporter, announcing]:
+            with self.subTest(programs):
+                Model(programs, merges=True).explore()
 
 
 class TwoTests(Quietly, unittest.TestCase):
@@ -80,6 +94,12 @@ class ManyTests(Quietly, unittest.TestCase):
         for programs in ([exporter, unguarded], [unguarded, exporter], [unguarded] * 2):
             with self.subTest(programs):
                 Model(programs, runs=(2, 1), crashes=1).explore()
+
+    def test_a_server_that_merges_directories_killed_and_healed(self):
+        self.enterContext(few_looks())
+        for programs in ([first, announcing], [announcing, first]):
+            with self.subTest(programs):
+                Model(programs, runs=(2, 1), crashes=1, merges=True).explore()
 
     def test_three_and_one_of_them_cannot_make_the_guard(self):
         self.enterContext(few_looks())
@@ -121,6 +141,13 @@ class NoLook(Lock):
     def create(self):
         with unittest.mock.patch.object(self, 'look'):
             super().create()
+
+
+class TwoGuards(Lock):
+    """Takes it for noise that the empty guard cannot be removed."""
+
+    def _keeps_apart(self):
+        return True
 
 
 class AnybodysLock(Lock):
@@ -335,6 +362,9 @@ class PlantedFaultTests(Quietly, unittest.TestCase):
 
     def test_without_the_second_look(self):
         self.violated(faulty(NoLook), r'\[1, 2\] are inside')
+
+    def test_a_guard_on_a_server_that_merges_directories(self):
+        self.violated(faulty(TwoGuards), r'\[1, 2\] are inside', merges=True)
 
     def test_leftovers_not_healed(self):
         program = functools.partial(exporter, leftovers_class=NotHealed)

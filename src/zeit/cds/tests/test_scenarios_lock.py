@@ -2,7 +2,7 @@
 
 import unittest
 
-from zeit.cds import errors
+from zeit.cds import errors, names
 from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
 from zeit.cds.testing import faults
@@ -142,6 +142,38 @@ class RightsTests(LockScenario, unittest.TestCase):
         self.assertEqual(['b'], self.run_once().delivered)
         self.assertEqual(1, ' '.join(self.server.commands('DELE')).count('DELE write.cds'))
         self.assertEqual(1, ' '.join(self.server.commands('RETR')).count('RETR write.cds'))
+
+    def test_a_server_that_merges_directories_lets_nobody_have_the_guard(self):
+        self.arguments = {'merges': True}
+        self.prepare()
+        self.assertEqual(['a'], self.run_once().delivered)
+        made = len(self.server.commands('MKD'))
+        self.put('b')
+        self.assertEqual(['b'], self.run_once().delivered)
+        self.assertEqual(made, len(self.server.commands('MKD')))
+        self.assertEqual([], [c for c in self.server.commands('RNTO') if 'guard' in c])
+        self.assertEqual({'a', 'b'}, self.present)
+
+    def test_a_server_that_began_to_merge_directories(self):
+        """Somebody else is in the guard, and may have a lock: who finds that out stops."""
+        self.arguments = {'merges': True}
+        self.prepare()
+        url = target(self.server).url
+        with self.spool.run():
+            self.spool.journal.rights(url, known=True)
+        other = names.new_token()
+
+        def come(event):
+            self.server.make_directory(f'/cds/write.guard/{other}')
+
+        self.fault('RMD', faults.Call(come), path='/cds/write.guard/cds*', times=1)
+        report = self.run_once()
+        self.assertEqual((75, {other}), (report.exit_code, report.error.tokens))
+        with self.spool.run():
+            self.assertFalse(self.spool.journal.guards(url))
+        self.server.remove_directory(f'/cds/write.guard/{other}')
+        self.assertEqual(['a'], self.run_once().delivered)
+        self.assertEqual({'a'}, self.present)
 
     def test_a_right_that_is_taken_away_later_is_looked_for_again(self):
         for verb, first in (('RETR', 78), ('DELE', 73), ('RMD', 73), ('RNFR', 78)):
