@@ -9,6 +9,7 @@ from zeit.cds.errors import (
     Error,
     Locked,
     LockVanished,
+    RemoteProtocolError,
     ServerError,
 )
 from zeit.cds.text import local_time, printable
@@ -39,7 +40,7 @@ def described(session, name, *, lost=False):
             tokens.update(map(names.token_of, inside))
             holder = f'An exporter is about to lock: {printable(", ".join(inside)) or "unknown"}'
         else:
-            since = session.modified(name)
+            since = modified(session, name)
             content = session.read(name, limit=1000)
             if content is not None:
                 tokens.add(names.token_of(content.decode('latin-1')))
@@ -59,6 +60,15 @@ def described(session, name, *, lost=False):
         '"zeit-cds unlock", with the exporter or the URL of this run, shows it, and removes it if '
         'you are sure.',
     )
+
+
+def modified(session, name):
+    """Return when the file was changed (aware datetime), None if the server does not tell."""
+    try:
+        return session.modified(name)
+    except (ServerError, RemoteProtocolError) as error:
+        log.debug('No time of %s: %s', printable(name), printable(error.message))
+        return None
 
 
 def not_ours(session, name, *, lost=False):

@@ -116,7 +116,7 @@ class Lock(LockFiles):
     # Looking
 
     def look(self, *, present=None):
-        """Raise `Locked` if there is a lock, or somebody is about to make one.
+        """Raise `Locked` if there is a lock, or somebody is about to make one; return a listing.
 
         `present` is a listing that was just made.  If there is a file of ours it has to show that,
         or raises `ConfigurationError`.
@@ -127,6 +127,7 @@ class Lock(LockFiles):
             self._remove_empty_guard()
         for name in self._others_announced(present):
             raise described(self._session, name)
+        return present
 
     def _remove_empty_guard(self):
         try:

@@ -56,11 +56,14 @@ class LockFiles:
     """What the run with this `token` has made to lock the directory of `session` as `name`.
 
     `left` names what may be on the server already: nothing for a new lock, `EVERYTHING` for the
-    token of a run that was killed.
+    token of a run that was killed.  `left_to` is who deletes what stays.
     """
 
-    def __init__(self, session, *, token, name=names.WRITE, left=()):
+    def __init__(
+        self, session, *, token, name=names.WRITE, left=(), left_to='; the next run uses it again'
+    ):
         self._session = session
+        self._left_to = left_to
         self._token = token
         self._name = name
         self._staged = names.staged(name, token=token)
@@ -166,7 +169,7 @@ class LockFiles:
     def _what_stays(self):
         kinds = {STAGED: self._staged, STAGED_GUARD: self._staged_guard}
         stay = ' and '.join(f"'{kinds[kind]}'" for kind in sorted(self._left))
-        return f'On the server stays {stay}, which locks nobody; the next run uses it again.'
+        return f'On the server stays {stay}, which locks nobody{self._left_to}.'
 
     def _remove(self):
         stays = self._remove_staged()

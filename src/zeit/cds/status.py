@@ -17,7 +17,8 @@ from zeit.cds.usable import require_usable
 class Server:
     """What a look at a server found: `lock` (`Locked`) or `error`, or None and None.
 
-    `whose` says it if the lock belongs to a run of the spool, else it is ''.
+    `whose` says it if the lock belongs to a run of the spool, else it is ''.  `listed`: the server
+    lists something there; where it lists nothing it may hide a lock.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Server:
     lock: Locked | None = None
     whose: str = ''
     error: Error | None = None
+    listed: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,7 @@ def _look_at(name, target, spool):
         require_usable(target)
         session = target.open()
         try:
-            Lock(session, token='').look()
+            present = Lock(session, token='').look()
         finally:
             session.close()
     except Locked as lock:
@@ -98,7 +100,7 @@ def _look_at(name, target, spool):
         return Server(name=name, title=target.title, lock=lock, whose=whose)
     except Error as error:
         return Server(name=name, title=target.title, error=error)
-    return Server(name=name, title=target.title)
+    return Server(name=name, title=target.title, listed=bool(present))
 
 
 def _whose(lock, spool, target):

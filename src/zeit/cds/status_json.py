@@ -121,6 +121,7 @@ def _server_object(server, *, importing):
             'holder': lock.holder,
             'whose': server.whose or None,
         },
+        'listed': None if server.error else server.listed,
         'error': _failure(server.error),
     }
 

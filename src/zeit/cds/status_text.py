@@ -188,3 +188,5 @@ def _state(server):
         yield server.whose
     else:
         yield 'not locked'
+        if not server.listed:
+            yield 'as far as can be seen: nothing is listed there ("zeit-cds unlock" can tell)'

@@ -3,7 +3,7 @@
 Between the look at a lock and its removal it may have been replaced by another one, which somebody
 relies on.  FTP cannot delete a file only if it has a certain content.  So the lock gets a name of
 its own first, is compared there with what was shown, and deleted under that name; another one gets
-its name back.  A guard (see `zeit.cds.lock`) needs no such care: its inner directory carries the
+its name back.  Where the server does not rename it, it is read once more and deleted, which is said.  A guard (see `zeit.cds.lock`) needs no such care: its inner directory carries the
 token of its owner, and what is not empty cannot be removed.
 """
 
@@ -21,6 +21,7 @@ from zeit.cds.errors import (
     Locked,
     LockLeftBehind,
     NotTold,
+    PermanentError,
     ServerError,
     UsageError,
 )
@@ -86,7 +87,8 @@ def _look_beside_ours(session):
     Raises `ConfigurationError` if it is not, or cannot be made: then nobody can tell.
     """
     try:
-        with LockFiles(session, token=names.new_token()).in_sight():
+        # No journal knows the token: whoever unlocks may not be allowed to write it.
+        with LockFiles(session, token=names.new_token(), left_to=': delete it by hand').in_sight():
             return look(session)
     except (FileError, ServerError) as error:
         raise ConfigurationError(
@@ -108,7 +110,7 @@ def look_at(session, name, present):
     if content is None and name not in present:
         return None
     inside = None if content is not None else _inside(session, name)
-    since = _since(session, name)
+    since = holder.modified(session, name)
     return Found(name=name, content=content, inside=inside, since=since, reason=reason)
 
 
@@ -117,14 +119,6 @@ def _inside(session, name):
         return tuple(sorted(session.names(inside=name)))
     except ServerError as error:
         log.debug('No directory: %s: %s', printable(name), printable(error.message))
-        return None
-
-
-def _since(session, name):
-    try:
-        return session.modified(name)
-    except ServerError as error:
-        log.debug('No time of %s: %s', printable(name), printable(error.message))
         return None
 
 
@@ -147,6 +141,8 @@ class Remover:
 
     def __init__(self, session):
         self._session = session
+        #: False after a lock was removed that somebody may have replaced at the last moment.
+        self.exclusive = True
 
     def __repr__(self):
         return f'<Remover over {self._session!r}>'
@@ -188,8 +184,16 @@ class Remover:
 
     def _remove_lock(self, found):
         apart = names.broken(found.name.partition('.')[0], token=names.new_token())
-        if not self._take(found.name, apart):
-            return  # its owner has removed it
+        try:
+            if not self._take(found.name, apart):
+                return  # its owner has removed it
+        except PermanentError as error:
+            log.debug('It cannot be renamed: %s', printable(error.message))
+            if not self._is_the_same(found, found.name):
+                raise self._changed(found.name) from error
+            self._delete(found, found.name)
+            self.exclusive = False
+            return
         self._session.known.add(apart)
         try:
             same = self._is_the_same(found, apart)
@@ -316,6 +320,12 @@ def _remove(console, session, found, *, sure):
         if not console.ask(question):
             console.say(f'{name} stays.')
             return errors.COME_BACK_LATER
-    Remover(session).remove(found)
+    remover = Remover(session)
+    remover.remove(found)
     console.say(f'{name} is removed.')
+    if not remover.exclusive:
+        console.say(
+            '  The server does not rename it, so it was read once more, and deleted: one that '
+            'somebody made between the two is gone as well.'
+        )
     return errors.DONE

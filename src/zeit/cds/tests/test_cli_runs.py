@@ -365,7 +365,13 @@ class Status(ServerCase):
     def test_who_holds_the_lock(self):
         remote = '--remote', self.url
         self.assertIn('\n             not locked\n', self.status(*remote).out)
-        self.assertIs(False, self.found(*remote)['servers'][0]['locked'])
+        self.assertIn('nothing is listed there', self.status(*remote).out)
+        found = self.found(*remote)['servers'][0]
+        self.assertEqual((False, False), (found['locked'], found['listed']))
+        (self.server.root / 'a.xml').write_text('an article')
+        self.assertNotIn('nothing is listed there', self.status(*remote).out)
+        self.assertIs(True, self.found(*remote)['servers'][0]['listed'])
+        (self.server.root / 'a.xml').unlink()
         (self.server.root / 'read').write_text('the partner\x1b')
         outcome = self.status(*remote)
         self.assertEqual(0, outcome.code)

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 import unittest.mock
 
-from zeit.cds import errors, names, unlock
+from zeit.cds import errors, holder, names, unlock
 from zeit.cds.console import Console
 from zeit.cds.journal import Journal
 from zeit.cds.settings import Secret
@@ -287,10 +287,43 @@ class Races(unittest.TestCase):
         self.assertEqual({}, self.server.files)
 
     def test_a_server_that_does_not_rename(self):
+        """It is read once more, and deleted, and that this excludes nobody is said."""
+        for verb in 'RNFR', 'RNTO':
+            with self.subTest(verb):
+                self.server.put('/write', FOREIGN)
+                rule = self.server.fault(verb, faults.Reply('502 Not implemented.'))
+                lines = []
+                console = unittest.mock.Mock(say=lines.append)
+                unlock._remove(console, self.session, self.shown(), sure=True)
+                self.assertEqual({}, self.server.files)
+                self.assertIn('does not rename it', lines[1])
+                self.server.remove_fault(rule)
+        self.server.put('/write', FOREIGN)
+        unlock._remove(console, self.session, self.shown(), sure=True)
+        self.assertEqual(3, len(lines), 'it was exclusive')
+
+    def test_another_one_on_a_server_that_does_not_rename(self):
+        found = self.shown()
+        self.server.put('/write', b'another one')
+        self.server.fault('RNFR', faults.Reply('550 No.'))
+        self.assert_changed(found)
+        self.assertEqual({'/write': b'another one'}, self.server.files)
+
+    def test_a_server_that_neither_renames_nor_deletes(self):
         self.server.fault('RNFR', faults.Reply('502 Not implemented.'))
-        with self.assertRaisesRegex(errors.LockLeftBehind, "'write' could not be removed: 502"):
+        self.server.fault('DELE', faults.Reply('550 No.'))
+        with self.assertRaisesRegex(errors.LockLeftBehind, "'write' could not be removed: 550"):
             self.remove(self.shown())
         self.assertEqual({'/write': FOREIGN}, self.server.files)
+
+    def test_a_server_that_tells_no_times(self):
+        """What a lock says is told all the same."""
+        for reply in '502 Not implemented.', '500 What?', '213 soon':
+            with self.subTest(reply):
+                rule = self.server.fault('MDTM', faults.Reply(reply))
+                self.assertIn('host elsewhere', self.shown().description)
+                self.assertIn('host elsewhere', holder.described(self.session, 'write').holder)
+                self.server.remove_fault(rule)
 
     def test_a_server_that_does_not_delete(self):
         self.server.fault('DELE', faults.Reply('550 No.'))
@@ -384,6 +417,18 @@ class Blind(unittest.TestCase):
                 with self.assertRaisesRegex(errors.ConfigurationError, reply) as caught:
                     self.unlock()
                 self.assertEqual(code, caught.exception.exit_code)
+
+
+    def test_what_cannot_be_deleted_is_left_to_nobody(self):
+        """The next run does not know it."""
+        self.server.fault('DELE', faults.Reply('550 No.'))
+        session = self.target.open()
+        self.addCleanup(session.close)
+        with self.assertRaises(errors.ConfigurationError) as caught:
+            unlock._look_beside_ours(session)
+        self.assertIn('by hand', caught.exception.hint)
+        (left,) = self.server.files
+        self.server.delete(left)
 
 
 class Killed(unittest.TestCase):
