@@ -44,8 +44,32 @@ LOCAL = (
     (
         'a signal that breaks off filing',
         'exporter.py',
-        '        with uninterrupted():\n',
-        '        if True:\n',
+        '        with uninterrupted():\n            return self._file_at_once',
+        '        if True:\n            return self._file_at_once',
+    ),
+    (
+        'nothing is confirmed at the end',
+        'exporter.py',
+        '            with uninterrupted():\n                self.filed.flush()\n',
+        '            pass\n',
+    ),
+    (
+        'a receipt before what it says is durable',
+        'exporter.py',
+        '        self.spool.sync()\n',
+        '',
+    ),
+    (
+        'two versions of a file are confirmed together',
+        'exporter.py',
+        '            alone = newer is not None or not',
+        '            alone = not',
+    ),
+    (
+        'what cannot be found again waits for others',
+        'exporter.py',
+        "newer is not None or not receipt['sha256']\n",
+        'newer is not None\n',
     ),
     ('overwriting in cur/', 'files.py', '_RENAME_NOREPLACE = 1 ', '_RENAME_NOREPLACE = 0 '),
     (
@@ -179,9 +203,8 @@ LOCAL = (
     (
         'the receipt left out',
         EXPORTER,
-        "            self.ledger.receipt('delivered', {'name': entry.name, **receipt, "
-        "'filed_as': filed})",
-        '            pass',
+        "        self.ledger.receipt('delivered', *receipts)",
+        '        pass',
     ),
     (
         'taken for delivered with another content',
@@ -198,8 +221,8 @@ LOCAL = (
     (
         'one file that cannot be moved ends the run',
         SPOOL,
-        '            if files.is_full(error):\n',
-        '            if error:\n',
+        '(FileNotFoundError, FileExistsError)) or files.is_full(error):\n',
+        '(OSError,)):\n',
     ),
     (
         'an older version of the same size taken for the new one',

@@ -27,6 +27,7 @@ from zeit.cds.errors import (
 )
 from zeit.cds.exchange import Exchange
 from zeit.cds.failures import Failures
+from zeit.cds.group import Group
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
 from zeit.cds.ledger import was_delivered
 from zeit.cds.plan import Job, Options, Plan
@@ -42,6 +43,9 @@ log = logging.getLogger(__name__)
 
 #: What may be the fault of the file, if the server takes another one.
 _REFUSALS = (ServerError, SizeMismatch, *LOST)
+
+#: What is filed does not wait for a file of more bytes.
+LARGE = 1024 * 1024
 
 #: A file that is replaced faster than it is sent goes out so often in one run.
 VERSIONS = 2
@@ -97,6 +101,8 @@ class _Export:
         self.more = False
         #: Files whose failure may be the last one before they are parked: (entry, error) by name.
         self.undecided = {}
+        #: Receipts of what was filed.
+        self.filed = Group(self._confirm, clock=exchange.clock)
         #: Why nothing can be filed, and so nothing is sent.
         self.obstacle = None
 
@@ -182,7 +188,11 @@ class _Export:
 
     def carry(self, session, lock, *, token):
         """Send, and file what was delivered."""
-        self._deliver(session, self._settle_uncertain(session, self.entries), lock, token=token)
+        try:
+            self._deliver(session, self._settle_uncertain(session, self.entries), lock, token=token)
+        finally:
+            with uninterrupted():
+                self.filed.flush()
 
     def _settle_uncertain(self, session, entries):
         """Return the entries without those that an earlier run delivered, but did not file."""
@@ -272,6 +282,8 @@ class _Export:
 
     def _started(self, job):
         again = f' (attempt {job.attempt})' if job.attempt > 1 else ''
+        if job.size > LARGE:
+            self.filed.flush()
         log.info('Uploading: %s%s', printable(job.name), again)
         self.record.started(job.name)
         if not job.size:
@@ -279,6 +291,8 @@ class _Export:
 
     def _settle(self, outcome):
         job, error = outcome.job, outcome.error
+        if error is not None:
+            self.filed.flush()
         again = self.plan.settle(outcome)
         if not again:
             self.progress.settled(job.name, size=job.size)
@@ -325,7 +339,9 @@ class _Export:
         name = printable(entry.name)
         try:
             filed, newer = self.spool.done(entry, source)
-            self.ledger.receipt('delivered', {'name': entry.name, **receipt, 'filed_as': filed})
+            # What has no digest cannot be found again after a kill, nor two versions be told apart.
+            alone = newer is not None or not receipt['sha256']
+            self.filed.add({'name': entry.name, **receipt, 'filed_as': filed}, alone=alone)
         except SourceChanged as error:
             # What the server has is no version of it, and this one is in new/ again.
             self.failures.busy(self._job(entry))
@@ -353,6 +369,11 @@ class _Export:
             self.failures.busy(self._job(newer))
             log.info('A newer version came in meanwhile: %s', name)
         return newer
+
+    def _confirm(self, receipts):
+        """Make durable what was filed, and write down that nothing of it is open any more."""
+        self.spool.sync()
+        self.ledger.receipt('delivered', *receipts)
 
     # What is not delivered
 

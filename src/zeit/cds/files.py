@@ -260,15 +260,12 @@ def renameat2_of(libc):
 def move(path, directory, name):
     """Move the file `path` into `directory` as `name`, or as a unique name if that is taken.
 
-    Returns the name that it got.  Nothing is overwritten; durable on return.
+    Returns the name that it got.  Nothing is overwritten.
     """
     for candidate in candidates(name):
-        try:
+        with contextlib.suppress(FileExistsError):
             rename_exclusively(path, os.path.join(directory, candidate))
-        except FileExistsError:
-            continue
-        sync_directories(directory, os.path.dirname(path))
-        return candidate
+            return candidate
 
 
 def candidates(name):

@@ -61,6 +61,7 @@ class Filing:
     def file(self, name, source):
         """Put into `cur/` what was sent from the open `source`: see `ISpool.done`."""
         touched = source.was_touched()  # before it is renamed, which touches it
+        source.sync()  # whoever wrote it may not have done that; before its inode is to be written
         try:
             # Taking the name away first, then looking which version it was, leaves no moment in
             # which a correction could slip in between and be filed unsent.
@@ -70,9 +71,7 @@ class Filing:
         try:
             if source.is_file(private):
                 source.require_same(touched=touched)
-                filed = self._move(private, name, source)
-                files.sync_directories(self._new)
-                return filed, None
+                return files.move(private, self._cur, name), None
             filed = self._copy(source, name)
         except BaseException:
             self.give_back(name)
@@ -83,9 +82,9 @@ class Filing:
         except FileNotFoundError:
             return filed, None
 
-    def _move(self, private, name, source):
-        source.sync()  # whoever wrote it may not have done that
-        return files.move(private, self._cur, name)
+    def sync(self):
+        """Make what was filed survive a loss of power."""
+        files.sync_directories(self._cur, self._private, self._new)
 
     def _copy(self, source, name):
         """Keep in `cur/` what was sent, read once more from the still open file.
@@ -200,7 +199,9 @@ class Filing:
         with Source(private) as source:
             if source.digest() not in digests:
                 return False
-            self._move(private, name, source)
+            source.sync()
+            files.move(private, self._cur, name)
+            self.sync()
         return True
 
     def find(self, name, *, sha256):

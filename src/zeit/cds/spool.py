@@ -68,11 +68,9 @@ class Spool:
         self._aborted = Aborted()
         self._filing = Filing(self.path)
         self._parking = Parking(self.path, drafts=FILING)
+        drafts = self._in(FILING)
         self._sequence = Sequence(
-            self._in(PRIVATE, 'sequence'),
-            like=self.path,
-            drafts=self._in(FILING),
-            floor=self._floor,
+            self._in(PRIVATE, 'sequence'), like=self.path, drafts=drafts, floor=self._floor
         )
         #: In a run, what waits no more: (number, name, version); None outside of one.
         self._left = None
@@ -100,7 +98,7 @@ class Spool:
                 self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
                 files.remove_drafts(self._in(PRIVATE))
                 self.journal = stack.enter_context(journal.Journal(self._in(PRIVATE)))
-                stack.callback(self._forget_journal)
+                stack.callback(setattr, self, 'journal', None)
                 self.journal.history.begin(keep=self.history)
                 self._remove_probes()
                 self._begin_sequence()
@@ -132,14 +130,11 @@ class Spool:
             try:
                 yield
             finally:
-                self._forget_journal()
+                self.journal = None
 
     def _digests(self, name):
         """Return the SHA-256 of each upload of `name` whose end is not known: a set."""
         return {row['sha256'] for row in self.journal.find('uploads', name=name)}
-
-    def _forget_journal(self):
-        self.journal = None
 
     @contextlib.contextmanager
     def _translated(self):
@@ -204,11 +199,10 @@ class Spool:
         """Turn an OSError that concerns the file `path`, and no other, into `NotMoved`."""
         try:
             yield
-        except (FileNotFoundError, FileExistsError):
-            raise
         except OSError as error:
-            if files.is_full(error):
-                raise  # the probe may be short enough
+            # Where it is full the probe may be short enough.
+            if isinstance(error, (FileNotFoundError, FileExistsError)) or files.is_full(error):
+                raise
             try:
                 self.require_filing()
             except SpoolError:
@@ -216,9 +210,11 @@ class Spool:
             raise self._filing.not_moved(path, error) from error
 
     def _remove_probes(self):
-        for token in self.journal.open_tokens(HERE):
-            self._filing.remove(names.probe(token=token))
-            self.journal.clean(token)
+        for row in self.journal.find('tokens', target=HERE)[-1:]:
+            # Also what was removed already: that may not have survived a loss of power.
+            self._filing.remove(names.probe(token=row['token']))
+            if not row.get('clean'):
+                self.journal.clean(row['token'])
 
     # The order of what comes in
 
@@ -268,10 +264,9 @@ class Spool:
     def _known(self):
         if self._left is not None:
             return self._sequence.read(durable=True)
-        try:
+        with contextlib.suppress(OSError):  # who only looks may have no right to see it
             return self._sequence.read()
-        except OSError:
-            return {}  # who only looks may have no right to see it
+        return {}
 
     def _forget_numbers(self):
         """Let the sequence have what it is needed for, and no more."""
@@ -317,6 +312,11 @@ class Spool:
                 filed, newer = self._filing.file(entry.name, source)
             self._left.append((source.number, entry.name, source.version))
             return filed, newer and self._numbered([newer])[0]
+
+    def sync(self):
+        """See `ISpool`."""
+        with self._translated():
+            self._filing.sync()
 
     def filed(self, name, *, sha256):
         """See `ISpool`."""

@@ -48,12 +48,15 @@ class ISpool(Interface):
         version than the one that was sent, this version stays, to be delivered next: it is
         the newer entry; `cur/` gets a copy of what was sent.  A name that is in `cur/` already
         is kept: the file gets a unique one.  A file that has disappeared meanwhile is copied to
-        `cur/`, too.  On return the move survives a loss of power.
+        `cur/`, too.  The move survives a kill, and a loss of power when `sync` has returned.
 
         Raises `SpoolError`; `NotMoved` if this file cannot be moved, and others can;
         `SourceChanged`, and the file stays, if what was read when it was sent,
         see `ISource.sha256`, is not what is to be filed.
         """
+
+    def sync():
+        """Make what is `done` survive a loss of power.  Raises `SpoolError`."""
 
     def require_filing():
         """Let a file take the way from `new/` to `cur/`, in a run that has something to send.

@@ -39,6 +39,7 @@ ALLOWED = {
     'ftp.protocol': 'errors text ftp.answers ftp.wire',
     # the local side
     'uninterrupted': '',
+    'group': '',
     'source': 'errors files forks interfaces text',
     'runlock': 'errors files text',
     'entries': 'interfaces names',
@@ -118,7 +119,7 @@ ALLOWED = {
     'outbox': 'errors interfaces text wake',
     'transactions': 'interfaces',
     'publish': 'errors interfaces pace scope text wake',
-    'exporter': 'errors exchange failures interfaces ledger names plan progress report text '
+    'exporter': 'errors exchange failures group interfaces ledger names plan progress report text '
     'uninterrupted',
     'intake': 'errors fetching gathering progress quiet text',
     'importer': 'errors arrivals clearance exchange failures fetching gathering holder intake '

@@ -98,6 +98,10 @@ class DurabilityTests(unittest.TestCase):
             pass
         return entry, source
 
+    def done(self, entry, source):
+        self.spool.done(entry, source)
+        self.spool.sync()
+
     def assert_in_order(self, expected, calls):
         """Each of `expected` is among `calls`, in this order."""
         left = iter(calls)
@@ -139,11 +143,11 @@ class SpoolTests(DurabilityTests):
         with self.spool.run():
             entry, source = self.deliver('a')
             with Recorder(self.path) as recorder:
-                self.spool.done(entry, source)
+                self.done(entry, source)
         self.assert_in_order(
             [
+                'fsync new/a',
                 'rename new/a .cds/filing/a',
-                'fsync .cds/filing/a',
                 'rename .cds/filing/a cur/a',
                 'fsync cur',
             ],
@@ -157,7 +161,7 @@ class SpoolTests(DurabilityTests):
             entry, source = self.deliver('a')
             with unittest.mock.patch.object(files, '_renameat2', return_value=False):
                 with Recorder(self.path) as recorder:
-                    self.spool.done(entry, source)
+                    self.done(entry, source)
         self.assert_in_order(['link .cds/filing/a cur/a', 'fsync cur'], recorder.calls)
         self.assert_synchronised(recorder.calls)
 
@@ -167,14 +171,14 @@ class SpoolTests(DurabilityTests):
             entry, source = self.deliver('a')
             self.spool.put('a', b'2')
             with Recorder(self.path) as recorder:
-                self.spool.done(entry, source)
+                self.done(entry, source)
         self.assert_in_order(
             [
                 'fsync .cds/filing/DRAFT',
                 'rename .cds/filing/DRAFT cur/a',
-                'fsync cur',
                 'rename .cds/filing/a new/a',
                 'fsync new',
+                'fsync cur',
             ],
             recorder.calls,
         )
@@ -186,7 +190,7 @@ class SpoolTests(DurabilityTests):
             entry, source = self.deliver('a')
             os.unlink(self.path / 'new' / 'a')
             with Recorder(self.path) as recorder:
-                self.spool.done(entry, source)
+                self.done(entry, source)
         self.assert_in_order(
             ['fsync .cds/filing/DRAFT', 'rename .cds/filing/DRAFT cur/a', 'fsync cur'],
             recorder.calls,

@@ -157,7 +157,6 @@ class ProbeTests(FilingTests):
 
     def test_the_next_run_removes_what_a_killed_one_has_left(self):
         for module, call in (
-            (files, 'sync_directories'),
             (files, '_renameat2'),
             (os, 'rename'),
             (os, 'unlink'),
@@ -408,8 +407,8 @@ class ContentTests(FilingTests):
 
 class SignalTests(FilingTests):
     def test_a_file_on_its_way_to_cur_gets_there(self):
-        """At whichever step: taken, synchronised, moved, before its receipt."""
-        for call in ('.cds/filing/a', '/cur', '/new', '.jsonl'):
+        """At whichever step: moved, synchronised, before its receipt."""
+        for call in ('/cur', '/filing', '/new', '.jsonl'):
             with self.subTest(call):
                 self.spool.put('a', b'1')
                 real, state = os.fsync, []
