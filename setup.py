@@ -54,11 +54,11 @@ setup(
         'zope.schema >= 4.9',
     ],
     extras_require={
-        'celery': ['celery >= 5.2'],
+        'celery': ['celery[redis] >= 5.2'],
         'demo': ['pyftpdlib >= 2'],
         'metrics': ['prometheus_client >= 0.7'],
         'test': [
-            'celery',
+            'celery[redis]',
             'gunicorn',
             'hypothesis',
             'inotify_simple >= 2',
@@ -66,7 +66,6 @@ setup(
             'prometheus_client',
             'pyftpdlib >= 2',
             'PyOpenSSL',
-            'redis',
             'transaction',
             'trustme',
             'zope.security',

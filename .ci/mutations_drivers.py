@@ -117,4 +117,28 @@ DRIVERS = (
         '            if time.monotonic() < self._until:\n',
         '            if True:\n',
     ),
+    (
+        'a message that kills its worker for ever',
+        'tasks.py',
+        '        goes = number <= BEGINNINGS\n',
+        '        goes = True\n',
+    ),
+    (
+        'a task that sends itself a message',
+        'tasks.py',
+        '        if name not in _coming.get():\n',
+        '        if True:\n',
+    ),
+    (
+        'a message to a celery application that nobody has made',
+        'tasks.py',
+        '        if len(others) == 1:\n',
+        '        if False:\n',
+    ),
+    (
+        'a broker that holds a publication',
+        'tasks.py',
+        '        sending.join(PATIENCE)\n',
+        '        sending.join()\n',
+    ),
 )

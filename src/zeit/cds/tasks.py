@@ -18,23 +18,32 @@ Nobody knows when a partner has left something: for importers there is a task, t
 celery's own clock, beat.
 """
 
+import contextlib
+import contextvars
+import hashlib
 import logging
+import os
+import threading
 import time
 
 import celery
 import zope.component
 import zope.interface
 
+from zeit.cds import files
 from zeit.cds.errors import (
     COME_BACK_LATER,
     DONE,
     LOGIN_REFUSED,
+    SOFTWARE,
     UNAVAILABLE,
     ConfigurationError,
 )
+from zeit.cds.filing import PRIVATE
 from zeit.cds.interfaces import IExporter, IImporter, ILateWakeUp, IPublisher
 from zeit.cds.pace import Pace, goes_on, pause
 from zeit.cds.plan import ImportOptions, Options, options_of
+from zeit.cds.scope import alone
 from zeit.cds.statistics import last_export
 from zeit.cds.text import age, printable
 
@@ -47,6 +56,15 @@ TRIED_AGAIN = (COME_BACK_LATER, UNAVAILABLE, LOGIN_REFUSED)
 #: So often, within half an hour.  What waits longer goes with the next publication, or with a cron
 #: job: a broker is no place to wait for days.
 RETRIES = 14
+
+#: A message that was begun so often, and whose worker was killed each time, is not tried again.
+BEGINNINGS = 3
+
+#: Seconds that a publication waits for a broker.
+PATIENCE = 1
+
+#: The exporters that are about to run in this thread: what is put until then need not wake them.
+_coming = contextvars.ContextVar('zeit.cds.tasks', default=frozenset())
 
 
 def run(task, name):
@@ -64,12 +82,24 @@ def run(task, name):
     Called as a function it always runs.  Neither that is retried, nor where celery is eager, which
     is in the middle of what publishes: the exit code is that of the last run.
 
+    A worker that is killed gives its message back.  One that kills its workers is given up, see
+    `BEGINNINGS`; what waits goes with the next run.
+
     Raises `ConfigurationError` if there is no such exporter, and celery's `Retry`.
     """
+    exporter = _found(IExporter, name, kind='exporter')
+    with _received(task, exporter, about=f'Exporter {printable(name)}') as goes:
+        return _export(task, name, exporter) if goes else SOFTWARE
+
+
+def _export(task, name, exporter):
     publisher = zope.component.queryUtility(IPublisher)
     if publisher is not None:
-        publisher.retry_due()
-    exporter = _found(IExporter, name, kind='exporter')
+        token = _coming.set(_coming.get() | {name})
+        try:
+            publisher.retry_due()
+        finally:
+            _coming.reset(token)
     direct = task.request.called_directly
     code, seconds = (DONE, 0) if direct else _patience(exporter)
     if seconds:
@@ -81,6 +111,49 @@ def run(task, name):
     if code in TRIED_AGAIN and not direct and not task.request.is_eager:
         _retry(task, name, code, seconds or _patience(exporter)[1])
     return code
+
+
+@contextlib.contextmanager
+def _received(task, exchange, *, about):
+    """Return a context manager around what a message lets run; its value: whether it is to.
+
+    A message that is begun is noted on the disk, until it has ended, in whatever way but a kill.
+    """
+    request = task.request
+    if request.called_directly or request.is_eager:
+        yield True  # in the middle of whatever the application does
+        return
+    with contextlib.ExitStack() as stack:
+        number = 1
+        with contextlib.suppress(OSError, ConfigurationError):  # the run will say so
+            path = _noted(exchange.spool.path, request.id)
+            stack.callback(_forget, path)
+            with files.open_regular(path, 'ab') as file:
+                file.write(b'.')
+                number = file.tell()
+        stack.enter_context(alone())
+        goes = number <= BEGINNINGS
+        if not goes:
+            log.error(
+                '%s: a task is given up that has killed its worker %s times; it was out of memory, '
+                'perhaps. What waits goes with the next run.',
+                about,
+                BEGINNINGS,
+            )
+        yield goes
+
+
+def _noted(spool, message):
+    """Return the path of the file about a `message` in the directory `spool`.  Raises OSError."""
+    directory = os.path.join(spool, PRIVATE, 'tasks')
+    for each in os.path.dirname(directory), directory:
+        files.make_directory(each, like=spool)
+    return os.path.join(directory, hashlib.sha256(str(message).encode()).hexdigest()[:32])
+
+
+def _forget(path):
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 def _run(exchange, kind, **changes):
@@ -135,6 +208,12 @@ def run_import(name):
     return _run(_found(IImporter, name, kind='importer'), ImportOptions)
 
 
+def _import(task, name):
+    importer = _found(IImporter, name, kind='importer')
+    with _received(task, importer, about=f'Importer {printable(name)}') as goes:
+        return run_import(name) if goes else SOFTWARE
+
+
 def _found(interface, name, *, kind):
     component = zope.component.queryUtility(interface, name=name)
     if component is None:
@@ -150,44 +229,106 @@ _OPTIONS = {'acks_late': True, 'reject_on_worker_lost': True, 'ignore_result': T
 
 #: See `run` and `run_import`.
 export = celery.shared_task(bind=True, name='zeit.cds.export', **_OPTIONS)(run)
-import_ = celery.shared_task(name='zeit.cds.import', **_OPTIONS)(run_import)
+import_ = celery.shared_task(bind=True, name='zeit.cds.import', **_OPTIONS)(_import)
+
+
+def _application():
+    """Return the celery application that a message goes to.
+
+    In a thread that has none, celery makes one that is called "default", whose broker is not that
+    of the process.  Then it is the only other one there is.
+    """
+    state = celery._state
+    current = state._tls.current_app or state.default_app
+    if current is None or current.main == 'default':
+        others = [each for each in state._get_active_apps() if each.main != 'default']
+        if len(others) == 1:
+            return others[0]
+    return celery.current_app._get_current_object()
+
+
+class _Sending(threading.Thread):
+    """A message on its way to a broker; `error` is why it did not get there."""
+
+    def __init__(self, send):
+        super().__init__(name='zeit.cds wake-up', daemon=True)
+        self._send = send
+        self._context = contextvars.copy_context()
+        self.once_more = False
+        self.error = None
+
+    def run(self):
+        self._context.run(self._work)
+
+    def _work(self):
+        try:
+            self._send()
+            while self.once_more:
+                self.once_more = False
+                self._send()
+        except Exception as error:  # noqa: BLE001 it is raised where somebody waits for it
+            self.error = error
 
 
 @zope.interface.implementer(ILateWakeUp)
 class WakeUp:
     """See `ILateWakeUp`.  `task` is called with the name of the exporter, by its `apply_async`.
 
+    Without `task` it is `export`, in the celery application of the thread, or else of the process.
+
     Tasks of z3c.celery, which those of zeit.cms are, send their messages in the vote of the current
     transaction.  That is too late for a file that waits already, a broker that is down would fail
     the publication, and the files of a transaction come only after its vote.  So theirs are sent at
     once, as celery itself does it; `_run_asynchronously_` is what z3c.celery wants to be told.
 
-    A broker that cannot be reached must not hold a publication: how long kombu tries, which is six
-    seconds by default and without end for one that accepts and is silent, is up to the settings of
-    the application, for Redis
-
-        broker_transport_options = {
-            'socket_connect_timeout': 2, 'socket_timeout': 2, 'max_retries': 1, 'interval_start': 0}
+    A broker that cannot be reached does not hold a publication for longer than `PATIENCE`: a thread
+    of its own waits for it, and one is enough.
     """
 
-    def __init__(self, task=export):
+    def __init__(self, task=None):
         self._task = task
+        #: Who waits for a broker longer than anybody waits for him, by what he sends.
+        self._late = {}
 
     def __repr__(self):
         return f'<WakeUp by {self._task!r}>'
 
     def wake(self, name):
-        """See `IWakeUp`.  Raises what celery raises, `kombu.exceptions.OperationalError`."""
-        self._send(name)
+        """See `IWakeUp`.  Raises what celery raises, and TimeoutError."""
+        if name not in _coming.get():
+            self._send(name)
 
     def wake_later(self, name, *, seconds):
-        """See `ILateWakeUp`.  Raises what celery raises."""
+        """See `ILateWakeUp`.  Raises what celery raises, and TimeoutError."""
         self._send(name, countdown=seconds)
 
     def _send(self, name, **options):
-        task = self._task
-        if hasattr(task, 'run_in_worker') and not task.app.conf.task_always_eager:
+        task = _application().tasks[export.name] if self._task is None else self._task
+        if task.app.conf.task_always_eager:
+            if not options:  # it knows no later
+                task.apply_async((name,), retry=False)
+        elif hasattr(task, 'run_in_worker'):
             asynchronously = {'_run_asynchronously_': True}
-            celery.Task.apply_async(task, (name,), asynchronously, retry=False, **options)
+            self._wait(
+                name,
+                lambda: celery.Task.apply_async(
+                    task, (name,), asynchronously, retry=False, **options
+                ),
+            )
         else:
-            task.apply_async((name,), retry=False, **options)
+            self._wait(name, lambda: task.apply_async((name,), retry=False, **options))
+
+    def _wait(self, name, send):
+        late = self._late.get(name)
+        if late is not None:
+            late.once_more = True
+            if late.is_alive():
+                raise TimeoutError('the broker has not answered yet')
+        sending = _Sending(send)
+        sending.start()
+        sending.join(PATIENCE)
+        if sending.is_alive():
+            self._late[name] = sending
+            raise TimeoutError(f'the broker has not answered within {PATIENCE} s')
+        if sending.error is not None:
+            raise sending.error

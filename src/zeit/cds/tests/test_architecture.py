@@ -126,7 +126,7 @@ ALLOWED = {
     'interfaces names offered plan progress quiet report text',
     # what calls it again and again
     'thread': 'errors interfaces pace plan scope text',
-    'tasks': 'errors filing interfaces pace plan scope statistics text',
+    'tasks': 'errors files filing interfaces pace plan scope statistics text',
     'undelivered': 'text',
     'unimported': 'undelivered',
     'metrics': 'errors interfaces statistics unimported',

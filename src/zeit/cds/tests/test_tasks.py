@@ -1,7 +1,9 @@
 """The celery task: a wake-up that is tried again while that makes sense; without a broker."""
 
 import contextlib
+import io
 import socket
+import threading
 import time
 import unittest.mock
 
@@ -11,18 +13,28 @@ import celery.exceptions
 import kombu.exceptions
 import transaction
 import zope.component
+import zope.interface
 
 from zeit.cds import errors, pace, tasks
 from zeit.cds.configured import ConfiguredImporter
 from zeit.cds.importer import Importer, ImportOptions
-from zeit.cds.interfaces import IImporter, IPublisher, IWakeUp
+from zeit.cds.interfaces import (
+    IContentFinder,
+    IDeliverable,
+    IImporter,
+    IPublisher,
+    IScope,
+    IWakeUp,
+)
 from zeit.cds.outbox import Outbox
 from zeit.cds.plan import Options
+from zeit.cds.publish import Publisher
 from zeit.cds.runlock import RunLock
 from zeit.cds.spool import Spool
 from zeit.cds.statistics import last_export
 from zeit.cds.testing import layers
 from zeit.cds.tests.driving import DriverCase
+from zeit.cds.wake import wake_later
 
 
 class TaskTests(DriverCase, unittest.TestCase):
@@ -91,7 +103,10 @@ class TaskTests(DriverCase, unittest.TestCase):
         self.assertEqual(['a.xml'], self.next_run().delivered)
 
     def test_where_a_publication_failed_it_is_sent_with_a_countdown(self):
-        with unittest.mock.patch.object(tasks.export, 'apply_async') as send:
+        with unittest.mock.patch.object(celery.Task, 'apply_async') as send:
+            tasks.WakeUp().wake_later('articles', seconds=60)
+            send.assert_not_called()  # eager as it is, it would be now
+            self.app.conf.task_always_eager = False
             tasks.WakeUp().wake_later('articles', seconds=60)
         send.assert_called_once_with(('articles',), retry=False, countdown=60)
 
@@ -249,6 +264,107 @@ class TaskTests(DriverCase, unittest.TestCase):
         tasks.export.delay('articles')
         self.assertEqual(['late.xml'], self.next_run().delivered)
 
+    def receive(self, task=tasks.export, name='articles', *, message='m'):
+        """Let a worker have a message; return what its task returns."""
+        task.push_request(called_directly=False, is_eager=False, retries=0, id=message)
+        try:
+            return task.run(name)
+        finally:
+            task.pop_request()
+
+    def test_a_message_that_kills_its_worker_is_given_up(self):
+        self.spool.put('a.xml', b'<a/>')
+        with unittest.mock.patch.object(tasks, '_forget'):  # a kill
+            for _ in range(tasks.BEGINNINGS):
+                self.receive()
+        with self.assertLogs('zeit.cds.tasks', 'ERROR') as logs:
+            self.assertEqual(errors.SOFTWARE, self.receive())
+        self.assertIn('Exporter articles: a task is given up', logs.output[0])
+        self.assertEqual(tasks.BEGINNINGS, self.logins())
+        self.receive(message='another one')
+        self.receive()
+        self.assertEqual(2, self.logins())
+        self.assertEqual([], [*(self.spool.path / '.cds' / 'tasks').iterdir()])
+
+    def test_what_ends_by_itself_does_not_count(self):
+        self.away()
+        for _ in range(2 * tasks.BEGINNINGS):
+            with self.assertRaises(celery.exceptions.Retry):
+                self.receive()
+            self.now += pace.LONGEST
+        self.assertEqual([], [*(self.spool.path / '.cds' / 'tasks').iterdir()])
+
+    def test_nor_is_a_message_given_up_that_cannot_be_noted(self):
+        (self.spool.path / '.cds').mkdir()
+        (self.spool.path / '.cds' / 'tasks').write_text('')
+        for _ in range(2 * tasks.BEGINNINGS):
+            self.assertEqual(errors.DONE, self.receive())
+
+    def test_an_import_that_kills_its_worker_is_given_up(self):
+        self.importer()
+        with unittest.mock.patch.object(tasks, '_forget'):
+            for _ in range(tasks.BEGINNINGS):
+                self.assertEqual(errors.DONE, self.receive(tasks.import_, 'letters'))
+        with self.assertLogs('zeit.cds.tasks', 'ERROR'):
+            self.assertEqual(errors.SOFTWARE, self.receive(tasks.import_, 'letters'))
+
+    def test_a_worker_has_nothing_of_the_application_around(self):
+        known = []
+        zope.component.provideUtility(unittest.mock.Mock(spec=['own', 'part']), IScope)
+        scopes = zope.component.getUtility(IScope)
+        for name in 'own', 'part':
+            scope = getattr(scopes, name)
+            scope.side_effect = lambda name=name: known.append(name) or contextlib.nullcontext()
+        self.receive()
+        self.importer()
+        self.receive(tasks.import_, 'letters')
+        self.assertEqual({'own'}, set(known))
+        known.clear()
+        tasks.export('articles')
+        tasks.export.delay('articles')
+        tasks.import_('letters')
+        tasks.import_.delay('letters')
+        self.assertEqual({'part'}, set(known))
+
+    def test_what_it_puts_itself_needs_no_second_message(self):
+        publisher = unittest.mock.Mock()
+        publisher.retry_due.side_effect = lambda: self.spool.put('late.xml', b'<a/>')
+        zope.component.provideUtility(publisher, IPublisher)
+        zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+        with unittest.mock.patch.object(celery.Task, 'apply_async') as send:
+            self.assertEqual(errors.DONE, self.receive())
+            send.assert_not_called()
+            self.assertEqual(['late.xml'], self.names('cur'))
+            self.spool.put('a.xml', b'<a/>')
+            send.assert_called_once()
+
+    def test_where_it_is_eager_nothing_is_published_again_and_again(self):
+        @zope.interface.implementer(IDeliverable)
+        class Deliverable:
+            wanted, name = True, 'due.xml'
+
+            def __init__(self, content):
+                opened.append(content)
+
+            def open(self):
+                return io.BytesIO(b'<a/>')
+
+        class IContent(zope.interface.Interface):
+            pass
+
+        opened, content = [], unittest.mock.Mock(uniqueId='due')
+        zope.interface.alsoProvides(content, IContent)
+        zope.component.provideAdapter(Deliverable, (IContent,), name='articles')
+        zope.component.provideUtility(lambda unique_id: content, IContentFinder)
+        zope.component.provideUtility(Publisher(), IPublisher)
+        zope.component.provideHandler(wake_later)
+        zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+        self.spool.unpublished.add('due', 'why')
+        self.now += 60
+        self.spool.put('other.xml', b'<a/>')
+        self.assertEqual([content], opened)
+        self.assertEqual(['due.xml', 'other.xml'], self.names('cur'))
+
     def importer(self):
         zope.component.provideAdapter(Importer)
         importer = ConfiguredImporter(spool='articles', target='partner', options=ImportOptions())
@@ -384,6 +500,69 @@ class TransactionTests(DriverCase, unittest.TestCase):
         self.assertEqual((('articles',), {}), called.call_args.args[1:])
 
 
+class ThreadTests(DriverCase, unittest.TestCase):
+    """A message goes to the application of this process, and nobody waits for its broker."""
+
+    layer = layers.QUIET
+
+    def setUp(self):
+        super().setUp()
+        state = celery._state
+        self.addCleanup(setattr, state, 'default_app', state.default_app)
+        self.addCleanup(state._set_current_app, state._tls.current_app)
+        state.default_app = None
+        # As if those of other tests were gone.
+        apps = self.enterContext(unittest.mock.patch.object(state, '_get_active_apps'))
+        self.app = celery.Celery('cms', broker='memory://')
+        self.addCleanup(self.app.close)
+        self.app.send_task = self.send = unittest.mock.Mock()
+        apps.return_value = [self.app]
+        self.waker = tasks.WakeUp()
+        self.addCleanup(self.join)
+
+    def join(self):
+        for sending in self.waker._late.values():
+            sending.join(20)
+
+    def test_another_thread_than_the_one_that_has_made_it(self):
+        def wake():
+            celery.current_app.main  # noqa: B018 makes one that is called "default"
+            self.waker.wake('articles')
+
+        thread = threading.Thread(target=wake)
+        thread.start()
+        thread.join(20)
+        self.assertEqual(('zeit.cds.export', ('articles',)), self.send.call_args.args[:2])
+
+    def test_where_there_are_several_it_is_that_of_the_thread(self):
+        other = celery.Celery('other', broker='memory://', set_as_current=False)
+        self.addCleanup(other.close)
+        celery._state._get_active_apps.return_value = [self.app, other]
+        self.waker.wake('articles')
+        self.send.assert_called_once()
+
+    def test_a_broker_that_does_not_answer(self):
+        self.enterContext(unittest.mock.patch.object(tasks, 'PATIENCE', 0.05))
+        answers = threading.Event()
+        self.addCleanup(answers.set)
+        self.send.side_effect = lambda *args, **kw: answers.wait(20)
+        for _ in range(3):
+            with self.assertRaises(TimeoutError):
+                self.waker.wake('articles')
+        self.assertEqual(1, self.send.call_count)
+        answers.set()
+        self.join()
+        # It may have been received before the last file was put.
+        self.assertEqual(2, self.send.call_count)
+        self.waker.wake('articles')
+        self.assertEqual(3, self.send.call_count)
+
+    def test_what_the_broker_says(self):
+        self.send.side_effect = kombu.exceptions.OperationalError('Connection refused')
+        with self.assertRaises(kombu.exceptions.OperationalError):
+            self.waker.wake('articles')
+
+
 class BrokerTests(DriverCase, unittest.TestCase):
     """No broker, or one that says nothing, fails no publication and does not hold it for long.
 
@@ -401,12 +580,15 @@ class BrokerTests(DriverCase, unittest.TestCase):
             'interval_start': 0,
         }
         task = app.task(bind=True, name='export')(tasks.run)
-        zope.component.provideUtility(tasks.WakeUp(task), IWakeUp)
+        waker = tasks.WakeUp(task)
+        zope.component.provideUtility(waker, IWakeUp)
         before = time.monotonic()
         with self.assertLogs('zeit.cds.wake', 'WARNING') as logs:
             self.spool.put('a.xml', b'<a/>')
         self.assertLess(time.monotonic() - before, 5)
-        self.assertRegex(logs.output[0], 'articles could not be woken.*OperationalError')
+        for sending in waker._late.values():
+            sending.join(20)
+        self.assertRegex(logs.output[0], 'articles could not be woken.*(Operational|Timeout)Error')
         self.assertEqual(['a.xml'], self.names('new'))
 
     def test_nobody_listens(self):
