@@ -174,6 +174,7 @@ class Exchange:
         try:
             if self.options.dry_run:
                 self._lock(session, token='').look()
+                session.require_sizes()
                 work.pretend(session)
             else:
                 self._exchange(session, work, wanted=wanted)

@@ -8,6 +8,7 @@ import zope.interface
 
 from zeit.cds import names
 from zeit.cds.deliveries import deliveries
+from zeit.cds.delivery import UNKNOWN
 from zeit.cds.effort import Effort
 from zeit.cds.errors import (
     CONFIGURATION,
@@ -207,12 +208,14 @@ class FTPSession(Link):
                 'directory, nor use SIZE: size_check="no" (--no-size-check) does without SIZE.',
                 exit_code=code,
             ) from refusal
-        raise SizeMismatch(
-            f'The server does not tell the size of the file: {refusal.message}',
-            hint='Let the account use SIZE, or MLSD; size_check="no" (--no-size-check) trusts the '
-            'final reply of an upload.',
-            exit_code=code,
-        ) from refusal
+        raise _no_size(refusal, exit_code=code) from refusal
+
+    def require_sizes(self):
+        """See `ISession`."""
+        (size,) = self.sizes(names.WRITE)
+        unknown = isinstance(size, ServerError) and size.code in UNKNOWN
+        if unknown and self._delivery.size_check and self._ways.listings[0].verb != 'MLSD':
+            raise _no_size(size, exit_code=CONFIGURATION)
 
     def rename(self, old, new, *, more=False):
         """See `ISession`; `more` says that another transfer follows."""
@@ -276,3 +279,12 @@ class FTPSession(Link):
             ways=self._ways,
             first=False,
         )
+
+
+def _no_size(refusal, *, exit_code):
+    return SizeMismatch(
+        f'The server does not tell the size of the file: {refusal.message}',
+        hint='Let the account use SIZE, or MLSD; size_check="no" (--no-size-check) trusts the '
+        'final reply of an upload.',
+        exit_code=exit_code,
+    )

@@ -3,8 +3,9 @@
 Between the look at a lock and its removal it may have been replaced by another one, which somebody
 relies on.  FTP cannot delete a file only if it has a certain content.  So the lock gets a name of
 its own first, is compared there with what was shown, and deleted under that name; another one gets
-its name back.  Where the server does not rename it, it is read once more and deleted, which is said.  A guard (see `zeit.cds.lock`) needs no such care: its inner directory carries the
-token of its owner, and what is not empty cannot be removed.
+its name back.  Where the server does not rename it, it is read once more and deleted, which is
+said.  A guard (see `zeit.cds.lock`) needs no such care: its inner directory carries the token of
+its owner, and what is not empty cannot be removed.
 """
 
 import dataclasses

@@ -8,6 +8,7 @@ which answer answers what.
 """
 
 import collections
+import re
 import types
 
 from zeit.cds.errors import LocalProtocolError, RemoteProtocolError
@@ -29,6 +30,12 @@ from zeit.cds.ftp.answers import (
 )
 from zeit.cds.text import printable
 
+
+#: A text that begins and ends as words do.
+_WORD = re.compile(r'\w(.*\w)?', re.DOTALL)
+
+#: What stands before something that is repeated.
+_REPEATED = r'((?i:\b(?:PASS|ACCT)\s+)|[:=]\s*|["\'`(<\[]\s*)'
 
 #: What most commands answer: 'Command okay', 'Requested file action okay, completed'.
 _OKAY = (200, 250)
@@ -178,7 +185,7 @@ class ControlChannel:
         """Return an error that may be shown: what is no reply may be what we have said."""
         text = str(error)
         for secret in self._secrets:
-            text = text.replace(secret, '***').replace(printable(secret), '***')
+            text = _redacted(_redacted(text, secret), printable(secret))
         return error if text == str(error) else RemoteProtocolError(text, hint=error.hint)
 
     def _answer(self, reply):
@@ -220,5 +227,17 @@ def _without_secret(command, reply):
     if not command.argument:
         return reply
     return reply._replace(
-        lines=tuple(line.replace(command.argument, '***') for line in reply.lines)
+        lines=tuple(_redacted(line, command.argument) for line in reply.lines)
     )
+
+
+def _redacted(text, secret):
+    """Return `text` without `secret`, where that may be what we have said.
+
+    If it is a plain word, the words of the server are left, so that nobody sees which of them is
+    the password; what stands behind its command, in quotes, behind a colon, or alone is none.
+    """
+    word = rf'(?<!\w){re.escape(secret)}(?!\w)'
+    if not (secret.isascii() and secret.isalpha()):
+        return re.sub(word if _WORD.fullmatch(secret) else re.escape(secret), '***', text)
+    return re.sub(rf'{_REPEATED}{word}|^\s*{word}\s*$', r'\1***', text)

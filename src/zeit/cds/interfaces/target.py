@@ -105,6 +105,12 @@ class ISession(Interface):
         It is asked for by `files` where listings tell names only.
         """
 
+    def require_sizes():
+        """Raise `SizeMismatch` if the target wants sizes, and the server does not tell any.
+
+        It is what can be found out without a file of ours.
+        """
+
     def files(*, wanted=None, most=None):
         """Return what may be files in the directory: (size, modified) by name, as in `facts`.
 

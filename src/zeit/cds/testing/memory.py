@@ -123,6 +123,9 @@ class MemorySession:
         """See `ISession`."""
         return False
 
+    def require_sizes(self):
+        """See `ISession`."""
+
     def files(self, *, wanted=None, most=None):
         """See `ISession`."""
         self._target.hook('files', '')

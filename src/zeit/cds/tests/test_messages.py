@@ -69,6 +69,34 @@ class Messages(unittest.TestCase):
                 self.assertIn('***', str(caught.exception))
                 self.assertNotIn('secret', str(caught.exception))
 
+    def test_words_of_the_server_are_left(self):
+        """A password that is a plain word: what is blanked out would tell it."""
+        for password, reply in (
+            ('incorrect', '530 Login incorrect.'),
+            ('server', '530 This server is full.'),
+            ('in', '530 Not logged in.'),
+            ('5', '530 You have 15 attempts.'),
+        ):
+            with self.subTest(password):
+                error = self.error(reply.encode(), 'PASS', password)
+                self.assertEqual(reply, str(error))
+        channel = protocol.ControlChannel()
+        channel.receive(b'220 Hello.\r\n')
+        channel.send('PASS', 'server')
+        with self.assertRaisesRegex(RemoteProtocolError, '^The server sent .*: HTTP'):
+            channel.receive(b'HTTP/1.0 400\r\n')
+
+    def test_what_may_have_come_from_us_is_not(self):
+        for reply in (
+            'PASS {} is not known.', 'pass {}', "'{}' is wrong", 'Wrong: {}', 'password=<{}>', '{}'
+        ):  # fmt: skip
+            for password in 'secret', 'se.cret', 's3cret', '.secret', 'secr\u00e9t':
+                with self.subTest(reply, password=password):
+                    text = f'530 {reply.format(password)}'
+                    error = self.error(text.encode(), 'PASS', password)
+                    self.assertIn('***', str(error))
+                    self.assertNotIn(password, str(error))
+
     def test_nor_if_it_cannot_be_written(self):
         channel = protocol.ControlChannel(encoding='latin-1')
         channel.receive(b'220 Hello.\r\n')

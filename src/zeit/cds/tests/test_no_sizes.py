@@ -4,7 +4,7 @@ import signal
 import tempfile
 import unittest
 
-from zeit.cds.exporter import Exporter
+from zeit.cds.exporter import Exporter, Options
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportScenario
 from zeit.cds.tests.killing import Process
@@ -119,6 +119,16 @@ class DeniedTests(Scenario, unittest.TestCase):
         (error,) = report.errors
         self.assertIn('does not tell the size', error.message)
         self.assertIn('550 Permission denied.', error.message)
+
+    def test_a_dry_run_promises_nothing(self):
+        self.fault('SIZE MLSD', UNKNOWN)
+        dry = Options(dry_run=True)
+        self.assert_run(78, '', self.export('a', run=dry))
+        self.assertNotIn('Would upload', self.log)
+        self.assertEqual(0, self.export(run=dry, size_check=False).exit_code)
+        self.prepare()
+        self.fault('SIZE', UNKNOWN)
+        self.assertEqual(0, self.export('a', run=dry).exit_code)
 
     def test_what_the_server_says_of_a_new_name_is_told(self):
         self.fault('SIZE MLSD', UNKNOWN)
