@@ -1,5 +1,6 @@
 """Which exporters, importers and spools a command is about: from ZCML, or options and a URL."""
 
+import logging
 import os
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
 from zeit.cds.text import printable
 
+
+log = logging.getLogger(__name__)
 
 #: The interface and the usual class of who makes runs.
 _KINDS = {'exporter': (IExporter, Exporter), 'importer': (IImporter, Importer)}
@@ -71,7 +74,9 @@ def _exchanges(kind, what, zcml, names, spool, target):
     if zcml is not None:
         _only_zcml(spool, target)
         known = _registered(zcml, interface)
-        return [(name, known[name]) for name in _chosen(names, known, zcml, kind=kind)]
+        chosen = [(name, known[name]) for name in _chosen(names, known, zcml, kind=kind)]
+        _require_interface(interface, chosen)
+        return chosen
     if spool is None:
         raise UsageError(f'Nothing to {what}: give --zcml FILE, or --spool DIR and a URL.')
     if len(names) != 1:
@@ -99,10 +104,13 @@ def watched(*, zcml, names, spool, **target):
         )
     if unknown := [name for name in names if name not in everything]:
         raise _unknown('exporter or importer', unknown[0], everything, zcml)
-    return tuple(
+    chosen = [
         [(name, each[name]) for name in dict.fromkeys(names or each) if name in each]
         for each in known
-    )
+    ]
+    for interface, each in zip((IExporter, IImporter), chosen, strict=True):
+        _require_interface(interface, each)
+    return tuple(chosen)
 
 
 def require_usable(exchange):
@@ -206,7 +214,18 @@ def _place(name, spool, exchanges):
 def _all_registered(zcml):
     """Return the exporters and the importers, a list of (name, each of them)."""
     found = [*_registered(zcml, IExporter).items(), *_registered(None, IImporter).items()]
-    return sorted(found, key=lambda pair: pair[0])
+    return sorted(filter(_has_ends, found), key=lambda pair: pair[0])
+
+
+def _has_ends(pair):
+    """Tell whether somebody else's, a pair of name and itself, has spool and target at all."""
+    name, exchange = pair
+    try:
+        return bool(exchange.spool and exchange.target.url)
+    except Exception as error:  # noqa: BLE001 it is no reason not to tell of the others
+        what = f'{type(exchange).__name__} has no spool or target: {type(error).__name__}: {error}'
+        log.error('%s: %s', printable(name), printable(what, limit=500))
+        return False
 
 
 def _registered(zcml, interface):
@@ -214,24 +233,27 @@ def _registered(zcml, interface):
         from zeit.cds.zcml import load
 
         load(zcml)
-    found = dict(sorted(zope.component.getUtilitiesFor(interface), key=lambda pair: pair[0]))
-    for name, component in found.items():
-        if interface is not ISpool and not type(component).__module__.startswith('zeit.cds.'):
-            _require_interface(interface, name, component)
-    return found
+    return dict(sorted(zope.component.getUtilitiesFor(interface), key=lambda pair: pair[0]))
 
 
-def _require_interface(interface, name, component):
-    try:
-        zope.interface.verify.verifyObject(interface, component)
-    except zope.interface.exceptions.Invalid as error:
-        infos = [
-            each.info
-            for each in zope.component.getGlobalSiteManager().registeredUtilities()
-            if each.provided.isOrExtends(interface) and each.name == name
-        ]
-        where = ''.join(f'{i.file}, line {i.line}: ' for i in infos if hasattr(i, 'file'))
-        raise ConfigurationError(printable(f'{where}{error}', limit=500)) from None
+def _require_interface(interface, chosen):
+    """Raise `ConfigurationError` if one that somebody else has made lacks what is used of it."""
+    for name, component in chosen:
+        if not type(component).__module__.startswith('zeit.cds.'):
+            try:
+                zope.interface.verify.verifyObject(interface, component)
+            except zope.interface.exceptions.Invalid as error:
+                where = _registration(interface, name)
+                raise ConfigurationError(printable(f'{where}{error}', limit=500)) from None
+
+
+def _registration(interface, name):
+    infos = [
+        each.info
+        for each in zope.component.getGlobalSiteManager().registeredUtilities()
+        if each.provided.isOrExtends(interface) and each.name == name
+    ]
+    return ''.join(f'{i.file}, line {i.line}: ' for i in infos if hasattr(i, 'file'))
 
 
 def _chosen(names, known, zcml, *, kind='exporter'):

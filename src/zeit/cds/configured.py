@@ -109,7 +109,8 @@ def require_one_way(exchange, *, warn=False):
             there, their = _directory(other.target.url)
             here, our = _directory(exchange.target.url)
             same_spool = _spool(other) == _spool(exchange)
-        except (ConfigurationError, AttributeError):
+        except Exception as error:  # noqa: BLE001 somebody else's may raise anything
+            log.debug('The %s %r cannot be compared.', kind, name, exc_info=error)
             continue  # it is told by itself
         allowed = getattr(exchange if imports else other, 'two_way', False)
         if there != here or (allowed and (our != their or not same_spool)):

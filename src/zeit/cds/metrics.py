@@ -6,15 +6,19 @@
 """
 
 import dataclasses
+import logging
 import time
 
 import zope.component
 
 from zeit.cds import statistics
-from zeit.cds.errors import Error
+from zeit.cds.errors import PRECEDENCE, Error
 from zeit.cds.interfaces import IImporter, ISpool
+from zeit.cds.text import printable
 from zeit.cds.unimported import unfinished
 
+
+log = logging.getLogger(__name__)
 
 #: Name, kind and help of each.  Counters never go down, but to 0 when a spool is made anew.
 _KNOWN = (
@@ -37,7 +41,7 @@ _KNOWN = (
     ('delivered_bytes_total', 'counter', 'What they held.'),
     ('received_files_total', 'counter', 'Files that were fetched.'),
     ('received_bytes_total', 'counter', 'What they held.'),
-    ('last_received_timestamp_seconds', 'gauge', 'When a file was fetched last.'),
+    ('last_received_timestamp_seconds', 'gauge', 'When a file was fetched last; 0: never.'),
     (
         'failed_files_total',
         'counter',
@@ -45,21 +49,24 @@ _KNOWN = (
     ),
     # Not parked_files_total: OpenMetrics would take that for a sample of parked_files.
     ('parkings_total', 'counter', 'How often a file was put away.'),
-    ('runs_total', 'counter', 'Runs that ended, by exit code.'),
+    ('runs_total', 'counter', 'Runs that ended, by exit code; "other": none of ours.'),
     ('run_seconds_total', 'counter', 'How long they took together.'),
-    ('last_run_timestamp_seconds', 'gauge', 'When the last run ended.'),
+    ('last_run_timestamp_seconds', 'gauge', 'When the last run ended; 0: never.'),
     ('last_run_duration_seconds', 'gauge', 'How long it took.'),
     ('last_run_exit_code', 'gauge', 'Its exit code.'),
-    ('last_success_timestamp_seconds', 'gauge', 'When a run ended with exit code 0 last.'),
-    ('run_active_since_timestamp_seconds', 'gauge', 'The run that is active, since when.'),
+    ('last_success_timestamp_seconds', 'gauge', 'When a run ended with exit code 0; 0: never.'),
+    ('run_active_since_timestamp_seconds', 'gauge', 'Since when a run is active; 0: none is.'),
     (
         'locked_since_timestamp_seconds',
         'gauge',
-        'If the last run met a lock on the server: since when it is known, and whose it is.',
+        'Since when it is known that the server is locked; 0: it was not, for the last run.',
     ),
 )
 
 _PREFIX = 'zeit_cds_'
+
+#: The exit codes of a run: no value of a label comes from elsewhere.
+_CODES = tuple(map(str, sorted((*PRECEDENCE, 129, 130, 143))))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,25 +88,31 @@ def families(spools, *, now, importing=(), look=_look):
 
     `now`: seconds since the epoch.  `importing`: spools that are known to be filled by importers,
     also if none has run yet.  `look(spool)` returns its `ISpoolStatus` and `Statistics`, or raises
-    an `Error`.
+    something: whatever it is, that is no reason not to tell of the others.
+
+    Each spool that can be looked at has each of them, and labels whose values are few.
     """
     known = {name: Family(name=_PREFIX + name, kind=kind, help=text) for name, kind, text in _KNOWN}
     for label, spool in spools:
         imports = any(spool is each for each in importing)
-        for name, value, labels in _samples(spool, now, imports=imports, look=look):
-            if value is not None:
-                known[name].samples.append(({'spool': label, **labels}, value))
+        for name, value, labels in _told(label, spool, now, imports=imports, look=look):
+            known[name].samples.append(({'spool': label, **labels}, value))
     return [*known.values()]
+
+
+def _told(label, spool, now, **options):
+    try:
+        return [*_samples(spool, now, **options)]
+    except Exception as error:  # noqa: BLE001 somebody else's spool may raise anything
+        foreseen = isinstance(error, (Error, OSError))
+        level = logging.DEBUG if foreseen else logging.ERROR
+        log.log(level, 'The spool %s has no numbers.', printable(label), exc_info=error)
+    return [('spool_readable', 0, {}), *_kept(spool, now)]
 
 
 def _samples(spool, now, *, imports, look):
     """Yield (name, value, further labels)."""
-    try:
-        found, numbers = look(spool)
-    except Error:
-        yield 'spool_readable', 0, {}
-        yield from _kept(spool, now)
-        return
+    found, numbers = look(spool)
     yield 'spool_readable', 1, {}
     yield 'waiting_files', len(found.waiting), {}
     yield 'waiting_bytes', sum(entry.size for entry in found.waiting), {}
@@ -110,25 +123,23 @@ def _samples(spool, now, *, imports, look):
     yield 'unpublished_contents', len(found.unpublished), {}
     yield 'in_doubt_files', sum(len(doubt.names) for doubt in found.in_doubt), {}
     roles = {'imports': imports or numbers.imports, 'exports': numbers.exports}
-    if roles['imports']:
-        yield 'undeleted_files', len(numbers.undeleted), {}
-        yield 'last_received_timestamp_seconds', numbers.newest and numbers.newest[1], {}
+    yield 'undeleted_files', len(numbers.undeleted), {}
+    yield 'last_received_timestamp_seconds', numbers.newest[1] if numbers.newest else 0, {}
     waiting = unfinished(found, numbers, **roles)
     oldest = min((each.since for each in waiting), default=now)
     yield 'oldest_undelivered_age_seconds', max(0, now - oldest), {}
     yield from _totals(numbers.totals)
     yield from _runs(numbers.runs)
-    if owner := numbers.owner:
-        whose = {'host': owner.host, 'pid': str(owner.pid)}
-        yield 'run_active_since_timestamp_seconds', owner.since.timestamp(), whose
+    active = numbers.owner
+    yield 'run_active_since_timestamp_seconds', active.since.timestamp() if active else 0, {}
 
 
 def _kept(spool, now):
     """Yield what this process knows of contents that such a spool did not take."""
     try:
         kept = spool.unpublished.content()
-    except OSError:
-        return
+    except Exception:  # noqa: BLE001 why nothing can be read is known already
+        kept = []
     if kept:
         yield 'unpublished_contents', len(kept), {}
         yield 'oldest_undelivered_age_seconds', max(0, now - min(each.since for each in kept)), {}
@@ -146,17 +157,18 @@ def _counter(name):
 
 
 def _runs(runs):
-    for code, number in sorted(runs.get('runs', {}).items()):
-        yield 'runs_total', number, {'exit_code': code}
+    ended = runs.get('runs', {})
+    for code in _CODES:
+        yield 'runs_total', ended.get(code, 0), {'exit_code': code}
+    other = sum(number for code, number in ended.items() if code not in _CODES)
+    yield 'runs_total', other, {'exit_code': 'other'}
     yield 'run_seconds_total', runs.get('seconds', 0), {}
-    last = runs.get('last', {})
-    yield 'last_run_timestamp_seconds', last.get('ended'), {}
-    yield 'last_run_duration_seconds', last.get('seconds'), {}
-    yield 'last_run_exit_code', last.get('exit_code'), {}
-    yield 'last_success_timestamp_seconds', runs.get('success'), {}
-    if locked := runs.get('locked'):
-        whose = {'lock': locked.get('lock'), 'holder': locked.get('holder')}
-        yield 'locked_since_timestamp_seconds', locked.get('since'), whose
+    last, locked = runs.get('last') or {}, runs.get('locked') or {}
+    yield 'last_run_timestamp_seconds', last.get('ended') or 0, {}
+    yield 'last_run_duration_seconds', last.get('seconds') or 0, {}
+    yield 'last_run_exit_code', last.get('exit_code') or 0, {}
+    yield 'last_success_timestamp_seconds', runs.get('success') or 0, {}
+    yield 'locked_since_timestamp_seconds', locked.get('since') or 0, {}
 
 
 # Text
@@ -206,9 +218,16 @@ class Collector:
 
     def collect(self):
         """Return the metrics: what the disk says now."""
-        importing = [e.spool for _, e in zope.component.getUtilitiesFor(IImporter)]
-        found = families(self._spools(), now=time.time(), importing=importing)
+        found = families(self._spools(), now=time.time(), importing=[*_importing()])
         return [_client(family) for family in found]
+
+
+def _importing():
+    for name, importer in zope.component.getUtilitiesFor(IImporter):
+        try:
+            yield importer.spool
+        except Exception as error:  # noqa: BLE001 somebody else's may raise anything
+            log.debug('The importer %s has no spool.', printable(name), exc_info=error)
 
 
 def _client(family):

@@ -521,20 +521,17 @@ class Spool:
         with self._translated():
             self._require()
             # What a first run will create is as good as empty.
-            there = [os.path.lexists(self._in(section)) for section in ('new', FILING, 'cur')]
+            there = [os.path.lexists(self._in(section)) for section in ('new', FILING)]
             # In the order in which a file passes them: one that does so now may be seen twice, but
             # not be missed.
             waiting, ignored = by_name(*self.pending()) if there[0] else ([], [])
             filing = self._filing.content() if there[1] else []
             seen = {(entry.name, entry.version) for entry in waiting}
-            delivered, newest = files.newest(self._in('cur')) if there[2] else (0, None)
             return SpoolStatus(
                 path=self.path,
                 waiting=waiting,
                 ignored=ignored,
                 hidden=entries.hidden(self._in('new')) if there[0] else [],
-                delivered=delivered,
-                last_delivered=newest,
                 parked=self._parking.content(),
                 unpublished=self.unpublished.content(),
                 in_doubt=indoubt.left(self._in(OUTBOX)),

@@ -1,17 +1,19 @@
 """What a look into a spool shows."""
 
 import dataclasses
+import functools
 import pathlib
 
 import zope.interface
 
-from zeit.cds import names
-from zeit.cds.errors import NameRefused
+from zeit.cds import files, names
+from zeit.cds.errors import NameRefused, SpoolError
 from zeit.cds.interfaces import ISpoolStatus
+from zeit.cds.text import printable
 
 
 @zope.interface.implementer(ISpoolStatus)
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SpoolStatus:
     """See `ISpoolStatus`."""
 
@@ -19,13 +21,35 @@ class SpoolStatus:
     waiting: list
     ignored: list
     hidden: list
-    delivered: int
-    last_delivered: tuple | None
     parked: list
     unpublished: list
     in_doubt: list
     filing: list
     active: str
+
+    @property
+    def delivered(self):
+        """See `ISpoolStatus`."""
+        return self._filed[0]
+
+    @property
+    def last_delivered(self):
+        """See `ISpoolStatus`."""
+        return self._filed[1]
+
+    @functools.cached_property
+    def _filed(self):
+        """What is in `cur/`: only who asks waits for that."""
+        try:
+            return files.newest(self.path / 'cur')
+        except FileNotFoundError:
+            return 0, None
+        except OSError as error:
+            where = printable(str(self.path / 'cur'))
+            raise SpoolError(
+                f'The spool cannot be used: {where}: {error.strerror}',
+                hint='Check owner and mode.',
+            ) from error
 
 
 def by_name(found, ignored):

@@ -4,7 +4,7 @@ import dataclasses
 import time
 
 from zeit.cds import metrics, statistics
-from zeit.cds.errors import Error, Locked
+from zeit.cds.errors import ConfigurationError, Error, Locked
 from zeit.cds.lock import Lock
 from zeit.cds.undelivered import parked_since
 from zeit.cds.undelivered import too_old as line_about
@@ -66,15 +66,18 @@ class Look:
         return [error.exit_code for error in self.errors]
 
 
-def look(place, *, remote):
+def look(place, *, remote, filed=True):
     """Look at a `zeit.cds.choice.Place`, and at its servers if `remote`; return a `Look`.
 
+    `filed`: what is in `cur/` will be asked for.
     Nothing is changed, no run is waited for.
     """
     servers = tuple(_look_at(*target, place.spool) for target in place.targets) if remote else ()
     now = time.time()
     try:
         found, numbers = place.spool.status(), statistics.look(place.spool)
+        if filed:
+            found.delivered  # noqa: B018 what is wrong with it is told in its place
         return Look(
             place=place,
             now=now,
@@ -83,8 +86,14 @@ def look(place, *, remote):
             servers=servers,
             parked_since=parked_since(found),
         )
-    except Error as error:
-        return Look(place=place, now=now, error=error, servers=servers)
+    except Exception as error:  # noqa: BLE001 somebody else's spool may raise anything
+        return Look(place=place, now=now, error=_foreseen(error), servers=servers)
+
+
+def _foreseen(error):
+    if isinstance(error, Error):
+        return error
+    return ConfigurationError(f'It cannot be looked at: {type(error).__name__}: {error}')
 
 
 def _look_at(name, target, spool):
@@ -98,8 +107,8 @@ def _look_at(name, target, spool):
     except Locked as lock:
         whose = _whose(lock, spool, target)
         return Server(name=name, title=target.title, lock=lock, whose=whose)
-    except Error as error:
-        return Server(name=name, title=target.title, error=error)
+    except Exception as error:  # noqa: BLE001 somebody else's target may raise anything
+        return Server(name=name, title=target.title, error=_foreseen(error))
     return Server(name=name, title=target.title, listed=bool(present))
 
 

@@ -45,6 +45,8 @@ class Turn:
         self.name = name
         self.title = name if title is None else title
         self.exporter = exporter
+        #: The directory where files come in; None if that is on a server, which does not tell.
+        self.new = self._directory()
         #: Seconds after which something hangs: a file that is on its way has the time twice.
         self.longest = 2 * deadline + GRACE if deadline else math.inf
         self.at = now
@@ -54,10 +56,13 @@ class Turn:
     def __repr__(self):
         return f'<Turn of {self.name!r} at {self.at:.0f}>'
 
-    @property
-    def new(self):
-        """The directory where files come in; None if that is on a server, which does not tell."""
+    def _directory(self):
         return os.path.join(self.exporter.spool.path, 'new')
+
+    @property
+    def server(self):
+        """The server that is asked, in whatever words; '' if it is only told."""
+        return ''
 
     def is_due(self, *, now, arrived):
         """Return whether it runs now; `arrived` says that there is a new file."""
@@ -78,7 +83,13 @@ class Turn:
 class ImportTurn(Turn):
     """One importer; it has only its intervals."""
 
-    new = None
+    def _directory(self):
+        return None
+
+    @property
+    def server(self):
+        """See `Turn`."""
+        return urllib.parse.urlsplit(self.exporter.target.url).netloc
 
 
 class Watch:
@@ -120,9 +131,8 @@ class Watch:
 
     @property
     def _about(self):
-        urls = [turn.exporter.target.url for turn in self._turns if turn.new is None]
-        servers = {urllib.parse.urlsplit(url).netloc for url in urls}
-        exporters = len(self._turns) - len(urls)
+        asked = [turn.server for turn in self._turns]
+        exporters, servers = asked.count(''), {*asked} - {''}
         parts = [f'watching {plural(exporters, "spool")}'] * bool(exporters)
         parts += [f'asking {plural(len(servers), "server")}'] * bool(servers)
         return ', '.join(parts).capitalize()

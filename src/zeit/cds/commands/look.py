@@ -44,7 +44,7 @@ def status(console, zcml, **arguments):
         raise errors.UsageError('--json and --prometheus are two formats', hint='Choose one.')
     target = options_target.take(arguments)
     places = choice.places(zcml=zcml, remote=remote, **arguments, **target)
-    looks = [look.look(place, remote=remote) for place in places]
+    looks = [look.look(place, remote=remote, filed=not prometheus) for place in places]
     if prometheus:
         console.say(look.as_metrics(looks), nl=False)
         for error in look.failures(looks):

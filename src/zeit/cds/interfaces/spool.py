@@ -212,8 +212,11 @@ class IIncoming(Interface):
 
 
 class ISpoolStatus(Interface):
-    """What a look into a spool shows; counts, bytes, seconds since the epoch."""
+    """What a look into a spool shows; counts, bytes, seconds since the epoch.
 
+    What is about `cur/` is looked up when it is asked for, and may raise `SpoolError`: there may be
+    a hundred thousand files.
+    """
     path = Attribute('The directory')
     waiting = Attribute('The entries in `new/`, in the order of arrival')
     ignored = Attribute('What in `new/` will never be sent: (name, reason)')

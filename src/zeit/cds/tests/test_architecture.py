@@ -55,7 +55,7 @@ ALLOWED = {
     'unpublished': 'errors files forks interfaces text',
     'scope': 'interfaces',
     'wake': 'interfaces report scope text',
-    'spoolstatus': 'errors interfaces names',
+    'spoolstatus': 'errors files interfaces names text',
     'voted': 'files interfaces',
     'batch': 'entries errors interfaces files forks names text voted',
     'aborted': 'errors',
@@ -129,7 +129,7 @@ ALLOWED = {
     'tasks': 'errors files filing interfaces pace plan scope statistics text',
     'undelivered': 'text',
     'unimported': 'undelivered',
-    'metrics': 'errors interfaces statistics unimported',
+    'metrics': 'errors interfaces statistics text unimported',
 }
 
 #: The edge may import everything, and nothing imports it.

@@ -42,6 +42,14 @@ class Mine:
 """
 
 
+BROKEN = """
+class Broken(Spool):
+
+    def status(self):
+        raise LookupError('no disk')
+"""
+
+
 class ForeignTests(CommandLine):
     def setUp(self):
         super().setUp()
@@ -108,10 +116,41 @@ class ForeignTests(CommandLine):
     def test_what_it_lacks_is_told_with_file_and_line(self):
         for lacks in ('target =', 'def run_once'):
             self.write(**{lacks: lacks.replace('target', 'aim').replace('run_once', 'go')})
-            for command in ('export', 'watch', 'status'):
+            for command in ('export', 'watch'):
                 with self.subTest(lacks=lacks, command=command):
                     outcome = self.run_command(command)
                     self.assert_line(outcome, 78, r'cds\.zcml, line 3: .*Mine.*IExporter')
+
+    def test_one_that_cannot_be_looked_at_does_not_hide_the_others(self):
+        self.write(**{'target = MemoryTarget()': '', 'spool = Spool': 'other = Spool'})
+        text = (self.folder / 'foreign_part.py').read_text()
+        for what in ('spool', 'target'):
+            text += f'\n    @property\n    def {what}(self):\n        raise LookupError("no")\n'
+        (self.folder / 'foreign_part.py').write_text(text)
+        self.zcml.write_text(
+            self.zcml.read_text().replace(
+                '</configure>',
+                f"""
+                <configure xmlns="http://namespaces.zeit.de/cds">
+                  <spool name="articles" path="{self.path}" />
+                  <target name="t" host="127.0.0.1" port="1" directory="/" />
+                  <exporter name="articles" spool="articles" target="t" />
+                </configure>
+                </configure>""",
+            )
+        )
+        outcome = self.run_command('status')
+        self.assertIn('mine: Mine has no spool or target: LookupError: no', outcome.err)
+        self.assertIn('waiting    2 files', outcome.out)
+        self.assertEqual(0, self.run_command('watch', 'articles', '--check').code)
+        self.assertEqual(69, self.run_command('export', 'articles').code)
+        self.assert_line(self.run_command('export', 'mine'), 78, 'foreign_part.py.* LookupError')
+
+    def test_a_spool_that_fails(self):
+        self.write(**{'spool = Spool(': 'spool = Broken(', '\n\n@zope': f'\n\n{BROKEN}\n\n@zope'})
+        outcome = self.run_command('status')
+        self.assertEqual(78, outcome.code)
+        self.assertIn('It cannot be looked at: LookupError: no disk', outcome.out)
 
     def test_an_exit_code_of_its_own(self):
         self.write(
