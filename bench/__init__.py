@@ -11,7 +11,7 @@
     figures   medians, ratios and how sure they are
     table     the figures as text
     plot      curves as SVG
-    past      what a run and a look pay for the past, alone: bin/python bench/past.py
+    past      how often a run synchronises; what a run and a look pay for the past
     report    all of it as docs/performance.txt
 
 Nothing of this is installed with the package.

@@ -22,7 +22,8 @@ class Result:
     """One run of one client, or why it failed (`error`).
 
     `round_trips` and `fsyncs` are per file; `until_first`: seconds from the start of the program
-    to the STOR of the first article.
+    to the STOR of the first article.  `times` the CPU, and `growth` of memory, in bytes: see
+    `bench.past`.
     """
 
     row: str
@@ -37,6 +38,8 @@ class Result:
     per_file: float | None = None
     fsyncs: float | None = None
     until_first: float | None = None
+    times: float | None = None
+    growth: int | None = None
     error: str = ''
 
 

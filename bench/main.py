@@ -138,6 +138,9 @@ def measured(row, server, clients, options):
     if row.wake:
         yield from _woken(row, server, clients)
         return
+    if row.past:
+        yield from _past(row, server)
+        return
     made = stage(
         server,
         number=row.files,
@@ -186,6 +189,18 @@ def _woken(row, server, clients):
         else:
             for turn, seconds in enumerate(found):
                 yield Result(**told, turn=turn, seconds=seconds)
+
+
+def _past(row, server):
+    """Yield a `Result` for each client of a row about the past."""
+    from bench import past
+
+    told = {'row': row.name, 'server': server, 'turn': 0}
+    try:
+        for client, fields in past.measured(row):
+            yield Result(**told, client=client, **fields)
+    except measure.Failed as error:
+        yield Result(**told, client=row.clients[-1], error=str(error))
 
 
 def _one(row, place, client):

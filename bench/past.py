@@ -1,12 +1,11 @@
-"""What a run, and a look, pay for the past: `bin/python bench/past.py [--runs N]`.
+"""What a run, and a look, pay for the past, and for being durable: the rows `past` of `bin/bench`.
 
-One file after the other is put and exported to a directory in memory, in one process, as `watch`
-does it.  Shown is, after so many runs, the CPU time of one, the process's memory, the length of
-the journal, and how often a run synchronises.  Then the history gets 1,000,000 receipts, and the
-journal 10,000 open uploads; each look is made by a process of its own.
+Runs are those of one process, as `watch` makes them: one article after the other is put, and
+exported to a directory in memory.  Each look is made by a process of its own.
 """
 
-import argparse
+import contextlib
+import io
 import json
 import logging
 import os
@@ -15,24 +14,47 @@ import resource
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
+from bench.measure import Failed
 from zeit.cds.exporter import Exporter
 from zeit.cds.spool import Spool
 from zeit.cds.testing.memory import MemoryTarget
 
 
-#: So many runs are measured at each point, and so many come before the first one.
-ROUNDS, WARM = 100, 200
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-RECEIPTS, OPEN = 1_000_000, 10_000
+#: The build of which the first row is the measure, and which fsyncs are compared with.
+BEFORE = '38dcf7a'
+
+#: So many runs are measured at each point.
+ROUNDS = 100
+
 NAME = '{{urn:uuid:{:036}}}.xml'
 URL = 'ftp://zeit@ftp.example.com:21/in'
 UPLOAD = {'size': 4096, 'sha256': 'f' * 64, 'reply': '226 Transfer complete.'}
 
-#: Each tries as often, and the fastest counts: others may be at work.
+#: Each look is tried as often, and the fastest counts: others may be at work.
 TRIES = 5
+
+_COUNTED = """
+import logging, os, sys
+from zeit.cds.exporter import Exporter
+from zeit.cds.spool import Spool
+from zeit.cds.testing.memory import MemoryTarget
+logging.disable()
+spool, target, number = Spool(sys.argv[1]), MemoryTarget(), int(sys.argv[2])
+spool.put('first.xml', b'1')
+Exporter(spool, target).run_once()
+for n in range(number):
+    spool.put(f'{n}.xml', b'x' * 100)
+calls, real = [], os.fsync
+os.fsync = lambda descriptor: (calls.append(descriptor), real(descriptor))
+assert len(Exporter(spool, target).run_once().delivered) == number
+print(len(calls) / number)
+"""
 
 #: What the process says in the end: its CPU time, and its peak, which is not that of who made it.
 _MEASURED = """
@@ -44,34 +66,69 @@ print(time.process_time(), peak, file=sys.stderr)
 """
 
 
-def main():
-    """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description='What a run, and a look, pay for the past.')
-    parser.add_argument('--runs', type=int, default=20_000, help='most runs, default 20,000')
-    runs = parser.parse_args().runs
+def measured(row):
+    """Yield (client, fields of its `Result`) of a row `past`; raise `Failed`."""
     logging.disable()
-    shared = '/dev/shm' if os.path.isdir('/dev/shm') else None
-    with tempfile.TemporaryDirectory(dir=shared) as folder:
-        _runs(pathlib.Path(folder), runs)
-    with tempfile.TemporaryDirectory() as folder:
-        _looks(pathlib.Path(folder))
+    try:
+        yield from {'fsyncs': _fsyncs, 'runs': _runs, 'looks': _looks}[row.past](row)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
-def _runs(path, most):
-    spool, target = Spool(path), MemoryTarget()
-    done, points = 0, [WARM, *(most // n for n in (10, 2, 1) if most // n > WARM)]
-    print('runs before   CPU per run     memory   journal   fsyncs per run')
-    for point in points:
-        while done < point:
-            _run(spool, target)
-            done += 1
-        seconds = [_run(spool, target) for _ in range(ROUNDS)]
-        done += ROUNDS
-        length = (path / '.cds' / 'journal' / 'state.jsonl').stat().st_size
-        print(
-            f'{point:>11,} {statistics.median(seconds) * 1000:>10.2f} ms {_memory():>6.1f} MiB'
-            f' {length / 1024:>6.0f} KiB {_fsyncs(spool, target):>12}'
-        )
+def _folder():
+    return tempfile.TemporaryDirectory(dir='/dev/shm' if os.path.isdir('/dev/shm') else None)
+
+
+# How often a run synchronises
+
+
+def _fsyncs(row):
+    for client in row.clients:
+        with _folder() as folder, contextlib.ExitStack() as stack:
+            source = ROOT
+            if client != row.clients[0]:
+                source = stack.enter_context(_folder())
+                _unpack(BEFORE, source)
+            paths = [os.path.join(source, 'src'), *sys.path]
+            done = subprocess.run(
+                [sys.executable, '-c', _COUNTED, folder, str(row.files)],
+                capture_output=True,
+                text=True,
+                env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
+            )
+            if done.returncode:
+                raise Failed(f'{client}: {done.stderr.strip()[-300:]}')
+            yield client, {'fsyncs': float(done.stdout)}
+
+
+def _unpack(commit, folder):
+    """Put the sources of a commit into `folder`."""
+    command = ['git', '-C', ROOT, 'archive', commit, 'src']
+    try:
+        done = subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Failed(f'{commit} is not here: {error}') from error
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter='data')
+
+
+# What a run pays
+
+
+def _runs(row):
+    """Compare what a run needs after a tenth of `row.files` runs and after all of them."""
+    with _folder() as folder:
+        spool, target, done, points = Spool(folder), MemoryTarget(), 0, []
+        for point in row.files // 10, row.files:
+            while done < point:
+                _run(spool, target)
+                done += 1
+            found = [_run(spool, target) for _ in range(ROUNDS)]
+            done += ROUNDS
+            points.append((statistics.median(found), _memory()))
+    (before, small), (cpu, memory) = points
+    fields = {'cpu': cpu, 'times': cpu / before, 'growth': memory - small, 'peak': memory}
+    yield row.clients[0], fields
 
 
 def _run(spool, target):
@@ -86,50 +143,42 @@ def _run(spool, target):
 
 
 def _memory():
-    """Return the memory of this process now, in MiB."""
+    """Return the memory of this process now, in bytes."""
     pages = int(pathlib.Path('/proc/self/statm').read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+    return pages * resource.getpagesize()
 
 
-def _fsyncs(spool, target):
-    real, calls = os.fsync, []
-    os.fsync = lambda descriptor: (calls.append(descriptor), real(descriptor))
-    try:
-        _run(spool, target)
-    finally:
-        os.fsync = real
-    return len(calls)
+# What a look pays
 
 
-def _looks(path):
+def _looks(row):
+    """Look at a spool of `row.files` receipts, and a hundredth as many open uploads."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder)
+        _remember(path, row.files)
+        start, _ = _command('status', '--spool', str(path / 'nowhere'))
+        for client in row.clients:
+            words = client.split()
+            words += ['--spool', folder, *([NAME.format(0)] if words[0] == 'receipt' else ())]
+            seconds, peak = _command(*words)
+            yield client, {'seconds': max(0, seconds - start), 'cpu': seconds, 'peak': peak}
+
+
+def _remember(path, receipts):
     spool = Spool(path)
     with spool.run():
         view = spool.journal.at(URL)
         with view.together():
-            for number in range(OPEN):
+            for number in range(receipts // 100):
                 name = NAME.format(number)
                 view.note('uploaded', name, temporary=f'{name}.part', sequence=number, **UPLOAD)
         spool.journal.compact()
     months = [f'{year}-{month:02}' for year in (2020, 2021) for month in range(1, 13)]
-    each = RECEIPTS // len(months) + 1
+    each = receipts // len(months) + 1
     for n, month in enumerate(months):
         with open(path / '.cds' / 'history' / f'{month}.jsonl', 'w') as file:
             for number in range(n * each, (n + 1) * each):
                 file.write(json.dumps(_receipt(month, number)) + '\n')
-    size = sum(each.stat().st_size for each in (path / '.cds' / 'history').iterdir())
-    print(f'\n{RECEIPTS:,} receipts, {size / 2**20:.0f} MiB; {OPEN:,} open uploads')
-    print('look                       CPU  above the start    memory')
-    start, _ = _command('status', '--spool', str(path / 'nowhere'))
-    for words in (
-        ['receipt', '--spool', str(path), NAME.format(0)],
-        ['receipt', '--since', '7d', '--spool', str(path), NAME.format(0)],
-        ['status', '--spool', str(path)],
-        ['status', '--prometheus', '--spool', str(path)],
-    ):
-        seconds, memory = _command(*words)
-        shown = ' '.join(word for word in words[:2] if word != '--spool')
-        above = (seconds - start) * 1000
-        print(f'{shown:<20} {seconds * 1000:>6.0f} ms {above:>13.0f} ms {memory:>6.1f} MiB')
 
 
 def _receipt(month, number):
@@ -140,7 +189,7 @@ def _receipt(month, number):
 
 
 def _command(*words):
-    """Return the least CPU seconds that `zeit-cds` needs, and its memory in MiB."""
+    """Return the least CPU seconds that `zeit-cds` needs, and its peak memory in bytes."""
     found = []
     for _ in range(TRIES):
         process = subprocess.run(
@@ -150,10 +199,6 @@ def _command(*words):
             env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
             check=True,
         )
-        seconds, memory = process.stderr.split()[-2:]
-        found.append((float(seconds), int(memory) / 1024))
+        seconds, peak = process.stderr.split()[-2:]
+        found.append((float(seconds), int(peak) * 1024))
     return min(found)
-
-
-if __name__ == '__main__':
-    main()

@@ -24,6 +24,7 @@ SECTIONS = {
     'import': 'The other direction',
     'wake': 'From publishing to delivered',
     'disk': 'A spool on a disk',
+    'past': 'What being durable costs, and the past',
     'memory': 'Memory, and the first file',
 }
 

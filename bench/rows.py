@@ -13,6 +13,19 @@ OURS = (SAFE, DIRECT)
 WOKEN = ('zeit.cds, thread', 'zeit.cds, watch', 'zeit.cds, celery')
 PEERS = ('lftp', 'lftp, temporary files', 'rclone', 'ncftpput', 'curl', 'ftplib')
 SERVERS = ('vsftpd', 'Pure-FTPd')
+MEMORY = ('memory',)
+
+#: Who has no command of its own to send files with, and what is looked at.
+ALONE = 'zeit.cds, in one process'
+EARLIER = 'zeit.cds 38dcf7a'
+SEARCH = 'receipt'
+LOOKS = ('receipt --since 7d', 'status', 'status --prometheus')
+
+_PAST = {
+    'fsyncs': 'fsyncs per file of a run of {:,}',
+    'runs': 'a run of one article after {:,} of them, beside one after a tenth of these',
+    'looks': 'a look at {:,} receipts, and a hundredth of open uploads',
+}
 
 #: Round trip time of the rows with a delay, in seconds.
 RTT = 0.02
@@ -48,6 +61,12 @@ def _peak(most):
     return Limit(field='peak', most=most, unit='MB', factor=1e-6)
 
 
+def _past(field, most, unit, *, factor=1, clients=(ALONE,)):
+    return Limit(
+        field=field, most=most, unit=unit, factor=factor, clients=clients, servers=MEMORY
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
     """One measurement on each of `servers`: `rounds` times all `clients` in turn.
@@ -56,7 +75,8 @@ class Row:
     `rtt` in seconds, `size` in bytes; `disk`: spool and journal are on a disk, not in memory, and
     the fsyncs are counted; `traced`: round trips are counted as well; `max_files`: only so many are
     sent; `fetch`: the other direction; `wake`: not a run, but from publishing to delivered, file by
-    file.  A client that has not ended after `longest` seconds is given up.
+    file; `past`: not clients and servers, but this of `bench.past`.  A client that has not ended
+    after `longest` seconds is given up.
     """
 
     name: str
@@ -72,6 +92,7 @@ class Row:
     max_files: int | None = None
     fetch: bool = False
     wake: bool = False
+    past: str = ''
     longest: float = 1800
     clients: tuple = OURS + PEERS
     servers: tuple = SERVERS
@@ -87,6 +108,8 @@ class Row:
             else f'{self.size // KIB} KiB' if self.size >= KIB
             else f'{self.size} bytes'
         )  # fmt: skip
+        if self.past:
+            return _PAST[self.past].format(self.files)
         if self.wake:
             return f'{self.files} publications of {unit}, one after the other, no delay'
         parts = [
@@ -186,6 +209,31 @@ ROWS = (
         limits=(Limit(field='seconds', most=1, unit='s', clients=WOKEN),),
         servers=('vsftpd',),
     ),
+    *(
+        Row(
+            name=f'fsyncs-{number}', group='past', past='fsyncs', files=number, rounds=1,
+            clients=(ALONE, EARLIER), servers=MEMORY,
+            limits=(_past('fsyncs', most, 'fsyncs per file'),),
+        )
+        for number, most in ((1, 12), (100, 2.3), (500, 2.2))
+    ),
+    Row(
+        name='runs', group='past', past='runs', files=20_000, rounds=1, clients=(ALONE,),
+        servers=MEMORY,
+        limits=(
+            _past('times', 1.15, 'times the CPU'),
+            _past('growth', 1, 'MB more memory', factor=1e-6),
+        ),
+    ),
+    Row(
+        name='looks', group='past', past='looks', files=1_000_000, rounds=1,
+        clients=(SEARCH, *LOOKS), servers=MEMORY,
+        limits=(
+            _past('seconds', 500, 'ms above its start', factor=1000, clients=(SEARCH,)),
+            _past('seconds', 50, 'ms above its start', factor=1000, clients=LOOKS),
+            _past('peak', 42, 'MB', factor=1e-6, clients=(SEARCH, *LOOKS)),
+        ),
+    ),
     Row(
         name='1GiB', group='memory', files=1, size=1024 * MIB, rounds=1, clients=(SAFE, 'lftp'),
         limits=(_peak(40),),
@@ -226,6 +274,10 @@ QUICK = tuple(
             'disk': {'files': 50, 'servers': ('vsftpd',)},
             'wake': {'files': 3},
             'waiting': {'files': 2000, 'servers': ('vsftpd',)},
+            'fsyncs-1': {},
+            'fsyncs-100': {},
+            'runs': {'files': 500},
+            'looks': {'files': 20_000},
             'count-100': {},
             'count-300': {},
             'latency-5': {'files': 20},

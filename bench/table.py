@@ -15,7 +15,7 @@ def row_table(row, server, results):
         return []
     rounds = len({r.turn for r in figures.select(results, row.name, server)})
     title = f'{server}: {row.title}'
-    if not row.wake:
+    if not (row.wake or row.past):
         title += f'; {rounds} round{"s" * (rounds != 1)}'
     columns = [column for column in _columns(row) if column.wanted(row, server, results)]
     lines = [title, '-' * len(title)]
@@ -119,7 +119,27 @@ class _Ratio:
         return f'{statistics.median(found):.2f}{around}'
 
 
+_MEMORY = _Column('peak MiB', 'peak', '.1f', factor=1 / MIB, width=10)
+
+_PAST = {
+    'fsyncs': [_Column('fsyncs', 'fsyncs', '.2f')],
+    'runs': [
+        _Column('CPU ms', 'cpu', '.2f', factor=1000),
+        _Column('times', 'times', '.2f', width=7),
+        _MEMORY,
+        _Column('growth MiB', 'growth', '.2f', factor=1 / MIB, width=12),
+    ],
+    'looks': [
+        _Column('CPU ms', 'cpu', '.0f', factor=1000),
+        _Column('above its start ms', 'seconds', '.0f', factor=1000, width=20),
+        _MEMORY,
+    ],
+}
+
+
 def _columns(row):
+    if row.past:
+        return _PAST[row.past]
     if row.wake:
         return [
             _Column('median s', 'seconds', '.3f', width=10),
