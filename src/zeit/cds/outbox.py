@@ -131,10 +131,12 @@ class SpoolDataManager:
             )
 
 
+@zope.interface.implementer(transaction.interfaces.IDataManagerSavepoint)
 class _Savepoint:
     def __init__(self, batch):
         self._batch = batch
         self._mark = batch.mark()
 
     def rollback(self):
+        """Forget what was put since."""
         self._batch.rollback(self._mark)

@@ -185,6 +185,8 @@ class _Loop:
         try:
             with alone():
                 self._runner.before()
+                # What that has put is there when the run looks.
+                self._woken.clear()
                 exchange = zope.component.getUtility(self._runner.interface, name=self._runner.name)
                 kind = self._runner.options_class
                 own = options_of(exchange, kind, interrupted=self._ended.is_set)

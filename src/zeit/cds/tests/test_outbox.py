@@ -13,7 +13,7 @@ import transaction
 import zope.component
 import zope.component.testing
 import zope.interface
-from transaction.interfaces import ISavepointDataManager, TransientError
+from transaction.interfaces import IDataManagerSavepoint, ISavepointDataManager, TransientError
 from zope.interface.verify import verifyObject
 
 from zeit.cds import errors
@@ -151,6 +151,7 @@ class TransactionTests(OutboxTests):
     def test_it_is_a_data_manager_behind_the_others(self):
         manager = SpoolDataManager(self.spool, self.manager)
         verifyObject(ISavepointDataManager, manager)
+        verifyObject(IDataManagerSavepoint, manager.savepoint())
         self.assertLess('zzz', manager.sortKey())
         manager.abort(None)
 

@@ -104,6 +104,18 @@ class ThreadTests(DriverCase, unittest.TestCase):
         self.spool.put('a.xml', b'<a/>')
         self.assertEqual(['a.xml'], self.next_run().delivered)
 
+    def test_what_it_puts_itself_needs_no_second_run(self):
+        put = unittest.mock.patch.object(self.thread, 'before', self.put_once())
+        with put:
+            self.thread.start()
+            self.assertEqual(['a.xml'], self.next_run().delivered)
+            self.spool.put('b.xml', b'<b/>')
+            self.assertEqual(['b.xml'], self.next_run().delivered)
+
+    def put_once(self):
+        names = ['a.xml']
+        return lambda: names and self.spool.put(names.pop(), b'<a/>')
+
     def test_what_is_put_during_a_run_is_delivered_by_the_next(self):
         def put(operation, name):
             if (operation, name) == ('upload', 'a.xml'):
