@@ -20,7 +20,7 @@ import sys
 import time
 
 from zeit.cds import names
-from zeit.cds.forks import Descriptor, not_inherited
+from zeit.cds.forks import Descriptor, not_inherited, open_descriptor
 from zeit.cds.text import printable
 
 
@@ -122,10 +122,37 @@ def _opened(path, flags, mode=0o666):
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
     try:
         _check(os.fstat(descriptor), path)
+        if flags & os.O_CREAT:
+            _give(descriptor, os.path.dirname(path) or '.')
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def open_new(path):
+    """Return the new file `path`, open to write, binary and not buffered, that no child has.
+
+    Raises FileExistsError, OSError.
+    """
+    return not_inherited(open, path, 'xb', buffering=0, opener=_opened)
+
+
+def _give(descriptor, like):
+    """Let what root has just made belong to whom the directory `like` belongs.
+
+    One run as root must not keep those of the spool's user out for ever.
+    """
+    if os.geteuid():
+        return
+    found, owner = os.fstat(descriptor), os.stat(like)
+    # What has another name may be somewhere else, too, where it is to remain root's.
+    alone = found.st_nlink == 1 or stat.S_ISDIR(found.st_mode)
+    if found.st_uid == 0 and owner.st_uid and alone:
+        try:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        except PermissionError as error:  # root of a container, say, that has not all rights
+            log.debug('It remains of root: %s: %s', printable(str(like)), error.strerror)
 
 
 def _opened_at_once(path, flags):
@@ -200,6 +227,8 @@ def make_directory(path, *, like):
     made = os.path.join(os.path.dirname(path), f'{_DRAFT}{secrets.token_hex(8)}')
     os.mkdir(made)
     try:
+        with open_descriptor(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
+            _give(descriptor.fileno(), like)
         os.chmod(made, stat.S_IMODE(os.stat(like).st_mode))
         os.rename(made, path)
     except BaseException as error:
@@ -302,7 +331,7 @@ def draft(directory, content, *, name=None, mode=None):
     """
     path = os.path.join(directory, name or f'{_DRAFT}{secrets.token_hex(8)}')
     with contextlib.ExitStack() as undo:
-        with not_inherited(open, path, 'xb', buffering=0) as file:
+        with open_new(path) as file:
             undo.callback(os.unlink, path)
             if mode is not None:
                 os.fchmod(file.fileno(), mode)

@@ -13,7 +13,6 @@ import zope.interface
 
 from zeit.cds import files
 from zeit.cds.errors import FileError, NameRefused, SourceGone, SpoolError, SpoolFull
-from zeit.cds.forks import not_inherited
 from zeit.cds.interfaces import IIncoming
 from zeit.cds.source import Source, digest
 from zeit.cds.text import printable
@@ -43,7 +42,7 @@ class Incoming:
         self._kept = False
         self._inode = None
         with translated(self._in('tmp'), full=SpoolFull):
-            self._file = not_inherited(open, self._in('tmp', temporary), 'xb', buffering=0)
+            self._file = files.open_new(self._in('tmp', temporary))
 
     def __enter__(self):
         return self

@@ -24,7 +24,6 @@ from zeit.cds.files import (
     remedy,
     sync_directories,
 )
-from zeit.cds.forks import open_descriptor
 from zeit.cds.text import printable
 
 
@@ -144,7 +143,7 @@ class JSONLog:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
         data = b''.join(map(_line, carried))
         self.close()
-        self._descriptor = open_descriptor(draft, flags)
+        self._descriptor = open_regular_descriptor(draft, flags)
         os.fchmod(self._descriptor.fileno(), os.stat(self._directory).st_mode & 0o666)
         self._length, self._carried = 0, len(data)
         about = _identity(self._descriptor.fileno(), self._directory)

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import stat
+import struct
 from typing import NamedTuple
 
 from zeit.cds import files, text
@@ -16,6 +17,13 @@ from zeit.cds.errors import SpoolBusy
 
 
 log = logging.getLogger(__name__)
+
+
+#: `struct flock` of fcntl(2): kind, whence, start, length, process.
+_FLOCK = 'hhqqi0q'
+
+#: Where an open file description lock is: nothing is there.  One of flock(2) cannot be asked for.
+_PLACE = 1 << 40
 
 
 class Owner(NamedTuple):
@@ -58,6 +66,7 @@ class RunLock:
                 ) from None
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
             about = {'pid': os.getpid(), 'host': socket.gethostname(), 'since': now}
+            about['asked'] = _mark(descriptor, fcntl.F_WRLCK)
             os.ftruncate(descriptor.fileno(), 0)
             os.pwrite(descriptor.fileno(), json.dumps(about).encode(), 0)
         except BaseException:
@@ -101,6 +110,7 @@ class RunLock:
         finally:
             # Closing is not enough where a child has a copy that nobody could close.
             try:
+                _mark(descriptor, fcntl.F_UNLCK)
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
             finally:
                 descriptor.close()
@@ -116,17 +126,44 @@ class RunLock:
     def owner(self):
         """Return the `Owner` of the lock, None if nobody holds it.
 
-        It reads the file and looks for the process, without touching the lock: a look must never
-        keep a run from starting.  A process on another host cannot be looked for and counts.
+        It reads the file and asks for a lock beside the one that decides, without touching that: a
+        look must never keep a run from starting.  Where there are no such locks it looks for the
+        process.  What is on another host cannot be looked for and counts.
         """
         try:
             with files.open_regular(self._path) as file:
                 about = json.loads(file.read(1000))
+                marked = _is_marked(file) if about.get('asked') else None
             pid, host, since = int(about['pid']), str(about['host']), about['since']
             owner = Owner(pid=pid, host=host, since=datetime.datetime.fromisoformat(since))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return None if host == socket.gethostname() and not _is_alive(pid) else owner
+        if host != socket.gethostname():
+            return owner
+        # Another process may have its number by now: in a container it is the first one each time.
+        return owner if (_is_alive(pid) if marked is None else marked) else None
+
+
+def _mark(descriptor, kind):
+    """Set or remove a lock that can be asked for; return False where there are none."""
+    try:
+        wanted = struct.pack(_FLOCK, kind, os.SEEK_SET, _PLACE, 1, 0)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+    except (AttributeError, OSError) as error:
+        log.debug('No lock that can be asked for: %s', error)
+        return False
+    return True
+
+
+def _is_marked(file):
+    """Return whether somebody has set one, None where that cannot be known."""
+    try:
+        wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _PLACE, 1, 0)
+        found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, wanted)
+    except (AttributeError, OSError) as error:
+        log.debug('It cannot be asked for a lock: %s', error)
+        return None
+    return struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK
 
 
 def _is_alive(pid):

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -88,6 +89,45 @@ class LockTests(RunLockTests):
             self.file.write_bytes(content)
             self.assertEqual('', self.lock().holder())
             self.assert_free()
+
+    def test_the_number_of_a_process_that_was_killed_comes_again(self):
+        """As in a container, where it is the first one each time: here it is this process."""
+        with self.lock():
+            about = self.file.read_bytes()
+            self.assertEqual(os.getpid(), self.lock().owner().pid)
+        self.file.write_bytes(about)
+        self.assertIsNone(self.lock().owner())
+        self.assert_free()
+
+    def test_without_a_lock_that_can_be_asked_for_the_process_decides(self):
+        with (
+            unittest.mock.patch('fcntl.F_OFD_SETLK', -1),
+            unittest.mock.patch('fcntl.F_OFD_GETLK', -1),
+            self.lock(),
+        ):
+            self.assertEqual(os.getpid(), self.lock().owner().pid)
+            about = self.file.read_bytes()
+        self.file.write_bytes(about)
+        self.assertEqual(os.getpid(), self.lock().owner().pid)
+        self.file.write_bytes(about.replace(str(os.getpid()).encode(), b'4194305'))
+        self.assertIsNone(self.lock().owner())
+
+    def test_what_is_on_another_host_counts(self):
+        with self.lock():
+            about = self.file.read_bytes()
+        self.file.write_bytes(about.replace(socket.gethostname().encode(), b'elsewhere'))
+        self.assertEqual('elsewhere', self.lock().owner().host)
+
+    def test_a_look_keeps_no_run_from_starting(self):
+        locks = []
+
+        def call(descriptor, kind, *args, real=fcntl.fcntl):
+            locks.append(kind)
+            return real(descriptor, kind, *args)
+
+        with self.lock(), unittest.mock.patch('fcntl.fcntl', call):
+            self.assertTrue(self.lock().holder())
+        self.assertEqual({fcntl.F_OFD_GETLK}, set(locks))
 
     def test_an_error_after_it_was_taken_gives_it_back(self):
         """Also while somebody holds the error, and with it all frames."""
