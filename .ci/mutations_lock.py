@@ -179,9 +179,15 @@ LOCKING = (
         "                    seen.append('')\n",
     ),
     (
+        'names not compared before files get them',
+        'exporter.py',
+        'session.misspelt([entry.name for entry in entries], token=token)',
+        '{}',
+    ),
+    (
         'temporaries of a killed run left',
         LEFTOVERS,
-        "if name.endswith('.part') and",
+        'if names.is_temporary(name) and',
         "if name.endswith('.never') and",
     ),
     (

@@ -189,10 +189,19 @@ class _Export:
     def carry(self, session, lock, *, token):
         """Send, and file what was delivered."""
         try:
-            self._deliver(session, self._settle_uncertain(session, self.entries), lock, token=token)
+            left = self._settle_uncertain(session, self.entries)
+            self._deliver(session, self._spelt(session, left, token=token), lock, token=token)
         finally:
             with uninterrupted():
                 self.filed.flush()
+
+    def _spelt(self, session, entries, *, token):
+        """Return the entries whose names the server keeps; the others are refused."""
+        refused = session.misspelt([entry.name for entry in entries], token=token)
+        for entry in entries:
+            if entry.name in refused:
+                self._refused(entry, refused[entry.name])
+        return [entry for entry in entries if entry.name not in refused]
 
     def _settle_uncertain(self, session, entries):
         """Return the entries without those that an earlier run delivered, but did not file."""

@@ -74,7 +74,7 @@ class Leftovers:
     def _remove(self, present, tokens, *, waits):
         self._forget_uploads(present)
         for name in sorted(present):
-            if name.endswith('.part') and names.token_of(name) in tokens:
+            if names.is_temporary(name) and names.token_of(name) in tokens:
                 self._delete(name)
             elif names.is_broken(name) and (token := self._inside_lock(name)) in tokens:
                 self._delete(name, token=token)

@@ -44,7 +44,7 @@ SHORT = 143
 
 _TOKEN = r'cds[0-9a-f]{16}'
 _OURS = re.compile(
-    rf'.*\.{_TOKEN}(-[0-9]+)?\.(part|aside)|(?:write|read)\.({_TOKEN}(\..*)?|guard(\..*)?)',
+    rf'.*\.{_TOKEN}(-[0-9]+)?\.(part[\W_]?|aside)|(?:write|read)\.({_TOKEN}(\..*)?|guard(\..*)?)',
     re.IGNORECASE | re.DOTALL,
 )
 #: What servers leave out at the end of a name.
@@ -53,11 +53,12 @@ _DROPPED = ' .\\'
 _UNSEEN = re.compile('[^ -~]+|"+')
 _VERSION = re.compile(r';[-0-9]*$')
 _STAGED_GUARD = re.compile(rf'{WRITE}\.{_TOKEN}\.d(\.|$)')
+_TEMPORARY = re.compile(rf'.*\.{_TOKEN}-[0-9]+\.part[\W_]?', re.DOTALL)
 _PROBE = re.compile(rf'\.{_TOKEN}\.probe')
 _BROKEN = re.compile(rf'(?:write|read)\.{_TOKEN}\.broken')
 _ANNOUNCED = re.compile(rf'(?:write|read)\.{_TOKEN}\.next')
 _CARRIES = re.compile(
-    rf'.*\.({_TOKEN})(?:-[0-9]+)?\.(?:part|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
+    rf'.*\.({_TOKEN})(?:-[0-9]+)?\.(?:part[\W_]?|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
     rf'|({_TOKEN})(?:\s.*)?',
     re.DOTALL,
 )
@@ -71,6 +72,11 @@ def new_token():
 def temporary(name, *, token, number):
     """Return the name under which `name` is sent in this run's attempt `number`."""
     return with_suffix(name, f'.{token}-{number}.part')
+
+
+def is_temporary(name):
+    """Return whether `name` is such a name; `zeit.cds.spelling` may put a character behind it."""
+    return bool(_TEMPORARY.fullmatch(name))
 
 
 def aside(name, *, token):

@@ -27,7 +27,10 @@ _ADVICE = (
 )
 
 #: What to do about a file that is listed, or has a size, and is refused.
-_IN_USE = 'Perhaps somebody has it in use; the next run tries again.'
+_IN_USE = (
+    'Perhaps somebody has it in use, or the server lists other names than it takes; the next run '
+    'tries again.'
+)
 _MAY_READ = (
     'If it is never sent, let the account have the right to read it, and see whether it is a '
     'regular file, or a link that leads nowhere.'

@@ -27,6 +27,7 @@ from zeit.cds.gathering import gatherings
 from zeit.cds.interfaces import ISession
 from zeit.cds.ledger import NoLedger
 from zeit.cds.link import Link
+from zeit.cds.spelling import Spelling
 from zeit.cds.text import printable
 
 
@@ -235,6 +236,10 @@ class FTPSession(Link):
         """See `ISession`; `more` says that a transfer follows."""
         with self._presence.leaving(name):
             self._call('command', 'DELE', name, more=more)
+
+    def misspelt(self, names, *, token):
+        """See `ISession`."""
+        return Spelling(self, ways=self._ways, token=token).refused(names)
 
     def make_directory(self, name):
         """See `ISession`."""

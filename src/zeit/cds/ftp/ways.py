@@ -60,7 +60,8 @@ class Ways:
     server has ended the data connection, before its final reply.  Each is True until the server
     shows that it does not stand it.  `listing`: the way to list that worked last, as a list, if it
     is not the best one.  `sizes_directories`: SIZE answers of a directory as of a file; None as
-    long as that was not asked.  These are facts.
+    long as that was not asked.  `spelled`: what the server has kept in names, a list of the kinds
+    in `zeit.cds.spelling`.  These are facts.
 
     `server`: a digest of what the server has said about itself, '' as long as it was not asked.
 
@@ -95,6 +96,7 @@ class Ways:
     prompt = _fact('prompt', True)
     listing = _fact('listing', [*LISTINGS[0]])
     sizes_directories = _fact('sizes_directories', None)
+    spelled = _fact('spelled', [])
 
     def __post_init__(self):
         self.facts.update(self.earlier.get('facts', {}))

@@ -175,6 +175,12 @@ class ISession(Interface):
     def delete(name, *, more=False):
         """Delete a file; `more` says that a transfer is likely to follow."""
 
+    def misspelt(names, *, token):
+        """Return which of the `names` files would not get there: a `NameRefused` by name.
+
+        What is not known of the server is tried with names that carry `token`, and removed.
+        """
+
     def make_directory(name):
         """Make a directory."""
 

@@ -64,6 +64,8 @@ class FaultServer(threadserver.ThreadServer):
     """A scripted FTP server. A context manager; otherwise call `start`, `stop`, `restart`.
 
     files: mapping of absolute path to bytes; directories: more directories to create.
+    stored_as, listed_as: functions from a name, or path, in a command to the one of the file, and
+    from that to the one in listings; the same by default.
     merges: RNTO of a directory onto one that is not empty merges them, and says 250.
     user, password: the only login; host: '127.0.0.1' or '::1'; greeting: first reply.
     max_connections: further ones get a 421; None is unlimited.
@@ -86,6 +88,8 @@ class FaultServer(threadserver.ThreadServer):
         *,
         directories=(),
         merges=False,
+        stored_as=str,
+        listed_as=str,
         user='test',
         password='testpw',
         host='127.0.0.1',
@@ -110,6 +114,8 @@ class FaultServer(threadserver.ThreadServer):
         self.holds = holds
         self.single = single
         self._hook = hook
+        self.stored_as = stored_as
+        self.listed_as = listed_as
         self.in_clear = []
         self.tls = tls
         self.implicit = tls is not None and tls.implicit

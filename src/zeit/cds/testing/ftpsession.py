@@ -166,7 +166,7 @@ class Session:
 
     def resolve(self, path):
         """Return the absolute path for an argument."""
-        return ftpstore.resolve(self.directory, path)
+        return ftpstore.resolve(self.directory, self.server.stored_as(path))
 
     def acting(self, kind):
         """Return the running command's action of this class, or None."""

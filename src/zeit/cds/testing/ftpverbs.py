@@ -166,12 +166,12 @@ def timestamp(node):
 
 def machine_list(session, argument):
     path = session.resolve(argument)
-    names = session.tree.names(path)
+    names, shown = session.tree.names(path), session.server.listed_as
     node = session.tree.stat
     lines = [
         facts(node(path), kind='cdir') + ' .',
         facts(node(os.path.dirname(path)), kind='pdir') + ' ..',
-        *(f'{facts(node(ftpstore.resolve(path, name)))} {name}' for name in names),
+        *(f'{facts(node(ftpstore.resolve(path, name)))} {shown(name)}' for name in names),
     ]
     return _send(session, b''.join(actions.wire(line) for line in lines))
 
@@ -183,7 +183,7 @@ def machine_facts(session, argument):
 
 def name_list(session, argument):
     names = session.tree.names(session.resolve(argument))
-    lines = [os.path.join(argument, name) for name in names]
+    lines = [os.path.join(argument, session.server.listed_as(name)) for name in names]
     return _send(session, b''.join(actions.wire(line) for line in lines))
 
 

@@ -202,6 +202,10 @@ class MemorySession:
         """See `ISession`."""
         del self._find('delete', name)[name]
 
+    def misspelt(self, names, *, token):
+        """See `ISession`."""
+        return {}
+
     def make_directory(self, name):
         """See `ISession`."""
         self._target.hook('make_directory', name)

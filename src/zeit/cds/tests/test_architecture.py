@@ -101,9 +101,10 @@ ALLOWED = {
     'fetching': 'errors text',
     'quiet': 'fetching',
     'gathering': 'arrivals crew errors fetching plan quiet text',
+    'spelling': 'errors names text',
     'link': 'errors presence text ftp.deadline ftp.listings ftp.ways',
-    'session': 'errors interfaces deliveries delivery effort gathering ledger link names text '
-    'ftp.along ftp.answers',
+    'session': 'errors interfaces deliveries delivery effort gathering ledger link names spelling '
+    'text ftp.along ftp.answers',
     'target': 'errors interfaces delivery effort names session text ftp.settings ftp.sockets '
     'ftp.tls ftp.ways',
     'lockfiles': 'errors holder names text',

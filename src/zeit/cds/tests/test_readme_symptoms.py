@@ -236,6 +236,16 @@ class SymptomsTest(unittest.TestCase):
         self.assert_symptom(term, self.export(), code=errors.FILES_FAILED)
         self.assertRegex(' '.join(self.server.files), r'^/in/a\.xml\.cds\S+\.part')
 
+    def test_another_name(self):
+        self.server.stored_as = lambda path: path.replace('"', '')
+        self.spool.put('"a".xml', b'<article/>')
+        term = 'The server would give it another name'
+        code, said = self.export()
+        self.assertIn(term, self.terms)
+        self.assertIn(term, said)
+        self.assertEqual((errors.FILES_FAILED, {'/in/a.xml'}), (code, set(self.server.files)))
+        self.assertEqual(['"a".xml'], [entry.name for entry in self.spool.status().waiting])
+
     def test_lock_left_behind(self):
         self.server.fault('STOR', faults.Reply('553 No.'), path='*.part')
         self.server.fault('DELE', faults.Reply('550 No.'), path='*/write')

@@ -1,0 +1,188 @@
+"""Which names a server keeps as they are: found out by names of our own, before a file gets one.
+
+Servers drop blanks at the ends of a name, quotation marks, or all that is not ASCII, write `_` for
+a blank, take a name for one in another encoding, or list `?`.  So a file would get another name,
+which may be that of another file.
+
+What may be changed in a name is of some *kind*: a character that is no ASCII letter or digit, with
+what combines with it; or one that the name begins with (`c...`), or ends with (`...c`).  What has
+once been listed as it was stored is not tried again: see `Ways.spelled`.
+"""
+
+import logging
+import re
+import unicodedata
+
+from zeit.cds import names
+from zeit.cds.errors import LOST, FileError, NameRefused, ServerError
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: What every server keeps, at each place of a name but the ends.
+_KEPT = re.compile(r'[0-9A-Za-z._{}-]')
+
+#: What servers may drop, or take for something else, at the ends of a name.
+_AT_THE_ENDS = re.compile(r'[^0-9A-Za-z_{}\x80-\U0010ffff-]')
+
+_MORE = '...'
+
+_TOO_MANY = 'Whether the server keeps the name was not found out: there are too many of them'
+
+#: What tells the names that are tried apart.
+_MARK = re.compile(r'\.cds[0-9a-f]{16}-\d+\.part')
+
+#: So many names are tried in a run at most.
+TRIALS = 100
+
+
+def kinds(name):
+    """Return the kinds of what a server may change in `name`, a set of str."""
+    clusters = _clusters(name)
+    found = {cluster for cluster in clusters if not _KEPT.fullmatch(cluster)}
+    if _AT_THE_ENDS.fullmatch(clusters[0]):
+        found.add(clusters[0] + _MORE)
+    if _AT_THE_ENDS.fullmatch(clusters[-1]):
+        found.add(_MORE + clusters[-1])
+    return found
+
+
+def _clusters(name):
+    found = []
+    for character in name:
+        if found and unicodedata.combining(character):
+            found[-1] += character
+        else:
+            found.append(character)
+    return found
+
+
+class Spelling:
+    """The names in the directory of `session`; `ways` is what is known of the server.
+
+    What is made there carries `token`.
+    """
+
+    def __init__(self, session, *, ways, token):
+        self._session = session
+        self._ways = ways
+        self._token = token
+        self._number = 0
+
+    def __repr__(self):
+        return f'<Spelling {self._token}>'
+
+    def refused(self, wanted):
+        """Return why files must not get some of the `wanted` names: a `NameRefused` by name."""
+        proven = set(self._ways.spelled)
+        found = {name: kinds(name) - proven for name in wanted}
+        unknown = set().union(*found.values())
+        if not unknown:
+            return {}
+        wrong = self._wrong(unknown)
+        self._ways.spelled = sorted(proven | unknown.difference(wrong))
+        return {
+            name: _refusal(name, wrong[min(changed)])
+            for name, missing in found.items()
+            if (changed := missing.intersection(wrong))
+        }
+
+    def _wrong(self, unknown):
+        """Return what the server makes of the kinds that it does not keep, by kind."""
+        wrong, groups, left = {}, _groups(unknown, room=self._room()), TRIALS
+        while groups:
+            groups, untried = groups[:left], groups[left:]
+            wrong.update((kind, _TOO_MANY) for kind in set().union(*untried))
+            left -= len(groups)
+            found, groups = self._tried(groups), []
+            for group, became in found:
+                if became and len(group) > 1:
+                    half = len(group) // 2
+                    groups += group[:half], group[half:]
+                elif became:
+                    wrong[group[0]] = became
+        return wrong
+
+    def _room(self):
+        return names.SHORT - len(self._name((), TRIALS * 2))
+
+    def _name(self, group, number):
+        first = ''.join(kind[0] for kind in group if _is_first(kind))
+        last = ''.join(kind[-1] for kind in group if _is_last(kind))
+        others = (kind for kind in group if _MORE not in kind)
+        middle = 'x'.join(['', *others, ''])
+        return first + names.temporary(middle or 'x', token=self._token, number=number) + last
+
+    def _tried(self, groups):
+        """Return a list of (group, what became of it); that is '' where all of it was kept."""
+        tried, refused = {}, {}
+        for group in groups:
+            self._number += 1
+            name = self._name(group, self._number)
+            tried[name] = group
+            try:
+                self._session.store(name, b'x')
+            except (FileError, ServerError, *LOST) as error:
+                if error.while_connecting:
+                    raise
+                refused[name] = printable(error.message)
+        present, found = self._session.names(), []
+        for name, group in tried.items():
+            mark = _MARK.search(name)[0]
+            shown = sorted(each for each in present if mark in each)
+            found.append((group, _became(name, shown, mark=mark, refusal=refused.get(name, ''))))
+            self._delete(name, *shown)
+        return found
+
+    def _delete(self, *candidates):
+        """Delete what one of these names is that of: a server may know the listed one only."""
+        for name in candidates:
+            try:
+                self._session.delete(name)
+                return
+            except (ServerError, *LOST) as error:
+                log.debug('Not deleted: %s: %s', printable(name), printable(error.message))
+        self._session.litter.append(candidates[0])
+
+
+def _became(name, shown, *, mark, refusal):
+    """Return what became of `name`, of which these are `shown`; '' if it was kept."""
+    if name in shown or (refusal and not shown):
+        return refusal and f'The server takes no such name: {refusal}'
+    made = printable(repr(shown[0].replace(mark, ''))) if shown else 'nothing'
+    what = printable(repr(name.replace(mark, '')))
+    return f'The server would give it another name: of {what} it makes {made}'
+
+
+def _is_first(kind):
+    return kind.endswith(_MORE) and not _is_last(kind)
+
+
+def _is_last(kind):
+    return kind.startswith(_MORE)
+
+
+def _groups(unknown, *, room):
+    """Return lists of kinds that fit into one name, as few as possible."""
+    groups, sizes = [], []
+    for kind in sorted(unknown):
+        is_end = _is_first(kind), _is_last(kind)
+        needed = len(kind.encode('utf-8', 'surrogateescape')) + 1
+        for number, group in enumerate(groups):
+            taken = any((_is_first(k), _is_last(k)) == is_end for k in group) and any(is_end)
+            if not taken and sizes[number] + needed <= room:
+                group.append(kind)
+                sizes[number] += needed
+                break
+        else:
+            groups.append([kind])
+            sizes.append(needed)
+    return groups
+
+
+def _refusal(name, became):
+    hint = 'Rename the file; it stays in the spool.'
+    if not name.isascii():
+        hint += ' Or set the encoding that the server has its names in: encoding (--encoding).'
+    return NameRefused(became, hint=hint)
