@@ -116,6 +116,24 @@ APPLICATION = (
         "f' zeit.cds:",
     ),
     (
+        'what may be committed is removed',
+        'outbox.py',
+        '        self.begun = True\n',
+        '        pass\n',
+    ),
+    (
+        'a veto leaves a doubt',
+        'outbox.py',
+        '        self.begun = self.ended = False\n',
+        '        self.begun, self.ended = True, False\n',
+    ),
+    (
+        'told before all spools of a transaction have filed',
+        'outbox.py',
+        '        if all(member.ended for member in self.members):\n',
+        '        if True:\n',
+    ),
+    (
         'tpc_finish raises',
         'outbox.py',
         "            log.critical(\n                'Committed, but",

@@ -37,33 +37,96 @@ class Outbox:
 
     def _joined(self):
         """Return the data manager of this spool in the current transaction."""
-        current = self._manager.get()
+        phase = _join(self._manager, _Phase, lambda: _Phase(self._manager))
+
+        def make():
+            joined = SpoolDataManager(self._spool, self._manager, phase=phase)
+            phase.members.append(joined)
+            return joined
+
+        return _join(self._manager, self._spool, make)
+
+
+def _join(manager, key, make):
+    """Return the data manager of this key in the current transaction; `make` makes a new one."""
+    current = manager.get()
+    try:
+        joined = current.data(key)
+    except KeyError:
+        joined = None
+    # Going back behind the savepoint before its first file has taken it out again.
+    if joined is None or joined.ended:
+        joined = make()
         try:
-            joined = current.data(self._spool)
-        except KeyError:
-            joined = None
-        # Going back behind the savepoint before its first file has taken it out again.
-        if joined is None or joined.ended:
-            joined = SpoolDataManager(self._spool, self._manager)
-            try:
-                current.join(joined)
-            except BaseException:
-                joined.abort(current)
-                raise
-            current.set_data(self._spool, joined)
-        return joined
+            current.join(joined)
+        except BaseException:
+            joined.abort(current)
+            raise
+        current.set_data(key, joined)
+    return joined
+
+
+@zope.interface.implementer(transaction.interfaces.ISavepointDataManager)
+class _Phase:
+    """Knows whether all have voted, as the first whose `tpc_finish` is called.
+
+    From then on an abort is no abort: another one may have committed.  `members` are the data
+    managers of spools, which are all to have filed before anybody is told.
+    """
+
+    def __init__(self, manager):
+        self.transaction_manager = manager
+        self.members = []
+        self.begun = self.ended = False
+
+    def __repr__(self):
+        return f'<_Phase, {"begun" if self.begun else "not begun"}>'
+
+    def sortKey(self):  # noqa: N802 as in IDataManager
+        """Return what puts it before all others."""
+        return ''
+
+    def tpc_finish(self, current):
+        """All have voted."""
+        self.begun = True
+
+    def abort(self, current):
+        """It is over, or was taken out by a savepoint."""
+        self.ended = True
+
+    def nothing(self, current):
+        """Nothing is to be done."""
+
+    tpc_begin = commit = tpc_vote = tpc_abort = nothing
+
+    def savepoint(self):
+        """Return an object with `rollback()`: nothing is to be done."""
+        return _NoSavepoint()
+
+    def finished(self):
+        """One of the members has filed: the last one tells of all."""
+        if all(member.ended for member in self.members):
+            for member in self.members:
+                member.announce()
+
+
+@zope.interface.implementer(transaction.interfaces.IDataManagerSavepoint)
+class _NoSavepoint:
+    def rollback(self):
+        """Nothing is to be done."""
 
 
 @zope.interface.implementer(transaction.interfaces.ISavepointDataManager)
 class SpoolDataManager:
-    """What one transaction puts into one spool.
+    """What one transaction puts into one spool; `phase` is that of the transaction.
 
     See `transaction.interfaces.IDataManager` for the order of calls.
     """
 
-    def __init__(self, spool, manager):
+    def __init__(self, spool, manager, *, phase=None):
         self.transaction_manager = manager
         self.ended = False
+        self._phase = phase or _Phase(manager)
         self._spool = spool
         self._batch = spool.batch()
 
@@ -111,11 +174,24 @@ class SpoolDataManager:
                 printable(error.advice if isinstance(error, Error) else f'{error}.', limit=500),
             )
             log.debug('The reason', exc_info=error)
+        self._phase.finished()
+
+    def announce(self):
+        """Tell what was filed.  What is no Exception goes through: it may be a signal."""
         announce(self._spool, names=self._batch.moved)
 
     def tpc_abort(self, current):
-        """Forget them."""
-        self.abort(current)
+        """Forget them, unless another one may have committed: then nobody knows."""
+        if self._phase.begun and not self.ended and self._batch.names:
+            self.ended = True
+            log.critical(
+                'The end of a transaction has failed, and it is in doubt whether it was committed: '
+                '%s. The next run of the spool decides.',
+                printable(', '.join(self._batch.names), limit=500),
+            )
+            self._batch.close()
+        else:
+            self.abort(current)
 
     def abort(self, current):
         """Forget them; may be called again, and also when all is done."""

@@ -207,8 +207,11 @@ class IBatch(Interface):
         since does not replace that.
         """
 
+    def close():
+        """Let go of them: what was prepared is in doubt, as if this process had died."""
+
     def abort():
-        """Remove them; does nothing after `commit`.
+        """Remove them; does nothing after `commit` or `close`.
 
         What cannot be removed at the moment is held back as long as this process lives, and
         removed as soon as that is possible.

@@ -1,8 +1,10 @@
 """Files that are put in a transaction: commit, abort, savepoints, conflicts, forks, failures."""
 
+import logging
 import os
 import pathlib
 import signal
+import sys
 import tempfile
 import threading
 import traceback
@@ -18,7 +20,7 @@ from zope.interface.verify import verifyObject
 
 from zeit.cds import errors
 from zeit.cds.interfaces import IFilePut, ISpool, ITransactionOutcome
-from zeit.cds.outbox import Outbox, SpoolDataManager
+from zeit.cds.outbox import Outbox, SpoolDataManager, _Phase
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 
@@ -154,6 +156,10 @@ class TransactionTests(OutboxTests):
         verifyObject(IDataManagerSavepoint, manager.savepoint())
         self.assertLess('zzz', manager.sortKey())
         manager.abort(None)
+        phase = _Phase(self.manager)
+        verifyObject(ISavepointDataManager, phase)
+        verifyObject(IDataManagerSavepoint, phase.savepoint())
+        self.assertLess(phase.sortKey(), ' ')
 
 
 class SavepointTests(OutboxTests):
@@ -364,6 +370,114 @@ class FinishTests(OutboxTests):
             self.run_once()
             self.assertEqual([], self.spool.status().in_doubt)
         self.assertEqual([path.name], self.left())
+
+
+class SecondPhaseTests(OutboxTests):
+    """When all have voted, an abort is none."""
+
+    def setUp(self):
+        super().setUp()
+        logger = logging.getLogger(f'txn.{threading.get_ident()}')
+        self.enterContext(unittest.mock.patch.object(logger, 'disabled', True))
+        self.other = Spool(self.enterContext(tempfile.TemporaryDirectory()))
+        self.told = []
+
+    def fail_in_second_phase(self):
+        self.outbox.put('a.xml', b'<a/>')
+        Other(self.manager, failing='tpc_finish', error=ConnectionResetError)
+        with (
+            self.assertRaises(ConnectionResetError),
+            self.assertLogs('zeit.cds.outbox', 'CRITICAL') as logs,
+        ):
+            self.manager.commit()
+        self.manager.abort()
+        self.assertIn('a.xml', logs.output[0])
+        self.assertEqual({}, self.waiting())
+
+    def run_in_doubt(self):
+        with self.assertLogs('zeit.cds.indoubt', 'WARNING'):
+            self.run_once()
+        self.assertEqual([], self.left())
+
+    def test_another_one_that_fails_in_it_leaves_a_doubt(self):
+        self.fail_in_second_phase()
+        (doubt,) = self.spool.status().in_doubt
+        self.assertEqual((('a.xml',), False), (doubt.names, doubt.committed))
+        self.run_in_doubt()
+        self.assertEqual({'a.xml': b'<a/>'}, self.waiting())
+
+    def test_who_knows_is_asked(self):
+        for committed, expected in (False, {}), (True, {'a.xml': b'<a/>'}):
+            outcome = unittest.mock.Mock(spec=['committed'])
+            outcome.committed.return_value = committed
+            zope.interface.alsoProvides(outcome, ITransactionOutcome)
+            zope.component.provideAdapter(
+                lambda spool, outcome=outcome: outcome, (ISpool,), ITransactionOutcome
+            )
+            self.fail_in_second_phase()
+            self.run_in_doubt()
+            self.assertEqual(expected, self.waiting())
+
+    def test_also_after_a_savepoint_before_the_first_file(self):
+        savepoint = self.manager.savepoint()
+        self.outbox.put('b.xml', b'<b/>')
+        inner = self.manager.savepoint()
+        inner.rollback()
+        savepoint.rollback()
+        self.fail_in_second_phase()
+        self.assertEqual(1, len(self.spool.status().in_doubt))
+
+    def test_nothing_is_in_doubt_where_nothing_was_put(self):
+        savepoint = self.manager.savepoint
+        self.outbox.put('a.xml', b'<a/>')
+        before = savepoint()
+        Outbox(self.other, manager=self.manager).put('b.xml', b'<b/>')
+        before.rollback()
+        self.outbox.put('c.xml', b'<c/>')
+        self.manager.commit()
+        self.assertEqual(['a.xml', 'c.xml'], sorted(self.waiting()))
+        self.assertEqual([], self.other.status().in_doubt)
+
+    def in_two(self, subscriber):
+        zope.component.provideHandler(subscriber, (IFilePut,))
+        self.outbox.put('a.xml', b'<a/>')
+        Outbox(self.other, manager=self.manager).put('b.xml', b'<b/>')
+
+    def test_all_spools_have_filed_before_anybody_is_told(self):
+        def look(event):
+            self.told.append(event.name)
+            self.assertEqual(1, len(self.waiting()))
+            self.assertEqual(1, len(self.other.status().waiting))
+
+        self.in_two(look)
+        with self.assertNoLogs('zeit.cds', 'ERROR'):
+            self.manager.commit()
+        self.assertEqual(['a.xml', 'b.xml'], sorted(self.told))
+
+    def test_who_is_told_may_end_the_process(self):
+        def end(event):
+            sys.exit(1)
+
+        self.in_two(end)
+        with self.assertRaises(SystemExit):
+            self.manager.commit()
+        self.manager.abort()
+        self.assertEqual(['a.xml'], list(self.waiting()))
+        self.assertEqual(['b.xml'], [each.name for each in self.other.status().waiting])
+
+    def test_a_signal_in_the_middle_of_one_is_no_abort_of_the_other(self):
+        self.in_two(self.told.append)
+        with (
+            unittest.mock.patch('zeit.cds.batch.Batch.move', side_effect=KeyboardInterrupt),
+            self.assertRaises(KeyboardInterrupt),
+            self.assertLogs('zeit.cds.outbox', 'CRITICAL'),
+        ):
+            self.manager.commit()
+        self.manager.abort()
+        for spool in self.spool, self.other:
+            self.assertEqual(1, len(spool.status().in_doubt))
+            with self.assertLogs('zeit.cds.indoubt', 'WARNING'), spool.run():
+                self.assertEqual(1, len(spool.pending()[0]))
 
 
 @zope.interface.implementer(ITransactionOutcome)
