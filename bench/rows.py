@@ -215,7 +215,7 @@ ROWS = (
             clients=(ALONE, EARLIER), servers=MEMORY,
             limits=(_past('fsyncs', most, 'fsyncs per file'),),
         )
-        for number, most in ((1, 12), (100, 2.3), (500, 2.2))
+        for number, most in ((1, 11), (100, 2.3), (500, 2.2))
     ),
     Row(
         name='runs', group='past', past='runs', files=20_000, rounds=1, clients=(ALONE,),

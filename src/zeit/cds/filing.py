@@ -60,8 +60,11 @@ class Filing:
 
     def file(self, name, source):
         """Put into `cur/` what was sent from the open `source`: see `ISpool.done`."""
-        touched = source.was_touched()  # before it is renamed, which touches it
         source.sync()  # whoever wrote it may not have done that; before its inode is to be written
+        return self._file(name, source)
+
+    def _file(self, name, source):
+        touched = source.was_touched()  # before it is renamed, which touches it
         try:
             # Taking the name away first, then looking which version it was, leaves no moment in
             # which a correction could slip in between and be filed unsent.
@@ -139,7 +142,7 @@ class Filing:
         try:
             with Source(files.draft(self._new, io.BytesIO(b'probe'), name=name)) as source:
                 source.digest()
-                self.file(name, source)
+                self._file(name, source)
         finally:
             self.remove(name)
 
