@@ -193,9 +193,7 @@ class Exchange:
     def _learned(self):
         """Return what an earlier run has found out about the server, as long as it is believed."""
         row = self.spool.journal.row('learned', self.target.url)
-        if row is None:
-            return {}
-        known = {'server': row['server'], 'facts': row['facts']} if row['facts'] else {}
+        known = {} if row is None else row['known']
         if known and not ago(BELIEVED) <= row['at'] <= ago(0):
             self._learn(known := {})
         return known
@@ -203,9 +201,7 @@ class Exchange:
     def _learn(self, learned):
         """Write down what is known of the server now, or that it is nothing any more."""
         try:
-            self.spool.journal.note(
-                'learned', target=self.target.url, **{'server': '', 'facts': {}, **learned}
-            )
+            self.spool.journal.note('learned', target=self.target.url, known=learned)
         except SpoolError as error:
             self.record.given_up(error)
 

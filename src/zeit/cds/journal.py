@@ -15,8 +15,7 @@ does to `TABLES`: it opens a row, which is the entry itself, changes or closes o
     disowned    ENTRY is about what the original has left, if this is a copy
     token       TOKEN is about to be used on TARGET
     clean       nothing of TOKEN is left on TARGET
-    learned     the server of TARGET, with the digest SERVER, has shown these FACTS; without any
-                nothing is known of it any more
+    learned     what is KNOWN of the server of TARGET (see `ISession.learned`), {} if nothing is
     rights      the account may do on TARGET all that a lock takes, or that is not KNOWN any more;
                 whether there can be a GUARD, see `zeit.cds.lock`
     uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared; it gets its name
@@ -123,7 +122,7 @@ KINDS = types.MappingProxyType(
     {
         'token': Kind(opens='tokens', needs=('target',)),
         'clean': Kind(changes='tokens', sets={'clean': True}, lazily=True),
-        'learned': Kind(opens='learned', needs=('server', 'facts'), lazily=True),
+        'learned': Kind(opens='learned', needs=('known',), lazily=True),
         'rights': Kind(opens='rights', needs=('known',)),
         'uploaded': Kind(opens='uploads', needs=_UPLOAD),
         'placed': Kind(opens='uploads', needs=_UPLOAD, closes=('exposed',)),

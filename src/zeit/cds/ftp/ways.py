@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from typing import NamedTuple
 
+from zeit.cds.errors import LOST
 from zeit.cds.text import printable
 
 
@@ -53,7 +54,8 @@ class Ways:
 
     `facts`: what was found out about the server and outlasts the session, JSON values by name.
     `earlier` is what an earlier session has `learned`.  A fact saves time, and nothing else: who
-    uses one must get along if it is wrong, and `doubt` it then.
+    uses one must get along if it is wrong, and `doubt` it then.  `once`: what was given up because
+    a connection was lost, which may have been the network: a fact if it happens in two sessions.
 
     `epsv`: EPSV, not PASV.  `early`: STOR, and what fits into a packet or two, before the server
     has answered.  `together`: two commands in one packet.  `prompt`: commands as soon as the
@@ -80,6 +82,7 @@ class Ways:
 
     earlier: dict = dataclasses.field(default_factory=dict)
     facts: dict = dataclasses.field(default_factory=dict)
+    once: set = dataclasses.field(default_factory=set)
     server: str = ''
     listings: tuple = LISTINGS
     known: set = dataclasses.field(default_factory=set)
@@ -109,7 +112,9 @@ class Ways:
         """What the next session may begin with, a dictionary of JSON values; empty: nothing."""
         if not self.server:
             return self.earlier
-        return {'server': self.server, 'facts': {**self.facts}} if self.facts else {}
+        facts = {name: value for name, value in self.facts.items() if name not in self.once}
+        known = {'server': self.server, 'facts': facts, 'once': sorted(self.once)}
+        return known if self.facts else {}
 
     def described(self, server):
         """Take note of the digest `server`; what was learned from one with another is forgotten."""
@@ -135,6 +140,8 @@ class Ways:
             return
         if getattr(self, way):
             log.debug('Given up for this session: %s: %s', way, printable(error.message))
+            if isinstance(error, LOST) and way not in self.earlier.get('once', ()):
+                self.once.add(way)
         setattr(self, way, False)
 
     def prefer(self, listing):

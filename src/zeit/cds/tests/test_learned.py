@@ -1,10 +1,12 @@
 """What one run has found out about a server, the next one knows; what is wrong is forgotten."""
 
 import datetime
+import errno
 import unittest
 from unittest import mock
 
 from zeit.cds import jsonlog
+from zeit.cds.errors import ConnectionLost
 from zeit.cds.ftp.ways import LISTINGS, Ways
 from zeit.cds.plan import ImportOptions, Options, Plan
 from zeit.cds.testing import faults, layers
@@ -28,7 +30,7 @@ class Remembering:
     def facts(self):
         with self.spool.run():
             row = self.spool.journal.row('learned', target(self.server).url)
-        return None if row is None else row['facts']
+        return row and row['known'].get('facts', {})
 
     def asked(self, *verbs):
         """Return the verbs among these that were said since this was asked before."""
@@ -151,9 +153,8 @@ class ExportTests(Remembering, Scenario, unittest.TestCase):
         with self.spool.run():
             row = self.spool.journal.row('learned', target(self.server).url)
             facts = {'epsv': False, 'renames merge': True}
-            self.spool.journal.note(
-                'learned', target=row['target'], server=row['server'], facts=facts
-            )
+            known = {**row['known'], 'facts': facts}
+            self.spool.journal.note('learned', target=row['target'], known=known)
         self.export('b')
         self.assertEqual(facts, self.facts())
 
@@ -195,15 +196,32 @@ class WaysTests(unittest.TestCase):
     def test_an_unknown_way_to_list(self):
         self.assertEqual(LISTINGS, self.ways(listing=['LIST', '', 'I']).listings)
 
+    def test_a_connection_that_is_lost_once(self):
+        """It may have been the network."""
+        lost, known = ConnectionLost(errno.ECONNRESET, 'Lost'), {}
+        for session, facts in enumerate(({}, {'together': False})):
+            ways = Ways(known)
+            self.assertTrue(ways.together)
+            ways.give_up('together', error=lost)
+            ways.described('x')
+            known = ways.learned
+            self.assertEqual((facts, False), (known['facts'], ways.together), session)
+        self.assertFalse(Ways(known).together)
+
+    def test_a_connection_that_is_not_lost_again(self):
+        ways = Ways({'server': 'x', 'facts': {}, 'once': ['together']})
+        ways.described('x')
+        self.assertEqual({}, ways.learned)
+
     def test_what_did_not_help(self):
         ways = self.ways(together=False)
-        ways.give_up('together', error=mock.Mock(message='?'))
+        ways.give_up('together', error=ConnectionLost(errno.ECONNRESET, 'Lost'))
         self.assertTrue(ways.together)
 
     def test_nothing_is_written_down_before_the_server_was_seen(self):
         ways = self.ways(epsv=False)
         ways.doubt('epsv')
-        self.assertEqual({'server': 'x', 'facts': {'epsv': False}}, ways.learned)
+        self.assertEqual({'epsv': False}, ways.learned['facts'])
         ways.described('x')
         self.assertEqual({}, ways.learned)
 
