@@ -13,12 +13,14 @@ from zeit.cds import names
 from zeit.cds.errors import (
     UNAVAILABLE,
     ConfigurationError,
+    ConnectionLost,
     Error,
     Locked,
     LockLeftBehind,
     LockVanished,
     NotTold,
     PermanentError,
+    RemoteProtocolError,
     ServerError,
     TakenAway,
 )
@@ -266,6 +268,10 @@ class LockFiles:
         except ServerError:
             # Where that is not told it may stay: a run that is shown it deletes it.
             if is_seen(self._session, name):
+                raise
+        except (ConnectionLost, RemoteProtocolError) as error:
+            # So some servers say that there is none, each time.
+            if error.while_connecting or self._session.exists(name):
                 raise
 
     def _remove_directory(self, parent, name):

@@ -29,7 +29,8 @@ _TLS_DEMANDED = re.compile(r'\b(TLS|SSL|encrypt\w*)\b', re.IGNORECASE)
 _LOG_IN_FIRST = (503, 530)
 
 #: What asks a server what it is: RFC 959 section 4.1.3, RFC 2389.
-_ABOUT = ('SYST', ''), ('FEAT', '')
+#: FEAT is the first: some servers send lines behind it that are no reply, and nobody is asked then.
+_ABOUT = ('FEAT', ''), ('SYST', '')
 
 
 def log_in(connection, settings):
@@ -58,7 +59,12 @@ def enter_directory(connection, settings):
     """
     ways = connection.ways
     asked = _ABOUT if ways.earlier and not ways.server else ()
-    *about, binary, inside = connection.together(*asked, ('TYPE', 'I'), ('CWD', settings.directory))
+    enter = ('TYPE', 'I'), ('CWD', settings.directory)
+    try:
+        *about, binary, inside = connection.together(*asked, *enter)
+    except errors.LOST:
+        ways.earlier = {}  # perhaps because of what was asked: it is not asked again
+        raise
     if about:
         ways.described(_digest(about, settings))
     inside = connection.shown(inside)

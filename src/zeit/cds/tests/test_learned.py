@@ -17,7 +17,7 @@ from zeit.cds.tests.test_contract import target as on_disk
 
 
 PORTS = 'EPSV', 'PASV'
-ABOUT = 'SYST', 'FEAT'
+ABOUT = 'FEAT', 'SYST'
 
 
 class Remembering:
@@ -118,7 +118,7 @@ class ExportTests(Remembering, Scenario, unittest.TestCase):
         self.assertEqual({'listing': ['NLST', '', 'I']}, self.facts())
         self.asked()
         self.export('c')
-        self.assertEqual(['SYST', 'FEAT'], self.asked('MLSD', 'PASV', *ABOUT))
+        self.assertEqual([*ABOUT], self.asked('MLSD', 'PASV', *ABOUT))
 
     def test_a_server_that_does_not_say_what_it_is(self):
         self.fault('SYST FEAT', faults.Reply('502 Not known.'))
@@ -131,6 +131,17 @@ class ExportTests(Remembering, Scenario, unittest.TestCase):
         self.fault('FEAT', faults.Cut())
         self.assert_run(0, 'a', self.export('a'))
         self.assertIsNone(self.facts())
+
+    def test_a_server_that_says_it_in_lines_that_are_no_reply(self):
+        """Whether it is one from the beginning, or from now on."""
+        self.no_epsv()
+        self.fault('FEAT', faults.Reply(b'211 Features\r\n PASV\r\n211 End\r\n'))
+        for name in 'bcd':
+            self.assert_run(0, name, self.export(name))
+        self.prepare()
+        self.fault('EPSV', faults.Reply('502 Not known.'))
+        for name in 'ab':
+            self.assert_run(0, name, self.export(name))
 
     def test_for_a_day(self):
         self.no_epsv()

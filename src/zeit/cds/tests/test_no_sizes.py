@@ -138,6 +138,23 @@ class DeniedTests(Scenario, unittest.TestCase):
         self.assertIn('553 Not this one.', dict(report.failed)['a'])
 
 
+class EndingTests(Scenario, unittest.TestCase):
+    def hook(self, event):
+        if event.verb == 'DELE' and event.moment == 'before':
+            if event.path not in event.server.files:
+                event.server.fault('DELE', faults.Cut(), path=event.path, times=1)
+
+    def test_a_server_that_ends_the_connection_when_there_is_nothing_to_delete(self):
+        """What a killed run may have left is not there: it is looked for, not tried for ever."""
+        goal = target(self.server)
+        with self.spool.run():
+            self.spool.journal.new_token(goal.url)
+        self.assert_run(0, '', self.export())
+        connected = self.server.connected
+        self.assert_run(0, '', self.export())
+        self.assertEqual(connected, self.server.connected)
+
+
 class ImportTests(ImportScenario, unittest.TestCase):
     def prepare(self):
         super().prepare()
