@@ -17,7 +17,7 @@ import os
 
 import zope.component
 
-from zeit.cds import entries, files
+from zeit.cds import entries, files, scope
 from zeit.cds.batch import Batch, lock
 from zeit.cds.errors import NotMoved
 from zeit.cds.interfaces import ITransactionOutcome
@@ -180,7 +180,8 @@ def _committed(spool, doubt, shown):
             return None
         return True
     try:
-        committed = application.committed(doubt)
+        with scope.around():
+            committed = application.committed(doubt)
     except Exception as error:  # noqa: BLE001 the application may raise anything
         log.error('In doubt, and the application fails to tell: %s', shown, exc_info=error)
         return None

@@ -20,6 +20,8 @@ from zeit.cds.interfaces import (
     IPublicationFailed,
     IPublisher,
     IScope,
+    ISpool,
+    ITransactionOutcome,
 )
 from zeit.cds.publish import Publisher
 from zeit.cds.testing import layers
@@ -265,6 +267,27 @@ class CallTests(DriverCase, unittest.TestCase):
         self.assertEqual({0}, set(opened))
         # Two contents, each of which is put and exported, and the run.
         self.assertEqual(['committed'] * 7, self.database.ended)
+
+    def test_nor_after_the_application_was_asked_what_was_committed(self):
+        class Outcome:
+            def committed(outcome, doubt):  # noqa: N805
+                self.database.connect()
+                return True
+
+        zope.component.provideAdapter(
+            lambda spool: Outcome(), (ISpool,), ITransactionOutcome
+        )
+        batch = self.spool.batch()
+        batch.put('a', b'')
+        batch.prepare(asks=True)
+        batch.close()
+        opened = []
+        self.target.hook = lambda operation, name: opened.append(self.database.open)
+        with self.assertLogs('zeit.cds.indoubt', 'WARNING'):
+            self.thread.start()
+            self.assertEqual(['a'], self.next_run().delivered)
+            self.thread.stop()
+        self.assertEqual(({0}, ['committed']), (set(opened), self.database.ended))
 
     def test_each_attempt_sees_the_present(self):
         self.content('a')
