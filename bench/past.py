@@ -156,11 +156,12 @@ def _looks(row):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder)
         _remember(path, row.files)
-        start, _ = _command('status', '--spool', str(path / 'nowhere'))
+        tries = TRIES if row.limits else 1
+        start, _ = _command('status', '--spool', str(path / 'nowhere'), tries=tries)
         for client in row.clients:
             words = client.split()
             words += ['--spool', folder, *([NAME.format(0)] if words[0] == 'receipt' else ())]
-            seconds, peak = _command(*words)
+            seconds, peak = _command(*words, tries=tries)
             yield client, {'seconds': max(0, seconds - start), 'cpu': seconds, 'peak': peak}
 
 
@@ -188,10 +189,10 @@ def _receipt(month, number):
     return {**about, 'sequence': number, **UPLOAD, 'filed_as': name}
 
 
-def _command(*words):
+def _command(*words, tries):
     """Return the least CPU seconds that `zeit-cds` needs, and its peak memory in bytes."""
     found = []
-    for _ in range(TRIES):
+    for _ in range(tries):
         process = subprocess.run(
             [sys.executable, '-c', _MEASURED, *words],
             stdout=subprocess.DEVNULL,

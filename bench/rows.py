@@ -276,7 +276,7 @@ QUICK = tuple(
             'waiting': {'files': 2000, 'servers': ('vsftpd',)},
             'fsyncs-1': {},
             'fsyncs-100': {},
-            'runs': {'files': 500},
+            'runs': {'files': 200},
             'looks': {'files': 20_000},
             'count-100': {},
             'count-300': {},
