@@ -248,7 +248,7 @@ class CallTests(DriverCase, unittest.TestCase):
         zope.component.provideUtility(find, IContentFinder)
         return Article
 
-    def fail(self, *names):
+    def let_fail(self, *names):
         """Let publications be due to be tried again."""
         with unittest.mock.patch('zeit.cds.unpublished.time.time', return_value=1):
             for name in names:
@@ -260,7 +260,7 @@ class CallTests(DriverCase, unittest.TestCase):
         for interface in IFilePut, IFileExported, IExchangeFinished:
             zope.component.provideHandler(lambda event: self.database.connect(), (interface,))
         self.content()
-        self.fail('a', 'b')
+        self.let_fail('a', 'b')
         self.thread.start()
         self.assertEqual(['a', 'b'], self.next_run().delivered)
         self.thread.stop()
@@ -291,7 +291,7 @@ class CallTests(DriverCase, unittest.TestCase):
 
     def test_each_attempt_sees_the_present(self):
         self.content('a')
-        self.fail('a')
+        self.let_fail('a')
         with scope.alone(), self.assertLogs('zeit.cds.publish', 'WARNING'):
             zope.component.getUtility(IPublisher).retry()
         self.content()
@@ -302,7 +302,7 @@ class CallTests(DriverCase, unittest.TestCase):
 
     def test_one_that_fails_spoils_no_other(self):
         self.content('b')
-        self.fail('a', 'b', 'c')
+        self.let_fail('a', 'b', 'c')
         with scope.alone(), self.assertLogs('zeit.cds.publish', 'WARNING'):
             zope.component.getUtility(IPublisher).retry_due()
         self.assertEqual('ac', self.database.state['opened'])
@@ -313,7 +313,7 @@ class CallTests(DriverCase, unittest.TestCase):
         self.database.connect().state['mine'] = 1
         with self.assertLogs('zeit.cds.publish', 'ERROR'):
             zope.component.getUtility(IPublisher).publish(article('b'))
-        self.fail('a', 'b', 'c')
+        self.let_fail('a', 'b', 'c')
         with self.assertLogs('zeit.cds.publish', 'WARNING'):
             zope.component.getUtility(IPublisher).retry()
         self.assertEqual([], self.database.ended)
@@ -335,7 +335,7 @@ class CallTests(DriverCase, unittest.TestCase):
             self.exporter.run_once()
         transaction.commit()
         self.assertEqual({'mine': 1, 'opened': 'a'}, self.database.state)
-        self.fail('a')
+        self.let_fail('a')
         with self.assertLogs('zeit.cds', 'ERROR'):
             self.thread.start()
             self.next_run()
@@ -352,7 +352,7 @@ class CallTests(DriverCase, unittest.TestCase):
 
         zope.component.provideUtility(Site(), IScope)
         self.content()
-        self.fail('a')
+        self.let_fail('a')
         self.thread.start()
         self.next_run()
         self.thread.stop()
@@ -364,7 +364,7 @@ class CallTests(DriverCase, unittest.TestCase):
         with unittest.mock.patch('zeit.cds.publish.Publisher.retry') as retry:
             retry.side_effect = lambda unique_id: known.append(scope._alone.get()) or []
             self.content()
-            self.fail('a')
+            self.let_fail('a')
             with contextlib.redirect_stdout(io.StringIO()):
                 code = cli.main(['retry', '--spool', str(self.spool.path), 'a'])
         self.assertEqual(([True], 0), (known, code))
