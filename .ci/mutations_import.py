@@ -69,8 +69,8 @@ IMPORTS = (
     (
         'a temporary of somebody else overwritten',
         'incoming.py',
-        "temporary), 'xb', buffering=0)",
-        "temporary), 'wb', buffering=0)",
+        "files.open_new(self._in('tmp', temporary))",
+        "open(self._in('tmp', temporary), 'wb', buffering=0)",
     ),
     (
         'what a signal interrupted taken for done',

@@ -82,6 +82,17 @@ class Error(Exception):
         self.__notes__ = [hint]
 
     @property
+    def __Security_checker__(self):  # noqa: N802 the name of zope.security
+        """What a security proxy shows.
+
+        Checkers are looked up by the exact class, and there are many; this is asked before.
+        """
+        from zope.security.checker import NamesChecker
+
+        names = ['__str__', 'message', 'hint', 'advice', 'exit_code', 'server', 'transient']
+        return NamesChecker(names, 'zeit.cds.ViewStatus')
+
+    @property
     def message(self):
         """What happened, one line, without what to do about it."""
         return str(self)

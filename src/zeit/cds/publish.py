@@ -62,11 +62,15 @@ def published(content, event):
         with scope.around():
             if content == event.master:
                 zope.component.getUtility(IPublisher).publish(content)
-    except Exception:  # noqa: BLE001 content that cannot even be asked for its id may raise anything
-        log.critical(
-            'Not exported, and cannot be tried again: %s', printable(object.__repr__(content)),
-            exc_info=True,
-        )  # fmt: skip
+    except Exception:  # noqa: BLE001 content that cannot even be compared may raise anything
+        _lost(content)
+
+
+def _lost(content):
+    log.critical(
+        'Not exported, and cannot be tried again: %s', printable(object.__repr__(content)),
+        exc_info=True,
+    )  # fmt: skip
 
 
 @zope.interface.implementer(IPublisher)
@@ -82,7 +86,12 @@ class Publisher:
 
     def publish(self, content):
         """See `IPublisher`."""
-        unique_id = _id(content)
+        content = _bare(content)
+        try:
+            unique_id = _id(content)
+        except Exception:  # noqa: BLE001 content may raise anything
+            _lost(content)
+            return []
         adapters = zope.component.getSiteManager().adapters
         found = adapters.lookupAll([zope.interface.providedBy(content)], IDeliverable)
         left = sorted(name for name, _ in found)
@@ -334,6 +343,15 @@ def _opened(deliverable):
     if not all(callable(getattr(file, method, None)) for method in ('read', 'close')):
         raise TypeError(_NO_FILE.format('None' if file is None else type(file).__name__))
     return file
+
+
+def _bare(content):
+    """Return content without its security proxy: to publish, nobody needs the right to read."""
+    try:
+        from zope.security.proxy import removeSecurityProxy
+    except ImportError:
+        return content
+    return removeSecurityProxy(content)
 
 
 def _id(content):

@@ -12,9 +12,9 @@ import errno
 import functools
 import logging
 import os
-import pathlib
 import stat
 import tempfile
+import threading
 
 import gocept.filestore.filestore
 import zope.interface
@@ -29,7 +29,7 @@ from zeit.cds.parking import PARKED, Parking
 from zeit.cds.runlock import RunLock
 from zeit.cds.sequence import Sequence
 from zeit.cds.source import Source
-from zeit.cds.spoolstatus import SpoolStatus, by_name
+from zeit.cds.spoolstatus import SpoolPath, SpoolStatus, by_name
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
 from zeit.cds.wake import announce
@@ -60,9 +60,9 @@ class Spool:
     """
 
     def __init__(self, path, *, history=0):
-        self.path = pathlib.Path(path)
+        self.path = SpoolPath(path)
         self.history = history
-        self.journal = None
+        self.journal = self._runner = None
         self.set_aside = []
         self.unpublished = Unpublished(self._in(UNPUBLISHED), like=self.path)
         self._aborted = Aborted()
@@ -98,7 +98,8 @@ class Spool:
                 self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
                 files.remove_drafts(self._in(PRIVATE))
                 self.journal = stack.enter_context(journal.Journal(self._in(PRIVATE)))
-                stack.callback(setattr, self, 'journal', None)
+                self._runner = threading.get_ident()
+                stack.callback(self.__dict__.update, journal=None, _runner=None)
                 self.journal.history.begin(keep=self.history)
                 self._remove_probes()
                 self._begin_sequence()
@@ -358,7 +359,8 @@ class Spool:
 
     def retry(self, name, *, older=False):
         """See `ISpool`."""
-        with self._translated():
+        ours = self._runner == threading.get_ident()
+        with contextlib.nullcontext() if ours else self.run(), self._translated():
             parked = self._parking.find(name)
             self._parking.require_name(parked)
             delivered = self.journal.newest_delivered(parked.name)

@@ -12,6 +12,16 @@ from zeit.cds.interfaces import ISpoolStatus
 from zeit.cds.text import printable
 
 
+class SpoolPath(type(pathlib.Path())):
+    """The directory of a spool.  A security proxy shows where it is, and no more."""
+
+    @property
+    def __Security_checker__(self):  # noqa: N802 the name of zope.security
+        from zope.security.checker import NamesChecker
+
+        return NamesChecker(['__str__', 'name'], 'zeit.cds.ViewStatus')
+
+
 @zope.interface.implementer(ISpoolStatus)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpoolStatus:

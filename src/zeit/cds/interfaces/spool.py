@@ -79,10 +79,11 @@ class ISpool(Interface):
     def retry(name, *, older=False):
         """Bring the file that is called `name` in `parked/` back into `new/`; return its true name.
 
-        Raises `FileError` if a newer version of it waits, was delivered, or is parked, too; with
-        `older` it is brought back all the same, with a new number, and what waits in its place is
-        parked.  Raises `FileError` also if it is not parked, or its true name is not known;
-        `NotMoved` if it cannot be moved, and others can.
+        It is a run of its own where this thread has none on the spool, and raises `SpoolBusy` where
+        another one is active.  Raises `FileError` if a newer version of it waits, was delivered, or
+        is parked, too; with `older` it is brought back all the same, with a new number, and what
+        waits in its place is parked.  Raises `FileError` also if it is not parked, or its true name
+        is not known; `NotMoved` if it cannot be moved, and others can.
         """
 
     def put(name, data, *, tell=True):

@@ -1,8 +1,14 @@
 """Who may do what with components in security proxies, where zope.security is installed."""
 
+import concurrent.futures
+import dataclasses
+import io
+import os
+
 import zope.component
 import zope.interface
 import zope.security.checker
+from zope.security.checker import Checker, NamesChecker
 from zope.security.interfaces import (
     ForbiddenAttribute,
     IPermission,
@@ -14,9 +20,20 @@ from zope.security.management import (
     newInteraction,
     setSecurityPolicy,
 )
+from zope.security.proxy import Proxy as Proxied
+from zope.security.proxy import removeSecurityProxy
 from zope.security.simplepolicies import ParanoidSecurityPolicy
 
-from zeit.cds.interfaces import IExporter, IImporter, IPublisher, ISpool, ITarget
+from zeit.cds.errors import ConfigurationError, FileError, FTPOSError, PermanentError, SpoolBusy
+from zeit.cds.interfaces import (
+    IContentFinder,
+    IDeliverable,
+    IExporter,
+    IImporter,
+    IPublisher,
+    ISpool,
+    ITarget,
+)
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.test_zcml import EXPORTER, SPOOL, TARGET, ZCMLTests
 
@@ -27,6 +44,10 @@ IMPORTER = (
 )
 
 VIEW, RETRY = 'zeit.cds.ViewStatus', 'zeit.cds.Retry'
+
+
+class IContent(zope.interface.Interface):
+    """Content of an application."""
 
 
 @zope.interface.provider(ISecurityPolicy)
@@ -99,6 +120,129 @@ class SecurityTests(ZCMLTests):
         status = self.proxied(self.spool).status()
         self.assertEqual('http://xml.zeit.de/a', status.unpublished[0].unique_id)
         self.assertEqual('b.xml', status.in_doubt[0].names[0])
+
+    def test_what_who_may_look_sees_can_be_read(self):
+        """By each call that is permitted, also what it returns."""
+        self.spool.put('bad.xml', b'<a />')
+        with self.spool.run():
+            (entry,) = [e for e in self.spool.pending()[0] if e.name == 'bad.xml']
+            self.spool.park(entry, 'refused')
+            self.grant(VIEW, RETRY)
+            spool = self.proxied(self.spool)
+            self.assertIn(f'process {os.getpid()} on ', spool.status().active)
+        path = str(self.folder / 'spool')
+        for found in (spool.path, spool.status().path):
+            self.assertEqual((path, 'spool'), (str(found), found.name))
+            with self.assertRaises(ForbiddenAttribute):
+                found.write_text('x')
+        status = spool.status()
+        self.assertEqual([('bad.xml', 'refused')], [tuple(pair) for pair in status.parked])
+        self.assertEqual((0, None), (status.delivered, status.last_delivered))
+        for interface, name, option in (
+            (IExporter, 'e', 'park_after'),
+            (IImporter, 'i', 'occupied'),
+        ):
+            exchange = self.proxied(zope.component.getUtility(interface, name=name))
+            self.assertEqual(path, str(exchange.spool.path))
+            for field in dataclasses.fields(removeSecurityProxy(exchange.options)):
+                if not callable(field.default) and field.name not in ('comes_again', 'progress'):
+                    getattr(exchange.options, field.name)
+            self.assertTrue(getattr(exchange.options, option))
+            self.assertIn('host h', exchange.target.title)
+            self.assertIn('ftp://', exchange.target.url)
+
+    def test_each_error_can_be_read(self):
+        self.grant(VIEW, RETRY)
+        target = MemoryTarget(hook=self.refuse)
+        zope.component.provideUtility(target, ITarget, name='t')
+        exporter = self.proxied(zope.component.getUtility(IExporter, name='e'))
+        for error in (
+            FTPOSError(111, 'Connection refused'),
+            PermanentError(530, 'No.'),
+            ConfigurationError('No directory', hint='Make it.'),
+        ):
+            self.error = error
+            with self.subTest(error):
+                report = exporter.run_once()
+                self.assertEqual(error.message, report.error.message)
+                self.assertEqual(error.hint, report.error.hint)
+                self.assertEqual(error.exit_code, report.errors[0].exit_code)
+                self.assertEqual(error.advice, report.error.advice)
+                self.assertNotIn('proxied', str(report.error))
+                with self.assertRaises(ForbiddenAttribute):
+                    report.error.advise('x')
+        del self.error
+        target.files['write'] = b'somebody else'
+        self.assertIn('lockfile', exporter.run_once().error.message)
+        endInteraction()
+        self.grant()
+        with self.assertRaises(Unauthorized):
+            report.error.message  # noqa: B018
+
+    def refuse(self, operation, name):
+        if operation == 'open' and hasattr(self, 'error'):
+            raise self.error
+
+    def test_who_may_retry_brings_back_what_was_parked(self):
+        with self.spool.run():
+            (entry,) = self.spool.pending()[0]
+            self.spool.park(entry, 'refused')
+        self.grant(VIEW, RETRY)
+        spool = self.proxied(self.spool)
+        self.assertEqual('a.xml', spool.retry('a.xml'))
+        self.assertEqual(['a.xml'], [entry.name for entry in spool.status().waiting])
+        with self.assertRaises(FileError):
+            spool.retry('a.xml')
+        with self.spool.run():
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                with self.assertRaises(SpoolBusy):
+                    pool.submit(self.spool.retry, 'a.xml').result(30)
+
+    def test_who_may_retry_puts_what_could_not_be_published(self):
+        zope.component.provideUtility(lambda unique_id: None, IContentFinder)
+        self.spool.unpublished.add('http://xml.zeit.de/a', 'no adapter')
+        self.grant(VIEW, RETRY)
+        ((unique_id, spool, error),) = self.proxied(
+            zope.component.getUtility(IPublisher)
+        ).retry()
+        self.assertEqual(('http://xml.zeit.de/a', 's'), (unique_id, spool))
+        self.assertNotIn('proxied', str(error.message))
+
+    def test_proxied_content_is_published(self):
+        @zope.interface.implementer(IDeliverable)
+        class Deliverable:
+            wanted = True
+
+            def __init__(self, content):
+                self.name = content.name
+                self.open = lambda: io.BytesIO(content.body)
+
+        @zope.interface.implementer(IContent)
+        class Content:
+            name, body, uniqueId = 'c.xml', b'<c/>', 'http://xml.zeit.de/c'
+
+        zope.component.provideAdapter(Deliverable, [IContent], IDeliverable, 's')
+        self.grant()
+        publisher = zope.component.getUtility(IPublisher)
+        self.assertEqual(['c.xml'], publisher.publish(self.proxied(Content())))
+        for checker in (None, NamesChecker([], VIEW, uniqueId=VIEW, body=VIEW, name=VIEW)):
+            content = Content()
+            content.name = 'no/name'
+            with self.assertLogs('zeit.cds.publish', 'ERROR'):
+                self.assertEqual([], publisher.publish(Proxied(content, checker or Checker({}))))
+            (failure,) = self.spool.status().unpublished
+            self.assertEqual('http://xml.zeit.de/c', failure.unique_id)
+
+    def test_content_that_does_not_even_tell_its_id(self):
+        class Content:
+            @property
+            def uniqueId(self):  # noqa: N802 the name of zeit.cms
+                raise LookupError('no')
+
+            __repr__ = uniqueId
+
+        with self.assertLogs('zeit.cds.publish', 'CRITICAL'):
+            self.assertEqual([], zope.component.getUtility(IPublisher).publish(Content()))
 
     def test_nobody_else_sees_anything(self):
         self.grant()
