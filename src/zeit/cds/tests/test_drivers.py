@@ -233,6 +233,15 @@ class KilledTests(ApplicationCase):
         self.assert_delivered(*names, application.publish('d'), daemon=self.worker)
 
 
+    def test_a_message_that_kills_each_time_is_given_up(self):
+        names = self.kill('always', publish='a')
+        log = self.worker.log.read_text
+        self.wait_until(lambda: 'a task is given up' in log(), self.worker)
+        self.assertEqual(tasks.BEGINNINGS, log().count("exited with 'signal 9"), log())
+        (self.folder / 'kill').unlink()
+        self.assert_delivered(*names, application.publish('b'), daemon=self.worker)
+
+
 class ManyTests(ApplicationCase):
     """Many publications, several processes, a server that is restarted: level 2."""
 

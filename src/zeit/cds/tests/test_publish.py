@@ -618,6 +618,13 @@ class CommandTests(PublishTests):
         self.assertEqual((1, 1), (code, err.count('\n')))
         self.assertIn('politik/a, and 1 more, cannot be put into new/ here: the application', err)
 
+    def test_retry_where_zeit_cms_is_installed_but_not_started(self):
+        zope.component.testing.setUp()
+        self.write(SPOOL)
+        code, _, err = self.call('--zcml', self.zcml, 'retry', '--all')
+        self.assertEqual((1, 1), (code, self.unpublished[0].attempts))
+        self.assertIn('the application that knows it is not there', err)
+
     def test_retry_of_what_was_deleted(self):
         self.article.delete()
         with self.assertLogs('zeit.cds.publish', 'WARNING'):

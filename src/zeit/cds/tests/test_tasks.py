@@ -1,6 +1,7 @@
 """The celery task: a wake-up that is tried again while that makes sense; without a broker."""
 
 import contextlib
+import importlib.metadata
 import io
 import socket
 import threading
@@ -561,6 +562,16 @@ class ThreadTests(DriverCase, unittest.TestCase):
         self.send.side_effect = kombu.exceptions.OperationalError('Connection refused')
         with self.assertRaises(kombu.exceptions.OperationalError):
             self.waker.wake('articles')
+
+
+class ExtraTests(unittest.TestCase):
+    def test_what_the_transport_of_redis_needs_is_installed_with_it(self):
+        found = [
+            requirement
+            for requirement in importlib.metadata.requires('zeit.cds')
+            if requirement.startswith('celery[redis]')
+        ]
+        self.assertEqual({'celery', 'test'}, {each.split('"')[1] for each in found})
 
 
 class BrokerTests(DriverCase, unittest.TestCase):
