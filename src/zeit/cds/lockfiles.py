@@ -243,7 +243,12 @@ class LockFiles:
         session = self._session
         if not is_seen(session, self._name):
             return False
-        content = session.read(self._name, limit=1000)  # perhaps somebody has made the next one
+        try:
+            content = session.read(self._name, limit=1000)  # perhaps somebody has made the next one
+        except NotTold:
+            if is_seen(session, self._name):
+                raise
+            return False  # and has removed it since
         return content is not None and names.token_of(content.decode('latin-1')) == self._token
 
     def _not_found(self, content):

@@ -70,6 +70,22 @@ class LockTests(unittest.TestCase):
         self.session.refresh()
         self.assertEqual([1, 0], [self.reads(lock), self.reads(lock)])
 
+    def test_the_next_lock_comes_and_goes_while_ours_is_removed(self):
+        """On a server whose refusals never say that there is no such file."""
+        lock = self.lock()
+        lock.create()
+        busy = errors.TemporaryError(450, '450 No size.')
+
+        def come():
+            self.target.files['write'] = b'the next one'
+
+        def go():
+            del self.target.files['write']
+            raise errors.NotTold('The server does not tell')
+
+        self.faults = {'size write': busy, 'names': [come], 'read write': [None, go]}
+        self.assertTrue(lock.release())
+
     def test_one_that_changed_hands_is_lost(self):
         for content in (b'partner', b'', None):
             with self.subTest(content):
