@@ -59,9 +59,8 @@ def published(content, event):
     A subscriber for content and an event that has `object` and `master`.
     """
     try:
-        with scope.around():
-            if content == event.master:
-                zope.component.getUtility(IPublisher).publish(content)
+        if content == event.master:
+            zope.component.getUtility(IPublisher).publish(content)
     except Exception:  # noqa: BLE001 content that cannot even be compared may raise anything
         _lost(content)
 
