@@ -6,6 +6,7 @@ FILING = 'filing.py'
 JOURNAL = 'journal.py'
 JSONLOG = 'jsonlog.py'
 LEDGER = 'ledger.py'
+SEQUENCE = 'sequence.py'
 
 LOCAL = (
     (
@@ -99,8 +100,8 @@ LOCAL = (
     (
         'a new journal whose directory is not synchronised',
         JSONLOG,
-        '        os.rename(draft, self._path)\n        sync_directories(self._directory)\n',
-        '        os.rename(draft, self._path)\n',
+        '            files.sync_directories(self._directory)\n            undo.pop_all()\n',
+        '            undo.pop_all()\n',
     ),
     (
         'what a killed run was filing left',
@@ -149,20 +150,20 @@ LOCAL = (
     (
         'half a last line of the journal not cut off',
         JSONLOG,
-        '            os.ftruncate(self._descriptor.fileno(), self._length)\n        found =',
-        '            pass\n        found =',
+        '            os.ftruncate(descriptor, self._end)\n',
+        '            pass\n',
     ),
     (
         'half a line left in the journal by a full disk',
         JSONLOG,
-        '                os.ftruncate(self._descriptor.fileno(), self._length)\n            if not',
-        '                pass\n            if not',
+        '                os.ftruncate(self._descriptor.fileno(), self._end)\n',
+        '                pass\n',
     ),
     (
         'a copied spool adopts what is of the original',
         JSONLOG,
-        '        self.is_own = is_own(first or {}, self._descriptor.fileno(), self._directory)\n',
-        '        self.is_own = True\n',
+        '                self.is_own = is_own(first, self._descriptor.fileno(), self._directory)\n',
+        '                self.is_own = True\n',
     ),
     (
         'a parked version goes over a newer one',
@@ -184,9 +185,40 @@ LOCAL = (
     ),
     (
         'a number used twice after a backup was restored',
-        SPOOL,
-        '        if copied or self.journal.sequence:\n',
-        '        if copied:\n',
+        SEQUENCE,
+        '            if remembered.is_copy or latest > remembered.log.largest:\n',
+        '            if remembered.is_copy:\n',
+    ),
+    (
+        'a number that somebody else has had meanwhile',
+        JSONLOG,
+        '                    if self._is_current():\n                        return\n',
+        '                    return\n',
+    ),
+    (
+        'what was written while another journal was made is lost',
+        JSONLOG,
+        '            _write(self._descriptor.fileno(), os.pread(old.fileno(), left, end))\n',
+        '',
+    ),
+    (
+        'a run does not learn what others have added to the journal',
+        JSONLOG,
+        '                        self._learn(entry)\n            self._known = self._end',
+        '                        self._known or self._learn(entry)\n'
+        '            self._known = self._end',
+    ),
+    (
+        'a copy of the spool adds to the journal of the original',
+        JSONLOG,
+        '            self._may_write = os.fstat(self._descriptor.fileno()).st_nlink == 1\n',
+        '',
+    ),
+    (
+        'a journal that was replaced as somebody kept its lock is taken for a copy',
+        JSONLOG,
+        '            self._make(first, data, own=own is True)\n',
+        '            self._make(first, data, own=False)\n',
     ),
     (
         'tokens forgotten with an old journal',

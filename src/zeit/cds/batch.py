@@ -145,7 +145,8 @@ class Batch:
 
     def _numbered(self):
         """Return the number of each file.  What has its name now, and waits, gets a smaller one."""
-        with self._sequence.locked() as numbers:
+        with self._sequence() as numbers:
+            numbers.look()
             folders = filter(None, (self._new, self._filing))
             standing = [
                 entries.standing(folder, name) for folder in folders for name in self._contents
@@ -183,7 +184,8 @@ class Batch:
             with self._ours():
                 os.rename(self._in(PREPARED), self._in(COMMITTED))
                 files.sync_directories(self._path)
-                with self._sequence.locked() as numbers:
+                with self._sequence() as numbers:
+                    numbers.look()
                     replaced, left = self._overtaken(numbers)
                     self.move(replaced=replaced, left=left, park=_drop)
         finally:

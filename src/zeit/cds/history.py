@@ -17,6 +17,7 @@ import re
 
 from zeit.cds import files, jsonlog
 from zeit.cds.errors import SpoolError
+from zeit.cds.jsonlog import number_of
 from zeit.cds.text import printable
 
 
@@ -164,7 +165,7 @@ class History:
                 if since and _written(block) < since:
                     return
 
-    def _blocks(self, path):
+    def _blocks(self, path, *, size=None):
         """Yield the lines of a file in blocks (bytes), the last ones first."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._translated())
@@ -173,15 +174,19 @@ class History:
             # What is not ended may be on its way.
             end, rest = files.end_of_lines(file.fileno()), b''
             while end:
-                start = max(0, end - BLOCK)
+                start = max(0, end - (size or BLOCK))
                 data = os.pread(file.fileno(), end - start, start) + rest
                 cut = (data.find(b'\n') + 1 or len(data)) if start else 0
                 rest, end = data[:cut], start
                 yield data[cut:]
 
-    def sequence(self):
-        """Return the largest number of a version at the end of each month, 0 without any."""
-        blocks = [next(self._blocks(self._path(month)), b'') for month in self.months()]
+    def sequence(self, *, months=0, size=None):
+        """Return the largest number of a version at the end of each month, 0 without any.
+
+        `months`: of so many, the last ones; 0: of all.  `size`: so much of each, in bytes.
+        """
+        paths = map(self._path, self.months()[-months:])
+        blocks = [next(self._blocks(path, size=size), b'') for path in paths]
         lines = (line for block in blocks for line in _lines(block, b'"sequence": '))
         return max((number_of(_parsed(line, '')) for line in lines), default=0)
 
@@ -195,12 +200,6 @@ def ago(seconds):
     """Return the time that was so many seconds ago, as `History.find` takes it."""
     moment = jsonlog.now() - datetime.timedelta(seconds=seconds)
     return moment.isoformat(timespec='milliseconds')
-
-
-def number_of(entry):
-    """Return the number of the version that an entry is about, 0 if it has none."""
-    number = entry.get('sequence')
-    return number if type(number) is int else 0
 
 
 def _lines(block, needle):

@@ -8,55 +8,26 @@ What has happened, receipts above all, is in `zeit.cds.history` before it is her
 written lazily: a run after a loss of power finds the receipt.
 
 One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC), and, where it is about a
-version of a file, `sequence`, its number (see `zeit.cds.sequence`).  `KINDS` says what an entry
-does to `TABLES`: it opens a row, which is the entry itself, changes or closes others.
-
-    journal     the first line of a file: an id, when file and directory were made, their inodes
-    disowned    ENTRY is about what the original has left, if this is a copy
-    token       TOKEN is about to be used on TARGET
-    clean       nothing of TOKEN is left on TARGET
-    learned     what is KNOWN of the server of TARGET (see `ISession.learned`), {} if nothing is
-    rights      the account may do on TARGET all that a lock takes, or that is not KNOWN any more;
-                whether there can be a GUARD, see `zeit.cds.lock`
-    uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared; it gets its name
-    placed      NAME is complete on TARGET as NAME; with a VERSION it could not be filed
-    aside       what stood under NAME is about to be renamed to ASIDE
-    exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands
-    tidied      nothing stands aside any more, and no part under its own name
-    delivered   NAME is complete on TARGET and filed, the history has the receipt
-    abandoned   an upload of NAME whose end is not known any more, or does not matter
-    missed      NAME could not be brought to TARGET, or from there, in the version VERSION: until
-                it is 'found', delivered or parked, it comes behind all others.  TAKEN: it was
-                confirmed so many times, and gone a moment later; BLOCKS: others were not tried;
-                BUSY: it changed while it was sent, and that counts for its next version, too
-    found       that is over: it was fetched, or is gone
-    failed      the server refused NAME, in the version VERSION, the NUMBERth time; counted SINCE
-    parked, resent      NAME was put away, was brought back
-    fetched     NAME of TARGET is complete in tmp/ as TEMPORARY, whose inode is INODE, and gets the
-                name FILED_AS in new/; the server's file is of MODIFIED ('' if that tells nothing)
-    dropped     it does not get there; its temporary is going to be deleted
-    imported    it is there for good, which the history has before it is deleted on TARGET
-    compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
-    removed     what was fetched as NAME is not on TARGET any more
-    kept        it is there still, although the server has said that it is not
-    damaged     so many LINES could not be read, and were left out: until it is 'acknowledged'
-    totals      COUNTS before this file began, the largest SEQUENCE, the file that came in last
+version of a file, `sequence`, its number (see `zeit.cds.sequence`).  `zeit.cds.kinds` says what an
+entry does to tables: it opens a row, which is the entry itself, changes or closes others.  Most
+are written by a run; who puts a file, or publishes, adds some, too.
 
 A file that was copied, with the spool around it, or restored, is known as one (see
 `zeit.cds.jsonlog`): its tokens are the original's, and nothing is adopted before a person says so.
 """
 
-import dataclasses
+import contextlib
 import logging
 import os
-import types
 
 import zope.interface
 
 from zeit.cds import jsonlog, names
 from zeit.cds.errors import SpoolError
-from zeit.cds.history import History, number_of
+from zeit.cds.history import History
 from zeit.cds.interfaces import ILedger
+from zeit.cds.jsonlog import number_of
+from zeit.cds.kinds import FILE, KINDS, TABLES
 from zeit.cds.text import printable
 
 
@@ -66,92 +37,15 @@ log = logging.getLogger(__name__)
 JOURNAL = 'journal'
 HISTORY = 'history'
 
+#: What an earlier build had beside them.
+_BEFORE = 'sequence', 'runs', 'unpublished'
+
 #: So many of the latest tokens are still known as ours when a file has been made anew.  Older ones
 #: could only be met again if a command of a long dead session arrived.
 TOKENS = 200
 
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """What an entry does.
-
-    It `closes` the rows of these tables that it is about; it `opens` a row of this table, if it has
-    the fields that it `needs`.  Of the row of the table `changes` it sets these fields, to the
-    values here unless it has others.  `counts` is what it adds one to.
-
-    `lazily`: it tells what has happened, and a run that does not know it finds it out, as after a
-    kill just before.  So it survives a kill, and a loss of power when the next entry does that is
-    written before something happens.
-    """
-
-    opens: str = ''
-    needs: tuple = ()
-    closes: tuple = ()
-    changes: str = ''
-    sets: dict = dataclasses.field(default_factory=dict)
-    counts: str = ''
-    lazily: bool = False
-
-
-_FILE = 'target', 'name'
-
-#: The fields that tell the rows of a table apart.
-TABLES = types.MappingProxyType(
-    {
-        'tokens': ('token',),
-        'learned': ('target',),
-        'rights': ('target',),
-        'uploads': _FILE,
-        'asides': _FILE,
-        'exposed': _FILE,
-        'arrivals': _FILE,
-        'missed': _FILE,
-        'failed': ('name',),
-        'damage': (),
-    }
-)
-
 #: The tables that tell what may be left on a server.
 _CLAIMS = 'uploads', 'asides', 'exposed', 'arrivals'
-
-_UPLOAD = 'temporary', 'size', 'sha256', 'reply'
-_ARRIVAL = 'temporary', 'size', 'sha256', 'modified', 'filed_as'
-_OVER = Kind(closes=('failed', 'missed'), lazily=True)
-
-KINDS = types.MappingProxyType(
-    {
-        'token': Kind(opens='tokens', needs=('target',)),
-        'clean': Kind(changes='tokens', sets={'clean': True}, lazily=True),
-        'learned': Kind(opens='learned', needs=('known',), lazily=True),
-        'rights': Kind(opens='rights', needs=('known',)),
-        'uploaded': Kind(opens='uploads', needs=_UPLOAD),
-        'placed': Kind(opens='uploads', needs=_UPLOAD, closes=('exposed',)),
-        'aside': Kind(opens='asides', needs=('aside',)),
-        'exposed': Kind(opens='exposed', needs=('size', 'before')),
-        'tidied': Kind(closes=('asides', 'exposed'), lazily=True),
-        'delivered': Kind(
-            closes=('uploads', 'failed'),
-            changes='asides',
-            sets={'replaced': True},
-            counts='delivered',
-            lazily=True,
-        ),
-        'abandoned': Kind(closes=('uploads',)),
-        'missed': Kind(opens='missed', needs=('version',)),
-        'found': Kind(closes=('missed',), lazily=True),
-        'failed': Kind(opens='failed', needs=('version', 'number', 'since'), counts='failed'),
-        'parked': dataclasses.replace(_OVER, counts='parked'),
-        'resent': _OVER,
-        'fetched': Kind(opens='arrivals', needs=_ARRIVAL),
-        'dropped': Kind(closes=('arrivals',), lazily=True),
-        'imported': Kind(changes='arrivals', sets={'moved': True}, counts='received', lazily=True),
-        'compared': Kind(changes='arrivals', sets={'modified': ''}),
-        'removed': Kind(closes=('arrivals',), lazily=True),
-        'kept': Kind(opens='arrivals', needs=_ARRIVAL),
-        'damaged': Kind(opens='damage', needs=('lines',)),
-        'acknowledged': Kind(closes=('damage',)),
-    }
-)
 
 #: What is counted, of files and of bytes.
 _COUNTS = 'delivered', 'delivered_bytes', 'received', 'received_bytes', 'failed', 'parked'
@@ -164,13 +58,20 @@ class Journal:
     """The journal in `directory`; a context manager.
 
     Only one process may be inside at a time: the spool's lock must be held.  To look needs no lock
-    (`read`).  All methods that write return when the entry is on the disk (see `together`), and
-    raise `SpoolError` if it does not get there.  `totals` has by name how much there was in all.
+    (`read`), nor does adding something (`visit`).  All methods that write return when the entry is
+    on the disk (see `together`), and raise `SpoolError` if it does not get there.  `totals` has by
+    name how much there was in all.
+
+    `floor` returns a number that the first one of a new file is to be larger than; `needed`, which
+    is called with this one, what of the table 'versions' matters later.
     """
 
-    def __init__(self, directory, *, limit=jsonlog.LIMIT):
+    def __init__(self, directory, *, limit=jsonlog.LIMIT, floor=lambda: 0, needed=None):
         self._directory = directory
-        self._log = jsonlog.JSONLog(os.path.join(directory, JOURNAL), limit=limit)
+        self._needed = needed or (lambda journal: journal.find('versions'))
+        self.log = jsonlog.JSONLog(
+            os.path.join(directory, JOURNAL), limit=limit, learn=self.learn, floor=floor
+        )
         self.history = history(directory)
         #: Whether it was copied or restored, or nobody knows, and that is not written down yet.
         self.is_copy = False
@@ -186,37 +87,47 @@ class Journal:
         self.totals = dict.fromkeys(_COUNTS, 0)
         #: What the original has left on servers, if this is a copy, or may be one: entries.
         self._disowned = []
+        #: The largest number of each name that an entry has.
+        self.latest = {}
 
     def __repr__(self):
-        return f'<Journal in {self._log!r}>'
+        return f'<Journal in {self.log!r}>'
 
     def __enter__(self):
         try:
             require_current(self._directory)
-            for entry in self._log.open():
-                self.learn(entry)
-            if self._log.damaged:
+            self.log.open()
+            if self.log.damaged:
                 # What takes the place of the damaged file says so from its first moment on.
                 before = self.row('damage') or {'lines': 0}
-                lines = before['lines'] + self._log.damaged
+                lines = before['lines'] + self.log.damaged
                 self.learn({'kind': 'damaged', 'lines': lines})
-            if not self._log.is_own:
+            if not self.log.is_own:
                 self._disown()
-            elif self._log.is_full or self._log.damaged:
+            elif self.log.is_full or self.log.damaged:
                 self.compact()
             if self._disowned:
                 self._warn()
         except BaseException:
-            self._log.close()
+            self.log.close()
             raise
         return self
 
     def __exit__(self, *exc_info):
-        self._log.close()
+        self.log.close()
 
     def together(self):
         """Return a context manager: what is written inside is durable on leaving."""
-        return self._log.together()
+        return self.log.together()
+
+    def look(self, *, having=b''):
+        """Know what is written now, in lines `having` these bytes; it needs no lock."""
+        require_current(self._directory)
+        path = os.path.join(self._directory, JOURNAL)
+        for entry in jsonlog.entries(path, having=having):
+            if entry.get('kind') == 'journal':
+                self.is_copy = not jsonlog.is_own(entry, os.path.join(path, jsonlog.NAME), path)
+            self.learn(entry)
 
     def at(self, url):
         """Return the `View` of the target `url`."""
@@ -225,8 +136,10 @@ class Journal:
     # Entries
 
     def note(self, kind, **fields):
-        """Add an entry of `kind`, one of `KINDS`, with these fields."""
-        self.learn(self._log.append(kind, lazily=KINDS[kind].lazily, **fields))
+        """Add an entry of `kind`, one of `KINDS`, with these fields; return it."""
+        entry = self.log.append(kind, lazily=KINDS[kind].lazily, **fields)
+        self.learn(entry)
+        return entry
 
     def receipt(self, kind, *entries, since=None):
         """Write receipts of `kind` (dictionaries), then close here what was open.
@@ -261,22 +174,24 @@ class Journal:
             self.know(entry)
         except (KeyError, TypeError, ValueError):
             log.warning('An entry of the journal is damaged and left out: %s', entry)
-            self._log.damaged += 1
+            self.log.damaged += 1
 
     def know(self, entry):
         """Do the same; raises KeyError, TypeError, ValueError for what is damaged."""
-        self.sequence = max(self.sequence, number_of(entry))
-        if self._disowned and entry.get('name') is not None:
+        name, number, kind = entry.get('name'), number_of(entry), entry['kind']
+        self.sequence = max(self.sequence, number)
+        if self._disowned and name is not None:
             self._supersede(entry)
-        name = entry.get('kind')
-        if kind := KINDS.get(name):
-            self._apply(kind, entry)
-        elif name == 'totals':
+        if kind == 'totals':
             self.totals |= {count: _count(entry.get(count)) for count in _COUNTS}
             self.newest = _newest(*entry.get('newest') or ())
-        elif name == 'disowned':
+        elif kind == 'disowned':
             entry['why'], entry['entry']['kind']
             self._disowned.append(entry)
+        elif kind != 'journal':
+            self._apply(KINDS[kind], entry)
+            if number and name is not None:
+                self.latest[name] = max(number, self.latest.get(name, 0))
 
     def _apply(self, kind, entry):
         if kind.counts:
@@ -332,13 +247,16 @@ class Journal:
 
     def compact(self):
         """Let a new file have what matters later, and no more."""
+        self.log.compact(self._all)
+
+    def _all(self):
         rows = [row for table in TABLES for row in self._carried(table)]
         # In this order: a row supersedes what is disowned, and was counted before.
         totals = {'kind': 'totals', **self.totals, 'sequence': self.sequence, 'newest': self.newest}
-        self._log.compact([*rows, *self._disowned, totals])
+        return [*rows, *self._disowned, totals]
 
     def _carried(self, table):
-        rows = self.find(table)
+        rows = self._needed(self) if table == 'versions' else self.find(table)
         if table == 'tokens':
             rows = [row for row in rows if row['target'] or not row.get('clean')]
             latest = len(rows) - TOKENS
@@ -350,7 +268,7 @@ class Journal:
     def _disown(self):
         """Begin anew: what is open on a server is the original's until a person says otherwise."""
         why = 'It is not known whether this spool was copied or restored'
-        if self._log.is_own is False:
+        if self.log.is_own is False:
             why = 'This spool was copied or restored'
         probes = self.open_tokens('')
         claims = []
@@ -362,10 +280,11 @@ class Journal:
             claims += self._disowned
         else:
             log.warning('%s; it has left nothing on a server: %s', why, self._shown)
-        self.is_copy, damage = True, self.find('damage')
+        self.is_copy = True
+        kept = [row for table in ('damage', 'unpublished', 'runs') for row in self.find(table)]
         self._forget()
         self._disowned = claims
-        for entry in damage:
+        for entry in kept:
             self.learn(entry)
         for token in probes:
             self.learn({'kind': 'token', 'token': token, 'target': ''})
@@ -402,7 +321,7 @@ class Journal:
     def _supersede(self, entry):
         """What has been done about a file since is what counts for it."""
         for each in [*self._disowned]:
-            if all(each['entry'].get(field) == entry.get(field) for field in _FILE):
+            if all(each['entry'].get(field) == entry.get(field) for field in FILE):
                 if each['entry']['kind'] != 'aside':
                     self._disowned.remove(each)
                 elif entry['kind'] == 'delivered':
@@ -510,29 +429,37 @@ def history(private):
 
 
 def require_current(private):
-    """Raise `SpoolError` if the journal in `private` is one of a build before there was a history.
-
-    Such a build meets a directory where it has a file, and does nothing.
-    """
-    path = os.path.join(private, JOURNAL)
-    if os.path.isfile(path):
-        shown = printable(path)
+    """Raise `SpoolError` if what is in `private` is of a build that had more than one journal."""
+    there = [path for name in _BEFORE if os.path.lexists(path := os.path.join(private, name))]
+    journal = os.path.join(private, JOURNAL)
+    if there or os.path.isfile(journal):
+        there = [*map(printable, [*there, journal])]
+        moves = [f'mv {path} {path}-before' for path in there]
         raise SpoolError(
-            f'{shown} is of an earlier build of zeit.cds, and not read by this one',
-            hint='Let that build run once more, so that nothing of it is left on a server; then: '
-            f'mv {shown} {shown}-before',
+            f'{there[0]} is of an earlier build of zeit.cds, and not read by this one',
+            hint='Let that build run once more, so that nothing of it is left on a server, nor '
+            f'unpublished; then: {"; ".join(moves)}',
         )
+
+
+@contextlib.contextmanager
+def visit(private, *, floor=lambda: 0):
+    """Return a context manager: a `Journal`, for who is in no run, and alone for this moment.
+
+    It knows what it is told to `look` at, and what is added to it.  Raises `SpoolError`,
+    `SpoolBusy`.
+    """
+    require_current(private)
+    found = Journal(private, floor=floor)
+    with contextlib.closing(found.log), found.log.locked():
+        yield found
 
 
 def read(private):
     """Return a `Journal` that knows what is written in `private` now; it cannot be written.
 
-    It needs neither a lock nor the right to write.  Raises OSError, `SpoolError`.
+    It needs neither a lock nor the right to write.  Raises `SpoolError`.
     """
-    require_current(private)
-    found, path = Journal(private), os.path.join(private, JOURNAL)
-    for entry in jsonlog.entries(path):
-        if entry.get('kind') == 'journal':
-            found.is_copy = not jsonlog.is_own(entry, os.path.join(path, jsonlog.NAME), path)
-        found.learn(entry)
+    found = Journal(private)
+    found.look()
     return found

@@ -1,36 +1,38 @@
 """A file of JSON objects, one on each line, that is only appended to: durable, bounded, repairable.
 
+Several processes may add to it, each under the file's lock (flock(2)), which it has for a moment;
+nobody waits for that without an end.  One of them at a time may `open` it: it reads all of it, is
+told what others have added since, and makes the file anew when it is full.
+
 The first line has a random id, and tells when the file and its directory were made.  A file that
 was copied, or restored from a backup, was made at another time than it says, and is known as a copy
 by that.  Where the system does not tell such a time, inodes are compared: other ones may be those
 of a copy, or of a file system that was mounted again.
+
+Each line tells the `largest` number that one has as `sequence` so far: who adds one reads no more.
 """
 
 import contextlib
 import datetime
-import itertools
+import errno
+import fcntl
+import io
 import json
 import logging
 import os
 import secrets
+import time
 
-from zeit.cds import birth
-from zeit.cds.errors import SpoolError
-from zeit.cds.files import (
-    end_of_lines,
-    make_directory,
-    open_regular,
-    open_regular_descriptor,
-    remedy,
-    sync_directories,
-)
+from zeit.cds import birth, files
+from zeit.cds.errors import SpoolBusy, SpoolError
+from zeit.cds.forks import open_descriptor
 from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
 
 #: The version of what a line says.
-VERSION = 2
+VERSION = 3
 
 NAME = 'state.jsonl'
 
@@ -40,21 +42,48 @@ BLOCK = 32 * 1024
 #: A file with so many bytes more than twice what it began with is `full`: a run reads all of it.
 LIMIT = 64 * 1024
 
+#: What each line tells.
+LARGEST = 'largest'
+
+#: The last line is looked for in so many bytes at the end first.
+TAIL = 4096
+
+#: Nobody waits longer than this for the lock, in seconds; it is looked at so often.
+PATIENCE = 2
+INTERVAL = 0.005
+
+_FLAGS = os.O_APPEND | os.O_NOFOLLOW
+
 
 class JSONLog:
-    """The file `name` in `directory`, to be opened by one process at a time.
+    """The file `name` in `directory`; one that has grown by more than `limit` bytes is full.
 
-    One that has grown by more than `limit` bytes is full.
+    `learn` is called with what is in the file when it is opened, and what others add later.
+    `floor` returns what the numbers of a new file are to be larger than.
 
-    Methods raise `SpoolError` when the file system refuses.
+    Methods raise `SpoolError` when the file system refuses, and `SpoolBusy`.
     """
 
-    def __init__(self, directory, *, name=NAME, limit=LIMIT):
+    def __init__(
+        self,
+        directory,
+        *,
+        name=NAME,
+        limit=LIMIT,
+        learn=lambda entry: None,
+        floor=lambda: 0,
+    ):
         self._directory = os.fspath(directory)
         self._path = os.path.join(self._directory, name)
         self._limit = limit
+        self._learn = learn
+        self._floor = floor
         self._descriptor = None
-        self._length = 0
+        self._is_locked = False
+        #: How long the first line is, and the file; so much behind the first line is known to who
+        #: has opened it, None for others.
+        self._head = self._end = 0
+        self._known = None
         self._carried = 0
         #: What is written `together`, and whether it must be synchronised; None outside of that.
         self._group = None
@@ -65,62 +94,45 @@ class JSONLog:
         self._id = secrets.token_hex(16)
         #: True for the very file that was written here, False for a copy, None where nothing tells.
         self.is_own = True
+        #: The largest number so far: inside of `locked`.
+        self.largest = None
 
     def __repr__(self):
-        return f'<JSONLog {self._path!r}, {self._length} bytes>'
+        return f'<JSONLog {self._path!r}, {self._end} bytes>'
+
+    @property
+    def length(self):
+        """How many bytes it has, inside of `locked`."""
+        return self._end
+
+    def content(self):
+        """Return all that it has (bytes), inside of `locked`."""
+        return os.pread(self._descriptor.fileno(), self._end, 0)
 
     @property
     def is_full(self):
         """True when it is time to `compact` it."""
-        return self._length > self._limit + 2 * self._carried
+        return self._end > self._limit + 2 * self._carried
 
     def open(self):
-        """Open the file, or begin a new one; return an iterable of its entries (dictionaries).
+        """Open the file, or begin a new one, and learn its entries (dictionaries), one by one.
 
-        They are read one by one, once: a run of many files leaves a long file.  Half a line at the
-        end, from a write that was cut off, is removed.  One that is not our own, see `is_own`, must
-        be replaced: `compact` does that.
+        Half a line at the end, from a write that was cut off, is removed.  One that is not our own,
+        see `is_own`, must be replaced: `compact` does that.  Only one process may do this at a
+        time: a lock that somebody who was stopped keeps is none for it.
         """
+        self._known = 0
         try:
-            return self._open()
-        except OSError as error:
-            self.close()
-            raise self._unusable(error) from error
+            with self.locked(), self._translated():
+                first = self._first()
+                self.is_own = is_own(first, self._descriptor.fileno(), self._directory)
+                carried = first.get('carried')
+                self._carried = carried if type(carried) is int else 0
+                if self.is_own:
+                    self._id = first.get('id', self._id)
         except BaseException:
             self.close()
             raise
-
-    def _open(self):
-        make_directory(self._directory, like=os.path.dirname(self._directory))
-        if not os.path.exists(self._path):
-            self._begin([])
-            return []
-        self._descriptor = open_regular_descriptor(self._path, os.O_RDWR | os.O_APPEND)
-        self._length = end_of_lines(self._descriptor.fileno())
-        if self._length < os.fstat(self._descriptor.fileno()).st_size:
-            log.warning('Half a line at the end of %s is cut off', printable(self._path))
-            os.ftruncate(self._descriptor.fileno(), self._length)
-        found = self._entries()
-        first = next(found, None)
-        self.is_own = is_own(first or {}, self._descriptor.fileno(), self._directory)
-        if first is None:
-            return []
-        carried = first.get('carried')
-        self._carried = carried if type(carried) is int else 0
-        if self.is_own:
-            self._id = first.get('id', self._id)
-        return itertools.chain([first], found)
-
-    def _entries(self):
-        try:
-            with open_regular(self._path) as file:
-                for entry in _parse(file, self._path):
-                    if entry is None:
-                        self.damaged += 1
-                    else:
-                        yield entry
-        except OSError as error:
-            raise self._unusable(error) from error
 
     def close(self):
         """Close the file; may be called again."""
@@ -128,29 +140,189 @@ class JSONLog:
         if descriptor is not None:
             descriptor.close()
 
-    def compact(self, carried):
-        """Let a new file that has the entries `carried` take the place of this one."""
+    @contextlib.contextmanager
+    def _translated(self):
         try:
-            self._begin(carried)
+            yield
         except OSError as error:
-            raise self._unusable(error) from error
+            raise _unusable(self._path, error) from error
 
-    def _begin(self, carried):
-        """Make a new file, which gets its name when it is complete."""
-        draft = f'{self._path}.draft'
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)  # that of a run that was killed, maybe as another user
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
-        data = b''.join(map(_line, carried))
+    # The lock
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Return a context manager: inside of it nobody else adds anything.
+
+        Raises `SpoolBusy` if another process keeps the lock for `PATIENCE` seconds; who has opened
+        the file lets another one with the same content take its place then.
+        """
+        if self._is_locked:
+            yield
+            return
+        try:
+            with self._translated():
+                self._lock()
+            self._is_locked = True
+            yield
+        finally:
+            self._is_locked = False
+            if self._descriptor is not None and not self._descriptor.closed:
+                # Closing is not enough where a child has a copy that nobody could close.
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _lock(self):
+        files.make_directory(self._directory, like=os.path.dirname(self._directory))
+        end = time.monotonic() + PATIENCE
+        while not self._obtained():
+            if time.monotonic() < end:
+                time.sleep(INTERVAL)
+            elif self._known is not None and self._descriptor is not None:
+                self._replace()
+            else:
+                raise SpoolBusy(
+                    f'Another process holds {printable(self._path)} for more than {PATIENCE} '
+                    'seconds',
+                    hint='It should be a moment: "fuser -v" on that file tells which.',
+                )
+        self._catch_up()
+
+    def _obtained(self):
+        """Return whether the file that has the name is open, and locked."""
+        if self._descriptor is None:
+            self._open()
+        if self._descriptor.closed:  # in a child that was forked
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            obtained = True
+        except BlockingIOError:
+            obtained = False
+        if not self._is_current():
+            self.close()
+            return False
+        if obtained and not self._may_write:
+            self._replace()
+        return obtained
+
+    def _open(self):
+        self.largest, self._may_write = None, True
+        try:
+            self._descriptor = files.open_regular_descriptor(self._path, _FLAGS | os.O_RDWR)
+            # A copy of the spool may share it, by a link.
+            self._may_write = os.fstat(self._descriptor.fileno()).st_nlink == 1
+        except FileNotFoundError:
+            if self._known:
+                raise  # somebody has removed what this run knows
+            with contextlib.suppress(FileExistsError):
+                self._make(self._about(self._floor()), exclusively=True)
+                return
+            self._descriptor = files.open_regular_descriptor(self._path, _FLAGS | os.O_RDWR)
+        except PermissionError:
+            self._descriptor = files.open_regular_descriptor(self._path, _FLAGS)
+            self._may_write = False
+        try:
+            first = self._first()
+            _require_version(first, self._path)
+            if self._known and self.is_own and first.get('id') != self._id:
+                raise OSError(errno.ESTALE, 'Another one was put in its place')
+        except BaseException:
+            self.close()
+            raise
+
+    def _first(self):
+        """Return the first line (a dictionary), empty if it is no good."""
+        start = os.pread(self._descriptor.fileno(), TAIL, 0)
+        self._head = start.find(b'\n') + 1
+        first = _load(start[: self._head])
+        if isinstance(first, dict) and first.get('kind') == 'journal':
+            return first
+        self._head = 0
+        return {}
+
+    def _is_current(self):
+        """Return whether no other file has taken the place of the one that is open."""
+        try:
+            return os.path.samestat(os.stat(self._descriptor.fileno()), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def _catch_up(self):
+        """Remove half a line at the end, and learn what others have added."""
+        descriptor, before = self._descriptor.fileno(), self._end
+        self._end = files.end_of_lines(descriptor)
+        if self._end < os.fstat(descriptor).st_size:
+            log.warning('Half a line at the end of %s is cut off', printable(self._path))
+            os.ftruncate(descriptor, self._end)
+        if self._end != before or self.largest is None:
+            self.largest = self._largest()
+        if self._known is not None and self._head + self._known != self._end:
+            with files.open_regular(self._path) as file:
+                file.seek(self._known and self._head + self._known)
+                for entry in _parse(file, self._path):
+                    if entry is None:
+                        self.damaged += 1
+                    else:
+                        self._learn(entry)
+            self._known = self._end - self._head
+
+    def _largest(self):
+        """Return what the last line tells that tells it."""
+        for start in (max(0, self._end - TAIL), 0):
+            data = os.pread(self._descriptor.fileno(), self._end - start, start)
+            for line in reversed(data.split(b'\n')):
+                entry = _load(line)
+                if isinstance(entry, dict) and type(entry.get(LARGEST)) is int:
+                    return entry[LARGEST]
+        return self._floor()
+
+    # Another file
+
+    def compact(self, carried):
+        """Let a new file take the place of this one, with what `carried()` returns: entries."""
+        with self.locked(), self._translated():
+            files.remove_drafts(self._directory)
+            self._make(self._about(self.largest), self._lines(carried(), self.largest))
+            self._known = self._carried = self._end - self._head
+
+    def _about(self, largest):
+        return {'kind': 'journal', 'version': VERSION, 'id': self._id, LARGEST: largest}
+
+    def _make(self, first, data=b'', *, own=True, exclusively=False):
+        """Let a new file have the name, which is complete, and locked, before."""
+        mode = os.stat(self._directory).st_mode & 0o666
+        draft = files.draft(self._directory, io.BytesIO(), mode=mode)
+        with contextlib.ExitStack() as undo:
+            undo.callback(files.remove, draft)
+            descriptor = open_descriptor(draft, _FLAGS | os.O_RDWR)
+            undo.callback(descriptor.close)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if own:
+                about = _identity(descriptor.fileno(), self._directory)
+                first = {'carried': len(data), **first, **about}
+            head = _line(first) if first else b''
+            _write(descriptor.fileno(), head + data)
+            os.fsync(descriptor.fileno())
+            (files.rename_exclusively if exclusively else os.rename)(draft, self._path)
+            files.sync_directories(self._directory)
+            undo.pop_all()
         self.close()
-        self._descriptor = open_regular_descriptor(draft, flags)
-        os.fchmod(self._descriptor.fileno(), os.stat(self._directory).st_mode & 0o666)
-        self._length, self._carried = 0, len(data)
-        about = _identity(self._descriptor.fileno(), self._directory)
-        first = {'kind': 'journal', 'version': VERSION, 'id': self._id, 'carried': len(data)}
-        self._write(_line({**first, **about}) + data)
-        os.rename(draft, self._path)
-        sync_directories(self._directory)
+        self._descriptor, self._may_write = descriptor, True
+        self._head, self._end = len(head), len(head + data)
+
+    def _replace(self):
+        """Let a file with the same content take the place of one that cannot be written now."""
+        first, old = self._first(), self._descriptor
+        own = is_own(first, old.fileno(), self._directory)
+        end = files.end_of_lines(old.fileno())
+        data = os.pread(old.fileno(), end - self._head, self._head)
+        self._descriptor = self.largest = None
+        with contextlib.closing(old):
+            self._make(first, data, own=own is True)
+            # What was added until nobody could add anything to it any more.
+            left = os.fstat(old.fileno()).st_size - end
+            _write(self._descriptor.fileno(), os.pread(old.fileno(), left, end))
+
+    # What is added
 
     @contextlib.contextmanager
     def together(self):
@@ -162,62 +334,105 @@ class JSONLog:
         try:
             yield
         finally:
-            data, self._group = b''.join(self._group), None
+            added, self._group = self._group, None
             due, self._due = self._due, False
-            if data:
-                self._write(data, lazily=not due)
+            if added:
+                self._add(added, lazily=not due)
 
     def append(self, kind, *, lazily=False, **fields):
         """Add an entry, durable on return, except in `together`; return it.
 
-        `lazily`: it survives a kill, and a loss of power when the next one does.
+        `lazily`: it survives a kill, and a loss of power when the next one does.  If its `sequence`
+        is None it gets the next number, at once.
         """
         entry = {'kind': kind, 'at': now().isoformat(timespec='milliseconds'), **fields}
-        if self._group is None:
-            self._write(_line(entry), lazily=lazily)
+        if self._group is None or entry.get('sequence', 0) is None:
+            self._add([entry], lazily=lazily)
         else:
-            self._group.append(_line(entry))
+            self._group.append(entry)
             self._due = self._due or not lazily
         return entry
 
-    def _write(self, data, *, lazily=False):
-        """Add `data`, whole or not at all.  Raises `SpoolError`, from then on each time.
+    def sync(self):
+        """Let what was added lazily survive a loss of power."""
+        with self.locked(), self._translated():
+            os.fsync(self._descriptor.fileno())
+
+    def _add(self, entries, *, lazily):
+        """Add `entries`, all or none.  Raises `SpoolError`, from then on each time.
 
         What could not be synchronised is not on the disk, also if the next fsync says nothing.
         """
         if self._broken is not None:
-            raise self._unusable(self._broken)
-        length = self._length + len(data)
+            raise _unusable(self._path, self._broken)
+        unnumbered = [entry for entry in entries if entry.get('sequence', 0) is None]
+        with self.locked():
+            while True:
+                for number, entry in enumerate(unnumbered, self.largest + 1):
+                    entry['sequence'] = number
+                largest = max([self.largest, *map(number_of, entries)])
+                self._append(self._lines(entries, largest), lazily=lazily)
+                self.largest = largest
+                with self._translated():
+                    if self._is_current():
+                        return
+                    # Who would not wait for this process any longer has replaced the file.
+                    self._lock()
+
+    def _lines(self, entries, largest):
+        return b''.join(_line({**entry, LARGEST: largest}) for entry in entries)
+
+    def _append(self, data, *, lazily):
         try:
-            while data:
-                data = data[os.write(self._descriptor.fileno(), data) :]
+            _write(self._descriptor.fileno(), data)
             if not lazily:
                 os.fsync(self._descriptor.fileno())
         except BaseException as error:
             # Also for a signal: what was interrupted was not added.
-            with contextlib.suppress(OSError):  # else the next run cuts it off
-                os.ftruncate(self._descriptor.fileno(), self._length)
+            with contextlib.suppress(OSError):  # else the next one cuts it off
+                os.ftruncate(self._descriptor.fileno(), self._end)
             if not isinstance(error, OSError):
                 raise
             self._broken = error
-            raise self._unusable(error) from error
-        self._length = length
-
-    def _unusable(self, error):
-        return SpoolError(
-            f'The journal {printable(self._path)} cannot be used: {error.strerror}',
-            hint=f'Without it nothing is sent. {remedy(error) or "Check owner and mode."}',
-        )
+            raise _unusable(self._path, error) from error
+        self._end += len(data)
+        if self._known is not None:
+            self._known += len(data)
 
 
-def entries(directory, *, name=NAME):
-    """Yield the entries of the file `name`, oldest first.
+def _unusable(path, error):
+    return SpoolError(
+        f'The journal {printable(path)} cannot be used: {error.strerror}',
+        hint=f'Without it nothing is sent. {files.remedy(error) or "Check owner and mode."}',
+    )
+
+
+def _write(descriptor, data):
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def entries(directory, *, name=NAME, having=b''):
+    """Yield the entries of the file `name`, oldest first; only those `having` these bytes.
 
     It reads only, and needs no lock: half a last line is somebody writing at this moment.
+    Raises `SpoolError`.
     """
     path = os.path.join(os.fspath(directory), name)
-    with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
-        yield from filter(None, _parse(file, path))
+    try:
+        with files.open_regular(path) as file:
+            found = _parse(file, path, having=having)
+            yield from (entry for entry in found if entry is not None)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def number_of(entry):
+    """Return the number of the version that an entry is about, 0 if it has none."""
+    number = entry.get('sequence')
+    return number if type(number) is int else 0
 
 
 def now():
@@ -231,7 +446,8 @@ def _require_version(first, path):
         raise SpoolError(
             f'The journal {printable(path)} is of another build: its version is {version}, this '
             f'one writes {VERSION}',
-            hint='Let that build do its work.',
+            hint='Let that build do its work, so that nothing of it is left on a server, nor '
+            f'unpublished; then: mv {printable(path)} {printable(path)}-before',
         )
 
 
@@ -261,23 +477,28 @@ def _line(entry):
     return f'{json.dumps(entry)}\n'.encode('ascii')
 
 
-def _parse(file, path):
+def _parse(file, path, *, having=b''):
     """Yield the entries, None for one that is damaged."""
-    for number, entry in numbered(file):
+    for number, entry in numbered(file, having=having):
         if entry is None:
             log.warning('Line %s of %s is damaged and left out', number, printable(path))
         elif entry.get('kind') == 'journal':
             _require_version(entry, path)
+        else:
+            entry.pop(LARGEST, None)
         yield entry
 
 
-def numbered(file):
-    """Yield (number, entry) of each whole line of a binary file; None for one that is damaged."""
+def numbered(file, *, having=b''):
+    """Yield (number, entry) of each whole line of a binary file; None for one that is damaged.
+
+    Lines without the bytes `having` are left out, and not counted.
+    """
     number = 0
-    while lines := file.readlines(BLOCK):
-        if not lines[-1].endswith(b'\n'):
-            lines.pop()
-        for entry in _loaded(lines):
+    while data := file.read(BLOCK) + file.readline():
+        # What is behind the last end of a line is half a line.
+        lines = data.split(b'\n')[:-1] if having in data else []
+        for entry in _loaded([line for line in lines if having in line]):
             number += 1
             yield number, entry if isinstance(entry, dict) else None
 

@@ -148,7 +148,7 @@ class Publisher:
     def _due(self, name, kept):
         """Return what is to be tried now, first what had to wait for the spool."""
         saved = []
-        with contextlib.suppress(OSError):  # then their time comes like that of the others
+        with contextlib.suppress(Error):  # then their time comes like that of the others
             saved = kept.save()
         failures = kept.content()
         known = {each.unique_id for each in failures}
@@ -311,8 +311,8 @@ def _kept():
         try:
             spool.unpublished.content()
             yield name, spool.unpublished
-        except OSError as error:
-            log.error('Cannot be read: %r: %s', spool, error.strerror)
+        except Error as error:
+            log.error('Cannot be read: %r: %s', spool, printable(error.message))
 
 
 class _Content:

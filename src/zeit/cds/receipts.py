@@ -178,16 +178,10 @@ def _retry(spool, name, older):
 def forget(names, places):
     """Yield (name, error) for each id of content that the application failed to put into a spool.
 
-    Nobody tries again to put it there.  Raises `SpoolError`.
+    Nobody tries again to put it there.  Raises `SpoolError`, `SpoolBusy`.
     """
     for name in dict.fromkeys(names):
-        try:
-            known = [place.spool.unpublished.forget(name) for place in places]
-        except OSError as error:
-            raise SpoolError(
-                f'What could not be put into the spool cannot be changed: {error.strerror}',
-                hint='Check owner and mode of .cds/unpublished in the spool.',
-            ) from error
+        known = [place.spool.unpublished.forget(name) for place in places]
         unknown = FileError(
             f'{printable(name)} is no content that could not be put into a spool',
             hint='"zeit-cds status" shows what is.',

@@ -1,238 +1,181 @@
 """The order of what comes into a spool: numbers that only grow, told by no clock.
 
-    .cds/sequence       one JSON object on each line, only appended to:
-        number          of this version; larger than those of all versions that came before it
-        name, version   which file, and which version of it (see `zeit.cds.entries`)
-        left            true when it waits no more: its receipt, or what is beside a parked file,
-                        has the number from here on
-        last            the largest number so far, where this line has a smaller one
-
-Who puts a file, votes, or brings one back takes a number and gives the file its name under one
-lock, so that of two files of one name the one that remains has the larger number.  What appears by
-a rename of somebody else gets its number when it is first seen: by a run, or by who puts another.
-The lock is held for moments, and nobody waits for it without an end.
+Each version of a file has one, see `zeit.cds.entries`; larger than those of all versions that came
+before it.  Who puts a file, votes, or brings one back takes a number from the journal and gives the
+file its name under one lock, so that of two files of one name the one that remains has the larger
+number.  What appears by a rename of somebody else gets its number when it is first seen: by a run,
+or by who puts another.  What waits no more has it in its receipt, or beside the parked file.
 """
 
 import contextlib
+import dataclasses
 import errno
-import fcntl
-import functools
-import io
 import json
 import os
+import re
 import stat
-import time
 
-from zeit.cds import files
-from zeit.cds.errors import SpoolBusy
-from zeit.cds.forks import open_descriptor
-from zeit.cds.text import printable
+from zeit.cds import entries, files, indoubt, journal
+from zeit.cds.errors import SpoolError
+from zeit.cds.filing import FILING, PRIVATE
 
 
-#: Nobody waits longer than this for the lock, in seconds; it is looked at so often.
-PATIENCE = 2
-INTERVAL = 0.005
+OUTBOX = os.path.join(PRIVATE, 'outbox')
 
-#: The last line is looked for in so many bytes at the end first; a name takes 1,530 at most.
-TAIL = 4096
+#: So many bytes of receipts tell whether they are newer than the journal.
+ENOUGH = 16 * 1024
 
-#: So many bytes are read in a third of a millisecond: the lines of some 80 versions.
-SHORT = 8 * 1024
+#: So many bytes are looked through in a moment.
+SHORT = 64 * 1024
+
+#: A version, see `zeit.cds.entries`, in a line; and the name of what left in this one.
+_VERSION = re.compile(rb'"version": \[([0-9, -]+)\]')
+_LEFT = re.compile(rb'"kind": "(?:delivered|parked)"[^\n]*?"name": ("[^"\\]*(?:\\.[^"\\]*)*")')
 
 
 class Sequence:
-    """The sequence in the file `path`, whose permissions follow the directory `like`.
+    """The order of what comes into the spool at `path`; `parking` is its `Parking`."""
 
-    `drafts` is the directory for unfinished files, which a run empties.  `floor` returns a number
-    that the first one of a new file is to be larger than.  `clock` tells monotonic seconds, `wait`
-    waits for some; both are for tests.
-    """
-
-    def __init__(
-        self, path, *, like, drafts, floor=lambda: 0, clock=time.monotonic, wait=time.sleep
-    ):
+    def __init__(self, path, *, parking):
         self._path = os.fspath(path)
-        self._like = like
-        self._drafts = drafts
-        self._floor = floor
-        self._clock = clock
-        self._wait = wait
+        self._private = self._in(PRIVATE)
+        self._parking = parking
 
     def __repr__(self):
-        return f'<Sequence {self._path!r}>'
+        return f'<Sequence of {self._path!r}>'
 
-    def read(self, *, durable=False):
-        """Return the numbers by (name, version): a dict.  It only looks, and needs no lock.
+    def _in(self, *segments):
+        return os.path.join(self._path, *segments)
 
-        With `durable` what it returns survives a loss of power.  Raises OSError.
-        """
-        return _numbers(self._content(durable=durable))
-
-    def lines(self):
-        """Return how many lines there are.  Raises OSError."""
-        return self._content().count(b'\n')
-
-    def _content(self, *, durable=False):
-        try:
-            descriptor = files.open_regular_descriptor(self._path, os.O_RDONLY | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return b''
-        with contextlib.closing(descriptor):
-            if durable:
-                os.fsync(descriptor.fileno())
-            with open(descriptor.fileno(), 'rb', buffering=0, closefd=False) as file:
-                return file.read()
+    def journal(self):
+        """Return the `Journal` of a run."""
+        return journal.Journal(self._private, floor=self._floor, needed=self._needed)
 
     @contextlib.contextmanager
-    def locked(self, *, insist=False):
-        """Return a context manager: inside it this is the only one that gives `Numbers`.
+    def visited(self):
+        """Return a context manager: a `Journal`, for who is in no run, to add something.
 
-        If somebody else holds the lock for `PATIENCE` seconds, being stopped, it raises
-        `SpoolBusy`; or, with `insist`, a new file takes the place of the one that is held.  Then,
-        or if it must not be written, the directory has to be writable.  Raises OSError.
+        Raises `SpoolError`, `SpoolBusy`, OSError.
         """
-        numbers = Numbers(
-            self._path,
-            self._open(self._clock() + PATIENCE, insist=insist),
-            drafts=self._drafts,
-            floor=self._floor,
-        )
-        try:
-            yield numbers
-        finally:
-            numbers.close()
-
-    def _open(self, end, *, insist):
-        """Return the open and locked file."""
-        while True:
-            try:
-                descriptor = self._create()
-            except PermissionError:
-                return self._take_over()
-            with contextlib.ExitStack() as undo:
-                undo.callback(descriptor.close)
-                while not _is_locked(descriptor):
-                    if self._clock() < end:
-                        self._wait(INTERVAL)
-                    elif insist:
-                        return self._take_over()
-                    else:
-                        raise SpoolBusy(
-                            f'Another process holds {printable(self._path)} for more than '
-                            f'{PATIENCE} seconds',
-                            hint='It should be a moment: "fuser -v" on that file tells which.',
-                        )
-                if self._is_current(descriptor):
-                    undo.pop_all()
-                    return descriptor
-
-    def _create(self):
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-        try:
-            descriptor = files.open_regular_descriptor(self._path, flags)
-        except FileNotFoundError:
-            found = os.stat(self._like)
-            # One that the user of the runs could not write into would keep them from running.
+        found = os.stat(self._path)
+        if not os.path.lexists(self._private):
+            # The user of the runs must be able to write into it.
             if found.st_uid != os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise
-            files.make_directory(os.path.dirname(self._path), like=self._like)
-            descriptor = files.open_regular_descriptor(self._path, flags)
-        with contextlib.ExitStack() as undo:
-            undo.callback(descriptor.close)
-            found = os.fstat(descriptor.fileno())
-            if not found.st_size and found.st_uid == os.geteuid():
-                os.fchmod(descriptor.fileno(), self._mode)
-                files.sync_directories(os.path.dirname(self._path))
-            undo.pop_all()
-        return descriptor
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._private)
+            files.make_directory(self._private, like=self._path)
+        with journal.visit(self._private, floor=self._floor) as visited:
+            yield visited
 
-    @property
-    def _mode(self):
-        return stat.S_IMODE(os.stat(self._like).st_mode) & 0o666
+    @contextlib.contextmanager
+    def numbers(self, remembered=None):
+        """Return a context manager: inside of it this is the only one that gives `Numbers`.
 
-    def _take_over(self):
-        """Put a new file with the same content in the place of this one; return it, locked."""
-        try:
-            data = self._content()
-        except PermissionError:
-            data = b''
-        last = max([self._floor(), *map(_last, _entries(data))])
-        whole = data[: data.rfind(b'\n') + 1]
-        return _begin(self._path, whole, last=last, mode=self._mode, drafts=self._drafts)
+        `remembered` is the `Journal` of a run, None outside of one.
+        """
+        if remembered is not None:
+            with remembered.log.locked():
+                yield Numbers(remembered)
+        else:
+            with self.visited() as visited:
+                yield Numbers(visited)
 
-    def _is_current(self, descriptor):
-        """Return whether it was not replaced while we waited for it."""
-        try:
-            return os.path.samestat(os.fstat(descriptor.fileno()), os.stat(self._path))
-        except FileNotFoundError:
-            return False
+    def begin(self, remembered):
+        """Let the numbers of the run with the `Journal` `remembered` be above all that are known.
+
+        What was written last into the history tells whether an old journal has come back.
+        """
+        latest = remembered.history.sequence(months=2, size=ENOUGH)
+        with self.numbers(remembered) as numbers:
+            if remembered.is_copy or latest > remembered.log.largest:
+                numbers.reach(self._floor())
+
+    def _floor(self):
+        """Return the largest number that is known beside the journal."""
+        found = [journal.history(self._private).sequence(), *self._parking.numbers()]
+        return max(found + indoubt.numbers(self._in(OUTBOX)))
+
+    def _needed(self, remembered):
+        """Return the rows of the versions that wait in the spool, or may be put into it."""
+        there = entries.scan(self._in('new'))[0] + entries.scan(self._in(FILING))[0]
+        waiting = {(entry.name, entry.version) for entry in there}
+        voted = indoubt.names(self._in(OUTBOX))
+        return [
+            row
+            for row in remembered.find('versions')
+            if (row['name'], tuple(row['version'])) in waiting
+            # What has come since the vote is newer than what was voted for.
+            or (row['name'] in voted and row['sequence'] == remembered.latest[row['name']])
+        ]
+
+    def numbered(self, found, remembered=None):
+        """Return the entries `found` with their numbers; each of them gets one in a run.
+
+        `remembered` is its `Journal`; without it this only looks.
+        """
+        if not found:
+            return []
+        if remembered is not None:
+            with self.numbers(remembered) as numbers:
+                known = numbers.known()
+                if any((entry.name, entry.version) not in known for entry in found):
+                    # Once more: what was there may have been replaced until it is locked.
+                    known = numbers.see(entries.scan(self._in('new'))[0])
+                numbers.sync()
+        else:
+            remembered = journal.Journal(self._private)
+            with contextlib.suppress(SpoolError):  # who only looks may have no right to see it
+                remembered.look(having=b'"version": [')
+            known = Numbers(remembered).known()
+        return [
+            dataclasses.replace(entry, number=known.get((entry.name, entry.version), 0))
+            for entry in found
+        ]
 
 
 class Numbers:
-    """The open and locked file of a `Sequence`.  All methods raise OSError."""
+    """The numbers in a `zeit.cds.journal.Journal`, which is locked as long as they are given."""
 
-    def __init__(self, path, descriptor, *, drafts, floor):
-        self._path = path
-        self._drafts = drafts
-        self._descriptor = descriptor
-        self._floor = floor
+    def __init__(self, journal):
+        self._journal = journal
 
     def __repr__(self):
-        return f'<Numbers in {self._path!r}>'
-
-    def close(self):
-        """Give the lock back; may be called again."""
-        self._descriptor.close()
-
-    def sync(self):
-        """Make all numbers survive a loss of power."""
-        os.fsync(self._descriptor.fileno())
-
-    @functools.cached_property
-    def last(self):
-        """The largest number so far."""
-        size = os.fstat(self._descriptor.fileno()).st_size
-        for start in (max(0, size - TAIL), 0):
-            data = os.pread(self._descriptor.fileno(), size - start, start)
-            whole = data[: data.rfind(b'\n') + 1]
-            for line in reversed(whole.splitlines()):
-                entry = _entry(line)
-                if entry is not None:
-                    if len(whole) < len(data):  # half a line, of a write that was cut off
-                        os.ftruncate(self._descriptor.fileno(), start + len(whole))
-                    return _last(entry)
-        os.ftruncate(self._descriptor.fileno(), 0)
-        return self._floor()
+        return f'<Numbers in {self._journal!r}>'
 
     @property
     def is_short(self):
-        """True if reading all of it takes no time that somebody who puts a file would notice."""
-        return os.fstat(self._descriptor.fileno()).st_size <= SHORT
+        """True if to ask for `may_lack` takes no time that who puts a file would notice."""
+        return self._journal.log.length <= SHORT
+
+    def look(self):
+        """Know what is written, outside of a run."""
+        self._journal.look(having=b'"sequence": ')
+
+    def may_lack(self, entries):
+        """Return whether one of `entries` may have no number: then `look`, and `see`."""
+        written = self._journal.log.content() if entries else b''
+        versions, left = (
+            {found[1]: found.start() for found in pattern.finditer(written)}
+            for pattern in (_VERSION, _LEFT)
+        )
+        return any(
+            versions.get(b'%d, %d, %d' % entry.version, -1)
+            <= left.get(json.dumps(entry.name).encode('ascii'), -1)
+            for entry in entries
+        )
 
     def known(self):
-        """Return the numbers by (name, version): a dict."""
-        return _numbers(self._content())
+        """Return the numbers of what waits by (name, version): a dict."""
+        rows = self._journal.find('versions')
+        return {(row['name'], tuple(row['version'])): row['sequence'] for row in rows}
 
     def newest(self):
-        """Return the largest number of each name, also of what does not wait any more: a dict."""
-        found = {}
-        for entry in _entries(self._content()):
-            name = entry.get('name')
-            found[name] = max(entry['number'], found.get(name, 0))
-        return found
+        """Return the largest number of each name, as far as it is known: a dict."""
+        return self._journal.latest
 
-    def _content(self):
-        size = os.fstat(self._descriptor.fileno()).st_size
-        return os.pread(self._descriptor.fileno(), size, 0)
-
-    def note(self, name, version, *, number=None):
+    def note(self, name, version, *, number=None, kind='put'):
         """Give a version the next number, or the `number` that it had; return it."""
-        last = self.last
-        if number is None:
-            number = last + 1
-        self._append([_line(number, name, version, last=last)])
-        self.last = max(last, number)
-        return number
+        entry = self._journal.note(kind, name=name, version=[*version], sequence=number)
+        return entry['sequence']
 
     def see(self, entries):
         """Give those of `entries` that have none a number, in the order of their arrival.
@@ -242,108 +185,21 @@ class Numbers:
         known = self.known()
         unknown = [each for each in entries if (each.name, each.version) not in known]
         for each in sorted(unknown, key=lambda each: (each.arrived, each.name)):
-            known[each.name, each.version] = self.note(each.name, each.version)
+            known[each.name, each.version] = self.note(each.name, each.version, kind='seen')
         if unknown:
             self.sync()
         return known
 
-    def leave(self, versions):
-        """Forget the numbers of `versions`, an iterable of (number, name, version): they left."""
-        last = self.last
-        self._append([_line(*each, last=last, left=True) for each in versions])
+    def sync(self):
+        """Let all numbers survive a loss of power."""
+        self._journal.log.sync()
+
+    def leave(self, numbers):
+        """Forget these numbers: what has them waits no more."""
+        for number in numbers:
+            self._journal.note('left', sequence=number)
 
     def reach(self, number):
         """Let the next number be larger than `number`."""
-        if number > self.last:
-            self._append([_line(number)])
-            self.last = number
-
-    def _append(self, lines):
-        size = os.fstat(self._descriptor.fileno()).st_size
-        data = b''.join(lines)
-        try:
-            while data:
-                data = data[os.write(self._descriptor.fileno(), data) :]
-        except BaseException:
-            os.ftruncate(self._descriptor.fileno(), size)
-            raise
-
-    def begin(self, kept=(), *, names=()):
-        """Go on in a new file that has these only: ((name, version), number) each.
-
-        Of each of `names` it has the largest number, too, for `newest`.
-        """
-        mode = stat.S_IMODE(os.fstat(self._descriptor.fileno()).st_mode)
-        last, newest = self.last, self.newest()
-        lines = [_line(newest.get(name, 0), name, last=last, left=True) for name in names]
-        lines += [_line(number, *key, last=last) for key, number in kept]
-        new = _begin(self._path, b''.join(lines), last=last, mode=mode, drafts=self._drafts)
-        self._descriptor.close()
-        self._descriptor = new
-
-
-def _begin(path, data, *, last, mode, drafts):
-    """Put a new file with the lines `data` at `path`; return it, open and locked before that."""
-    draft = files.draft(drafts, io.BytesIO(data + _line(last)))
-    with contextlib.ExitStack() as undo:
-        undo.callback(os.unlink, draft)
-        descriptor = open_descriptor(draft, os.O_RDWR | os.O_APPEND)
-        undo.callback(descriptor.close)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.fchmod(descriptor.fileno(), mode)
-        os.rename(draft, path)
-        undo.pop_all()
-    files.sync_directories(os.path.dirname(path))
-    return descriptor
-
-
-def _is_locked(descriptor):
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            raise
-        return False
-    return True
-
-
-def _line(number, name=None, version=(), *, last=0, left=False):
-    entry = {'number': number}
-    if name is not None:
-        entry |= {'name': name, 'version': list(version)}
-    if left:
-        entry['left'] = True
-    if last > number:
-        entry['last'] = last
-    return f'{json.dumps(entry)}\n'.encode('ascii')
-
-
-def _entries(data):
-    """Yield the entries in the lines of `data`; damaged ones are left out."""
-    whole = data[: data.rfind(b'\n') + 1]
-    return filter(None, map(_entry, whole.splitlines()))
-
-
-def _entry(line):
-    try:
-        entry = json.loads(line)
-        numbers = entry['number'], entry.get('last', 0)
-        return entry if all(type(number) is int for number in numbers) else None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def _last(entry):
-    return entry.get('last', entry['number'])
-
-
-def _numbers(data):
-    found = {}
-    for entry in _entries(data):
-        with contextlib.suppress(KeyError, TypeError):
-            key = entry['name'], tuple(entry['version'])
-            if entry.get('left'):
-                found.pop(key, None)
-            else:
-                found[key] = entry['number']
-    return found
+        if number > self._journal.log.largest:
+            self._journal.note('raised', sequence=number)

@@ -27,7 +27,7 @@ from zeit.cds.filing import FILING, PRIVATE, Filing
 from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.parking import PARKED, Parking
 from zeit.cds.runlock import RunLock
-from zeit.cds.sequence import Sequence
+from zeit.cds.sequence import OUTBOX, Sequence
 from zeit.cds.source import Source
 from zeit.cds.spoolstatus import SpoolPath, SpoolStatus, by_name
 from zeit.cds.text import printable
@@ -36,12 +36,6 @@ from zeit.cds.wake import announce
 
 
 log = logging.getLogger(__name__)
-
-#: So many more lines than what waits may be in the sequence.
-SLACK = 50
-
-OUTBOX = os.path.join(PRIVATE, 'outbox')
-UNPUBLISHED = os.path.join(PRIVATE, 'unpublished')
 
 #: The target of a token that is on no server, but in the spool.
 HERE = ''
@@ -64,15 +58,12 @@ class Spool:
         self.history = history
         self.journal = self._runner = None
         self.set_aside = []
-        self.unpublished = Unpublished(self._in(UNPUBLISHED), like=self.path)
+        self.unpublished = Unpublished(self._in(PRIVATE), visited=self._visited)
         self._aborted = Aborted()
         self._filing = Filing(self.path)
         self._parking = Parking(self.path, drafts=FILING)
-        drafts = self._in(FILING)
-        self._sequence = Sequence(
-            self._in(PRIVATE, 'sequence'), like=self.path, drafts=drafts, floor=self._floor
-        )
-        #: In a run, what waits no more: (number, name, version); None outside of one.
+        self._sequence = Sequence(self.path, parking=self._parking)
+        #: In a run, what was parked: (number, name, version); None outside of one.
         self._left = None
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
 
@@ -97,7 +88,7 @@ class Spool:
                 stack.enter_context(RunLock(self._in(PRIVATE, 'lock'), like=self.path))
                 self._check_directories(map(self._in, (*self._sections, PRIVATE, FILING)))
                 files.remove_drafts(self._in(PRIVATE))
-                self.journal = stack.enter_context(journal.Journal(self._in(PRIVATE)))
+                self.journal = stack.enter_context(self._sequence.journal())
                 self._runner = threading.get_ident()
                 stack.callback(self.__dict__.update, journal=None, _runner=None)
                 self.journal.history.begin(keep=self.history)
@@ -113,9 +104,14 @@ class Spool:
                     self._in(OUTBOX),
                     new=self._in('new'),
                     park=self._park,
-                    sequence=self._sequence,
+                    sequence=self._numbers,
                 )
             yield self
+
+    @property
+    def _is_running(self):
+        """True in a run of this thread."""
+        return self._runner == threading.get_ident()
 
     @property
     def _is_pristine(self):
@@ -219,78 +215,47 @@ class Spool:
 
     # The order of what comes in
 
+    @contextlib.contextmanager
+    def _visited(self):
+        """Return a context manager: a `Journal`, for who is in no run, to add something."""
+        with self._translated(), self._sequence.visited() as visited:
+            yield visited
+
+    def _numbers(self):
+        """Return a context manager, for a run: inside of it nobody else gives `Numbers`."""
+        return self._sequence.numbers(self.journal)
+
     def _begin_sequence(self):
-        copied = self.journal.is_copy
-        if copied or self.journal.sequence:
-            with self._sequence.locked(insist=True) as numbers:
-                numbers.reach(self._floor() if copied else self.journal.sequence)
-                if copied:
-                    numbers.begin()  # what waits is seen for the first time
+        self._sequence.begin(self.journal)
         self._left = []
 
     def _end_sequence(self):
         """Forget the numbers of what waits no more: if it comes back, it gets another one."""
         left, self._left = self._left, None
-        if not left:
-            return
-        with contextlib.suppress(OSError, SpoolBusy), self._sequence.locked() as numbers:
-            numbers.leave(each for each in left if not self._stands(*each[1:]))
+        with contextlib.suppress(OSError, SpoolError), self._numbers() as numbers:
+            numbers.leave(number for number, *each in left if not self._stands(*each))
 
     def _stands(self, name, version):
         there = entries.standing(self._in('new'), name)
         return there is not None and there.version == version
 
-    def _floor(self):
-        """Return the largest number that is known beside the sequence, which is gone."""
-        private = self._in(PRIVATE)
-        found = [journal.read(private).sequence, journal.history(private).sequence()]
-        found += self._parking.numbers() + indoubt.numbers(self._in(OUTBOX))
-        return max(found)
-
-    def _numbered(self, found):
-        """Return the entries `found` with their numbers; in a run each of them has one then."""
-        known = self._known() if found else {}
-        if self._left is not None:
-            if any((entry.name, entry.version) not in known for entry in found):
-                with self._sequence.locked(insist=True) as numbers:
-                    # Once more: what was there may have been replaced until it is locked.
-                    known = numbers.see(entries.scan(self._in('new'))[0])
-            if found and self._sequence.lines() > 2 * len(found) + SLACK:
-                self._forget_numbers()
-        return [
-            dataclasses.replace(entry, number=known.get((entry.name, entry.version), 0))
-            for entry in found
-        ]
-
-    def _known(self):
-        if self._left is not None:
-            return self._sequence.read(durable=True)
-        with contextlib.suppress(OSError):  # who only looks may have no right to see it
-            return self._sequence.read()
-        return {}
-
-    def _forget_numbers(self):
-        """Let the sequence have what it is needed for, and no more."""
-        with self._sequence.locked(insist=True) as numbers:
-            waiting = entries.scan(self._in('new'))[0] + entries.scan(self._in(FILING))[0]
-            needed = {(entry.name, entry.version) for entry in waiting}
-            voted = indoubt.names(self._in(OUTBOX))
-            known = numbers.known().items()
-            kept = [(key, n) for key, n in known if key in needed or key[0] in voted]
-            # What has left since the vote is newer than what was voted for.
-            numbers.begin(kept, names=voted)
-
     # What waits
 
     def pending(self, *, order='arrival'):
         """See `ISpool`."""
+        return self._pending(self.journal if self._is_running else None, order=order)
+
+    def _pending(self, remembered, *, order='arrival'):
         if self._is_pristine and not os.path.lexists(self._in('new')):
             return [], []
         with self._translated():
             found, ignored = entries.scan(self._in('new'))
-            found = self._numbered(found)
+            found = self._sequence.numbered(found, remembered)
         found.sort(key=entries.by_name if order == 'name' else entries.by_arrival)
         return found, ignored
+
+    def _numbered(self, entry):
+        return self._sequence.numbered([entry], self.journal)[0]
 
     def open(self, entry):
         """See `ISpool`."""
@@ -301,7 +266,7 @@ class Spool:
         if source.version != entry.version:
             with self._translated():
                 opened = dataclasses.replace(entry, version=source.version)
-                source.number = self._numbered([opened])[0].number
+                source.number = self._numbered(opened).number
         return source
 
     # What becomes of it
@@ -311,8 +276,7 @@ class Spool:
         with self._translated():
             with self._alone(self._in('new', entry.name)):
                 filed, newer = self._filing.file(entry.name, source)
-            self._left.append((source.number, entry.name, source.version))
-            return filed, newer and self._numbered([newer])[0]
+            return filed, newer and self._numbered(newer)
 
     def sync(self):
         """See `ISpool`."""
@@ -350,7 +314,8 @@ class Spool:
         there = entries.standing(*os.path.split(path))
         version = () if there is None else there.version
         if number is None:
-            number = self._sequence.read(durable=True).get((name, version), 0)
+            with self._numbers() as numbers:
+                number = numbers.known().get((name, version), 0)
         receipt = {'name': name, 'sequence': number, 'reason': reason}
         noted = functools.partial(self.journal.receipt, 'parked', receipt)
         stored = self._parking.add(path, name, reason, number=number, noted=noted)
@@ -359,12 +324,11 @@ class Spool:
 
     def retry(self, name, *, older=False):
         """See `ISpool`."""
-        ours = self._runner == threading.get_ident()
-        with contextlib.nullcontext() if ours else self.run(), self._translated():
+        with contextlib.nullcontext() if self._is_running else self.run(), self._translated():
             parked = self._parking.find(name)
             self._parking.require_name(parked)
             delivered = self.journal.newest_delivered(parked.name)
-            with self._sequence.locked(insist=True) as numbers:
+            with self._numbers() as numbers:
                 there = entries.standing(self._in('new'), parked.name)
                 if there is not None:
                     known = numbers.see([there])
@@ -487,10 +451,12 @@ class Spool:
         """
         new = self._in('new', name)
         with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError, SpoolBusy):
-                numbers = stack.enter_context(self._sequence.locked())
-                if numbers.is_short:
-                    numbers.see(entries.scan(self._in('new'))[0])
+            with contextlib.suppress(OSError, SpoolBusy, SpoolError):
+                numbers = stack.enter_context(self._sequence.numbers())
+                waiting = entries.scan(self._in('new'))[0] if numbers.is_short else []
+                if numbers.may_lack(waiting):
+                    numbers.look()
+                    numbers.see(waiting)
                 numbers.note(name, entries.standing(*os.path.split(draft)).version)
             os.replace(draft, new)
 
@@ -503,7 +469,7 @@ class Spool:
                 self._in(OUTBOX),
                 like=self.path,
                 new=self._in('new'),
-                sequence=self._sequence,
+                sequence=self._sequence.numbers,
                 filing=self._in(FILING),
                 translated=self._translated,
                 left=self._aborted.add,
@@ -526,7 +492,7 @@ class Spool:
             there = [os.path.lexists(self._in(section)) for section in ('new', FILING)]
             # In the order in which a file passes them: one that does so now may be seen twice, but
             # not be missed.
-            waiting, ignored = by_name(*self.pending()) if there[0] else ([], [])
+            waiting, ignored = by_name(*self._pending(None)) if there[0] else ([], [])
             filing = self._filing.content() if there[1] else []
             seen = {(entry.name, entry.version) for entry in waiting}
             return SpoolStatus(

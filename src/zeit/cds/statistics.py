@@ -1,13 +1,27 @@
-"""Numbers for monitoring: what is on the disk, the same for every process that asks."""
+"""Numbers for monitoring: what is on the disk, the same for every process that asks.
 
+How runs ended is one row of the journal, a dictionary:
+
+    runs        how many ended with which exit code
+    seconds     how long they took together
+    last        when the last one `ended`, its `seconds` and `exit_code`
+    success     when the last one with exit code 0 ended
+    locked      which `lock` it met, its `holder`, `since` when; None if it met none
+    kinds       of exports ('delivered') and imports ('imported'): when the last one `ended`, its
+                `exit_code`, the last `success`, and how many `failures` in a row there were since
+
+It also tells a task of celery whether the server wants to be left alone for now.
+"""
+
+import contextlib
 import dataclasses
 import datetime
 import logging
 import os
 import time
 
-from zeit.cds import journal, runs
-from zeit.cds.errors import SpoolBusy, SpoolError
+from zeit.cds import journal
+from zeit.cds.errors import Locked, SpoolBusy, SpoolError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.runlock import Owner, RunLock
 from zeit.cds.text import printable
@@ -15,10 +29,13 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
+#: What a line has that tells how runs ended.
+RUNS = b'"kind": "ended"'
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """`totals` of a `Journal` since the spool is there; how `runs` ended, see `zeit.cds.runs.read`.
+    """`totals` of a `Journal` since the spool is there; how `runs` ended, see above.
 
     `owner` of the active run, None if none is active.  `newest`: the last file that came in, or
     None; `undeleted`: those that came in, and may still be on the server; each of them is a name
@@ -48,13 +65,13 @@ class Statistics:
 
     @property
     def last_import(self):
-        """How the last run that imports has ended, see `zeit.cds.runs.read`; empty without one."""
-        return runs.last(self.runs, 'imported')
+        """How the last run that imports has ended, one of `kinds`; empty without one."""
+        return _last(self.runs, 'imported')
 
     @property
     def last_export(self):
         """The same of the last run that exports."""
-        return runs.last(self.runs, 'delivered')
+        return _last(self.runs, 'delivered')
 
 
 def ended(spool, report, *, seconds, exit_code=None, target=''):
@@ -66,13 +83,17 @@ def ended(spool, report, *, seconds, exit_code=None, target=''):
     if any(isinstance(error, SpoolBusy) for error in report.errors):
         return  # nothing was done, and the other run counts
     private = os.path.join(spool.path, PRIVATE)
-    path = os.path.join(private, 'runs')
     code = report.exit_code if exit_code is None else exit_code
+    done = getattr(report, 'done', 'delivered')
     try:
-        done = getattr(report, 'done', 'delivered')
-        before = runs.last(runs.read(path), done).get('exit_code')
-        runs.note(path, report, code=code, seconds=seconds, now=time.time(), like=spool.path)
-        if code != before or report.delivered or report.failed:
+        with contextlib.ExitStack() as stack:
+            remembered = spool.journal
+            if remembered is None:
+                remembered = stack.enter_context(journal.visit(private))
+                remembered.look(having=RUNS)
+            known = _runs(remembered)
+            remembered.note('ended', **_after(known, report, done, code=code, seconds=seconds))
+        if code != _last(known, done).get('exit_code') or report.delivered or report.failed:
             entry = {
                 'kind': 'ended',
                 'target': target,
@@ -84,8 +105,47 @@ def ended(spool, report, *, seconds, exit_code=None, target=''):
                 'reason': report.error.message if report.error else '',
             }
             journal.history(private).add(entry, lazily=True)
-    except (OSError, SpoolError) as error:
+    except (OSError, SpoolError, SpoolBusy) as error:
         log.debug('No statistics: %s', error)
+
+
+def _after(known, report, done, *, code, seconds):
+    """Return what is known of runs when one of the kind `done` has ended."""
+    now, counts, kinds = time.time(), dict(known.get('runs', {})), dict(known.get('kinds', {}))
+    counts[str(code)] = counts.get(str(code), 0) + 1
+    before = _last(known, done)
+    kinds[done] = {
+        'ended': now,
+        'exit_code': code,
+        'success': before.get('success') if code else now,
+        'failures': before.get('failures', 0) + 1 if code else 0,
+    }
+    return {
+        'runs': counts,
+        'seconds': known.get('seconds', 0) + seconds,
+        'last': {'ended': now, 'seconds': seconds, 'exit_code': code},
+        'success': known.get('success') if code else now,
+        'kinds': kinds,
+        'locked': _locked(known.get('locked'), report.error, now=now),
+    }
+
+
+def _locked(known, error, *, now):
+    """Return who has locked the server, and since when we know."""
+    if not isinstance(error, Locked):
+        return None
+    found = {'lock': error.name, 'holder': error.holder}
+    same = known and {**found, 'since': known.get('since')} == known
+    return known if same else {**found, 'since': now}
+
+
+def _runs(remembered):
+    row = remembered.row('runs') or {}
+    return row if all(isinstance(row.get(key), dict) for key in ('runs', 'kinds')) else {}
+
+
+def _last(known, kind):
+    return known.get('kinds', {}).get(kind, {})
 
 
 def _seconds(moment):
@@ -114,15 +174,14 @@ def _killed(begun, last):
 
 
 def last_export(spool):
-    """Return how the last run that exports from an `ISpool` has ended, see `zeit.cds.runs.read`.
+    """Return how the last run that exports from an `ISpool` has ended, one of `kinds` above.
 
     It is empty where that is not known.  Never raises: it is no reason not to run.
     """
-    try:
-        return runs.last(runs.read(os.path.join(spool.path, PRIVATE, 'runs')), 'delivered')
-    except OSError as error:
-        log.debug('No statistics: %s', error.strerror)
-        return {}
+    remembered = journal.Journal(os.path.join(spool.path, PRIVATE))
+    with contextlib.suppress(OSError, SpoolError):
+        remembered.look(having=RUNS)
+    return _last(_runs(remembered), 'delivered')
 
 
 def look(spool):
@@ -135,7 +194,7 @@ def look(spool):
         # In this order: a run that ends meanwhile was none that was killed.
         remembered = journal.read(private)
         owner = RunLock(os.path.join(private, 'lock'), like=spool.path).owner()
-        known = runs.read(os.path.join(private, 'runs'))
+        known = _runs(remembered)
         begun = _seconds(remembered.begun)
         return Statistics(
             newest=_came_in(*remembered.newest or ('', '')),

@@ -1,10 +1,11 @@
-"""`.cds/unpublished/`: what should have been put into a spool and was not, until it works.
+"""What should have been put into a spool and was not, until it works.
 
-One file is one content of the application; its name is a hash of the id.  What cannot be written,
-as the disk is full or the spool is gone, is in the memory of the process until it can be.
+One row of the journal is one content of the application.  What cannot be written, as the disk is
+full or the spool is gone, is in the memory of the process until it can be.
 
-`.cds/publishing/` has a file of the same name while the content is being put: who holds its lock
-by flock(2) is the only one who does that.  A killed process leaves the file, which stops nobody.
+`.cds/publishing/` has a file for each content, its name a hash of the id, while that is being put:
+who holds its lock by flock(2) is the only one who does that.  A killed process leaves the file,
+which stops nobody.
 """
 
 import contextlib
@@ -12,7 +13,6 @@ import dataclasses
 import datetime
 import fcntl
 import hashlib
-import io
 import json
 import logging
 import os
@@ -20,8 +20,8 @@ import time
 
 import zope.interface
 
-from zeit.cds import files
-from zeit.cds.errors import SpoolBusy
+from zeit.cds import files, journal
+from zeit.cds.errors import SpoolBusy, SpoolError
 from zeit.cds.interfaces import IFailure, IUnpublished
 from zeit.cds.text import printable
 
@@ -46,31 +46,27 @@ class Failure:
 
 @zope.interface.implementer(IUnpublished)
 class Unpublished:
-    """See `IUnpublished`; `directory` is made when it is needed, with the permissions of `like`.
+    """See `IUnpublished`; what is written is in the journal in the directory `private`.
 
-    All methods raise OSError.
+    `visited` returns a context manager: a `zeit.cds.journal.Journal` to add something.
     """
 
-    def __init__(self, directory, *, like):
-        self._directory = directory
-        self._like = like
+    def __init__(self, private, *, visited):
+        self._private = private
+        self._visited = visited
         #: What could not be written: `Failure` by id.
         self._memory = {}
 
     def __repr__(self):
-        return f'<Unpublished {str(self._directory)!r}>'
-
-    def _path(self, unique_id):
-        name = hashlib.sha256(unique_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]
-        return os.path.join(self._directory, name)
+        return f'<Unpublished in {str(self._private)!r}>'
 
     @contextlib.contextmanager
     def alone(self, unique_id, *, within=0):
         """See `IUnpublished`."""
-        private, name = os.path.dirname(self._directory), os.path.basename(self._path(unique_id))
-        directory = os.path.join(private, 'publishing')
-        for each in (private, directory):
-            files.make_directory(each, like=self._like)
+        directory = os.path.join(self._private, 'publishing')
+        for each in (self._private, directory):
+            files.make_directory(each, like=os.path.dirname(self._private))
+        name = hashlib.sha256(unique_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]
         path = os.path.join(directory, name)
         end = time.monotonic() + within
         while (descriptor := _locked(path)) is None:
@@ -88,11 +84,19 @@ class Unpublished:
                     if not descriptor.closed:
                         os.unlink(path)
 
+    def _written(self, unique_id=None):
+        """Return what is written of an id, or of all: a dictionary of `Failure`."""
+        having = b'"id": ' if unique_id is None else _needle(unique_id)
+        found = journal.Journal(self._private)
+        found.look(having=having)
+        failures = filter(None, map(_failure, found.find('unpublished')))
+        return {failure.unique_id: failure for failure in failures}
+
     def add(self, unique_id, reason):
         """See `IUnpublished`."""
         now = time.time()
         known = None
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(SpoolError):
             known = self.find(unique_id)
         if known is None:
             known = Failure(unique_id=unique_id, reason='', attempts=0, since=now, last=now)
@@ -104,18 +108,15 @@ class Unpublished:
         return failure.attempts
 
     def _write(self, failure):
-        for directory in (os.path.dirname(self._directory), self._directory):
-            files.make_directory(directory, like=self._like)
-        entry = {
-            'id': failure.unique_id,
-            'reason': failure.reason,
-            'attempts': failure.attempts,
-            'since': _iso(failure.since),
-            'last': _iso(failure.last),
-        }
-        content = io.BytesIO(json.dumps(entry).encode('utf-8'))
-        os.replace(files.draft(self._directory, content), self._path(failure.unique_id))
-        files.sync_directories(self._directory)
+        with self._visited() as visited:
+            visited.note(
+                'unpublished',
+                id=failure.unique_id,
+                reason=failure.reason,
+                attempts=failure.attempts,
+                since=_iso(failure.since),
+                last=_iso(failure.last),
+            )
         self._memory.pop(failure.unique_id, None)
 
     def save(self):
@@ -127,7 +128,7 @@ class Unpublished:
 
     def find(self, unique_id):
         """See `IUnpublished`."""
-        return self._memory.get(unique_id) or _read(self._path(unique_id))
+        return self._memory.get(unique_id) or self._written(unique_id).get(unique_id)
 
     def settle(self, failure):
         """See `IUnpublished`."""
@@ -137,20 +138,15 @@ class Unpublished:
     def forget(self, unique_id):
         """See `IUnpublished`."""
         kept = self._memory.pop(unique_id, None)
-        try:
-            os.unlink(self._path(unique_id))
-        except FileNotFoundError:
+        if self.find(unique_id) is None:
             return kept is not None
-        files.sync_directories(self._directory)
+        with self._visited() as visited:
+            visited.note('published', id=unique_id)
         return True
 
     def content(self):
         """See `IUnpublished`."""
-        present = []
-        with contextlib.suppress(FileNotFoundError):
-            present = os.listdir(self._directory)
-        read = [_read(os.path.join(self._directory, n)) for n in present if not n.startswith('.')]
-        found = {failure.unique_id: failure for failure in filter(None, read)} | self._memory
+        found = self._written() | self._memory
         return sorted(found.values(), key=lambda failure: (failure.since, failure.unique_id))
 
 
@@ -176,24 +172,24 @@ def _locked(path):
     return None
 
 
+def _needle(unique_id):
+    return f'"id": {json.dumps(unique_id)}'.encode('ascii')
+
+
 def _iso(seconds):
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec='milliseconds')
 
 
-def _read(path):
-    """Return what a file says, or None if there is no such file, or it is damaged."""
+def _failure(row):
     try:
-        with files.open_regular(path, 'r', encoding='utf-8') as file:
-            entry = json.load(file)
+        since, last = (datetime.datetime.fromisoformat(row[key]) for key in ('since', 'last'))
         return Failure(
-            unique_id=str(entry['id']),
-            reason=str(entry['reason']),
-            attempts=int(entry['attempts']),
-            since=datetime.datetime.fromisoformat(entry['since']).timestamp(),
-            last=datetime.datetime.fromisoformat(entry.get('last', entry['since'])).timestamp(),
+            unique_id=str(row['id']),
+            reason=str(row['reason']),
+            attempts=int(row['attempts']),
+            since=since.timestamp(),
+            last=last.timestamp(),
         )
-    except FileNotFoundError:
-        return None
     except (ValueError, KeyError, TypeError):
-        log.warning('%s is damaged and left out', printable(path))
+        log.warning('An entry of the journal is damaged and left out: %s', row)
         return None

@@ -109,14 +109,14 @@ class IUnpublished(Interface):
     def add(unique_id, reason):
         """Remember one more failure of the content with this id; return how many there were.
 
-        Raises OSError if it is in memory only.
+        Raises `SpoolError` or `SpoolBusy` if it is in memory only.
         """
 
     def find(unique_id):
         """Return the `IFailure` of the content with this id, None if there is none."""
 
     def save():
-        """Write what is in memory only; return the ids, a list.  Raises OSError."""
+        """Write what is in memory only; return the ids, a list.  Raises as `add` does."""
 
     def forget(unique_id):
         """Forget about it; return whether it was known."""

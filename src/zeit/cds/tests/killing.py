@@ -364,5 +364,5 @@ class Killing:
         self.assertEqual(before, self.state())
 
     def state(self):
-        journal = (self.spool.path / remembered.JOURNAL).read_bytes()
+        journal = remembered.journal(self.spool.path)
         return self.remote(), self.section('cur'), self.section('new'), journal

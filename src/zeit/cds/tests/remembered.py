@@ -8,6 +8,12 @@ import pathlib
 JOURNAL = '.cds/journal/state.jsonl'
 
 
+def journal(spool):
+    """Return the lines of the journal of the spool at this path, but how runs have ended."""
+    lines = (pathlib.Path(spool) / JOURNAL).read_bytes().splitlines()
+    return [line for line in lines if b'"kind": "ended"' not in line]
+
+
 def history(private):
     """Return the entries of the history in `private`, oldest first, without half lines.
 

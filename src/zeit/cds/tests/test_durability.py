@@ -130,7 +130,7 @@ class SpoolTests(DurabilityTests):
         self.assertEqual(
             [
                 'fsync tmp/DRAFT',
-                'write .cds/sequence',
+                f'write {JOURNAL}',
                 'replace tmp/DRAFT new/a',
                 'fsync new',
                 'fsync tmp',
@@ -246,9 +246,10 @@ class JournalTests(DurabilityTests):
             [
                 'rename empty/DRAFT empty/journal',
                 'fsync empty',
-                'write empty/journal/state.jsonl.draft',
-                'fsync empty/journal/state.jsonl.draft',
-                'rename empty/journal/state.jsonl.draft empty/journal/state.jsonl',
+                'fsync empty/journal/DRAFT',
+                'write empty/journal/DRAFT',
+                'fsync empty/journal/DRAFT',
+                'rename empty/journal/DRAFT empty/journal/state.jsonl',
                 'fsync empty/journal',
             ],
             recorder.calls,
@@ -260,9 +261,10 @@ class JournalTests(DurabilityTests):
             journal.compact()
         self.assertEqual(
             [
-                'write .cds/journal/state.jsonl.draft',
-                'fsync .cds/journal/state.jsonl.draft',
-                'rename .cds/journal/state.jsonl.draft .cds/journal/state.jsonl',
+                'fsync .cds/journal/DRAFT',
+                'write .cds/journal/DRAFT',
+                'fsync .cds/journal/DRAFT',
+                'rename .cds/journal/DRAFT .cds/journal/state.jsonl',
                 'fsync .cds/journal',
             ],
             recorder.calls,

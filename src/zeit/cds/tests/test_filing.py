@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import types
 import unittest
 import unittest.mock
 
-from zeit.cds import errors, files, names
+from zeit.cds import errors, files, jsonlog, names
 from zeit.cds.arriving import Arriving
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.importer import Importer
@@ -239,19 +240,20 @@ class UsersTests(FilingTests):
 
     @contextlib.contextmanager
     def killed(self, ends):
-        """Be killed when a file is synchronised whose name ends like this."""
+        """Be killed when a file is synchronised whose path ends like this, a pattern."""
         real = os.fsync
 
         def fsync(descriptor):
-            if os.readlink(f'/proc/self/fd/{descriptor}').endswith(ends):
+            if re.search(f'{ends}$', os.readlink(f'/proc/self/fd/{descriptor}')):
                 os.kill(os.getpid(), signal.SIGKILL)
             real(descriptor)
 
-        with unittest.mock.patch('os.fsync', fsync):
+        full = unittest.mock.patch.object(jsonlog.JSONLog, 'is_full', True)
+        with full, unittest.mock.patch('os.fsync', fsync):
             yield
 
     def test_what_one_has_left_keeps_the_other_from_nothing(self):
-        for ends in ('/state.jsonl.draft', '.probe', '/new'):
+        for ends in (r'/journal/\.draft-\w+', '.probe', '/new'):
             with self.subTest(ends):
                 self.assertIsNone(self.run_as(64001, lambda ends=ends: self.killed(ends)))
                 self.assertEqual(0, self.run_as(64002))

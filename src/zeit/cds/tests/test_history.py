@@ -510,31 +510,52 @@ class EndTests(DriverCase, unittest.TestCase):
 
 
 class EarlierBuildTests(CommandLine):
-    """The journal of a build before there was a history is recognised by everybody."""
+    """What a build with another journal, or others beside it, has left: everybody recognises it."""
 
     def setUp(self):
         super().setUp()
-        (self.path / '.cds').mkdir(exist_ok=True)
-        self.file = self.path / '.cds' / 'journal'
-        self.file.write_text('{"kind": "journal", "version": 1}\n')
+        shutil.rmtree(self.path / '.cds', ignore_errors=True)
+        (self.path / '.cds').mkdir()
+
+    def left(self):
+        """Yield each thing that may have been left."""
+        for name in ('journal', 'sequence', 'runs', 'unpublished', 'journal/state.jsonl'):
+            path = self.path / '.cds' / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text('{"kind": "journal", "version": 2}\n')
+            with self.subTest(name):
+                yield path
+            path.unlink()
 
     def test_it_is_said_what_to_do_and_nothing_is_changed(self):
-        for command in (
-            ('export', '--spool', self.path, 'ftp://test@127.0.0.1:1/in'),
-            ('status', '--spool', self.path),
-            ('receipt', '--spool', self.path, 'a.xml'),
-            ('adopt', '--spool', self.path),
-        ):
-            with self.subTest(command[0]):
-                outcome = self.call(*command)
-                self.assertEqual(78, outcome.code, outcome)
-                self.assertIn('of an earlier build', outcome.err + outcome.out)
-                self.assertIn(f'mv {self.file} {self.file}-before', str(outcome))
-        self.assertEqual('{"kind": "journal", "version": 1}\n', self.file.read_text())
-        self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+        for path in self.left():
+            for command in (
+                ('export', '--spool', self.path, 'ftp://test@127.0.0.1:1/in'),
+                ('status', '--spool', self.path),
+                ('receipt', '--spool', self.path, 'a.xml'),
+                ('adopt', '--spool', self.path),
+            ):
+                if command[0] == 'receipt' and path.name == 'state.jsonl':
+                    continue  # which is not looked at
+                with self.subTest(command[0]):
+                    outcome = self.call(*command)
+                    self.assertEqual(78, outcome.code, outcome)
+                    self.assertRegex(str(outcome), 'of (an earlier|another) build')
+                    self.assertIn(f'mv {path} {path}-before', str(outcome))
+            self.assertEqual('{"kind": "journal", "version": 2}\n', path.read_text())
+            self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+
+    def test_nothing_is_added_to_it(self):
+        for path in self.left():
+            self.spool.put('c.xml', b'')
+            with self.assertRaises(errors.SpoolError):
+                self.spool.unpublished.add('http://xml.zeit.de/a', 'why')
+            self.assertEqual('{"kind": "journal", "version": 2}\n', path.read_text())
+            self.assertEqual(['a.xml', 'b.xml', 'c.xml'], self.names('new'))
 
     def test_then_it_works(self):
-        self.file.rename(f'{self.file}-before')
+        for path in self.left():
+            self.assertEqual(78, self.call('adopt', '--spool', self.path).code, path)
         self.assertEqual(0, self.call('adopt', '--spool', self.path).code)
         with self.spool.run():
             self.assertEqual([1, 2], [entry.number for entry in self.spool.pending()[0]])

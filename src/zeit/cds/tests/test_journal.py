@@ -169,7 +169,7 @@ class MemoryTests(JournalTests):
         with self.assertLogs('zeit.cds.journal', 'WARNING') as logs:
             with self.journal() as journal:
                 self.assertEqual(known, self.known(journal))
-        self.assertEqual(4, len(logs.output))
+        self.assertEqual(7, len(logs.output))
 
 
 class RotationTests(JournalTests):

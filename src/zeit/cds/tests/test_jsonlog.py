@@ -1,5 +1,6 @@
 """A file of JSON lines: durable, bounded, and readable whatever has happened to it."""
 
+import collections
 import contextlib
 import ctypes
 import errno
@@ -34,9 +35,10 @@ class JSONLogTests(unittest.TestCase):
     @contextlib.contextmanager
     def log(self, **kw):
         """Open the log; the entries found are in `self.found`."""
-        log = JSONLog(self.directory, **kw)
+        self.found = []
+        log = JSONLog(self.directory, learn=self.found.append, **kw)
         try:
-            self.found = list(log.open())
+            log.open()
             yield log
         finally:
             log.close()
@@ -65,7 +67,7 @@ class AppendTests(JSONLogTests):
         self.fill(1)
         entry = json.loads(self.file.read_bytes().splitlines()[1])
         self.assertRegex(entry.pop('at'), r'^20\d\d-\d\d-\d\dT[\d:.]+\+00:00$')
-        self.assertEqual({'kind': 'x', 'number': 1}, entry)
+        self.assertEqual({'kind': 'x', 'number': 1, 'largest': 0}, entry)
 
     def test_each_entry_is_synchronised_before_append_returns(self):
         calls = []
@@ -101,12 +103,15 @@ class AppendTests(JSONLogTests):
         """Each delivery is some entries, and a run of many files does not rotate."""
         self.fill(1)
         with open(self.file, 'ab') as file:
-            file.write(b'{"kind": "x", "number": 2}\n' * 50_000 + b'{"kind"' + b' ' * 100_000)
-        log = JSONLog(self.directory)
+            file.write(b'{"kind": "x", "number": 2, "largest": 0}\n' * 50_000)
+            file.write(b'{"kind"' + b' ' * 100_000)
+        numbers = collections.Counter()
+        log = JSONLog(self.directory, learn=lambda entry: numbers.update([entry.get('number')]))
         with contextlib.closing(log), self.assertLogs('zeit.cds.jsonlog', 'WARNING'):
             tracemalloc.start()
             self.addCleanup(tracemalloc.stop)
-            self.assertEqual(100_001, sum(entry.get('number', 0) for entry in log.open()))
+            log.open()
+            self.assertEqual({None: 1, 1: 1, 2: 50_000}, numbers)
             self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000)
         self.assertEqual(50_002, sum(1 for entry in jsonlog.entries(self.directory)))
         self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000)
@@ -283,7 +288,7 @@ class DamageTests(JSONLogTests):
         self.file.touch()
         with self.log() as log:
             self.assertEqual(([], None), (self.found, log.is_own))
-            log.compact([])
+            log.compact(list)
         self.fill(1)
         self.assertEqual([1], self.again())
 
@@ -382,12 +387,12 @@ class CopyTests(JSONLogTests):
         known = self.first_id()
         self.assertRegex(known, '^[0-9a-f]{32}$')
         with self.log() as log:
-            log.compact([])
+            log.compact(list)
         self.assertEqual(known, self.first_id())
         shutil.copytree(self.directory, self.path / 'copy')
         self.directory = self.path / 'copy'
         with self.log() as log:
-            log.compact([])
+            log.compact(list)
         self.assertNotEqual(known, self.first_id())
 
     def test_statx_without_the_function_of_the_library(self):
@@ -417,7 +422,7 @@ class CompactionTests(JSONLogTests):
 
     def compact(self):
         with self.log() as log:
-            log.compact(self.CARRIED)
+            log.compact(lambda: self.CARRIED)
 
     def test_it_begins_with_what_is_carried(self):
         self.fill(1)
@@ -430,14 +435,14 @@ class CompactionTests(JSONLogTests):
     def test_it_is_full_when_it_has_grown_beyond_what_it_began_with(self):
         carried = [{'kind': 'x', 'number': 'n' * 1000}]
         with self.log(limit=2000) as log:
-            log.compact(carried)
+            log.compact(lambda: carried)
             self.assertFalse(log.is_full)
             log.append('x', number='n' * 1000)
             self.assertFalse(log.is_full)
         with self.log(limit=2000) as log:
             log.append('x', number='n' * 2000)
             self.assertTrue(log.is_full)
-            log.compact(carried)
+            log.compact(lambda: carried)
             self.assertFalse(log.is_full)
 
     def test_who_reads_meanwhile_has_the_old_one_or_the_new_one(self):
@@ -510,7 +515,7 @@ class VersionTests(JSONLogTests):
     def test_one_of_another_build_is_left_alone(self):
         self.fill(1)
         first, _, rest = self.file.read_bytes().partition(b'\n')
-        for version in (1, 3, 'x'):
+        for version in (1, 2, 'x'):
             about = {**json.loads(first), 'version': version}
             self.file.write_bytes(json.dumps(about).encode() + b'\n' + rest)
             before = self.file.read_bytes()

@@ -16,7 +16,7 @@ import prometheus_client.openmetrics.parser
 import prometheus_client.parser
 import zope.component
 
-from zeit.cds import errors, metrics, runs, statistics
+from zeit.cds import errors, metrics, statistics
 from zeit.cds.errors import PermanentError
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.failures import Failures
@@ -25,6 +25,7 @@ from zeit.cds.journal import Journal, read
 from zeit.cds.report import Report
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
+from zeit.cds.tests import remembered
 from zeit.cds.tests.driving import DriverCase
 from zeit.cds.tests.test_cli import CommandLine, ServerCase
 from zeit.cds.undelivered import too_old, undelivered
@@ -131,19 +132,28 @@ class RunsTests(NumbersCase):
         self.export()
         self.assertEqual(0, self.values()['locked_since_timestamp_seconds',])
 
+    def known(self):
+        return statistics.look(self.spool).runs
+
     def test_a_lock_is_known_since_it_was_met_first(self):
         self.target.files['write'] = b'the archive'
         self.export('b.xml')
-        path = self.spool.path / '.cds' / 'runs'
-        first = runs.read(path)['locked']
+        first = self.known()['locked']
         self.export()
-        self.assertEqual(first, runs.read(path)['locked'])
+        self.assertEqual(first, self.known()['locked'])
 
     def test_neither_a_rehearsal_nor_one_that_leaves_at_once_counts(self):
         self.export('a.xml', dry_run=True)
         with Spool(self.spool.path).run():
             self.assertEqual(errors.COME_BACK_LATER, self.export().exit_code)
-        self.assertFalse((self.spool.path / '.cds' / 'runs').exists())
+        self.assertEqual({}, self.known())
+
+    def test_one_that_could_not_begin_counts(self):
+        self.export('a.xml')
+        (self.spool.path / 'tmp').rmdir()
+        (self.spool.path / 'tmp').touch()
+        self.assertEqual(78, self.export().exit_code)
+        self.assertEqual({'0': 1, '78': 1}, self.known()['runs'])
 
     def test_who_is_at_work(self):
         with self.spool.run():
@@ -151,40 +161,29 @@ class RunsTests(NumbersCase):
         self.assertGreater(found['run_active_since_timestamp_seconds',], time.time() - 60)
         self.assertEqual(0, self.values()['run_active_since_timestamp_seconds',])
 
-    def test_a_file_that_is_damaged_or_forbidden_stops_nothing(self):
+    def test_a_line_that_is_damaged_stops_nothing(self):
+        state = self.spool.path / remembered.JOURNAL
         self.export()
-        path = self.spool.path / '.cds' / 'runs'
-        path.write_bytes(b'[]')
-        self.export()
-        self.assertEqual({'0': 1}, runs.read(path)['runs'])
-        path.unlink()
-        path.mkdir()
-        self.assertEqual(0, self.export().exit_code)
-        self.assertEqual({('spool_readable',): 0}, self.values())
+        for number, wrong in enumerate(([], 7, None, 'x'), 1):
+            with open(state, 'a') as file:
+                line = {'kind': 'ended', 'at': '', 'runs': {'0': 9}, 'kinds': wrong}
+                file.write(json.dumps(line) + '\n')
+            self.assertEqual(0, self.export().exit_code)
+            self.assertEqual({'0': 1}, self.known()['runs'], number)
 
     def test_whoever_reads_or_locks_it_keeps_no_run_from_its_end(self):
         self.export()
-        with open(self.spool.path / '.cds' / 'runs', 'rb') as reader:
+        with (
+            open(self.spool.path / remembered.JOURNAL, 'rb') as reader,
+            unittest.mock.patch('zeit.cds.jsonlog.PATIENCE', 0.02),
+        ):
             fcntl.flock(reader, fcntl.LOCK_SH)
             # A thread, as a test that waits for ever says nothing.
             run = threading.Thread(target=self.export, daemon=True)
             run.start()
             run.join(30)
             self.assertFalse(run.is_alive())
-        self.assertEqual({'0': 2}, runs.read(self.spool.path / '.cds' / 'runs')['runs'])
-
-    def test_who_reads_it_has_all_of_it(self):
-        path = self.spool.path / '.cds' / 'runs'
-        self.export()
-        before, replace, read = runs.read(path), os.replace, []
-
-        def replaced(old, new):
-            read.append(runs.read(path))
-            replace(old, new)
-
-        with unittest.mock.patch('os.replace', replaced):
-            self.export()
-        self.assertEqual([before], read)
+        self.assertEqual({'0': 2}, self.known()['runs'])
 
     def test_what_a_spool_did_not_take_counts_also_if_it_cannot_be_looked_at(self):
         self.spool.unpublished.add('http://xml.zeit.de/a', 'no room')

@@ -10,11 +10,12 @@ import unittest.mock
 
 import zope.component
 
-from zeit.cds import errors
+from zeit.cds import errors, jsonlog
 from zeit.cds.exporter import Exporter
 from zeit.cds.interfaces import IExporter, IFilePut, ISpool, ITransactionOutcome, IWakeUp
 from zeit.cds.spool import Spool
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests import remembered
 from zeit.cds.tests.test_outbox import Other, OutboxTests
 from zeit.cds.wake import wake_exporters
 
@@ -221,29 +222,29 @@ class OvertakenTests(OutboxTests):
         self.assert_the_newer_one_stays()
 
     def test_nor_when_the_sequence_was_shortened_since(self):
-        with unittest.mock.patch('zeit.cds.spool.SLACK', 0):
+        with unittest.mock.patch.object(jsonlog.JSONLog, 'is_full', True):
             self.assert_the_newer_one_stays(self.see_another)
 
     def test_nor_when_the_sequence_was_held_for_ever_and_replaced(self):
         def replace():
-            with open(self.path / '.cds' / 'sequence', 'rb') as held:
+            with open(self.path / remembered.JOURNAL, 'rb') as held:
                 fcntl.flock(held, fcntl.LOCK_EX)
                 self.see_another()
 
-        with unittest.mock.patch('zeit.cds.sequence.PATIENCE', 0.02):
+        with unittest.mock.patch('zeit.cds.jsonlog.PATIENCE', 0.02):
             self.assert_the_newer_one_stays(replace)
 
     def test_nor_when_the_sequence_was_lost(self):
-        self.assert_the_newer_one_stays((self.path / '.cds' / 'sequence').unlink)
+        self.assert_the_newer_one_stays((self.path / remembered.JOURNAL).unlink)
 
     def see_another(self):
         """Let the sequence begin anew, as a run sees a file that somebody has moved there."""
-        sequence, another = self.path / '.cds' / 'sequence', self.path / 'new' / 'another.xml'
+        journal, another = self.path / remembered.JOURNAL, self.path / 'new' / 'another.xml'
         another.write_bytes(b'')
-        before = sequence.stat().st_ino
+        before = journal.stat().st_ino
         with self.spool.run():
             self.spool.pending()
-        self.assertNotEqual(before, sequence.stat().st_ino)
+        self.assertNotEqual(before, journal.stat().st_ino)
         another.unlink()
 
     def test_one_that_came_by_a_rename_is_seen_by_a_run(self):
@@ -266,11 +267,11 @@ class OvertakenTests(OutboxTests):
 
     def test_a_sequence_that_is_held_for_ever_keeps_what_was_committed_safe(self):
         def hold():
-            file = self.enterContext(open(self.path / '.cds' / 'sequence', 'rb'))
+            file = self.enterContext(open(self.path / remembered.JOURNAL, 'rb'))
             fcntl.flock(file, fcntl.LOCK_EX)
 
         with (
-            unittest.mock.patch('zeit.cds.sequence.PATIENCE', 0.02),
+            unittest.mock.patch('zeit.cds.jsonlog.PATIENCE', 0.02),
             self.assertLogs('zeit.cds', 'WARNING') as logs,
         ):
             self.commit(hold)

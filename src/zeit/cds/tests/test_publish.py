@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import pathlib
 import queue
 import shutil
 import time
@@ -31,7 +30,7 @@ from zeit.cds.metrics import families
 from zeit.cds.publish import Publisher
 from zeit.cds.spool import Spool
 from zeit.cds.testing.memory import MemoryTarget
-from zeit.cds.tests import cms
+from zeit.cds.tests import cms, remembered
 from zeit.cds.tests.test_zcml import SPOOL, ZCMLTests
 from zeit.cds.thread import ExporterThread
 
@@ -294,10 +293,16 @@ class FailureTests(PublishTests):
     def test_a_damaged_record_is_left_out(self):
         self.article.uuid = '/'
         self.fail_once()
-        (path,) = (self.folder / 'spool' / '.cds' / 'unpublished').iterdir()
-        path.write_text('{')
-        with self.assertLogs('zeit.cds.unpublished', 'WARNING'):
-            self.assertEqual([], self.unpublished)
+        path = self.folder / 'spool' / remembered.JOURNAL
+        for damage in (b'"since": 7, "', b'"attempts": "many", "', b'"reasons": "', b''):
+            whole = path.read_bytes()
+            field = damage[:7]
+            start = whole.rindex(field) if damage else whole.rindex(b'{')
+            end = whole.index(b', "', start) + 3 if damage else start + 1
+            path.write_bytes(whole[:start] + damage + whole[end:])
+            with self.subTest(damage), self.assertLogs('zeit.cds', 'WARNING'):
+                self.assertEqual([], self.unpublished)
+            path.write_bytes(whole)
 
 
 class Broken(io.RawIOBase):
@@ -483,15 +488,18 @@ class FullTests(PublishTests):
     def setUp(self):
         super().setUp()
         self.spool.put('before.xml', b'')
-        full = unittest.mock.patch(
-            'zeit.cds.files.draft', side_effect=OSError(28, 'No space left on device')
-        )
-        with full, self.assertLogs('zeit.cds.publish', 'CRITICAL') as logs:
+        full = OSError(28, 'No space left on device')
+        with (
+            unittest.mock.patch('zeit.cds.files.draft', side_effect=full),
+            unittest.mock.patch('zeit.cds.jsonlog._write', side_effect=full),
+            self.assertLogs('zeit.cds.publish', 'CRITICAL') as logs,
+        ):
             self.publish()
         self.log = logs.output[-1]
 
     def stored(self):
-        return os.listdir(self.folder / 'spool' / '.cds' / 'unpublished')
+        """Return the ids that another process knows."""
+        return [each.unique_id for each in Spool(self.folder / 'spool').unpublished.content()]
 
     def test_it_is_kept_in_memory_and_counted(self):
         self.assertIn('Kept in the memory of this process only', self.log)
@@ -647,8 +655,9 @@ class PermissionTests(PublishTests):
         os.chmod(self.folder / 'spool', 0o770)
         self.article.uuid = '/'
         self.fail_once()
-        for path in (self.folder / 'spool' / '.cds', self.folder / 'spool' / '.cds/unpublished'):
-            self.assertEqual(0o770, pathlib.Path(path).stat().st_mode & 0o777)
+        path = self.folder / 'spool' / remembered.JOURNAL
+        for each, mode in ((path.parent.parent, 0o770), (path.parent, 0o770), (path, 0o660)):
+            self.assertEqual(mode, each.stat().st_mode & 0o777)
 
 
 class NameTests(PublishTests):

@@ -325,10 +325,11 @@ class MaxAgeTests(StatusCase):
     def test_a_long_run_that_goes_on(self):
         """What it has brought so far counts while it is active, and not any more when it failed."""
         self.run_import()
-        path = self.path / '.cds' / 'runs'
-        known = json.loads(path.read_text())
+        path = self.path / remembered.JOURNAL
+        *_, known = (json.loads(line) for line in path.read_text().splitlines())
         known['kinds']['imported']['success'] -= 1000
-        path.write_text(json.dumps(known))
+        with open(path, 'a') as file:
+            file.write(json.dumps(known) + '\n')
         seen = []
         for name in ('a', 'b'):
             look = faults.Call(lambda event: seen.append(self.late()))

@@ -34,6 +34,7 @@ from zeit.cds.runlock import RunLock
 from zeit.cds.spool import Spool
 from zeit.cds.statistics import last_export
 from zeit.cds.testing import layers
+from zeit.cds.tests import remembered
 from zeit.cds.tests.driving import DriverCase
 from zeit.cds.wake import wake_later
 
@@ -221,7 +222,7 @@ class TaskTests(DriverCase, unittest.TestCase):
         self.work(until=len)
         self.assertEqual(2, self.logins())
         self.now -= pace.LONGEST
-        (self.spool.path / '.cds' / 'runs').unlink()
+        (self.spool.path / remembered.JOURNAL).unlink()
         self.work(until=len)
         self.assertEqual(1, self.logins())
 

@@ -1,0 +1,133 @@
+"""What a line of the journal says, by its kind: capitals are fields.
+
+    journal     the first line of a file: an id, when file and directory were made, their inodes
+    disowned    ENTRY is about what the original has left, if this is a copy
+    token       TOKEN is about to be used on TARGET
+    clean       nothing of TOKEN is left on TARGET
+    learned     what is KNOWN of the server of TARGET (see `ISession.learned`), {} if nothing is
+    rights      the account may do on TARGET all that a lock takes, or that is not KNOWN any more;
+                whether there can be a GUARD, see `zeit.cds.lock`
+    uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared; it gets its name
+    placed      NAME is complete on TARGET as NAME; with a VERSION it could not be filed
+    aside       what stood under NAME is about to be renamed to ASIDE
+    exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands
+    tidied      nothing stands aside any more, and no part under its own name
+    delivered   NAME is complete on TARGET and filed, the history has the receipt
+    abandoned   an upload of NAME whose end is not known any more, or does not matter
+    missed      NAME could not be brought to TARGET, or from there, in the version VERSION: until
+                it is 'found', delivered or parked, it comes behind all others.  TAKEN: it was
+                confirmed so many times, and gone a moment later; BLOCKS: others were not tried;
+                BUSY: it changed while it was sent, and that counts for its next version, too
+    found       that is over: it was fetched, or is gone
+    failed      the server refused NAME, in the version VERSION, the NUMBERth time; counted SINCE
+    parked, resent      NAME was put away, was brought back
+    fetched     NAME of TARGET is complete in tmp/ as TEMPORARY, whose inode is INODE, and gets the
+                name FILED_AS in new/; the server's file is of MODIFIED ('' if that tells nothing)
+    dropped     it does not get there; its temporary is going to be deleted
+    imported    it is there for good, which the history has before it is deleted on TARGET
+    compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
+    removed     what was fetched as NAME is not on TARGET any more
+    kept        it is there still, although the server has said that it is not
+    put, seen   NAME, in the version VERSION, got the number SEQUENCE when it was put, or was there
+    left        it waits no more
+    raised      the next number is larger than SEQUENCE
+    unpublished     what has the ID could not be put, for a REASON, after so many ATTEMPTS
+    published   that is over
+    ended       a run has ended: see `zeit.cds.statistics`
+    damaged     so many LINES could not be read, and were left out: until it is 'acknowledged'
+    totals      COUNTS before this file began, the largest SEQUENCE, the file that came in last
+"""
+
+import dataclasses
+import types
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What an entry does.
+
+    It `closes` the rows of these tables that it is about; it `opens` a row of this table, if it has
+    the fields that it `needs`.  Of the row of the table `changes` it sets these fields, to the
+    values here unless it has others.  `counts` is what it adds one to.
+
+    `lazily`: it tells what has happened, and a run that does not know it finds it out, as after a
+    kill just before.  So it survives a kill, and a loss of power when the next entry does that is
+    written before something happens.
+    """
+
+    opens: str = ''
+    needs: tuple = ()
+    closes: tuple = ()
+    changes: str = ''
+    sets: dict = dataclasses.field(default_factory=dict)
+    counts: str = ''
+    lazily: bool = False
+
+
+FILE = 'target', 'name'
+
+#: The fields that tell the rows of a table apart.
+TABLES = types.MappingProxyType(
+    {
+        'tokens': ('token',),
+        'learned': ('target',),
+        'rights': ('target',),
+        'uploads': FILE,
+        'asides': FILE,
+        'exposed': FILE,
+        'arrivals': FILE,
+        'missed': FILE,
+        'failed': ('name',),
+        'versions': ('sequence',),
+        'unpublished': ('id',),
+        'runs': (),
+        'damage': (),
+    }
+)
+
+_UPLOAD = 'temporary', 'size', 'sha256', 'reply'
+_ARRIVAL = 'temporary', 'size', 'sha256', 'modified', 'filed_as'
+_OVER = Kind(closes=('failed', 'missed'), lazily=True)
+_NUMBERED = Kind(opens='versions', needs=('name', 'version'), lazily=True)
+
+KINDS = types.MappingProxyType(
+    {
+        'token': Kind(opens='tokens', needs=('target',)),
+        'clean': Kind(changes='tokens', sets={'clean': True}, lazily=True),
+        'learned': Kind(opens='learned', needs=('known',), lazily=True),
+        'rights': Kind(opens='rights', needs=('known',)),
+        'uploaded': Kind(opens='uploads', needs=_UPLOAD),
+        'placed': Kind(opens='uploads', needs=_UPLOAD, closes=('exposed',)),
+        'aside': Kind(opens='asides', needs=('aside',)),
+        'exposed': Kind(opens='exposed', needs=('size', 'before')),
+        'tidied': Kind(closes=('asides', 'exposed'), lazily=True),
+        'delivered': Kind(
+            closes=('uploads', 'failed', 'versions'),
+            changes='asides',
+            sets={'replaced': True},
+            counts='delivered',
+            lazily=True,
+        ),
+        'abandoned': Kind(closes=('uploads',)),
+        'missed': Kind(opens='missed', needs=('version',)),
+        'found': Kind(closes=('missed',), lazily=True),
+        'failed': Kind(opens='failed', needs=('version', 'number', 'since'), counts='failed'),
+        'parked': dataclasses.replace(_OVER, counts='parked'),
+        'resent': _OVER,
+        'fetched': Kind(opens='arrivals', needs=_ARRIVAL),
+        'dropped': Kind(closes=('arrivals',), lazily=True),
+        'imported': Kind(changes='arrivals', sets={'moved': True}, counts='received', lazily=True),
+        'compared': Kind(changes='arrivals', sets={'modified': ''}),
+        'removed': Kind(closes=('arrivals',), lazily=True),
+        'kept': Kind(opens='arrivals', needs=_ARRIVAL),
+        'put': _NUMBERED,
+        'seen': _NUMBERED,
+        'left': Kind(closes=('versions',), lazily=True),
+        'raised': Kind(needs=('sequence',), lazily=True),
+        'unpublished': Kind(opens='unpublished', needs=('reason', 'attempts', 'since')),
+        'published': Kind(closes=('unpublished',), needs=('id',)),
+        'ended': Kind(opens='runs', needs=('runs', 'kinds'), lazily=True),
+        'damaged': Kind(opens='damage', needs=('lines',)),
+        'acknowledged': Kind(closes=('damage',)),
+    }
+)
