@@ -12,6 +12,7 @@ from zeit.cds.delivery import UNKNOWN
 from zeit.cds.effort import Effort
 from zeit.cds.errors import (
     CONFIGURATION,
+    LOST,
     ConfigurationError,
     Error,
     NotTold,
@@ -133,13 +134,17 @@ class FTPSession(Link):
 
     def store(self, name, data):
         """See `ISession`."""
-        lost = None
+        lost, began = None, []
         try:
-            sent, _ = self.upload(name, io.BytesIO(data), early=False)
+            sent, _ = self.upload(name, io.BytesIO(data), early=False, began=began.append)
         except ReplyLost as error:
             if not self._delivery.size_check:
                 raise
             sent, lost = error.sent, error
+        except LOST as error:
+            if began or error.while_connecting:
+                raise
+            sent, _ = self.upload(name, io.BytesIO(data), early=False)
         if self._delivery.size_check:
             self.compare(name, sent, along=Along(port=True), lost=lost)
         self._presence.made(name)

@@ -86,7 +86,7 @@ class Disk:
     def readfile(self, path, outstream, start=0, end=None):
         with open(self.at(path), 'rb') as source:
             source.seek(start or 0)
-            shutil.copyfileobj(source, outstream)
+            outstream.write(source.read())  # also nothing: else it does not begin
     def writefile(self, path, instream, start=None, end=None, append=False):
         with open(self.at(path), 'ab' if append else 'r+b' if start else 'wb') as target:
             if start:

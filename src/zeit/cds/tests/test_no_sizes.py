@@ -3,6 +3,7 @@
 import signal
 import tempfile
 import unittest
+from unittest import mock
 
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.testing import faults
@@ -153,6 +154,17 @@ class EndingTests(Scenario, unittest.TestCase):
         connected = self.server.connected
         self.assert_run(0, '', self.export())
         self.assertEqual(connected, self.server.connected)
+
+
+class PortTests(Scenario, unittest.TestCase):
+    def test_a_connection_that_is_lost_before_the_lock_is_sent(self):
+        """zope.server resets some at PASV, when it comes too soon: nothing was begun then."""
+        alone = mock.patch('zeit.cds.ftp.ways.Ways.together', False)
+        for nth in range(12):
+            with self.subTest(nth), alone:
+                self.prepare()
+                self.fault('EPSV', faults.Cut(reset=True), nth=nth, times=1)
+                self.assert_run(0, 'a', self.export('a'))
 
 
 class ImportTests(ImportScenario, unittest.TestCase):
