@@ -250,7 +250,7 @@ class WithoutTemporaryTests(Scenario, unittest.TestCase):
     def test_what_was_there_stays_if_stor_was_not_sent(self):
         for verb, action in (
             ('EPSV', faults.Cut()),
-            ('EPSV', faults.DataPort('refused')),
+            ('EPSV PASV', faults.DataPort('refused')),
             ('STOR', faults.Reply('550 It exists.')),
             ('STOR', faults.Reply('450 Not now.')),
         ):
