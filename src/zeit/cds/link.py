@@ -13,7 +13,7 @@ from zeit.cds.errors import (
 )
 from zeit.cds.ftp.deadline import Deadline, unanswered
 from zeit.cds.ftp.listings import ListingConnection
-from zeit.cds.ftp.ways import Ways
+from zeit.cds.ftp.ways import SILENT, Ways
 from zeit.cds.presence import Presence
 from zeit.cds.text import printable
 
@@ -276,4 +276,5 @@ class Link:
             if new and connection.due is None and connection.is_quiet():
                 connection.describe()
         except Error as error:
-            log.debug('Nothing is remembered: %s', printable(error.message))
+            log.debug('It does not say what it is: %s', printable(error.message))
+            ways.described(SILENT)

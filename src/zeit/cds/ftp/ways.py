@@ -48,6 +48,10 @@ def _fact(name, default):
     return property(told, tell)
 
 
+#: In place of a digest, of a server that is not to be asked again what it is: it did not answer.
+SILENT = 'silent'
+
+
 @dataclasses.dataclass
 class Ways:
     """How a server may be talked to; shared by all connections of a session.
@@ -65,7 +69,8 @@ class Ways:
     long as that was not asked.  `spelled`: what the server has kept in names, a list of the kinds
     in `zeit.cds.spelling`.  These are facts.
 
-    `server`: a digest of what the server has said about itself, '' as long as it was not asked.
+    `server`: a digest of what the server has said about itself, '' as long as it was not asked;
+    `SILENT`.
 
     `listings`: the ways to list, the one that worked first.  `known`: files that are in the
     directory for sure; a listing that shows none of them is not believed.  `sizes`: True since SIZE
@@ -103,6 +108,8 @@ class Ways:
 
     def __post_init__(self):
         self.facts.update(self.earlier.get('facts', {}))
+        if self.earlier.get('server') == SILENT:
+            self.server = SILENT
         for listing in LISTINGS:
             if self.listing == [*listing]:
                 self.prefer(listing)

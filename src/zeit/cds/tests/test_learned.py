@@ -126,11 +126,17 @@ class ExportTests(Remembering, Scenario, unittest.TestCase):
         self.assert_run(0, 'b', self.export('b'))
         self.assertEqual([], self.asked('EPSV'))
 
-    def test_a_server_that_ends_when_it_is_asked_what_it_is(self):
-        self.fault('EPSV', faults.Reply('502 Not known.'))
-        self.fault('FEAT', faults.Cut())
-        self.assert_run(0, 'a', self.export('a'))
-        self.assertIsNone(self.facts())
+    def test_a_server_that_must_not_be_asked_what_it_is(self):
+        for action in faults.Cut(), faults.Silence():
+            with self.subTest(action):
+                self.prepare()
+                self.said = 0
+                self.fault('EPSV', faults.Reply('502 Not known.'))
+                self.fault('FEAT', action)
+                self.assert_run(0, 'a', self.export('a', **SHORT))
+                self.assertEqual(({'epsv': False}, ['FEAT']), (self.facts(), self.asked('FEAT')))
+                self.assert_run(0, 'b', self.export('b', **SHORT))
+                self.assertEqual([], self.asked('EPSV', *ABOUT))
 
     def test_a_server_that_says_it_in_lines_that_are_no_reply(self):
         """Whether it is one from the beginning, or from now on."""
