@@ -24,7 +24,10 @@ QUICK = (
 TELLING = (
     'test_exposed',
     'test_failures',
+    'test_group',
+    'test_learned',
     'test_parking',
+    'test_powerloss',
     'test_scenarios_exists',
     'test_scenarios_replies',
     'test_unproven',

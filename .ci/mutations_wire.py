@@ -164,4 +164,28 @@ WIRE = (
         'first = next(numbers)',
         'first = 1',
     ),
+    (
+        'what was learned from one server believed of another one',
+        'ftp/ways.py',
+        "        if self.earlier and server != self.earlier['server']:\n",
+        '        if False:\n',
+    ),
+    (
+        'what was learned believed for good',
+        'exchange.py',
+        "        if known and not ago(BELIEVED) <= row['at'] <= ago(0):\n",
+        '        if False:\n',
+    ),
+    (
+        'what an earlier run gave up never tried again',
+        'ftp/passive.py',
+        "        return self.ways.doubt('epsv') and self._may_use_epsv()",
+        '        return False',
+    ),
+    (
+        'a connection that was lost once taken for a fact',
+        'ftp/ways.py',
+        "            if isinstance(error, LOST) and way not in self.earlier.get('once', ()):\n",
+        '            if False:\n',
+    ),
 )
