@@ -210,6 +210,7 @@ class Courier:
             sha256=source.sha256,
             reply=reply,
             sequence=source.number,
+            source=[*source.version],
         )
 
     def _send(self, name, source, *, began, to=''):

@@ -228,7 +228,8 @@ class _Export:
         What is in `cur/` was filed, and the run was killed before that was noted.
         """
         for name, upload in uploads.items():
-            filed = upload['sha256'] and self.spool.filed(name, sha256=upload['sha256'])
+            version = upload.get('source')
+            filed = self.spool.filed(name, sha256=upload['sha256'], version=version)
             if filed:
                 receipt = {'name': name, **_known(upload), 'filed_as': filed}
                 self.ledger.receipt('delivered', receipt, since=upload.get('at', ''))

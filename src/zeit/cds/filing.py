@@ -207,13 +207,14 @@ class Filing:
             self.sync()
         return True
 
-    def find(self, name, *, sha256):
-        """Return the name in `cur/` of a file `name` with this SHA-256, or ''."""
+    def find(self, name, *, sha256, version=None):
+        """See `ISpool.filed`."""
         with os.scandir(self._cur) as scan:
             for item in scan:
                 if item.name.startswith(name) and item.is_file(follow_symlinks=False):
+                    found = entries.entry(item.name, item.stat(follow_symlinks=False)).version
                     # One that cannot be read proves nothing; other files wait for this to end.
-                    if digest(item.path) == sha256:
+                    if digest(item.path) == sha256 if sha256 else [*found] == version:
                         return item.name
         return ''
 

@@ -283,10 +283,10 @@ class Spool:
         with self._translated():
             self._filing.sync()
 
-    def filed(self, name, *, sha256):
+    def filed(self, name, *, sha256, version=None):
         """See `ISpool`."""
         with self._translated():
-            return self._filing.find(name, sha256=sha256)
+            return self._filing.find(name, sha256=sha256, version=version)
 
     def park(self, entry, reason):
         """See `ISpool`."""

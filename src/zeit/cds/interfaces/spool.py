@@ -65,8 +65,11 @@ class ISpool(Interface):
         shown nowhere, and gone on return; the next run removes what a killed one has left.
         """
 
-    def filed(name, *, sha256):
-        """Return the name in `cur/` of a file `name` with this SHA-256, or '' if there is none."""
+    def filed(name, *, sha256, version=None):
+        """Return the name in `cur/` of a file `name` with this SHA-256, or '' if there is none.
+
+        Where that is '', it is the file of this `version` (see `IEntry`), if that is given.
+        """
 
     def park(entry, reason):
         """Put an entry into `parked/`, the reason beside it; return its name there.
@@ -150,6 +153,7 @@ class ISource(Interface):
 
     size = Attribute('Its length in bytes when it was opened')
     number = Attribute('The number of this version, see `IEntry`')
+    version = Attribute('Which version of the file it is, see `IEntry`')
     sha256 = Attribute(
         "The SHA-256 of what was read so far, in hexadecimal digits; '' if part was sent unread"
     )

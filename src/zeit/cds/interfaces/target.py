@@ -240,8 +240,9 @@ class ILedger(Interface):
         """Remember what `kind` says of the file `name`; return when that is durable.
 
         'uploaded': the server has all of it, as `temporary`, and gives it its name; `size`,
-        `sha256`, `reply` and `sequence` are those of the upload.  'placed': the same, as `name`
-        itself, and `temporary` is ''.
+        `sha256`, `reply` and `sequence` are those of the upload, `source` is the `version` of what
+        was sent, by which a file without `sha256` is known in `cur/`.  'placed': the same, as
+        `name` itself, and `temporary` is ''.
 
         'abandoned': it did not, as far as is known; its temporary is going to be deleted.
 

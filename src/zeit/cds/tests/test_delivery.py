@@ -22,6 +22,7 @@ class Source(io.BytesIO):
     size = 3
     sha256 = ''
     number = 1
+    version = ()
 
     def verify(self):
         """It does not change."""

@@ -169,6 +169,23 @@ class RuleTests(LedgerTests):
         self.prepare(sha256='')
         self.assert_sent()
 
+    def test_94_filed_and_not_noted_without_a_checksum(self):
+        """The very file is in `cur/`: one that was sent unread gets its receipt, too."""
+        for known in True, False:
+            with self.subTest(known=known):
+                self.setUp()
+                self.prepare(noted=False)
+                (entry,), _ = self.spool.pending()
+                source = {'source': [*entry.version]} if known else {}
+                os.rename(self.path / 'new' / 'a', self.path / 'cur' / 'a')
+                with self.spool.run():
+                    view = self.spool.journal.at(self.target.url)
+                    sent = {'temporary': 'a.part', 'size': 9, 'sha256': '', 'reply': '226'}
+                    view.note('uploaded', 'a', **sent, **source)
+                self.assertEqual(0, self.export().exit_code)
+                self.assertEqual(int(known), len(self.receipts()))
+                self.assertEqual({}, self.uploads())
+
     def test_94_the_temporary_is_still_there(self):
         self.prepare()
         self.target.write('a.part', self.CONTENT)
