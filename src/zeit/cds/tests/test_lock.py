@@ -79,11 +79,14 @@ class LockTests(unittest.TestCase):
         def come():
             self.target.files['write'] = b'the next one'
 
+        unknown = errors.NotTold('The server does not tell')
+
         def go():
             del self.target.files['write']
-            raise errors.NotTold('The server does not tell')
+            raise unknown
 
-        self.faults = {'size write': busy, 'names': [come], 'read write': [None, go]}
+        reads = [None, go, unknown]
+        self.faults = {'size write': busy, 'names': [come], 'read write': reads}
         self.assertTrue(lock.release())
 
     def test_one_that_changed_hands_is_lost(self):
