@@ -13,7 +13,14 @@ import dataclasses
 
 from zeit.cds import files
 from zeit.cds.errors import NameRefused
+from zeit.cds.history import ago
 
+
+#: What cannot be deleted is fetched so often to be compared, in each run, then after pauses: a
+#: minute, two, four, up to about an hour.
+TRIES = 8
+PAUSE = 60
+LONGEST = 6
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class Handover:
@@ -172,6 +179,7 @@ class Arrivals:
 
     def _note_kept(self, name, entry):
         known = {key: entry[key] for key in ('size', 'sha256', 'modified', 'filed_as')}
+        known['tried'] = entry.get('tried', 0) + 1
         self._view.note('kept', name, temporary='', moved=True, **known)
 
     def is_settled(self, name):
@@ -199,6 +207,20 @@ class Arrivals:
         if entry is None or not look.exists or look.size not in (None, entry['size']):
             return False
         return not (look.modified and entry['modified']) or look.modified == entry['modified']
+
+    def rests(self, name, look):
+        """Return whether the file that `may_be` what was imported is left alone in this run.
+
+        Each attempt to delete it takes a download.  It has the time of what was imported.
+        """
+        entry = self._view.row('arrivals', name)
+        tried = entry.get('tried', 0) - TRIES
+        if tried < 0 or not (look.modified and entry['modified']):
+            return False
+        rests = ago(PAUSE * 2 ** min(tried, LONGEST)) <= entry['at'] <= ago(0)
+        if rests:
+            self._settled.add(name)
+        return rests
 
     def forget(self, name):
         """What was imported as `name` is not on the server any more."""

@@ -41,6 +41,8 @@ class Clearance:
                 continue
             if not self._arrivals.may_be(name, look):
                 self._arrivals.forget(name)  # it is gone, or was replaced
+            elif self._arrivals.rests(name, look):
+                self._record.kept(name, FileError('it could not be deleted, and is left for now'))
 
     def verify(self):
         """Find out whether the server has deleted what it says, the last file first.

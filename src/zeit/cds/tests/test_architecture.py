@@ -66,7 +66,7 @@ ALLOWED = {
     'statistics': 'errors filing journal runlock text',
     'verify': 'errors files filing journal jsonlog text',
     'ledger': 'errors interfaces text',
-    'arrivals': 'errors files',
+    'arrivals': 'errors files history',
     'failures': 'errors jsonlog',
     'rate': 'errors text',
     # the other side

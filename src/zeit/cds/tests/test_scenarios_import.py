@@ -21,6 +21,7 @@ from zeit.cds.session import FTPSession
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario, take
+from zeit.cds.tests.scenario import content
 
 
 UNDISTURBED = [
@@ -298,6 +299,26 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         take(self.path, 'c.xml')
         self.assertEqual(({}, {}), (self.remote, self.section('new')))
         self.assertEqual(1, len(self.receipts('a.xml')))
+
+    def test_j104_dele_refused_for_days(self):
+        """It is fetched to be compared less and less; another file of that name comes at once."""
+        rule = self.fault('DELE', faults.Reply('550 No.'), path='*/a.xml')
+        self.run_import('a.xml')
+        take(self.path, 'a.xml')
+        for _ in range(12):
+            report = self.run_import()
+            self.assertEqual((1, ['kept']), (report.exit_code, [r.status for r in report.results]))
+        self.assertEqual(8, self.downloads().count('RETR a.xml'))
+        with mock.patch('zeit.cds.arrivals.PAUSE', 0):
+            self.run_import()
+        self.assertEqual(9, self.downloads().count('RETR a.xml'))
+        self.run_import()
+        self.assertEqual(9, self.downloads().count('RETR a.xml'))
+        self.server.remove_fault(rule)
+        self.offered['a.xml'] = content('a.xml')[::-1]
+        self.server.put('/cds/a.xml', self.offered['a.xml'], modified=time.time() - 60)
+        (self.path / 'cur' / 'a.xml').unlink()
+        self.assert_run(0, 'a.xml', self.run_import())
 
     def test_j104_replaced_before_it_could_be_deleted(self):
         self.fault('DELE', faults.Reply('550 Permission denied.'), path='*/a.xml', times=1)
