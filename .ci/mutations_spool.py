@@ -307,14 +307,14 @@ LOCAL = (
     (
         'a second receipt after a kill',
         JOURNAL,
-        'lines = [line for line in lines if line not in there]',
-        'pass',
+        '        self._close_all(kind, [entry])\n        return True\n',
+        '        return False\n',
     ),
     (
         'a receipt of a killed run that is not on the disk yet',
         JOURNAL,
-        '                self.history.sync(since=since)',
-        '                pass',
+        '        self.history.sync(since=since)\n',
+        '',
     ),
     (
         'half a line in the history spoils the next one',

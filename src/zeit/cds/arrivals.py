@@ -73,12 +73,11 @@ class Arrivals:
         for entry in self._journal.find('arrivals'):
             if entry.get('moved'):
                 continue
-            view, receipt, since = self._journal.at(entry['target']), _receipt(entry), entry['at']
-            line = {'kind': 'imported', 'target': entry['target'], **receipt}
+            view, receipt = self._journal.at(entry['target']), _receipt(entry)
             wanted = {key: entry[key] for key in ('temporary', 'size', 'sha256')}
-            if self._journal.has_receipt(line, since=since):
-                view.receipt('imported', receipt, since=since)
-            elif self._spool.recover(entry['filed_as'], inode=entry.get('inode'), **wanted):
+            if view.had_receipt('imported', receipt, since=entry['at']):
+                continue
+            if self._spool.recover(entry['filed_as'], inode=entry.get('inode'), **wanted):
                 view.receipt('imported', receipt)
                 yield entry
             else:

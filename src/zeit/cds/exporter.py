@@ -232,7 +232,8 @@ class _Export:
             filed = self.spool.filed(name, sha256=upload['sha256'], version=version)
             if filed:
                 receipt = {'name': name, **_known(upload), 'filed_as': filed}
-                self.ledger.receipt('delivered', receipt, since=upload.get('at', ''))
+                if not self.ledger.had_receipt('delivered', receipt, since=upload.get('at', '')):
+                    self.ledger.receipt('delivered', receipt)
             else:
                 self.ledger.note('abandoned', name)
 

@@ -180,6 +180,20 @@ class History:
                 rest, end = data[:cut], start
                 yield data[cut:]
 
+    def verify(self):
+        """Return (months, number of lines, what is damaged), the last being a list for people."""
+        months, lines, damaged = self.months(), 0, []
+        for month in months:
+            with self._translated(), files.open_regular(self._path(month)) as file:
+                for _, entry in jsonlog.verified(file, damaged):
+                    lines += 1
+                    before = entry.get('before')
+                    if entry.get('kind') == 'month' and before and before not in months:
+                        if before > months[0]:  # what is older was removed on purpose
+                            where = printable(self._path(month))
+                            damaged.append(f'{where}: the month before, {before}, is missing')
+        return months, lines, damaged
+
     def sequence(self, *, months=0, size=None):
         """Return the largest number of a version at the end of each month, 0 without any.
 

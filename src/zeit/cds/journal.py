@@ -141,32 +141,31 @@ class Journal:
         self.learn(entry)
         return entry
 
-    def receipt(self, kind, *entries, since=None):
-        """Write receipts of `kind` (dictionaries), then close here what was open.
+    def receipt(self, kind, *entries):
+        """Write receipts of `kind` (dictionaries), then close here what was open."""
+        self.history.add(*({'kind': kind, **entry} for entry in entries))
+        self._close_all(kind, entries)
 
-        `since`: when that was opened (ISO 8601), if the run was killed that should have done it:
-        then what has its receipt already does not get another one.
+    def had_receipt(self, kind, entry, *, since):
+        """Close what was open if its receipt was written by a run that was killed then.
+
+        `since`: when it was opened (ISO 8601).  Returns whether it has its receipt.
         """
-        lines = [{'kind': kind, **entry} for entry in entries]
-        if since is not None:
-            there = [line for line in lines if self.has_receipt(line, since=since)]
-            if there:
-                # The killed run may have written it, and not come to make it durable.
-                self.history.sync(since=since)
-            lines = [line for line in lines if line not in there]
-        if lines:
-            self.history.add(*lines)
+        # The name that it got may be another one.
+        wanted = {'kind': kind, **entry, 'filed_as': None}
+        found = self.history.find(name=entry['name'], since=since)
+        if not any(wanted.items() <= {**each, 'filed_as': None}.items() for each in found):
+            return False
+        # The killed run may not have come to make it durable.
+        self.history.sync(since=since)
+        self._close_all(kind, [entry])
+        return True
+
+    def _close_all(self, kind, entries):
         with self.together():
             for entry in entries:
                 brief = {field: entry[field] for field in _BRIEF if field in entry}
                 self.note(kind, **brief)
-
-    def has_receipt(self, line, *, since):
-        """Return whether the history has a line like this, not older than `since`."""
-        # The name that it got may be another one.
-        wanted = {field: value for field, value in line.items() if field != 'filed_as'}
-        found = self.history.find(name=line['name'], since=since)
-        return any(wanted.items() <= entry.items() for entry in found)
 
     def learn(self, entry):
         """Know an entry (a dictionary) of the journal; what is damaged is left out."""
@@ -397,10 +396,13 @@ class View:
         """See `ILedger`."""
         self.journal.note(kind, target=self.url, name=name, **fields)
 
-    def receipt(self, kind, *entries, since=None):
+    def receipt(self, kind, *entries):
         """See `Journal.receipt`."""
-        entries = ({'target': self.url, **entry} for entry in entries)
-        self.journal.receipt(kind, *entries, since=since)
+        self.journal.receipt(kind, *({'target': self.url, **entry} for entry in entries))
+
+    def had_receipt(self, kind, entry, *, since):
+        """See `Journal.had_receipt`."""
+        return self.journal.had_receipt(kind, {'target': self.url, **entry}, since=since)
 
     def rows(self, table):
         """Return the rows of `table` by the names of the files, in the order of time."""

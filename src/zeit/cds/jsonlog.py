@@ -140,12 +140,8 @@ class JSONLog:
         if descriptor is not None:
             descriptor.close()
 
-    @contextlib.contextmanager
     def _translated(self):
-        try:
-            yield
-        except OSError as error:
-            raise _unusable(self._path, error) from error
+        return translated(self._path)
 
     # The lock
 
@@ -400,6 +396,15 @@ class JSONLog:
             self._known += len(data)
 
 
+@contextlib.contextmanager
+def translated(path):
+    """Return a context manager that makes a `SpoolError` of an OSError about the file `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
 def _unusable(path, error):
     return SpoolError(
         f'The journal {printable(path)} cannot be used: {error.strerror}',
@@ -419,14 +424,10 @@ def entries(directory, *, name=NAME, having=b''):
     Raises `SpoolError`.
     """
     path = os.path.join(os.fspath(directory), name)
-    try:
+    with translated(path), contextlib.suppress(FileNotFoundError):
         with files.open_regular(path) as file:
             found = _parse(file, path, having=having)
             yield from (entry for entry in found if entry is not None)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise _unusable(path, error) from error
 
 
 def number_of(entry):
@@ -501,6 +502,15 @@ def numbered(file, *, having=b''):
         for entry in _loaded([line for line in lines if having in line]):
             number += 1
             yield number, entry if isinstance(entry, dict) else None
+
+
+def verified(file, damaged):
+    """Yield what `numbered` does, as far as it is sound; the list `damaged` says what is not."""
+    for number, entry in numbered(file):
+        if entry is None:
+            damaged.append(f'{printable(file.name)}, line {number}: no JSON object')
+        else:
+            yield number, entry
 
 
 def _loaded(lines):

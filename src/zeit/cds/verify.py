@@ -2,10 +2,8 @@
 
 import os
 
-from zeit.cds import files, jsonlog
-from zeit.cds.errors import SpoolError
+from zeit.cds import files, journal, jsonlog
 from zeit.cds.filing import PRIVATE
-from zeit.cds.journal import HISTORY, JOURNAL, Journal, history, require_current
 from zeit.cds.text import plural, printable
 
 
@@ -15,19 +13,12 @@ def verify(spool):
     It only reads, and waits for no run.  Raises `SpoolError`.
     """
     private = os.path.join(spool.path, PRIVATE)
-    require_current(private)
-    damaged = []
-    try:
-        entries = _journal(private, damaged)
-        months, lines = _history(private, damaged)
-    except OSError as error:
-        where = printable(os.fsdecode(error.filename or private))
-        raise SpoolError(
-            f'{where} cannot be read: {error.strerror}',
-            hint=files.remedy(error) or 'Check owner and mode of .cds and of what is in it.',
-        ) from error
+    journal.require_current(private)
+    entries, damaged = _journal(private)
+    months, lines, further = journal.history(private).verify()
     since = f' from {months[0]} to {months[-1]}' if months else ''
-    return f'{plural(entries, "line")} in the journal, {lines} in the history{since}', damaged
+    there = f'{plural(entries, "line")} in the journal, {lines} in the history{since}'
+    return there, damaged + further
 
 
 def acknowledge(spool):
@@ -40,20 +31,22 @@ def acknowledge(spool):
             spool.journal.note('acknowledged')
 
 
-def _journal(private, damaged):
-    """Return how many entries there are; add to `damaged`."""
-    path = os.path.join(private, JOURNAL, jsonlog.NAME)
-    found, entries = Journal(private), 0
+def _journal(private):
+    """Return (how many entries there are, what is damaged)."""
+    path = os.path.join(private, journal.JOURNAL, jsonlog.NAME)
+    found, entries, damaged = journal.Journal(private), 0, []
     if not os.path.lexists(path):
-        return 0
-    for number, entry in _lines(path, damaged):
-        entries += 1
-        try:
-            if number == 1 and entry['kind'] != 'journal':
-                raise ValueError(entry)
-            found.know(entry)
-        except (KeyError, TypeError, ValueError):
-            damaged.append(f'{printable(path)}, line {number}: it lacks what its kind needs')
+        return 0, []
+    with jsonlog.translated(path), files.open_regular(path) as file:
+        for number, entry in jsonlog.verified(file, damaged):
+            entries += 1
+            try:
+                if number == 1 and entry['kind'] != 'journal':
+                    raise ValueError(entry)
+                found.know(entry)
+            except (KeyError, TypeError, ValueError):
+                where = f'{printable(path)}, line {number}'
+                damaged.append(f'{where}: it lacks what its kind needs')
     if row := found.row('damage'):
         number = plural(row['lines'], 'line')
         damaged.append(f'{printable(path)}: {number} could not be read, and were left out')
@@ -62,28 +55,4 @@ def _journal(private, damaged):
             f'{printable(path)}: what the original of this copy has left on {printable(url)} waits '
             'for "zeit-cds adopt"'
         )
-    return entries
-
-
-def _history(private, damaged):
-    """Return (months, number of lines); add to `damaged`."""
-    months, lines = history(private).months(), 0
-    for month in months:
-        path = os.path.join(private, HISTORY, f'{month}.jsonl')
-        for _, entry in _lines(path, damaged):
-            lines += 1
-            before = entry.get('before')
-            if entry.get('kind') == 'month' and before and before not in months:
-                if before > months[0]:  # what is older was removed on purpose
-                    damaged.append(f'{printable(path)}: the month before, {before}, is missing')
-    return months, lines
-
-
-def _lines(path, damaged):
-    """Yield (number, entry) of what is sound in a file."""
-    with files.open_regular(path) as file:
-        for number, entry in jsonlog.numbered(file):
-            if entry is None:
-                damaged.append(f'{printable(path)}, line {number}: no JSON object')
-            else:
-                yield number, entry
+    return entries, damaged

@@ -64,7 +64,7 @@ ALLOWED = {
     'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal '
     'names parking precedence runlock sequence source spoolstatus text unpublished wake',
     'statistics': 'errors filing journal runlock text',
-    'verify': 'errors files filing journal jsonlog text',
+    'verify': 'files filing journal jsonlog text',
     'ledger': 'errors interfaces text',
     'arrivals': 'errors files history',
     'failures': 'errors jsonlog',
