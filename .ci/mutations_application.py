@@ -218,6 +218,12 @@ APPLICATION = (
         '                pass\n',
     ),
     (
+        'two contents with one name that replace each other in silence',
+        'spool.py',
+        '        if other and other != content:\n',
+        '        if False:\n',
+    ),
+    (
         'told before all is in the spools',
         'publish.py',
         '        told.append(functools.partial(announce, spool, names=[file]))\n',

@@ -180,7 +180,7 @@ LOCAL = (
     (
         'a file that is put has no number before it is seen',
         SPOOL,
-        '                numbers.note(name, entries.standing(*os.path.split(draft)).version)\n',
+        '                numbers.note(name, version, content=content)\n',
         '                pass\n',
     ),
     (

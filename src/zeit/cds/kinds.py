@@ -28,7 +28,8 @@
     compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
     removed     what was fetched as NAME is not on TARGET any more
     kept        it is there still, although the server has said that it is not
-    put, seen   NAME, in the version VERSION, got the number SEQUENCE when it was put, or was there
+    put, seen   NAME, in the version VERSION, got the number SEQUENCE when it was put, or was there;
+                CONTENT is the id of what it is of, in the application
     left        it waits no more
     raised      the next number is larger than SEQUENCE
     unpublished     what has the ID could not be put, for a REASON, after so many ATTEMPTS

@@ -210,7 +210,7 @@ class Publisher:
             around = scope.around if failure is None else _around
             while True:
                 with contextlib.suppress(_Overtaken), around():
-                    file = _deliver(find(), spool, name, is_current)
+                    file = _deliver(find(), unique_id, spool, name, is_current)
                     break
                 known = kept.find(unique_id)
             kept.settle(known)
@@ -287,7 +287,7 @@ class _Overtaken(Exception):
     """What is to be put is not what the content is any more."""
 
 
-def _deliver(content, spool, name, is_current):
+def _deliver(content, unique_id, spool, name, is_current):
     """Put `content` into the spool; return the name of its file, None if it is to have none.
 
     Raises `_Overtaken` if it is not what `is_current` calls so when all of it is read.
@@ -298,7 +298,7 @@ def _deliver(content, spool, name, is_current):
     file = deliverable.name
     with contextlib.closing(_opened(deliverable)) as data:
         try:
-            spool.put(file, _Content(data, is_current), tell=False)
+            spool.put(file, _Content(data, is_current), tell=False, content=unique_id)
         except NameRefused as error:
             hint = 'The adapter to IDeliverable has given it.'
             raise NameRefused(error.message, hint=hint) from None

@@ -172,10 +172,20 @@ class Numbers:
         """Return the largest number of each name, as far as it is known: a dict."""
         return self._journal.latest
 
-    def note(self, name, version, *, number=None, kind='put'):
-        """Give a version the next number, or the `number` that it had; return it."""
-        entry = self._journal.note(kind, name=name, version=[*version], sequence=number)
-        return entry['sequence']
+    def content(self, entry):
+        """Return the id of the content that waits as `entry`, '' if it is not known."""
+        self.look()
+        rows = self._journal.find('versions', name=entry.name)
+        found = [row.get('content') for row in rows if tuple(row['version']) == entry.version]
+        return str(found[-1] or '') if found else ''
+
+    def note(self, name, version, *, number=None, kind='put', content=''):
+        """Give a version the next number, or the `number` that it had; return it.
+
+        `content` is the id of the content that it is of.
+        """
+        about = {'name': name, 'version': [*version]} | ({'content': content} if content else {})
+        return self._journal.note(kind, sequence=number, **about)['sequence']
 
     def see(self, entries):
         """Give those of `entries` that have none a number, in the order of their arrival.

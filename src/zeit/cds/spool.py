@@ -427,16 +427,16 @@ class Spool:
             # It is of no use, and in nobody's way.
             log.warning('Left behind, to be deleted: %s: %s', printable(path), error.strerror)
 
-    def put(self, name, data, *, tell=True):
+    def put(self, name, data, *, tell=True, content=''):
         """See `ISpool`."""
         names.check_new(name)
-        content = files.readable(data, name=name)
+        data = files.readable(data, name=name)
         self._aborted.remove()
         with self._translated():
             self._make_directories(*self._sections)
-            draft = files.draft(self._in('tmp'), content)
+            draft = files.draft(self._in('tmp'), data)
             try:
-                self._place(draft, name)
+                self._place(draft, name, content)
             except BaseException:
                 os.unlink(draft)
                 raise
@@ -444,7 +444,7 @@ class Spool:
         if tell:
             announce(self, names=[name])
 
-    def _place(self, draft, name):
+    def _place(self, draft, name, content):
         """Give a draft its name in `new/`, and a number, so that the last of several has the last.
 
         Who cannot write the sequence gets none: a run that sees the file gives it one.
@@ -457,8 +457,24 @@ class Spool:
                 if numbers.may_lack(waiting):
                     numbers.look()
                     numbers.see(waiting)
-                numbers.note(name, entries.standing(*os.path.split(draft)).version)
+                if content:
+                    self._compare(numbers, name, content)
+                version = entries.standing(*os.path.split(draft)).version
+                numbers.note(name, version, content=content)
             os.replace(draft, new)
+
+    def _compare(self, numbers, name, content):
+        """Say if what is replaced in `new/` is a file of other content, and no earlier version."""
+        there = entries.standing(self._in('new'), name)
+        other = there and numbers.content(there)
+        if other and other != content:
+            log.warning(
+                'Two contents have the same name for their file, %s: that of %s, which waits, is '
+                'replaced by that of %s.',
+                printable(name),
+                printable(other),
+                printable(content),
+            )
 
     def batch(self):
         """See `ISpool`."""

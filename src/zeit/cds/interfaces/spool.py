@@ -89,13 +89,14 @@ class ISpool(Interface):
         is not known; `NotMoved` if it cannot be moved, and others can.
         """
 
-    def put(name, data, *, tell=True):
+    def put(name, data, *, tell=True, content=''):
         """Put a new file into `new/` under `name`: complete or not at all, durable on return.
 
         `data` is bytes or a binary file, read to its end.  A file of the same name that still
-        waits is replaced (a correction).  Needs no active run.  Sends `IFilePut` if it is to
-        `tell`, raises `NameRefused`, also for a name that begins with a dot, and TypeError for
-        other `data`.
+        waits is replaced (a correction).  `content` is the id of what is in it, where the
+        application has ids: the log says if one of another content is replaced.  Needs no active
+        run.  Sends `IFilePut` if it is to `tell`, raises `NameRefused`, also for a name that begins
+        with a dot, and TypeError for other `data`.
         """
 
     def batch():

@@ -110,6 +110,32 @@ class SubscriberTests(PublishTests):
         self.publish()
         self.assertEqual({f'{UUID}.xml': b'<corrected/>'}, self.waiting())
 
+    def test_two_contents_with_one_name_do_not_replace_each_other_in_silence(self):
+        from zeit.cms.content import Article
+
+        other = Article('kultur/b', uuid=UUID)
+        self.publish()
+        with self.assertNoLogs('zeit.cds', 'WARNING'):
+            self.publish()  # a correction
+        for article, replaced in (other, self.article), (self.article, other):
+            with self.assertLogs('zeit.cds.spool', 'WARNING') as logs:
+                self.publish(article)
+            self.assertIn(f'that of {replaced.uniqueId}, which waits', logs.output[0])
+        with self.assertNoLogs('zeit.cds', 'WARNING'):
+            self.spool.put(f'{UUID}.xml', b'')
+            self.publish(other)
+            Exporter(self.spool, MemoryTarget()).run_once()
+            self.publish()
+
+    def test_also_if_the_journal_was_made_anew(self):
+        from zeit.cms.content import Article
+
+        self.publish()
+        with self.spool.run():
+            self.spool.journal.compact()
+        with self.assertLogs('zeit.cds.spool', 'WARNING'):
+            self.publish(Article('kultur/b', uuid=UUID))
+
     def test_only_what_somebody_wanted_to_publish(self):
         from zeit.cms.content import Article
 
