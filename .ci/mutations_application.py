@@ -232,7 +232,7 @@ APPLICATION = (
     (
         'the product configuration not validated',
         'product.py',
-        'return field.bind(None).fromUnicode(text)',
-        'return text',
+        'return field.bind(None).fromUnicode(value)',
+        'return value',
     ),
 )

@@ -73,11 +73,9 @@ class ITargetDirective(INetwork):
         required=False,
     )
     user = fields.Line(title='The account', wanted=_WORD, required=False, default=Settings.user)
-    password = fields.Line(
+    password = fields.Password(
         title='Its password',
         description='For compatibility; better use one of the three below.',
-        wanted='a password on one line',
-        secret=True,
         required=False,
     )
     password_file = fields.Path(

@@ -21,6 +21,11 @@ class Explained:
     With `secret` neither the error nor its attributes repeat the value.  `blank` lets it be empty.
     """
 
+    @staticmethod
+    def made_of(value):
+        """Return what takes the place of a value that is valid."""
+        return value
+
     def __init__(self, *, wanted, secret=False, blank=False, **kw):
         self.wanted = wanted
         self.secret = secret
@@ -35,9 +40,12 @@ class Explained:
                 raise zope.schema.ValidationError(value)
             converted = super().fromUnicode(value)
             self.validate(converted)
+            return self.made_of(converted)
         except zope.schema.ValidationError:
-            raise zope.schema.ValidationError(self._problem(value)) from None
-        return converted
+            problem = self._problem(value)
+        # Outside of the handler, and without the value: no frame of this error has a secret in it.
+        del value
+        raise zope.schema.ValidationError(problem)
 
     def _problem(self, value):
         shown = 'This' if self.secret else f"'{printable(value)}'"
@@ -51,6 +59,15 @@ class Line(Explained, zope.schema.TextLine):
         if not value.strip() and not self.secret:
             return f'{self.__name__} must not be empty'
         return super()._problem(value)
+
+
+class Password(Line):
+    """A password on one line, which may be empty; it is converted to a `Secret`."""
+
+    def __init__(self, **kw):
+        super().__init__(wanted='a password on one line', secret=True, blank=True, **kw)
+
+    made_of = settings.Secret
 
 
 class Path(Explained, zope.configuration.fields.Path):

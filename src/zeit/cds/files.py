@@ -176,6 +176,7 @@ def first_line(path, *, within):
         ready.register(file, select.POLLIN)
         while b'\n' not in found and len(found) < CHUNK:
             if not ready.poll(max(0, end - time.monotonic()) * 1000):
+                del found  # it may be half a password
                 raise TimeoutError(errno.ETIMEDOUT, f'Nothing came within {within} s', path)
             if chunk := file.read(1):
                 found += chunk

@@ -81,16 +81,16 @@ def _import(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
 
 
 def _run(factory, store_dir, hostname, port, user, password, ftp_dir, logfile):
+    password = Secret(password)
     with unheard(), log_to(logfile):
         try:
             spool = Spool(_path(store_dir))
-            secret = Secret(password)
-            secret.reveal()  # what cannot be one is known before anything is sent
+            password.reveal()  # what cannot be one is known before anything is sent
             target = FTPTarget.from_options(
                 host=hostname,
                 port=_port(port),
                 user=sendable(user, what='The user'),
-                password=secret,
+                password=password,
                 directory=sendable(ftp_dir, what='The directory'),
                 connections=1,  # the order of the lines is fixed, too
             )

@@ -95,9 +95,9 @@ def _values(schema, section, key):
         if attribute in ('name', ATTRIBUTE):
             continue
         where = _key(schema, attribute, section, key)
-        value = accessor(*where)
-        if value is not None:
-            yield attribute, _converted(field, value, where)
+        converted = _converted(field, accessor, where)
+        if converted is not None:
+            yield attribute, converted
 
 
 def _key(schema, attribute, section, key):
@@ -106,15 +106,22 @@ def _key(schema, attribute, section, key):
     return section, f'{key}-{attribute.replace("_", "-")}'
 
 
-def _converted(field, value, where):
+def _converted(field, accessor, where):
+    """Return the value for a field, None if there is none."""
     try:
-        text = _text(value)
-        if isinstance(field, fields.Path) and not _is_absolute(text):
-            raise zope.schema.ValidationError(f"'{printable(text)}' is not an absolute path")
-        return field.bind(None).fromUnicode(text)
+        value = accessor(*where)
+        if value is None:
+            return None
+        value = _text(value)
+        if isinstance(field, fields.Path) and not _is_absolute(value):
+            raise zope.schema.ValidationError(f"'{printable(value)}' is not an absolute path")
+        return field.bind(None).fromUnicode(value)
     except zope.schema.ValidationError as error:
-        section, key = where
-        raise ZCMLError(f'Product configuration {section!r}, key {key!r}: {error}') from None
+        problem = str(error)
+    # Outside of the handler, and without the value: no frame of this error has a password in it.
+    del value
+    section, key = where
+    raise ZCMLError(f'Product configuration {section!r}, key {key!r}: {problem}')
 
 
 def _text(value):

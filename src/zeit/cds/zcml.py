@@ -41,7 +41,7 @@ from zeit.cds.ftp.settings import Settings
 from zeit.cds.interfaces import IDeliverable, IExporter, IImporter, ISpool, ITarget
 from zeit.cds.plan import ImportOptions, Options
 from zeit.cds.product import Late, required
-from zeit.cds.settings import Secret, SecretFile, SecretNetrc, SecretVariable
+from zeit.cds.settings import SecretFile, SecretNetrc, SecretVariable
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
 from zeit.cds.text import printable
@@ -171,8 +171,8 @@ def _warn(name, made):
 def _secret(attribute, value, *, host, user):
     if attribute == 'netrc':
         return SecretNetrc(host, user, path=value)
-    kinds = {'password': Secret, 'password_file': SecretFile, 'password_env': SecretVariable}
-    return kinds[attribute](value)
+    kinds = {'password_file': SecretFile, 'password_env': SecretVariable}
+    return kinds[attribute](value) if attribute in kinds else value
 
 
 def exporter(_context, *, name, **given):

@@ -72,6 +72,23 @@ OUT_OF_STEP = 'The connection is out of step; the work goes on over a new one.'
 SECRET = ('PASS', 'ACCT')
 
 
+class Hidden:
+    """A text that is sent and that nobody sees, also who looks at the variables of a traceback."""
+
+    def __init__(self, text):
+        self.reveal = lambda: text
+
+    def __repr__(self):
+        return '***'
+
+    def __bool__(self):
+        return bool(self.reveal())
+
+    def isascii(self):
+        """As `str.isascii`."""
+        return self.reveal().isascii()
+
+
 class Command(NamedTuple):
     """A command that was sent: its verb, and its argument for messages."""
 

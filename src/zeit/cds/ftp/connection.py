@@ -324,9 +324,8 @@ class Connection:
             # The reply before these commands was in order; what came in with it was not.
             self.drop()
             raise self._out_of_step(f'before {verbs}')
-        data = b''
-        for verb, argument in commands:
-            data += self._channel.send(verb, argument)
+        # A view, which shows nothing of what it is of: a password, perhaps.
+        data = memoryview(b''.join([self._channel.send(*command) for command in commands]))
         if log.isEnabledFor(logging.DEBUG):
             for command in commands:
                 log.debug('> %s', printable(answers.Command(*command).shown))

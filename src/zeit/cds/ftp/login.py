@@ -109,7 +109,7 @@ def _say_who(connection, settings):
     code = errors.LOGIN_REFUSED
     answer = connection.command('USER', settings.user, hint=hint, refused=code)
     if answer.verdict == answers.MORE:
-        password = settings.password.reveal() if settings.password else ''
+        password = answers.Hidden(settings.password.reveal() if settings.password else '')
         answer = connection.command('PASS', password, hint=hint, refused=code)
     if answer.verdict == answers.MORE:
         raise PermanentError(

@@ -27,6 +27,7 @@ from zeit.cds.ftp.answers import (
     WAIT,
     Answer,
     Command,
+    Hidden,
 )
 from zeit.cds.text import printable
 
@@ -150,6 +151,8 @@ class ControlChannel:
         if verb == 'RNTO' and not self.renaming:
             # Servers keep an earlier RNFR: this RNTO would rename whatever that one named.
             raise LocalProtocolError('RNTO without an accepted RNFR')
+        if verb in SECRET and not isinstance(argument, Hidden):
+            argument = Hidden(argument)
         data = wire.command(verb, argument, encoding=self._encoding)
         self.renamed, self.renaming = self.renaming or self.renamed, ''
         self.waiting.append(Command(verb, argument))
@@ -185,7 +188,8 @@ class ControlChannel:
         """Return an error that may be shown: what is no reply may be what we have said."""
         text = str(error)
         for secret in self._secrets:
-            text = _redacted(_redacted(text, secret), printable(secret))
+            text = _redacted(text, secret.reveal())
+            text = _redacted(text, printable(secret.reveal()))
         return error if text == str(error) else RemoteProtocolError(text, hint=error.hint)
 
     def _answer(self, reply):
@@ -227,7 +231,7 @@ def _without_secret(command, reply):
     if not command.argument:
         return reply
     return reply._replace(
-        lines=tuple(_redacted(line, command.argument) for line in reply.lines)
+        lines=tuple(_redacted(line, command.argument.reveal()) for line in reply.lines)
     )
 
 

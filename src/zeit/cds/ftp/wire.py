@@ -154,21 +154,35 @@ class ReplyParser:
 def command(verb, argument='', *, encoding='utf-8'):
     """Return the bytes of a command (RFC 959 section 5.3).
 
+    The argument may be one that is hidden, see `zeit.cds.ftp.answers.Hidden`.
     Raises `LocalProtocolError` if the argument would be more than one line: names are checked
     long before, so this is the last line of defence.  Raises `ConfigurationError` if user, password
     or directory are none in this encoding.
     """
-    line = f'{verb} {argument}' if argument else verb
-    if _LINE_END.search(line):
+    data = _line(verb, argument, encoding)
+    if data:
+        return data
+    if data is None:
         raise LocalProtocolError(f'The argument of {verb} contains a line end or NUL')
-    try:
-        return line.encode(encoding, 'surrogateescape') + b'\r\n'
-    except UnicodeEncodeError:
-        pass  # what Python says has the line: it may be a password
     raise ConfigurationError(
         f'What comes behind {verb} cannot be written in {encoding}',
         hint='See encoding (--encoding): utf-8 has all characters.',
     )
+
+
+def _line(verb, argument, encoding):
+    """Return a line; None if it were several ones, b'' if it cannot be encoded.
+
+    Nothing is raised here: what Python says, and the variables, have the line, maybe a password.
+    """
+    text = getattr(argument, 'reveal', lambda: argument)()
+    line = f'{verb} {text}' if text else verb
+    if _LINE_END.search(line):
+        return None
+    try:
+        return line.encode(encoding, 'surrogateescape') + b'\r\n'
+    except UnicodeEncodeError:
+        return b''
 
 
 def epsv_port(reply):

@@ -37,6 +37,7 @@ class PasswordTest(MainCase, ServerTests, unittest.TestCase):
                 for error in chain(record.exc_info[1]):
                     texts += [repr(error), str(error), repr(error.args), repr(vars(error))]
                     texts += traceback.format_exception(error)
+                    texts += variables(error)
         return texts
 
     def test_refused(self):
@@ -62,6 +63,24 @@ class PasswordTest(MainCase, ServerTests, unittest.TestCase):
             self.call(main.export, password=password)
         self.assert_secret(*self.logged())
 
+    def test_a_server_that_goes_away_at_the_password(self):
+        self.publish('a')
+        for fault in (faults.Cut(), faults.Cut(reset=True), faults.Reply('599 x'), faults.Reply('garbage')):
+            with self.subTest(fault), faults.FaultServer() as self.server:
+                self.server.fault('PASS', fault)
+                self.call(main.export, password=PASSWORD)
+        self.assert_secret(*self.logged())
+
+    def test_a_password_that_the_encoding_does_not_have(self):
+        self.publish('a')
+        target = FTPTarget.from_options(
+            host=self.server.host, port=self.server.port, user='test', directory='/',
+            encoding='ascii', password=Secret(f'{PASSWORD}ä'),
+        )  # fmt: skip
+        error = raised(target.open)
+        self.assertIn('cannot be written in ascii', str(error))
+        self.assert_secret(*variables(error))
+
     def test_representations(self):
         secret = Secret(PASSWORD)
         settings = Settings(host='h', password=secret)
@@ -86,6 +105,26 @@ class EchoTest(MainCase, unittest.TestCase):
                 self.assertNotIn(PASSWORD, '\n'.join(self.log.texts))
                 self.assertNotIn(PASSWORD, (self.directory / 'cds.log').read_text())
                 self.assertIn('PermanentError: 5', (self.directory / 'cds.log').read_text())
+
+
+def raised(function):
+    """Return what `function()` raises; `assertRaises` would forget the frames."""
+    try:
+        function()
+    except Exception as error:  # noqa: BLE001 that is what it is about
+        return error
+    raise AssertionError(f'{function} has raised nothing')
+
+
+def variables(error):
+    """Return what the variables of this package are in the frames of one exception."""
+    return [
+        f'{frame.f_code.co_name}.{name} = {value!r}'
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if (module := frame.f_globals.get('__name__', '')).startswith('zeit.cds.')
+        and not module.startswith(('zeit.cds.tests', 'zeit.cds.testing'))
+        for name, value in frame.f_locals.items()
+    ]
 
 
 def chain(error):

@@ -9,6 +9,7 @@ from zeit.cds.exporter import Options
 from zeit.cds.interfaces import IExporter, IImporter, IProductConfiguration, ISpool, ITarget
 from zeit.cds.settings import SecretFile
 from zeit.cds.tests import cms
+from zeit.cds.tests.test_main_password import chain, raised, variables
 from zeit.cds.tests.test_zcml import FIRST, SPOOL, TARGET, ZCMLTests
 
 
@@ -172,9 +173,13 @@ class MistakeTests(ProductTests):
         self.assertIn('Say once where the password is', self.problem(target))
         self.assertNotIn('hunter2', ''.join(traceback.format_exception(self.caught)))
         self.set(password='hunter2\nx', netrc=None)
-        with self.assertRaises(ZCMLError) as caught:
-            self.read(target)
-        self.assertNotIn('hunter2', ''.join(traceback.format_exception(caught.exception)))
+        for password in ('hunter2\nx', b'hunter2'):
+            self.set(password=password)
+            caught = raised(lambda: self.read(target))
+            self.assertIsInstance(caught, ZCMLError)
+            self.assertNotIn('hunter2', ''.join(traceback.format_exception(caught)))
+            for error in chain(caught):
+                self.assertNotIn('hunter2', ' '.join(variables(error)))
         self.set(password='hunter2')
         self.read(target)
         registered = zope.component.getSiteManager().registeredUtilities()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from zeit.cds import errors, names, settings, text
 from zeit.cds.ftp.oserrors import from_os
+from zeit.cds.tests.test_main_password import chain, raised, variables
 
 
 class ErrorTests(unittest.TestCase):
@@ -263,6 +264,120 @@ class SecretTests(unittest.TestCase):
         for host, user in (('ftp.example.com', 'other'), ('ftp.example.org', 'me')):
             with self.assertRaisesRegex(errors.ConfigurationError, 'No password for'):
                 settings.SecretNetrc(host, user, path=path).reveal()
+
+    def test_several_logins_in_netrc(self):
+        path = self.file(
+            '\ufeff# comment password x\n'
+            'machine ftp.example.com login a password one\n'
+            'machine ftp.example.com\n  login "b c"\n  account x password t"wo\n'
+            'macdef init\nmachine ftp.example.com login d password macro\n\n'
+            'machine ftp.example.com password "an\\"y \\\\one"\n'
+            'machine ftp.example.com login a password late\n'
+            'machine other.example.com user e password th\\ ree\n'
+            'default login d password #default\n'
+        )
+        for host, user, expected in (
+            ('ftp.example.com', 'a', 'one'),
+            ('ftp.example.com', 'b c', 't"wo'),
+            ('ftp.example.com', 'd', 'an"y \\one'),
+            ('other.example.com', 'e', 'th ree'),
+            ('elsewhere', 'd', '#default'),
+            ('other.example.com', 'd', None),
+            ('elsewhere', 'a', None),
+        ):
+            with self.subTest(host=host, user=user):
+                secret = settings.SecretNetrc(host, user, path=path)
+                if expected is not None:
+                    self.assertEqual(expected, secret.reveal())
+                else:
+                    with self.assertRaisesRegex(errors.ConfigurationError, 'No password for'):
+                        secret.reveal()
+
+    def test_lines_that_cannot_be_understood(self):
+        for content, line in (
+            ('machine h\nlogin', 2),
+            ('login me password testpw', 1),
+            ('\nmachine h login me\npassword testpw testpw', 3),
+            ('machine', 1),
+        ):
+            secret = settings.SecretNetrc('h', 'me', path=self.file(content))
+            with self.subTest(content):
+                with self.assertRaisesRegex(errors.ConfigurationError, f'line {line}$') as caught:
+                    secret.reveal()
+                self.assertNotIn('testpw', str(caught.exception))
+
+    def sources(self, content):
+        """Return the password `content` from each source but the attribute."""
+        os.environ['ZEIT_CDS_TEST'] = content
+        self.addCleanup(os.environ.pop, 'ZEIT_CDS_TEST', None)
+        netrc = os.path.join(self.directory, 'netrc')
+        with open(netrc, 'w') as file:
+            file.write(f'machine h login me password "{content}"\n')
+        os.chmod(netrc, 0o600)
+        return (
+            settings.SecretFile(self.file(content)),
+            settings.SecretVariable('ZEIT_CDS_TEST'),
+            settings.SecretNetrc('h', 'me', path=netrc),
+        )
+
+    def test_an_empty_one_is_refused_wherever_it_comes_from(self):
+        for secret in self.sources(''):
+            with self.subTest(secret):
+                with self.assertRaisesRegex(errors.ConfigurationError, 'is empty$'):
+                    secret.require_usable()
+
+    def test_a_byte_order_mark_is_no_part_of_it(self):
+        file, variable, netrc = self.sources('testpw')
+        for name in ('secret', 'netrc'):
+            path = os.path.join(self.directory, name)
+            with open(path, 'rb') as old:
+                content = old.read()
+            with open(path, 'wb') as new:
+                new.write(b'\xef\xbb\xbf' + content)
+        os.environ['ZEIT_CDS_TEST'] = '\ufefftestpw'
+        for secret in (file, variable, netrc):
+            with self.subTest(secret):
+                self.assertEqual('testpw', secret.reveal())
+
+    def test_files_that_everybody_can_read(self):
+        file, _, netrc = self.sources('testpw')
+        for secret, name in ((file, 'secret'), (netrc, 'netrc')):
+            for mode in (0o600, 0o640, 0o644, 0o604):
+                os.chmod(os.path.join(self.directory, name), mode)
+                with self.subTest(secret, mode=f'{mode:o}'):
+                    if mode & 0o004:
+                        with self.assertLogs('zeit.cds.settings', 'WARNING') as logs:
+                            secret.require_usable()
+                        self.assertIn('chmod o-r', logs.output[0])
+                    else:
+                        with self.assertNoLogs('zeit.cds.settings'):
+                            secret.require_usable()
+
+    def test_no_frame_of_an_error_has_it_in_a_variable(self):
+        _, *broken = self.sources('testpw\r')
+        nul = os.path.join(self.directory, 'nul')
+        with open(nul, 'wb') as file:
+            file.write(b'testpw\0\n')
+        latin = os.path.join(self.directory, 'latin')
+        with open(latin, 'wb') as file:
+            file.write(b'machine h login me password testpw\xe9\n')
+        wrong = self.file('machine h login me password testpw testpw\n')
+        for secret in (
+            *broken,
+            settings.Secret(b'testpw'),
+            settings.Secret('testpw\n'),
+            settings.SecretFile(nul),
+            settings.SecretFile(latin),
+            settings.SecretNetrc('h', 'me', path=latin),
+            settings.SecretNetrc('h', 'me', path=wrong),
+            settings.SecretNetrc('h', 'other', path=wrong),
+        ):
+            with self.subTest(secret):
+                found = raised(secret.reveal)
+                self.assertIsInstance(found, errors.ConfigurationError)
+                self.assertTrue(variables(found))
+                for error in chain(found):
+                    self.assertNotIn('testpw', ' '.join([repr(error), *variables(error)]))
 
     def test_a_broken_netrc_is_not_quoted(self):
         path = self.file('machine h login me passwort testpw\n')
