@@ -190,7 +190,10 @@ class Remover:
                 return  # its owner has removed it
         except PermanentError as error:
             log.debug('It cannot be renamed: %s', printable(error.message))
-            if not self._is_the_same(found, found.name):
+            there = look_at(self._session, found.name, {found.name})
+            if there.content is None and found.content is not None:
+                raise  # it cannot be read now
+            if there != found:
                 raise self._changed(found.name) from error
             self._delete(found, found.name)
             self.exclusive = False
@@ -221,7 +224,8 @@ class Remover:
             # An answer that was lost tells nothing; what is there does.
             if holder.is_seen(self._session, apart):
                 return True
-            if not holder.is_seen(self._session, name):
+            # One that somebody has in use may have no size; it is not said to be removed.
+            if not (holder.is_seen(self._session, name) or name in self._session.names()):
                 return False
             raise
 

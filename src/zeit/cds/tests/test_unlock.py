@@ -309,6 +309,16 @@ class Races(unittest.TestCase):
         self.assert_changed(found)
         self.assertEqual({'/write': b'another one'}, self.server.files)
 
+    def test_a_lock_that_is_in_use(self):
+        """Windows says 550 to all that is asked about it: it is not said to be removed."""
+        self.server.put('/a', b'article')
+        self.assertEqual(7, self.session.size('a'))
+        found = self.shown()
+        self.server.fault('SIZE RNFR RETR MDTM DELE', faults.Reply('550 In use.'), path='/write')
+        with self.assertRaisesRegex(errors.LockLeftBehind, "'write' could not be .*: 550 In use"):
+            self.remove(found)
+        self.assertEqual(FOREIGN, self.server.files['/write'])
+
     def test_a_server_that_neither_renames_nor_deletes(self):
         self.server.fault('RNFR', faults.Reply('502 Not implemented.'))
         self.server.fault('DELE', faults.Reply('550 No.'))
