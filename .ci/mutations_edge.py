@@ -54,8 +54,8 @@ EDGE = (
     (
         "the log file's handler stays",
         'logs.py',
-        '        logger.removeHandler(handler)\n        handler.close()\n',
-        '        handler.close()\n',
+        '            logger.removeHandler(handler)\n            _set_level(logger, call.normal)\n',
+        '            _set_level(logger, call.normal)\n',
     ),
     (
         'a log file that was put away is written on',

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 
 
 #: The logger of everything in this package.
@@ -49,15 +50,61 @@ def unheard():
 
 @contextlib.contextmanager
 def handling(handler, *, level):
-    """Let `handler` get what this package logs from `level` on, as long as the context lasts."""
+    """Let `handler` get what this package logs from `level` on, as long as the context lasts.
+
+    What a thread logs that is inside another such context is that one's, and not for `handler`.
+    """
     logger = logging.getLogger(PACKAGE)
-    before = logger.level
+    call = _Call(level)
     handler.setLevel(level)
-    logger.addHandler(handler)
-    logger.setLevel(min(level, logger.getEffectiveLevel()))
+    handler.addFilter(call)
+    with _CHANGING:
+        before = _calls(logger)
+        call.normal = before[0].normal if before else logger.level
+        logger.addHandler(handler)
+        _set_level(logger, call.normal)
     try:
         yield handler
     finally:
-        logger.setLevel(before)
-        logger.removeHandler(handler)
+        with _CHANGING:
+            logger.removeHandler(handler)
+            _set_level(logger, call.normal)
+        handler.removeFilter(call)
         handler.close()
+
+
+#: Held where handlers and level of the logger change together.
+_CHANGING = threading.Lock()
+
+
+class _Call(logging.Filter):
+    """What tells the records of one context from those of others: the thread it is in.
+
+    `normal` is the level of the logger outside of all contexts.
+    """
+
+    def __init__(self, level):
+        super().__init__()
+        self.level = level
+        self.normal = logging.NOTSET
+        self._thread = threading.get_ident()
+
+    def filter(self, record):
+        """Return whether a record is of this context, or of none."""
+        others = {call._thread for call in _calls(logging.getLogger(PACKAGE))}
+        return record.thread == self._thread or record.thread not in others
+
+
+def _calls(logger):
+    filters = [each for handler in logger.handlers for each in handler.filters]
+    return [each for each in filters if isinstance(each, _Call)]
+
+
+def _set_level(logger, normal):
+    """Let the logger have its normal level, or what the contexts want that there are."""
+    levels = [call.level for call in _calls(logger)]
+    if levels:
+        usual = normal or logger.parent.getEffectiveLevel()
+        logger.setLevel(min(*levels, usual))
+    else:
+        logger.setLevel(normal)

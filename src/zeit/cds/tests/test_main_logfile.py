@@ -1,5 +1,6 @@
 """The log file of `export`: its lines, its end with the call, who puts it away, its failures."""
 
+import concurrent.futures
 import contextlib
 import grp
 import logging
@@ -8,15 +9,20 @@ import pathlib
 import pwd
 import stat
 import subprocess
+import threading
 import unittest
 from unittest import mock
 
 from zeit.cds import main
 from zeit.cds.logfile import LogFile
+from zeit.cds.report import Report
 from zeit.cds.testing.daemon import find_program
 from zeit.cds.testing.layers import PYFTPD, ServerTests
 from zeit.cds.tests.maincase import MainCase, closed_port, quiet
 
+
+#: Seconds after which a test gives up.
+TIMEOUT = 30
 
 DOCS = pathlib.Path(__file__).resolve().parents[4] / 'docs'
 
@@ -56,6 +62,49 @@ class LogFileTest(MainCase, ServerTests, unittest.TestCase):
         self.assertRegex(
             lines[-1], r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO Exiting with success\.$'
         )
+
+    def test_two_calls_at_once_have_a_file_each_and_leave_nothing_behind(self):
+        """Whichever ends first; also where they begin in each other."""
+        logger = logging.getLogger('zeit.cds')
+        for first in ('a', 'b'):
+            with self.subTest(first=first):
+                before = logger.level, logger.handlers[:]
+                begun = {'a': threading.Event(), 'b': threading.Event()}
+                ended = {'a': threading.Event(), 'b': threading.Event()}
+
+                def run_once(exporter, first=first, begun=begun, ended=ended):
+                    name = exporter.spool.path.name
+                    begun[name].set()
+                    other = 'b' if name == 'a' else 'a'
+                    self.assertTrue(begun[other].wait(TIMEOUT))
+                    logging.getLogger('zeit.cds.x').info('one of %s', name)
+                    if name != first:
+                        self.assertTrue(ended[first].wait(TIMEOUT))
+                    logging.getLogger('zeit.cds.x').info('two of %s', name)
+                    worker = threading.Thread(
+                        target=logging.getLogger('zeit.cds.x').info, args=(f'worker of {name}',)
+                    )
+                    worker.start()
+                    worker.join()
+                    return Report()
+
+                def call(name, ended=ended, first=first):
+                    path = self.directory / f'{first}{name}.log'
+                    try:
+                        main.export(self.directory / name, 'h', 21, 'u', 'p', '/', str(path))
+                    finally:
+                        ended[name].set()
+
+                with mock.patch.object(main.Exporter, 'run_once', run_once):
+                    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                        for done in [pool.submit(call, name) for name in ('a', 'b')]:
+                            done.result(TIMEOUT)
+                self.assertEqual(before, (logger.level, logger.handlers))
+                for name, other in (('a', 'b'), ('b', 'a')):
+                    found = messages(self.directory / f'{first}{name}.log')
+                    own = [f'one of {name}', f'two of {name}', f'worker of {name}']
+                    self.assertEqual(own, [line for line in found if line in own])
+                    self.assertFalse({f'one of {other}', f'two of {other}'} & {*found})
 
     def test_the_traceback_is_in_it(self):
         self.publish('a')
