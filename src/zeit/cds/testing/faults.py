@@ -6,7 +6,7 @@ by threads and the standard library only. What it is told to do wrong are rules
 `zeit.cds.testing.tlsactions` for the actions one by one.
 """
 
-from zeit.cds.testing import dialogue, ftpsession, ftpstore, script, threadserver
+from zeit.cds.testing import dialogue, ftpanswers, ftpsession, ftpstore, script, threadserver
 from zeit.cds.testing.actions import (
     Alter,
     Announce,
@@ -76,6 +76,7 @@ class FaultServer(threadserver.ThreadServer):
     tickets: how many session tickets a handshake of TLS 1.3 brings; 0 is nothing to resume.
     prompt: False is without TCP_NODELAY: a small reply waits until the one before is acknowledged.
     holds: no command is looked at between a port and the data connection to it.
+    answers: a `zeit.cds.testing.ftpanswers.Answers`, see `zeit.cds.testing.profiles`.
     single: of a packet only the first command is executed; the others are forgotten.
 
     in_clear: a list of the commands (passwords masked) that came without TLS, and 'data' if some
@@ -102,6 +103,7 @@ class FaultServer(threadserver.ThreadServer):
         prompt=True,
         holds=False,
         single=False,
+        answers=ftpanswers.ORDINARY,
     ):
         super().__init__(host=host, max_connections=max_connections)
         self.tree = ftpstore.FileTree(files, directories=directories, merges=merges)
@@ -113,6 +115,7 @@ class FaultServer(threadserver.ThreadServer):
         self.prompt = prompt
         self.holds = holds
         self.single = single
+        self.answers = answers
         self._hook = hook
         self.stored_as = stored_as
         self.listed_as = listed_as

@@ -137,7 +137,7 @@ class Session:
             greets = verb == script.GREETING
             if greets and self.server.implicit:
                 self._secure()
-            text = self._greeting if greets else ftpverbs.execute(self, verb, argument)
+            text = self._greeting if greets else self.server.answers.execute(self, verb, argument)
             reply = actions.wire(text)
         if verb != 'RNFR':  # RFC 959: RNTO follows immediately
             self.rename_source = ''

@@ -10,6 +10,7 @@ from zeit.cds.testing.servers import (
     VsftpdServer,
 )
 from zeit.cds.testing.tls import TLS
+from zeit.cds.testing.world import SERVERS
 
 
 # Seconds until the server in a thread has noticed that the test's connections are closed.
@@ -121,6 +122,17 @@ PYFTPD = ServerLayer('PYFTPD', factory=PyFTPServer, base=QUIET, module=__name__)
 VSFTPD = ServerLayer('VSFTPD', factory=VsftpdServer, base=QUIET, module=__name__)
 PROFTPD = ServerLayer('PROFTPD', factory=ProFTPDServer, base=QUIET, module=__name__)
 PUREFTPD = ServerLayer('PUREFTPD', factory=PureFTPDServer, base=QUIET, module=__name__)
+
+
+def _world(name):
+    layer = name.replace('.', '_').upper()
+    return ServerLayer(layer, factory=SERVERS[name], base=QUIET, module=__name__)
+
+
+TWISTED = _world('twisted')
+AIOFTP = _world('aioftp')
+ZOPE_SERVER = _world('zope.server')
+RCLONE = _world('rclone')
 
 
 def _tls(name, factory, version, *, implicit=False):

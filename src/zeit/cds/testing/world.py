@@ -20,6 +20,7 @@ import tempfile
 
 from zeit.cds.testing import inetd, worldscripts
 from zeit.cds.testing.daemon import (
+    REMEDY,
     DaemonServer,
     ServerUnavailable,
     hash_password,
@@ -31,8 +32,8 @@ from zeit.cds.testing.pyftpd import PyFTPServer
 from zeit.cds.testing.servers import ProFTPDServer, PureFTPDServer, VsftpdServer
 
 
-#: What brings these servers.
-REMEDY = '.ci/world'
+#: What brings these servers; some of them are brought by that of the others, too.
+WORLD = '.ci/world'
 
 
 class WorldServer(DaemonServer):
@@ -48,9 +49,9 @@ class WorldServer(DaemonServer):
         """See `DaemonServer`."""
         program = servers_directory() / cls.package / cls.program
         if not os.access(program, os.X_OK):
-            raise ServerUnavailable(f'{cls.name} is not there: run {REMEDY} {cls.package}')
+            raise _unavailable(cls)
         if cls.as_root and os.geteuid() != 0:
-            raise ServerUnavailable(f'{cls.name} needs root (chroot, setuid), beside {REMEDY}')
+            raise ServerUnavailable(f'{cls.name} needs root (chroot, setuid), beside {WORLD}')
         return program
 
 
@@ -76,7 +77,7 @@ class NodeServer(ScriptServer):
         """See `DaemonServer`."""
         modules = servers_directory() / cls.package / 'node_modules'
         if not modules.is_dir():
-            raise ServerUnavailable(f'{cls.name} is not there: run {REMEDY} {cls.package}')
+            raise _unavailable(cls)
         node = shutil.which('node')
         if node is None:
             raise ServerUnavailable(f'{cls.name} needs node')
@@ -240,6 +241,12 @@ class TreeVsftpdServer(TreeServer, VsftpdServer):
     def _command(self, program, *, port, account):
         VsftpdServer._configure(self, program, port=port, work=self._work, account=account)
         return [program, self._work / 'vsftpd.conf']
+
+
+def _unavailable(server):
+    return ServerUnavailable(
+        f'{server.name} is not there: run {REMEDY}, or {WORLD} {server.package}'
+    )
 
 
 def _server(base, name, **attributes):

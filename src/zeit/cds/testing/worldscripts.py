@@ -45,7 +45,7 @@ FTPServer((host, int(port)), FTPHandler).serve_forever()
 
 # It has no file system on a disk: this is one after its interface and its demonstration.
 ZOPE = """
-import asyncore, datetime, os, shutil, sys
+import asyncore, datetime, os, shutil, sys, traceback
 from zope.interface import implementer
 from zope.security.interfaces import Unauthorized
 from zope.server.ftp.server import FTPServer
@@ -106,7 +106,10 @@ threads = ThreadedTaskDispatcher()
 threads.setThreadCount(4)
 FTPServer(host, int(port), Access(), task_dispatcher=threads)
 while True:
-    asyncore.poll(5)
+    try:
+        asyncore.poll(5)
+    except Exception:
+        traceback.print_exc()  # a session that ends in the middle of a task
 """
 
 THINFTP = """

@@ -1,7 +1,7 @@
 """What servers of the world answer, asked over raw sockets: the table in docs/servers.txt.
 
-`python -m zeit.cds.tests.probe [NAME...]` prints it; `write FILE` puts that of all servers between the
-two marks of the file.
+`python -m zeit.cds.tests.probe [NAME...]` prints it; `write FILE` puts that of all servers between
+the two marks of the file.
 """
 
 import contextlib

@@ -8,6 +8,7 @@ from zeit.cds.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.faults import FaultServer
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.testing.profiles import PROFILES
 from zeit.cds.tests.contract import TargetContract, job
 from zeit.cds.tests.scenario import Waiting
 
@@ -90,6 +91,52 @@ class ProFTPDTests(OnDisk, unittest.TestCase):
 
 class PureFTPDTests(OnDisk, unittest.TestCase):
     layer = layers.PUREFTPD
+
+
+class TwistedTests(OnDisk, unittest.TestCase):
+    layer = layers.TWISTED
+    level = 2
+    profile = PROFILES['twisted']
+
+
+class Hasty(OnDisk):
+    """A server that answers several commands in one packet in any order; a run finds that out."""
+
+    def setUp(self):
+        super().setUp()
+        self.target = _KnownTarget(self.target.settings)
+
+
+class _KnownTarget(FTPTarget):
+    def open(self, **options):
+        session = super().open(**options)
+        session._ways.together = False
+        return session
+
+
+class AioftpTests(Hasty, unittest.TestCase):
+    layer = layers.AIOFTP
+    level = 2
+    profile = PROFILES['aioftp']
+
+
+class ZopeServerTests(Hasty, unittest.TestCase):
+    layer = layers.ZOPE_SERVER
+    level = 2
+    profile = PROFILES['zope.server']
+
+
+class RcloneTests(OnDisk, unittest.TestCase):
+    layer = layers.RCLONE
+    level = 2
+    profile = PROFILES['rclone']
+    # It merges them, and its process ends by that now and then.
+    test_of_two_directories_that_get_one_name_one_wins = None
+
+    def contents(self):
+        # What comes into being behind its removal, after a reset, is for the next run.
+        found = super().contents().items()
+        return {name: data for name, data in found if not name.endswith('.part')}
 
 
 class WithoutTemporaryTests(PyFTPTests):
