@@ -193,8 +193,10 @@ class Fetcher:
         something else arrived, `SourceGone` if it is not there.
         """
         too_much = None
+        bounded = _Bounded(incoming, limit=before.size)
+        empty = before.size == 0 and not before.was_read  # zope.server never begins to send that
         try:
-            if self._session.fetch(name, _Bounded(incoming, limit=before.size)) is None:
+            if not empty and self._session.fetch(name, bounded) is None:
                 raise SourceGone(f'{printable(name)} has disappeared from the server')
         except _TooMuch as error:
             too_much = error

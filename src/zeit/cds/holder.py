@@ -31,6 +31,15 @@ def said(content, *, since):
     return text
 
 
+def content_of(session, name):
+    """Return what is in the lock `name`, as `ISession.read` does.
+
+    Its size is asked for first: of an empty file some servers never begin to send anything.
+    """
+    session.sizes(name, more=True)
+    return session.read(name, limit=1000)
+
+
 def described(session, name, *, lost=False):
     """Return the `Locked` for the lock or guard `name`: who holds it, since when."""
     holder, since, tokens = 'It cannot be read.', None, set()
@@ -41,7 +50,7 @@ def described(session, name, *, lost=False):
             holder = f'An exporter is about to lock: {printable(", ".join(inside)) or "unknown"}'
         else:
             since = modified(session, name)
-            content = session.read(name, limit=1000)
+            content = content_of(session, name)
             if content is not None:
                 tokens.add(names.token_of(content.decode('latin-1')))
                 text = said(content, since=since)

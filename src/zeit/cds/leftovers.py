@@ -9,7 +9,7 @@ import logging
 from zeit.cds import names
 from zeit.cds.errors import ConfigurationError, Locked, LockLeftBehind, NotTold, ServerError
 from zeit.cds.exposed import Standing
-from zeit.cds.holder import described
+from zeit.cds.holder import content_of, described
 from zeit.cds.lockfiles import EVERYTHING, LockFiles
 from zeit.cds.text import plural, printable
 
@@ -128,7 +128,7 @@ class Leftovers:
 
     def _inside_lock(self, name):
         try:
-            content = self._session.read(name, limit=1000) or b''
+            content = content_of(self._session, name) or b''
         except (ServerError, NotTold) as error:
             # Ours can be read, as far as is known.
             log.debug('%s cannot be read: %s', name, printable(error.message))

@@ -152,17 +152,18 @@ class AlongConnection(PassiveConnection):
     def ask_promptly(self, name, along, *, data, sent, until):
         """Ask for the size of a file whose `sent` bytes are sent as soon as the server has them.
 
-        That is when it has ended the connection `data`.  It is not waited for longer than for the
+        That is when it has ended the connection `data`.  What does not stand two commands in one
+        packet is asked for that alone.  It is not waited for longer than for the
         final reply of the transfer, nor than `until` (of `time.monotonic`): then nothing is asked.
         Returns whether it was asked.
         """
-        if not (self.ways.prompt and self.ways.together) or self.ways.sizes is False:
+        if not self.ways.prompt or self.ways.sizes is False or self._answers:
             return False
-        if self._answers or not data.is_ended_before(self._stream, until=until):
+        if not data.is_ended_before(self._stream, until=until):
             return False
         self._channel.data_ended()
         try:
-            self._ask_size(_Asked(name, *along, sent))
+            self._ask_size(_Asked(name, *(along if self.ways.together else ALONE), sent))
         except LOST:
             return False  # what is lost then is the final reply
         return True
@@ -318,7 +319,7 @@ class AlongConnection(PassiveConnection):
         answer = self._answer(until=self._along())
         if answer.command.verb == 'PWD':
             reason = f'Of several commands in a packet one is answered: {answer.reply.text}'
-            self.ways.give_up('together', error=RemoteProtocolError(reason))
+            self.ways.give_up('together', error=Error(reason))
             return True
         self._answers.appendleft(answer)
         return False

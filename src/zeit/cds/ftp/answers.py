@@ -30,6 +30,9 @@ BROKEN = 'BROKEN'  # may not happen
 #: What is no error of a command.
 SUCCESS = (WAIT, DONE, SHOWN, MORE)
 
+#: What refuses a command.
+REFUSALS = (RETRY, REFUSED)
+
 #: What has preliminary replies: transfers, and the greeting, where 120 comes before 220.
 LISTINGS = ('NLST', 'MLSD')
 TRANSFERS = ('greeting', 'STOR', 'RETR', *LISTINGS)

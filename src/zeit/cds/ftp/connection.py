@@ -207,6 +207,8 @@ class Connection:
         options = {'context': self._context, 'host': settings.host}
         options['timeout'] = settings.connect_timeout
         self._stream = SecureStream.over(self._stream, **options)
+        # A server may begin with that of a data connection only when it has answered.
+        options['timeout'] = max(settings.connect_timeout, settings.reply_timeout)
         self.protection = Protection(self._stream, **options)
 
     def enter_directory(self):
@@ -382,6 +384,25 @@ class Connection:
                 f'The reply did not end within {until.seconds:g} s, {doing}',
                 hint='A slow server needs a longer reply_timeout (--reply-timeout).',
             ) from error
+
+    def hear(self):
+        """Take what the server says while data are waited for; return whether more may come.
+
+        Raises `ConnectionLost` when it refuses the transfer that is under way.
+        """
+        more = False
+        try:
+            while more := self._stream.receive_now():
+                self._answers.extend(self._channel.receive(more))
+        except Error as error:  # whoever waits for the answer finds it out
+            log.debug('Nothing more is heard: %s', printable(error.message))
+        self.unless_refused()
+        return more is None and self._channel.transferring
+
+    def unless_refused(self):
+        """Raise `ConnectionLost` if an answer is there that refuses the transfer."""
+        if any(answer.verdict in answers.REFUSALS for answer in self._answers):
+            raise ConnectionLost(errno.ECONNABORTED, 'The server refuses the transfer')
 
     def _await_answer(self, until):
         """Have an answer, at the latest at that moment."""

@@ -9,6 +9,7 @@ import time
 
 from zeit.cds.errors import (
     DataConnectionRefused,
+    Error,
     FTPOSError,
     PermanentError,
     RemoteProtocolError,
@@ -65,7 +66,7 @@ class PassiveConnection(Connection):
                 self.ways.held += 1
                 if self.ways.held > 1:
                     reason = 'Nothing is answered between a port and its data connection'
-                    self.ways.give_up('together', error=RemoteProtocolError(reason))
+                    self.ways.give_up('together', error=Error(reason))
         super()._await_answer(until)
 
     # Before its turn

@@ -1,7 +1,6 @@
 """A `Stream` in TLS: handshake, orderly end, and the session that data connections resume."""
 
 import contextlib
-import functools
 import logging
 import select
 import socket
@@ -52,6 +51,7 @@ class SecureStream(Stream):
     def __init__(self, stream, context, **options):
         # Not asked of the socket, which may have been reset since.
         self.peer, self.round_trip = stream.peer, stream.round_trip
+        self._watched, self._hear = stream._watched, stream._hear
         self._sock, self._timeout, self._deadline = stream._sock, stream._timeout, stream._deadline
         self._came, self._said = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._came, self._said, **options)
@@ -63,22 +63,16 @@ class SecureStream(Stream):
     sends_files = False
 
     @classmethod
-    def over(cls, stream, *, context, host, timeout, session=None, meanwhile=lambda: None):
+    def over(cls, stream, *, context, host, timeout, session=None):
         """Return a stream with TLS over the connection of `stream`, which is of no use then.
 
         `host` is the name that the certificate must have, `timeout` (seconds) is for the whole
-        handshake, `session` is one to be resumed.  `meanwhile()` is called when the handshake has
-        begun, before its answer is waited for.  Raises `CertificateRefused`, `HandshakeFailed`,
-        `ConnectionLost`, and what `meanwhile` raises; the connection is closed then.
+        handshake, `session` is one to be resumed.  Raises `CertificateRefused`, `HandshakeFailed`,
+        `ConnectionLost`; the connection is closed then.
         """
-        shaking_hands = functools.partial(_shaking_hands, stream, host, timeout=timeout)
         try:
-            with shaking_hands():
+            with _shaking_hands(stream, host, timeout=timeout):
                 made = cls(stream, context, server_hostname=host.rstrip('.'), session=session)
-                with contextlib.suppress(BlockingIOError):
-                    made._turn(made._tls.do_handshake)
-            meanwhile()
-            with shaking_hands():
                 until = time.monotonic() + timeout
                 made._within(until, made._turn, made._tls.do_handshake, events=select.POLLIN)
         except BaseException:

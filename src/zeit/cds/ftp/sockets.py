@@ -83,16 +83,19 @@ def raise_error(sock):
         raise OSError(number, os.strerror(number))
 
 
-def wait(sock, events, *, until, deadline):
+def wait(sock, events, *, until, deadline, other=None):
     """Wait for `events` (of poll(2)), or an error, on a socket until a moment of `time.monotonic`.
 
-    Raises TimeoutError, and what `deadline` raises.
+    Returns False if something came in on the socket `other` only.  Raises TimeoutError, and what
+    `deadline` raises.
     """
     poll = select.poll()
     poll.register(sock, events)
+    if other is not None:
+        poll.register(other, select.POLLIN)
     while (left := until - time.monotonic()) > 0:
-        if poll.poll(deadline.within(min(left, LOOK)) * 1000):
-            return
+        if ready := poll.poll(deadline.within(min(left, LOOK)) * 1000):
+            return other is None or sock.fileno() in dict(ready)
     raise TimeoutError
 
 

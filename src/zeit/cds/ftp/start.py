@@ -2,11 +2,18 @@
 
 import errno
 
-from zeit.cds.errors import ConnectionLost, NotBegun, ServerError
+from zeit.cds.errors import ConnectionLost, DataConnectionRefused, NotBegun, ServerError
+
+
+#: What to do when the server refuses a data connection that was made.
+MADE = (
+    'The connection was made, so no firewall prevents it: its operator finds in the log of the '
+    'server why it is not used.'
+)
 
 
 class Start:
-    """The start of a transfer over a `PassiveConnection`.
+    """The start of a transfer over a `PassiveConnection`; `connected`: it has its data connection.
 
     `began(argument)` is called when the server begins, or when nobody knows whether it did (then
     perhaps twice): not when it has refused.
@@ -17,6 +24,7 @@ class Start:
         self._command = verb, argument
         self._began = began
         self._asked = False
+        self.connected = False
         self.accepted = False
 
     def __repr__(self):
@@ -28,27 +36,33 @@ class Start:
         self._connection.begin(*self._command)
 
     def wait(self, *, within=None):
-        """Wait until the server has accepted it, if that is still to be done."""
-        if not self.accepted:
-            self._connection.first_word(within=within)
-            # In this order: a signal in between must not hide that it began.
-            self._began(self._command[1])
-            self.accepted = True
+        """Wait until the server has accepted it, if that is still to be done.
 
-    def expect(self):
-        """Wait as `wait` does; raise `NotBegun` if the server is silent about a file."""
+        Raises why it does not, `NotBegun` if it is silent about a file that is to be sent to us.
+        """
+        if self.accepted:
+            return
         try:
-            self.wait()
+            self._connection.first_word(within=within)
         except ConnectionLost as error:
-            if not self._command[1] or error.errno != errno.ETIMEDOUT:
-                raise
-            raise NotBegun(
-                error.errno,
-                f'The server did not begin to send it: {error.message}',
-                hint='See whether it is a regular file there: a pipe, for example, is never sent.',
-            ) from error
+            raise self.blamed(error) from error
+        # In this order: a signal in between must not hide that it began.
+        self._began(self._command[1])
+        self.accepted = True
+
+    def blamed(self, error):
+        """Return the error, `NotBegun` in place of a silence about a file that is to be sent."""
+        if self.accepted or self._command[0] != 'RETR' or error.errno != errno.ETIMEDOUT:
+            return error
+        return NotBegun(
+            error.errno,
+            f'The server did not begin to send it: {error.message}',
+            hint='See whether it is a regular file there: a pipe, for example, is never sent.',
+        )
 
     def failed(self, error):
         """It has ended by `error`."""
+        if self.connected and isinstance(error, DataConnectionRefused):
+            error.advise(MADE)
         if self._asked and not self.accepted and not isinstance(error, ServerError):
             self._began(self._command[1])

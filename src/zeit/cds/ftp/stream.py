@@ -16,8 +16,8 @@ from zeit.cds.ftp.sockets import (
     acknowledge,
     begin,
     dial,
+    raise_error,
     wait,
-    wait_connected,
     without_backlog,
 )
 
@@ -61,6 +61,8 @@ class Stream:
 
     #: How long it took to connect, in seconds: a round trip.
     round_trip = 0
+
+    _watched = _hear = None
 
     #: What goes over it is not changed on the way to the network.
     sends_files = True
@@ -167,10 +169,11 @@ class Stream:
     def connected(self, *, timeout):
         """Wait for the end of what `beside` began, at most `timeout` seconds.
 
-        Raises `FTPOSError`.
+        Raises `FTPOSError`, and what is heard, see `watch`; so do all methods that wait.
         """
         try:
-            wait_connected(self._sock, timeout=timeout, deadline=self._deadline)
+            self._wait(select.POLLOUT, until=time.monotonic() + timeout)
+            raise_error(self._sock)
         except OSError as error:
             doing = 'opening a data connection'
             raise from_os(error, doing=doing, timeout=timeout) from error
@@ -203,8 +206,23 @@ class Stream:
             except BlockingIOError:
                 self._wait(events, until=until)
 
+    def watch(self, other, hear):
+        """From now on call `hear()` when something comes in on the stream `other` while this waits.
+
+        It returns whether to go on so.
+        """
+        self._watched, self._hear = other, hear
+
     def _wait(self, events, *, until):
-        wait(self._sock, events, until=until, deadline=self._deadline)
+        held = self._watched is not None and self._watched.holds
+        while held or not self._happens(events, until):
+            held = False
+            if not self._hear():
+                self._watched = None
+
+    def _happens(self, events, until):
+        other = self._watched and self._watched._sock
+        return wait(self._sock, events, until=until, deadline=self._deadline, other=other)
 
     def send_file(self, source, *, doing):
         """Let the system send the next piece of `source`, an `ISource`, within the time-out.

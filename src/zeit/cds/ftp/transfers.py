@@ -35,6 +35,10 @@ EARLY = 32 * 1024
 #: Why a data connection failed is waited for so many seconds.
 REASON = 5
 
+#: The final reply to an upload of nothing is waited for so many seconds where the size decides
+#: without it: AnyEvent::FTP never gives one.
+NOTHING = 0.5
+
 
 class TransferConnection(AlongConnection):
     """A `Connection` that can transfer data, and names beyond ASCII."""
@@ -89,20 +93,14 @@ class TransferConnection(AlongConnection):
         over.  Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         start = Start(self, 'STOR', name, began=began)
-        early = early and self.proven and self.ways.early and self._settings.passive
+        early = early and self._may_be_early
         prompt = False
         try:
             data = self._dial(wait=not early)
             try:
-                start.ask()
+                data = self._ready(data, start)
                 if not early:
                     start.wait()
-                try:
-                    self._connected(data)
-                except DataConnectionRefused:
-                    start.wait(within=REASON)  # it may have refused, and closed the port
-                    raise
-                data = self._protected(data, start)
                 pump = self._pump_unread if unread and data.sends_files else self._pump
                 sent = pump(source, data, name, start=start)
             except BaseException:
@@ -111,13 +109,15 @@ class TransferConnection(AlongConnection):
             with data:
                 until = Until(self._settings.reply_timeout)
                 if along != ALONE and sent == source.size:
+                    if not sent:
+                        until = Until(min(NOTHING, self._settings.reply_timeout))
                     prompt = self.ask_promptly(name, along, data=data, sent=sent, until=until)
                 return sent, self._last_word(sent, until=until)
         except BaseException as error:
             if not self._is_refused_in_step(start, error, early=early):
                 self.drop()
             start.failed(error)
-            if prompt and isinstance(error, (*LOST, ReplyLost)):
+            if prompt and sent and isinstance(error, (*LOST, ReplyLost)):
                 self.ways.give_up('prompt', error=error)
             if early and not start.accepted and isinstance(error, LOST):
                 self.ways.give_up('early', error=error)
@@ -149,12 +149,12 @@ class TransferConnection(AlongConnection):
         buffer = memoryview(bytearray(EARLY))
         doing = f'sending {printable(name)}'
         while count := source.readinto(buffer):
-            self._reason_first(data, start, data.send, buffer[:count], doing=doing)
+            self._reason_first(data, data.send, buffer[:count], start=start, doing=doing)
             sent += count
             if len(buffer) < CHUNK and sent >= EARLY:
                 start.wait()  # more will follow, and somebody should be reading
                 buffer = memoryview(bytearray(CHUNK))
-        self._reason_first(data, start, data.finish, doing=doing)
+        self._reason_first(data, data.finish, start=start, doing=doing)
         start.wait()
         return sent
 
@@ -162,21 +162,26 @@ class TransferConnection(AlongConnection):
         """The same, by sendfile(2)."""
         start.wait()
         sent, doing = 0, f'sending {printable(name)}'
-        while count := self._reason_first(data, start, data.send_file, source, doing=doing):
+        while count := self._reason_first(data, data.send_file, source, doing=doing):
             sent += count
-        self._reason_first(data, start, data.finish, doing=doing)
+        self._reason_first(data, data.finish, start=start, doing=doing)
         return sent
 
-    def _reason_first(self, data, start, function, *args, **kw):
-        """Call a function; if `data` is lost there, raise what the server says, if anything."""
+    def _reason_first(self, data, function, *args, start=None, **kw):
+        """Call a function; if `data` is lost there, raise what the server says, if anything.
+
+        Its first answer may still be due to `start`.
+        """
         try:
+            self.unless_refused()
             return function(*args, **kw)
         except ConnectionLost as lost:
             data.abort()
-            if not (self._channel.transferring or self._answers):
-                raise  # that was what it says: 425, 421
+            if lost.errno == errno.ETIMEDOUT and not self._answers:
+                raise start.blamed(lost) if start else lost from None  # it was listened to
             try:
-                start.wait()
+                if start is not None:
+                    start.wait()
                 self._final()
             except ConnectionLost:
                 if self._channel.waiting:
@@ -245,6 +250,8 @@ class TransferConnection(AlongConnection):
 
     def read(self, name, *, limit):
         """Return the first `limit` bytes of a file."""
+        if self.told == (name, 0):
+            return b''  # zope.server never begins to send that
         sink = io.BytesIO()
         self.download(name, sink, limit=limit)
         return sink.getvalue()
@@ -257,7 +264,7 @@ class TransferConnection(AlongConnection):
             due = total + CHUNK
             while total < due:
                 try:
-                    piece = data.receive(doing=doing, until=until)
+                    piece = self._reason_first(data, data.receive, doing=doing, until=until)
                 except ConnectionLost as error:
                     if not total:
                         # Where nothing comes from the port of EPSV, that of PASV may be served.
@@ -274,18 +281,17 @@ class TransferConnection(AlongConnection):
         The command changes nothing on the server: it may be sent while the connection is made.
         After any error but a refusal the connection is dropped.
         """
-        early = self.proven and self.ways.early and self._settings.passive
+        early = self._may_be_early
         start = Start(self, verb, argument)
         data = self._dialled(wait=not early)
         try:
-            start.ask()
-            if early:
-                self._connected_early(data, start)
-            start.expect()
-            if not self._settings.passive:
-                self._connected(data)
-            return self._protected(data, start)
+            data = self._ready(data, start)
+            start.wait()
+            return data
         except BaseException as error:
+            start.failed(error)
+            if early and isinstance(error, DataConnectionRefused):
+                self.ways.give_up('early', error=error)
             data.close()  # in order: nothing was sent that could be taken for the whole
             if not self._is_refused_in_step(start, error, early=False):
                 self.drop()
@@ -300,21 +306,27 @@ class TransferConnection(AlongConnection):
             self.drop()
             raise
 
-    def _connected_early(self, data, start):
+    @property
+    def _may_be_early(self):
+        """A transfer may be asked for while its data connection is made."""
+        return self.proven and self.ways.early and self._settings.passive
+
+    def _ready(self, data, start):
+        """Ask for a transfer; return its data connection, made, and in TLS if that is wanted.
+
+        In active mode the server makes it when it has begun the transfer.  In TLS some servers
+        shake hands only then (ProFTPD, Pure-FTPd), and others begin only then (ftp-srv).
+        """
+        start.ask()
+        data.watch(self._stream, self.hear)
+        if not self._settings.passive:
+            start.wait()
         try:
             self._connected(data)
-        except DataConnectionRefused as error:
+        except DataConnectionRefused:
             start.wait(within=REASON)  # it may have refused, and closed the port
-            self.ways.give_up('early', error=error)
             raise
-
-    def _protected(self, data, start):
-        """Return a data connection with TLS over `data`, if that is wanted.
-
-        The handshake is begun at once, but ProFTPD and Pure-FTPd take part in it only when they
-        have said that they begin the transfer.
-        """
+        start.connected = True
         if self.protection is None:
             return data
-        secure = self.protection.secure
-        return self._reason_first(data, start, secure, data, meanwhile=start.wait)
+        return self._reason_first(data, self.protection.secure, data, start=start)

@@ -278,6 +278,13 @@ class NoMark(Action):
 
 
 @dataclasses.dataclass(frozen=True)
+class Abandon(Action):
+    """On a transfer: say that it begins (150), then this; nothing is read, sent, or closed."""
+
+    text: str = '451 Local error.'
+
+
+@dataclasses.dataclass(frozen=True)
 class ReplyEarly(Action):
     """On a transfer: give the final reply before the data was transferred."""
 

@@ -8,6 +8,7 @@ by threads and the standard library only. What it is told to do wrong are rules
 
 from zeit.cds.testing import dialogue, ftpanswers, ftpsession, ftpstore, script, threadserver
 from zeit.cds.testing.actions import (
+    Abandon,
     Alter,
     Announce,
     Call,
@@ -28,11 +29,17 @@ from zeit.cds.testing.actions import (
     Twice,
 )
 from zeit.cds.testing.script import GREETING, Event, Rule
-from zeit.cds.testing.tlsactions import EndData, RequireResumption, StallHandshake
+from zeit.cds.testing.tlsactions import (
+    EndData,
+    RequireResumption,
+    ShakeFirst,
+    StallHandshake,
+)
 
 
 __all__ = (
     'GREETING',
+    'Abandon',
     'Alter',
     'Announce',
     'Call',
@@ -53,6 +60,7 @@ __all__ = (
     'ReplyLate',
     'RequireResumption',
     'Rule',
+    'ShakeFirst',
     'Silence',
     'StallData',
     'StallHandshake',

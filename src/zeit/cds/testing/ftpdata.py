@@ -119,6 +119,10 @@ class Transfer:
             self.failure = str(error)
             return False
 
+    def abandon(self):
+        """Leave the data connection open until the session ends."""
+        self._end = 'never'
+
     def receive(self, write):
         """Call `write` with the bytes that come, until the client closes."""
         keep = self._alter.keep

@@ -6,7 +6,7 @@ Each takes the session and the argument, and returns the reply. An OSError becom
 import os
 import time
 
-from zeit.cds.testing import actions, ftpdata, ftpstore, ftptls
+from zeit.cds.testing import actions, ftpdata, ftpstore, ftptls, tlsactions
 
 
 FACTS = 'type*;size*;modify*;'
@@ -144,11 +144,17 @@ def _transfer(session, work, *, upload=False):
     linger = upload and not session.acting(actions.ReplyLate)
     options = {'silent': session.silent_data, 'linger': linger}
     with ftpdata.Transfer(session, connection, **options) as transfer:
+        first = session.acting(tlsactions.ShakeFirst)
+        if first and not transfer.secure():
+            return transfer.failure
         if not session.acting(actions.NoMark):
             session.send(actions.wire('150 Opening data connection.'))
+        if abandon := session.acting(actions.Abandon):
+            transfer.abandon()
+            return abandon.text
         if early:
             session.send(actions.wire(early.text))
-        if transfer.secure():
+        if first or transfer.secure():
             work(transfer)
         session.note_early_commands()
     return '' if early else transfer.failure or '226 Transfer complete.'

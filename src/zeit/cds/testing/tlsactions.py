@@ -25,6 +25,11 @@ class RequireResumption(Action):
 
 
 @dataclasses.dataclass(frozen=True)
+class ShakeFirst(Action):
+    """On a transfer: say that it begins (150) only when hands were shaken."""
+
+
+@dataclasses.dataclass(frozen=True)
 class EndData(Action):
     """On a transfer: how the server ends the data connection when all was transferred.
 

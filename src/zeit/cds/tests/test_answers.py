@@ -237,9 +237,9 @@ class UploadTests(AlongCase):
         with mock.patch.object(Stream, 'is_ended_before', side_effect=AssertionError):
             self.server.clear_faults()
             self.fault('STOR', faults.ReplyLate(0.1))
-            self.ways.together = False
+            self.ways.prompt = False
             self.upload()
-            self.ways.together = True
+            self.ways.prompt = True
             with mock.patch.object(Source, 'size', 6):
                 self.upload()
 

@@ -1,12 +1,27 @@
-"""Servers that answer late, or not at all, what was sent along: no time-out is waited for."""
+"""Servers that answer late, elsewhere, or not at all: no time-out is waited for."""
 
+import io
+import os
+import socket
+import time
 import unittest
 from unittest import mock
 
-from zeit.cds.errors import ConnectionLost
+from zeit.cds.errors import (
+    ConnectionLost,
+    DataConnectionRefused,
+    PermanentError,
+    ReplyLost,
+    ServerFull,
+    TemporaryError,
+)
+from zeit.cds.ftp.along import Along
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.testing import faults
-from zeit.cds.tests.scenario import Scenario, target
+from zeit.cds.testing.certificates import Certificates
+from zeit.cds.testing.tls import TLS
+from zeit.cds.tests.importing import ImportScenario
+from zeit.cds.tests.scenario import SHORT, Scenario, target
 
 
 #: Seconds: less than any time-out.
@@ -102,6 +117,140 @@ class SlowTests(Scenario, unittest.TestCase):
             session.modified('a')
             session.modified('a')
         self.assertEqual((5, True), (asked.call_count, session._ways.together))
+
+
+class Content(io.BytesIO):
+    """What an upload takes."""
+
+    number = 0
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.size = len(data)
+
+    def sendfile(self, number, limit):
+        count = os.write(number, self.getbuffer()[self.tell() :][:limit])
+        self.seek(count, os.SEEK_CUR)
+        return count
+
+
+class Timed(Scenario):
+    """No test takes as long as a time-out."""
+
+    def setUp(self):
+        super().setUp()
+        started = time.monotonic()
+        self.addCleanup(lambda: self.assertLess(time.monotonic() - started, STALL))
+        self.session = opened(self)
+        self.session.names()
+
+
+class RefusedTests(Timed, unittest.TestCase):
+    """A refusal behind 150 is heard; nothing happens on the data connection."""
+
+    def refusing(self, text):
+        """Return what refuses at once, and what does that a little later."""
+        return (faults.Abandon(text),), (faults.Abandon(text), faults.Delay(seconds=0.1))
+
+    def test_a_download(self):
+        self.server.put('/cds/a', b'content')
+        for actions in self.refusing('550 No such file.'):
+            for early in False, True:
+                with self.subTest(actions, early=early):
+                    self.session = opened(self)
+                    if early:
+                        self.session.names()
+                    self.fault('RETR', *actions, times=1)
+                    with self.assertRaisesRegex(PermanentError, 'No such file'):
+                        self.session._connection.download('a', io.BytesIO())
+
+    def test_a_listing(self):
+        for actions in self.refusing('451 Disk.'):
+            with self.subTest(actions), self.assertRaisesRegex(TemporaryError, 'Disk'):
+                self.fault('MLSD', *actions, times=1)
+                self.session.names()
+
+    def test_an_upload_that_nobody_reads(self):
+        for actions in self.refusing('552 Full.'):
+            for unread in False, True:
+                with self.subTest(unread=unread), self.assertRaisesRegex(ServerFull, 'Full'):
+                    self.fault('STOR', *actions, times=1)
+                    self.session.upload('a', Content(bytes(20_000_000)), unread=unread)
+
+    def test_the_end_of_the_control_connection_ends_no_upload(self):
+        """A NAT may have forgotten it; the size decides when all was sent."""
+
+        class Cutting(Content):
+            def readinto(source, buffer):
+                if source.tell() > 1_000_000:
+                    self.session._connection._stream._sock.shutdown(socket.SHUT_RD)
+                return super().readinto(buffer)
+
+        with self.assertRaises(ReplyLost) as caught:
+            self.session.upload('a', Cutting(bytes(5_000_000)))
+        self.assertEqual(5_000_000, caught.exception.sent)
+
+    def test_a_final_reply_that_comes_before_the_data(self):
+        self.server.put('/cds/a', b'content')
+        self.fault('RETR', faults.ReplyEarly())
+        self.assertEqual(b'content', self.session.read('a'))
+
+
+class NothingTests(Timed, unittest.TestCase):
+    """Of what is empty some servers say nothing."""
+
+    def test_no_final_reply_to_an_upload(self):
+        self.fault('STOR', faults.ReplyLate(), faults.Silence('executed'), times=1)
+        with self.assertRaises(ReplyLost):
+            self.session.upload('a', Content(b''), along=Along(rename=True))
+        self.session.compare('a', 0)
+        self.assertTrue(self.session._ways.prompt)
+
+    def test_a_lock_that_is_never_sent(self):
+        self.session.close()
+        self.plant('write', b'')
+        self.fault('RETR', faults.Silence())
+        self.assert_run(75, '', self.export('a'))
+
+
+class ImportTests(ImportScenario, unittest.TestCase):
+    def test_an_empty_file_that_is_never_sent(self):
+        self.fault('RETR', faults.Silence(), path='*empty*')
+        with mock.patch('zeit.cds.tests.importing.content', lambda name: b''):
+            self.assert_run(0, 'empty', self.run_import('empty', **SHORT))
+
+
+class HintTests(Timed, unittest.TestCase):
+    def test_no_firewall_prevents_a_connection_that_was_made(self):
+        self.fault('STOR', faults.Lie('425 TLS handshake failed.'))
+        with self.assertRaises(DataConnectionRefused) as caught:
+            self.session.upload('b', Content(b'content'))
+        self.assertNotIn('Check that a firewall', caught.exception.hint)
+
+    def test_one_may_prevent_one_that_was_not(self):
+        self.fault('EPSV PASV', faults.DataPort('refused'))
+        with self.assertRaises(DataConnectionRefused) as caught:
+            opened(self).names()
+        self.assertIn('Check that a firewall', caught.exception.hint)
+
+
+class HandshakeTests(Timed, unittest.TestCase):
+    """A server that shakes hands before it begins the transfer."""
+
+    def setUp(self):
+        certificates = self.enterContext(Certificates())
+        self.arguments = {'tls': TLS(certificate=certificates.server)}
+        self.options = {'tls': 'explicit', 'ca_file': str(certificates.ca_file)}
+        super().setUp()
+        self.fault('STOR RETR MLSD', faults.ShakeFirst())
+
+    def test_all_transfers(self):
+        for early in False, True:
+            with self.subTest(early=early):
+                session = opened(self, **self.options)
+                session._ways.early = early
+                session.store('a', b'content')
+                self.assertEqual((b'content', {'a'}), (session.read('a'), session.names()))
 
 
 class MessageTests(Scenario, unittest.TestCase):

@@ -9,6 +9,7 @@ from unittest import mock
 
 from zeit.cds import errors
 from zeit.cds.ftp import secure
+from zeit.cds.ftp.secure import SecureStream
 from zeit.cds.ftp.start import Start
 from zeit.cds.testing import faults
 from zeit.cds.testing.certificates import Certificates
@@ -346,17 +347,25 @@ class RefusedTransferTests(TLSScenario, unittest.TestCase):
 
     def refused(self, text):
         self.prepare()
-        begun = threading.Event()
+        asked, begun = threading.Event(), threading.Event()
         late = faults.Call(lambda event: begun.wait(5))
         self.fault('STOR', late, faults.Reply(text), path='/cds/b*', times=1)
-        wait = Start.wait
+        ask, wait = Start.ask, SecureStream._wait
 
-        def begin(start, **options):
+        def note(start):
             if start._command[1].startswith('b.'):
-                begun.set()
-            wait(start, **options)
+                asked.set()
+            ask(start)
 
-        with mock.patch.object(Start, 'wait', begin):
+        def begin(stream, *args, **options):
+            if asked.is_set():
+                begun.set()
+            wait(stream, *args, **options)
+
+        with (
+            mock.patch.object(Start, 'ask', note),
+            mock.patch.object(SecureStream, '_wait', begin),
+        ):
             return self.export('a', 'b', 'c')
 
     def test_nothing_more_is_waited_for(self):
