@@ -17,6 +17,8 @@ setup(
     description='Exchange files of a gocept.filestore with a Content Drehscheibe (CDS) FTP server',
     long_description=long_description(),
     long_description_content_type='text/x-rst',
+    author='gocept, Zeit Online',
+    url='https://github.com/ZeitOnline/zeit.cds',
     license='ZPL-2.1',
     license_files=['LICENSE.txt'],
     classifiers=[

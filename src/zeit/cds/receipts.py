@@ -1,7 +1,6 @@
 """What `zeit-cds receipt` and `zeit-cds retry` do: the evidence of a delivery, and parked files."""
 
 import datetime
-import json
 
 import zope.component
 
@@ -11,7 +10,8 @@ from zeit.cds.filing import PRIVATE
 from zeit.cds.history import ago
 from zeit.cds.interfaces import IPublisher
 from zeit.cds.publish import finder
-from zeit.cds.text import local_time, plural, printable
+from zeit.cds.status_json import VERSION
+from zeit.cds.text import local_time, plural, printable, strict_json
 
 
 def receipts(spool, name, *, within=None):
@@ -102,11 +102,12 @@ def _moment(text):
 
 def as_json(found):
     """Return a JSON array with an object for each delivery; sizes in bytes, times in UTC."""
-    return json.dumps([_object(place, receipt) for place, receipt in found], indent=2)
+    return strict_json([_object(place, receipt) for place, receipt in found])
 
 
 def _object(place, receipt):
     return {
+        'version': VERSION,
         'spool': place.name or None,
         'path': str(place.spool.path),
         'name': receipt.get('name'),

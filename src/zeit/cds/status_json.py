@@ -1,17 +1,20 @@
 """What `zeit-cds status` says to programs."""
 
-import json
+from zeit.cds.text import from_timestamp, printable, strict_json
 
-from zeit.cds.text import from_timestamp, printable
+
+#: That of the format, see docs/json.txt.
+VERSION = 1
 
 
 def as_json(looks):
     """Return a JSON array with an object for each `Look`; sizes in bytes, times in UTC."""
-    return json.dumps([_object(each) for each in looks], indent=2)
+    return strict_json([_object(each) for each in looks])
 
 
 def _object(look):
     result = {
+        'version': VERSION,
         'name': look.place.name,
         'path': str(look.place.spool.path),
         'error': _failure(look.error),

@@ -1,6 +1,7 @@
 """Texts for people: what comes from a server or a spool, made safe to be read."""
 
 import datetime
+import math
 import os
 import re
 
@@ -31,6 +32,29 @@ def printable(text, *, limit=LIMIT):
     if len(shown) > limit or len(text) > limit:
         shown = shown[: limit - 3] + '...'
     return shown
+
+
+def strict_json(value):
+    """Return `value` as JSON that each parser takes (RFC 8259, RFC 7493).
+
+    Bytes of a name that are no text, and lone surrogates, are written as `printable` does; what is
+    no finite number is null.
+    """
+    import json  # few commands need it
+
+    return json.dumps(_strict(value), indent=2, allow_nan=False)
+
+
+def _strict(value):
+    if isinstance(value, str):
+        return ''.join(_escape(c) if '\ud800' <= c <= '\udfff' else c for c in value)
+    if isinstance(value, dict):
+        return {_strict(str(key)): _strict(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _without_password(text):

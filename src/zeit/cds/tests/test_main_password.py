@@ -65,7 +65,8 @@ class PasswordTest(MainCase, ServerTests, unittest.TestCase):
 
     def test_a_server_that_goes_away_at_the_password(self):
         self.publish('a')
-        for fault in (faults.Cut(), faults.Cut(reset=True), faults.Reply('599 x'), faults.Reply('garbage')):
+        replies = faults.Reply('599 x'), faults.Reply('garbage')
+        for fault in (faults.Cut(), faults.Cut(reset=True), *replies):
             with self.subTest(fault), faults.FaultServer() as self.server:
                 self.server.fault('PASS', fault)
                 self.call(main.export, password=PASSWORD)

@@ -153,6 +153,17 @@ class PackagingTest(PackagingCase):
             names = set(wheel.namelist())
             (metadata,) = (name for name in names if name.endswith('.dist-info/METADATA'))
             described = wheel.read(metadata).decode()
+            (license,) = (name for name in names if name.endswith('/LICENSE.txt'))
+            words = ' '.join(wheel.read(license).decode().split())
+        for field in ('Author', 'License', 'License-File', 'Home-page'):
+            self.assertIn(f'\n{field}: ', described.partition('\n\n')[0])
+        # The license itself, from its name to its end, and not where it is.
+        self.assertRegex(
+            words,
+            '^Zope Public License .ZPL. Version 2.1 .*'
+            '3. Names of the copyright holders must not be used to endorse .*'
+            'EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.$',
+        )
         # No Python is too new.
         self.assertIn('\nRequires-Python: >=3.11\n', described)
         self.assertIn('zeit/cds/__init__.py', names)

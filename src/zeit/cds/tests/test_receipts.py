@@ -40,6 +40,7 @@ class Receipts(ServerCase):
         self.assertRegex(found.pop('delivered'), r'T.*\+00:00$')
         self.assertRegex(found.pop('reply'), '^226 ')
         expected = {
+            'version': 1,
             'spool': None,
             'path': str(self.path),
             'name': 'b.xml',
