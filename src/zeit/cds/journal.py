@@ -178,7 +178,8 @@ class Journal:
     def know(self, entry):
         """Do the same; raises KeyError, TypeError, ValueError for what is damaged."""
         name, number, kind = entry.get('name'), number_of(entry), entry['kind']
-        self.sequence = max(self.sequence, number)
+        if number > self.sequence:
+            self.sequence = number
         if self._disowned and name is not None:
             self._supersede(entry)
         if kind == 'totals':
@@ -189,8 +190,8 @@ class Journal:
             self._disowned.append(entry)
         elif kind != 'journal':
             self._apply(KINDS[kind], entry)
-            if number and name is not None:
-                self.latest[name] = max(number, self.latest.get(name, 0))
+            if name is not None and number > self.latest.get(name, 0):
+                self.latest[name] = number
 
     def _apply(self, kind, entry):
         if kind.counts:

@@ -277,7 +277,9 @@ class JSONLog:
         """Let a new file take the place of this one, with what `carried()` returns: entries."""
         with self.locked(), self._translated():
             files.remove_drafts(self._directory)
-            self._make(self._about(self.largest), self._lines(carried(), self.largest))
+            rows = carried()
+            data = b''.join(map(_line, rows[:-1])) + self._lines(rows[-1:], self.largest)
+            self._make(self._about(self.largest), data)
             self._known = self._carried = self._end - self._head
 
     def _about(self, largest):
@@ -499,7 +501,7 @@ def numbered(file, *, having=b''):
     while data := file.read(BLOCK) + file.readline():
         # What is behind the last end of a line is half a line.
         lines = data.split(b'\n')[:-1] if having in data else []
-        for entry in _loaded([line for line in lines if having in line]):
+        for entry in _loaded([line for line in lines if having in line] if having else lines):
             number += 1
             yield number, entry if isinstance(entry, dict) else None
 

@@ -86,7 +86,7 @@ class Unpublished:
 
     def _written(self, unique_id=None):
         """Return what is written of an id, or of all: a dictionary of `Failure`."""
-        having = b'"id": ' if unique_id is None else _needle(unique_id)
+        having = b'published"' if unique_id is None else _needle(unique_id)
         found = journal.Journal(self._private)
         found.look(having=having)
         failures = filter(None, map(_failure, found.find('unpublished')))
