@@ -7,6 +7,9 @@ it.  The hint is attached as a note (PEP 678), so it stands in each traceback be
 Errors are made once, where the operating system or the server spoke, and are never wrapped again.
 """
 
+import re
+
+
 DONE = 0
 FILES_FAILED = 1
 TOO_OLD = 2  # `zeit-cds status --max-age` only
@@ -318,6 +321,12 @@ class ReplyLost(ConnectionLost):
         self.sent = sent
 
 
+#: RFC 959 section 4.2: command not implemented, also for a parameter; what servers say that do not
+#: let an account use one.
+_NOT_IMPLEMENTED = (402, 502, 504)
+_DENIED = re.compile(r'permission|permitted|privilege|denied|not allowed|forbidden', re.IGNORECASE)
+
+
 class ServerError(Error):
     """The server refused a command.  `code` is its reply code, the text is its reply."""
 
@@ -332,6 +341,11 @@ class ServerError(Error):
     def verb(self):
         """The command that was refused, without its argument; '' if that is not known."""
         return self.command.partition(' ')[0]
+
+    @property
+    def is_denial(self):
+        """True if it says that nobody, or not this account, may use the command."""
+        return self.code in _NOT_IMPLEMENTED or bool(_DENIED.search(str(self)))
 
     @property
     def message(self):

@@ -13,7 +13,7 @@ import functools
 import logging
 import signal
 
-from zeit.cds import statistics
+from zeit.cds import names, statistics
 from zeit.cds.errors import (
     CONFIGURATION,
     FILES_FAILED,
@@ -175,6 +175,7 @@ class Exchange:
             if self.options.dry_run:
                 self._lock(session, token='').look()
                 session.require_sizes()
+                self._foresee(session)
                 work.pretend(session)
             else:
                 self._exchange(session, work, wanted=wanted)
@@ -204,6 +205,23 @@ class Exchange:
             self.spool.journal.note('learned', target=self.target.url, known=learned)
         except SpoolError as error:
             self.record.given_up(error)
+
+    def _foresee(self, session):
+        """Say what the account may not do, as far as that shows where nothing is changed.
+
+        Raises `ConfigurationError` if the last run was refused something as well.
+        """
+        journal, url = self.spool.journal, self.target.url
+        if journal.has_rights(url):
+            return
+        refused = journal.refused(url)
+        error = self._lock(session, token=names.new_token()).foresee()
+        if error is not None and refused:
+            raise error
+        if error is not None:
+            log.warning('As far as a dry run can tell: %s', printable(error.advice))
+        elif refused:
+            log.warning('The last run could not lock: %s', printable(refused))
 
     def _lock(self, session, *, token):
         return Lock(
@@ -276,8 +294,8 @@ class Exchange:
         except Locked:
             rights(known=journal.has_rights(url), guard=lock.guards)  # it may have shown that
             raise
-        except (ServerError, NotTold) as error:
-            rights(known=False)
+        except (ConfigurationError, ServerError, NotTold) as error:
+            rights(known=False, why=error.message)
             _concerns_no_file(error)
             if not error.hint:
                 error.advise(

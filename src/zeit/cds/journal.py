@@ -362,15 +362,24 @@ class Journal:
         rows = self.find('tokens')
         return max((row.get('at', '') for row in rows if not row.get('clean')), default='')
 
-    def rights(self, target, *, known, guard=True):
-        """Remember whether the account may do all that a lock on `target` takes, with a guard."""
-        if (known, guard) != (self.has_rights(target), self.guards(target)):
-            self.note('rights', target=target, known=known, guard=guard)
+    def rights(self, target, *, known, guard=True, why=''):
+        """Remember whether the account may do all that a lock on `target` takes, with a guard.
+
+        `why` is what was refused.
+        """
+        row = self.row('rights', target) or {}
+        if (known, guard) != (row.get('known'), row.get('guard')):
+            self.note('rights', target=target, known=known, guard=guard, why=why)
 
     def has_rights(self, target):
         """Return whether that is known of it."""
         row = self.row('rights', target)
         return row is not None and row['known'] and 'guard' in row
+
+    def refused(self, target):
+        """Return what of it was refused to the last run, '' for nothing."""
+        row = self.row('rights', target) or {}
+        return '' if row.get('known') else row.get('why', '')
 
     def guards(self, target):
         """Return whether there can be a guard on `target`, as far as is known."""

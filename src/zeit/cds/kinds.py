@@ -6,7 +6,7 @@
     clean       nothing of TOKEN is left on TARGET
     learned     what is KNOWN of the server of TARGET (see `ISession.learned`), {} if nothing is
     rights      the account may do on TARGET all that a lock takes, or that is not KNOWN any more;
-                whether there can be a GUARD, see `zeit.cds.lock`
+                whether there can be a GUARD, see `zeit.cds.lock`; WHY not
     uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared; it gets its name
     placed      NAME is complete on TARGET as NAME; with a VERSION it could not be filed
     aside       what stood under NAME is about to be renamed to ASIDE

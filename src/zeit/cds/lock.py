@@ -175,6 +175,25 @@ class Lock(LockFiles):
             self._state = NOT_ALLOWED
             raise self._not_allowed(missing)
 
+    def foresee(self):
+        """Return what `prove` would refuse for, as far as a file that is not there can tell.
+
+        That is an error, or None.  It is not for sure: some servers (npm's ftpd) deny permission to
+        delete what does not exist.
+        """
+        session, missing = self._session, {}
+        wanted = {'delete what it has stored': lambda: session.delete(self._staged)}
+        if self._renames:
+            wanted['rename files'] = lambda: session.rename(self._staged, self._announced)
+        for what, call in wanted.items():
+            try:
+                call()
+            except (ServerError, *LOST_CONNECTION) as error:
+                log.debug('Of a file that is not there: %s', printable(error.message))
+                if isinstance(error, PermanentError) and error.is_denial:
+                    missing[what] = error
+        return self._not_allowed(missing, 'cannot be made') if missing else None
+
     def _keeps_apart(self):
         """Return whether the server refuses to rename a directory onto one that is not empty.
 
@@ -192,7 +211,7 @@ class Lock(LockFiles):
         self._left.discard(STAGED_GUARD)
         return apart
 
-    def _not_allowed(self, missing):
+    def _not_allowed(self, missing, what='was not made'):
         reasons = '; nor '.join(
             f'{what}: {printable(error.message)}' for what, error in missing.items()
         )
@@ -200,7 +219,7 @@ class Lock(LockFiles):
         if self._left:
             advice = f'{self._what_stays()} {advice}'
         return ConfigurationError(
-            f"The lock file '{self._name}' was not made, as the account may not {reasons}",
+            f"The lock file '{self._name}' {what}, as the account may not {reasons}",
             hint=advice,
         )
 

@@ -219,7 +219,7 @@ class FTPSession(Link):
     def require_sizes(self):
         """See `ISession`."""
         (size,) = self.sizes(names.WRITE)
-        unknown = isinstance(size, ServerError) and size.code in UNKNOWN
+        unknown = isinstance(size, ServerError) and (size.code in UNKNOWN or size.is_denial)
         if unknown and self._delivery.size_check and self._ways.listings[0].verb != 'MLSD':
             raise _no_size(size, exit_code=CONFIGURATION)
 

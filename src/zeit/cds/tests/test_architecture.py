@@ -117,7 +117,7 @@ ALLOWED = {
     'pace': 'errors',
     'tracing': 'errors text',
     'record': 'errors report scope text tracing',
-    'exchange': 'errors history leftovers lock rate record statistics text usable',
+    'exchange': 'errors history leftovers lock names rate record statistics text usable',
     'outbox': 'errors interfaces text wake',
     'transactions': 'interfaces',
     'publish': 'errors interfaces pace scope text wake',

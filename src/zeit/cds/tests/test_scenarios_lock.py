@@ -5,7 +5,10 @@ import unittest
 from zeit.cds import errors, names
 from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
+from zeit.cds.plan import Options
+from zeit.cds.spool import Spool
 from zeit.cds.testing import faults
+from zeit.cds.tests.folders import in_memory
 from zeit.cds.tests.scenario import Scenario, target
 
 
@@ -73,6 +76,58 @@ class RightsTests(LockScenario, unittest.TestCase):
                     self.server.clear_faults()
                     self.assertEqual(['a'], self.run_once().delivered)
                     self.assertEqual({'a'}, self.present)
+
+    def begin_anew(self):
+        """Have a spool that knows nothing of the server."""
+        self.path = in_memory(self)
+        self.spool = Spool(self.path)
+        self.put('a')
+
+    def dry_run(self):
+        """Return the report of a dry run, which makes and changes nothing."""
+        said, before = len(self.server.commands()), self.present
+        with self.assertLogs('zeit.cds') as logs:
+            report = Exporter(self.spool, target(self.server)).run_once(Options(dry_run=True))
+        self.log = '\n'.join(logs.output)
+        self.server.wait_closed()
+        verbs = {text.partition(' ')[0] for text in self.server.commands()[said:]}
+        self.assertEqual((set(), before), (verbs & {'STOR', 'MKD', 'RMD', 'RNTO'}, self.present))
+        return report
+
+    def test_a_dry_run_says_what_is_missing(self):
+        for verb, what in (('DELE', 'may not delete'), ('RNFR', 'may not rename')):
+            for reply in DENIED, faults.Reply('502 Not here.'):
+                with self.subTest(verb, reply=reply):
+                    self.prepare()
+                    self.begin_anew()
+                    rule = self.fault(verb, reply)
+                    self.assertEqual(0, self.dry_run().exit_code)
+                    self.assertIn(what, self.log)
+                    self.assertEqual(78, self.run_once().exit_code)
+                    report = self.dry_run()
+                    self.assertEqual(78, report.exit_code)
+                    self.assertIn(what, report.error.message)
+                    self.server.remove_fault(rule)
+                    self.assertEqual(0, self.dry_run().exit_code)
+
+    def test_a_dry_run_says_what_was_refused(self):
+        self.begin_anew()
+        self.fault('RETR', DENIED)
+        self.assertEqual(78, self.run_once().exit_code)
+        self.assertEqual(0, self.dry_run().exit_code)
+        self.assertIn('may not read', self.log)
+
+    def test_a_dry_run_asks_for_nothing_that_is_known(self):
+        self.run_once()
+        self.put('b')
+        asked = len(self.server.commands('DELE RNFR'))
+        self.assertEqual(0, self.dry_run().exit_code)
+        self.assertEqual(asked, len(self.server.commands('DELE RNFR')))
+
+    def test_a_dry_run_on_a_server_that_ends_the_connection(self):
+        self.begin_anew()
+        self.fault('DELE RNFR', faults.Cut())
+        self.assertEqual(0, self.dry_run().exit_code)
 
     def test_several_are_missing(self):
         for verbs in ('RETR DELE', 'RETR DELE RNFR', 'DELE RNFR RMD', 'RETR SIZE'):
