@@ -202,6 +202,19 @@ LOCAL = (
         '',
     ),
     (
+        'who was stopped puts an old journal into the place of that of a run',
+        JSONLOG,
+        '                files.remove_drafts(self._directory)  # who was stopped must not '
+        'go on with one\n',
+        '',
+    ),
+    (
+        'a run that ends while somebody looks is taken for killed',
+        'statistics.py',
+        '            known = _runs(private)  # one that has ended meanwhile was not killed\n',
+        '            pass\n',
+    ),
+    (
         'a run does not learn what others have added to the journal',
         JSONLOG,
         '                        self._learn(entry)\n            self._known = self._end',

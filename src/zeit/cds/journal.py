@@ -455,11 +455,11 @@ def require_current(private):
 
 
 @contextlib.contextmanager
-def visit(private, *, floor=lambda: 0):
+def visit(private, *, floor):
     """Return a context manager: a `Journal`, for who is in no run, and alone for this moment.
 
-    It knows what it is told to `look` at, and what is added to it.  Raises `SpoolError`,
-    `SpoolBusy`.
+    It knows what it is told to `look` at, and what is added to it; `floor` as in `Journal`.
+    Raises `SpoolError`, `SpoolBusy`.
     """
     require_current(private)
     found = Journal(private, floor=floor)

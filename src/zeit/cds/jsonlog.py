@@ -173,6 +173,7 @@ class JSONLog:
             if time.monotonic() < end:
                 time.sleep(INTERVAL)
             elif self._known is not None and self._descriptor is not None:
+                files.remove_drafts(self._directory)  # who was stopped must not go on with one
                 self._replace()
             else:
                 raise SpoolBusy(
@@ -191,7 +192,7 @@ class JSONLog:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             obtained = True
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):
             obtained = False
         if not self._is_current():
             self.close()
@@ -319,6 +320,7 @@ class JSONLog:
             # What was added until nobody could add anything to it any more.
             left = os.fstat(old.fileno()).st_size - end
             _write(self._descriptor.fileno(), os.pread(old.fileno(), left, end))
+            os.fsync(self._descriptor.fileno())
 
     # What is added
 

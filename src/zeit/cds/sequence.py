@@ -18,6 +18,7 @@ import stat
 from zeit.cds import entries, files, indoubt, journal
 from zeit.cds.errors import SpoolError
 from zeit.cds.filing import FILING, PRIVATE
+from zeit.cds.parking import Parking
 
 
 OUTBOX = os.path.join(PRIVATE, 'outbox')
@@ -34,12 +35,12 @@ _LEFT = re.compile(rb'"kind": "(?:delivered|parked)"[^\n]*?"name": ("[^"\\]*(?:\
 
 
 class Sequence:
-    """The order of what comes into the spool at `path`; `parking` is its `Parking`."""
+    """The order of what comes into the spool at `path`."""
 
-    def __init__(self, path, *, parking):
+    def __init__(self, path):
         self._path = os.fspath(path)
         self._private = self._in(PRIVATE)
-        self._parking = parking
+        self._parking = Parking(path, drafts=FILING)
 
     def __repr__(self):
         return f'<Sequence of {self._path!r}>'

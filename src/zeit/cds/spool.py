@@ -62,7 +62,7 @@ class Spool:
         self._aborted = Aborted()
         self._filing = Filing(self.path)
         self._parking = Parking(self.path, drafts=FILING)
-        self._sequence = Sequence(self.path, parking=self._parking)
+        self._sequence = Sequence(self.path)
         #: In a run, what was parked: (number, name, version); None outside of one.
         self._left = None
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs

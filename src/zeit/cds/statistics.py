@@ -24,13 +24,14 @@ from zeit.cds import journal
 from zeit.cds.errors import Locked, SpoolBusy, SpoolError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.runlock import Owner, RunLock
+from zeit.cds.sequence import Sequence
 from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
 
-#: What a line has that tells how runs ended.
-RUNS = b'"kind": "ended"'
+#: What of that are dictionaries.
+_OBJECTS = 'runs', 'last', 'kinds'
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +87,9 @@ def ended(spool, report, *, seconds, exit_code=None, target=''):
     code = report.exit_code if exit_code is None else exit_code
     done = getattr(report, 'done', 'delivered')
     try:
-        with contextlib.ExitStack() as stack:
-            remembered = spool.journal
-            if remembered is None:
-                remembered = stack.enter_context(journal.visit(private))
-                remembered.look(having=RUNS)
-            known = _runs(remembered)
-            remembered.note('ended', **_after(known, report, done, code=code, seconds=seconds))
+        with Sequence(spool.path).visited() as visited:
+            known = _runs(private)
+            visited.note('ended', **_after(known, report, done, code=code, seconds=seconds))
         if code != _last(known, done).get('exit_code') or report.delivered or report.failed:
             entry = {
                 'kind': 'ended',
@@ -139,9 +136,19 @@ def _locked(known, error, *, now):
     return known if same else {**found, 'since': now}
 
 
-def _runs(remembered):
-    row = remembered.row('runs') or {}
-    return row if all(isinstance(row.get(key), dict) for key in ('runs', 'kinds')) else {}
+def _runs(private):
+    """Return what is known of runs now; empty if that is nothing.  Raises `SpoolError`."""
+    remembered = journal.Journal(private)
+    remembered.look(having=b'"kind": "ended"')
+    return _sound(remembered.row('runs') or {})
+
+
+def _sound(known):
+    return known if all(isinstance(known.get(key), dict) for key in _OBJECTS) else {}
+
+
+def _ended(known):
+    return known.get('last', {}).get('ended', 0)
 
 
 def _last(known, kind):
@@ -168,20 +175,14 @@ def _undeleted(remembered):
     return [each for each in found if each is not None]
 
 
-def _killed(begun, last):
-    """Return when the last run began if nobody has written down its end, else None."""
-    return begun if begun is not None and begun > (last['ended'] if last else 0) else None
-
-
 def last_export(spool):
     """Return how the last run that exports from an `ISpool` has ended, one of `kinds` above.
 
     It is empty where that is not known.  Never raises: it is no reason not to run.
     """
-    remembered = journal.Journal(os.path.join(spool.path, PRIVATE))
-    with contextlib.suppress(OSError, SpoolError):
-        remembered.look(having=RUNS)
-    return _last(_runs(remembered), 'delivered')
+    with contextlib.suppress(SpoolError):
+        return _last(_runs(os.path.join(spool.path, PRIVATE)), 'delivered')
+    return {}
 
 
 def look(spool):
@@ -191,14 +192,15 @@ def look(spool):
     """
     private = os.path.join(spool.path, PRIVATE)
     try:
-        # In this order: a run that ends meanwhile was none that was killed.
         remembered = journal.read(private)
         owner = RunLock(os.path.join(private, 'lock'), like=spool.path).owner()
-        known = _runs(remembered)
-        begun = _seconds(remembered.begun)
+        known = _sound(remembered.row('runs') or {})
+        killed = _seconds(remembered.begun) if owner is None else None
+        if killed is not None and killed > _ended(known):
+            known = _runs(private)  # one that has ended meanwhile was not killed
         return Statistics(
             newest=_came_in(*remembered.newest or ('', '')),
-            killed=_killed(begun, known.get('last')) if owner is None else None,
+            killed=killed if killed is not None and killed > _ended(known) else None,
             disowned=remembered.disowned,
             damaged=(remembered.row('damage') or {'lines': 0})['lines'],
             undeleted=_undeleted(remembered),

@@ -61,10 +61,10 @@ ALLOWED = {
     'aborted': 'errors',
     'filing': 'entries errors files names source text',
     'indoubt': 'errors interfaces batch entries files scope text voted',
-    'sequence': 'errors entries filing files indoubt journal',
+    'sequence': 'errors entries filing files indoubt journal parking',
     'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal '
     'names parking precedence runlock sequence source spoolstatus text unpublished wake',
-    'statistics': 'errors filing journal runlock text',
+    'statistics': 'errors filing journal runlock sequence text',
     'verify': 'files filing journal jsonlog text',
     'ledger': 'errors interfaces text',
     'arrivals': 'errors files history',

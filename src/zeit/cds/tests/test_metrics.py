@@ -23,6 +23,7 @@ from zeit.cds.failures import Failures
 from zeit.cds.interfaces import IImporter, ISpool
 from zeit.cds.journal import Journal, read
 from zeit.cds.report import Report
+from zeit.cds.runlock import RunLock
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.tests import remembered
@@ -160,6 +161,28 @@ class RunsTests(NumbersCase):
             found = self.values()
         self.assertGreater(found['run_active_since_timestamp_seconds',], time.time() - 60)
         self.assertEqual(0, self.values()['run_active_since_timestamp_seconds',])
+
+    def test_one_that_ends_while_somebody_looks_was_not_killed(self):
+        self.export('a.xml')
+        real = RunLock.owner
+        with self.spool.run():
+            self.spool.journal.new_token('memory:')
+        self.assertIsNotNone(statistics.look(self.spool).killed)
+
+        def owner(lock):
+            statistics.ended(self.spool, Report(), seconds=1)
+            return real(lock)
+
+        with unittest.mock.patch.object(RunLock, 'owner', owner):
+            self.assertIsNone(statistics.look(self.spool).killed)
+
+    def test_one_that_could_not_begin_does_not_set_numbers_back(self):
+        self.export('a.xml', 'b.xml')
+        (self.spool.path / remembered.JOURNAL).unlink()
+        statistics.ended(self.spool, Report(), seconds=1)
+        self.spool.put('c.xml', b'')
+        with self.spool.run():
+            self.assertEqual([3], [entry.number for entry in self.spool.pending()[0]])
 
     def test_a_line_that_is_damaged_stops_nothing(self):
         state = self.spool.path / remembered.JOURNAL
