@@ -5,6 +5,7 @@ import unittest
 from zeit.cds.names import new_token
 from zeit.cds.spelling import kinds
 from zeit.cds.testing import faults
+from zeit.cds.tests.importing import ImportScenario
 from zeit.cds.tests.scenario import Scenario, target
 
 
@@ -131,3 +132,20 @@ class SpellingTests(Scenario, unittest.TestCase):
             self.server.put(f'/cds/{name}', b'x')
         self.assert_run(0, '', self.export())
         self.assertEqual({}, self.remote)
+
+
+class ImportTests(ImportScenario, unittest.TestCase):
+    def test_a_name_that_is_listed_and_not_known_is_reported(self):
+        for refused in ('', 'MLSD'):
+            with self.subTest(refused):
+                self.prepare()
+                self.server.listed_as = lambda name: name.encode('ascii', 'replace').decode()
+                if refused:
+                    self.fault(refused, faults.Reply('502 Not here.'))
+                self.plant('\u00e4.xml')
+                report = self.run_import('b.xml')
+                statuses = {result.name: result.status for result in report.results}
+                self.assertEqual(({'?.xml': 'failed', 'b.xml': 'delivered'}, 1),
+                                 (statuses, report.exit_code))  # fmt: skip
+                reasons = [result.reason for result in report.results]
+                self.assertIn('lists other names than it takes', ''.join(reasons))
