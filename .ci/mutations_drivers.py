@@ -5,8 +5,8 @@ DRIVERS = (
         'a thread that misses what is put during a run',
         'thread.py',
         '            self._woken.clear()\n'
-        '            self._pace = self._pace.after(*self._run())\n',
-        '            self._pace = self._pace.after(*self._run())\n'
+        '            self._pace = self._run()\n',
+        '            self._pace = self._run()\n'
         '            self._woken.clear()\n',
     ),
     (

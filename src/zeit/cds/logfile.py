@@ -22,7 +22,7 @@ class LogFile(logging.handlers.WatchedFileHandler):
     def __init__(self, path, *, program):
         super().__init__(path, encoding='utf-8', errors='replace')
         self.setFormatter(logging.Formatter(FORMAT))
-        self._complained = False
+        self._failing = False
         self._program = program
 
     def _open(self):
@@ -35,15 +35,24 @@ class LogFile(logging.handlers.WatchedFileHandler):
         )
 
     def emit(self, record):
-        """Write a line.  Never raises for what the system says, also where it is opened anew."""
+        """Write a line.  Never raises for what the system says, also where it is opened anew.
+
+        It is said once on standard error until a line can be written again: the delivery matters
+        more than its log.
+        """
+        self._error = None
         try:
             super().emit(record)
-        except OSError:
-            self.handleError(record)
+        except OSError as error:
+            self._error = error
+        if self._error is None:
+            self._failing = False
+        else:
+            self._complain(self._error)
 
     def handleError(self, record):
-        """Say it once on standard error: the delivery matters more than its log."""
-        self._complain(sys.exc_info()[1])
+        """Remember what went wrong."""
+        self._error = sys.exc_info()[1]
 
     def close(self):
         """Close the file, without an error for what was not written: that has been said."""
@@ -53,8 +62,8 @@ class LogFile(logging.handlers.WatchedFileHandler):
             self._complain(error)
 
     def _complain(self, error):
-        if not self._complained:
-            self._complained = True
+        if not self._failing:
+            self._failing = True
             complain(self.baseFilename, error, program=self._program)
 
 

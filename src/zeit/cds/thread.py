@@ -169,7 +169,7 @@ class _Loop:
         while not self._is_over():
             # Cleared before the run looks: what comes later wakes again.
             self._woken.clear()
-            self._pace = self._pace.after(*self._run())
+            self._pace = self._run()
             self._wait()
 
     def _wait(self):
@@ -178,7 +178,7 @@ class _Loop:
         waited_for.wait(self._pace.pause)
 
     def _run(self):
-        """Make one run; return its exit code, and its report if there is one.
+        """Make one run; return the pace after it.
 
         Nothing that happens in it ends the thread.
         """
@@ -191,7 +191,7 @@ class _Loop:
                 kind = self._runner.options_class
                 own = options_of(exchange, kind, interrupted=self._ended.is_set)
                 report = exchange.run_once(own)
-                return report.exit_code, report
+                return self._pace.after(report.exit_code, report)
         except (Exception, SystemExit):  # noqa: BLE001 whoever replaced a part may raise anything
             log.exception('The %s failed, and will be tried again.', self._runner.about)
-            return (errors.SOFTWARE,)
+            return self._pace.after(errors.SOFTWARE)

@@ -164,7 +164,11 @@ class LogFileTest(MainCase, ServerTests, unittest.TestCase):
             self.assertEqual(1, err.getvalue().count('Cannot write to the log file'))
             self.path.parent.mkdir()
             write('there again')
-        self.assertEqual(['there again'], messages(self.path))
+            self.assertEqual(['there again'], messages(self.path))
+            self.path.unlink()
+            self.path.parent.rmdir()
+            write('lost once more')
+            self.assertEqual(2, err.getvalue().count('Cannot write to the log file'))
 
     def test_logrotate_does_what_the_file_for_it_says(self):
         logrotate = find_program('logrotate', 'usr', 'sbin', 'logrotate')

@@ -1,11 +1,15 @@
 """The password is in nothing that anybody could come to see."""
 
+import errno
 import logging
 import traceback
 import unittest
+import unittest.mock
 
 from zeit.cds import main
+from zeit.cds.errors import ConnectionLost
 from zeit.cds.ftp.settings import Settings
+from zeit.cds.ftp.stream import Stream
 from zeit.cds.settings import Secret
 from zeit.cds.target import FTPTarget
 from zeit.cds.testing import faults
@@ -70,6 +74,19 @@ class PasswordTest(MainCase, ServerTests, unittest.TestCase):
             with self.subTest(fault), faults.FaultServer() as self.server:
                 self.server.fault('PASS', fault)
                 self.call(main.export, password=PASSWORD)
+        self.assert_secret(*self.logged())
+
+    def test_a_connection_that_is_lost_while_it_is_sent(self):
+        self.publish('a')
+
+        def send(stream, data, *, doing, real=Stream.send):
+            if 'PASS' in doing:
+                raise ConnectionLost(errno.ECONNRESET, 'Reset')
+            return real(stream, data, doing=doing)
+
+        with unittest.mock.patch.object(Stream, 'send', send):
+            self.call(main.export, password=PASSWORD)
+        self.assertIn('Reset', ' '.join(self.logged()))
         self.assert_secret(*self.logged())
 
     def test_a_password_that_the_encoding_does_not_have(self):

@@ -258,6 +258,20 @@ class ThreadTests(DriverCase, unittest.TestCase):
         self.thread.start()
         self.assertIs(options, given.get(timeout=TIMEOUT))
 
+    def test_it_survives_a_report_that_is_none(self):
+        self.failing()
+        runs = queue.SimpleQueue()
+        for report in (None, unittest.mock.Mock(spec=['exit_code'], exit_code=0)):
+            mine = unittest.mock.Mock(spool=self.spool, options=None)
+            mine.run_once.side_effect = lambda options, report=report: runs.put(1) or report
+            zope.component.provideUtility(mine, IExporter, name='articles')
+            with self.subTest(report), self.assertLogs('zeit.cds.thread', 'ERROR'):
+                self.thread.start()
+                for _ in range(2):
+                    runs.get(timeout=TIMEOUT)
+                self.assertTrue(self.thread.running)
+                self.assertTrue(self.thread.stop())
+
     def test_it_survives_an_exporter_that_is_not_there(self):
         self.failing()
         zope.component.getGlobalSiteManager().unregisterUtility(
