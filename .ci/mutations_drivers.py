@@ -78,8 +78,8 @@ DRIVERS = (
     (
         'counters that begin anew with the journal',
         'journal.py',
-        "{'kind': 'totals', **self.totals, 'sequence'",
-        "{'kind': 'totals', 'sequence'",
+        "{'kind': 'totals', **self.totals, 'newest'",
+        "{'kind': 'totals', 'newest'",
     ),
     (
         'counters that count twice what was carried over',

@@ -151,7 +151,7 @@ def _tell(spool, doubt, replaced):
 def _put_away(park, doubt, path, name):
     reason = 'Replaced by a newer version while its transaction was in doubt.'
     try:
-        park(path, name, reason, number=doubt.numbers.get(name, 0))
+        park(path, name, reason, number=doubt.numbers[name])
     except NotMoved as error:
         raise OSError(error.__cause__.errno, error.message) from error
 
@@ -167,8 +167,7 @@ def _replaced(spool, doubt, numbers, delivered):
     found = {each.name: known[each.name, each.version] for each in filter(None, waits)}
     for name, receipt in delivered.items():
         found[name] = max(found.get(name, 0), receipt['sequence'])
-    # Of a vote without a number, of an earlier build, nobody knows: then it is an old one.
-    return {name for name, number in found.items() if number > doubt.numbers.get(name, -1)}
+    return {name for name, number in found.items() if number > doubt.numbers[name]}
 
 
 def _committed(spool, doubt, shown):

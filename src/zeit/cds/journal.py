@@ -75,8 +75,6 @@ class Journal:
         self.history = history(directory)
         #: Whether it was copied or restored, or nobody knows, and that is not written down yet.
         self.is_copy = False
-        #: The largest number of a version in the entries: see `zeit.cds.sequence`.
-        self.sequence = 0
         #: The file that came in last: its name, and when that was (ISO 8601); None without one.
         self.newest = None
         self._forget()
@@ -178,8 +176,6 @@ class Journal:
     def know(self, entry):
         """Do the same; raises KeyError, TypeError, ValueError for what is damaged."""
         name, number, kind = entry.get('name'), number_of(entry), entry['kind']
-        if number > self.sequence:
-            self.sequence = number
         if self._disowned and name is not None:
             self._supersede(entry)
         if kind == 'totals':
@@ -252,7 +248,7 @@ class Journal:
     def _all(self):
         rows = [row for table in TABLES for row in self._carried(table)]
         # In this order: a row supersedes what is disowned, and was counted before.
-        totals = {'kind': 'totals', **self.totals, 'sequence': self.sequence, 'newest': self.newest}
+        totals = {'kind': 'totals', **self.totals, 'newest': self.newest}
         return [*rows, *self._disowned, totals]
 
     def _carried(self, table):

@@ -36,7 +36,7 @@
     published   that is over
     ended       a run has ended: see `zeit.cds.statistics`
     damaged     so many LINES could not be read, and were left out: until it is 'acknowledged'
-    totals      COUNTS before this file began, the largest SEQUENCE, the file that came in last
+    totals      COUNTS before this file began, the file that came in last
 """
 
 import dataclasses

@@ -52,10 +52,7 @@ def read(path):
                     since=os.fstat(file.fileno()).st_mtime,
                     asks=bool(entry['asks']),
                     committed=name == COMMITTED,
-                    numbers={
-                        str(name): int(number)
-                        for name, number in entry.get('numbers', {}).items()
-                    },
+                    numbers={name: int(entry['numbers'][name]) for name in contents},
                 )
             except (KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f'{error!r} in {name}') from error

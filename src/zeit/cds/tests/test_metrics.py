@@ -1,5 +1,6 @@
 """Numbers: counted on disk, the same for all, never going down; as Prometheus wants them."""
 
+import datetime
 import fcntl
 import json
 import logging
@@ -164,13 +165,15 @@ class RunsTests(NumbersCase):
 
     def test_one_that_ends_while_somebody_looks_was_not_killed(self):
         self.export('a.xml')
-        real = RunLock.owner
-        with self.spool.run():
+        real, now = RunLock.owner, datetime.datetime.now(datetime.UTC)
+        later = now + datetime.timedelta(seconds=60)
+        with self.spool.run(), unittest.mock.patch('zeit.cds.jsonlog.now', return_value=later):
             self.spool.journal.new_token('memory:')
-        self.assertIsNotNone(statistics.look(self.spool).killed)
+        self.assertAlmostEqual(later.timestamp(), statistics.look(self.spool).killed, delta=1)
 
         def owner(lock):
-            statistics.ended(self.spool, Report(), seconds=1)
+            with unittest.mock.patch('time.time', return_value=now.timestamp() + 120):
+                statistics.ended(self.spool, Report(), seconds=1)
             return real(lock)
 
         with unittest.mock.patch.object(RunLock, 'owner', owner):

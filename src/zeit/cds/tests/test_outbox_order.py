@@ -3,7 +3,6 @@
 import datetime
 import errno
 import fcntl
-import json
 import os
 import shutil
 import unittest.mock
@@ -145,21 +144,6 @@ class DoubtTests(OutboxTests):
         answers[2] = True
         self.assertEqual(b'<second/>', self.export())
         self.assertEqual([], self.parked())
-
-    def test_one_of_an_earlier_build_has_no_number(self):
-        """Whether it is newer than what was delivered nobody knows."""
-        for newer, expected in ((b'<newer/>', b'<newer/>'), (None, b'<doubt/>')):
-            with self.subTest(newer):
-                self.setUp()
-                self.vote()
-                (path,) = (self.path / '.cds' / 'outbox').glob('*/prepared')
-                entry = json.loads(path.read_bytes())
-                del entry['numbers']
-                path.write_text(json.dumps({**entry, 'before': {'a.xml': []}}))
-                if newer:
-                    self.spool.put('a.xml', newer)
-                    self.export()
-                self.assertEqual(expected, self.export(True))
 
     def test_it_goes_over_an_older_one_whose_mode_was_changed_since(self):
         """chmod -R, chown -R and rename(2) renew the time of the inode."""
