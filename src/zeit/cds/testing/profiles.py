@@ -30,9 +30,14 @@ class Profile:
         """Return whether a name stays as it is."""
         return self.switches.get('stored_as', str)(name) == name
 
+    @property
+    def options(self):
+        """The arguments of a `FaultServer` that behaves so, a dictionary."""
+        return {'answers': self.answers, **self.switches}
+
     def server(self, **arguments):
         """Return a `FaultServer` that behaves so; `arguments` as for that."""
-        return FaultServer(answers=self.answers, **self.switches, **arguments)
+        return FaultServer(**self.options, **arguments)
 
 
 def _without_blanks(name):

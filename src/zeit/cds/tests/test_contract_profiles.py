@@ -38,8 +38,8 @@ def _tests(profile):
     )
 
 
-for _profile in PROFILES.values():
+globals().update(
+    (tests.__name__, tests)
     # An account without a right is refused before anything is done.
-    if not _profile.answers.denied:
-        _class = _tests(_profile)
-        globals()[_class.__name__] = _class
+    for tests in (_tests(each) for each in PROFILES.values() if not each.answers.denied)
+)

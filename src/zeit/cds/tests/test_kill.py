@@ -16,11 +16,12 @@ from zeit.cds.tests.scenario import Scenario, target
 
 class KillTests(Killing):
     layer = layers.QUIET
+    options = {}
 
     def setUp(self):
         super().setUp()
         self.killer = Killer()
-        self.server = self.enterContext(faults.FaultServer(hook=self.hook))
+        self.server = self.enterContext(faults.FaultServer(hook=self.hook, **self.options))
 
     def hook(self, event):
         self.killer(event)
