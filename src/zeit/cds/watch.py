@@ -147,6 +147,7 @@ class Watch:
                 if self._hangup:
                     break
             if self._hangup:
+                heartbeat.allow(CHECK_TIMEOUT + GRACE)
                 if self._may_reload():
                     return
                 continue  # what has arrived is not forgotten over it

@@ -676,6 +676,7 @@ class TurnTests(unittest.TestCase):
     def test_after_a_failure_new_files_wait_if_the_server_is_locked(self):
         for code, hurries in ((0, True), (1, True), (75, False), (69, False)):
             exporter = unittest.mock.Mock()
+            exporter.spool.path = '/spool'
             run = unittest.mock.Mock(return_value=(code, None))
             turn = Turn('a', exporter, run=run, interval=60, deadline=0, now=0)
             self.assertTrue(turn.is_due(now=0, arrived=False))
