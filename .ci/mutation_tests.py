@@ -59,6 +59,7 @@ HEART = ('CONTRACT', 'DELIVERIES', 'LOCKING', 'LOCAL', 'WIRE')
 FURTHER = (
     'test_import_ahead',
     'test_import_connections',
+    'test_import_directories',
     'test_quiet',
     'test_incoming',
     'test_interrupted_import',

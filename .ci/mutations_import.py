@@ -103,4 +103,16 @@ IMPORTS = (
         '        if not found:\n            if has_vanished',
         '        if found is None:\n            if has_vanished',
     ),
+    (
+        'a directory fetched, which some servers begin and never end',
+        'gathering.py',
+        '        if self._session.sizes_directories():\n',
+        '        if False:\n',
+    ),
+    (
+        'what cannot be deleted fetched in each run',
+        ARRIVALS,
+        '        if rests:\n',
+        '        rests = False\n        if rests:\n',
+    ),
 )

@@ -45,6 +45,18 @@ LOCKING = (
         '            return False\n',
     ),
     (
+        'the listed size of a file that is in use believed',
+        'presence.py',
+        'self._ways.image is False or self.tells_sizes():\n',
+        'self._ways.image is False:\n',
+    ),
+    (
+        'a lock that is in use said to be removed',
+        'unlock.py',
+        'if not (holder.is_seen(self._session, name) or name in self._session.names()):',
+        'if not holder.is_seen(self._session, name):',
+    ),
+    (
         'no lock where nothing is shown',
         'unlock.py',
         'found = look(session) or _look_beside_ours(session)\n',

@@ -116,7 +116,8 @@ class Presence:
         """Return (size, modified) of a file of which SIZE was refused, as a listing tells them.
 
         (None, None) if it is proven that there is none.  Raises `NotTold` if there may be one, or
-        if SIZE tells the length of others: somebody has this one in use.
+        if SIZE tells the length of others: somebody has this one in use.  Where files are not
+        transferred as they are, the listed size is another one.
         """
         if self._ways.sizes is None and refusal.code in UNKNOWN:
             self._ways.sizes = False  # until it tells one
@@ -125,7 +126,7 @@ class Presence:
             self.gone(name)
             return None, None
         size, modified = facts[name]
-        if size is None or self.tells_sizes():
+        if size is None or self._ways.image is False or self.tells_sizes():
             error = NotTold(
                 f'The server lists {printable(name)}, and does not tell its size: '
                 f'{refusal.message}',
