@@ -170,6 +170,8 @@ class MemoryTests(JournalTests):
             with self.journal() as journal:
                 self.assertEqual(known, self.known(journal))
         self.assertEqual(7, len(logs.output))
+        with self.journal() as journal:
+            self.assertEqual(7, journal.row('damage')['lines'])
 
 
 class RotationTests(JournalTests):

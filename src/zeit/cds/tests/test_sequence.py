@@ -3,8 +3,11 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import pathlib
+import random
+import signal
 import socket
 import stat
 import subprocess
@@ -526,6 +529,71 @@ class PutTests(unittest.TestCase):
         with self.spool.run(rehearsal=True):
             self.assertEqual(['a', 'b'], [e.name for e in self.spool.pending()[0]])
         self.assertEqual(before, sorted(self.path.rglob('*')))
+
+
+PUBLISH = """
+import sys
+from zeit.cds import jsonlog
+from zeit.cds.spool import Spool
+jsonlog.PATIENCE = 60
+spool = Spool(sys.argv[1])
+for number in range(60):
+    spool.put('common.xml', b'%d' % number)
+    spool.put(f'{sys.argv[2]}-{number:02}.xml', b'own')
+    spool.unpublished.add(f'{sys.argv[2]}-{number}', 'why')
+"""
+
+
+class StoppedTests(unittest.TestCase):
+    """Who adds to the journal is stopped anywhere, for longer than runs wait; these go on."""
+
+    layer = layers.QUIET
+    level = 2
+
+    def setUp(self):
+        self.path = in_memory(self)
+        self.spool = Spool(self.path)
+        self.numbers = {}
+        self.enterContext(unittest.mock.patch.object(jsonlog, 'PATIENCE', 0.01))
+
+    def deliver(self, most):
+        with self.spool.run():
+            for entry in self.spool.pending()[0][:most]:
+                with self.spool.open(entry) as source:
+                    source.digest()
+                    self.spool.done(entry, source)
+                receipt = {'target': 't', 'name': entry.name, 'sequence': source.number}
+                self.spool.journal.receipt('delivered', receipt)
+                self.assertNotIn(source.number, self.numbers)
+                self.numbers[source.number] = entry.name
+            self.assertIsNone(self.spool.journal.row('damage'))
+            self.spool.journal.compact()
+
+    def test_nothing_is_lost_and_no_number_is_used_twice(self):
+        chance, replaced, logger = random.Random(14), [], logging.getLogger('zeit.cds')
+        self.addCleanup(logger.setLevel, logger.level)
+        logger.setLevel('ERROR')  # half a line is cut off now and then
+        real = jsonlog.JSONLog._replace
+        counted = lambda log: replaced.append(1) or real(log)  # noqa: E731
+        self.enterContext(unittest.mock.patch.object(jsonlog.JSONLog, '_replace', counted))
+        processes = [
+            subprocess.Popen(
+                [sys.executable, '-c', PUBLISH, self.path, str(number)],
+                env={'PYTHONPATH': ':'.join(filter(None, sys.path))},
+            )
+            for number in range(6)
+        ]
+        while running := [each for each in processes if each.poll() is None]:
+            for process in running:
+                process.send_signal(chance.choice((signal.SIGSTOP, signal.SIGCONT)))
+            self.deliver(5)
+        self.assertEqual([0] * 6, [each.returncode for each in processes])
+        self.deliver(None)
+        names = [name for name in self.numbers.values() if name != 'common.xml']
+        expected = [f'{number}-{n:02}.xml' for number in range(6) for n in range(60)]
+        self.assertEqual(expected, sorted(names))
+        self.assertEqual(360, len(self.spool.unpublished.content()))
+        self.assertTrue(replaced)
 
 
 @unittest.skipIf(os.geteuid(), 'Only root can be another user')
