@@ -330,6 +330,14 @@ LOCAL = (
         '',
     ),
     (
+        'a newer version is not looked for in months before',
+        'history.py',
+        '                if above and any(number <= above for number in _largest(block)):\n'
+        '                    break\n',
+        '                if above and any(number <= above for number in _largest(block)):\n'
+        '                    return\n',
+    ),
+    (
         'half a line in the history spoils the next one',
         'history.py',
         "            if size and os.pread(file, 1, size - 1) != b'\\n':\n",

@@ -145,11 +145,12 @@ class History:
             present = os.listdir(self._directory)
         return sorted(found[1] for found in map(_MONTH.fullmatch, present) if found)
 
-    def find(self, *, since='', **wanted):
+    def find(self, *, since='', above=0, **wanted):
         """Yield the entries that have the values `wanted`, the newest first.
 
         The first of `wanted` is what is searched for: only lines with that are parsed.  `since`
-        is a time (ISO 8601, UTC): what was written long before is not even read.
+        is a time (ISO 8601, UTC): what was written long before is not even read.  `above`: nor is
+        what was written when there was no number of a version above that.
         """
         (key, value), *_ = wanted.items()
         needle = f'{json.dumps(key)}: {json.dumps(value)}'.encode('ascii')
@@ -158,6 +159,8 @@ class History:
                 return
             path = self._path(month)
             for block in self._blocks(path):
+                if above and any(number <= above for number in _largest(block)):
+                    break
                 for line in _lines(block, needle):
                     entry = _parsed(line, path)
                     if str(entry.get('at')) >= since and wanted.items() <= entry.items():
@@ -202,7 +205,8 @@ class History:
         paths = map(self._path, self.months()[-months:])
         blocks = [next(self._blocks(path, size=size), b'') for path in paths]
         lines = (line for block in blocks for line in _lines(block, b'"sequence": '))
-        return max((number_of(_parsed(line, '')) for line in lines), default=0)
+        found = [number_of(_parsed(line, '')) for line in lines]
+        return max([0, *found, *(number for block in blocks for number in _largest(block))])
 
 
 def _line(moment, entry):
@@ -230,6 +234,13 @@ def _written(block):
     """Return when the last line of `block` was written that tells it (str), else ''."""
     at = block.rfind(_AT)
     return block[at + len(_AT) :][:_TIME].decode('ascii', 'replace') if at >= 0 else ''
+
+
+def _largest(block):
+    """Return the largest number so far, as the last line of `block` that has it tells: a list."""
+    line = next(_lines(block, b'"largest": '), b'{}')
+    number = _parsed(line, '').get('largest')
+    return [number] if type(number) is int else []
 
 
 def _parsed(line, path):

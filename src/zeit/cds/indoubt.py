@@ -123,7 +123,8 @@ def _settle(spool, batch, park, sequence):
 
 
 def _file(spool, batch, doubt, park, sequence):
-    found = {name: spool.journal.newest_delivered(name) for name in doubt.names}
+    newest = spool.journal.newest_delivered
+    found = {name: newest(name, above=doubt.numbers[name]) for name in doubt.names}
     delivered = {name: receipt for name, receipt in found.items() if receipt is not None}
     replaced = None
     try:

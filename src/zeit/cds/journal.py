@@ -141,7 +141,9 @@ class Journal:
 
     def receipt(self, kind, *entries):
         """Write receipts of `kind` (dictionaries), then close here what was open."""
-        self.history.add(*({'kind': kind, **entry} for entry in entries))
+        # With that a search for newer versions than one need not read all of it.
+        known = {'largest': self.log.largest}
+        self.history.add(*({'kind': kind, **entry, **known} for entry in entries))
         self._close_all(kind, entries)
 
     def had_receipt(self, kind, entry, *, since):
@@ -230,12 +232,12 @@ class Journal:
         """Return the row with this key, or None."""
         return self._tables[table].get(key)
 
-    def newest_delivered(self, name):
+    def newest_delivered(self, name, *, above=0):
         """Return the receipt of the newest version of `name` that was delivered, or None.
 
-        Its number tells which one that is, no clock: so all of the history is looked at.
+        Its number tells which one that is, no clock; one that is not `above` may be left out.
         """
-        found = self.history.find(name=name, kind='delivered')
+        found = self.history.find(name=name, kind='delivered', above=above)
         newest = max(found, key=number_of, default=None)
         return None if newest is None else {**newest, 'sequence': number_of(newest)}
 

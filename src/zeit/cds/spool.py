@@ -327,7 +327,7 @@ class Spool:
         with contextlib.nullcontext() if self._is_running else self.run(), self._translated():
             parked = self._parking.find(name)
             self._parking.require_name(parked)
-            delivered = self.journal.newest_delivered(parked.name)
+            delivered = self.journal.newest_delivered(parked.name, above=parked.number)
             with self._numbers() as numbers:
                 there = entries.standing(self._in('new'), parked.name)
                 if there is not None:

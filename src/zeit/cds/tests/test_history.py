@@ -144,6 +144,41 @@ class LookupTests(HistoryTests):
             self.assertEqual({'2026-11.jsonl'}, {*read})
             self.assertEqual(31, len(self.found(name='a', since='2026-10-28T00:00:00')))
 
+    def test_what_was_written_before_a_number_was_given_is_not_read(self):
+        """Also where a clock was set back to another month, and then forth."""
+        for number, month in enumerate((10, 11, 12, 10, 11, 10, 12), 1):
+            with self.clock(2026, month, 1):
+                entry = {'kind': 'delivered', 'name': 'a', 'sequence': number, 'largest': number}
+                self.history.add(*[entry] * 5)
+        read, pread = [], os.pread
+
+        def watched(descriptor, size, start):
+            read.append(size)
+            return pread(descriptor, size, start)
+
+        with unittest.mock.patch.object(history, 'BLOCK', 300):
+            for above in range(8):
+                read.clear()
+                with unittest.mock.patch('os.pread', watched):
+                    found = {e['sequence'] for e in self.history.find(name='a', above=above)}
+                self.assertLessEqual({*range(above + 1, 8)}, found)
+            self.assertEqual(set(), found)
+            self.assertEqual(3, read.count(300))  # the end of each month
+
+    def test_a_run_tells_the_largest_number(self):
+        (self.path / 'spool').mkdir()
+        spool = Spool(self.path / 'spool')
+        for name in 'abc':
+            spool.put(name, b'1')
+        with spool.run():
+            spool.park(spool.pending()[0][0], 'No.')
+            (entry,) = spool.journal.history.find(name='a')
+            self.assertEqual((1, 3), (entry['sequence'], entry['largest']))
+        (spool.path / remembered.JOURNAL).unlink()
+        spool.put('d', b'1')
+        with spool.run():
+            self.assertLess(3, max(entry.number for entry in spool.pending()[0]))
+
     def test_nothing_is_there(self):
         self.assertEqual(([], 0), (self.found(), self.history.sequence()))
         self.assertEqual([], self.history.months())
