@@ -75,6 +75,7 @@ class Look(NamedTuple):
     Without a size there is no such file, or the server does not tell sizes: see `exists`.
     `listed`: it was in a listing, in which a server's times may be others than in its answers.
     `was_read`: the server tells neither length nor time, and the file was read to find it out.
+    `is_said`: the server has said the length, if it is known; else it is a guess.
     """
 
     size: int | None
@@ -82,6 +83,7 @@ class Look(NamedTuple):
     exists: bool = True
     listed: bool = False
     was_read: bool = False
+    is_said: bool = True
 
     @classmethod
     def at(cls, size, modified):
@@ -144,7 +146,8 @@ class Fetcher:
         except NotTold as error:
             if self._session.tells_sizes():
                 if error.listed and isinstance(error.__cause__, NoValue):
-                    return Look(0, self.modified(name))  # so ftp-srv says it; else more will come
+                    # So ftp-srv says it; whatever comes when it is fetched is too much.
+                    return Look(0, self.modified(name), is_said=False)
                 raise  # of others it tells the size
             if self._size_check:
                 raise SizeMismatch(
@@ -194,7 +197,8 @@ class Fetcher:
         """
         too_much = None
         bounded = _Bounded(incoming, limit=before.size)
-        empty = before.size == 0 and not before.was_read  # zope.server never begins to send that
+        # zope.server never begins to send that.
+        empty = before.size == 0 and before.is_said and not before.was_read
         try:
             if not empty and self._session.fetch(name, bounded) is None:
                 raise SourceGone(f'{printable(name)} has disappeared from the server')
