@@ -13,7 +13,7 @@ from zeit.cds.configured import require_one_way
 from zeit.cds.errors import DONE, ConfigurationError, UsageError
 from zeit.cds.exporter import Exporter
 from zeit.cds.importer import Importer
-from zeit.cds.interfaces import IExporter, IImporter, IReport, ISpool
+from zeit.cds.interfaces import IExporter, IImporter, IReport, ISpool, ITarget
 from zeit.cds.options import PASSWORD_VARIABLE
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
@@ -238,21 +238,24 @@ def _registered(zcml, interface):
 
 def _require_interface(interface, chosen):
     """Raise `ConfigurationError` if one that somebody else has made lacks what is used of it."""
-    for name, component in chosen:
-        if not type(component).__module__.startswith('zeit.cds.'):
-            try:
-                zope.interface.verify.verifyObject(interface, component)
-            except zope.interface.exceptions.Invalid as error:
-                where = _registration(interface, name)
-                raise ConfigurationError(printable(f'{where}{error}', limit=500)) from None
+    for _, exchange in chosen:
+        _verify(interface, exchange)
+        _verify(ISpool, exchange.spool)
+        _verify(ITarget, exchange.target)
 
 
-def _registration(interface, name):
-    infos = [
-        each.info
-        for each in zope.component.getGlobalSiteManager().registeredUtilities()
-        if each.provided.isOrExtends(interface) and each.name == name
-    ]
+def _verify(interface, part):
+    if not type(part).__module__.startswith('zeit.cds.'):
+        try:
+            zope.interface.verify.verifyObject(interface, part)
+        except zope.interface.exceptions.Invalid as error:
+            text = f'{_registration(part)}{error}'
+            raise ConfigurationError(printable(text, limit=500)) from None
+
+
+def _registration(component):
+    known = zope.component.getGlobalSiteManager().registeredUtilities()
+    infos = [each.info for each in known if each.component is component]
     return ''.join(f'{i.file}, line {i.line}: ' for i in infos if hasattr(i, 'file'))
 
 

@@ -45,6 +45,7 @@ from zeit.cds.settings import SecretFile, SecretNetrc, SecretVariable
 from zeit.cds.spool import Spool
 from zeit.cds.target import FTPTarget
 from zeit.cds.text import printable
+from zeit.cds.uninterrupted import ENDING
 
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,9 @@ LATE = 1_000_000
 
 #: The attributes of a target of which at most one says where the password is.
 PASSWORDS = ('password', 'password_file', 'password_env', 'netrc')
+
+#: The exit codes of signals.
+_SIGNALS = [128 + number for number in ENDING]
 
 #: How zope.configuration names the place of a directive.
 _PLACE = re.compile(r'\s*File "(?P<file>.*)", line (?P<line>\d+)\.')
@@ -265,7 +269,9 @@ def load(path):
         raise ConfigurationError(_conflict(error)) from error
     except ZCMLError as error:
         raise ConfigurationError(_problem(error)) from error
-    except Exception as error:  # whatever is read, and whatever that calls, may raise anything
+    except (Exception, SystemExit) as error:  # whatever is read may call anything
+        if isinstance(error, SystemExit) and error.code in _SIGNALS:
+            raise
         text = f'{type(error).__name__}: {error}'
         raise ConfigurationError(_in(_reached(error), [text])) from error
 

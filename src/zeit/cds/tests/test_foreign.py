@@ -121,6 +121,26 @@ class ForeignTests(CommandLine):
                     outcome = self.run_command(command)
                     self.assert_line(outcome, 78, r'cds\.zcml, line 3: .*Mine.*IExporter')
 
+    def test_what_a_part_of_it_lacks(self):
+        self.write(
+            interface='ITarget',
+            **{'IExporter, IImporter\n': 'ITarget\n', '(IExporter, IImporter)': '(ITarget)'},
+        )
+        self.zcml.write_text(
+            self.zcml.read_text().replace(
+                '</configure>',
+                f"""
+                <configure xmlns="http://namespaces.zeit.de/cds">
+                  <spool name="articles" path="{self.path}" />
+                  <exporter name="articles" spool="articles" target="mine" />
+                </configure>
+                </configure>""",
+            )
+        )
+        for command in ('export', 'watch'):
+            outcome = self.run_command(command)
+            self.assert_line(outcome, 78, r'cds\.zcml, line 3: .*Mine.*ITarget')
+
     def test_one_that_cannot_be_looked_at_does_not_hide_the_others(self):
         self.write(**{'target = MemoryTarget()': '', 'spool = Spool': 'other = Spool'})
         text = (self.folder / 'foreign_part.py').read_text()

@@ -357,6 +357,7 @@ class PasswordTests(ZCMLTests):
 class MistakeTests(ZCMLTests):
     def test_conditions(self):
         (self.folder / 'broken_part.py').write_text('1 / 0\n')
+        (self.folder / 'ending_part.py').write_text('raise SystemExit("no quota")\n')
         self.enterContext(unittest.mock.patch.object(sys, 'path', [*sys.path, str(self.folder)]))
         for condition, expected in (
             ('instaled zeit.cms', "ValueError: Invalid ZCML condition: 'instaled zeit.cms'"),
@@ -364,6 +365,7 @@ class MistakeTests(ZCMLTests):
             ('have a b', "ValueError: Only one feature allowed: 'have a b'"),
             ('', 'IndexError: pop from empty list'),
             ('installed broken_part', 'ZeroDivisionError: division by zero'),
+            ('installed ending_part', 'SystemExit: no quota'),
         ):
             mistake = (
                 '<configure xmlns:zcml="http://namespaces.zope.org/zcml"'
@@ -376,6 +378,12 @@ class MistakeTests(ZCMLTests):
                 self.write('', '', mistake, name='inner.zcml')
                 problem = self.problem('<include file="inner.zcml" />')
                 self.assertEqual(f'inner.zcml, line {FIRST + 2}: {expected}', problem)
+
+    def test_a_signal_while_it_is_read(self):
+        (self.folder / 'ended_part.py').write_text('raise SystemExit(128 + 15)\n')
+        self.enterContext(unittest.mock.patch.object(sys, 'path', [*sys.path, str(self.folder)]))
+        with self.assertRaises(SystemExit):
+            zcml.load(self.write('<include package="ended_part" />'))
 
     def test_what_other_peoples_code_raises(self):
         (self.folder / 'broken_part.py').write_text(
