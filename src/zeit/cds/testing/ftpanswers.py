@@ -11,6 +11,7 @@ from zeit.cds.testing import actions, ftpverbs
 class Answers:
     """The answers of a server; those that are not given are the ordinary ones.
 
+    A code may also be 'closes', which ends the session, or 'silent'.
     unknown: a blank-separated list of verbs that are answered with `unknown_code` and left out of
     FEAT; denied: verbs that the account has no right to, 550.
     absent: the code for what is not there, by verb; 350 for RNFR lets RNTO find that out.
@@ -21,7 +22,8 @@ class Answers:
     existing: the code of MKD for a directory that is there.
     full: the code of RNTO for a directory that is not empty.
     empty: the code of NLST for an empty directory; bare: its code without an argument.
-    reset: the code for an upload whose data connection was reset; 0 ends the session.
+    reset: the code for an upload whose data connection was reset.
+    listed: the code behind what MLSD has sent.
     binary: False refuses TYPE I.
     sends_empty: False does not answer RETR of an empty file at all.
     """
@@ -36,10 +38,11 @@ class Answers:
     directory_size: int | None = None
     replaces: bool = True
     existing: int = 550
-    full: int = 550
+    full: int | str = 550
     empty: int = 226
     bare: int = 226
-    reset: int = 426
+    reset: int | str = 426
+    listed: int = 226
     binary: bool = True
     sends_empty: bool = True
 
@@ -102,7 +105,7 @@ class Answers:
             return f'550 {argument}: File exists.'
         reply = ftpverbs.execute(session, 'RNTO', argument)
         if self.full != 550 and self._is_full(session, argument, reply):
-            return f'{self.full}{reply[3:]}'
+            return _instead(self.full, reply)
         return reply
 
     def _is_full(self, session, argument, reply):
@@ -124,16 +127,22 @@ class Answers:
 
     def _stor(self, session, argument):
         reply = ftpverbs.execute(session, 'STOR', argument)
-        if reply[:3] != '426' or self.reset == 426:
-            return reply
-        if not self.reset:
-            raise actions.Disconnect
-        return f'{self.reset} After a reset.'
+        return _instead(self.reset, reply) if reply[:3] == '426' else reply
+
+    def _mlsd(self, session, argument):
+        reply = ftpverbs.execute(session, 'MLSD', argument)
+        return _instead(self.listed, reply) if reply[:3] == '226' else reply
 
     def _type(self, session, argument):
         if argument.upper() == 'I' and not self.binary:
             return '500 Only TYPE A is supported.'
         return None
+
+
+def _instead(code, reply):
+    if code == 'closes':
+        raise actions.Disconnect
+    return '' if code == 'silent' else f'{code}{reply[3:]}'
 
 
 #: A server without peculiarities.

@@ -58,7 +58,7 @@ def _underscore(name):
 
 def _ascii(name):
     """Return a name without leading blanks and bytes over 127."""
-    return ''.join(each for each in name.lstrip(' ') if each.isascii()) or 'x'
+    return ''.join(each for each in name.lstrip(' ') if each.isascii())
 
 
 def _again(name):
@@ -81,7 +81,10 @@ PROFILES = {
         Profile(
             'inetutils', Answers(unknown=_OLD, unknown_code=500, empty=550), {'prompt': False}
         ),
-        Profile('busybox', Answers(unknown=_OLD, unknown_code=500, absent={'RNFR': 350})),
+        Profile(
+            'busybox',
+            Answers(unknown=_OLD, unknown_code=500, absent={'RNFR': 350}, reset=451),
+        ),
         Profile(
             'twoftpd',
             Answers(
@@ -106,7 +109,7 @@ PROFILES = {
         ),  # fmt: skip
         Profile(
             'aioftp',
-            Answers(unknown='SIZE MDTM NLST', replaces=False, reset=0),
+            Answers(unknown='SIZE MDTM NLST', replaces=False, reset='closes', listed=200),
             {'stored_as': _without_trailing},
         ),
         Profile(
@@ -129,6 +132,7 @@ PROFILES = {
             'npm-ftpd',
             Answers(
                 unknown=_OLD, absent={'RNFR': 350, 'SIZE': 450}, directory_size=4096,
+                reset='silent',
             ),
             {'single': True, 'stored_as': _without_blanks},
         ),  # fmt: skip
@@ -142,7 +146,7 @@ PROFILES = {
         ),  # fmt: skip
         Profile(
             'thinftp',
-            Answers(unknown=f'EPSV MDTM {_OLD}', size='{}.', reset=0),
+            Answers(unknown=f'EPSV MDTM {_OLD}', size='{}.', reset='closes', full='closes'),
             {'stored_as': _without_trailing},
         ),
         Profile(

@@ -106,7 +106,10 @@ class Probe:
 
     def __init__(self, server):
         self.server = server
-        self.root = server.root
+
+    @property
+    def root(self):
+        return self.server.root
 
     @contextlib.contextmanager
     def client(self):
@@ -131,9 +134,17 @@ class Probe:
     def await_data(self, name):
         """Return when the server has begun to read, or does not write what it reads."""
         ended = time.monotonic() + SILENT
-        path = self.root / name
-        while time.monotonic() < ended and not (path.exists() and path.stat().st_size):
+        while time.monotonic() < ended and not self.stored(name):
             os.sched_yield()
+
+    def stored(self, name):
+        """Return how many bytes of a file are there, 0 without a file."""
+        path = self.root / name
+        return path.stat().st_size if path.exists() else 0
+
+    def there(self):
+        """Return the paths of all files and directories."""
+        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob('*'))
 
     def ask(self, question):
         """Return the answer to one question; what fails is said."""
@@ -142,6 +153,14 @@ class Probe:
                 return question(self, client)
         except OSError as error:
             return type(error).__name__
+
+    def answers(self):
+        """Return what is in the tables, a dictionary by the heads of columns."""
+        return {
+            head: self.ask(question)
+            for _, columns in TABLES
+            for head, question in columns.items()
+        }
 
     def epsv(self, client):
         return client.code('EPSV')
@@ -163,8 +182,7 @@ class Probe:
         if reply == 'silent':
             # The reply to the upload, then the one that was held back.
             return 'held' if client.answer(seconds=5)[:1] == '2' else f'held, {_short(final)}'
-        size = (self.root / 'a').stat().st_size if (self.root / 'a').exists() else 0
-        whole = 'whole' if size == 2000 else 'cut'
+        whole = 'whole' if self.stored('a') == 2000 else 'cut'
         return f'{reply[:3]}, {whole}' + ('' if final[:3] == '226' else f', {_short(final)}')
 
     def behind_a_port(self, client):
@@ -194,7 +212,7 @@ class Probe:
         empty = client.code('RNFR one', 'RNTO empty')
         source = 'empty' if empty[:1] == '2' else 'one'
         full = client.code(f'RNFR {source}', 'RNTO two')
-        merged = ', merged' if full[:1] == '2' and (self.root / 'two/inside').exists() else ''
+        merged = ', merged' if full[:1] == '2' and 'two/inside' in self.there() else ''
         return f'{empty}/{full}{merged}'
 
     def make_existing(self, client):
@@ -238,7 +256,7 @@ class Probe:
         for what, name in NAMES.items():
             self.server.clear()
             _, code = client.transfer(f'STOR {name}', b'1')
-            found = os.listdir(self.root)
+            found = self.there()
             if code[:1] != '2':
                 changed.append(f'{what} refused')
             elif found != [name]:
@@ -287,12 +305,7 @@ def tables(names):
     for name in names:
         try:
             with SERVERS[name]() as server:
-                probe = Probe(server)
-                found[name] = {
-                    title: probe.ask(question)
-                    for _, columns in TABLES
-                    for title, question in columns.items()
-                }
+                found[name] = Probe(server).answers()
                 found[name]['server'] = f'{name} {version(name)}'
         except (ServerError, ServerUnavailable) as error:
             print(f'{name}: skipped: {error}', file=sys.stderr)

@@ -23,7 +23,7 @@ from zeit.cds.testing.world import SERVERS
 
 
 #: Seconds after which a step is ended.
-LONGEST = 150
+LONGEST = 70
 #: Seconds from which on a step is a stall.
 STALL = 1
 #: Ordinary names, an empty file among them.
