@@ -7,6 +7,7 @@ from typing import NamedTuple
 from zeit.cds.errors import (
     DONE,
     FileError,
+    NotBegun,
     NotTold,
     NoValue,
     RemoteProtocolError,
@@ -18,6 +19,11 @@ from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
+
+#: Some servers (zope.server) never begin to send an empty file: so many seconds are enough for one
+#: that sends it.  It is not left out: some say so of files whose length they do not know.
+EMPTY = 2
+
 
 class StillGrowing(FileError):
     """The server's file changed while it was being fetched: somebody writes it."""
@@ -197,13 +203,15 @@ class Fetcher:
         """
         too_much = None
         bounded = _Bounded(incoming, limit=before.size)
-        # zope.server never begins to send that.
         empty = before.size == 0 and before.is_said and not before.was_read
         try:
-            if not empty and self._session.fetch(name, bounded) is None:
+            if self._session.fetch(name, bounded, within=EMPTY if empty else None) is None:
                 raise SourceGone(f'{printable(name)} has disappeared from the server')
         except _TooMuch as error:
             too_much = error
+        except NotBegun:
+            if not empty:
+                raise
         except ServerError:
             self.require_file(name)
             raise

@@ -124,10 +124,10 @@ class FTPSession(Link):
         self._presence.made(name)
         return content
 
-    def fetch(self, name, file):
+    def fetch(self, name, file, *, within=None):
         """See `ISession`."""
         try:
-            return self._call('download', name, file)
+            return self._call('download', name, file, within=within)
         except ServerError as error:
             self._presence.require_unreadable(name, error)
             return None

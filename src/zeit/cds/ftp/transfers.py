@@ -204,14 +204,14 @@ class TransferConnection(AlongConnection):
                 raise  # it did come: 426
             raise ReplyLost(sent=sent, cause=error) from error
 
-    def download(self, name, sink, *, limit=None):
+    def download(self, name, sink, *, limit=None, within=None):
         """RETR into `sink.write`; return the number of bytes.
 
         A refusal leaves the connection as it is: the reason may be that there is no such file.
         With `limit` no more than so many bytes are read; if there are more the connection is
-        dropped: nothing else stops a server for sure.
+        dropped: nothing else stops a server for sure.  `within` so many seconds it must begin.
         """
-        data = self._open_data('RETR', name)
+        data = self._open_data('RETR', name, within=within)
         try:
             total = 0
             with data:
@@ -275,7 +275,7 @@ class TransferConnection(AlongConnection):
                 total += len(piece)
                 yield piece
 
-    def _open_data(self, verb, argument=''):
+    def _open_data(self, verb, argument='', *, within=None):
         """Make a data connection for a command and wait until the server starts the transfer.
 
         The command changes nothing on the server: it may be sent while the connection is made.
@@ -286,7 +286,7 @@ class TransferConnection(AlongConnection):
         data = self._dialled(wait=not early)
         try:
             data = self._ready(data, start)
-            start.wait()
+            start.wait(within=within and min(within, self._settings.reply_timeout))
             return data
         except BaseException as error:
             start.failed(error)

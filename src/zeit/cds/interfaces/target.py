@@ -162,8 +162,11 @@ class ISession(Interface):
     def store(name, data):
         """Make a file of `data` (bytes) under exactly this name, checked by size."""
 
-    def fetch(name, file):
-        """Write the file to `file`; return the number of bytes, or None as `read` does."""
+    def fetch(name, file, *, within=None):
+        """Write the file to `file`; return the number of bytes, or None as `read` does.
+
+        Raises `NotBegun` if the server does not begin to send it `within` so many seconds.
+        """
 
     def rename(old, new):
         """Give a file or directory another name; what happens to a file `new` is the server's.

@@ -174,7 +174,7 @@ class MemorySession:
         self._target.hook('store', name)
         self._target.write(name, data)
 
-    def fetch(self, name, file):
+    def fetch(self, name, file, *, within=None):
         """See `ISession`."""
         self._target.hook('fetch', name)
         content = self._target.files.get(name)

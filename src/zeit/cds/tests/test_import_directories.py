@@ -94,6 +94,13 @@ class EmptyTests(ImportScenario, unittest.TestCase):
         self.assert_run(0, 'a.xml b.xml', self.run_import('b.xml'))
         self.assert_imported('a.xml', 'b.xml')
 
+    def test_one_that_is_said_to_be_empty_and_is_not(self):
+        """As rclone says it of what has no length before it is read: it is not deleted unread."""
+        for reply in '213 0', '213 0 Bytes':
+            rule = self.fault('SIZE', faults.Lie(reply), path='/cds/a.xml')
+            self.assert_run(1, '', self.run_import('a.xml'))
+            self.server.remove_fault(rule)
+
     def test_one_that_is_not_empty_does_not(self):
         self.empty('a.xml')
         self.offer('a.xml')
