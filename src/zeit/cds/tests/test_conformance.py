@@ -46,7 +46,9 @@ from zeit.cds.thread import ExporterThread
 
 
 #: What implements the interface of another package; its own tests verify that.
-FOREIGN = {'outbox.SpoolDataManager'}
+FOREIGN = {
+    *('outbox.SpoolDataManager', 'outbox._Phase', 'outbox._Savepoint', 'outbox._NoSavepoint'),
+}
 
 PACKAGE = pathlib.Path(zeit.cds.__file__).parent
 
@@ -160,8 +162,9 @@ class ConformanceTests(unittest.TestCase):
         examples = [batch, spool.status().in_doubt[0]]
         if importlib.util.find_spec('transaction'):
             from zeit.cds.outbox import Outbox
+            from zeit.cds.transactions import TransactionScope
 
-            examples.append(Outbox(spool))
+            examples += [Outbox(spool), TransactionScope()]
         return examples
 
     def incoming(self, spool, *, temporary='b.part'):
