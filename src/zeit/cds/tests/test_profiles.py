@@ -40,6 +40,6 @@ _PROFILES = [profile for profile in PROFILES.values() if not profile.answers.den
 globals().update(
     (tests.__name__, tests)
     for tests in (_tests(base, profile) for base in (Kills, Contentions) for profile in _PROFILES)
-    # Where a refused renaming costs the connection, the run behind a kill leaves a file to the next.
+    # Where a refused renaming costs the connection, a healing run leaves a file to the next.
     if tests.__name__ != 'KillsThinftpTests'
 )
