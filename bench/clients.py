@@ -1,5 +1,6 @@
 """Who takes part: how each client is called to send the files of one directory."""
 
+import atexit
 import dataclasses
 import functools
 import os
@@ -8,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from bench.rows import ALONE, EARLIER, LOOKS, SEARCH
 
@@ -106,6 +108,26 @@ class ZeitCDS(Client):
 
 class Here(ZeitCDS):
     """What `bench.past` measures."""
+
+
+class ZeitCDSBefore(ZeitCDS):
+    """This package as it was at `commit`, with today's Python and other packages."""
+
+    ours = False
+
+    def __init__(self, commit):
+        super().__init__(f'zeit.cds as of {commit}')
+        self._commit = commit
+
+    def version(self):
+        """See `Client`."""
+        known = ['git', '-C', HERE, 'cat-file', '-e', self._commit]
+        return self._commit * (subprocess.run(known, capture_output=True).returncode == 0)
+
+    def command(self, job):
+        """See `Client`."""
+        _, *words = super().command(job)
+        return [_script_of(self._commit), *words]
 
 
 class ZeitCDSImport(ZeitCDS):
@@ -267,6 +289,7 @@ CLIENTS = {
         ZeitCDS('zeit.cds'),
         ZeitCDS('zeit.cds, temporary="no"', '--no-temporary'),
         ZeitCDS('zeit.cds, with SHA-256', f'--digest-limit={1 << 40}'),
+        ZeitCDSBefore('38dcf7a'),
         ZeitCDSImport('zeit.cds import'),
         *(Woken(f'zeit.cds, {driver}') for driver in ('thread', 'watch', 'celery')),
         Lftp('lftp'),
@@ -286,6 +309,30 @@ def _options(verb):
     """Return the options that this checkout's `zeit-cds` has for a sub-command."""
     done = subprocess.run([ZEIT_CDS, verb, '--help'], capture_output=True, text=True, timeout=60)
     return frozenset(re.findall(r'--[a-z-]+', done.stdout))
+
+
+@functools.cache
+def _folder():
+    """Return a directory that is removed when this process ends."""
+    folder = tempfile.TemporaryDirectory(prefix='zeit.cds-bench-before-')
+    atexit.register(folder.cleanup)
+    return pathlib.Path(folder.name)
+
+
+@functools.cache
+def _script_of(commit):
+    """Return the path of a `zeit-cds` with the code of a commit, which is compiled already."""
+    from bench.past import unpack
+
+    path = _folder() / commit
+    path.mkdir()
+    unpack(commit, path)
+    subprocess.run([sys.executable, '-m', 'compileall', '-q', path / 'src'], check=True)
+    script = path / 'zeit-cds'
+    text = ZEIT_CDS.read_text().replace('__file__', repr(str(ZEIT_CDS)))
+    script.write_text(text.replace("join(base, 'src')", repr(str(path / 'src'))))
+    script.chmod(0o755)
+    return script
 
 
 @functools.cache

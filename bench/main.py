@@ -12,7 +12,7 @@ from bench import figures, measure, table, trace
 from bench.clients import CLIENTS
 from bench.figures import Result
 from bench.network import RELAY
-from bench.rows import QUICK, ROWS, SERVERS
+from bench.rows import QUICK, ROWS, SERVERS, WAITING
 from bench.stage import stage
 from zeit.cds.testing.servers import ServerError, ServerUnavailable
 
@@ -65,7 +65,9 @@ def _options(arguments):
         '--rows', action='append', default=[], metavar='WORD',
         help='rows whose names begin with this',
     )  # fmt: skip
-    parser.add_argument('--server', action='append', choices=SERVERS, help='default: both')
+    parser.add_argument(
+        '--server', action='append', choices=(*SERVERS, *WAITING), help='default: all'
+    )
     parser.add_argument('--rounds', type=int, metavar='N', help='default: as in the rows')
     parser.add_argument(
         '--disk', type=pathlib.Path, default=pathlib.Path('/var/tmp'), metavar='DIR',

@@ -88,7 +88,7 @@ def _fsyncs(row):
             source = ROOT
             if client != row.clients[0]:
                 source = stack.enter_context(_folder())
-                _unpack(BEFORE, source)
+                unpack(BEFORE, source)
             paths = [os.path.join(source, 'src'), *sys.path]
             done = subprocess.run(
                 [sys.executable, '-c', _COUNTED, folder, str(row.files)],
@@ -101,7 +101,7 @@ def _fsyncs(row):
             yield client, {'fsyncs': float(done.stdout)}
 
 
-def _unpack(commit, folder):
+def unpack(commit, folder):
     """Put the sources of a commit into `folder`."""
     command = ['git', '-C', ROOT, 'archive', commit, 'src']
     try:

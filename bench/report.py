@@ -20,6 +20,7 @@ SECTIONS = {
     'delay': 'Many small files, 20 ms away',
     'tls': 'Many small files, 20 ms away, in TLS',
     'small': 'Many small files, next door',
+    'replies': 'Replies that wait for the acknowledgement of the one before',
     'large': 'Large files',
     'import': 'The other direction',
     'wake': 'From publishing to delivered',

@@ -10,9 +10,13 @@ DIRECT = 'zeit.cds, temporary="no"'
 #: Reads each file for its SHA-256, whatever its length: what that costs.
 DIGEST = 'zeit.cds, with SHA-256'
 OURS = (SAFE, DIRECT)
+#: This package before it acknowledged replies at once.
+BEFORE = 'zeit.cds as of 38dcf7a'
 WOKEN = ('zeit.cds, thread', 'zeit.cds, watch', 'zeit.cds, celery')
 PEERS = ('lftp', 'lftp, temporary files', 'rclone', 'ncftpput', 'curl', 'ftplib')
 SERVERS = ('vsftpd', 'Pure-FTPd')
+#: Without TCP_NODELAY, so that a reply waits for the acknowledgement of the one before (.ci/world).
+WAITING = ('inetutils-13', 'twoftpd', 'ftp-srv')
 MEMORY = ('memory',)
 
 #: Who has no command of its own to send files with, and what is looked at.
@@ -205,6 +209,15 @@ ROWS = (
         goals=(Goal(ours='zeit.cds import', peer='lftp mirror', ratio=1),),
     ),
     Row(
+        name='replies', group='replies', files=100, rounds=10, clients=(SAFE, BEFORE),
+        servers=(*WAITING, *SERVERS),
+        goals=(
+            Goal(ours=SAFE, peer=BEFORE, ratio=8, servers=WAITING[:2]),
+            Goal(ours=SAFE, peer=BEFORE, ratio=3, servers=WAITING[2:]),
+            Goal(ours=SAFE, peer=BEFORE, ratio=1),
+        ),
+    ),
+    Row(
         name='wake', group='wake', files=50, wake=True, clients=WOKEN,
         limits=(Limit(field='seconds', most=1, unit='s', clients=WOKEN),),
         servers=('vsftpd',),
@@ -273,6 +286,7 @@ QUICK = tuple(
             'large-4': {'size': 16 * MIB},
             'disk': {'files': 50, 'servers': ('vsftpd',)},
             'wake': {'files': 3},
+            'replies': {'files': 10, 'servers': WAITING},
             'waiting': {'files': 2000, 'servers': ('vsftpd',)},
             'fsyncs-1': {},
             'fsyncs-100': {},

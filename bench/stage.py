@@ -11,13 +11,19 @@ import time
 from bench import measure
 from bench.clients import Job
 from bench.network import RELAY, network, relayed
+from bench.rows import WAITING
 from bench.trace import Trace
+from zeit.cds.testing import world
 from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.servers import PureFTPDServer, VsftpdServer
 from zeit.cds.testing.tls import TLS
 
 
-SERVERS = {'vsftpd': VsftpdServer, 'Pure-FTPd': PureFTPDServer}
+SERVERS = {
+    'vsftpd': VsftpdServer,
+    'Pure-FTPd': PureFTPDServer,
+    **{name: world.SERVERS[name] for name in WAITING},
+}
 
 MEMORY = pathlib.Path('/dev/shm')
 
