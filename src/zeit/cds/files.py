@@ -369,20 +369,6 @@ def remove(path):
         log.debug('It stays: %s: %s', printable(path), error.strerror)
 
 
-def replace(path, content, *, mode):
-    """Let the file `path` have the `content` (bytes) and the permissions `mode`.
-
-    Whoever reads it meanwhile has the old or the new content; whose the old file is does not
-    matter.  Raises OSError.
-    """
-    made = draft(os.path.dirname(path), io.BytesIO(content), mode=mode)
-    try:
-        os.replace(made, path)
-    except BaseException:
-        remove(made)
-        raise
-
-
 def make_exclusively(path, *, mode, content=b''):
     """Make the file `path`, which has permissions and content from its first moment on.
 

@@ -100,14 +100,9 @@ class JSONLog:
     def __repr__(self):
         return f'<JSONLog {self._path!r}, {self._end} bytes>'
 
-    @property
-    def length(self):
-        """How many bytes it has, inside of `locked`."""
-        return self._end
-
-    def content(self):
-        """Return all that it has (bytes), inside of `locked`."""
-        return os.pread(self._descriptor.fileno(), self._end, 0)
+    def content(self, *, most):
+        """Return all that it has (bytes), inside of `locked`; None if it is longer than `most`."""
+        return os.pread(self._descriptor.fileno(), most, 0) if self._end <= most else None
 
     @property
     def is_full(self):

@@ -142,27 +142,27 @@ class Numbers:
     def __repr__(self):
         return f'<Numbers in {self._journal!r}>'
 
-    @property
-    def is_short(self):
-        """True if to ask for `may_lack` takes no time that who puts a file would notice."""
-        return self._journal.log.length <= SHORT
-
     def look(self):
         """Know what is written, outside of a run."""
         self._journal.look(having=b'"sequence": ')
 
-    def may_lack(self, entries):
-        """Return whether one of `entries` may have no number: then `look`, and `see`."""
-        written = self._journal.log.content() if entries else b''
+    def see_others(self, scan):
+        """Do that, and `see` what `scan()` returns, if it takes no time that anybody notices."""
+        written = self._journal.log.content(most=SHORT)
+        if written is None:
+            return
+        entries = scan()
         versions, left = (
             {found[1]: found.start() for found in pattern.finditer(written)}
             for pattern in (_VERSION, _LEFT)
         )
-        return any(
+        if any(
             versions.get(b'%d, %d, %d' % entry.version, -1)
             <= left.get(json.dumps(entry.name).encode('ascii'), -1)
             for entry in entries
-        )
+        ):
+            self.look()
+            self.see(entries)
 
     def known(self):
         """Return the numbers of what waits by (name, version): a dict."""

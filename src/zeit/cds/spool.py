@@ -453,10 +453,7 @@ class Spool:
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError, SpoolBusy, SpoolError):
                 numbers = stack.enter_context(self._sequence.numbers())
-                waiting = entries.scan(self._in('new'))[0] if numbers.is_short else []
-                if numbers.may_lack(waiting):
-                    numbers.look()
-                    numbers.see(waiting)
+                numbers.see_others(lambda: entries.scan(self._in('new'))[0])
                 if content:
                     self._compare(numbers, name, content)
                 version = entries.standing(*os.path.split(draft)).version

@@ -10,7 +10,6 @@ which stops nobody.
 
 import contextlib
 import dataclasses
-import datetime
 import fcntl
 import hashlib
 import json
@@ -114,8 +113,8 @@ class Unpublished:
                 id=failure.unique_id,
                 reason=failure.reason,
                 attempts=failure.attempts,
-                since=_iso(failure.since),
-                last=_iso(failure.last),
+                since=failure.since,
+                last=failure.last,
             )
         self._memory.pop(failure.unique_id, None)
 
@@ -176,19 +175,14 @@ def _needle(unique_id):
     return f'"id": {json.dumps(unique_id)}'.encode('ascii')
 
 
-def _iso(seconds):
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec='milliseconds')
-
-
 def _failure(row):
     try:
-        since, last = (datetime.datetime.fromisoformat(row[key]) for key in ('since', 'last'))
         return Failure(
             unique_id=str(row['id']),
             reason=str(row['reason']),
             attempts=int(row['attempts']),
-            since=since.timestamp(),
-            last=last.timestamp(),
+            since=float(row['since']),
+            last=float(row['last']),
         )
     except (ValueError, KeyError, TypeError):
         log.warning('An entry of the journal is damaged and left out: %s', row)

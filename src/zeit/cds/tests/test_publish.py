@@ -320,7 +320,7 @@ class FailureTests(PublishTests):
         self.article.uuid = '/'
         self.fail_once()
         path = self.folder / 'spool' / remembered.JOURNAL
-        for damage in (b'"since": 7, "', b'"attempts": "many", "', b'"reasons": "', b''):
+        for damage in (b'"since": [], "', b'"attempts": "many", "', b'"reasons": "', b''):
             whole = path.read_bytes()
             field = damage[:7]
             start = whole.rindex(field) if damage else whole.rindex(b'{')
