@@ -58,7 +58,10 @@ class InStepTests(Scenario, unittest.TestCase):
                 self.prepare()
                 self.fault('STOR', faults.Reply('425 No data connection.'), path='*odd*')
                 report = self.export(*names, connections=number)
-                self.assertEqual((1, names[::2]), (report.exit_code, sorted(report.delivered)))
+                if number == 1 or report.exit_code == 1:
+                    self.assertEqual((1, names[::2]), (report.exit_code, sorted(report.delivered)))
+                else:  # four in a row, as it may happen with several: the server is not there
+                    self.assertEqual(69, report.exit_code)
                 self.assertLessEqual(self.server.connected, 1 + number)
 
     def test_no_data_connection_and_something_is_left_over(self):
