@@ -240,6 +240,8 @@ class AlongConnection(PassiveConnection):
                 epsv = first and self._may_use_epsv()
                 self.ways.give_up('epsv' if epsv else way, error=error)
             reason = error
+            if self.proven and way == 'together' and isinstance(error, ServerError):
+                self.drop()  # alone it has worked; zope.server answers in any order then
         except Error as error:
             self.ways.give_up(way, error=error)
             reason = error

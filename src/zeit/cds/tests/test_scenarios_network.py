@@ -101,6 +101,13 @@ class ControlTests(Scenario, unittest.TestCase):
                 self.assert_run(69, '', self.export('a', **SHORT))
                 self.heal()
 
+    def test_two_commands_in_a_packet_and_a_reply_more_that_comes_late(self):
+        """As zope.server answers: the one too many would be taken for that to the next command."""
+        many = faults.Reply('500 Internal error.'), faults.Extra('550 write: No such file.')
+        self.fault('EPSV', *many, nth=1, times=1)
+        self.fault('SIZE', faults.ReplyLate(), path='/cds/read', times=1)
+        self.assert_run(0, 'a', self.export('a'))
+
     def test_login_replies(self):
         for verb, reply, code in (
             ('USER', '331 Again.', 77),
