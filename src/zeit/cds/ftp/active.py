@@ -6,7 +6,6 @@ import socket
 import time
 
 from zeit.cds.forks import not_inherited, opening
-from zeit.cds.ftp.deadline import LOOK
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.sockets import without_backlog
 from zeit.cds.ftp.stream import Stream
@@ -42,16 +41,12 @@ class Awaited(Stream):
 
     def connected(self, *, timeout):
         """See `Stream`.  Who is not the server itself is turned away."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
         until = time.monotonic() + timeout
         try:
-            while True:
-                left = until - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError
-                if poll.poll(self._deadline.within(min(left, LOOK)) * 1000) and self._accept():
-                    return
+            accepted = False
+            while not accepted:
+                self._wait(select.POLLIN, until=until)
+                accepted = self._accept()
         except OSError as error:
             doing = 'waiting for a data connection'
             raise from_os(error, doing=doing, timeout=timeout) from error

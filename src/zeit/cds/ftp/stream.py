@@ -1,6 +1,8 @@
 """A TCP socket on which nothing waits for ever, and whose errors are ours."""
 
+import contextlib
 import errno
+import functools
 import logging
 import select
 import socket
@@ -9,7 +11,7 @@ import time
 
 from zeit.cds.errors import ConnectionLost
 from zeit.cds.forks import not_inherited
-from zeit.cds.ftp.deadline import LOOK, Deadline, Until
+from zeit.cds.ftp.deadline import Deadline, Until
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.resolver import resolve
 from zeit.cds.ftp.sockets import (
@@ -309,21 +311,13 @@ class Stream:
         It has not if something came in on the stream `other` before, or nothing at all by `until`
         (of `time.monotonic`).
         """
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        poll.register(other._sock, select.POLLIN)
-        seconds = 0  # the end may be held already
-        while (left := until - time.monotonic()) > 0:
-            ready = poll.poll(self._deadline.within(min(left, seconds)) * 1000)
-            if other.holds or other._sock.fileno() in dict(ready):
-                break
-            try:
-                return not self._read(REPLY)
-            except BlockingIOError:
-                seconds = LOOK  # nothing for us: a ticket of TLS
-            except OSError as error:
-                log.debug('No orderly end of the data connection: %s', error)
-                break
+        waits = functools.partial(wait, other._sock, select.POLLIN, deadline=self._deadline)
+        try:
+            while not (other.holds or self.holds or waits(until=until, other=self._sock)):
+                with contextlib.suppress(BlockingIOError):  # nothing for us: a ticket of TLS
+                    return not self._read(REPLY)
+        except OSError as error:
+            log.debug('No orderly end of the data connection: %s', error)
         return False
 
     def close(self):

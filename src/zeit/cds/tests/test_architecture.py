@@ -82,7 +82,7 @@ ALLOWED = {
     'ftp.effects': 'errors ftp.answers ftp.wire',
     'ftp.connection': 'errors text ftp.answers ftp.deadline ftp.effects ftp.login ftp.protocol '
     'ftp.secure ftp.settings ftp.stream ftp.tls ftp.wire',
-    'ftp.active': 'forks text ftp.deadline ftp.oserrors ftp.sockets ftp.stream',
+    'ftp.active': 'forks text ftp.oserrors ftp.sockets ftp.stream',
     'ftp.ways': 'errors text',
     'ftp.passive': 'errors text ftp.active ftp.answers ftp.deadline ftp.ways ftp.wire '
     'ftp.connection ftp.effects',
