@@ -7,7 +7,14 @@ carries a token out of its journal is nobody else's.  No ages, clocks or process
 import logging
 
 from zeit.cds import names
-from zeit.cds.errors import ConfigurationError, Locked, LockLeftBehind, NotTold, ServerError
+from zeit.cds.errors import (
+    LOST,
+    ConfigurationError,
+    Locked,
+    LockLeftBehind,
+    NotTold,
+    ServerError,
+)
 from zeit.cds.exposed import Standing
 from zeit.cds.holder import content_of, described
 from zeit.cds.lockfiles import EVERYTHING, LockFiles
@@ -31,6 +38,7 @@ class Leftovers:
         self._targets = [target]
         self._foreign = False
         self._later = {}  # what the server does not let us delete for now: tokens by name
+        self._lost = False  # a connection, by a deletion
 
     def remove(self, *, waits=lambda name: False):
         """Put everything in order; return the names that are there afterwards, a set of str.
@@ -222,21 +230,38 @@ class Leftovers:
         return True
 
     def _delete(self, name, *, token=None):
-        """Delete a file; return whether it is gone.  `token` is whose it is, if not its name's."""
+        """Delete a file; return whether it is gone.  `token` is whose it is, if not its name's.
+
+        Some servers end the session where they cannot delete: after the first time the rest is for
+        the next run, so that this one goes on.
+        """
+        owner = names.token_of(name) if token is None else token
+        if self._lost:
+            self._later[name] = owner
+            return False
         try:
             self._session.delete(name)
+        except LOST as error:
+            if error.while_connecting:
+                raise
+            self._lost = True
+            return self._leave(name, error, owner=owner)
         except ServerError as error:
             if self._may_be_there(name):
-                if error.transient:
-                    self._later[name] = names.token_of(name) if token is None else token
-                log.warning(
-                    'Left on the server, to be deleted by %s: %s: %s',
-                    'the next run' if error.transient else 'hand',
-                    printable(name),
-                    printable(error.message),
-                )
-                return False
+                return self._leave(name, error, owner=owner if error.transient else None)
         return True
+
+    def _leave(self, name, error, *, owner):
+        """Say that a file stays; `owner` is the token for the next run, None if it is no use."""
+        if owner is not None:
+            self._later[name] = owner
+        log.warning(
+            'Left on the server, to be deleted by %s: %s: %s',
+            'hand' if owner is None else 'the next run',
+            printable(name),
+            printable(error.message),
+        )
+        return False
 
 
 def _is_file_of(name, tokens):

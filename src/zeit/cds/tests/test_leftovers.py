@@ -544,6 +544,22 @@ class InterruptedTests(LeftoverTests):
                 self.assertEqual(0, self.export().exit_code)
                 self.assertEqual((set(), []), (self.present, self.open_tokens()))
 
+    def test_what_costs_the_connection_does_not_end_each_run(self):
+        token = self.token()
+        self.leave_temporary(token)
+        (first,) = self.target.files
+        second = names.temporary('b', token=token, number=2)
+        self.target.write(second, b'half')
+        self.faults = {f'delete {first}': errors.ConnectionLost(104, 'The server closed it')}
+        self.spool.put('c', b'1')
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual(b'1', self.target.files['c'])
+        self.assertIn(f'to be deleted by the next run: {first}: ', self.log)
+        self.assertEqual([token], self.open_tokens())
+        self.faults = {}
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual(({'c'}, []), (self.present, self.open_tokens()))
+
     def test_what_is_refused_for_good_is_for_a_person(self):
         token = self.token()
         self.leave_temporary(token)
