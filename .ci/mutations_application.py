@@ -219,7 +219,7 @@ APPLICATION = (
     ),
     (
         'two contents with one name that replace each other in silence',
-        'spool.py',
+        'sequence.py',
         '        if other and other != content:\n',
         '        if False:\n',
     ),

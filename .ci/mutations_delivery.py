@@ -93,11 +93,24 @@ DELIVERIES = (
         'renamed on the server before the journal knows',
         DELIVERY,
         '            self._note(name, temporary, source, reply)\n'
+        '            source.require_wanted()\n'
         '            renaming = True\n'
         '            self._publish(temporary, name, source)\n',
         '            renaming = True\n'
         '            self._publish(temporary, name, source)\n'
         '            self._note(name, temporary, source, reply)\n',
+    ),
+    (
+        'renamed on the server although it was withdrawn',
+        DELIVERY,
+        '            source.require_wanted()\n            renaming = True\n',
+        '            renaming = True\n',
+    ),
+    (
+        'sent as itself although it was withdrawn',
+        DELIVERY,
+        '            source.require_wanted()\n            reply = self._send(',
+        '            reply = self._send(',
     ),
     (
         'an upload that failed not given up in the journal',
@@ -158,7 +171,8 @@ DELIVERIES = (
     (
         'what stands there not written down before it is overwritten',
         DELIVERY,
-        "        self._ledger.note('exposed', name, size=size, before=before)\n",
+        "        self._ledger.note('exposed', name, size=size, before=before, "
+        'sequence=source.number)\n',
         '',
     ),
     (

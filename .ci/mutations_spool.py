@@ -179,7 +179,7 @@ LOCAL = (
     ),
     (
         'a file that is put has no number before it is seen',
-        SPOOL,
+        SEQUENCE,
         '                numbers.note(name, version, content=content)\n',
         '                pass\n',
     ),

@@ -308,6 +308,7 @@ def summary(report):
             ('parked', 'parked'),
             ('skipped', 'skipped'),
             ('gone', 'disappeared'),
+            ('withdrawn', 'withdrawn'),
             ('kept', 'not removed on the server'),
         )
         if status in sizes

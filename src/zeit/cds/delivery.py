@@ -113,6 +113,7 @@ class Courier:
             source.verify()
             noted = True
             self._note(name, temporary, source, reply)
+            source.require_wanted()
             renaming = True
             self._publish(temporary, name, source)
         except BaseException as error:
@@ -144,9 +145,10 @@ class Courier:
     def _deliver_exposed(self, name, source):
         """The same under the real name: what stands there is written down before."""
         before, size = self._standing.look(name), source.size
-        self._ledger.note('exposed', name, size=size, before=before)
+        self._ledger.note('exposed', name, size=size, before=before, sequence=source.number)
         began = []
         try:
+            source.require_wanted()
             reply = self._send(name, source, began=began.append)
             if not reply:
                 self._require_arrived(name, source, before)

@@ -151,6 +151,10 @@ class SourceGone(FileError):
     exit_code = DONE
 
 
+class Withdrawn(SourceGone):
+    """The file was withdrawn before the server had all of it; `message` is the reason."""
+
+
 class SourceUnreadable(FileError):
     """The local file cannot be read (to its end)."""
 

@@ -1,6 +1,7 @@
 """One export: what waits in a spool goes to a target, under the lock `write`."""
 
 import collections
+import contextlib
 import logging
 import time
 
@@ -164,7 +165,10 @@ class _Export:
         )
 
     def _open(self, entry):
-        source = self.spool.open(entry)
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(self.spool.open(entry))
+            source.require_wanted()  # nothing is sent in vain
+            stack.pop_all()
         rate = self.exchange.rate(entry.name, size=source.size)
         return WatchedSource(source, name=entry.name, progress=self.progress, rate=rate)
 

@@ -48,7 +48,15 @@ TOKENS = 200
 _CLAIMS = 'uploads', 'asides', 'exposed', 'arrivals'
 
 #: What is counted, of files and of bytes.
-_COUNTS = 'delivered', 'delivered_bytes', 'received', 'received_bytes', 'failed', 'parked'
+_COUNTS = (
+    'delivered',
+    'delivered_bytes',
+    'received',
+    'received_bytes',
+    'failed',
+    'parked',
+    'withdrawn',
+)
 
 #: What of a receipt is in the journal as well.
 _BRIEF = 'target', 'name', 'sequence', 'size'

@@ -31,6 +31,8 @@
     put, seen   NAME, in the version VERSION, got the number SEQUENCE when it was put, or was there;
                 CONTENT is the id of what it is of, in the application
     left        it waits no more
+    recalled    the version SEQUENCE of NAME must not go any more, for a REASON
+    withdrawn   it is out of new/, as the history has before; what is there again is a new version
     raised      the next number is larger than SEQUENCE
     unpublished     what has the ID could not be put, for a REASON, after so many ATTEMPTS
     published   that is over
@@ -124,6 +126,14 @@ KINDS = types.MappingProxyType(
         'put': _NUMBERED,
         'seen': _NUMBERED,
         'left': Kind(closes=('versions',), lazily=True),
+        'recalled': Kind(
+            changes='versions',
+            needs=('reason',),
+            sets={'recalled': True, 'moved': False, 'reason': ''},
+        ),
+        'withdrawn': Kind(
+            changes='versions', sets={'moved': True}, counts='withdrawn', lazily=True
+        ),
         'raised': Kind(needs=('sequence',), lazily=True),
         'unpublished': Kind(opens='unpublished', needs=('reason', 'attempts', 'since')),
         'published': Kind(closes=('unpublished',), needs=('id',)),

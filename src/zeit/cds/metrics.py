@@ -49,6 +49,7 @@ _KNOWN = (
     ),
     # Not parked_files_total: OpenMetrics would take that for a sample of parked_files.
     ('parkings_total', 'counter', 'How often a file was put away.'),
+    ('withdrawn_files_total', 'counter', 'Files that were withdrawn before they were delivered.'),
     ('runs_total', 'counter', 'Runs that ended, by exit code; "other": none of ours.'),
     ('run_seconds_total', 'counter', 'How long they took together.'),
     ('last_run_timestamp_seconds', 'gauge', 'When the last run ended; 0: never.'),

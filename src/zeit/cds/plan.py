@@ -18,6 +18,7 @@ from zeit.cds.errors import (
     SpoolFull,
     TemporaryError,
     UsageError,
+    Withdrawn,
 )
 from zeit.cds.interfaces import IOutcome, IPlan
 
@@ -265,6 +266,9 @@ class Plan:
         number, _ = self._under_way.pop(job.name, (self._handed_out, job))
         if error is None:
             self._stored(job, number)
+            return False
+        if isinstance(error, Withdrawn):
+            self._failures.pop(job.name, None)  # there is nothing that could fail
             return False
         failure = self._failures.setdefault(job.name, _Failure(since=self._handed_out))
         failure.job, failure.error = job, error

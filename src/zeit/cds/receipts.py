@@ -14,8 +14,12 @@ from zeit.cds.status_json import VERSION
 from zeit.cds.text import local_time, plural, printable, strict_json
 
 
+#: What has a receipt.
+_DONE = 'delivered', 'imported', 'withdrawn'
+
+
 def receipts(spool, name, *, within=None):
-    """Return the receipts of `name`, sent or come in, oldest first: a list of dictionaries.
+    """Return the receipts of `name`, sent, come in or withdrawn, oldest first: dictionaries.
 
     `within`: only those of so many seconds.  It only reads, and waits for no run.  Raises
     `SpoolError`.
@@ -32,7 +36,7 @@ def receipts(spool, name, *, within=None):
     journal.require_current(spool.path / PRIVATE)
     since = '' if within is None else ago(within)
     found = journal.history(spool.path / PRIVATE).find(name=name, since=since)
-    return [each for each in found if each.get('kind') in ('delivered', 'imported')][::-1]
+    return [each for each in found if each.get('kind') in _DONE][::-1]
 
 
 def none_of(name, places):
@@ -61,19 +65,16 @@ def none_of(name, places):
 def as_text(name, found):
     """Return what people read; `found` are pairs of a `Place` and a receipt."""
     kinds = {receipt.get('kind') for _, receipt in found}
-    verb = 'imported' if kinds == {'imported'} else 'delivered'
-    if len(kinds) > 1:
-        verb = 'delivered or imported'
+    verb = ' or '.join(kind for kind in _DONE if kind in kinds)
     lines = [f'{printable(name)}: {verb} {plural(len(found), "time")}']
     for place, receipt in found:
-        lines += ['', f'  {_moment(receipt.get("at"))}']
+        what = f', {receipt["kind"]}' if len(kinds) > 1 else ''
+        lines += ['', f'  {_moment(receipt.get("at"))}{what}']
         size = receipt.get('size')
         lines += [
             f'    {label:<9}{printable(str(text)) if text not in (None, "") else "not known"}'
             for label, text in (
                 ('size', plural(size, 'byte') if isinstance(size, int) else size),
-                ('sha256', receipt.get('sha256')),
-                ('server', receipt.get('target')),
                 *_end(place, receipt),
             )
         ]
@@ -81,7 +82,12 @@ def as_text(name, found):
 
 
 def _end(place, receipt):
-    """Yield what only a file that was sent has, or only one that came in."""
+    """Yield what only a file that was sent has, one that came in, or one that was withdrawn."""
+    if receipt.get('kind') == 'withdrawn':
+        yield 'reason', receipt.get('reason')
+        return
+    yield 'sha256', receipt.get('sha256')
+    yield 'server', receipt.get('target')
     filed = receipt.get('filed_as')
     if receipt.get('kind') == 'imported':
         yield 'put into', f'{place.spool.path}/new/{filed}'
@@ -112,12 +118,14 @@ def _object(place, receipt):
         'path': str(place.spool.path),
         'name': receipt.get('name'),
         'direction': 'in' if receipt.get('kind') == 'imported' else 'out',
-        'delivered': receipt.get('at'),
+        'delivered': None if receipt.get('kind') == 'withdrawn' else receipt.get('at'),
+        'withdrawn': receipt.get('at') if receipt.get('kind') == 'withdrawn' else None,
         'size': receipt.get('size'),
         'sha256': receipt.get('sha256') or None,
         'server': receipt.get('target'),
         'reply': receipt.get('reply'),
         'filed_as': receipt.get('filed_as'),
+        'reason': receipt.get('reason'),
     }
 
 

@@ -6,7 +6,7 @@ import logging
 import zope.event
 
 from zeit.cds import scope
-from zeit.cds.errors import Interrupted, Locked, SpoolBusy
+from zeit.cds.errors import Interrupted, Locked, SpoolBusy, Withdrawn
 from zeit.cds.report import ExchangeFinished, Report, Result
 from zeit.cds.text import plural, printable, retry
 from zeit.cds.tracing import Trace
@@ -107,6 +107,11 @@ class Record:
 
     def gone(self, name, error):
         """A file has disappeared before it was sent, or taken."""
+        if isinstance(error, Withdrawn):
+            reason = printable(error.message, limit=REASON)
+            log.info('Withdrawn, and not delivered: %s: %s', printable(name), reason)
+            self.result(name, 'withdrawn', reason=reason)
+            return
         where = 'spool' if self._begun == 'sent' else 'server'
         log.info('It has disappeared from the %s: %s', where, printable(name))
         self.result(name, 'gone', reason=error.message)

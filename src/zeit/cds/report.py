@@ -23,6 +23,7 @@ _EXIT_CODES = types.MappingProxyType(
         'delivered': errors.DONE,
         'planned': errors.DONE,
         'gone': errors.DONE,
+        'withdrawn': errors.DONE,
         'skipped': errors.DONE,
         'parked': errors.FILES_FAILED,
         'kept': errors.FILES_FAILED,

@@ -11,15 +11,19 @@ import contextlib
 import dataclasses
 import errno
 import json
+import logging
 import os
 import re
 import stat
 
 from zeit.cds import entries, files, indoubt, journal
-from zeit.cds.errors import SpoolError
+from zeit.cds.errors import SpoolBusy, SpoolError
 from zeit.cds.filing import FILING, PRIVATE
 from zeit.cds.parking import Parking
+from zeit.cds.text import printable
 
+
+log = logging.getLogger(__name__)
 
 OUTBOX = os.path.join(PRIVATE, 'outbox')
 
@@ -31,7 +35,9 @@ SHORT = 64 * 1024
 
 #: A version, see `zeit.cds.entries`, in a line; and the name of what left in this one.
 _VERSION = re.compile(rb'"version": \[([0-9, -]+)\]')
-_LEFT = re.compile(rb'"kind": "(?:delivered|parked)"[^\n]*?"name": ("[^"\\]*(?:\\.[^"\\]*)*")')
+_LEFT = re.compile(
+    rb'"kind": "(?:delivered|parked|withdrawn)"[^\n]*?"name": ("[^"\\]*(?:\\.[^"\\]*)*")'
+)
 
 
 class Sequence:
@@ -79,6 +85,35 @@ class Sequence:
         else:
             with self.visited() as visited:
                 yield Numbers(visited)
+
+    def place(self, draft, name, content):
+        """Give a draft its name in `new/`, and a number, so that the last of several has the last.
+
+        Who cannot write the sequence gets none: a run that sees the file gives it one.
+        """
+        new = self._in('new', name)
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError, SpoolBusy, SpoolError):
+                numbers = stack.enter_context(self.numbers())
+                numbers.see_others(lambda: entries.scan(self._in('new'))[0])
+                if content:
+                    self._compare(numbers, name, content)
+                version = entries.standing(*os.path.split(draft)).version
+                numbers.note(name, version, content=content)
+            os.replace(draft, new)
+
+    def _compare(self, numbers, name, content):
+        """Say if what is replaced in `new/` is a file of other content, and no earlier version."""
+        there = entries.standing(self._in('new'), name)
+        other = there and numbers.content(there)
+        if other and other != content:
+            log.warning(
+                'Two contents have the same name for their file, %s: that of %s, which waits, is '
+                'replaced by that of %s.',
+                printable(name),
+                printable(other),
+                printable(content),
+            )
 
     def begin(self, remembered):
         """Let the numbers of the run with the `Journal` `remembered` be above all that are known.
@@ -166,7 +201,7 @@ class Numbers:
 
     def known(self):
         """Return the numbers of what waits by (name, version): a dict."""
-        rows = self._journal.find('versions')
+        rows = [row for row in self._journal.find('versions') if not row.get('moved')]
         return {(row['name'], tuple(row['version'])): row['sequence'] for row in rows}
 
     def newest(self):

@@ -32,6 +32,8 @@ class Source:
         self._changed = opened.st_ctime_ns
         self.size = opened.st_size
         self.number = 0
+        #: Raises `Withdrawn`, where somebody may withdraw it.
+        self.require_wanted = lambda: None
 
     def _open(self):
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -22,17 +22,18 @@ import zope.interface
 from zeit.cds import entries, files, incoming, indoubt, journal, names, precedence
 from zeit.cds.aborted import Aborted
 from zeit.cds.batch import Batch
-from zeit.cds.errors import FileError, NameRefused, NotMoved, SpoolBusy, SpoolError
+from zeit.cds.errors import FileError, NameRefused, NotMoved, SourceGone, SpoolError
 from zeit.cds.filing import FILING, PRIVATE, Filing
 from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.parking import PARKED, Parking
 from zeit.cds.runlock import RunLock
-from zeit.cds.sequence import OUTBOX, Sequence
+from zeit.cds.sequence import OUTBOX, Numbers, Sequence
 from zeit.cds.source import Source
 from zeit.cds.spoolstatus import SpoolPath, SpoolStatus, by_name
 from zeit.cds.text import printable
 from zeit.cds.unpublished import Unpublished
 from zeit.cds.wake import announce
+from zeit.cds.withdrawal import Withdrawal
 
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Spool:
         self._filing = Filing(self.path)
         self._parking = Parking(self.path, drafts=FILING)
         self._sequence = Sequence(self.path)
+        self._withdrawal = Withdrawal(self.path)
         #: In a run, what was parked: (number, name, version); None outside of one.
         self._left = None
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
@@ -95,6 +97,7 @@ class Spool:
                 self._remove_probes()
                 self._begin_sequence()
                 stack.callback(self._end_sequence)
+                stack.callback(self._end_withdrawal)
                 self.set_aside = self._filing.put_back(
                     digests=self._digests, park=self._park, alone=self._alone
                 )
@@ -106,6 +109,7 @@ class Spool:
                     park=self._park,
                     sequence=self._numbers,
                 )
+                self._settle_withdrawal()
             yield self
 
     @property
@@ -235,6 +239,15 @@ class Spool:
         with contextlib.suppress(OSError, SpoolError), self._numbers() as numbers:
             numbers.leave(number for number, *each in left if not self._stands(*each))
 
+    def _settle_withdrawal(self):
+        with self._numbers():
+            self._withdrawal.settle(self.journal)
+
+    def _end_withdrawal(self):
+        """Take out what was withdrawn meanwhile; what cannot be is a matter of the next run."""
+        with contextlib.suppress(OSError, SpoolError):
+            self._settle_withdrawal()
+
     def _stands(self, name, version):
         there = entries.standing(self._in('new'), name)
         return there is not None and there.version == version
@@ -261,13 +274,24 @@ class Spool:
         """See `ISpool`."""
         with self._translated():
             self._filing.require_movable(entry.name)
-        source = Source(self._in('new', entry.name))
+        try:
+            source = Source(self._in('new', entry.name))
+        except SourceGone:
+            if self._is_running:
+                with self._numbers():  # whoever has withdrawn it has written that down
+                    self._require_wanted(entry.name, entry.number)
+            raise
         source.number = entry.number
         if source.version != entry.version:
             with self._translated():
                 opened = dataclasses.replace(entry, version=source.version)
                 source.number = self._numbered(opened).number
+        source.require_wanted = lambda: self._require_wanted(entry.name, source.number)
         return source
+
+    def _require_wanted(self, name, number):
+        with self._translated():
+            self._withdrawal.require_wanted(name, number, self.journal)
 
     # What becomes of it
 
@@ -436,7 +460,7 @@ class Spool:
             self._make_directories(*self._sections)
             draft = files.draft(self._in('tmp'), data)
             try:
-                self._place(draft, name, content)
+                self._sequence.place(draft, name, content)
             except BaseException:
                 os.unlink(draft)
                 raise
@@ -444,34 +468,14 @@ class Spool:
         if tell:
             announce(self, names=[name])
 
-    def _place(self, draft, name, content):
-        """Give a draft its name in `new/`, and a number, so that the last of several has the last.
-
-        Who cannot write the sequence gets none: a run that sees the file gives it one.
-        """
-        new = self._in('new', name)
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError, SpoolBusy, SpoolError):
-                numbers = stack.enter_context(self._sequence.numbers())
-                numbers.see_others(lambda: entries.scan(self._in('new'))[0])
-                if content:
-                    self._compare(numbers, name, content)
-                version = entries.standing(*os.path.split(draft)).version
-                numbers.note(name, version, content=content)
-            os.replace(draft, new)
-
-    def _compare(self, numbers, name, content):
-        """Say if what is replaced in `new/` is a file of other content, and no earlier version."""
-        there = entries.standing(self._in('new'), name)
-        other = there and numbers.content(there)
-        if other and other != content:
-            log.warning(
-                'Two contents have the same name for their file, %s: that of %s, which waits, is '
-                'replaced by that of %s.',
-                printable(name),
-                printable(other),
-                printable(content),
-            )
+    def withdraw(self, name, reason):
+        """See `ISpool`."""
+        with self._visited() as visited:
+            visited.look()
+            there = entries.standing(self._in('new'), name)
+            Numbers(visited).see(filter(None, [there]))
+            rows = visited.find('versions', name=name)
+            return bool(self._withdrawal.withdraw(rows, reason, visited))
 
     def batch(self):
         """See `ISpool`."""

@@ -47,15 +47,23 @@ class SpoolStatus:
         """See `ISpoolStatus`."""
         return self._filed[1]
 
+    @property
+    def withdrawn(self):
+        """See `ISpoolStatus`."""
+        return self._newest('withdrawn')[0]
+
     @functools.cached_property
     def _filed(self):
         """What is in `cur/`: only who asks waits for that."""
+        return self._newest('cur')
+
+    def _newest(self, section):
         try:
-            return files.newest(self.path / 'cur')
+            return files.newest(self.path / section)
         except FileNotFoundError:
             return 0, None
         except OSError as error:
-            where = printable(str(self.path / 'cur'))
+            where = printable(str(self.path / section))
             raise SpoolError(
                 f'The spool cannot be used: {where}: {error.strerror}',
                 hint='Check owner and mode.',

@@ -76,6 +76,7 @@ def _spool_object(found, now, *, parked_since):
             }
             for name, reason in found.parked
         ],
+        'withdrawn': found.withdrawn,
         'unpublished': [
             {
                 'id': each.unique_id,

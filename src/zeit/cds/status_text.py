@@ -54,6 +54,8 @@ def _spool(look):
             how_long = '' if since is None else f' for {age(now - since)}'
             why = printable(reason) or 'no reason is known'
             yield _line('', f'{printable(name)}{how_long}: {why}')
+    if found.withdrawn:
+        yield _line('withdrawn', f'{plural(found.withdrawn, "file")} in withdrawn, never sent')
     if found.unpublished:
         number = plural(len(found.unpublished), 'publication')
         yield _line('failed', f'{number} that could not be put into new, tried again:')

@@ -87,8 +87,8 @@ class IResult(Interface):
     name = Attribute('Its name')
     size = Attribute('Its length in bytes')
     status = Attribute(
-        "'delivered', 'failed', 'parked', 'skipped', 'gone', 'planned'; 'kept': imported, but the "
-        'server does not let it be deleted there'
+        "'delivered', 'failed', 'parked', 'skipped', 'gone', 'withdrawn', 'planned'; 'kept': "
+        'imported, but the server does not let it be deleted there'
     )
     reason = Attribute('Why, if it was not delivered; one line')
     filed_as = Attribute('Its name in `cur/` if delivered, in `new/` if imported')

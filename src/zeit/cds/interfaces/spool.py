@@ -99,6 +99,14 @@ class ISpool(Interface):
         with a dot, and TypeError for other `data`.
         """
 
+    def withdraw(name, reason):
+        """Take the file that waits as `name` out of `new/`; return whether it does not go.
+
+        It waits for no run: one that is about to send it finds that out, and cleans up.  What the
+        server has already, or is about to give its name, goes.  The bytes remain in `withdrawn/`,
+        the receipt has the `reason`, one line.  Raises `SpoolError`, `SpoolBusy`.
+        """
+
     def batch():
         """Return an `IBatch`: files that are put together or not at all.  Raises `SpoolError`."""
 
@@ -172,6 +180,13 @@ class ISource(Interface):
     def digest():
         """Read to the end; return the SHA-256 of the whole file, in hexadecimal digits."""
 
+    def require_wanted():
+        """Raise `Withdrawn` if it was withdrawn, `SourceGone` if its name is not in `new/`.
+
+        Otherwise it counts as delivered from then on.  It is asked when the journal has that all of
+        it is on the server, or is going to be there under its own name.
+        """
+
     def verify():
         """Raise `SourceChanged` if the file is not what it was when it was opened."""
 
@@ -220,14 +235,15 @@ class IIncoming(Interface):
 class ISpoolStatus(Interface):
     """What a look into a spool shows; counts, bytes, seconds since the epoch.
 
-    What is about `cur/` is looked up when it is asked for, and may raise `SpoolError`: there may be
-    a hundred thousand files.
+    What is about `cur/` and `withdrawn/` is looked up when it is asked for, and may raise
+    `SpoolError`: there may be a hundred thousand files.
     """
     path = Attribute('The directory')
     waiting = Attribute('The entries in `new/`, in the order of arrival')
     ignored = Attribute('What in `new/` will never be sent: (name, reason)')
     hidden = Attribute('Names in `new/` that begin with a dot: never sent, and no cause for alarm')
     delivered = Attribute('The number of files in `cur/`')
+    withdrawn = Attribute('The number of files in `withdrawn/`')
     last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
     parked = Attribute('(name, reason) of each file in `parked/`')
     unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')

@@ -256,6 +256,7 @@ class MemorySession:
                 reply='226 Stored.',
                 sequence=source.number,
             )
+            source.require_wanted()
             self._target.hook('publish', name)
             if name in self._target.files and self._target.exists == 'park':
                 raise TargetExists('There is a file of that name already')

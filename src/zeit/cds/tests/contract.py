@@ -57,6 +57,9 @@ class Source(io.BytesIO):
             buffer = memoryview(buffer)[: self._fails_at - self.tell()]
         return super().readinto(buffer)
 
+    def require_wanted(self):
+        """Nobody withdraws it."""
+
     def verify(self):
         if self._changed:
             raise errors.SourceChanged('It changed')

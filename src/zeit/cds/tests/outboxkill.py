@@ -130,7 +130,13 @@ def run(spool, application):
         pass
 
 
-SCENARIOS = {each.__name__: each for each in (commit, abort, veto, conflict, run)}
+def withdraw(spool, application):
+    """Somebody withdraws a file that waits."""
+    spool.put('a.xml', b'<a/>')
+    spool.withdraw('a.xml', 'retracted')
+
+
+SCENARIOS = {each.__name__: each for each in (commit, abort, veto, conflict, run, withdraw)}
 
 
 def kill_before(step, path):

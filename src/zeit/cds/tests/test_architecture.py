@@ -60,10 +60,12 @@ ALLOWED = {
     'batch': 'entries errors interfaces files forks names text voted',
     'aborted': 'errors',
     'filing': 'entries errors files names source text',
+    'withdrawal': 'entries errors files text',
     'indoubt': 'errors interfaces batch entries files scope text voted',
-    'sequence': 'errors entries filing files indoubt journal parking',
+    'sequence': 'errors entries filing files indoubt journal parking text',
     'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal '
-    'names parking precedence runlock sequence source spoolstatus text unpublished wake',
+    'names parking precedence runlock sequence source spoolstatus text unpublished wake '
+    'withdrawal',
     'statistics': 'errors filing journal runlock sequence text',
     'verify': 'files filing journal jsonlog text',
     'ledger': 'errors interfaces text',

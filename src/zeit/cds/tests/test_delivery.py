@@ -24,6 +24,9 @@ class Source(io.BytesIO):
     number = 1
     version = ()
 
+    def require_wanted(self):
+        """Nobody withdraws it."""
+
     def verify(self):
         """It does not change."""
 

@@ -118,7 +118,7 @@ class SubscriberTests(PublishTests):
         with self.assertNoLogs('zeit.cds', 'WARNING'):
             self.publish()  # a correction
         for article, replaced in (other, self.article), (self.article, other):
-            with self.assertLogs('zeit.cds.spool', 'WARNING') as logs:
+            with self.assertLogs('zeit.cds.sequence', 'WARNING') as logs:
                 self.publish(article)
             self.assertIn(f'that of {replaced.uniqueId}, which waits', logs.output[0])
         with self.assertNoLogs('zeit.cds', 'WARNING'):
@@ -133,7 +133,7 @@ class SubscriberTests(PublishTests):
         self.publish()
         with self.spool.run():
             self.spool.journal.compact()
-        with self.assertLogs('zeit.cds.spool', 'WARNING'):
+        with self.assertLogs('zeit.cds.sequence', 'WARNING'):
             self.publish(Article('kultur/b', uuid=UUID))
 
     def test_only_what_somebody_wanted_to_publish(self):

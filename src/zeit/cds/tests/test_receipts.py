@@ -49,6 +49,8 @@ class Receipts(ServerCase):
             'sha256': hashlib.sha256(b'hello').hexdigest(),
             'server': self.url.removesuffix('/'),
             'filed_as': 'b.xml',
+            'withdrawn': None,
+            'reason': None,
         }
         self.assertEqual(expected, found)
 

@@ -1,0 +1,101 @@
+"""What is not to go any more: recalled in the journal, and taken out of `new/`.
+
+Whoever withdraws waits for no run, which may last for an hour.  First the journal has that a
+version is recalled; then its file is moved to `withdrawn/`, where its bytes remain.  A run looks
+behind its own line of the journal, which says that the upload is complete, so one of the two comes
+first: what was recalled before that line does not get its name on the server; what is recalled
+later counts as delivered, and is only taken out of `new/` if it turns out that it was not.
+
+`withdrawn/` is not `parked/`: what is there is no alarm, and no `retry --all` brings it back.
+"""
+
+import logging
+import os
+
+from zeit.cds import entries, files
+from zeit.cds.errors import SourceGone, Withdrawn
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+WITHDRAWN = 'withdrawn'
+
+
+class Withdrawal:
+    """Withdraws from the spool at `path`.  All methods raise OSError and `SpoolError`.
+
+    `remembered` is a `Journal` that knows what is written, and is locked.
+    """
+
+    def __init__(self, path):
+        self._path = os.fspath(path)
+
+    def __repr__(self):
+        return f'<Withdrawal from {self._path!r}>'
+
+    def _in(self, *segments):
+        return os.path.join(self._path, *segments)
+
+    def withdraw(self, rows, reason, remembered):
+        """Recall the versions of these `rows`; return the names of those that do not go, a list."""
+        rows = [row for row in rows if not row.get('recalled')]
+        with remembered.together():
+            for row in rows:
+                about = {'name': row['name'], 'sequence': row['sequence']}
+                remembered.note('recalled', **about, reason=reason)
+        found = [remembered.row('versions', row['sequence']) for row in rows]
+        return [row['name'] for row in found if self._take_out(row, remembered)]
+
+    def settle(self, remembered):
+        """Take out what was recalled and stands in `new/` still."""
+        for row in remembered.find('versions', recalled=True, moved=False):
+            self._take_out(row, remembered)
+
+    def require_wanted(self, name, number, remembered):
+        """Raise `Withdrawn` if this version was recalled, `SourceGone` if nothing has the name."""
+        row = remembered.row('versions', number)
+        if row is not None and row.get('recalled'):
+            raise Withdrawn(row['reason'])
+        if entries.standing(self._in('new'), name) is None:
+            raise SourceGone(f'{printable(name)} has disappeared from the spool')
+
+    def _take_out(self, row, remembered):
+        """Move a file out of `new/`; return whether this version was there, and does not go."""
+        name, number, new = row['name'], row['sequence'], self._in('new')
+        if _is_under_way(name, number, remembered):
+            log.info('It is being delivered, or was: %s', printable(name))
+            return False
+        there = entries.standing(new, name)
+        if there is None or [*there.version] != row['version']:
+            return False
+        receipt = {'name': name, 'sequence': number, 'size': there.size, 'reason': row['reason']}
+        if content := row.get('content'):
+            receipt['content'] = content
+        files.make_directory(self._in(WITHDRAWN), like=self._path)
+        # Before it is moved: a kill in between has it twice, and not never.
+        remembered.history.add({'kind': 'withdrawn', **receipt})
+        stored = files.move(os.path.join(new, name), self._in(WITHDRAWN), name)
+        moved = entries.standing(self._in(WITHDRAWN), stored)
+        files.sync_directories(self._in(WITHDRAWN), new)
+        if moved is not None and moved.version != there.version:
+            self._give_back(stored, name)
+        remembered.note('withdrawn', name=name, sequence=number)
+        log.info('Withdrawn: %s: %s', printable(name), printable(row['reason']))
+        return True
+
+    def _give_back(self, stored, name):
+        """Return to `new/` what somebody else has renamed there at this very moment."""
+        try:
+            files.rename_exclusively(self._in(WITHDRAWN, stored), self._in('new', name))
+        except FileExistsError:
+            return  # there is an even newer one
+        files.sync_directories(self._in('new'), self._in(WITHDRAWN))
+
+
+def _is_under_way(name, number, remembered):
+    return any(
+        row.get('sequence') == number
+        for table in ('uploads', 'exposed')
+        for row in remembered.find(table, name=name)
+    )
