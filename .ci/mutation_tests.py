@@ -27,6 +27,7 @@ TELLING = (
     'test_group',
     'test_learned',
     'test_parking',
+    'test_patience',
     'test_powerloss',
     'test_scenarios_exists',
     'test_scenarios_replies',

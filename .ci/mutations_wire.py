@@ -188,4 +188,28 @@ WIRE = (
         "            if isinstance(error, LOST) and way not in self.earlier.get('once', ()):\n",
         '            if False:\n',
     ),
+    (
+        'no data connection where an answer is late',
+        'ftp/passive.py',
+        '            elif self._connect_ahead() and self._stream.comes_soon():\n',
+        '            elif False:\n',
+    ),
+    (
+        'what a server throws away not asked for again',
+        'ftp/along.py',
+        '            if self._throws_away():\n',
+        '            if False:\n',
+    ),
+    (
+        'a slow server taken for one that throws commands away',
+        'ftp/along.py',
+        "        if answer.command.verb == 'PWD':\n",
+        '        if True:\n',
+    ),
+    (
+        'a refusal not heard while data are waited for',
+        TRANSFERS,
+        '        data.watch(self._stream, self.hear)\n',
+        '',
+    ),
 )
