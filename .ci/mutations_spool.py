@@ -180,7 +180,7 @@ LOCAL = (
     (
         'a file that is put has no number before it is seen',
         SEQUENCE,
-        '                numbers.note(name, version, content=content)\n',
+        '                numbers.note(name, version, told=told)\n',
         '                pass\n',
     ),
     (

@@ -27,7 +27,7 @@ from zeit.cds.errors import SpoolError
 from zeit.cds.history import History
 from zeit.cds.interfaces import ILedger
 from zeit.cds.jsonlog import number_of
-from zeit.cds.kinds import FILE, KINDS, TABLES
+from zeit.cds.kinds import FILE, KINDS, TABLES, told
 from zeit.cds.text import printable
 
 
@@ -151,7 +151,9 @@ class Journal:
         """Write receipts of `kind` (dictionaries), then close here what was open."""
         # With that a search for newer versions than one need not read all of it.
         known = {'largest': self.log.largest}
-        self.history.add(*({'kind': kind, **entry, **known} for entry in entries))
+        self.history.add(
+            *({'kind': kind, **entry, **self.told(number_of(entry)), **known} for entry in entries)
+        )
         self._close_all(kind, entries)
 
     def had_receipt(self, kind, entry, *, since):
@@ -239,6 +241,10 @@ class Journal:
     def row(self, table, *key):
         """Return the row with this key, or None."""
         return self._tables[table].get(key)
+
+    def told(self, number):
+        """Return what the application has told of the version with this number: a dictionary."""
+        return told(self.row('versions', number) or {})
 
     def newest_delivered(self, name, *, above=0):
         """Return the receipt of the newest version of `name` that was delivered, or None.

@@ -29,7 +29,7 @@
     removed     what was fetched as NAME is not on TARGET any more
     kept        it is there still, although the server has said that it is not
     put, seen   NAME, in the version VERSION, got the number SEQUENCE when it was put, or was there;
-                CONTENT is the id of what it is of, in the application
+                CONTENT is the id of what it is of, CONTENT_VERSION that of it, in the application
     left        it waits no more
     recalled    the version SEQUENCE of NAME must not go any more, for a REASON
     withdrawn   it is out of new/, as the history has before; what is there again is a new version
@@ -68,6 +68,11 @@ class Kind:
 
 
 FILE = 'target', 'name'
+
+#: What the application may tell of a version of a file: in its row, its receipts, beside it when it
+#: is parked.  So many characters of each are kept.
+TOLD = 'content', 'content_version'
+LONGEST = 1000
 
 #: The fields that tell the rows of a table apart.
 TABLES = types.MappingProxyType(
@@ -142,3 +147,8 @@ KINDS = types.MappingProxyType(
         'acknowledged': Kind(closes=('damage',)),
     }
 )
+
+
+def told(entry):
+    """Return what the application has told, of what an `entry` (a dictionary) has: a dictionary."""
+    return {field: str(entry[field])[:LONGEST] for field in TOLD if entry.get(field)}

@@ -2,7 +2,8 @@
 
     NAME            the file; if that name is taken, one made of it and the time
     .NAME.parked    a JSON object: `name`, its true one, `sequence`, its number (see
-                    `zeit.cds.sequence`), and the `reason`
+                    `zeit.cds.sequence`), the `reason`, and what the application has told of it
+                    (see `zeit.cds.kinds`)
 """
 
 import contextlib
@@ -14,13 +15,14 @@ import shlex
 
 from zeit.cds import entries, files, names
 from zeit.cds.errors import FileError, NotMoved
+from zeit.cds.kinds import told
 from zeit.cds.text import printable
 
 
 PARKED = 'parked'
 
-#: Longest file beside a parked one that is read, in bytes: a name, and a reason.
-LIMIT = 16384
+#: Longest file beside a parked one that is read, in bytes.
+LIMIT = 65536
 
 #: What it is like if it is not there, or was damaged.
 _UNKNOWN = FileNotFoundError, ValueError, KeyError, TypeError, AttributeError
@@ -31,7 +33,7 @@ class Parked:
     """A parked file.
 
     `stored`: its name in `parked/`; `name`: the true one.  `number` is that of its version, 0 if it
-    is not known.  `entry` is the `IEntry` in `parked/`.
+    is not known.  `entry` is the `IEntry` in `parked/`, `told` what the application has told of it.
     """
 
     stored: str
@@ -39,6 +41,7 @@ class Parked:
     number: int
     reason: str
     entry: object
+    told: dict
 
 
 class Parking:
@@ -57,14 +60,15 @@ class Parking:
     def _in(self, *segments):
         return os.path.join(self._path, *segments)
 
-    def add(self, path, name, reason, *, noted, number=0):
+    def add(self, path, name, reason, *, noted, number=0, told=None):
         """Move the file `path` here as `name`, or as a unique name, what is known of it beside it.
 
-        `number` is the one of its version, `reason` a str; `noted` is called before it is moved.
-        Returns its name here.  Raises `NotMoved`.
+        `number` is the one of its version, `reason` a str, `told` as in `Parked`; `noted` is called
+        before it is moved.  Returns its name here.  Raises `NotMoved`.
         """
+        about = {'name': name, 'sequence': number, 'reason': reason, **(told or {})}
         try:
-            return self._add(path, name, reason, noted=noted, number=number)
+            return self._add(path, name, json.dumps(about).encode('ascii'), noted=noted)
         except OSError as error:
             where = os.path.relpath(error.filename2 or self._in(PARKED), self._path)
             raise NotMoved(
@@ -72,9 +76,8 @@ class Parking:
                 hint=files.remedy(error) or 'The user of the runs needs rwx on that directory.',
             ) from error
 
-    def _add(self, path, name, reason, *, noted, number):
+    def _add(self, path, name, about, *, noted):
         files.make_directory(self._in(PARKED), like=self._path)
-        about = json.dumps({'name': name, 'sequence': number, 'reason': reason}).encode('ascii')
         for stored in files.candidates(name):
             if os.path.lexists(self._in(PARKED, stored)):
                 continue
@@ -160,6 +163,7 @@ class Parking:
             number=about['sequence'],
             reason=about['reason'],
             entry=entry,
+            told=told(about),
         )
 
     def _about(self, stored):
@@ -173,6 +177,7 @@ class Parking:
                 'name': about['name'],
                 'sequence': int(about['sequence']),
                 'reason': str(about['reason']),
+                **told(about),
             }
         except _UNKNOWN:
             return {'name': stored, 'sequence': 0, 'reason': ''}

@@ -295,10 +295,11 @@ def _deliver(content, unique_id, spool, name, is_current):
     deliverable = zope.component.queryAdapter(content, IDeliverable, name=name)
     if deliverable is None or not deliverable.wanted:
         return None
-    file = deliverable.name
+    file, version = deliverable.name, getattr(deliverable, 'version', None)
+    told = {'content': unique_id, 'content_version': version}
     with contextlib.closing(_opened(deliverable)) as data:
         try:
-            spool.put(file, _Content(data, is_current), tell=False, content=unique_id)
+            spool.put(file, _Content(data, is_current), tell=False, **told)
         except NameRefused as error:
             hint = 'The adapter to IDeliverable has given it.'
             raise NameRefused(error.message, hint=hint) from None

@@ -86,7 +86,7 @@ class Sequence:
             with self.visited() as visited:
                 yield Numbers(visited)
 
-    def place(self, draft, name, content):
+    def place(self, draft, name, told):
         """Give a draft its name in `new/`, and a number, so that the last of several has the last.
 
         Who cannot write the sequence gets none: a run that sees the file gives it one.
@@ -96,10 +96,10 @@ class Sequence:
             with contextlib.suppress(OSError, SpoolBusy, SpoolError):
                 numbers = stack.enter_context(self.numbers())
                 numbers.see_others(lambda: entries.scan(self._in('new'))[0])
-                if content:
-                    self._compare(numbers, name, content)
+                if 'content' in told:
+                    self._compare(numbers, name, told['content'])
                 version = entries.standing(*os.path.split(draft)).version
-                numbers.note(name, version, content=content)
+                numbers.note(name, version, told=told)
             os.replace(draft, new)
 
     def _compare(self, numbers, name, content):
@@ -131,14 +131,16 @@ class Sequence:
         return max(found + indoubt.numbers(self._in(OUTBOX)))
 
     def _needed(self, remembered):
-        """Return the rows of the versions that wait in the spool, or may be put into it."""
+        """Return the rows of the versions that wait, may be put there, or lack their receipt."""
         there = entries.scan(self._in('new'))[0] + entries.scan(self._in(FILING))[0]
         waiting = {(entry.name, entry.version) for entry in there}
         voted = indoubt.names(self._in(OUTBOX))
+        sent = {row.get('sequence') for row in remembered.find('uploads')}
         return [
             row
             for row in remembered.find('versions')
             if (row['name'], tuple(row['version'])) in waiting
+            or row['sequence'] in sent
             # What has come since the vote is newer than what was voted for.
             or (row['name'] in voted and row['sequence'] == remembered.latest[row['name']])
         ]
@@ -211,16 +213,15 @@ class Numbers:
     def content(self, entry):
         """Return the id of the content that waits as `entry`, '' if it is not known."""
         self.look()
-        rows = self._journal.find('versions', name=entry.name)
-        found = [row.get('content') for row in rows if tuple(row['version']) == entry.version]
-        return str(found[-1] or '') if found else ''
+        number = self.known().get((entry.name, entry.version), 0)
+        return self._journal.told(number).get('content', '')
 
-    def note(self, name, version, *, number=None, kind='put', content=''):
+    def note(self, name, version, *, number=None, kind='put', told=None):
         """Give a version the next number, or the `number` that it had; return it.
 
-        `content` is the id of the content that it is of.
+        `told` is what the application has told of it, see `zeit.cds.kinds.told`.
         """
-        about = {'name': name, 'version': [*version]} | ({'content': content} if content else {})
+        about = {'name': name, 'version': [*version], **(told or {})}
         return self._journal.note(kind, sequence=number, **about)['sequence']
 
     def see(self, entries):

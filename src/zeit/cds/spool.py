@@ -19,7 +19,7 @@ import threading
 import gocept.filestore.filestore
 import zope.interface
 
-from zeit.cds import entries, files, incoming, indoubt, journal, names, precedence
+from zeit.cds import entries, files, incoming, indoubt, journal, kinds, names, precedence
 from zeit.cds.aborted import Aborted
 from zeit.cds.batch import Batch
 from zeit.cds.errors import FileError, NameRefused, NotMoved, SourceGone, SpoolError
@@ -342,7 +342,8 @@ class Spool:
                 number = numbers.known().get((name, version), 0)
         receipt = {'name': name, 'sequence': number, 'reason': reason}
         noted = functools.partial(self.journal.receipt, 'parked', receipt)
-        stored = self._parking.add(path, name, reason, number=number, noted=noted)
+        told = self.journal.told(number)
+        stored = self._parking.add(path, name, reason, number=number, told=told, noted=noted)
         self._left.append((number, name, version))
         return stored
 
@@ -366,7 +367,9 @@ class Spool:
                 in_its_place = self._make_room(there, parked)
                 # What goes out now is the newest; who brings an older one back has decided that.
                 number = None if newer else parked.number or None
-                number = numbers.note(parked.name, parked.entry.version, number=number)
+                number = numbers.note(
+                    parked.name, parked.entry.version, number=number, told=parked.told
+                )
                 numbers.sync()
                 self._bring_back(parked, in_its_place)
             self.journal.receipt('resent', {'name': parked.name, 'sequence': number})
@@ -451,7 +454,7 @@ class Spool:
             # It is of no use, and in nobody's way.
             log.warning('Left behind, to be deleted: %s: %s', printable(path), error.strerror)
 
-    def put(self, name, data, *, tell=True, content=''):
+    def put(self, name, data, *, tell=True, content='', content_version=''):
         """See `ISpool`."""
         names.check_new(name)
         data = files.readable(data, name=name)
@@ -460,7 +463,8 @@ class Spool:
             self._make_directories(*self._sections)
             draft = files.draft(self._in('tmp'), data)
             try:
-                self._sequence.place(draft, name, content)
+                told = kinds.told({'content': content, 'content_version': content_version})
+                self._sequence.place(draft, name, told)
             except BaseException:
                 os.unlink(draft)
                 raise

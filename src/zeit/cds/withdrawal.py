@@ -70,8 +70,7 @@ class Withdrawal:
         if there is None or [*there.version] != row['version']:
             return False
         receipt = {'name': name, 'sequence': number, 'size': there.size, 'reason': row['reason']}
-        if content := row.get('content'):
-            receipt['content'] = content
+        receipt |= remembered.told(number)
         files.make_directory(self._in(WITHDRAWN), like=self._path)
         # Before it is moved: a kill in between has it twice, and not never.
         remembered.history.add({'kind': 'withdrawn', **receipt})

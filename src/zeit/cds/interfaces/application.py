@@ -28,6 +28,10 @@ class IDeliverable(Interface):
     wanted = Attribute(
         'Whether it shall go (bool), and is published; the rest is used only if it shall'
     )
+    version = Attribute(
+        'Which version of the content it is, for the receipt: a str, or what `str` makes one of; '
+        'it may be None, or missing'
+    )
 
     def open():
         """Return its content: a binary file, which is read to its end and closed."""

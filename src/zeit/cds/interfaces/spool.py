@@ -89,12 +89,13 @@ class ISpool(Interface):
         is not known; `NotMoved` if it cannot be moved, and others can.
         """
 
-    def put(name, data, *, tell=True, content=''):
+    def put(name, data, *, tell=True, content='', content_version=''):
         """Put a new file into `new/` under `name`: complete or not at all, durable on return.
 
         `data` is bytes or a binary file, read to its end.  A file of the same name that still
         waits is replaced (a correction).  `content` is the id of what is in it, where the
-        application has ids: the log says if one of another content is replaced.  Needs no active
+        application has ids, `content_version` tells which version of that (str): they go along,
+        into each receipt.  The log says if one of another content is replaced.  Needs no active
         run.  Sends `IFilePut` if it is to `tell`, raises `NameRefused`, also for a name that begins
         with a dot, and TypeError for other `data`.
         """

@@ -50,7 +50,7 @@ ALLOWED = {
     'history': 'errors files jsonlog text',
     'kinds': '',
     'journal': 'errors history interfaces jsonlog kinds names text',
-    'parking': 'entries errors files names text',
+    'parking': 'entries errors files kinds names text',
     'incoming': 'errors files forks interfaces source text',
     'scope': 'interfaces',
     'unpublished': 'errors files forks interfaces journal text',
@@ -64,7 +64,7 @@ ALLOWED = {
     'indoubt': 'errors interfaces batch entries files scope text voted',
     'sequence': 'errors entries filing files indoubt journal parking text',
     'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal '
-    'names parking precedence runlock sequence source spoolstatus text unpublished wake '
+    'kinds names parking precedence runlock sequence source spoolstatus text unpublished wake '
     'withdrawal',
     'statistics': 'errors filing journal runlock sequence text',
     'verify': 'files filing journal jsonlog text',

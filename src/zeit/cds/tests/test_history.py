@@ -359,8 +359,8 @@ def quiet():
     return contextlib.nullcontext()
 
 
-class RecoveryTests(unittest.TestCase):
-    """A run is killed between cur/, receipt and journal: in the end there is one receipt."""
+class Recovering(unittest.TestCase):
+    """A spool, runs of it, and how they are killed."""
 
     layer = layers.QUIET
 
@@ -401,6 +401,10 @@ class RecoveryTests(unittest.TestCase):
                 stack.enter_context(unittest.mock.patch.object(History, 'add', add))
                 run()
         self.assertEqual(signal.SIGKILL, os.waitpid(child, 0)[1] & 0x7F)
+
+
+class RecoveryTests(Recovering):
+    """A run is killed between cur/, receipt and journal: in the end there is one receipt."""
 
     def test_an_export(self):
         for before in (True, False):
