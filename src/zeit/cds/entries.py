@@ -30,6 +30,8 @@ class Entry:
     arrived: float
     version: tuple = ()
     number: int = dataclasses.field(default=0, compare=False)
+    content: str = dataclasses.field(default='', compare=False)
+    content_version: str = dataclasses.field(default='', compare=False)
 
 
 def scan(directory):

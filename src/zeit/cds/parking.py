@@ -125,8 +125,8 @@ class Parking:
         files.sync_directories(self._in('new'), self._in(PARKED))
 
     def content(self):
-        """Return what is here, a list of (name, reason), sorted; the names are those here."""
-        return [(stored, self._about(stored)['reason']) for stored in self._stored()]
+        """Return what is known of what is here: dictionaries, by the names here, sorted."""
+        return {stored: self._about(stored) for stored in self._stored()}
 
     def names(self):
         """Return the true names of what is here: a set."""

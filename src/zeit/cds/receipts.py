@@ -4,7 +4,7 @@ import datetime
 
 import zope.component
 
-from zeit.cds import files, journal
+from zeit.cds import files, journal, kinds
 from zeit.cds.errors import FileError, SpoolError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.history import ago
@@ -18,11 +18,11 @@ from zeit.cds.text import local_time, plural, printable, strict_json
 _DONE = 'delivered', 'imported', 'withdrawn'
 
 
-def receipts(spool, name, *, within=None):
-    """Return the receipts of `name`, sent, come in or withdrawn, oldest first: dictionaries.
+def receipts(spool, *, within=None, **wanted):
+    """Return the receipts of files sent, come in or withdrawn, oldest first: dictionaries.
 
-    `within`: only those of so many seconds.  It only reads, and waits for no run.  Raises
-    `SpoolError`.
+    `wanted` is their `name`, or `content`, the id of what they are of.  `within`: only those of so
+    many seconds.  It only reads, and waits for no run.  Raises `SpoolError`.
     """
     where = printable(str(spool.path))
     try:
@@ -35,50 +35,73 @@ def receipts(spool, name, *, within=None):
         raise SpoolError(f'There is no spool at {where}', hint=hint)
     journal.require_current(spool.path / PRIVATE)
     since = '' if within is None else ago(within)
-    found = journal.history(spool.path / PRIVATE).find(name=name, since=since)
+    wanted |= kinds.told(wanted)
+    found = journal.history(spool.path / PRIVATE).find(**wanted, since=since)
     return [each for each in found if each.get('kind') in _DONE][::-1]
 
 
-def none_of(name, places):
-    """Return the `FileError` that says that there is no receipt of `name`, and what is known."""
+def none_of(places, **wanted):
+    """Return the `FileError` that says that there is no receipt, and what is known.
+
+    `wanted` as in `receipts`.
+    """
+    ((field, value),) = wanted.items()
     hints = []
     for place in places:
         found = place.spool.status()
         where = printable(str(place.spool.path))
-        if any(entry.name == name for entry in found.waiting):
+        if any(getattr(entry, field) == value for entry in found.waiting):
             hints.append(f'It waits in {where}.')
-        if any(entry.name == name for entry in found.filing):
+        if any(getattr(entry, field) == value for entry in found.filing):
             hints.append(
                 f'It is on its way to cur in {where}; if that run is dead, the next one sees to it.'
             )
         hints += [
             f'It is parked in {where}: {printable(reason)}'
             for parked, reason in found.parked
-            if parked == name
+            if {'name': parked, **found.parked_content[parked]}.get(field) == value
         ]
-    return FileError(f'There is no receipt of {printable(name)}', hint=' '.join(hints))
+        hints += [
+            f'It could not be put into {where}: {printable(each.reason)}'
+            for each in found.unpublished
+            if field == 'content' and each.unique_id == value
+        ]
+    return FileError(f'There is no receipt of {printable(value)}', hint=' '.join(hints))
 
 
 # Text
 
 
-def as_text(name, found):
-    """Return what people read; `found` are pairs of a `Place` and a receipt."""
-    kinds = {receipt.get('kind') for _, receipt in found}
-    verb = ' or '.join(kind for kind in _DONE if kind in kinds)
-    lines = [f'{printable(name)}: {verb} {plural(len(found), "time")}']
+def as_text(found, **wanted):
+    """Return what people read; `found` are pairs of a `Place` and a receipt.
+
+    `wanted` as in `receipts`.
+    """
+    ((field, value),) = wanted.items()
+    done = {receipt.get('kind') for _, receipt in found}
+    verb = ' or '.join(kind for kind in _DONE if kind in done)
+    lines = [f'{printable(value)}: {verb} {plural(len(found), "time")}']
     for place, receipt in found:
-        what = f', {receipt["kind"]}' if len(kinds) > 1 else ''
+        what = f', {receipt["kind"]}' if len(done) > 1 else ''
         lines += ['', f'  {_moment(receipt.get("at"))}{what}']
         size = receipt.get('size')
         lines += [
             f'    {label:<9}{printable(str(text)) if text not in (None, "") else "not known"}'
             for label, text in (
+                *_told(receipt, field),
                 ('size', plural(size, 'byte') if isinstance(size, int) else size),
                 *_end(place, receipt),
             )
         ]
     return '\n'.join(lines)
+
+
+def _told(receipt, field):
+    """Yield what the heading, the value of `field`, does not say of the content."""
+    names = {'name': 'file', 'content': 'content', 'content_version': 'version'}
+    for each, label in names.items():
+        if each != field and receipt.get(each):
+            yield label, receipt[each]
 
 
 def _end(place, receipt):
@@ -117,6 +140,8 @@ def _object(place, receipt):
         'spool': place.name or None,
         'path': str(place.spool.path),
         'name': receipt.get('name'),
+        'content': receipt.get('content'),
+        'content_version': receipt.get('content_version'),
         'direction': 'in' if receipt.get('kind') == 'imported' else 'out',
         'delivered': None if receipt.get('kind') == 'withdrawn' else receipt.get('at'),
         'withdrawn': receipt.get('at') if receipt.get('kind') == 'withdrawn' else None,

@@ -146,9 +146,10 @@ class Sequence:
         ]
 
     def numbered(self, found, remembered=None):
-        """Return the entries `found` with their numbers; each of them gets one in a run.
+        """Return the entries `found` with their numbers, and what the application has told of them.
 
-        `remembered` is its `Journal`; without it this only looks.
+        Each of them gets a number in a run, of which `remembered` is the `Journal`; without it this
+        only looks.
         """
         if not found:
             return []
@@ -164,9 +165,10 @@ class Sequence:
             with contextlib.suppress(SpoolError):  # who only looks may have no right to see it
                 remembered.look(having=b'"version": [')
             known = Numbers(remembered).known()
+        numbers = [known.get((entry.name, entry.version), 0) for entry in found]
         return [
-            dataclasses.replace(entry, number=known.get((entry.name, entry.version), 0))
-            for entry in found
+            dataclasses.replace(entry, number=number, **remembered.told(number))
+            for entry, number in zip(found, numbers, strict=True)
         ]
 
 

@@ -514,14 +514,16 @@ class Spool:
             # In the order in which a file passes them: one that does so now may be seen twice, but
             # not be missed.
             waiting, ignored = by_name(*self._pending(None)) if there[0] else ([], [])
-            filing = self._filing.content() if there[1] else []
+            filing = self._sequence.numbered(self._filing.content()) if there[1] else []
             seen = {(entry.name, entry.version) for entry in waiting}
+            parked = self._parking.content()
             return SpoolStatus(
                 path=self.path,
                 waiting=waiting,
                 ignored=ignored,
                 hidden=entries.hidden(self._in('new')) if there[0] else [],
-                parked=self._parking.content(),
+                parked=[(stored, about['reason']) for stored, about in parked.items()],
+                parked_content={stored: kinds.told(about) for stored, about in parked.items()},
                 unpublished=self.unpublished.content(),
                 in_doubt=indoubt.left(self._in(OUTBOX)),
                 filing=[each for each in filing if (each.name, each.version) not in seen],

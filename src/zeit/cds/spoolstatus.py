@@ -32,6 +32,7 @@ class SpoolStatus:
     ignored: list
     hidden: list
     parked: list
+    parked_content: dict
     unpublished: list
     in_doubt: list
     filing: list

@@ -73,6 +73,8 @@ def _spool_object(found, now, *, parked_since):
                 'name': name,
                 'reason': reason,
                 'since': _utc(parked_since[name]) if name in parked_since else None,
+                'content': found.parked_content[name].get('content'),
+                'content_version': found.parked_content[name].get('content_version'),
             }
             for name, reason in found.parked
         ],
@@ -108,7 +110,17 @@ def _entries(found, now):
         'files': len(found),
         'bytes': sum(entry.size for entry in found),
         'oldest_seconds': None if oldest is None else max(0, round(now - oldest, 3)),
-        'names': [{'name': e.name, 'size': e.size, 'arrived': _utc(e.arrived)} for e in found],
+        'names': [_entry(each) for each in found],
+    }
+
+
+def _entry(entry):
+    return {
+        'name': entry.name,
+        'size': entry.size,
+        'arrived': _utc(entry.arrived),
+        'content': entry.content or None,
+        'content_version': entry.content_version or None,
     }
 
 

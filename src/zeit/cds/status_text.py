@@ -54,6 +54,7 @@ def _spool(look):
             how_long = '' if since is None else f' for {age(now - since)}'
             why = printable(reason) or 'no reason is known'
             yield _line('', f'{printable(name)}{how_long}: {why}')
+            yield from _told(**found.parked_content[name])
     if found.withdrawn:
         yield _line('withdrawn', f'{plural(found.withdrawn, "file")} in withdrawn, never sent')
     if found.unpublished:
@@ -98,6 +99,13 @@ def _spool(look):
         yield _line('', 'the next one removes what it has left')
 
 
+def _told(content='', content_version=''):
+    """Yield what the application has told of a file."""
+    if content or content_version:
+        version = f', version {printable(content_version)}' if content_version else ''
+        yield _line('', f'  {printable(content) or "a content"}{version}')
+
+
 def _filing(found, now):
     size = file_size(sum(entry.size for entry in found.filing))
     number = plural(len(found.filing), 'file')
@@ -105,6 +113,7 @@ def _filing(found, now):
     yield _line('filing', f'{number}, {size}, sent, and {when}:')
     for entry in found.filing[:SHOWN]:
         yield _line('', f'{printable(entry.name)} for {age(now - entry.arrived)}')
+        yield from _told(entry.content, entry.content_version)
 
 
 def _filed(found, now, *, label):
@@ -172,6 +181,7 @@ def _waiting(entries, now, *, whom):
     for entry in entries[:SHOWN]:
         when, size = age(now - entry.arrived), file_size(entry.size)
         yield f'{when:>10} {size:>10}  {printable(entry.name)}'
+        yield from _told(entry.content, entry.content_version)
     if len(entries) > SHOWN:
         yield _line('', f'and {len(entries) - SHOWN} more')
 

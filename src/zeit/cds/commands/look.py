@@ -59,11 +59,12 @@ def status(console, zcml, **arguments):
 
 
 @click.command()
-@click.argument('name')
-@click.argument('spools', nargs=-1, metavar='[SPOOL]...')
-@options.several(options.SPOOL, options.JSON, options.SINCE)
+@click.argument('names', nargs=-1, metavar='NAME [SPOOL]... | --id ID [SPOOL]...')
+@options.several(options.SPOOL)
+@click.option('--id', 'content', metavar='ID', help='What is of this content.  Default: none.')
+@options.several(options.JSON, options.SINCE)
 @command
-def receipt(console, zcml, *, name, spools, spool=None, as_json, since):
+def receipt(console, zcml, *, names, spool=None, content, as_json, since):
     """Print the receipts of a file: each delivery of this name.
 
     \b
@@ -72,6 +73,9 @@ def receipt(console, zcml, *, name, spools, spool=None, as_json, since):
       zeit-cds --zcml cds.zcml receipt a.xml
       zeit-cds receipt --spool /var/spool/cds a.xml
 
+    With --id: of a content, by the id that the application has told when it was
+    published, such as http://xml.zeit.de/wirtschaft/zins.
+
     A receipt tells when it was, size and SHA-256 of what was sent, the server
     and its final reply.  It never waits for a run.  The exit code is 1 if there
     is none.
@@ -79,20 +83,24 @@ def receipt(console, zcml, *, name, spools, spool=None, as_json, since):
     from zeit.cds import choice, receipts
     from zeit.cds.errors import UsageError
 
+    if not content and not names:
+        raise UsageError("Missing argument 'NAME'", hint='Or give the id of a content with --id.')
+    wanted = {'content': content} if content else {'name': names[0]}
+    spools = names if content else names[1:]
     if spool is not None and spools:
         raise UsageError('A receipt is of one file', hint='Names of spools go with --zcml.')
     places = choice.places(zcml=zcml, names=spools, spool=spool, remote=False)
     found = [
         (place, each)
         for place in places
-        for each in receipts.receipts(place.spool, name, within=since)
+        for each in receipts.receipts(place.spool, within=since, **wanted)
     ]
     if as_json:
         console.say(receipts.as_json(found))
     elif found:
-        console.say(receipts.as_text(name, found))
+        console.say(receipts.as_text(found, **wanted))
     if not found:
-        raise receipts.none_of(name, places)
+        raise receipts.none_of(places, **wanted)
     return errors.DONE
 
 

@@ -156,6 +156,8 @@ class IEntry(Interface):
     number = Attribute(
         'Its number: what came later has a larger one, by no clock; 0 if no run has seen it yet'
     )
+    content = Attribute("The id that the application has told of its content; '' without one")
+    content_version = Attribute("Which version of the content it is, as that has told; '' without")
 
 
 class ISource(Interface):
@@ -247,6 +249,10 @@ class ISpoolStatus(Interface):
     withdrawn = Attribute('The number of files in `withdrawn/`')
     last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
     parked = Attribute('(name, reason) of each file in `parked/`')
+    parked_content = Attribute(
+        'By these names, what the application has told of them: dictionaries, with `content` and '
+        '`content_version`, or empty'
+    )
     unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
     in_doubt = Attribute('Files of transactions whose end is not known: a list of `IInDoubt`')
     filing = Attribute('The entries of what was sent, and is on its way to `cur/`')

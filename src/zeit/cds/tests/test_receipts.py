@@ -44,6 +44,8 @@ class Receipts(ServerCase):
             'spool': None,
             'path': str(self.path),
             'name': 'b.xml',
+            'content': None,
+            'content_version': None,
             'direction': 'out',
             'size': 5,
             'sha256': hashlib.sha256(b'hello').hexdigest(),

@@ -1,19 +1,19 @@
 """The id of a content, and its version, which the application tells: where they go along."""
 
+import contextlib
+import io
 import json
 import os
 import unittest.mock
 
-import zope.interface
-
+from zeit.cds import cli
 from zeit.cds.exporter import Exporter
-from zeit.cds.interfaces import IDeliverable
 from zeit.cds.jsonlog import JSONLog
 from zeit.cds.kinds import LONGEST
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests import remembered
 from zeit.cds.tests.test_history import Recovering
-from zeit.cds.tests.test_publish import UUID, PublishTests
+from zeit.cds.tests.test_publish import UUID, Deliverable, PublishTests
 
 
 ID = 'http://xml.zeit.de/politik/a'
@@ -168,18 +168,137 @@ class PublishedTests(PublishTests):
         return found['name'], found.get('content'), found.get('content_version')
 
     def test_an_adapter_tells_the_version(self):
-        @zope.interface.implementer(IDeliverable)
-        class Versioned:
-            def __init__(self, article):
-                self.version = 7
-                self.name, self.wanted, self.open = 'a.xml', True, article.open
-
+        self.article.version = 7
         self.adapt(Versioned, name='s')
         self.publish()
         self.deliver()
-        self.assertEqual(('a.xml', ID, '7'), self.receipt())
+        self.assertEqual((f'{UUID}.xml', ID, '7'), self.receipt())
 
     def test_or_none(self):
         self.publish()
         self.deliver()
         self.assertEqual((f'{UUID}.xml', ID, None), self.receipt())
+
+
+class ShownTests(PublishTests):
+    """What `status` and `receipt` say of it."""
+
+    def setUp(self):
+        super().setUp()
+        self.article.version = 7
+        self.adapt(Versioned, name='s')
+
+    def call(self, *words, code=0):
+        """Return what a command says of the spool, to whom it may concern."""
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            with contextlib.redirect_stderr(io.StringIO()) as err:
+                found = cli.main([*words, '--spool', str(self.folder / 'spool')])
+        self.assertEqual(code, found, err.getvalue())
+        self.assertEqual(bool(code), err.getvalue().count('\n'))
+        return out.getvalue() + err.getvalue()
+
+    def deliver(self):
+        with self.assertLogs('zeit.cds'):
+            Exporter(self.spool, MemoryTarget()).run_once()
+
+    def status(self):
+        (found,) = json.loads(self.call('status', '--json'))
+        return found
+
+    def park(self):
+        with self.spool.run():
+            self.spool.park(self.spool.pending()[0][0], 'No.')
+
+    def test_a_receipt_by_its_id(self):
+        self.publish()
+        self.deliver()
+        self.article.uuid, self.article.version = 'other', 8
+        self.publish()
+        self.deliver()
+        self.spool.put(f'{UUID}.xml', b'1', content='http://xml.zeit.de/other')
+        self.deliver()
+        found = json.loads(self.call('receipt', '--json', '--id', ID))
+        told = [(each['name'], each['content'], each['content_version']) for each in found]
+        self.assertEqual([(f'{UUID}.xml', ID, '7'), ('other.xml', ID, '8')], told)
+        text = self.call('receipt', '--id', ID)
+        self.assertIn(f'{ID}: delivered 2 times\n', text)
+        self.assertIn('    file     other.xml\n    version  8\n', text)
+        self.assertNotIn('    content  ', text)
+
+    def test_a_receipt_by_its_name_tells_the_id(self):
+        self.publish()
+        self.deliver()
+        text = self.call('receipt', f'{UUID}.xml')
+        self.assertIn(f'    content  {ID}\n    version  7\n', text)
+        self.spool.put('b', b'1')
+        self.deliver()
+        (found,) = json.loads(self.call('receipt', '--json', 'b'))
+        self.assertEqual([None, None], [found['content'], found['content_version']])
+        self.assertNotRegex(self.call('receipt', 'b'), '(?m)^    (content|version|file) ')
+
+    def test_a_receipt_of_a_withdrawal(self):
+        self.publish()
+        self.spool.withdraw(f'{UUID}.xml', 'It was retracted.')
+        self.assertIn(f'{ID}: withdrawn 1 time\n', self.call('receipt', '--id', ID))
+
+    def test_an_id_that_is_longer_than_what_is_kept(self):
+        self.spool.put('a', b'1', content='x' * 2 * LONGEST)
+        self.deliver()
+        self.assertIn('delivered 1 time', self.call('receipt', '--id', 'x' * 2 * LONGEST))
+
+    def test_no_receipt_and_what_is_known(self):
+        expected = f'zeit-cds: There is no receipt of {ID}'
+
+        def receipt():
+            return self.call('receipt', '--id', ID, code=1)
+
+        self.assertEqual(f'{expected}\n', receipt())
+        self.publish()
+        where = self.folder / 'spool'
+        self.assertEqual(f'{expected}. It waits in {where}.\n', receipt())
+        self.park()
+        self.assertEqual(f'{expected}. It is parked in {where}: No.\n', receipt())
+        self.article.uuid = '/'
+        self.fail_once()
+        self.assertRegex(receipt(), f'It could not be put into {where}: The name is not')
+
+    def test_which_it_is_of(self):
+        for words in (), ('--id', ''):
+            text = self.call('receipt', *words, code=64)
+            self.assertIn("Missing argument 'NAME'", text)
+
+    def test_status_of_what_waits(self):
+        self.publish()
+        self.spool.put('b', b'1')
+        self.spool.put('c', b'1', content_version='9')
+        found = self.status()['waiting']['names']
+        told = [(each['content'], each['content_version']) for each in found]
+        self.assertEqual([(ID, '7'), (None, None), (None, '9')], told)
+        text = self.call('status')
+        self.assertRegex(text, rf'  {UUID}.xml\n +{ID}, version 7\n.* b\n.* c\n .*, version 9\n')
+
+    def test_status_of_what_is_on_its_way(self):
+        self.publish()
+        with self.spool.run():
+            pass
+        new = self.folder / 'spool' / 'new' / f'{UUID}.xml'
+        os.rename(new, self.folder / 'spool' / '.cds' / 'filing' / new.name)
+        (found,) = self.status()['filing']['names']
+        self.assertEqual((ID, '7'), (found['content'], found['content_version']))
+        self.assertIn(f'  {ID}, version 7\n', self.call('status'))
+
+    def test_status_of_what_is_parked(self):
+        self.publish()
+        self.park()
+        self.spool.put('z', b'1')
+        self.park()
+        found = self.status()['parked']
+        told = [(each['name'], each['content'], each['content_version']) for each in found]
+        self.assertCountEqual([(f'{UUID}.xml', ID, '7'), ('z', None, None)], told)
+        self.assertIn(f'  {ID}, version 7\n', self.call('status'))
+
+
+class Versioned(Deliverable):
+    @property
+    def version(self):
+        return self.article.version
