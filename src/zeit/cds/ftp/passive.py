@@ -49,6 +49,8 @@ class PassiveConnection(Connection):
         super().drop()
 
     def _forget_ahead(self):
+        if self._port is not None and self.ways.held:
+            self._connect_ahead()  # before that the server may answer nothing
         data, self._ahead, self._port = self._ahead, None, None
         if data is not None:
             data.close()
