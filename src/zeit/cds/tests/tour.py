@@ -28,6 +28,8 @@ LONGEST = 70
 #: at that moment: the machine may be busy.
 STALL = 1
 TIMES = 6
+#: Times of files (access, change) so old that no import waits whether they still grow.
+OLD = (0, 1_700_000_000)
 #: Ordinary names, an empty file among them.
 ORDINARY = {
     'a.xml': b'one',
@@ -94,8 +96,10 @@ class Tour:
         self.server.clear()
         for each, data in ORDINARY.items():
             self.plant(each, data)
-        (self.server.root / 'below').mkdir()
+        below = self.server.root / 'below'
+        below.mkdir()
         self.plant('below/file', b'1')
+        os.utime(below, OLD)
         self.server.own()
         (self.folder / 'letters').mkdir(exist_ok=True)
         self.step(name, ['import'], spool='letters')
@@ -131,8 +135,7 @@ class Tour:
     def plant(self, name, data):
         path = self.server.root / name
         path.write_bytes(data)
-        # So old that no import waits whether it still grows.
-        os.utime(path, (0, 1_700_000_000))
+        os.utime(path, OLD)
 
     def fill(self, spool, files):
         """Put files into a spool; return them."""
