@@ -226,8 +226,8 @@ APPLICATION = (
     (
         'told before all is in the spools',
         'publish.py',
-        '        told.append(functools.partial(announce, spool, names=[file]))\n',
-        '        announce(spool, names=[file])\n',
+        '            told.append(functools.partial(announce, spool, files=files))\n',
+        '            announce(spool, files=files)\n',
     ),
     (
         'the product configuration not validated',

@@ -23,6 +23,7 @@ from zeit.cds import entries, files, names
 from zeit.cds.errors import SpoolError
 from zeit.cds.forks import open_descriptor
 from zeit.cds.interfaces import IBatch
+from zeit.cds.kinds import told
 from zeit.cds.text import printable
 from zeit.cds.voted import COMMITTED, PREPARED, read
 
@@ -57,6 +58,8 @@ class Batch:
         self._left = left
         self._translated = translated
         self._contents = {}
+        #: What the application has told of each content.
+        self._told = {}
         self.moved = []
         self._number = 0
 
@@ -102,20 +105,26 @@ class Batch:
         with self._translated():
             yield
 
-    def put(self, name, data):
+    def put(self, name, data, *, content='', content_version=''):
         """See `IBatch`."""
         names.check_new(name)
-        content = files.readable(data, name=name)
+        data = files.readable(data, name=name)
         with self._ours():
             draft = str(self._number)
             self._number += 1
-            files.draft(self._path, content, name=draft)
+            files.draft(self._path, data, name=draft)
             self._contents[name] = draft
+            self._told[draft] = told({'content': content, 'content_version': content_version})
 
     @property
     def names(self):
         """See `IBatch`."""
         return [*self._contents]
+
+    @property
+    def told(self):
+        """See `IBatch`."""
+        return {name: self._told[draft] for name, draft in self._contents.items()}
 
     def mark(self):
         """See `IBatch`."""
@@ -135,6 +144,7 @@ class Batch:
             entry = {
                 'files': self._contents,
                 'numbers': self._numbered(),
+                'told': self.told,
                 'description': description,
                 'user': user,
                 'asks': asks,
@@ -153,7 +163,9 @@ class Batch:
             ]
             numbers.see(filter(None, standing))
             found = {
-                name: numbers.note(name, entries.standing(self._path, draft).version)
+                name: numbers.note(
+                    name, entries.standing(self._path, draft).version, told=self._told[draft]
+                )
                 for name, draft in self._contents.items()
             }
             numbers.sync()

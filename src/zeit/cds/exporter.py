@@ -9,7 +9,7 @@ import zope.component
 import zope.component.event  # connects zope.event with the registry's subscribers
 import zope.interface
 
-from zeit.cds import names
+from zeit.cds import kinds, names
 from zeit.cds.errors import (
     CONFIGURATION,
     LOST,
@@ -116,10 +116,16 @@ class _Export:
         entries, ignored = self.spool.pending(order=self.options.order)
         if not self.options.dry_run:
             self.failures.forget(*self.failures.known().difference(e.name for e in entries))
+        self._tell(*entries)
         for name, reason in ignored:
             self.record.skipped(name, reason)
         self.entries = [entry for entry in entries if self._is_wanted(entry)]
         return bool(self.entries) and self._can_file()
+
+    def _tell(self, *entries):
+        """Let results of these entries say what the application has told of them."""
+        for entry in entries:
+            self.record.told[entry.name] = {field: getattr(entry, field) for field in kinds.TOLD}
 
     def _can_file(self):
         """Return whether what is delivered can be filed; if not, the server is tidied anyway."""
@@ -336,6 +342,7 @@ class _Export:
     def _send_again(self, newer):
         """Let a version that came in while the one before was sent go behind all other files."""
         self.sent[newer.name] += 1
+        self._tell(newer)
         if self.sent[newer.name] < VERSIONS:
             self._expect([newer])
             self.plan.add([self._job(newer)])
@@ -352,6 +359,7 @@ class _Export:
 
     def _file_at_once(self, entry, source, **receipt):
         name = printable(entry.name)
+        told = dict.fromkeys(kinds.TOLD, '') | self.spool.journal.told(source.number)
         try:
             filed, newer = self.spool.done(entry, source)
             # What has no digest cannot be found again after a kill, nor two versions be told apart.
@@ -376,7 +384,8 @@ class _Export:
             raise
         as_what = '' if filed == entry.name else f' (as {printable(filed)})'
         log.info("Moved from 'new' to 'cur': %s%s", name, as_what)
-        result = self.record.result(entry.name, 'delivered', size=source.size, filed_as=filed)
+        about = {'size': source.size, 'filed_as': filed, **told}
+        result = self.record.result(entry.name, 'delivered', **about)
         self.record.notify(FileExported(spool=self.spool, target=self.target, result=result))
         if newer is None:
             self.failures.forget(entry.name)

@@ -152,7 +152,7 @@ def _tell(spool, doubt, replaced):
 def _put_away(park, doubt, path, name):
     reason = 'Replaced by a newer version while its transaction was in doubt.'
     try:
-        park(path, name, reason, number=doubt.numbers[name])
+        park(path, name, reason, number=doubt.numbers[name], told=doubt.told[name])
     except NotMoved as error:
         raise OSError(error.__cause__.errno, error.message) from error
 

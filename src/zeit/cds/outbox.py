@@ -31,9 +31,9 @@ class Outbox:
     def __repr__(self):
         return f'<Outbox of {self._spool!r}>'
 
-    def put(self, name, data):
+    def put(self, name, data, *, content='', content_version=''):
         """See `IOutbox`."""
-        self._joined().put(name, data)
+        self._joined().put(name, data, content=content, content_version=content_version)
 
     def _joined(self):
         """Return the data manager of this spool in the current transaction."""
@@ -133,9 +133,9 @@ class SpoolDataManager:
     def __repr__(self):
         return f'<SpoolDataManager of {self._spool!r}>'
 
-    def put(self, name, data):
-        """Put a file into the batch.  Raises `NameRefused`, `SpoolError`."""
-        self._batch.put(name, data)
+    def put(self, name, data, **told):
+        """Put a file into the batch, see `IBatch`.  Raises `NameRefused`, `SpoolError`."""
+        self._batch.put(name, data, **told)
 
     def savepoint(self):
         """Return an object with `rollback()`."""
@@ -178,7 +178,8 @@ class SpoolDataManager:
 
     def announce(self):
         """Tell what was filed.  What is no Exception goes through: it may be a signal."""
-        announce(self._spool, names=self._batch.moved)
+        told = self._batch.told
+        announce(self._spool, files={name: told[name] for name in self._batch.moved})
 
     def tpc_abort(self, current):
         """Forget them, unless another one may have committed: then nobody knows."""

@@ -17,7 +17,7 @@ import zope.component
 import zope.interface
 from zope.interface.interface import InterfaceClass
 
-from zeit.cds import scope
+from zeit.cds import kinds, scope
 from zeit.cds.errors import (
     ConfigurationError,
     Error,
@@ -26,7 +26,13 @@ from zeit.cds.errors import (
     SourceUnreadable,
     SpoolBusy,
 )
-from zeit.cds.interfaces import IContentFinder, IDeliverable, IPublisher, ISpool
+from zeit.cds.interfaces import (
+    IContentFinder,
+    IDeliverable,
+    IPublisher,
+    ISpool,
+    IVersionedDeliverable,
+)
 from zeit.cds.pace import pause
 from zeit.cds.text import printable
 from zeit.cds.wake import announce, tell_failure
@@ -210,15 +216,14 @@ class Publisher:
             around = scope.around if failure is None else _around
             while True:
                 with contextlib.suppress(_Overtaken), around():
-                    file = _deliver(find(), unique_id, spool, name, is_current)
+                    files = _deliver(find(), unique_id, spool, name, is_current)
                     break
                 known = kept.find(unique_id)
             kept.settle(known)
         self._missed.pop((name, unique_id), None)
-        if file is None:
-            return []
-        told.append(functools.partial(announce, spool, names=[file]))
-        return [file]
+        if files:
+            told.append(functools.partial(announce, spool, files=files))
+        return [*files]
 
     def _miss(self, name, failure, error, told):
         """Remember, in this process only, that the content of a failure was not found."""
@@ -288,22 +293,23 @@ class _Overtaken(Exception):
 
 
 def _deliver(content, unique_id, spool, name, is_current):
-    """Put `content` into the spool; return the name of its file, None if it is to have none.
+    """Put `content` into the spool; return its file as `announce` takes it, none if it has none.
 
     Raises `_Overtaken` if it is not what `is_current` calls so when all of it is read.
     """
     deliverable = zope.component.queryAdapter(content, IDeliverable, name=name)
     if deliverable is None or not deliverable.wanted:
-        return None
-    file, version = deliverable.name, getattr(deliverable, 'version', None)
-    told = {'content': unique_id, 'content_version': version}
+        return {}
+    is_versioned = IVersionedDeliverable.providedBy(deliverable)
+    told = {'content': unique_id, 'content_version': is_versioned and deliverable.version}
+    told, file = kinds.told(told), deliverable.name
     with contextlib.closing(_opened(deliverable)) as data:
         try:
             spool.put(file, _Content(data, is_current), tell=False, **told)
         except NameRefused as error:
             hint = 'The adapter to IDeliverable has given it.'
             raise NameRefused(error.message, hint=hint) from None
-    return file
+    return {file: told}
 
 
 def _kept():

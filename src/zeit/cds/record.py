@@ -38,6 +38,8 @@ class Record:
         self.level = logging.INFO
         self._busy = logging.DEBUG if comes_again else logging.WARNING
         self.report = Report(done=done)
+        #: What the application has told of files, by name: see `zeit.cds.kinds.told`.
+        self.told = {}
         self._said = collections.Counter()
         #: Names of files to which it is done, and whose result was not written down any more.
         self.unsettled = frozenset()
@@ -52,7 +54,7 @@ class Record:
 
     def result(self, name, status, **details):
         """Keep what became of the file `name`; return the `IResult`."""
-        result = Result(name=name, status=status, **details)
+        result = Result(name=name, status=status, **{**self.told.get(name, {}), **details})
         self.report.results.append(result)
         self._trace.result(result)
         return result

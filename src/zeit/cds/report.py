@@ -42,6 +42,8 @@ class Result:
     size: int = 0
     reason: str = ''
     filed_as: str = ''
+    content: str = ''
+    content_version: str = ''
 
 
 @zope.interface.implementer(IReport)
@@ -122,6 +124,8 @@ class FilePut:
     spool: object
     name: str
     last: bool = True
+    content: str = ''
+    content_version: str = ''
 
 
 @zope.interface.implementer(IPublicationFailed)

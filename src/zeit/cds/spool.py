@@ -334,15 +334,15 @@ class Spool:
             self._filing.give_back(entry.name)
             raise
 
-    def _park(self, path, name, reason, *, number=None):
+    def _park(self, path, name, reason, *, number=None, told=None):
         there = entries.standing(*os.path.split(path))
         version = () if there is None else there.version
         if number is None:
             with self._numbers() as numbers:
                 number = numbers.known().get((name, version), 0)
-        receipt = {'name': name, 'sequence': number, 'reason': reason}
+        told = told or self.journal.told(number)
+        receipt = {'name': name, 'sequence': number, 'reason': reason, **told}
         noted = functools.partial(self.journal.receipt, 'parked', receipt)
-        told = self.journal.told(number)
         stored = self._parking.add(path, name, reason, number=number, told=told, noted=noted)
         self._left.append((number, name, version))
         return stored
@@ -458,19 +458,19 @@ class Spool:
         """See `ISpool`."""
         names.check_new(name)
         data = files.readable(data, name=name)
+        told = kinds.told({'content': content, 'content_version': content_version})
         self._aborted.remove()
         with self._translated():
             self._make_directories(*self._sections)
             draft = files.draft(self._in('tmp'), data)
             try:
-                told = kinds.told({'content': content, 'content_version': content_version})
                 self._sequence.place(draft, name, told)
             except BaseException:
                 os.unlink(draft)
                 raise
             files.sync_directories(self._in('new'), self._in('tmp'))
         if tell:
-            announce(self, names=[name])
+            announce(self, files={name: told})
 
     def withdraw(self, name, reason):
         """See `ISpool`."""

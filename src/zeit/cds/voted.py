@@ -12,6 +12,7 @@ import zope.interface
 
 from zeit.cds.files import open_regular
 from zeit.cds.interfaces import IInDoubt
+from zeit.cds.kinds import told
 
 
 PREPARED, COMMITTED = 'prepared', 'committed'
@@ -20,7 +21,7 @@ PREPARED, COMMITTED = 'prepared', 'committed'
 @zope.interface.implementer(IInDoubt)
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class InDoubt:
-    """See `IInDoubt`; `numbers` has by name the numbers of what it puts."""
+    """See `IInDoubt`; `numbers` of its files, and what the application has `told`, are by name."""
 
     names: tuple
     description: str
@@ -29,6 +30,7 @@ class InDoubt:
     asks: bool
     committed: bool
     numbers: dict
+    told: dict
 
 
 def read(path):
@@ -53,6 +55,7 @@ def read(path):
                     asks=bool(entry['asks']),
                     committed=name == COMMITTED,
                     numbers={name: int(entry['numbers'][name]) for name in contents},
+                    told={name: told(entry.get('told', {}).get(name, {})) for name in contents},
                 )
             except (KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f'{error!r} in {name}') from error

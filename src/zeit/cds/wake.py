@@ -16,15 +16,17 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 
-def announce(spool, *, names):
-    """Tell the subscribers that the files `names` were put into `spool`, together.
+def announce(spool, *, files):
+    """Tell the subscribers that `files` were put into `spool`, together.
 
-    What they raise is logged: the files are there, and wait, whatever becomes of this.
+    They are dictionaries by name, with what the application has told, see `zeit.cds.kinds.told`.
+    What subscribers raise is logged: the files are there, and wait, whatever becomes of this.
     """
-    for number, name in enumerate(names, start=1):
+    for number, (name, told) in enumerate(files.items(), start=1):
+        last = number == len(files)
         try:
             with scope.around():
-                zope.event.notify(FilePut(spool=spool, name=name, last=number == len(names)))
+                zope.event.notify(FilePut(spool=spool, name=name, last=last, **told))
         except Exception:  # noqa: BLE001 a subscriber may raise anything
             log.exception('A subscriber of FilePut failed.')
 

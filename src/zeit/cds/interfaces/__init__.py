@@ -46,6 +46,7 @@ from zeit.cds.interfaces.application import (
     IScope,
     ITransactionOutcome,
     IUnpublished,
+    IVersionedDeliverable,
 )
 from zeit.cds.interfaces.exchange import (
     IExchangeEvent,
@@ -103,6 +104,7 @@ __all__ = [
     'IProductConfiguration',
     'IContentFinder',
     'IDeliverable',
+    'IVersionedDeliverable',
     'IPublisher',
     'IScope',
     'IUnpublished',

@@ -28,13 +28,15 @@ class IDeliverable(Interface):
     wanted = Attribute(
         'Whether it shall go (bool), and is published; the rest is used only if it shall'
     )
-    version = Attribute(
-        'Which version of the content it is, for the receipt: a str, or what `str` makes one of; '
-        'it may be None, or missing'
-    )
 
     def open():
         """Return its content: a binary file, which is read to its end and closed."""
+
+
+class IVersionedDeliverable(IDeliverable):
+    """One that tells which version of the content it is."""
+
+    version = Attribute('For the receipt: a str, or what `str` makes one of, or None')
 
 
 class IPublisher(Interface):
@@ -154,6 +156,8 @@ class IFilePut(Interface):
     spool = Attribute('The `ISpool`')
     name = Attribute('The name of the file')
     last = Attribute('False if more follow that were put together with it, in a transaction (bool)')
+    content = Attribute("The id that the application has told of its content; '' without one")
+    content_version = Attribute("Which version of the content it is, as that has told; '' without")
 
 
 class IPublicationFailed(Interface):
@@ -168,7 +172,7 @@ class IPublicationFailed(Interface):
 class IOutbox(Interface):
     """A spool in transactions; adapts `ISpool` where the package transaction is installed."""
 
-    def put(name, data):
+    def put(name, data, *, content='', content_version=''):
         """Put a file into `new/` when the current transaction is committed, see `ISpool.put`.
 
         After an abort there is nothing of it; savepoints can be used.  Raises `NameRefused`, and
@@ -184,8 +188,9 @@ class IBatch(Interface):
     """
 
     names = Attribute('The names of the files')
+    told = Attribute('What the application has told of each, by name: see `zeit.cds.kinds.told`')
 
-    def put(name, data):
+    def put(name, data, *, content='', content_version=''):
         """Add a file, replacing one of the same name; see `ISpool.put`."""
 
     def mark():

@@ -92,6 +92,8 @@ class IResult(Interface):
     )
     reason = Attribute('Why, if it was not delivered; one line')
     filed_as = Attribute('Its name in `cur/` if delivered, in `new/` if imported')
+    content = Attribute("The id that the application has told of its content; '' without one")
+    content_version = Attribute("Which version of the content it is, as that has told; '' without")
 
 
 class IExchangeEvent(Interface):

@@ -56,8 +56,8 @@ ALLOWED = {
     'unpublished': 'errors files forks interfaces journal text',
     'wake': 'interfaces report scope text',
     'spoolstatus': 'errors files interfaces names text',
-    'voted': 'files interfaces',
-    'batch': 'entries errors interfaces files forks names text voted',
+    'voted': 'files interfaces kinds',
+    'batch': 'entries errors interfaces files forks kinds names text voted',
     'aborted': 'errors',
     'filing': 'entries errors files names source text',
     'withdrawal': 'entries errors files text',
@@ -122,9 +122,9 @@ ALLOWED = {
     'exchange': 'errors history leftovers lock names rate record statistics text usable',
     'outbox': 'errors interfaces text wake',
     'transactions': 'interfaces',
-    'publish': 'errors interfaces pace scope text wake',
-    'exporter': 'errors exchange failures group interfaces ledger names plan progress report text '
-    'uninterrupted',
+    'publish': 'errors interfaces kinds pace scope text wake',
+    'exporter': 'errors exchange failures group interfaces kinds ledger names plan progress report '
+    'text uninterrupted',
     'intake': 'errors fetching gathering progress quiet text',
     'importer': 'errors arrivals clearance exchange failures fetching gathering holder intake '
     'interfaces names offered plan progress quiet report text',

@@ -72,12 +72,13 @@ def is_implementer(decorator):
 
 
 @zope.interface.implementer(
-    interfaces.IContentFinder, interfaces.IDeliverable, interfaces.ITransactionOutcome
+    interfaces.IContentFinder, interfaces.IVersionedDeliverable, interfaces.ITransactionOutcome
 )
 class OfAnIntegrator:
     """What only others provide, so that the interfaces can be fulfilled."""
 
     name = 'a.xml'
+    version = None
     wanted = True
 
     def __call__(self, unique_id):

@@ -6,10 +6,23 @@ import json
 import os
 import unittest.mock
 
+import transaction
+import zope.component
+import zope.component.testing
+import zope.interface
+
 from zeit.cds import cli
+from zeit.cds.errors import PermanentError
 from zeit.cds.exporter import Exporter
+from zeit.cds.interfaces import (
+    IExchangeFinished,
+    IFileExported,
+    IFilePut,
+    IVersionedDeliverable,
+)
 from zeit.cds.jsonlog import JSONLog
 from zeit.cds.kinds import LONGEST
+from zeit.cds.outbox import Outbox
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests import remembered
 from zeit.cds.tests.test_history import Recovering
@@ -21,7 +34,7 @@ ID = 'http://xml.zeit.de/politik/a'
 TOLD = {'content': ID, 'content_version': '7'}
 
 
-class ToldTests(Recovering):
+class ToldCase(Recovering):
     def setUp(self):
         super().setUp()
         # Each run makes the journal anew, with what matters later.
@@ -40,6 +53,7 @@ class ToldTests(Recovering):
             (entry,), _ = self.spool.pending()
             self.spool.park(entry, 'No.')
 
+class ToldTests(ToldCase):
     def test_into_the_receipt(self):
         self.put()
         self.export()
@@ -158,6 +172,132 @@ class ToldTests(Recovering):
         self.assertEqual([("['x']", '7')], self.told('resent'))
 
 
+class BatchTests(ToldCase):
+    """Files of a transaction."""
+
+    def vote(self, data=b'1', **told):
+        batch = self.spool.batch()
+        self.addCleanup(batch.close)
+        batch.put('a', data, **{**TOLD, **told})
+        batch.prepare()
+        return batch
+
+    def test_into_the_receipt(self):
+        self.vote().commit()
+        self.export()
+        self.assertEqual([(ID, '7')], self.told())
+
+    def test_what_is_taken_back_tells_nothing(self):
+        batch = self.spool.batch()
+        batch.put('a', b'1', content=ID)
+        mark = batch.mark()
+        batch.put('a', b'12', content='other')
+        batch.rollback(mark)
+        self.assertEqual({'a': {'content': ID}}, batch.told)
+        batch.prepare()
+        batch.commit()
+        self.export()
+        self.assertEqual([(ID, None)], self.told())
+
+    def test_its_process_dies(self):
+        self.vote().close()
+        with self.spool.run():
+            pass
+        self.export()
+        self.assertEqual([(ID, '7')], self.told())
+
+    def test_and_what_it_put_is_parked_for_a_newer_one(self):
+        batch = self.vote()
+        self.put(b'12', content_version='8')
+        self.export()
+        batch.close()
+        self.export()
+        self.assertEqual([(ID, '7')], self.told('parked'))
+        self.spool.retry('a', older=True)
+        self.assertEqual([(ID, '7')], self.told('resent'))
+
+
+class EventTests(ToldCase):
+    def setUp(self):
+        super().setUp()
+        zope.component.testing.setUp()
+        self.addCleanup(zope.component.testing.tearDown)
+        self.events = []
+        for each in IFilePut, IFileExported, IExchangeFinished:
+            zope.component.provideHandler(self.events.append, [each])
+
+    def told_of(self, interface):
+        found = [getattr(e, 'result', e) for e in self.events if interface.providedBy(e)]
+        return [(each.content, each.content_version) for each in found]
+
+    def results(self):
+        report = self.events[-1].report
+        return {(each.status, each.content, each.content_version) for each in report.results}
+
+    def test_a_file_is_put(self):
+        self.put()
+        self.spool.put('b', b'1')
+        self.assertEqual([(ID, '7'), ('', '')], self.told_of(IFilePut))
+
+    def test_in_a_transaction(self):
+        outbox = Outbox(self.spool)
+        outbox.put('a', b'1', **TOLD)
+        outbox.put('b', b'1')
+        transaction.commit()
+        self.assertEqual([(ID, '7'), ('', '')], self.told_of(IFilePut))
+
+    def test_a_file_is_delivered(self):
+        self.put()
+        self.spool.put('b', b'1')
+        self.export()
+        self.assertEqual([(ID, '7'), ('', '')], self.told_of(IFileExported))
+        self.assertEqual({('delivered', ID, '7'), ('delivered', '', '')}, self.results())
+
+    def test_a_newer_version_comes_before_it_is_opened(self):
+        self.put()
+
+        def correct(*operation):
+            self.target.hook = lambda *args: None
+            self.spool.put('a', b'12')
+
+        self.target.hook = correct
+        self.export()
+        self.assertEqual([('', '')], self.told_of(IFileExported))
+
+    def test_a_newer_version_comes_while_it_is_sent_and_is_refused(self):
+        self.put()
+
+        def refuse(operation, name):
+            if operation == 'publish':
+                raise PermanentError(550, 'No.')
+
+        def correct(operation, name):
+            if operation == 'publish':
+                self.target.hook = refuse
+                self.put(b'12', content_version='8')
+
+        self.target.hook = correct
+        self.export()
+        self.assertEqual([(ID, '7')], self.told_of(IFileExported))
+        self.assertEqual({('delivered', ID, '7'), ('failed', ID, '8')}, self.results())
+
+    def test_a_file_fails_and_one_is_parked(self):
+        self.put()
+        self.target.exists = 'park'
+        self.target.write('a', b'there')
+        self.export()
+        self.assertEqual({('parked', ID, '7')}, self.results())
+        self.put()
+
+        def refuse(operation, name):
+            if operation == 'publish':
+                raise PermanentError(550, 'No.')
+
+        self.target.hook = refuse
+        self.export()
+        self.assertEqual({('failed', ID, '7')}, self.results())
+
+
 class PublishedTests(PublishTests):
     def deliver(self):
         with self.assertLogs('zeit.cds'):
@@ -171,6 +311,14 @@ class PublishedTests(PublishTests):
         self.article.version = 7
         self.adapt(Versioned, name='s')
         self.publish()
+        self.deliver()
+        self.assertEqual((f'{UUID}.xml', ID, '7'), self.receipt())
+
+    def test_what_fails_to_tell_it_is_kept_and_tried_again(self):
+        self.adapt(Versioned, name='s')
+        self.assertIn("no attribute 'version'", self.fail_once().getMessage())
+        self.article.version = 7
+        self.retry()
         self.deliver()
         self.assertEqual((f'{UUID}.xml', ID, '7'), self.receipt())
 
@@ -298,6 +446,7 @@ class ShownTests(PublishTests):
         self.assertIn(f'  {ID}, version 7\n', self.call('status'))
 
 
+@zope.interface.implementer(IVersionedDeliverable)
 class Versioned(Deliverable):
     @property
     def version(self):
