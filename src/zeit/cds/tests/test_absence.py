@@ -18,7 +18,7 @@ OPTIONAL = {
     'inotify_simple': set(),
     'opentelemetry': set(),
     'prometheus_client': {'metrics'},
-    'transaction': {'outbox'},
+    'transaction': {'outbox', 'transactions'},
     'zeit.cms': set(),
     'zope.app': set(),
     'zope.security': set(),
