@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from bench.rows import ALONE, EARLIER, LOOKS, SEARCH
+from bench.rows import ALONE, EARLIER, LOOKS, SEARCHES
 
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -299,7 +299,7 @@ CLIENTS = {
         NcFTPPut(),
         Curl(),
         Ftplib(),
-        *(Here(name) for name in (ALONE, EARLIER, SEARCH, *LOOKS)),
+        *(Here(name) for name in (ALONE, EARLIER, *SEARCHES, *LOOKS)),
     )
 }
 

@@ -33,6 +33,7 @@ BEFORE = '38dcf7a'
 ROUNDS = 100
 
 NAME = '{{urn:uuid:{:036}}}.xml'
+ID = 'http://xml.zeit.de/wirtschaft/{:020}'
 URL = 'ftp://zeit@ftp.example.com:21/in'
 UPLOAD = {'size': 4096, 'sha256': 'f' * 64, 'reply': '226 Transfer complete.'}
 
@@ -160,7 +161,9 @@ def _looks(row):
         start, _ = _command('status', '--spool', str(path / 'nowhere'), tries=tries)
         for client in row.clients:
             words = client.split()
-            words += ['--spool', folder, *([NAME.format(0)] if words[0] == 'receipt' else ())]
+            if words[0] == 'receipt':
+                words.append((ID if words[-1] == '--id' else NAME).format(0))
+            words += ['--spool', folder]
             seconds, peak = _command(*words, tries=tries)
             yield client, {'seconds': max(0, seconds - start), 'cpu': seconds, 'peak': peak}
 
@@ -186,7 +189,8 @@ def _receipt(month, number):
     name = NAME.format(number)
     at = f'{month}-15T12:00:00.000+00:00'
     about = {'at': at, 'v': 1, 'kind': 'delivered', 'target': URL, 'name': name}
-    return {**about, 'sequence': number, **UPLOAD, 'filed_as': name}
+    told = {'content': ID.format(number), 'content_version': '2020-01-15 12:00:00+00:00'}
+    return {**about, 'sequence': number, **UPLOAD, 'filed_as': name, **told}
 
 
 def _command(*words, tries):
