@@ -37,11 +37,14 @@ BUG = 70
 #: At every so many-th place the tests of level 2 kill; `.ci/long` does it at each.
 STRIDE = int(os.environ.get('ZEIT_CDS_KILL_STRIDE', '2'))
 
+#: The moves that replace nothing: the last step of the way to `cur/` is one.
+MOVES = [(files, '_renameat2')]
+
 #: What the exporter changes on the local disk, step by step.
 LOCAL = [
     *((os, name) for name in ('fsync', 'rename', 'replace', 'write', 'pwrite', 'ftruncate')),
     *((os, name) for name in ('link', 'unlink', 'mkdir', 'chmod', 'fchmod')),
-    (files, '_renameat2'),
+    *MOVES,
 ]
 
 #: Everything that it sends: commands, and pieces of data.
@@ -248,11 +251,15 @@ class Killing:
 
     # The places
 
-    def everywhere(self, kill, *, after):
-        """Kill at each place: `kill(nth)` returns the exit code; `after` is what comes then."""
+    def everywhere(self, kill, *, after, stride=None):
+        """Kill at each place: `kill(nth)` returns the exit code; `after` is what comes then.
+
+        `stride`: at every so many-th place, by default those of the class.
+        """
         self.combination += 1
-        first = 1 + self.combination % min(self.stride, STRIDE)
-        for nth in itertools.count(first, self.stride):
+        stride = stride or self.stride
+        first = 1 + self.combination % min(stride, STRIDE)
+        for nth in itertools.count(first, stride):
             with self.subTest(nth=nth):
                 self.begin()
                 code = kill(nth)
