@@ -218,6 +218,42 @@ APPLICATION = (
         '                pass\n',
     ),
     (
+        'a publication that does not see that it was retracted meanwhile',
+        'publish.py',
+        '            if since is not None and spool.retracted(unique_id, since=since):\n',
+        '            if False:\n',
+    ),
+    (
+        'what is published after a retraction is withdrawn, too',
+        'withdrawal.py',
+        "[row for row in rows if row['sequence'] <= until]",
+        'rows',
+    ),
+    (
+        'what failed after a retraction is forgotten, too',
+        'unpublished.py',
+        '        if failure is not None and failure.number <= until:\n',
+        '        if failure is not None:\n',
+    ),
+    (
+        'a retraction that was taken back by a savepoint',
+        'outbox.py',
+        '        del self._kept[self._number :]\n',
+        '        pass\n',
+    ),
+    (
+        'a retraction that is lost by a kill behind its vote',
+        'indoubt.py',
+        '            spool.retract(content, reason, until=until)\n',
+        '',
+    ),
+    (
+        'a working copy that is taken for the content',
+        'publish.py',
+        '    if copies is None or not copies.providedBy(event.oldParent):\n',
+        '    if True:\n',
+    ),
+    (
         'two contents with one name that replace each other in silence',
         'sequence.py',
         '        if other and other != content:\n',

@@ -33,8 +33,9 @@ class Batch:
     """See `IBatch`.
 
     `path` is its directory, `descriptor` the `Descriptor` of it, locked; `new` is where files go in
-    the end, `filing` what they pass when they leave it, `sequence` that of the spool.  `translated`
-    returns a context manager that makes a `SpoolError` of an OSError.  `left` is called with this
+    the end, `filing` what they pass when they leave it, `sequence` that of the spool, and so is
+    `retract`.  `translated` returns a context manager that makes a `SpoolError` of an OSError.
+    `left` is called with this
     batch if it was aborted and cannot be removed: it stays locked, and `abort` is to be called
     again.
     """
@@ -49,6 +50,7 @@ class Batch:
         filing='',
         translated=contextlib.nullcontext,
         left=lambda batch: None,
+        retract=None,
     ):
         self._path = path
         self._descriptor = descriptor
@@ -60,6 +62,8 @@ class Batch:
         self._contents = {}
         #: What the application has told of each content.
         self._told = {}
+        self._retractions = ()
+        self._retract = retract
         self.moved = []
         self._number = 0
 
@@ -116,6 +120,10 @@ class Batch:
             self._contents[name] = draft
             self._told[draft] = told({'content': content, 'content_version': content_version})
 
+    def retract(self, content, reason, *, until):
+        """See `IBatch`."""
+        self._retractions += ((content, reason, until),)
+
     @property
     def names(self):
         """See `IBatch`."""
@@ -137,7 +145,7 @@ class Batch:
     def prepare(self, *, description='', user='', asks=False):
         """See `IBatch`."""
         with self._ours():
-            if not self._contents:
+            if not (self._contents or self._retractions):
                 return  # nothing can be in doubt
             self._check()
             self._remove_all_but(self._contents.values())
@@ -145,6 +153,7 @@ class Batch:
                 'files': self._contents,
                 'numbers': self._numbered(),
                 'told': self.told,
+                'retractions': self._retractions,
                 'description': description,
                 'user': user,
                 'asks': asks,
@@ -189,13 +198,15 @@ class Batch:
 
     def commit(self):
         """See `IBatch`."""
-        if not self._contents:
+        if not (self._contents or self._retractions):
             self.abort()
             return
         try:
             with self._ours():
                 os.rename(self._in(PREPARED), self._in(COMMITTED))
                 files.sync_directories(self._path)
+                for content, reason, until in self._retractions:
+                    self._retract(content, reason, until=until)
                 with self._sequence() as numbers:
                     numbers.look()
                     replaced, left = self._overtaken(numbers)

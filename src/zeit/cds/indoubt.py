@@ -113,9 +113,12 @@ def _settle(spool, batch, park, sequence):
     if doubt is None:
         batch.abort()
         return
-    shown = _shown(doubt.names)
+    shown = _shown([*doubt.names, *(content for content, *_ in doubt.retractions)])
     committed = True if doubt.committed else _committed(spool, doubt, shown)
     if committed:
+        for content, reason, until in doubt.retractions:
+            log.warning('Left by a transaction, it is withdrawn now: %s', printable(content))
+            spool.retract(content, reason, until=until)
         _file(spool, batch, doubt, park, sequence)
     elif committed is not None:
         log.warning('Left by a transaction that was not committed, it never goes: %s', shown)

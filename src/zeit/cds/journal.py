@@ -466,6 +466,12 @@ def require_current(private):
         )
 
 
+def was_retracted(private, content, *, since):
+    """Return whether the content with this id was retracted after the number `since`."""
+    found = jsonlog.entries(os.path.join(private, JOURNAL), having=b'"retracted"')
+    return any(each.get('id') == content and number_of(each) > since for each in found)
+
+
 @contextlib.contextmanager
 def visit(private, *, floor):
     """Return a context manager: a `Journal`, for who is in no run, and alone for this moment.

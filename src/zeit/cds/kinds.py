@@ -36,6 +36,7 @@
     raised      the next number is larger than SEQUENCE
     unpublished     what has the ID could not be put, for a REASON, after so many ATTEMPTS
     published   that is over
+    retracted   the content with this ID: what began before the number SEQUENCE does not go
     ended       a run has ended: see `zeit.cds.statistics`
     damaged     so many LINES could not be read, and were left out: until it is 'acknowledged'
     totals      COUNTS before this file began, the file that came in last
@@ -142,6 +143,7 @@ KINDS = types.MappingProxyType(
         'raised': Kind(needs=('sequence',), lazily=True),
         'unpublished': Kind(opens='unpublished', needs=('reason', 'attempts', 'since')),
         'published': Kind(closes=('unpublished',), needs=('id',)),
+        'retracted': Kind(needs=('id', 'sequence')),
         'ended': Kind(opens='runs', needs=('runs', 'kinds'), lazily=True),
         'damaged': Kind(opens='damage', needs=('lines',)),
         'acknowledged': Kind(closes=('damage',)),

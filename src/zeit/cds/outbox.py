@@ -3,7 +3,10 @@
 Needs `transaction` (the extra of that name).
 """
 
+import contextlib
 import logging
+from collections.abc import Callable
+from typing import NamedTuple
 
 import transaction
 import transaction.interfaces
@@ -13,6 +16,7 @@ import zope.interface
 from zeit.cds.errors import Error
 from zeit.cds.interfaces import IOutbox, ISpool, ITransactionOutcome
 from zeit.cds.text import printable
+from zeit.cds.transactions import is_begun
 from zeit.cds.wake import announce
 
 
@@ -34,6 +38,14 @@ class Outbox:
     def put(self, name, data, *, content='', content_version=''):
         """See `IOutbox`."""
         self._joined().put(name, data, content=content, content_version=content_version)
+
+    def retract(self, content, reason, *, until, failed):
+        """See `IOutbox`."""
+        if not is_begun(self._manager):
+            return False
+        joined = _join(self._manager, Retractions, lambda: Retractions(self._manager))
+        joined.retract(self._spool, _Retraction(content, reason, until, failed))
+        return True
 
     def _joined(self):
         """Return the data manager of this spool in the current transaction."""
@@ -217,3 +229,115 @@ class _Savepoint:
     def rollback(self):
         """Forget what was put since."""
         self._batch.rollback(self._mark)
+
+
+class _Retraction(NamedTuple):
+    content: str
+    reason: str
+    until: int
+    failed: Callable
+
+
+@zope.interface.implementer(transaction.interfaces.ISavepointDataManager)
+class Retractions:
+    """What one transaction retracts, of all spools: it never fails for that.
+
+    It is voted for as files are, so that a kill between the end of another one and ours loses
+    nothing.  Where there can be no vote, it is done at the end all the same.
+    """
+
+    def __init__(self, manager):
+        self.transaction_manager = manager
+        self.ended = False
+        self._phase = _join(manager, _Phase, lambda: _Phase(manager))
+        #: (spool, `_Retraction`), and the batch of each spool that has voted.
+        self._kept = []
+        self._batches = {}
+
+    def __repr__(self):
+        return f'<Retractions, {len(self._kept)}>'
+
+    def retract(self, spool, retraction):
+        """Add a `_Retraction` in `spool`."""
+        self._kept.append((spool, retraction))
+
+    def savepoint(self):
+        """Return an object with `rollback()`."""
+        return _Mark(self._kept)
+
+    def sortKey(self):  # noqa: N802 as in IDataManager
+        """Return what puts us behind others, as `SpoolDataManager` is."""
+        return '~zeit.cds'
+
+    def nothing(self, current):
+        """Nothing is to be done."""
+
+    tpc_begin = commit = nothing
+
+    def tpc_vote(self, current):
+        """Make sure that it is done, whatever happens, as far as possible."""
+        for spool in dict.fromkeys(spool for spool, _ in self._kept):
+            with contextlib.ExitStack() as undo:
+                try:
+                    application = zope.component.queryAdapter(spool, ITransactionOutcome)
+                    batch = undo.enter_context(spool.batch())
+                    for _, each in self._of(spool):
+                        batch.retract(each.content, each.reason, until=each.until)
+                    batch.prepare(
+                        description=current.description,
+                        user=current.user,
+                        asks=application is not None,
+                    )
+                    self._batches[spool] = batch
+                    undo.pop_all()
+                except Exception as error:  # noqa: BLE001 no retraction fails for that
+                    log.warning('A retraction cannot vote: %s', printable(str(error), limit=500))
+
+    def _of(self, spool):
+        return [(other, each) for other, each in self._kept if other is spool]
+
+    def tpc_finish(self, current):
+        """Do it.  Never raises: the others have committed."""
+        self.ended = True
+        for spool in dict.fromkeys(spool for spool, _ in self._kept):
+            batch = self._batches.get(spool)
+            try:
+                if batch is not None:
+                    batch.commit()
+                    continue
+            except Exception as error:  # noqa: BLE001 whatever it is, the transaction is committed
+                log.error('Retracted, but not done yet: %s', printable(str(error), limit=500))
+            for _, each in self._of(spool):
+                try:
+                    spool.retract(each.content, each.reason, until=each.until)
+                except Exception as error:  # noqa: BLE001 as above
+                    each.failed(error)
+
+    def tpc_abort(self, current):
+        """Forget it, unless another one may have committed: then nobody knows."""
+        if self._phase.begun and not self.ended:
+            self.ended = True
+            log.critical('The end of a transaction has failed, and a retraction is in doubt.')
+            for batch in self._batches.values():
+                batch.close()
+        else:
+            self.abort(current)
+
+    def abort(self, current):
+        """Forget it; may be called again, and also when all is done."""
+        self.ended = True
+        for batch in self._batches.values():
+            try:
+                batch.abort()
+            except Error as error:
+                log.error('Aborted, but not removed yet: %s', printable(error.advice, limit=500))
+
+
+@zope.interface.implementer(transaction.interfaces.IDataManagerSavepoint)
+class _Mark:
+    def __init__(self, kept):
+        self._kept, self._number = kept, len(kept)
+
+    def rollback(self):
+        """Forget what was added since."""
+        del self._kept[self._number :]

@@ -120,9 +120,19 @@ class Parking:
     def bring_back(self, parked):
         """Move a `Parked` file into `new/` under its true name.  Raises FileExistsError."""
         files.rename_exclusively(self._in(PARKED, parked.stored), self._in('new', parked.name))
+        self.forget(parked)
+        files.sync_directories(self._in('new'), self._in(PARKED))
+
+    def forget(self, parked):
+        """Forget what is known of a file that is here no more."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._in(PARKED, _beside(parked.stored)))
-        files.sync_directories(self._in('new'), self._in(PARKED))
+
+    def of(self, content):
+        """Return the `Parked` files of the content with this id, a list."""
+        stored = [each for each in self._stored() if self._about(each).get('content') == content]
+        found = [(each, entries.standing(self._in(PARKED), each)) for each in stored]
+        return [self._parked(each, entry) for each, entry in found if entry is not None]
 
     def content(self):
         """Return what is known of what is here: dictionaries, by the names here, sorted."""

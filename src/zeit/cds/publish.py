@@ -11,6 +11,7 @@ It is tried again after pauses that grow: by the drivers inside of the applicati
 import contextlib
 import functools
 import logging
+import sys
 import time
 
 import zope.component
@@ -29,9 +30,11 @@ from zeit.cds.errors import (
 from zeit.cds.interfaces import (
     IContentFinder,
     IDeliverable,
+    IOutbox,
     IPublisher,
     ISpool,
     IVersionedDeliverable,
+    IWorkingCopies,
 )
 from zeit.cds.pace import pause
 from zeit.cds.text import printable
@@ -55,6 +58,9 @@ GRACE = 5
 #: after one that fails, which may have cost a time-out.
 ALONG = 10
 
+#: Why something is withdrawn.
+RETRACTED = 'It was retracted.'
+
 #: Seconds that a publication waits for somebody else who puts the same content; then it is kept.
 PATIENCE = 10
 
@@ -71,6 +77,21 @@ def published(content, event):
         _lost(content)
 
 
+def retracted(content, event):
+    """Withdraw what waits for `content`: a subscriber for content, and an event about it.
+
+    Also if it is retracted only because something else is: it is retracted all the same.
+    """
+    zope.component.getUtility(IPublisher).retract(content)
+
+
+def removed(content, event):
+    """Do so for content that is removed, if that is not somebody's working copy of it."""
+    copies = zope.component.queryUtility(IWorkingCopies)
+    if copies is None or not copies.providedBy(event.oldParent):
+        retracted(content, event)
+
+
 def _lost(content):
     log.critical(
         'Not exported, and cannot be tried again: %s', printable(object.__repr__(content)),
@@ -85,6 +106,8 @@ class Publisher:
     def __init__(self):
         #: What was not found here: how often, and when last, by spool and id.
         self._missed = {}
+        #: What could not be retracted: up to which number, by spool and id.
+        self._unretracted = {}
 
     def __repr__(self):
         return '<Publisher>'
@@ -125,6 +148,48 @@ class Publisher:
         self.retry_due(limit=ALONG)
         return done
 
+    def retract(self, content):
+        """See `IPublisher`."""
+        content = _bare(content)
+        try:
+            unique_id = _id(content)
+        except Exception:  # noqa: BLE001 content may raise anything
+            _lost(content)
+            return
+        for name, spool in zope.component.getUtilitiesFor(ISpool):
+            until = sys.maxsize
+            try:
+                # Who puts it at this moment has begun before: that does not go either.
+                with contextlib.suppress(SpoolBusy), _alone(
+                    spool.unpublished, unique_id, within=PATIENCE
+                ):
+                    pass
+                until = spool.latest(new=True)
+                failed = functools.partial(self._keep_retraction, name, unique_id, until)
+                outbox = zope.component.queryAdapter(spool, IOutbox)
+                about = {'until': until, 'failed': failed}
+                if outbox is None or not outbox.retract(unique_id, RETRACTED, **about):
+                    spool.retract(unique_id, RETRACTED, until=until)
+            except Exception as error:  # noqa: BLE001 nothing may fail the retraction
+                self._keep_retraction(name, unique_id, until, error)
+
+    def _keep_retraction(self, name, unique_id, until, error):
+        self._unretracted[name, unique_id] = until
+        log.critical(
+            'Not withdrawn yet from the spool %s, and tried again by this process: %s: %s',
+            printable(repr(name)),
+            printable(unique_id),
+            _reason(error),
+        )
+
+    def _retract_kept(self, name, unique_id):
+        """Try again what could not be retracted before."""
+        until = self._unretracted.get((name, unique_id))
+        if until is not None:
+            spool = zope.component.getUtility(ISpool, name=name)
+            spool.retract(unique_id, RETRACTED, until=until)
+            self._unretracted.pop((name, unique_id), None)
+
     def retry(self, unique_id=None):
         """See `IPublisher`."""
         found = [(name, each) for name, kept in _kept() for each in kept.content()]
@@ -136,6 +201,9 @@ class Publisher:
 
     def retry_due(self, *, limit=None):
         """See `IPublisher`."""
+        for key in [*self._unretracted]:
+            with contextlib.suppress(Error, LookupError):  # it stays
+                self._retract_kept(*key)
         due = [(each, name) for name, kept in _kept() for each in self._due(name, kept)]
         if finder() is None:
             return []
@@ -205,6 +273,8 @@ class Publisher:
             )
         kept = spool.unpublished
         with _alone(kept, unique_id, within=within):
+            self._retract_kept(name, unique_id)
+            since = _latest(spool)
             known = kept.find(unique_id)
             if failure is not None and known != failure:
                 return []
@@ -219,6 +289,10 @@ class Publisher:
                     files = _deliver(find(), unique_id, spool, name, is_current)
                     break
                 known = kept.find(unique_id)
+            if since is not None and spool.retracted(unique_id, since=since):
+                # It has not waited for us, and we have begun before.
+                spool.retract(unique_id, RETRACTED, until=spool.latest(new=True))
+                return []
             kept.settle(known)
         self._missed.pop((name, unique_id), None)
         if files:
@@ -274,6 +348,15 @@ def _tell(told):
     """Tell everybody, when all is in the spools: what is woken may end this process."""
     for tell in told:
         tell()
+
+
+def _latest(spool):
+    """Return `spool.latest()`, None if that cannot be known."""
+    try:
+        return spool.latest()
+    except (Error, OSError) as error:
+        log.debug('No number: %r: %s', spool, error)
+        return None
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from zeit.cds.filing import FILING, PRIVATE, Filing
 from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.parking import PARKED, Parking
 from zeit.cds.runlock import RunLock
-from zeit.cds.sequence import OUTBOX, Numbers, Sequence
+from zeit.cds.sequence import OUTBOX, Sequence
 from zeit.cds.source import Source
 from zeit.cds.spoolstatus import SpoolPath, SpoolStatus, by_name
 from zeit.cds.text import printable
@@ -64,7 +64,7 @@ class Spool:
         self._filing = Filing(self.path)
         self._parking = Parking(self.path, drafts=FILING)
         self._sequence = Sequence(self.path)
-        self._withdrawal = Withdrawal(self.path)
+        self._withdrawal = Withdrawal(self.path, parking=self._parking)
         #: In a run, what was parked: (number, name, version); None outside of one.
         self._left = None
         self._sections = gocept.filestore.filestore.FileStore(str(self.path)).sub_dirs
@@ -97,7 +97,6 @@ class Spool:
                 self._remove_probes()
                 self._begin_sequence()
                 stack.callback(self._end_sequence)
-                stack.callback(self._end_withdrawal)
                 self.set_aside = self._filing.put_back(
                     digests=self._digests, park=self._park, alone=self._alone
                 )
@@ -109,7 +108,7 @@ class Spool:
                     park=self._park,
                     sequence=self._numbers,
                 )
-                self._settle_withdrawal()
+                self._withdrawal.settle(self.journal)
             yield self
 
     @property
@@ -235,18 +234,11 @@ class Spool:
 
     def _end_sequence(self):
         """Forget the numbers of what waits no more: if it comes back, it gets another one."""
+        with contextlib.suppress(OSError, SpoolError):  # the next run does it
+            self._withdrawal.settle(self.journal)
         left, self._left = self._left, None
         with contextlib.suppress(OSError, SpoolError), self._numbers() as numbers:
             numbers.leave(number for number, *each in left if not self._stands(*each))
-
-    def _settle_withdrawal(self):
-        with self._numbers():
-            self._withdrawal.settle(self.journal)
-
-    def _end_withdrawal(self):
-        """Take out what was withdrawn meanwhile; what cannot be is a matter of the next run."""
-        with contextlib.suppress(OSError, SpoolError):
-            self._settle_withdrawal()
 
     def _stands(self, name, version):
         there = entries.standing(self._in('new'), name)
@@ -475,11 +467,27 @@ class Spool:
     def withdraw(self, name, reason):
         """See `ISpool`."""
         with self._visited() as visited:
-            visited.look()
-            there = entries.standing(self._in('new'), name)
-            Numbers(visited).see(filter(None, [there]))
-            rows = visited.find('versions', name=name)
-            return bool(self._withdrawal.withdraw(rows, reason, visited))
+            return self._withdrawal.withdraw(name, reason, visited)
+
+    def latest(self, *, new=False):
+        """See `ISpool`."""
+        if not os.path.lexists(self._in(PRIVATE)):
+            return 0
+        with self._visited() as visited:
+            return visited.note('raised', sequence=None)['sequence'] if new else visited.log.largest
+
+    def retract(self, content, reason, *, until):
+        """See `ISpool`."""
+        done = []
+        if until:
+            with self._visited() as visited:
+                done = self._withdrawal.retract(content, reason, visited, until=until)
+        self.unpublished.retracted(content, until=until)
+        return done
+
+    def retracted(self, content, *, since):
+        """See `ISpool`."""
+        return journal.was_retracted(self._in(PRIVATE), content, since=since)
 
     def batch(self):
         """See `ISpool`."""
@@ -494,6 +502,7 @@ class Spool:
                 filing=self._in(FILING),
                 translated=self._translated,
                 left=self._aborted.add,
+                retract=self.retract,
             )
 
     def adopt(self, *, forget=False):

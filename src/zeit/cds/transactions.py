@@ -41,7 +41,7 @@ class TransactionScope:
     @contextlib.contextmanager
     def part(self):
         """See `IScope`.  Of a transaction that is ended already nothing is undone."""
-        savepoint = None
+        savepoint, was_begun = None, is_begun()
         with contextlib.suppress(NoTransaction):  # in explicit mode
             if transaction.get().status in (Status.ACTIVE, Status.DOOMED):
                 savepoint = transaction.savepoint(optimistic=True)
@@ -51,6 +51,15 @@ class TransactionScope:
             if savepoint is not None and savepoint.valid:
                 _roll_back(savepoint)
             raise
+        finally:
+            if not was_begun and is_begun() and not transaction.get()._resources:
+                transaction.abort()  # nobody has one, and nobody would end it
+
+
+def is_begun(manager=transaction.manager):
+    """Return whether there is a transaction: to ask for it begins one."""
+    # That of the threads has one for each thread.
+    return getattr(manager, 'manager', manager)._txn is not None
 
 
 def _roll_back(savepoint):

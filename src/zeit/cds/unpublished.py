@@ -19,7 +19,7 @@ import time
 
 import zope.interface
 
-from zeit.cds import files, journal
+from zeit.cds import files, journal, jsonlog
 from zeit.cds.errors import SpoolBusy, SpoolError
 from zeit.cds.interfaces import IFailure, IUnpublished
 from zeit.cds.text import printable
@@ -41,6 +41,7 @@ class Failure:
     attempts: int
     since: float
     last: float
+    number: int = 0
 
 
 @zope.interface.implementer(IUnpublished)
@@ -110,6 +111,7 @@ class Unpublished:
         with self._visited() as visited:
             visited.note(
                 'unpublished',
+                sequence=None,
                 id=failure.unique_id,
                 reason=failure.reason,
                 attempts=failure.attempts,
@@ -142,6 +144,13 @@ class Unpublished:
         with self._visited() as visited:
             visited.note('published', id=unique_id)
         return True
+
+    def retracted(self, unique_id, *, until):
+        """Forget what failed before the number `until`, and what is in memory."""
+        self._memory.pop(unique_id, None)
+        failure = self.find(unique_id)
+        if failure is not None and failure.number <= until:
+            self.settle(failure)
 
     def content(self):
         """See `IUnpublished`."""
@@ -183,6 +192,7 @@ def _failure(row):
             attempts=int(row['attempts']),
             since=float(row['since']),
             last=float(row['last']),
+            number=jsonlog.number_of(row),
         )
     except (ValueError, KeyError, TypeError):
         log.warning('An entry of the journal is damaged and left out: %s', row)

@@ -31,6 +31,7 @@ class InDoubt:
     committed: bool
     numbers: dict
     told: dict
+    retractions: tuple = ()
 
 
 def read(path):
@@ -56,6 +57,10 @@ def read(path):
                     committed=name == COMMITTED,
                     numbers={name: int(entry['numbers'][name]) for name in contents},
                     told={name: told(entry.get('told', {}).get(name, {})) for name in contents},
+                    retractions=tuple(
+                        (str(content), str(reason), int(until))
+                        for content, reason, until in entry.get('retractions', ())
+                    ),
                 )
             except (KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f'{error!r} in {name}') from error

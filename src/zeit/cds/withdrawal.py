@@ -14,6 +14,9 @@ import os
 
 from zeit.cds import entries, files
 from zeit.cds.errors import SourceGone, Withdrawn
+from zeit.cds.kinds import told
+from zeit.cds.parking import PARKED
+from zeit.cds.sequence import Numbers
 from zeit.cds.text import printable
 
 
@@ -23,13 +26,15 @@ WITHDRAWN = 'withdrawn'
 
 
 class Withdrawal:
-    """Withdraws from the spool at `path`.  All methods raise OSError and `SpoolError`.
+    """Withdraws from the spool at `path`; `parking` is its `Parking`.
 
-    `remembered` is a `Journal` that knows what is written, and is locked.
+    All methods raise OSError and `SpoolError`; `remembered` is a `Journal`, which is locked, but
+    for `settle`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, *, parking):
         self._path = os.fspath(path)
+        self._parking = parking
 
     def __repr__(self):
         return f'<Withdrawal from {self._path!r}>'
@@ -37,7 +42,23 @@ class Withdrawal:
     def _in(self, *segments):
         return os.path.join(self._path, *segments)
 
-    def withdraw(self, rows, reason, remembered):
+    def withdraw(self, name, reason, remembered):
+        """Withdraw what waits as `name`; return whether it does not go."""
+        remembered.look()
+        there = entries.standing(self._in('new'), name)
+        Numbers(remembered).see(filter(None, [there]))
+        return self._recall(remembered.find('versions', name=name), reason, remembered) != []
+
+    def retract(self, content, reason, remembered, *, until):
+        """Withdraw what waits, or is parked, of a content; see `ISpool.retract`."""
+        remembered.look()
+        remembered.note('retracted', id=content, sequence=until)
+        content = told({'content': content}).get('content')
+        rows = remembered.find('versions', content=content)
+        done = self._recall([row for row in rows if row['sequence'] <= until], reason, remembered)
+        return done + self._withdraw_parked(content, reason, remembered, until=until)
+
+    def _recall(self, rows, reason, remembered):
         """Recall the versions of these `rows`; return the names of those that do not go, a list."""
         rows = [row for row in rows if not row.get('recalled')]
         with remembered.together():
@@ -48,9 +69,23 @@ class Withdrawal:
         return [row['name'] for row in found if self._take_out(row, remembered)]
 
     def settle(self, remembered):
-        """Take out what was recalled and stands in `new/` still."""
-        for row in remembered.find('versions', recalled=True, moved=False):
-            self._take_out(row, remembered)
+        """Take out what was recalled and stands in `new/` still, or was parked meanwhile."""
+        with remembered.log.locked():
+            for row in remembered.find('versions', recalled=True, moved=False):
+                if not self._take_out(row, remembered):
+                    about = row.get('content'), row['reason'], remembered
+                    self._withdraw_parked(*about, until=row['sequence'])
+
+    def _withdraw_parked(self, content, reason, remembered, *, until):
+        """Take the versions of a content out of `parked/`; return their names, a list."""
+        found = self._parking.of(content) if content else []
+        found = [each for each in found if each.number <= until]
+        for each in found:
+            version = {'name': each.name, 'sequence': each.number, 'size': each.entry.size}
+            about = {'reason': reason, **each.told}
+            self._move(PARKED, each.stored, version, about, remembered)
+            self._parking.forget(each)
+        return [each.name for each in found]
 
     def require_wanted(self, name, number, remembered):
         """Raise `Withdrawn` if this version was recalled, `SourceGone` if nothing has the name."""
@@ -69,19 +104,24 @@ class Withdrawal:
         there = entries.standing(new, name)
         if there is None or [*there.version] != row['version']:
             return False
-        receipt = {'name': name, 'sequence': number, 'size': there.size, 'reason': row['reason']}
-        receipt |= remembered.told(number)
-        files.make_directory(self._in(WITHDRAWN), like=self._path)
-        # Before it is moved: a kill in between has it twice, and not never.
-        remembered.history.add({'kind': 'withdrawn', **receipt})
-        stored = files.move(os.path.join(new, name), self._in(WITHDRAWN), name)
+        version = {'name': name, 'sequence': number, 'size': there.size}
+        about = {'reason': row['reason'], **remembered.told(number)}
+        stored = self._move('new', name, version, about, remembered)
         moved = entries.standing(self._in(WITHDRAWN), stored)
-        files.sync_directories(self._in(WITHDRAWN), new)
         if moved is not None and moved.version != there.version:
             self._give_back(stored, name)
-        remembered.note('withdrawn', name=name, sequence=number)
-        log.info('Withdrawn: %s: %s', printable(name), printable(row['reason']))
         return True
+
+    def _move(self, section, stored, version, about, remembered):
+        """Move a file here, with its receipt; return its name."""
+        files.make_directory(self._in(WITHDRAWN), like=self._path)
+        # Before it is moved: a kill in between has it twice, and not never.
+        remembered.history.add({'kind': 'withdrawn', **version, **about})
+        name = files.move(self._in(section, stored), self._in(WITHDRAWN), version['name'])
+        files.sync_directories(self._in(WITHDRAWN), self._in(section))
+        remembered.note('withdrawn', name=version['name'], sequence=version['sequence'])
+        log.info('Withdrawn: %s: %s', printable(version['name']), printable(about['reason']))
+        return name
 
     def _give_back(self, stored, name):
         """Return to `new/` what somebody else has renamed there at this very moment."""

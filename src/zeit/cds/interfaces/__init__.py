@@ -47,6 +47,7 @@ from zeit.cds.interfaces.application import (
     ITransactionOutcome,
     IUnpublished,
     IVersionedDeliverable,
+    IWorkingCopies,
 )
 from zeit.cds.interfaces.exchange import (
     IExchangeEvent,
@@ -107,6 +108,7 @@ __all__ = [
     'IVersionedDeliverable',
     'IPublisher',
     'IScope',
+    'IWorkingCopies',
     'IUnpublished',
     'IFailure',
     'IFilePut',

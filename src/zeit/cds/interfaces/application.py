@@ -51,6 +51,13 @@ class IPublisher(Interface):
         of it.  Exporters are woken when all that is in the spools.
         """
 
+    def retract(content):
+        """Withdraw from all spools what waits for `content`, and forget what failed of it.
+
+        In a transaction this is done when that is committed.  What is published later goes.  Raises
+        nothing: what fails is logged, kept in this process, and tried again as what has failed is.
+        """
+
     def retry(unique_id=None):
         """Try again what was kept; return a list of (id, name of the spool, error or None).
 
@@ -81,6 +88,13 @@ class IContentFinder(Interface):
 
         Whatever it raises means that it cannot tell, and is asked again.
         """
+
+
+class IWorkingCopies(Interface):
+    """What holds copies that somebody works on: an interface is the utility without a name.
+
+    If something is removed from there, the content is where it was.
+    """
 
 
 class IScope(Interface):
@@ -179,6 +193,13 @@ class IOutbox(Interface):
         `SpoolError`, also in the vote, and there `SpoolBusy`; nothing later.
         """
 
+    def retract(content, reason, *, until, failed):
+        """Retract a content, see `ISpool.retract`, when the current transaction is committed.
+
+        Returns False, and does nothing, if none was begun.  Raises nothing later, nor in the vote:
+        what has failed then is given to `failed(error)`.
+        """
+
 
 class IBatch(Interface):
     """Files that come into a spool together or not at all, even if the process is killed.
@@ -192,6 +213,9 @@ class IBatch(Interface):
 
     def put(name, data, *, content='', content_version=''):
         """Add a file, replacing one of the same name; see `ISpool.put`."""
+
+    def retract(content, reason, *, until):
+        """Retract a content, see `ISpool.retract`, when they come."""
 
     def mark():
         """Return a mark to come back to."""
@@ -231,6 +255,7 @@ class IInDoubt(Interface):
     """Files of a process that died between the vote and the end of its transaction."""
 
     names = Attribute('The names of the files')
+    retractions = Attribute('What is retracted, as (id, reason, number), see `ISpool.retract`')
     description = Attribute("The transaction's note")
     user = Attribute("The transaction's user")
     since = Attribute('When it voted: seconds since the epoch (float)')

@@ -108,6 +108,22 @@ class ISpool(Interface):
         the receipt has the `reason`, one line.  Raises `SpoolError`, `SpoolBusy`.
         """
 
+    def latest(*, new=False):
+        """Return the largest number so far, see `IEntry`, or a `new` one, which is larger.
+
+        Raises `SpoolError`, `SpoolBusy`.
+        """
+
+    def retract(content, reason, *, until):
+        """Withdraw what waits, or is parked, of the content with this id; return the names.
+
+        Only versions whose number is not above `until`, a new one, see `latest`; so it is with what
+        failed of it, see `IUnpublished`, which is forgotten.  For the rest see `withdraw`.
+        """
+
+    def retracted(content, *, since):
+        """Return whether the content with this id was retracted since this number was `latest`."""
+
     def batch():
         """Return an `IBatch`: files that are put together or not at all.  Raises `SpoolError`."""
 

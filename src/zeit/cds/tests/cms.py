@@ -24,7 +24,7 @@ _STANDIN = pathlib.Path(__file__).parent / 'standin'
 
 #: Paths to import from, and the modules that are found there.
 CMS, APPSETUP = str(_STANDIN / 'cms'), str(_STANDIN / 'appsetup')
-_MODULES = {CMS: 'zeit.cms', APPSETUP: 'zope.app'}
+_MODULES = {CMS: ('zeit.cms', 'zope.lifecycleevent'), APPSETUP: ('zope.app',)}
 
 
 @contextlib.contextmanager
@@ -38,14 +38,15 @@ def importable(*paths):
     finally:
         sys.path[:] = before
         for path in paths:
-            _forget(_MODULES[path])
+            for package in _MODULES[path]:
+                _forget(package)
 
 
 def _forget(package):
     for name in [name for name in sys.modules if f'{name}.'.startswith(f'{package}.')]:
         del sys.modules[name]
     parent, _, child = package.rpartition('.')
-    with contextlib.suppress(AttributeError):
+    with contextlib.suppress(AttributeError, KeyError):
         delattr(sys.modules[parent], child)
 
 

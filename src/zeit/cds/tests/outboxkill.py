@@ -136,7 +136,18 @@ def withdraw(spool, application):
     spool.withdraw('a.xml', 'retracted')
 
 
-SCENARIOS = {each.__name__: each for each in (commit, abort, veto, conflict, run, withdraw)}
+def retract(spool, application):
+    """What waits of a content is retracted in a transaction."""
+    spool.put('a.xml', b'<a/>', content='a')
+    transaction.begin()
+    Application(application)
+    Outbox(spool).retract('a', 'why', until=spool.latest(new=True), failed=print)
+    transaction.commit()
+
+
+SCENARIOS = {
+    each.__name__: each for each in (commit, abort, veto, conflict, run, withdraw, retract)
+}
 
 
 def kill_before(step, path):

@@ -53,16 +53,16 @@ ALLOWED = {
     'parking': 'entries errors files kinds names text',
     'incoming': 'errors files forks interfaces source text',
     'scope': 'interfaces',
-    'unpublished': 'errors files forks interfaces journal text',
+    'unpublished': 'errors files forks interfaces journal jsonlog text',
     'wake': 'interfaces report scope text',
     'spoolstatus': 'errors files interfaces names text',
     'voted': 'files interfaces kinds',
     'batch': 'entries errors interfaces files forks kinds names text voted',
     'aborted': 'errors',
     'filing': 'entries errors files names source text',
-    'withdrawal': 'entries errors files text',
     'indoubt': 'errors interfaces batch entries files scope text voted',
     'sequence': 'errors entries filing files indoubt journal parking text',
+    'withdrawal': 'entries errors files kinds parking sequence text',
     'spool': 'errors interfaces aborted batch entries files filing incoming indoubt journal '
     'kinds names parking precedence runlock sequence source spoolstatus text unpublished wake '
     'withdrawal',
@@ -120,8 +120,8 @@ ALLOWED = {
     'tracing': 'errors text',
     'record': 'errors report scope text tracing',
     'exchange': 'errors history leftovers lock names rate record statistics text usable',
-    'outbox': 'errors interfaces text wake',
     'transactions': 'interfaces',
+    'outbox': 'errors interfaces text transactions wake',
     'publish': 'errors interfaces kinds pace scope text wake',
     'exporter': 'errors exchange failures group interfaces kinds ledger names plan progress report '
     'text uninterrupted',

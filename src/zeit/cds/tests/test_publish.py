@@ -368,7 +368,7 @@ class RetryTests(PublishTests):
         self.assertIn('Still not exported: http://xml.zeit.de/politik/a', logs.output[0])
 
     def test_content_that_does_not_exist_any_more_is_kept(self):
-        self.article.delete()
+        self.article.vanish()
         with self.assertLogs('zeit.cds.publish', 'WARNING'):
             ((_, _, error),) = self.retry()
         self.assertEqual('There is no content with this id here', error.message)
@@ -420,8 +420,8 @@ class DueTests(PublishTests):
         return [unique_id for unique_id, _, _ in found]
 
     def test_the_pauses_grow_also_where_the_content_is_gone(self):
-        for delete in (lambda: None, self.article.delete):
-            delete()
+        for vanish in (lambda: None, self.article.vanish):
+            vanish()
             for pause in (60, 120, 240):
                 self.assertEqual([], self.retry_after(pause - 1))
                 with self.assertLogs('zeit.cds.publish', 'WARNING') as logs:
@@ -502,7 +502,7 @@ class DueTests(PublishTests):
         self.assertEqual([], waker.mock_calls)
         # Nobody waits for what was deleted.
         zope.component.provideUtility(Waker(), IWakeUp)
-        self.article.delete()
+        self.article.vanish()
         with self.assertLogs('zeit.cds.publish', 'WARNING'):
             self.retry()
         self.assertEqual([('e', 125)], Waker.called)
@@ -660,7 +660,7 @@ class CommandTests(PublishTests):
         self.assertIn('the application that knows it is not there', err)
 
     def test_retry_of_what_was_deleted(self):
-        self.article.delete()
+        self.article.vanish()
         with self.assertLogs('zeit.cds.publish', 'WARNING'):
             _, _, err = self.call('--zcml', self.zcml, 'retry', self.article.uniqueId)
         self.assertIn('There is no content with this id here. If it was deleted', err)

@@ -3,7 +3,9 @@
 import io
 
 import zope.component
+import zope.event
 import zope.interface
+from zope.lifecycleevent import ObjectRemovedEvent
 
 from zeit.cms.interfaces import ICMSContent
 
@@ -34,6 +36,11 @@ class Article:
 
     def delete(self):
         """Remove it from the repository."""
+        self.vanish()
+        zope.event.notify(ObjectRemovedEvent(self, _repository, self.uniqueId))
+
+    def vanish(self):
+        """Be in the repository no more, without a word, as after a restored backup."""
         del _repository[self.uniqueId]
 
 

@@ -28,8 +28,20 @@ class PublishedEvent(WithMasterObjectEvent):
     """See `IPublishedEvent`."""
 
 
+class IRetractedEvent(IWithMasterObjectEvent):
+    """`object` is retracted."""
+
+
+@zope.interface.implementer(IRetractedEvent)
+class RetractedEvent(WithMasterObjectEvent):
+    """See `IRetractedEvent`."""
+
+
 class IPublish(zope.interface.Interface):
     """Publishes the content that it adapts."""
 
     def publish(priority=None, background=True, **kw):
         """Publish it, and what depends on it."""
+
+    def retract(priority=None, background=True, **kw):
+        """Retract it, and what depends on it."""

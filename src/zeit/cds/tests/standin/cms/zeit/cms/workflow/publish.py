@@ -7,7 +7,7 @@ import zope.event
 import zope.interface
 
 from zeit.cms.interfaces import ICMSContent
-from zeit.cms.workflow.interfaces import IPublish, PublishedEvent
+from zeit.cms.workflow.interfaces import IPublish, PublishedEvent, RetractedEvent
 
 
 @zope.component.adapter(ICMSContent)
@@ -20,6 +20,13 @@ class Publish:
 
     def publish(self, priority=None, background=True, **kw):
         """See `IPublish`."""
+        self._notify(PublishedEvent)
+
+    def retract(self, priority=None, background=True, **kw):
+        """See `IPublish`."""
+        self._notify(RetractedEvent)
+
+    def _notify(self, event):
         for content in (self.context, *getattr(self.context, 'dependencies', ())):
             # Checked out and in meanwhile: another object, which equals the first one.
-            zope.event.notify(PublishedEvent(copy.copy(content), self.context))
+            zope.event.notify(event(copy.copy(content), self.context))
