@@ -5,8 +5,6 @@ import os
 from typing import NamedTuple
 
 import zope.component
-import zope.interface.exceptions
-import zope.interface.verify
 
 from zeit.cds import settings, usable
 from zeit.cds.configured import require_one_way
@@ -246,9 +244,12 @@ def _require_interface(interface, chosen):
 
 def _verify(interface, part):
     if not type(part).__module__.startswith('zeit.cds.'):
+        from zope.interface.exceptions import Invalid
+        from zope.interface.verify import verifyObject
+
         try:
-            zope.interface.verify.verifyObject(interface, part)
-        except zope.interface.exceptions.Invalid as error:
+            verifyObject(interface, part)
+        except Invalid as error:
             text = f'{_registration(part)}{error}'
             raise ConfigurationError(printable(text, limit=500)) from None
 

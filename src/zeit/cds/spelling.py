@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _KEPT = re.compile(r'[0-9A-Za-z._{}-]')
 
 #: What servers may drop, or take for something else, at the ends of a name.
-_AT_THE_ENDS = re.compile(r'[^0-9A-Za-z_{}\x80-\U0010ffff-]')
+_AT_THE_ENDS = re.compile(r'(?![0-9A-Za-z_{}-])[\x00-\x7f]')
 
 _MORE = '...'
 

@@ -5,6 +5,8 @@ A run's span is below the one that is current when it begins, that of a task for
 
 import functools
 import logging
+import os
+import sys
 
 from zeit.cds.errors import SpoolBusy
 from zeit.cds.text import printable
@@ -38,6 +40,10 @@ class Trace:
     def __init__(self, spool, target, *, done):
         self._files = {}
         self._run = None
+        # Who has not imported it has set no tracer, unless the environment names one.
+        named = 'OTEL_PYTHON_TRACER_PROVIDER' in os.environ
+        if not named and 'opentelemetry.trace' not in sys.modules:
+            return
         try:
             from opentelemetry import trace
         except ImportError:

@@ -1,5 +1,6 @@
 """Spans: one for a run, one for each file below it, nothing secret; and none without the API."""
 
+import os
 import sys
 import unittest
 import unittest.mock
@@ -112,6 +113,18 @@ class TracingTests(DriverCase, unittest.TestCase):
             start_span.return_value = trace.INVALID_SPAN
             self.assertEqual(['a.xml'], self.export().delivered)
         start_span.assert_called_once()
+
+    def test_who_has_not_imported_the_api_has_no_tracer(self):
+        """To import it takes longer than some runs; what the environment names it loads itself."""
+        for environment, spans in (({}, 0), ({'OTEL_PYTHON_TRACER_PROVIDER': 'ours'}, 2)):
+            self.spool.put('a.xml', b'')
+            with (
+                unittest.mock.patch.dict(sys.modules),
+                unittest.mock.patch.dict(os.environ, environment),
+            ):
+                del sys.modules['opentelemetry.trace']
+                self.assertEqual(['a.xml'], self.export().delivered)
+            self.assertEqual(spans, len(self.spans))
 
     def test_without_the_api(self):
         self.spool.put('a.xml', b'')
