@@ -230,6 +230,12 @@ APPLICATION = (
         'rows',
     ),
     (
+        'a retraction that is tried again later than a publication',
+        'publish.py',
+        '                until = spool.latest(before=until)\n',
+        '                until = spool.latest(new=True)\n',
+    ),
+    (
         'what failed after a retraction is forgotten, too',
         'unpublished.py',
         '        if failure is not None and failure.number <= until:\n',

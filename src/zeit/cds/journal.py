@@ -466,6 +466,12 @@ def require_current(private):
         )
 
 
+def latest(private, *, before):
+    """Return the largest number that was given `before` then (ISO 8601), as far as is known."""
+    found = jsonlog.entries(os.path.join(private, JOURNAL), having=b'"sequence": ')
+    return max((number_of(each) for each in found if each.get('at', 'x') <= before), default=0)
+
+
 def was_retracted(private, content, *, since):
     """Return whether the content with this id was retracted after the number `since`."""
     found = jsonlog.entries(os.path.join(private, JOURNAL), having=b'"retracted"')

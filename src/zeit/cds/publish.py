@@ -11,7 +11,6 @@ It is tried again after pauses that grow: by the drivers inside of the applicati
 import contextlib
 import functools
 import logging
-import sys
 import time
 
 import zope.component
@@ -27,6 +26,7 @@ from zeit.cds.errors import (
     SourceUnreadable,
     SpoolBusy,
 )
+from zeit.cds.history import ago
 from zeit.cds.interfaces import (
     IContentFinder,
     IDeliverable,
@@ -106,7 +106,7 @@ class Publisher:
     def __init__(self):
         #: What was not found here: how often, and when last, by spool and id.
         self._missed = {}
-        #: What could not be retracted: up to which number, by spool and id.
+        #: What could not be retracted: up to which number, or time, by spool and id.
         self._unretracted = {}
 
     def __repr__(self):
@@ -157,7 +157,7 @@ class Publisher:
             _lost(content)
             return
         for name, spool in zope.component.getUtilitiesFor(ISpool):
-            until = sys.maxsize
+            until = ago(0)  # as long as it has no number
             try:
                 # Who puts it at this moment has begun before: that does not go either.
                 with contextlib.suppress(SpoolBusy), _alone(
@@ -187,6 +187,8 @@ class Publisher:
         until = self._unretracted.get((name, unique_id))
         if until is not None:
             spool = zope.component.getUtility(ISpool, name=name)
+            if isinstance(until, str):
+                until = spool.latest(before=until)
             spool.retract(unique_id, RETRACTED, until=until)
             self._unretracted.pop((name, unique_id), None)
 

@@ -469,8 +469,10 @@ class Spool:
         with self._visited() as visited:
             return self._withdrawal.withdraw(name, reason, visited)
 
-    def latest(self, *, new=False):
+    def latest(self, *, new=False, before=''):
         """See `ISpool`."""
+        if before:
+            return journal.latest(self._in(PRIVATE), before=before)
         if not os.path.lexists(self._in(PRIVATE)):
             return 0
         with self._visited() as visited:

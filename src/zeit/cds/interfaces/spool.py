@@ -108,9 +108,10 @@ class ISpool(Interface):
         the receipt has the `reason`, one line.  Raises `SpoolError`, `SpoolBusy`.
         """
 
-    def latest(*, new=False):
+    def latest(*, new=False, before=''):
         """Return the largest number so far, see `IEntry`, or a `new` one, which is larger.
 
+        `before`: the largest one of that time (ISO 8601, UTC), by the clock of whoever took it.
         Raises `SpoolError`, `SpoolBusy`.
         """
 

@@ -122,7 +122,7 @@ ALLOWED = {
     'exchange': 'errors history leftovers lock names rate record statistics text usable',
     'transactions': 'interfaces',
     'outbox': 'errors interfaces text transactions wake',
-    'publish': 'errors interfaces kinds pace scope text wake',
+    'publish': 'errors history interfaces kinds pace scope text wake',
     'exporter': 'errors exchange failures group interfaces kinds ledger names plan progress report '
     'text uninterrupted',
     'intake': 'errors fetching gathering progress quiet text',

@@ -1,5 +1,6 @@
 """What is retracted does not go, what is published later does, whoever is at work or killed."""
 
+import datetime
 import errno
 import itertools
 import os
@@ -11,6 +12,7 @@ import transaction
 import zope.component
 import zope.event
 
+from zeit.cds import jsonlog
 from zeit.cds.errors import FTPOSError
 from zeit.cds.exporter import Exporter
 from zeit.cds.interfaces import IPublisher, ISpool, ITransactionOutcome
@@ -293,9 +295,31 @@ class RetractTests(PublishTests):
 
     def test_a_spool_that_cannot_be_written(self):
         self.publish()
+        self.retract_in_vain()
+        zope.component.getUtility(IPublisher).retry_due()
+        self.assertEqual([], self.export())
+
+    def test_what_another_process_publishes_before_it_can_goes(self):
+        self.publish()
+        self.retract_in_vain()
+        self.article.body = b'2'
+        later = jsonlog.now() + datetime.timedelta(seconds=1)
+        with unittest.mock.patch('zeit.cds.jsonlog.now', return_value=later):
+            Publisher().publish(self.article)
+        zope.component.getUtility(IPublisher).retry_due()
+        self.assertEqual([b'2'], self.export())
+
+    def test_what_the_same_process_publishes_then_goes(self):
+        self.publish()
+        self.retract_in_vain()
+        self.article.body = b'2'
+        self.publish()
+        zope.component.getUtility(IPublisher).retry_due()
+        self.assertEqual([b'2'], self.export())
+
+    def retract_in_vain(self):
+        """Retract while the spool is not there, and something else is."""
         away = self.spool.path.rename(self.folder / 'away')
-        self.spool.path.write_text('')
-        (self.spool.path).unlink()
         self.spool.path.mkdir()
         (self.spool.path / '.cds').write_text('')
         with self.assertLogs('zeit.cds.publish', 'CRITICAL'):
@@ -303,8 +327,6 @@ class RetractTests(PublishTests):
         (self.spool.path / '.cds').unlink()
         self.spool.path.rmdir()
         away.rename(self.spool.path)
-        zope.component.getUtility(IPublisher).retry_due()
-        self.assertEqual([], self.export())
 
     def test_what_dies_behind_its_vote_is_done_by_the_next_run(self):
         self.publish()
