@@ -236,6 +236,12 @@ APPLICATION = (
         '                until = spool.latest(new=True)\n',
     ),
     (
+        'a version withdrawn that nobody has asked about',
+        'exporter.py',
+        'self.spool.withdraw(entry.name, reason, until=entry.number)',
+        'self.spool.withdraw(entry.name, reason)',
+    ),
+    (
         'what failed after a retraction is forgotten, too',
         'unpublished.py',
         '        if failure is not None and failure.number <= until:\n',

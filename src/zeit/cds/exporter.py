@@ -9,7 +9,7 @@ import zope.component
 import zope.component.event  # connects zope.event with the registry's subscribers
 import zope.interface
 
-from zeit.cds import kinds, names
+from zeit.cds import kinds, names, scope
 from zeit.cds.errors import (
     CONFIGURATION,
     LOST,
@@ -29,7 +29,7 @@ from zeit.cds.errors import (
 from zeit.cds.exchange import Exchange
 from zeit.cds.failures import Failures
 from zeit.cds.group import Group
-from zeit.cds.interfaces import IExporter, ISpool, ITarget
+from zeit.cds.interfaces import IExporter, ISpool, IStillWanted, ITarget
 from zeit.cds.ledger import was_delivered
 from zeit.cds.plan import Job, Options, Plan
 from zeit.cds.progress import NoProgress, WatchedSource
@@ -171,12 +171,30 @@ class _Export:
         )
 
     def _open(self, entry):
+        self._ask(entry)
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(self.spool.open(entry))
             source.require_wanted()  # nothing is sent in vain
             stack.pop_all()
         rate = self.exchange.rate(entry.name, size=source.size)
         return WatchedSource(source, name=entry.name, progress=self.progress, rate=rate)
+
+    def _ask(self, entry):
+        """Withdraw what the application does not want any more, if there is one to ask."""
+        application = zope.component.queryAdapter(self.spool, IStillWanted)
+        if application is None:
+            return
+        try:
+            with scope.around():
+                wanted = application.wanted(entry)
+        except Exception as error:
+            raise FileError(
+                f'Nobody can tell whether it is wanted: {type(error).__name__}: {error}',
+                hint='The next run asks again.',
+            ) from error
+        if not wanted:
+            reason = 'The application does not want it any more.'
+            self.spool.withdraw(entry.name, reason, until=entry.number)
 
     # Doing it
 

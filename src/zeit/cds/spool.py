@@ -11,6 +11,7 @@ import dataclasses
 import errno
 import functools
 import logging
+import math
 import os
 import stat
 import tempfile
@@ -464,10 +465,10 @@ class Spool:
         if tell:
             announce(self, files={name: told})
 
-    def withdraw(self, name, reason):
+    def withdraw(self, name, reason, *, until=math.inf):
         """See `ISpool`."""
         with self._visited() as visited:
-            return self._withdrawal.withdraw(name, reason, visited)
+            return self._withdrawal.withdraw(name, reason, visited, until=until)
 
     def latest(self, *, new=False, before=''):
         """See `ISpool`."""

@@ -42,12 +42,13 @@ class Withdrawal:
     def _in(self, *segments):
         return os.path.join(self._path, *segments)
 
-    def withdraw(self, name, reason, remembered):
+    def withdraw(self, name, reason, remembered, *, until):
         """Withdraw what waits as `name`; return whether it does not go."""
         remembered.look()
         there = entries.standing(self._in('new'), name)
         Numbers(remembered).see(filter(None, [there]))
-        return self._recall(remembered.find('versions', name=name), reason, remembered) != []
+        rows = [row for row in remembered.find('versions', name=name) if row['sequence'] <= until]
+        return self._recall(rows, reason, remembered) != []
 
     def retract(self, content, reason, remembered, *, until):
         """Withdraw what waits, or is parked, of a content; see `ISpool.retract`."""

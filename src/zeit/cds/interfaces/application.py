@@ -90,6 +90,16 @@ class IContentFinder(Interface):
         """
 
 
+class IStillWanted(Interface):
+    """Is asked about each file before it goes: an adapter of `ISpool`, for whoever has one."""
+
+    def wanted(entry):
+        """Return whether the file of this `IEntry` shall go; if not, it is withdrawn.
+
+        If it raises something, the file waits for the next run.
+        """
+
+
 class IWorkingCopies(Interface):
     """What holds copies that somebody works on: an interface is the utility without a name.
 

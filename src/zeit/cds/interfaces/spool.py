@@ -1,5 +1,7 @@
 """The local side: a spool and what is in it."""
 
+import math
+
 from zope.interface import Attribute, Interface
 
 
@@ -100,9 +102,10 @@ class ISpool(Interface):
         with a dot, and TypeError for other `data`.
         """
 
-    def withdraw(name, reason):
+    def withdraw(name, reason, *, until=math.inf):
         """Take the file that waits as `name` out of `new/`; return whether it does not go.
 
+        Only a version whose number is not above `until`.
         It waits for no run: one that is about to send it finds that out, and cleans up.  What the
         server has already, or is about to give its name, goes.  The bytes remain in `withdrawn/`,
         the receipt has the `reason`, one line.  Raises `SpoolError`, `SpoolBusy`.

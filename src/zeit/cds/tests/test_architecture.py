@@ -124,7 +124,7 @@ ALLOWED = {
     'outbox': 'errors interfaces text transactions wake',
     'publish': 'errors history interfaces kinds pace scope text wake',
     'exporter': 'errors exchange failures group interfaces kinds ledger names plan progress report '
-    'text uninterrupted',
+    'scope text uninterrupted',
     'intake': 'errors fetching gathering progress quiet text',
     'importer': 'errors arrivals clearance exchange failures fetching gathering holder intake '
     'interfaces names offered plan progress quiet report text',

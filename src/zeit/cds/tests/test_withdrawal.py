@@ -8,9 +8,12 @@ import os
 import unittest
 import unittest.mock
 
+import zope.component
+
 from zeit.cds import cli, metrics
 from zeit.cds.errors import PermanentError
 from zeit.cds.exporter import Exporter, Options
+from zeit.cds.interfaces import ISpool, IStillWanted
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
@@ -185,6 +188,41 @@ class WithdrawTests(DriverCase, unittest.TestCase):
                 'uploaded', 'a.xml', temporary='x', size=4, sha256=sha256, reply='',
                 sequence=entry.number, source=[*entry.version],
             )  # fmt: skip
+
+    def ask(self, *answers):
+        application = unittest.mock.Mock(**{'wanted.side_effect': answers})
+        zope.component.provideAdapter(lambda spool: application, (ISpool,), IStillWanted)
+        return application
+
+    def test_the_application_is_asked_before_a_file_goes(self):
+        application = self.ask(True, False)
+        self.spool.put('a.xml', b'<a/>', content='a')
+        self.spool.put('b.xml', b'<b/>')
+        self.assertEqual({'a.xml': 'delivered', 'b.xml': 'withdrawn'}, self.export())
+        ((entry,), _), _ = application.wanted.call_args_list
+        self.assertEqual(('a.xml', 'a'), (entry.name, entry.content))
+        self.assertEqual(['withdrawn'], self.kinds('b.xml'))
+
+    def test_what_comes_in_while_it_is_asked_is_asked_about_as_well(self):
+        def put(entry):
+            application.wanted.side_effect = [True]
+            self.spool.put('a.xml', b'2')
+            return False
+
+        application = self.ask()
+        application.wanted.side_effect = put
+        self.spool.put('a.xml', b'1')
+        self.exporter.run_once()
+        self.exporter.run_once()
+        self.assertEqual({'a.xml': b'2'}, self.target.files)
+
+    def test_one_that_cannot_tell_keeps_it_for_the_next_run(self):
+        self.ask(ValueError('no database'), True)
+        self.spool.put('a.xml', b'<a/>')
+        with self.assertLogs('zeit.cds', 'ERROR') as logs:
+            self.assertEqual(1, self.exporter.run_once().exit_code)
+        self.assertIn('no database', logs.output[0])
+        self.assertEqual({'a.xml': 'delivered'}, self.export())
 
     def test_status_receipt_and_metrics_tell(self):
         path = ['--spool', str(self.spool.path)]
