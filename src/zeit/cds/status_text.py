@@ -73,6 +73,7 @@ def _spool(look):
             text = f'{known} {age(now - each.since)} ago{about and ": "}{printable(about)}'
             yield _line('', text)
             yield from (_line('', f'  {printable(name)}') for name in each.names)
+            yield from (_line('', f'  retracts {printable(c)}') for c, *_ in each.retractions)
     if ignored := [*found.ignored, *((name, HIDDEN) for name in found.hidden)]:
         what = 'never sent' if look.exports else 'no files'
         yield _line('ignored', f'{len(ignored)} in new, {what}:')
