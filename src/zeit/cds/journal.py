@@ -23,7 +23,6 @@ import os
 import zope.interface
 
 from zeit.cds import jsonlog, names
-from zeit.cds.errors import SpoolError
 from zeit.cds.history import History
 from zeit.cds.interfaces import ILedger
 from zeit.cds.jsonlog import number_of
@@ -454,16 +453,12 @@ def history(private):
 
 def require_current(private):
     """Raise `SpoolError` if what is in `private` is of a build that had more than one journal."""
-    there = [path for name in _BEFORE if os.path.lexists(path := os.path.join(private, name))]
-    journal = os.path.join(private, JOURNAL)
-    if there or os.path.isfile(journal):
-        there = [*map(printable, [*there, journal])]
-        moves = [f'mv {path} {path}-before' for path in there]
-        raise SpoolError(
-            f'{there[0]} is of an earlier build of zeit.cds, and not read by this one',
-            hint='Let that build run once more, so that nothing of it is left on a server, nor '
-            f'unpublished; then: {"; ".join(moves)}',
-        )
+    paths = [os.path.join(private, name) for name in _BEFORE]
+    there = [path for path in paths if os.path.lexists(path)]
+    if os.path.isfile(journal := os.path.join(private, JOURNAL)):
+        there.append(journal)
+    if there:
+        raise jsonlog.of_another_build(*there)
 
 
 def latest(private, *, before):

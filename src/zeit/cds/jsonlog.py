@@ -440,15 +440,20 @@ def now():
     return datetime.datetime.now(datetime.UTC)
 
 
+def of_another_build(*paths):
+    """Return the `SpoolError` that says of the files at `paths` who has made them."""
+    shown = [*map(printable, paths)]
+    moves = '; '.join(f'mv {path} {path}-before' for path in shown)
+    return SpoolError(
+        f'{shown[0]} is of another build of zeit.cds, and not read by this one',
+        hint='End what still runs that build, when nothing of it is left on a server, nor '
+        f'unpublished; then: {moves}',
+    )
+
+
 def _require_version(first, path):
-    version = first.get('version', VERSION)
-    if version != VERSION:
-        raise SpoolError(
-            f'The journal {printable(path)} is of another build: its version is {version}, this '
-            f'one writes {VERSION}',
-            hint='Let that build do its work, so that nothing of it is left on a server, nor '
-            f'unpublished; then: mv {printable(path)} {printable(path)}-before',
-        )
+    if first.get('version', VERSION) != VERSION:
+        raise of_another_build(path)
 
 
 def is_own(first, *files):
