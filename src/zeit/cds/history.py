@@ -244,10 +244,7 @@ def _largest(block):
 
 
 def _parsed(line, path):
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        entry = None
+    entry = jsonlog.load(line)
     if isinstance(entry, dict):
         return entry
     log.warning('A line of %s is damaged and left out: %s', printable(path), printable(repr(line)))

@@ -26,7 +26,7 @@ from zeit.cds import jsonlog, names
 from zeit.cds.history import History
 from zeit.cds.interfaces import ILedger
 from zeit.cds.jsonlog import number_of
-from zeit.cds.kinds import FILE, KINDS, TABLES, told
+from zeit.cds.kinds import COUNTS, FILE, KINDS, TABLES, check, told
 from zeit.cds.text import printable
 
 
@@ -45,17 +45,6 @@ TOKENS = 200
 
 #: The tables that tell what may be left on a server.
 _CLAIMS = 'uploads', 'asides', 'exposed', 'arrivals'
-
-#: What is counted, of files and of bytes.
-_COUNTS = (
-    'delivered',
-    'delivered_bytes',
-    'received',
-    'received_bytes',
-    'failed',
-    'parked',
-    'withdrawn',
-)
 
 #: What of a receipt is in the journal as well.
 _BRIEF = 'target', 'name', 'sequence', 'size'
@@ -89,7 +78,7 @@ class Journal:
     def _forget(self):
         #: The rows of each table, by key, in the order of time.
         self._tables = {name: {} for name in TABLES}
-        self.totals = dict.fromkeys(_COUNTS, 0)
+        self.totals = dict.fromkeys(COUNTS, 0)
         #: What the original has left on servers, if this is a copy, or may be one: entries.
         self._disowned = []
         #: The largest number of each name that an entry has.
@@ -186,25 +175,23 @@ class Journal:
 
     def know(self, entry):
         """Do the same; raises KeyError, TypeError, ValueError for what is damaged."""
-        name, number, kind = entry.get('name'), number_of(entry), entry['kind']
+        effect, kind = check(entry), entry['kind']
+        name, number = entry.get('name'), number_of(entry)
         if self._disowned and name is not None:
             self._supersede(entry)
         if kind == 'totals':
-            self.totals |= {count: _count(entry.get(count)) for count in _COUNTS}
-            self.newest = _newest(*entry.get('newest') or ())
+            self.totals |= {count: entry.get(count, 0) for count in COUNTS}
+            self.newest = entry.get('newest')
         elif kind == 'disowned':
-            entry['why'], entry['entry']['kind']
             self._disowned.append(entry)
         elif kind != 'journal':
-            self._apply(KINDS[kind], entry)
+            self._apply(effect, entry)
             if name is not None and number > self.latest.get(name, 0):
                 self.latest[name] = number
 
     def _apply(self, kind, entry):
         if kind.counts:
             self._count(kind.counts, entry)
-        for field in kind.needs:
-            entry[field]
         for table in kind.closes:
             self._close(table, entry)
         if kind.changes:
@@ -228,9 +215,9 @@ class Journal:
     def _count(self, name, entry):
         self.totals[name] += 1
         if f'{name}_bytes' in self.totals:
-            self.totals[f'{name}_bytes'] += _count(entry.get('size'))
+            self.totals[f'{name}_bytes'] += entry.get('size', 0)
         if name == 'received':
-            self.newest = _newest(entry['name'], entry['at'])
+            self.newest = entry['name'], entry['at']
 
     def find(self, table, **wanted):
         """Return the rows of `table` that have these values, in the order of time: a list."""
@@ -436,14 +423,6 @@ class View:
 
 def _key(table, entry):
     return tuple(entry[field] for field in TABLES[table])
-
-
-def _newest(name=None, at=None):
-    return (name, at) if isinstance(name, str) and isinstance(at, str) else None
-
-
-def _count(value):
-    return value if isinstance(value, int) and value >= 0 else 0
 
 
 def history(private):

@@ -225,7 +225,7 @@ class JSONLog:
         """Return the first line (a dictionary), empty if it is no good."""
         start = os.pread(self._descriptor.fileno(), TAIL, 0)
         self._head = start.find(b'\n') + 1
-        first = _load(start[: self._head])
+        first = load(start[: self._head])
         if isinstance(first, dict) and first.get('kind') == 'journal':
             return first
         self._head = 0
@@ -262,7 +262,7 @@ class JSONLog:
         for start in (max(0, self._end - TAIL), 0):
             data = os.pread(self._descriptor.fileno(), self._end - start, start)
             for line in reversed(data.split(b'\n')):
-                entry = _load(line)
+                entry = load(line)
                 if isinstance(entry, dict) and type(entry.get(LARGEST)) is int:
                     return entry[LARGEST]
         return self._floor()
@@ -526,13 +526,14 @@ def _loaded(lines):
         found = json.loads(b'[%s]' % b','.join(lines))
         if len(found) == len(lines):
             return found
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
-    return [*map(_load, lines)]
+    return [*map(load, lines)]
 
 
-def _load(line):
+def load(line):
+    """Return what a line of JSON says, None if it is damaged."""
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -75,6 +75,17 @@ FILE = 'target', 'name'
 TOLD = 'content', 'content_version'
 LONGEST = 1000
 
+#: What is counted, of files and of bytes.
+COUNTS = (
+    'delivered',
+    'delivered_bytes',
+    'received',
+    'received_bytes',
+    'failed',
+    'parked',
+    'withdrawn',
+)
+
 #: The fields that tell the rows of a table apart.
 TABLES = types.MappingProxyType(
     {
@@ -95,15 +106,18 @@ TABLES = types.MappingProxyType(
 )
 
 _UPLOAD = 'temporary', 'size', 'sha256', 'reply'
-_ARRIVAL = 'temporary', 'size', 'sha256', 'modified', 'filed_as'
+_ARRIVAL = 'temporary', 'size', 'sha256', 'modified', 'filed_as', 'at'
 _OVER = Kind(closes=('failed', 'missed'), lazily=True)
 _NUMBERED = Kind(opens='versions', needs=('name', 'version'), lazily=True)
 
 KINDS = types.MappingProxyType(
     {
+        'journal': Kind(),
+        'totals': Kind(),
+        'disowned': Kind(needs=('why', 'entry')),
         'token': Kind(opens='tokens', needs=('target',)),
         'clean': Kind(changes='tokens', sets={'clean': True}, lazily=True),
-        'learned': Kind(opens='learned', needs=('known',), lazily=True),
+        'learned': Kind(opens='learned', needs=('known', 'at'), lazily=True),
         'rights': Kind(opens='rights', needs=('known',)),
         'uploaded': Kind(opens='uploads', needs=_UPLOAD),
         'placed': Kind(opens='uploads', needs=_UPLOAD, closes=('exposed',)),
@@ -118,14 +132,20 @@ KINDS = types.MappingProxyType(
             lazily=True,
         ),
         'abandoned': Kind(closes=('uploads',)),
-        'missed': Kind(opens='missed', needs=('version',)),
+        'missed': Kind(opens='missed', needs=('version', 'at')),
         'found': Kind(closes=('missed',), lazily=True),
         'failed': Kind(opens='failed', needs=('version', 'number', 'since'), counts='failed'),
         'parked': dataclasses.replace(_OVER, counts='parked'),
         'resent': _OVER,
         'fetched': Kind(opens='arrivals', needs=_ARRIVAL),
         'dropped': Kind(closes=('arrivals',), lazily=True),
-        'imported': Kind(changes='arrivals', sets={'moved': True}, counts='received', lazily=True),
+        'imported': Kind(
+            changes='arrivals',
+            needs=('at',),
+            sets={'moved': True},
+            counts='received',
+            lazily=True,
+        ),
         'compared': Kind(changes='arrivals', sets={'modified': ''}),
         'removed': Kind(closes=('arrivals',), lazily=True),
         'kept': Kind(opens='arrivals', needs=_ARRIVAL),
@@ -141,14 +161,120 @@ KINDS = types.MappingProxyType(
             changes='versions', sets={'moved': True}, counts='withdrawn', lazily=True
         ),
         'raised': Kind(needs=('sequence',), lazily=True),
-        'unpublished': Kind(opens='unpublished', needs=('reason', 'attempts', 'since')),
+        'unpublished': Kind(opens='unpublished', needs=('reason', 'attempts', 'since', 'last')),
         'published': Kind(closes=('unpublished',), needs=('id',)),
         'retracted': Kind(needs=('id', 'sequence')),
-        'ended': Kind(opens='runs', needs=('runs', 'kinds'), lazily=True),
+        'ended': Kind(
+            opens='runs',
+            needs=('runs', 'seconds', 'last', 'success', 'kinds', 'locked'),
+            lazily=True,
+        ),
         'damaged': Kind(opens='damage', needs=('lines',)),
         'acknowledged': Kind(closes=('damage',)),
     }
 )
+
+
+def _number(value):
+    return type(value) is int and value >= 0
+
+
+def _seconds(value):
+    return type(value) in (int, float) and 0 <= value < 1e11
+
+
+def _empty(value):
+    return value == {}
+
+
+_MAYBE = type(None)
+_ENDED = {'ended': _seconds, 'exit_code': int}
+_FACTS = {'server': str, 'once': [str], 'facts': {str: (bool, [str], _MAYBE)}}
+
+#: What the fields are that matter to somebody: of a type; one of those in a tuple; a list of such,
+#: or of these; a dictionary with these fields at least, or such values; what a function says.
+_FIELDS = {
+    **dict.fromkeys(('kind', 'at', 'target', 'name', 'token', 'id', 'temporary', 'sha256'), str),
+    **dict.fromkeys(('reply', 'aside', 'modified', 'filed_as', 'reason', 'why', *TOLD), str),
+    **dict.fromkeys(('clean', 'moved', 'recalled', 'replaced', 'busy', 'blocks', 'guard'), bool),
+    **dict.fromkeys(('sequence', 'size', 'number', 'attempts', 'lines', 'tried'), _number),
+    **dict.fromkeys(('taken', *COUNTS), _number),
+    'inode': (int, _MAYBE),
+    'version': [int],
+    'source': [int],
+    'before': ([(int, _MAYBE), (str, _MAYBE)], _MAYBE),
+    'newest': ([str, str], _MAYBE),
+    'entry': {'kind': str, 'target': str},
+}
+
+#: The same in entries of one kind only.
+_OWN = {
+    'journal': {'version': int},
+    'missed': {'version': ([int], _MAYBE)},
+    'failed': {'since': str},
+    'rights': {'known': bool},
+    'learned': {'known': (_FACTS, _empty)},
+    'unpublished': {'since': _seconds, 'last': _seconds},
+    'ended': {
+        'runs': {str: int},
+        'seconds': _seconds,
+        'last': {**_ENDED, 'seconds': _seconds},
+        'success': (_seconds, _MAYBE),
+        'kinds': {str: {**_ENDED, 'success': (_seconds, _MAYBE), 'failures': int}},
+        'locked': ({'lock': str, 'holder': str, 'since': _seconds}, _MAYBE),
+    },
+}
+
+_ALL = {
+    name: (
+        kind,
+        {*kind.needs, *TABLES.get(kind.opens or kind.changes, ())},
+        {**_FIELDS, **_OWN.get(name, {})},
+    )
+    for name, kind in KINDS.items()
+}
+
+
+def check(entry):
+    """Return the `Kind` of an `entry` (a dictionary).
+
+    Raises KeyError, TypeError or ValueError if it is damaged: lacks what its kind needs, or has
+    something in its place that is none.
+    """
+    kind, needed, shapes = _ALL[entry['kind']]
+    if not entry.keys() >= needed:
+        raise KeyError(needed)
+    for table in kind.closes:
+        if not entry.keys() >= {*TABLES[table]}:
+            entry['name']  # it is about the file, whichever the target
+    for field, value in entry.items():
+        shape = shapes.get(field)
+        if shape is not None and type(value) is not shape and not _fits(value, shape):
+            raise ValueError(field)
+    if 'entry' in entry:
+        check(entry['entry'])
+    return kind
+
+
+def _fits(value, shape):
+    if isinstance(shape, type):
+        return type(value) is shape
+    if isinstance(shape, tuple):
+        return any(_fits(value, each) for each in shape)
+    if isinstance(shape, list):
+        if type(value) is not list:
+            return False
+        if shape == [int]:
+            return {*map(type, value)} <= {int}  # a version, and there are many
+        shapes = shape if len(shape) > 1 else shape * len(value)
+        return len(value) == len(shapes) and all(map(_fits, value, shapes))
+    if isinstance(shape, dict):
+        if type(value) is not dict:
+            return False
+        if str in shape:
+            return all(_fits(each, shape[str]) for each in value.values())
+        return all(key in value and _fits(value[key], each) for key, each in shape.items())
+    return shape(value)
 
 
 def told(entry):

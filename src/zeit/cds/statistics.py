@@ -30,10 +30,6 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: What of that are dictionaries.
-_OBJECTS = 'runs', 'last', 'kinds'
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
     """`totals` of a `Journal` since the spool is there; how `runs` ended, see above.
@@ -140,11 +136,7 @@ def _runs(private):
     """Return what is known of runs now; empty if that is nothing.  Raises `SpoolError`."""
     remembered = journal.Journal(private)
     remembered.look(having=b'"kind": "ended"')
-    return _sound(remembered.row('runs') or {})
-
-
-def _sound(known):
-    return known if all(isinstance(known.get(key), dict) for key in _OBJECTS) else {}
+    return remembered.row('runs') or {}
 
 
 def _ended(known):
@@ -194,7 +186,7 @@ def look(spool):
     try:
         remembered = journal.read(private)
         owner = RunLock(os.path.join(private, 'lock'), like=spool.path).owner()
-        known = _sound(remembered.row('runs') or {})
+        known = remembered.row('runs') or {}
         killed = _seconds(remembered.begun) if owner is None else None
         if killed is not None and killed > _ended(known):
             known = _runs(private)  # one that has ended meanwhile was not killed

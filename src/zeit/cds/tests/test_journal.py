@@ -12,7 +12,7 @@ import types
 import unittest
 import unittest.mock
 
-from zeit.cds import errors, jsonlog
+from zeit.cds import errors, jsonlog, kinds
 from zeit.cds.exporter import Exporter
 from zeit.cds.failures import Failures
 from zeit.cds.journal import TOKENS, Journal
@@ -31,6 +31,59 @@ UPLOAD = {
     'reply': '226 Stored.',
 }
 RECEIPT = {key: UPLOAD[key] for key in ('target', 'name', 'size', 'sha256', 'reply')}
+
+ABOUT = b'"at": "2026-11-01T00:00:00.000+00:00", "target": "ftp://one/", "name": "a"'
+
+#: Lines that are JSON, and no entries.
+WRONG = (
+    b'[' * 200000,
+    b'{"kind": ["x"], "name": {"a": 1}}',
+    b'{"kind": "put", "name": "q", "version": 5, "sequence": 90}',
+    b'{"kind": "put", "name": 7, "version": [1, 2, 3], "sequence": 90}',
+    b'{"kind": "put", "name": "q", "version": [[1], 2, 3], "sequence": 90}',
+    b'{"kind": "put", "name": "q", "version": [1, 2, 3], "sequence": "9"}',
+    b'{"kind": "put", "name": "q", "version": [1, 2, 3], "sequence": -5}',
+    b'{"kind": "put", "name": "q", "version": [1, 2, 3], "sequence": 1e300}',
+    b'{"kind": "put", "name": "q", "version": [1, 2, 3], "sequence": 9, "content": []}',
+    b'{"kind": "uploaded", %s, "temporary": 5, "size": 1, "sha256": "", "reply": ""}' % ABOUT,
+    b'{"kind": "uploaded", %s, "temporary": "", "size": "x", "sha256": "", "reply": ""}' % ABOUT,
+    b'{"kind": "failed", %s, "version": 1, "number": 1, "since": ""}' % ABOUT,
+    b'{"kind": "failed", %s, "version": [1], "number": 1, "since": 3}' % ABOUT,
+    b'{"kind": "missed", %s, "version": null, "taken": "x"}' % ABOUT,
+    b'{"kind": "missed", %s, "version": null, "blocks": []}' % ABOUT,
+    b'{"kind": "token", "token": 5, "target": "ftp://one/"}',
+    b'{"kind": "token", "token": "zz", "target": null}',
+    b'{"kind": "learned", "target": "ftp://one/", "known": {}}',
+    b'{"kind": "learned", %s, "known": 5}' % ABOUT,
+    b'{"kind": "learned", %s, "known": {"facts": {}}}' % ABOUT,
+    b'{"kind": "learned", %s, "known": {"server": "", "once": [], "facts": {"x": 5}}}' % ABOUT,
+    b'{"kind": "rights", "target": "ftp://one/", "known": []}',
+    b'{"kind": "rights", "target": "ftp://one/", "known": true, "why": 5}',
+    b'{"kind": "ended", "runs": {}, "kinds": {}}',
+    b'{"kind": "ended", "runs": {"0": "x"}, "kinds": {}, "last": {"ended": 1, "seconds": 1, '
+    b'"exit_code": 0}, "success": 0, "locked": null, "seconds": 1}',
+    b'{"kind": "ended", "runs": {"0": 1}, "kinds": {"delivered": 5}, "last": {"ended": 1, '
+    b'"seconds": 1, "exit_code": 0}, "success": 0, "locked": null, "seconds": 1}',
+    b'{"kind": "ended", "runs": {"0": 1}, "kinds": {}, "last": {"ended": 1e300, "seconds": 1, '
+    b'"exit_code": 0}, "success": 0, "locked": null, "seconds": 1}',
+    b'{"kind": "unpublished", "id": 5, "reason": "", "attempts": 1, "since": 5, "last": 5}',
+    b'{"kind": "unpublished", "id": "", "reason": "", "attempts": 1, "since": NaN, "last": 5}',
+    b'{"kind": "damaged", "lines": "x"}',
+    b'{"kind": "disowned", "why": 5, "entry": {"kind": "clean", "token": "", "target": ""}}',
+    b'{"kind": "disowned", "why": "", "entry": {"kind": "token", "token": "", "target": 5}}',
+    b'{"kind": "disowned", "why": "", "entry": 5}',
+    b'{"kind": "aside", %s, "aside": 5}' % ABOUT,
+    b'{"kind": "exposed", %s, "size": [], "before": null}' % ABOUT,
+    b'{"kind": "exposed", %s, "size": 1, "before": []}' % ABOUT,
+    b'{"kind": "fetched", %s, "temporary": "", "size": 1, "sha256": "", "modified": 5, '
+    b'"filed_as": ""}' % ABOUT,
+    b'{"kind": "delivered", "at": "x", "size": 1}',
+    b'{"kind": "delivered", %s, "size": "many"}' % ABOUT,
+    b'{"kind": "imported", "target": "ftp://one/", "name": "x", "at": 5}',
+    b'{"kind": "totals", "delivered": "x"}',
+    b'{"kind": "totals", "failed": -1}',
+    b'{"kind": "totals", "newest": [1, 2, 3]}',
+)
 
 
 def refused(journal, name, *version):
@@ -172,6 +225,19 @@ class MemoryTests(JournalTests):
         self.assertEqual(7, len(logs.output))
         with self.journal() as journal:
             self.assertEqual(7, journal.row('damage')['lines'])
+
+    def test_lines_that_are_json_of_other_types_are_damage(self):
+        known = self.fill()
+        for number, line in enumerate(WRONG, 1):
+            with open(self.directory / 'journal' / 'state.jsonl', 'ab') as file:
+                file.write(line + b'\n')
+            with self.assertLogs('zeit.cds', 'WARNING'), self.journal() as journal:
+                self.assertEqual(known, self.known(journal), line[:200])
+                self.assertEqual(number, journal.row('damage')['lines'], line[:200])
+
+    def test_what_a_kind_needs_has_a_type(self):
+        for name, (_, needed, shapes) in kinds._ALL.items():
+            self.assertEqual(set(), needed - shapes.keys(), name)
 
 
 class RotationTests(JournalTests):
