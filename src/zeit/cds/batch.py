@@ -15,7 +15,6 @@ import fcntl
 import io
 import json
 import os
-import secrets
 
 import zope.interface
 
@@ -89,7 +88,7 @@ class Batch:
         files.make_directory(os.path.dirname(outbox), like=like)
         files.make_directory(outbox, like=like)
         while True:
-            path = os.path.join(outbox, secrets.token_hex(8))
+            path = os.path.join(outbox, os.urandom(8).hex())
             files.make_directory(path, like=like)
             descriptor = lock(path)
             # A run may have come before us, and have taken it for one that was left.

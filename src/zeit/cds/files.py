@@ -13,7 +13,6 @@ import itertools
 import logging
 import os
 import re
-import secrets
 import select
 import stat
 import sys
@@ -225,7 +224,7 @@ def make_directory(path, *, like):
     """
     if os.path.lexists(path):
         return
-    made = os.path.join(os.path.dirname(path), f'{_DRAFT}{secrets.token_hex(8)}')
+    made = os.path.join(os.path.dirname(path), f'{_DRAFT}{os.urandom(8).hex()}')
     os.mkdir(made)
     try:
         with open_descriptor(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
@@ -330,7 +329,7 @@ def draft(directory, content, *, name=None, mode=None):
     The file gets the `name`, or one of its own, `.draft-...`, and the permissions `mode`, or those
     of any file.  Nothing is left behind when that fails.
     """
-    path = os.path.join(directory, name or f'{_DRAFT}{secrets.token_hex(8)}')
+    path = os.path.join(directory, name or f'{_DRAFT}{os.urandom(8).hex()}')
     with contextlib.ExitStack() as undo:
         with open_new(path) as file:
             undo.callback(os.unlink, path)

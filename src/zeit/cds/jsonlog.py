@@ -20,7 +20,6 @@ import io
 import json
 import logging
 import os
-import secrets
 import time
 
 from zeit.cds import birth, files
@@ -91,7 +90,7 @@ class JSONLog:
         self._broken = None
         #: How many damaged lines were left out when it was read.
         self.damaged = 0
-        self._id = secrets.token_hex(16)
+        self._id = os.urandom(16).hex()
         #: True for the very file that was written here, False for a copy, None where nothing tells.
         self.is_own = True
         #: The largest number so far: inside of `locked`.

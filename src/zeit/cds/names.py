@@ -20,8 +20,8 @@ And in a spool:
 """
 
 import hashlib
+import os
 import re
-import secrets
 import sys
 import unicodedata
 
@@ -66,7 +66,7 @@ _CARRIES = re.compile(
 
 def new_token():
     """Return a token that no other run has."""
-    return 'cds' + secrets.token_hex(8)
+    return 'cds' + os.urandom(8).hex()
 
 
 def temporary(name, *, token, number):

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 
-from zeit.cds import statistics
+from zeit.cds import metrics, statistics
 from zeit.cds.errors import ConfigurationError, Error, Locked
 from zeit.cds.lock import Lock
 from zeit.cds.undelivered import parked_since
@@ -124,8 +124,6 @@ def _whose(lock, spool, target):
 
 def as_metrics(looks):
     """Return what Prometheus reads."""
-    from zeit.cds import metrics
-
     spools = [(_label(look.place), look.place.spool) for look in looks]
     importing = [look.place.spool for look in looks if look.place.imports]
     seen = {id(look.place.spool): look for look in looks}
