@@ -216,14 +216,17 @@ class Killing:
         path.mkdir()
         self.spool = Spool(path)
         self.offered = {}
+        #: The content of what was put, and its version, by SHA-256.
+        self.told = {}
         for name in self.names:
             self.put(name, b'first')
         self.anew()
 
     def put(self, name, word):
         data = (b'%s of %s. ' % (word, name.encode())) * (self.size // 10)
-        self.offered[name] = data[: self.size]
-        self.spool.put(name, self.offered[name])
+        self.offered[name] = data = data[: self.size]
+        told = self.told[hashlib.sha256(data).hexdigest()] = name, word.decode()
+        self.spool.put(name, data, content=told[0], content_version=told[1])
 
     def export(self):
         """One run in this process; return its log."""
@@ -353,6 +356,9 @@ class Killing:
             receipts = list(remembered.receipts(self.spool.path / '.cds', name))
             self.assertTrue(receipts, f'no receipt of {name}')
             self.assertEqual(len(data), receipts[-1]['size'])
+            for each in receipts:
+                told = each.get('content'), each.get('content_version')
+                self.assertEqual(self.told[each['sha256']], told)
         if not corrected:
             self.assertEqual(len(offered), len(filed), sorted(self.section('cur')))
 
