@@ -308,8 +308,8 @@ LOCAL = (
     (
         'a journal that goes on after the disk has refused',
         JSONLOG,
-        '        if self._broken is not None:\n',
-        '        if False:\n',
+        '        if self._broken is not None:\n            raise _unusable',
+        '        if False:\n            raise _unusable',
     ),
     (
         'a receipt that may not be on the disk',
@@ -326,8 +326,8 @@ LOCAL = (
     (
         'a receipt of a killed run that is not on the disk yet',
         JOURNAL,
-        '        self.history.sync(since=since)\n',
-        '',
+        '            self.history.sync(found[0])\n',
+        '            pass\n',
     ),
     (
         'a newer version is not looked for in months before',

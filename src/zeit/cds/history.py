@@ -29,6 +29,9 @@ VERSION = 1
 #: So many bytes are read at once; a line is shorter by far.
 BLOCK = 1024 * 1024
 
+#: What is longer is no line.
+LONGEST = 1024 * 1024
+
 _MONTH = re.compile(r'([0-9]{4}-[0-9]{2})\.jsonl')
 
 #: How a line begins, and how long the time is that follows.
@@ -87,13 +90,11 @@ class History:
                         os.ftruncate(file, size)
                 raise
 
-    def sync(self, *, since=''):
-        """Make what was written since then (ISO 8601) survive a loss of power."""
+    def sync(self, entry):
+        """Make an `entry` that was found survive a loss of power."""
         with self._translated():
-            for month in self.months():
-                if month >= since[:7]:
-                    with files.open_regular(self._path(month)) as file:
-                        os.fsync(file.fileno())
+            with files.open_regular(self._path(entry['at'][:7])) as file:
+                os.fsync(file.fileno())
             files.sync_directories(self._directory)
 
     def _path(self, month):
@@ -103,7 +104,8 @@ class History:
         """Let this month have its file, before anything happens that must be in there.
 
         On a disk that gets full meanwhile there is room in it for some lines then.  `keep`: remove
-        what is older than so many months, this one not counted; 0: nothing.
+        all but so many months, this one not counted; 0: nothing.  A clock tells no age: it may be
+        wrong for a moment.
         """
         moment = jsonlog.now()
         with self._translated():
@@ -111,12 +113,9 @@ class History:
                 if os.fstat(descriptor.fileno()).st_nlink > 1:
                     self._part(self._path(f'{moment:%Y-%m}'))
             files.remove_drafts(self._directory)
-            number = moment.year * 12 + moment.month - 1 - keep
-            oldest = f'{number // 12:04}-{number % 12 + 1:02}' if keep else ''
-            for month in self.months():
-                if month < oldest:
-                    log.debug('Receipts of %s are removed: %s months are kept', month, keep)
-                    files.remove(self._path(month))
+            for month in self.months()[: -keep - 1] if keep else ():
+                log.debug('Receipts of %s are removed: %s months are kept', month, keep)
+                files.remove(self._path(month))
 
     def _part(self, path):
         """Let `path` be a file of its own, which it shares with a copy of the spool, by a link."""
@@ -180,7 +179,8 @@ class History:
                 start = max(0, end - (size or BLOCK))
                 data = os.pread(file.fileno(), end - start, start) + rest
                 cut = (data.find(b'\n') + 1 or len(data)) if start else 0
-                rest, end = data[:cut], start
+                # A hole, perhaps, is read once, and not kept.
+                rest, end = data[:cut] if cut < LONGEST else b'', start
                 yield data[cut:]
 
     def verify(self):

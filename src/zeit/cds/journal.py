@@ -23,6 +23,7 @@ import os
 import zope.interface
 
 from zeit.cds import jsonlog, names
+from zeit.cds.errors import SpoolError
 from zeit.cds.history import History
 from zeit.cds.interfaces import ILedger
 from zeit.cds.jsonlog import number_of
@@ -151,11 +152,20 @@ class Journal:
         """
         # The name that it got may be another one.
         wanted = {'kind': kind, **entry, 'filed_as': None}
-        found = self.history.find(name=entry['name'], since=since)
-        if not any(wanted.items() <= {**each, 'filed_as': None}.items() for each in found):
+        number = number_of(entry)
+        # A number tells it for sure, whatever a clock did meanwhile.
+        bound = {'above': number - 1} if number else {'since': since}
+        found = self.history.find(name=entry['name'], **bound)
+        found = [each for each in found if wanted.items() <= {**each, 'filed_as': None}.items()]
+        if not found:
             return False
         # The killed run may not have come to make it durable.
-        self.history.sync(since=since)
+        try:
+            self.history.sync(found[0])
+        except SpoolError as error:
+            # The next time that would say nothing: it has to be written anew.
+            log.warning('A receipt is written once more: %s', error.message)
+            return False
         self._close_all(kind, [entry])
         return True
 

@@ -350,7 +350,13 @@ class JSONLog:
     def sync(self):
         """Let what was added lazily survive a loss of power."""
         with self.locked(), self._translated():
-            os.fsync(self._descriptor.fileno())
+            if self._broken is not None:
+                raise self._broken
+            try:
+                os.fsync(self._descriptor.fileno())
+            except OSError as error:
+                self._broken = error
+                raise
 
     def _add(self, entries, *, lazily):
         """Add `entries`, all or none.  Raises `SpoolError`, from then on each time.

@@ -9,17 +9,19 @@ import pathlib
 import shutil
 import signal
 import tempfile
+import tracemalloc
 import unittest
 import unittest.mock
 
 import zope.component.testing
 import zope.configuration.xmlconfig
 
-from zeit.cds import errors, history, journal
+from zeit.cds import errors, history, journal, jsonlog
 from zeit.cds.exporter import Exporter, Options
 from zeit.cds.history import History
 from zeit.cds.importer import Importer
 from zeit.cds.interfaces import ISpool
+from zeit.cds.journal import Journal
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
@@ -317,6 +319,58 @@ class WritingTests(HistoryTests):
                 action()
 
 
+class HoleTests(HistoryTests):
+    def test_bytes_without_an_end_of_line_are_read_once_and_not_kept(self):
+        self.fill(1)
+        with open(self.month(), 'r+b') as file:
+            file.truncate(4 * 1024 * 1024)
+            file.seek(0, os.SEEK_END)
+            file.write(b'\n')
+        self.fill(2)
+        with unittest.mock.patch.multiple('zeit.cds.history', BLOCK=1 << 15, LONGEST=1 << 15):
+            tracemalloc.start()
+            self.addCleanup(tracemalloc.stop)
+            self.assertEqual([2, 1], self.found())
+            self.assertLess(tracemalloc.get_traced_memory()[1], 1024 * 1024)
+
+
+class KilledRunTests(HistoryTests):
+    """The receipt of a run that was killed before its journal had it."""
+
+    def setUp(self):
+        super().setUp()
+        self.entry = {'target': 'ftp://one/', 'name': 'a', 'sequence': 7, 'size': 1}
+
+    def had_receipt(self, **fields):
+        with Journal(self.path) as journal:
+            with self.clock(2026, 11, 1):
+                opened = jsonlog.now().isoformat(timespec='milliseconds')
+            entry = {**self.entry, **fields}
+            return journal.had_receipt('delivered', entry, since=opened)
+
+    def test_a_clock_that_went_back_in_between(self):
+        self.history.add({'kind': 'delivered', **self.entry, 'sequence': 6, 'largest': 6})
+        with self.clock(2026, 10, 31):
+            self.history.add({'kind': 'delivered', **self.entry, 'largest': 7})
+        self.assertTrue(self.had_receipt())
+        self.assertFalse(self.had_receipt(sequence=8))
+
+    def test_one_that_could_not_be_synchronised_is_written_anew(self):
+        with self.clock(2026, 11, 2):
+            self.history.add({'kind': 'delivered', **self.entry, 'largest': 7})
+        real, failed = os.fsync, []
+
+        def once(descriptor):
+            if '/history/' in os.readlink(f'/proc/self/fd/{descriptor}') and not failed:
+                failed.append(descriptor)
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            real(descriptor)
+
+        with unittest.mock.patch('os.fsync', once), self.assertLogs('zeit.cds', 'WARNING'):
+            self.assertFalse(self.had_receipt())
+        self.assertTrue(failed)
+
+
 class RetentionTests(HistoryTests):
     def months_after(self, months):
         with self.clock(2026, 2, 28):
@@ -335,15 +389,24 @@ class RetentionTests(HistoryTests):
 
     def test_a_run_removes_what_the_operator_does_not_keep(self):
         (self.path / 'spool').mkdir()
-        for months, expected in ((0, 2), (600, 2), (12, 1)):
+        for months, expected in ((0, 3), (600, 3), (1, 2)):
             spool = Spool(self.path / 'spool', history=months)
             private = self.path / 'spool' / '.cds'
             with spool.run():
                 spool.journal.history.add({'kind': 'parked', 'name': 'a'})
-                if not months:
-                    with self.clock(2001, 1, 1):
+                for month in () if months else (1, 2):
+                    with self.clock(2001, month, 1):
                         spool.journal.history.add({'kind': 'parked', 'name': 'a'})
             self.assertEqual(expected, len(os.listdir(private / 'history')), months)
+
+    def test_a_clock_that_is_wrong_for_a_moment(self):
+        for month in range(1, 7):
+            with self.clock(2026, month, 1):
+                self.fill(month)
+        with self.clock(2046, 1, 1):
+            self.history.begin(keep=6)
+        self.assertEqual(7, len(self.history.months()))
+        self.assertIn('2026-01', self.history.months())
 
     def test_in_zcml(self):
         zope.configuration.xmlconfig.string(f"""

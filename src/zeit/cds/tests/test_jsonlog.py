@@ -149,6 +149,17 @@ class TogetherTests(JSONLogTests):
             log.append('x', number=4)
         self.assertEqual([1, 2, 3, 4], self.again())
 
+    def test_what_was_written_lazily_and_cannot_be_synchronised(self):
+        with self.log() as log:
+            log.append('x', number=1, lazily=True)
+            error = OSError(errno.EIO, os.strerror(errno.EIO))
+            with unittest.mock.patch('os.fsync', side_effect=error):
+                with self.assertRaisesRegex(errors.SpoolError, os.strerror(errno.EIO)):
+                    log.sync()
+            for add in (lambda: log.append('x', number=2), log.sync):
+                with self.assertRaisesRegex(errors.SpoolError, os.strerror(errno.EIO)):
+                    add()
+
     def test_nothing_to_be_synchronised(self):
         with self.log() as log, unittest.mock.patch('os.fsync', side_effect=ZeroDivisionError):
             with log.together():
