@@ -432,7 +432,7 @@ class View:
 
 
 def _key(table, entry):
-    return tuple(entry[field] for field in TABLES[table])
+    return tuple([entry[field] for field in TABLES[table]])
 
 
 def history(private):

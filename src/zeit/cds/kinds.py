@@ -242,14 +242,14 @@ def check(entry):
     something in its place that is none.
     """
     kind, needed, shapes = _ALL[entry['kind']]
-    if not entry.keys() >= needed:
-        raise KeyError(needed)
+    for field in needed:
+        entry[field]
     for table in kind.closes:
         if not entry.keys() >= {*TABLES[table]}:
             entry['name']  # it is about the file, whichever the target
     for field, value in entry.items():
         shape = shapes.get(field)
-        if shape is not None and type(value) is not shape and not _fits(value, shape):
+        if not (type(value) is shape or shape is None or _fits(value, shape)):
             raise ValueError(field)
     if 'entry' in entry:
         check(entry['entry'])
@@ -257,6 +257,8 @@ def check(entry):
 
 
 def _fits(value, shape):
+    if isinstance(shape, types.FunctionType):
+        return shape(value)
     if isinstance(shape, type):
         return type(value) is shape
     if isinstance(shape, tuple):
@@ -268,13 +270,11 @@ def _fits(value, shape):
             return {*map(type, value)} <= {int}  # a version, and there are many
         shapes = shape if len(shape) > 1 else shape * len(value)
         return len(value) == len(shapes) and all(map(_fits, value, shapes))
-    if isinstance(shape, dict):
-        if type(value) is not dict:
-            return False
-        if str in shape:
-            return all(_fits(each, shape[str]) for each in value.values())
-        return all(key in value and _fits(value[key], each) for key, each in shape.items())
-    return shape(value)
+    if type(value) is not dict:
+        return False
+    if str in shape:
+        return all(_fits(each, shape[str]) for each in value.values())
+    return all(key in value and _fits(value[key], each) for key, each in shape.items())
 
 
 def told(entry):
