@@ -432,7 +432,7 @@ class View:
 
 
 def _key(table, entry):
-    return tuple([entry[field] for field in TABLES[table]])
+    return tuple(map(entry.__getitem__, TABLES[table]))
 
 
 def history(private):

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import stat
+import tempfile
 import threading
 
 import gocept.filestore.filestore
@@ -125,8 +126,6 @@ class Spool:
     @contextlib.contextmanager
     def _rehearsal(self):
         """Look at a spool that has no `.cds`, and make none: it has nothing to remember."""
-        import tempfile
-
         self.require_usable()
         with tempfile.TemporaryDirectory() as directory, journal.Journal(directory) as self.journal:
             try:
