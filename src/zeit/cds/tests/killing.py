@@ -35,7 +35,7 @@ LONGEST = 30
 BUG = 70
 
 #: At every so many-th place the tests of level 2 kill; `.ci/long` does it at each.
-STRIDE = int(os.environ.get('ZEIT_CDS_KILL_STRIDE', '2'))
+STRIDE = int(os.environ.get('ZEIT_CDS_KILL_STRIDE', '3'))
 
 #: The moves that replace nothing: the last step of the way to `cur/` is one.
 MOVES = [(files, '_renameat2')]

@@ -179,7 +179,7 @@ class AllTests(KillTests):
         self.steps('before', 'after', after=self.correct)
 
     def test_killed_on_its_way_to_cur_then_a_correction(self):
-        """One place for each file, which a stride of two may miss."""
+        """One place for each file, which a stride may miss."""
         kill = self.kill_itself(MOVES, moment='before')
         self.everywhere(kill, after=self.correct, stride=1)
         self.assertEqual(len(self.names), self.replaced)
