@@ -100,12 +100,10 @@ class History:
     def _path(self, month):
         return os.path.join(self._directory, f'{month}.jsonl')
 
-    def begin(self, *, keep=0):
+    def begin(self):
         """Let this month have its file, before anything happens that must be in there.
 
-        On a disk that gets full meanwhile there is room in it for some lines then.  `keep`: remove
-        all but so many months, this one not counted; 0: nothing.  A clock tells no age: it may be
-        wrong for a moment.
+        On a disk that gets full meanwhile there is room in it for some lines then.
         """
         moment = jsonlog.now()
         with self._translated():
@@ -113,8 +111,19 @@ class History:
                 if os.fstat(descriptor.fileno()).st_nlink > 1:
                     self._part(self._path(f'{moment:%Y-%m}'))
             files.remove_drafts(self._directory)
-            for month in self.months()[: -keep - 1] if keep else ():
-                log.debug('Receipts of %s are removed: %s months are kept', month, keep)
+
+    def expired(self, *, keep):
+        """Return all months but so many, the last one not counted; 0: none.
+
+        A clock tells no age: it may be wrong for a moment.
+        """
+        return self.months()[: -keep - 1] if keep else []
+
+    def remove(self, months):
+        """Remove the files of these months."""
+        with self._translated():
+            for month in months:
+                log.debug('Receipts of %s are removed', month)
                 files.remove(self._path(month))
 
     def _part(self, path):
@@ -188,13 +197,7 @@ class History:
         months, lines, damaged = self.months(), 0, []
         for month in months:
             with self._translated(), files.open_regular(self._path(month)) as file:
-                for _, entry in jsonlog.verified(file, damaged):
-                    lines += 1
-                    before = entry.get('before')
-                    if entry.get('kind') == 'month' and before and before not in months:
-                        if before > months[0]:  # what is older was removed on purpose
-                            where = printable(self._path(month))
-                            damaged.append(f'{where}: the month before, {before}, is missing')
+                lines += sum(1 for _ in jsonlog.verified(file, damaged))
         return months, lines, damaged
 
     def sequence(self, *, months=0, size=None):

@@ -67,13 +67,19 @@ class Journal:
         self._directory = directory
         self._needed = needed or (lambda journal: journal.find('versions'))
         self.log = jsonlog.JSONLog(
-            os.path.join(directory, JOURNAL), limit=limit, learn=self.learn, floor=floor
+            os.path.join(directory, JOURNAL),
+            limit=limit,
+            learn=self.learn,
+            floor=floor,
+            begin=self._begin,
         )
         self.history = history(directory)
         #: Whether it was copied or restored, or nobody knows, and that is not written down yet.
         self.is_copy = False
         #: The file that came in last: its name, and when that was (ISO 8601); None without one.
         self.newest = None
+        #: Whether there is anything in it.
+        self.began = False
         self._forget()
 
     def _forget(self):
@@ -92,17 +98,23 @@ class Journal:
         try:
             require_current(self._directory)
             self.log.open()
-            if self.log.damaged:
+            before, damage = self.row('damage'), self.damage()
+            if damage != before:
                 # What takes the place of the damaged file says so from its first moment on.
-                before = self.row('damage') or {'lines': 0}
-                lines = before['lines'] + self.log.damaged
-                self.learn({'kind': 'damaged', 'lines': lines})
+                self.learn(damage)
             if not self.log.is_own:
                 self._disown()
-            elif self.log.is_full or self.log.damaged:
+            elif self.log.is_full or damage != before:
                 self.compact()
             if self._disowned:
                 self._warn()
+            if damage and damage['missing']:
+                log.warning(
+                    'Gone from .cds: %s. When you know why: zeit-cds journal verify --acknowledge '
+                    '--spool %s',
+                    ', '.join(damage['missing']),
+                    self._shown,
+                )
         except BaseException:
             self.log.close()
             raise
@@ -120,9 +132,38 @@ class Journal:
         require_current(self._directory)
         path = os.path.join(self._directory, JOURNAL)
         for entry in jsonlog.entries(path, having=having):
+            if entry is None:
+                self.log.damaged += 1
+                continue
             if entry.get('kind') == 'journal':
                 self.is_copy = not jsonlog.is_own(entry, os.path.join(path, jsonlog.NAME), path)
             self.learn(entry)
+
+    def _begin(self):
+        """Return what a new one begins with: with a history, it is not the first."""
+        lost = {'kind': 'damaged', 'lines': 0, 'missing': [JOURNAL]}
+        return [lost] if self.history.months() else []
+
+    def damage(self):
+        """Return the row of what damage there is, also found just now, or None."""
+        row = self.row('damage') or {'kind': 'damaged', 'lines': 0, 'missing': []}
+        there, known = self.history.months(), self.row('months') or {'months': []}
+        gone = [month for month in known['months'] if month not in there]
+        lost = [JOURNAL] if there and not self.began else []
+        lines, missing = row['lines'] + self.log.damaged, sorted({*row['missing'], *gone, *lost})
+        return {**row, 'lines': lines, 'missing': missing} if lines or missing else None
+
+    def begin_history(self, *, keep):
+        """Let the history of this month begin, and know of which months there is one.
+
+        `keep` as in `History.expired`.
+        """
+        self.history.begin()
+        expired = self.history.expired(keep=keep)
+        months = [month for month in self.history.months() if month not in expired]
+        if self.row('months') is None or self.row('months')['months'] != months:
+            self.note('months', months=months)
+        self.history.remove(expired)
 
     def at(self, url):
         """Return the `View` of the target `url`."""
@@ -186,6 +227,7 @@ class Journal:
     def know(self, entry):
         """Do the same; raises KeyError, TypeError, ValueError for what is damaged."""
         effect, kind = check(entry), entry['kind']
+        self.began = True
         name, number = entry.get('name'), number_of(entry)
         if self._disowned and name is not None:
             self._supersede(entry)
@@ -289,7 +331,8 @@ class Journal:
         else:
             log.warning('%s; it has left nothing on a server: %s', why, self._shown)
         self.is_copy = True
-        kept = [row for table in ('damage', 'unpublished', 'runs') for row in self.find(table)]
+        tables = 'damage', 'months', 'unpublished', 'runs'
+        kept = [row for table in tables for row in self.find(table)]
         self._forget()
         self._disowned = claims
         for entry in kept:
@@ -453,13 +496,16 @@ def require_current(private):
 def latest(private, *, before):
     """Return the largest number that was given `before` then (ISO 8601), as far as is known."""
     found = jsonlog.entries(os.path.join(private, JOURNAL), having=b'"sequence": ')
-    return max((number_of(each) for each in found if each.get('at', 'x') <= before), default=0)
+    there = (each for each in found if each and str(each.get('at', 'x')) <= before)
+    return max(map(number_of, there), default=0)
 
 
 def was_retracted(private, content, *, since):
     """Return whether the content with this id was retracted after the number `since`."""
     found = jsonlog.entries(os.path.join(private, JOURNAL), having=b'"retracted"')
-    return any(each.get('id') == content and number_of(each) > since for each in found)
+    return any(
+        each and each.get('id') == content and number_of(each) > since for each in found
+    )
 
 
 @contextlib.contextmanager

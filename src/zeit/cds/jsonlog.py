@@ -58,7 +58,7 @@ class JSONLog:
     """The file `name` in `directory`; one that has grown by more than `limit` bytes is full.
 
     `learn` is called with what is in the file when it is opened, and what others add later.
-    `floor` returns what the numbers of a new file are to be larger than.
+    `floor` returns what the numbers of a new file are to be larger than, `begin` its entries.
 
     Methods raise `SpoolError` when the file system refuses, and `SpoolBusy`.
     """
@@ -71,12 +71,14 @@ class JSONLog:
         limit=LIMIT,
         learn=lambda entry: None,
         floor=lambda: 0,
+        begin=lambda: (),
     ):
         self._directory = os.fspath(directory)
         self._path = os.path.join(self._directory, name)
         self._limit = limit
         self._learn = learn
         self._floor = floor
+        self._begin = begin
         self._descriptor = None
         self._is_locked = False
         #: How long the first line is, and the file; so much behind the first line is known to who
@@ -205,7 +207,9 @@ class JSONLog:
             if self._known:
                 raise  # somebody has removed what this run knows
             with contextlib.suppress(FileExistsError):
-                self._make(self._about(self._floor()), exclusively=True)
+                floor = self._floor()
+                data = self._lines(self._begin(), floor)
+                self._make(self._about(floor), data, exclusively=True)
                 return
             self._descriptor = files.open_regular_descriptor(self._path, _FLAGS | os.O_RDWR)
         except PermissionError:
@@ -424,14 +428,14 @@ def _write(descriptor, data):
 def entries(directory, *, name=NAME, having=b''):
     """Yield the entries of the file `name`, oldest first; only those `having` these bytes.
 
+    None for one that is damaged.
     It reads only, and needs no lock: half a last line is somebody writing at this moment.
     Raises `SpoolError`.
     """
     path = os.path.join(os.fspath(directory), name)
     with translated(path), contextlib.suppress(FileNotFoundError):
         with files.open_regular(path) as file:
-            found = _parse(file, path, having=having)
-            yield from (entry for entry in found if entry is not None)
+            yield from _parse(file, path, having=having)
 
 
 def number_of(entry):

@@ -38,7 +38,9 @@
     published   that is over
     retracted   the content with this ID: what began before the number SEQUENCE does not go
     ended       a run has ended: see `zeit.cds.statistics`
-    damaged     so many LINES could not be read, and were left out: until it is 'acknowledged'
+    months      the history has a file of each of these MONTHS
+    damaged     so many LINES could not be read, and were left out, and what is MISSING, the journal
+                itself or months of the history: until it is 'acknowledged'
     totals      COUNTS before this file began, the file that came in last
 """
 
@@ -101,6 +103,7 @@ TABLES = types.MappingProxyType(
         'versions': ('sequence',),
         'unpublished': ('id',),
         'runs': (),
+        'months': (),
         'damage': (),
     }
 )
@@ -169,7 +172,8 @@ KINDS = types.MappingProxyType(
             needs=('runs', 'seconds', 'last', 'success', 'kinds', 'locked'),
             lazily=True,
         ),
-        'damaged': Kind(opens='damage', needs=('lines',)),
+        'months': Kind(opens='months', needs=('months',)),
+        'damaged': Kind(opens='damage', needs=('lines', 'missing')),
         'acknowledged': Kind(closes=('damage',)),
     }
 )
@@ -199,6 +203,8 @@ _FIELDS = {
     **dict.fromkeys(('clean', 'moved', 'recalled', 'replaced', 'busy', 'blocks', 'guard'), bool),
     **dict.fromkeys(('sequence', 'size', 'number', 'attempts', 'lines', 'tried'), _number),
     **dict.fromkeys(('taken', *COUNTS), _number),
+    'months': [str],
+    'missing': [str],
     'inode': (int, _MAYBE),
     'version': [int],
     'source': [int],

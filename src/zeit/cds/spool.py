@@ -94,7 +94,7 @@ class Spool:
                 self.journal = stack.enter_context(self._sequence.journal())
                 self._runner = threading.get_ident()
                 stack.callback(self.__dict__.update, journal=None, _runner=None)
-                self.journal.history.begin(keep=self.history)
+                self.journal.begin_history(keep=self.history)
                 self._remove_probes()
                 self._begin_sequence()
                 stack.callback(self._end_sequence)

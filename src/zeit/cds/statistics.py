@@ -38,7 +38,8 @@ class Statistics:
     None; `undeleted`: those that came in, and may still be on the server; each of them is a name
     and when it came in, in seconds since the epoch.  `killed`: when the last run began, if it was
     killed, else None.  `disowned`: URLs where a copy leaves what is perhaps of its original.
-    `damaged`: so many lines of the journal were left out, which nobody has acknowledged.
+    `damaged`: so many lines of the journal cannot be read, and `missing`: the journal itself, or
+    months of the history; which nobody has acknowledged.
     """
 
     totals: dict
@@ -49,6 +50,7 @@ class Statistics:
     undeleted: list = dataclasses.field(default_factory=list)
     disowned: list = dataclasses.field(default_factory=list)
     damaged: int = 0
+    missing: list = dataclasses.field(default_factory=list)
 
     @property
     def imports(self):
@@ -190,11 +192,13 @@ def look(spool):
         killed = _seconds(remembered.begun) if owner is None else None
         if killed is not None and killed > _ended(known):
             known = _runs(private)  # one that has ended meanwhile was not killed
+        damage = remembered.damage() or {'lines': 0, 'missing': []}
         return Statistics(
             newest=_came_in(*remembered.newest or ('', '')),
             killed=killed if killed is not None and killed > _ended(known) else None,
             disowned=remembered.disowned,
-            damaged=(remembered.row('damage') or {'lines': 0})['lines'],
+            damaged=damage['lines'],
+            missing=damage['missing'],
             undeleted=_undeleted(remembered),
             totals=remembered.totals,
             runs=known,

@@ -26,6 +26,7 @@ def _object(look):
         result['killed'] = None if killed is None else _utc(killed)
         result['disowned'] = look.numbers.disowned
         result['damaged'] = look.numbers.damaged
+        result['missing'] = look.numbers.missing
     importing = look.place.imports and not look.place.exports
     servers = [_server_object(server, importing=importing) for server in look.servers]
     return result | {'servers': servers}

@@ -79,10 +79,13 @@ def _spool(look):
         yield _line('ignored', f'{len(ignored)} in new, {what}:')
         yield from (_line('', f'{printable(name)} {reason}') for name, reason in ignored)
     numbers = look.numbers
-    if numbers.damaged:
+    if numbers.damaged or numbers.missing:
         shown = printable(str(found.path))
-        number = plural(numbers.damaged, 'line')
-        yield _line('damaged', f'{number} of the journal could not be read, and were left out;')
+        lines = plural(numbers.damaged, 'line')
+        if numbers.damaged:
+            yield _line('damaged', f'{lines} of the journal could not be read, and were left out;')
+        if numbers.missing:
+            yield _line('missing', f'gone from .cds: {", ".join(numbers.missing)};')
         yield _line('', f'when you know why: zeit-cds journal verify --acknowledge --spool {shown}')
     if numbers.disowned:
         adopt = f'"zeit-cds adopt --spool {printable(str(found.path))}"'

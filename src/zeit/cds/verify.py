@@ -1,5 +1,6 @@
 """What `zeit-cds journal verify` does: it reads all that a spool remembers, for what is damaged."""
 
+import contextlib
 import os
 
 from zeit.cds import files, journal, jsonlog
@@ -35,9 +36,10 @@ def _journal(private):
     """Return (how many entries there are, what is damaged)."""
     path = os.path.join(private, journal.JOURNAL, jsonlog.NAME)
     found, entries, damaged = journal.Journal(private), 0, []
-    if not os.path.lexists(path):
-        return 0, []
-    with jsonlog.translated(path), files.open_regular(path) as file:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(jsonlog.translated(path))
+        stack.enter_context(contextlib.suppress(FileNotFoundError))
+        file = stack.enter_context(files.open_regular(path))
         for number, entry in jsonlog.verified(file, damaged):
             entries += 1
             try:
@@ -47,9 +49,10 @@ def _journal(private):
             except (KeyError, TypeError, ValueError):
                 where = f'{printable(path)}, line {number}'
                 damaged.append(f'{where}: it lacks what its kind needs')
-    if row := found.row('damage'):
-        number = plural(row['lines'], 'line')
-        damaged.append(f'{printable(path)}: {number} could not be read, and were left out')
+    if lines := (found.row('damage') or {'lines': 0})['lines']:
+        damaged.append(f'{printable(path)}: {plural(lines, "line")} were left out')
+    row = found.damage() or {'missing': []}
+    damaged += [f'{printable(private)}: {each} is missing' for each in row['missing']]
     for url in found.disowned:
         damaged.append(
             f'{printable(path)}: what the original of this copy has left on {printable(url)} waits '
