@@ -28,8 +28,8 @@ APPLICATION = (
     (
         'a commit that fails and can still be aborted',
         'batch.py',
-        'park=_drop)\n        finally:\n            self.close()\n',
-        'park=_drop)\n        finally:\n            pass\n',
+        '        finally:\n            self.close()\n\n    def _overtaken',
+        '        finally:\n            pass\n\n    def _overtaken',
     ),
     (
         'a newer version replaced by what was in doubt',

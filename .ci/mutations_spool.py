@@ -180,19 +180,19 @@ LOCAL = (
     (
         'a file that is put has no number before it is seen',
         SEQUENCE,
-        '                numbers.note(name, version, told=told)\n',
-        '                pass\n',
+        '                    number = numbers.note(name, version, told=told)\n',
+        '                    pass\n',
     ),
     (
         'a number used twice after a backup was restored',
         SEQUENCE,
-        '            if remembered.is_copy or latest > remembered.log.largest:\n',
-        '            if remembered.is_copy:\n',
+        '        if told and history.sequence(latest=True) <= told:\n',
+        '        if told:\n',
     ),
     (
         'a number that somebody else has had meanwhile',
         JSONLOG,
-        '                    if self._is_current():\n                        return\n',
+        '                    if self.is_current():\n                        return\n',
         '                    return\n',
     ),
     (
@@ -217,9 +217,8 @@ LOCAL = (
     (
         'a run does not learn what others have added to the journal',
         JSONLOG,
-        '                        self._learn(entry)\n            self._known = self._end',
-        '                        self._known or self._learn(entry)\n'
-        '            self._known = self._end',
+        '                    self._learn(entry)\n        self._known = self._end',
+        '                    self._known or self._learn(entry)\n        self._known = self._end',
     ),
     (
         'a copy of the spool adds to the journal of the original',

@@ -14,17 +14,21 @@ import errno
 import fcntl
 import io
 import json
+import logging
 import os
 
 import zope.interface
 
 from zeit.cds import entries, files, names
-from zeit.cds.errors import SpoolError
+from zeit.cds.errors import SpoolBusy, SpoolError
 from zeit.cds.forks import open_descriptor
 from zeit.cds.interfaces import IBatch
 from zeit.cds.kinds import told
 from zeit.cds.text import printable
 from zeit.cds.voted import COMMITTED, PREPARED, read
+
+
+log = logging.getLogger(__name__)
 
 
 @zope.interface.implementer(IBatch)
@@ -163,21 +167,20 @@ class Batch:
 
     def _numbered(self):
         """Return the number of each file.  What has its name now, and waits, gets a smaller one."""
-        with self._sequence() as numbers:
-            numbers.look()
+        with self._sequence(self.names) as numbers:
             folders = filter(None, (self._new, self._filing))
             standing = [
                 entries.standing(folder, name) for folder in folders for name in self._contents
             ]
             numbers.see(filter(None, standing))
-            found = {
-                name: numbers.note(
-                    name, entries.standing(self._path, draft).version, told=self._told[draft]
-                )
-                for name, draft in self._contents.items()
-            }
+            drafts = self._contents.items()
+            versions = [
+                (name, entries.standing(self._path, draft).version, self._told[draft])
+                for name, draft in drafts
+            ]
+            found = numbers.note_all(versions)
             numbers.sync()
-        return found
+        return dict(zip(self._contents, found, strict=True))
 
     def _check(self):
         """Find out now what must not happen later."""
@@ -206,10 +209,17 @@ class Batch:
                 files.sync_directories(self._path)
                 for content, reason, until in self._retractions:
                     self._retract(content, reason, until=until)
-                with self._sequence() as numbers:
-                    numbers.look()
+                with self._sequence(self.names) as numbers:
                     replaced, left = self._overtaken(numbers)
-                    self.move(replaced=replaced, left=left, park=_drop)
+                    if numbers.are_ours():  # else the next run does it
+                        self.move(replaced=replaced, left=left, park=_drop)
+        except SpoolBusy as error:
+            shown = printable(', '.join(self.names), limit=500)
+            log.warning(
+                'Committed, but not filed yet: %s: %s. The next run of the spool does it.',
+                shown,
+                error.message,
+            )
         finally:
             self.close()
 

@@ -15,9 +15,8 @@ import logging
 import os
 import re
 
-from zeit.cds import files, jsonlog
+from zeit.cds import files, jsonlines, jsonlog
 from zeit.cds.errors import SpoolError
-from zeit.cds.jsonlog import number_of
 from zeit.cds.text import printable
 
 
@@ -26,8 +25,9 @@ log = logging.getLogger(__name__)
 #: The version of what a line says.
 VERSION = 1
 
-#: So many bytes are read at once; a line is shorter by far.
+#: So many bytes are read at once; a line is shorter by far.  The last one is in so many.
 BLOCK = 1024 * 1024
+TAIL = 4096
 
 #: What is longer is no line.
 LONGEST = 1024 * 1024
@@ -197,19 +197,24 @@ class History:
         months, lines, damaged = self.months(), 0, []
         for month in months:
             with self._translated(), files.open_regular(self._path(month)) as file:
-                lines += sum(1 for _ in jsonlog.verified(file, damaged))
+                lines += sum(1 for _ in jsonlines.verified(file, damaged))
         return months, lines, damaged
 
-    def sequence(self, *, months=0, size=None):
-        """Return the largest number of a version at the end of each month, 0 without any.
+    def sequence(self, *, latest=False):
+        """Return the largest number of a version, 0 without any, as the end of each month tells.
 
-        `months`: of so many, the last ones; 0: of all.  `size`: so much of each, in bytes.
+        `latest`: as the end of the last month does that tells one.
         """
-        paths = map(self._path, self.months()[-months:])
-        blocks = [next(self._blocks(path, size=size), b'') for path in paths]
-        lines = (line for block in blocks for line in _lines(block, b'"sequence": '))
-        found = [number_of(_parsed(line, '')) for line in lines]
-        return max([0, *found, *(number for block in blocks for number in _largest(block))])
+        largest = 0
+        for month in reversed(self.months()):
+            for size in (TAIL, BLOCK):
+                block = next(self._blocks(self._path(month), size=size), b'')
+                if found := _largest(block):
+                    break
+            largest = max([largest, *found])
+            if largest and latest:
+                break
+        return largest
 
 
 def _line(moment, entry):
@@ -247,7 +252,7 @@ def _largest(block):
 
 
 def _parsed(line, path):
-    entry = jsonlog.load(line)
+    entry = jsonlines.load(line)
     if isinstance(entry, dict):
         return entry
     log.warning('A line of %s is damaged and left out: %s', printable(path), printable(repr(line)))

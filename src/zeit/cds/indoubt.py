@@ -131,7 +131,7 @@ def _file(spool, batch, doubt, park, sequence):
     delivered = {name: receipt for name, receipt in found.items() if receipt is not None}
     replaced = None
     try:
-        with sequence() as numbers:
+        with sequence(doubt.names) as numbers:
             replaced = _replaced(spool, doubt, numbers, delivered)
             batch.move(replaced=replaced, park=functools.partial(_put_away, park, doubt))
     finally:

@@ -27,7 +27,7 @@ from zeit.cds.errors import SpoolError
 from zeit.cds.history import History
 from zeit.cds.interfaces import ILedger
 from zeit.cds.jsonlog import number_of
-from zeit.cds.kinds import COUNTS, FILE, KINDS, TABLES, check, told
+from zeit.cds.kinds import COUNTS, FILE, KINDS, TABLES, check, lines, told
 from zeit.cds.text import printable
 
 
@@ -59,17 +59,19 @@ class Journal:
     on the disk (see `together`), and raise `SpoolError` if it does not get there.  `totals` has by
     name how much there was in all.
 
-    `floor` returns a number that the first one of a new file is to be larger than; `needed`, which
-    is called with this one, what of the table 'versions' matters later.
+    `floor`, given the largest number that the file tells, returns the one that new ones are to be
+    larger than; `needed`, which is called with this one, what of the table 'versions' matters
+    later.
     """
 
-    def __init__(self, directory, *, limit=jsonlog.LIMIT, floor=lambda: 0, needed=None):
+    def __init__(self, directory, *, limit=jsonlog.LIMIT, floor=lambda told: told, needed=None):
         self._directory = directory
         self._needed = needed or (lambda journal: journal.find('versions'))
         self.log = jsonlog.JSONLog(
             os.path.join(directory, JOURNAL),
             limit=limit,
             learn=self.learn,
+            forget=self._forget,
             floor=floor,
             begin=self._begin,
         )
@@ -127,11 +129,11 @@ class Journal:
         """Return a context manager: what is written inside is durable on leaving."""
         return self.log.together()
 
-    def look(self, *, having=b''):
-        """Know what is written now, in lines `having` these bytes; it needs no lock."""
+    def look(self, **about):
+        """Know what is written now `about` this, see `zeit.cds.kinds.lines`; it needs no lock."""
         require_current(self._directory)
         path = os.path.join(self._directory, JOURNAL)
-        for entry in jsonlog.entries(path, having=having):
+        for entry in jsonlog.entries(path, having=lines(**about)):
             if entry is None:
                 self.log.damaged += 1
                 continue
@@ -173,14 +175,20 @@ class Journal:
 
     def note(self, kind, **fields):
         """Add an entry of `kind`, one of `KINDS`, with these fields; return it."""
-        entry = self.log.append(kind, lazily=KINDS[kind].lazily, **fields)
-        self.learn(entry)
-        return entry
+        return self.note_all(kind, [fields])[0]
+
+    def note_all(self, kind, rows):
+        """Add entries of `kind` by one write, with the fields of `rows`; return them, a list."""
+        entries = self.log.extend(kind, rows, lazily=KINDS[kind].lazily)
+        for entry in entries:
+            self.learn(entry)
+        return entries
 
     def receipt(self, kind, *entries):
         """Write receipts of `kind` (dictionaries), then close here what was open."""
         # With that a search for newer versions than one need not read all of it.
-        known = {'largest': self.log.largest}
+        with self.log.locked():
+            known = {'largest': self.log.largest}
         self.history.add(
             *({'kind': kind, **entry, **self.told(number_of(entry)), **known} for entry in entries)
         )
@@ -495,30 +503,34 @@ def require_current(private):
 
 def latest(private, *, before):
     """Return the largest number that was given `before` then (ISO 8601), as far as is known."""
-    found = jsonlog.entries(os.path.join(private, JOURNAL), having=b'"sequence": ')
+    found = jsonlog.entries(os.path.join(private, JOURNAL))
     there = (each for each in found if each and str(each.get('at', 'x')) <= before)
     return max(map(number_of, there), default=0)
 
 
 def was_retracted(private, content, *, since):
     """Return whether the content with this id was retracted after the number `since`."""
-    found = jsonlog.entries(os.path.join(private, JOURNAL), having=b'"retracted"')
+    having = lines(kinds=['retracted'])
+    found = jsonlog.entries(os.path.join(private, JOURNAL), having=having)
     return any(
         each and each.get('id') == content and number_of(each) > since for each in found
     )
 
 
 @contextlib.contextmanager
-def visit(private, *, floor):
+def visit(private, *, floor, about=None):
     """Return a context manager: a `Journal`, for who is in no run, and alone for this moment.
 
-    It knows what it is told to `look` at, and what is added to it; `floor` as in `Journal`.
-    Raises `SpoolError`, `SpoolBusy`.
+    It knows what is written `about` something, a dictionary for `zeit.cds.kinds.lines`, by default
+    nothing; and what is added to it.  `floor` as in `Journal`.  Raises `SpoolError`, `SpoolBusy`.
     """
     require_current(private)
     found = Journal(private, floor=floor)
-    with contextlib.closing(found.log), found.log.locked():
-        yield found
+    with contextlib.closing(found.log):
+        if about is not None:
+            found.log.look(lines(**about))
+        with found.log.locked():
+            yield found
 
 
 def read(private):

@@ -25,6 +25,7 @@ import time
 from zeit.cds import birth, files
 from zeit.cds.errors import SpoolBusy, SpoolError
 from zeit.cds.forks import open_descriptor
+from zeit.cds.jsonlines import load, numbered
 from zeit.cds.text import printable
 
 
@@ -34,9 +35,6 @@ log = logging.getLogger(__name__)
 VERSION = 3
 
 NAME = 'state.jsonl'
-
-#: So many bytes of lines are parsed at once.
-BLOCK = 32 * 1024
 
 #: A file with so many bytes more than twice what it began with is `full`: a run reads all of it.
 LIMIT = 64 * 1024
@@ -57,8 +55,9 @@ _FLAGS = os.O_APPEND | os.O_NOFOLLOW
 class JSONLog:
     """The file `name` in `directory`; one that has grown by more than `limit` bytes is full.
 
-    `learn` is called with what is in the file when it is opened, and what others add later.
-    `floor` returns what the numbers of a new file are to be larger than, `begin` its entries.
+    `learn` is called with what is in the file when it is opened, or looked at, and what others add
+    later; `forget` when all of that comes anew.  `floor` returns what numbers are to be larger
+    than, given the largest one that the file tells; `begin` the entries of a new file.
 
     Methods raise `SpoolError` when the file system refuses, and `SpoolBusy`.
     """
@@ -70,21 +69,25 @@ class JSONLog:
         name=NAME,
         limit=LIMIT,
         learn=lambda entry: None,
-        floor=lambda: 0,
+        forget=lambda: None,
+        floor=lambda told: told,
         begin=lambda: (),
     ):
         self._directory = os.fspath(directory)
         self._path = os.path.join(self._directory, name)
         self._limit = limit
         self._learn = learn
+        self._forget = forget
         self._floor = floor
         self._begin = begin
         self._descriptor = None
         self._is_locked = False
-        #: How long the first line is, and the file; so much behind the first line is known to who
-        #: has opened it, None for others.
+        #: Whether this is the one that has it `open`.
+        self._is_run = False
+        #: How long the first line is, and the file; so much behind the first line is known, None
+        #: for who does not look; which lines are, None for all; and the end of what was looked at.
         self._head = self._end = 0
-        self._known = None
+        self._known = self._having = self._seen = None
         self._carried = 0
         #: What is written `together`, and whether it must be synchronised; None outside of that.
         self._group = None
@@ -101,10 +104,6 @@ class JSONLog:
     def __repr__(self):
         return f'<JSONLog {self._path!r}, {self._end} bytes>'
 
-    def content(self, *, most):
-        """Return all that it has (bytes), inside of `locked`; None if it is longer than `most`."""
-        return os.pread(self._descriptor.fileno(), most, 0) if self._end <= most else None
-
     @property
     def is_full(self):
         """True when it is time to `compact` it."""
@@ -117,8 +116,9 @@ class JSONLog:
         see `is_own`, must be replaced: `compact` does that.  Only one process may do this at a
         time: a lock that somebody who was stopped keeps is none for it.
         """
-        self._known = 0
+        self._is_run = True
         try:
+            self.look()
             with self.locked(), self._translated():
                 first = self._first()
                 self.is_own = is_own(first, self._descriptor.fileno(), self._directory)
@@ -129,6 +129,20 @@ class JSONLog:
         except BaseException:
             self.close()
             raise
+
+    def look(self, having=None):
+        """Learn the entries in lines `having` a pattern, see the function; it takes no lock.
+
+        Who is `locked` then has to read no more than what was added since.
+        """
+        self._having, self._known = having, 0
+        with self._translated():
+            files.make_directory(self._directory, like=os.path.dirname(self._directory))
+            if self._descriptor is None:
+                self._open()
+            self._end = files.end_of_lines(self._descriptor.fileno())
+            self._read_on()
+            self._seen = self._tail()
 
     def close(self):
         """Close the file; may be called again."""
@@ -168,7 +182,7 @@ class JSONLog:
         while not self._obtained():
             if time.monotonic() < end:
                 time.sleep(INTERVAL)
-            elif self._known is not None and self._descriptor is not None:
+            elif self._is_run and self._descriptor is not None:
                 files.remove_drafts(self._directory)  # who was stopped must not go on with one
                 self._replace()
             else:
@@ -190,7 +204,7 @@ class JSONLog:
             obtained = True
         except (BlockingIOError, PermissionError):
             obtained = False
-        if not self._is_current():
+        if not self.is_current():
             self.close()
             return False
         if obtained and not self._may_write:
@@ -199,15 +213,17 @@ class JSONLog:
 
     def _open(self):
         self.largest, self._may_write = None, True
+        if not self._is_run:
+            self._seen = b''  # what was looked at was another file
         try:
             self._descriptor = files.open_regular_descriptor(self._path, _FLAGS | os.O_RDWR)
             # A copy of the spool may share it, by a link.
             self._may_write = os.fstat(self._descriptor.fileno()).st_nlink == 1
         except FileNotFoundError:
-            if self._known:
+            if self._is_run and self._known:
                 raise  # somebody has removed what this run knows
             with contextlib.suppress(FileExistsError):
-                floor = self._floor()
+                floor = self._floor(0)
                 data = self._lines(self._begin(), floor)
                 self._make(self._about(floor), data, exclusively=True)
                 return
@@ -218,7 +234,7 @@ class JSONLog:
         try:
             first = self._first()
             _require_version(first, self._path)
-            if self._known and self.is_own and first.get('id') != self._id:
+            if self._is_run and self._known and self.is_own and first.get('id') != self._id:
                 raise OSError(errno.ESTALE, 'Another one was put in its place')
         except BaseException:
             self.close()
@@ -234,7 +250,7 @@ class JSONLog:
         self._head = 0
         return {}
 
-    def _is_current(self):
+    def is_current(self):
         """Return whether no other file has taken the place of the one that is open."""
         try:
             return os.path.samestat(os.stat(self._descriptor.fileno()), os.stat(self._path))
@@ -250,25 +266,44 @@ class JSONLog:
             os.ftruncate(descriptor, self._end)
         if self._end != before or self.largest is None:
             self.largest = self._largest()
-        if self._known is not None and self._head + self._known != self._end:
-            with files.open_regular(self._path) as file:
-                file.seek(self._known and self._head + self._known)
-                for entry in _parse(file, self._path):
-                    if entry is None:
-                        self.damaged += 1
-                    else:
-                        self._learn(entry)
-            self._known = self._end - self._head
+        if self._known is None:
+            return
+        seen, self._seen = self._seen, None
+        if seen is not None and seen != self._tail():
+            # Another file has the name, or what failed to be written was cut off.
+            self._known = self.damaged = 0
+            self._forget()
+        if self._head + self._known != self._end:
+            self._read_on()
+
+    def _tail(self):
+        """Return the end (bytes) of what is known."""
+        end = self._head + self._known
+        start = max(0, end - TAIL)
+        return os.pread(self._descriptor.fileno(), end - start, start)
+
+    def _read_on(self):
+        with files.open_regular(self._path) as file:
+            file.seek(self._known and self._head + self._known)
+            for entry in _parse(file, self._path, having=self._having, end=self._end):
+                if entry is None:
+                    self.damaged += 1
+                else:
+                    self._learn(entry)
+        self._known = self._end - self._head
 
     def _largest(self):
-        """Return what the last line tells that tells it."""
+        """Return the largest number so far: the last line tells it, if it is not an old one."""
+        return self._floor(self._told())
+
+    def _told(self):
         for start in (max(0, self._end - TAIL), 0):
             data = os.pread(self._descriptor.fileno(), self._end - start, start)
             for line in reversed(data.split(b'\n')):
                 entry = load(line)
                 if isinstance(entry, dict) and type(entry.get(LARGEST)) is int:
                     return entry[LARGEST]
-        return self._floor()
+        return 0
 
     # Another file
 
@@ -338,18 +373,24 @@ class JSONLog:
                 self._add(added, lazily=not due)
 
     def append(self, kind, *, lazily=False, **fields):
-        """Add an entry, durable on return, except in `together`; return it.
+        """Add an entry, see `extend`; return it."""
+        return self.extend(kind, [fields], lazily=lazily)[0]
 
-        `lazily`: it survives a kill, and a loss of power when the next one does.  If its `sequence`
-        is None it gets the next number, at once.
+    def extend(self, kind, rows, *, lazily=False):
+        """Add entries of `kind` with the fields of `rows` (dictionaries); return them, a list.
+
+        They are durable on return, except in `together`.  `lazily`: they survive a kill, and a loss
+        of power when the next one does.  Those with a `sequence` of None get the next numbers, at
+        once.
         """
-        entry = {'kind': kind, 'at': now().isoformat(timespec='milliseconds'), **fields}
-        if self._group is None or entry.get('sequence', 0) is None:
-            self._add([entry], lazily=lazily)
+        about = {'kind': kind, 'at': now().isoformat(timespec='milliseconds')}
+        entries = [{**about, **row} for row in rows]
+        if self._group is None or any(entry.get('sequence', 0) is None for entry in entries):
+            self._add(entries, lazily=lazily)
         else:
-            self._group.append(entry)
+            self._group += entries
             self._due = self._due or not lazily
-        return entry
+        return entries
 
     def sync(self):
         """Let what was added lazily survive a loss of power."""
@@ -378,7 +419,7 @@ class JSONLog:
                 self._append(self._lines(entries, largest), lazily=lazily)
                 self.largest = largest
                 with self._translated():
-                    if self._is_current():
+                    if self.is_current():
                         return
                     # Who would not wait for this process any longer has replaced the file.
                     self._lock()
@@ -425,8 +466,8 @@ def _write(descriptor, data):
         data = data[os.write(descriptor, data) :]
 
 
-def entries(directory, *, name=NAME, having=b''):
-    """Yield the entries of the file `name`, oldest first; only those `having` these bytes.
+def entries(directory, *, name=NAME, having=None):
+    """Yield the entries of the file `name`, oldest first: the first, and those `having` a pattern.
 
     None for one that is damaged.
     It reads only, and needs no lock: half a last line is somebody writing at this moment.
@@ -491,9 +532,9 @@ def _line(entry):
     return f'{json.dumps(entry)}\n'.encode('ascii')
 
 
-def _parse(file, path, *, having=b''):
-    """Yield the entries, None for one that is damaged."""
-    for number, entry in numbered(file, having=having):
+def _parse(file, path, **options):
+    """Yield the entries, None for one that is damaged; `options` are those of `numbered`."""
+    for number, entry in numbered(file, **options):
         if entry is None:
             log.warning('Line %s of %s is damaged and left out', number, printable(path))
         elif entry.get('kind') == 'journal':
@@ -501,48 +542,3 @@ def _parse(file, path, *, having=b''):
         else:
             entry.pop(LARGEST, None)
         yield entry
-
-
-def numbered(file, *, having=b''):
-    """Yield (number, entry) of each whole line of a binary file; None for one that is damaged.
-
-    Lines without the bytes `having` are left out, and not counted.
-    """
-    number = 0
-    while data := file.read(BLOCK) + file.readline():
-        # What is behind the last end of a line is half a line.
-        lines = data.split(b'\n')[:-1] if having in data else []
-        for entry in _loaded([line for line in lines if having in line] if having else lines):
-            number += 1
-            yield number, entry if isinstance(entry, dict) else None
-
-
-def verified(file, damaged):
-    """Yield what `numbered` does, as far as it is sound; the list `damaged` says what is not."""
-    for number, entry in numbered(file):
-        if entry is None:
-            damaged.append(f'{printable(file.name)}, line {number}: no JSON object')
-        else:
-            yield number, entry
-
-
-def _loaded(lines):
-    """Return what is in `lines` of JSON, None for one that is damaged: all at once if possible.
-
-    That is faster, and the names of fields are in the memory once.
-    """
-    try:
-        found = json.loads(b'[%s]' % b','.join(lines))
-        if len(found) == len(lines):
-            return found
-    except (ValueError, RecursionError):
-        pass
-    return [*map(load, lines)]
-
-
-def load(line):
-    """Return what a line of JSON says, None if it is damaged."""
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None

@@ -47,6 +47,8 @@
 import dataclasses
 import types
 
+from zeit.cds import jsonlines
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -286,3 +288,18 @@ def _fits(value, shape):
 def told(entry):
     """Return what the application has told, of what an `entry` (a dictionary) has: a dictionary."""
     return {field: str(entry[field])[:LONGEST] for field in TOLD if entry.get(field)}
+
+
+def lines(*, table='', kinds=(), **values):
+    """Return the pattern of lines about a `table`, of `kinds`, or with `values`; None for all.
+
+    `values` has a list by the name of a field.
+    """
+    if table:
+        kinds = [
+            kind
+            for kind, row in KINDS.items()
+            if table in (row.opens, row.changes, *row.closes)
+        ]
+    values |= {'kind': kinds} if kinds else {}
+    return jsonlines.having(**values) if values else None

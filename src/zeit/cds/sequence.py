@@ -3,17 +3,15 @@
 Each version of a file has one, see `zeit.cds.entries`; larger than those of all versions that came
 before it.  Who puts a file, votes, or brings one back takes a number from the journal and gives the
 file its name under one lock, so that of two files of one name the one that remains has the larger
-number.  What appears by a rename of somebody else gets its number when it is first seen: by a run,
-or by who puts another.  What waits no more has it in its receipt, or beside the parked file.
+number.  What appears by a rename of somebody else gets its number when a run first sees it.  What
+waits no more has it in its receipt, or beside the parked file.
 """
 
 import contextlib
 import dataclasses
 import errno
-import json
 import logging
 import os
-import re
 import stat
 
 from zeit.cds import entries, files, indoubt, journal
@@ -26,18 +24,6 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 OUTBOX = os.path.join(PRIVATE, 'outbox')
-
-#: So many bytes of receipts tell whether they are newer than the journal.
-ENOUGH = 16 * 1024
-
-#: So many bytes are looked through in a moment.
-SHORT = 64 * 1024
-
-#: A version, see `zeit.cds.entries`, in a line; and the name of what left in this one.
-_VERSION = re.compile(rb'"version": \[([0-9, -]+)\]')
-_LEFT = re.compile(
-    rb'"kind": "(?:delivered|parked|withdrawn)"[^\n]*?"name": ("[^"\\]*(?:\\.[^"\\]*)*")'
-)
 
 
 class Sequence:
@@ -59,10 +45,11 @@ class Sequence:
         return journal.Journal(self._private, floor=self._floor, needed=self._needed)
 
     @contextlib.contextmanager
-    def visited(self):
+    def visited(self, about=None):
         """Return a context manager: a `Journal`, for who is in no run, to add something.
 
-        Raises `SpoolError`, `SpoolBusy`, OSError.
+        It knows what is written `about` something, see `zeit.cds.journal.visit`.  Raises
+        `SpoolError`, `SpoolBusy`, OSError.
         """
         found = os.stat(self._path)
         if not os.path.lexists(self._private):
@@ -70,37 +57,44 @@ class Sequence:
             if found.st_uid != os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._private)
             files.make_directory(self._private, like=self._path)
-        with journal.visit(self._private, floor=self._floor) as visited:
+        with journal.visit(self._private, floor=self._floor, about=about) as visited:
             yield visited
 
     @contextlib.contextmanager
-    def numbers(self, remembered=None):
+    def numbers(self, names=(), remembered=None):
         """Return a context manager: inside of it this is the only one that gives `Numbers`.
 
-        `remembered` is the `Journal` of a run, None outside of one.
+        `remembered` is the `Journal` of a run, which knows all; outside of one, None, it is known
+        what concerns the files with these `names`.
         """
         if remembered is not None:
             with remembered.log.locked():
                 yield Numbers(remembered)
         else:
-            with self.visited() as visited:
+            with self.visited({'name': names} if names else None) as visited:
                 yield Numbers(visited)
 
     def place(self, draft, name, told):
         """Give a draft its name in `new/`, and a number, so that the last of several has the last.
 
-        Who cannot write the sequence gets none: a run that sees the file gives it one.
+        Who cannot write the sequence gets none: a run that sees the file gives it one.  Who was
+        stopped so long that a run went on without it stands back behind what has come since.
         """
-        new = self._in('new', name)
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError, SpoolBusy, SpoolError):
-                numbers = stack.enter_context(self.numbers())
-                numbers.see_others(lambda: entries.scan(self._in('new'))[0])
-                if 'content' in told:
-                    self._compare(numbers, name, told['content'])
-                version = entries.standing(*os.path.split(draft)).version
-                numbers.note(name, version, told=told)
-            os.replace(draft, new)
+        number = None
+        with contextlib.suppress(OSError, SpoolBusy, SpoolError):
+            while True:
+                with self.numbers([name]) as numbers:
+                    if number is not None and numbers.has_newer(name, number):
+                        os.unlink(draft)
+                        return
+                    if 'content' in told:
+                        self._compare(numbers, name, told['content'])
+                    version = entries.standing(*os.path.split(draft)).version
+                    number = numbers.note(name, version, told=told)
+                    if numbers.are_ours():
+                        os.replace(draft, self._in('new', name))
+                        return
+        os.replace(draft, self._in('new', name))
 
     def _compare(self, numbers, name, content):
         """Say if what is replaced in `new/` is a file of other content, and no earlier version."""
@@ -116,18 +110,20 @@ class Sequence:
             )
 
     def begin(self, remembered):
-        """Let the numbers of the run with the `Journal` `remembered` be above all that are known.
+        """Let the numbers of the run with this `Journal` be above all that are known."""
+        if remembered.is_copy:
+            with self.numbers(remembered=remembered) as numbers:
+                numbers.reach(self._floor(0))
+
+    def _floor(self, told):
+        """Return the largest number that is known; `told` is that of the journal.
 
         What was written last into the history tells whether an old journal has come back.
         """
-        latest = remembered.history.sequence(months=2, size=ENOUGH)
-        with self.numbers(remembered) as numbers:
-            if remembered.is_copy or latest > remembered.log.largest:
-                numbers.reach(self._floor())
-
-    def _floor(self):
-        """Return the largest number that is known beside the journal."""
-        found = [journal.history(self._private).sequence(), *self._parking.numbers()]
+        history = journal.history(self._private)
+        if told and history.sequence(latest=True) <= told:
+            return told
+        found = [told, history.sequence(), *self._parking.numbers()]
         return max(found + indoubt.numbers(self._in(OUTBOX)))
 
     def _needed(self, remembered):
@@ -154,7 +150,7 @@ class Sequence:
         if not found:
             return []
         if remembered is not None:
-            with self.numbers(remembered) as numbers:
+            with self.numbers(remembered=remembered) as numbers:
                 known = numbers.known()
                 if any((entry.name, entry.version) not in known for entry in found):
                     # Once more: what was there may have been replaced until it is locked.
@@ -163,7 +159,7 @@ class Sequence:
         else:
             remembered = journal.Journal(self._private)
             with contextlib.suppress(SpoolError):  # who only looks may have no right to see it
-                remembered.look(having=b'"version": [')
+                remembered.look(table='versions')
             known = Numbers(remembered).known()
         numbers = [known.get((entry.name, entry.version), 0) for entry in found]
         return [
@@ -181,28 +177,6 @@ class Numbers:
     def __repr__(self):
         return f'<Numbers in {self._journal!r}>'
 
-    def look(self):
-        """Know what is written, outside of a run."""
-        self._journal.look(having=b'"sequence": ')
-
-    def see_others(self, scan):
-        """Do that, and `see` what `scan()` returns, if it takes no time that anybody notices."""
-        written = self._journal.log.content(most=SHORT)
-        if written is None:
-            return
-        entries = scan()
-        versions, left = (
-            {found[1]: found.start() for found in pattern.finditer(written)}
-            for pattern in (_VERSION, _LEFT)
-        )
-        if any(
-            versions.get(b'%d, %d, %d' % entry.version, -1)
-            <= left.get(json.dumps(entry.name).encode('ascii'), -1)
-            for entry in entries
-        ):
-            self.look()
-            self.see(entries)
-
     def known(self):
         """Return the numbers of what waits by (name, version): a dict."""
         rows = [row for row in self._journal.find('versions') if not row.get('moved')]
@@ -214,7 +188,6 @@ class Numbers:
 
     def content(self, entry):
         """Return the id of the content that waits as `entry`, '' if it is not known."""
-        self.look()
         number = self.known().get((entry.name, entry.version), 0)
         return self._journal.told(number).get('content', '')
 
@@ -223,8 +196,24 @@ class Numbers:
 
         `told` is what the application has told of it, see `zeit.cds.kinds.told`.
         """
-        about = {'name': name, 'version': [*version], **(told or {})}
-        return self._journal.note(kind, sequence=number, **about)['sequence']
+        return self.note_all([(name, version, told or {})], number=number, kind=kind)[0]
+
+    def note_all(self, versions, *, number=None, kind='put'):
+        """Do that, by one write, for several (name, version, told); return their numbers."""
+        rows = [
+            {'sequence': number, 'name': name, 'version': [*version], **told}
+            for name, version, told in versions
+        ]
+        return [entry['sequence'] for entry in self._journal.note_all(kind, rows)]
+
+    def are_ours(self):
+        """Return whether nobody else gives numbers, as a run has not waited for this process."""
+        return self._journal.log.is_current()
+
+    def has_newer(self, name, number):
+        """Return whether something newer than `number` has, or had, this name."""
+        newest = self._journal.newest_delivered(name, above=number) or {'sequence': 0}
+        return max(newest['sequence'], self.newest().get(name, 0)) > number
 
     def see(self, entries):
         """Give those of `entries` that have none a number, in the order of their arrival.
@@ -233,9 +222,11 @@ class Numbers:
         """
         known = self.known()
         unknown = [each for each in entries if (each.name, each.version) not in known]
-        for each in sorted(unknown, key=lambda each: (each.arrived, each.name)):
-            known[each.name, each.version] = self.note(each.name, each.version, kind='seen')
+        unknown.sort(key=lambda each: (each.arrived, each.name))
         if unknown:
+            versions = [(each.name, each.version, {}) for each in unknown]
+            found = self.note_all(versions, kind='seen')
+            known |= {each[:2]: number for each, number in zip(versions, found, strict=True)}
             self.sync()
         return known
 
@@ -243,10 +234,10 @@ class Numbers:
         """Let all numbers survive a loss of power."""
         self._journal.log.sync()
 
-    def leave(self, numbers):
-        """Forget these numbers: what has them waits no more."""
-        for number in numbers:
-            self._journal.note('left', sequence=number)
+    def leave(self, versions):
+        """Forget these versions, (number, name): they wait no more."""
+        for number, name in versions:
+            self._journal.note('left', sequence=number, name=name)
 
     def reach(self, number):
         """Let the next number be larger than `number`."""

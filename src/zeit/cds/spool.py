@@ -220,14 +220,14 @@ class Spool:
     # The order of what comes in
 
     @contextlib.contextmanager
-    def _visited(self):
+    def _visited(self, about=None):
         """Return a context manager: a `Journal`, for who is in no run, to add something."""
-        with self._translated(), self._sequence.visited() as visited:
+        with self._translated(), self._sequence.visited(about) as visited:
             yield visited
 
-    def _numbers(self):
+    def _numbers(self, names=()):
         """Return a context manager, for a run: inside of it nobody else gives `Numbers`."""
-        return self._sequence.numbers(self.journal)
+        return self._sequence.numbers(names, self.journal)
 
     def _begin_sequence(self):
         self._sequence.begin(self.journal)
@@ -239,7 +239,7 @@ class Spool:
             self._withdrawal.settle(self.journal)
         left, self._left = self._left, None
         with contextlib.suppress(OSError, SpoolError), self._numbers() as numbers:
-            numbers.leave(number for number, *each in left if not self._stands(*each))
+            numbers.leave(each[:2] for each in left if not self._stands(*each[1:]))
 
     def _stands(self, name, version):
         there = entries.standing(self._in('new'), name)
@@ -360,9 +360,8 @@ class Spool:
                 in_its_place = self._make_room(there, parked)
                 # What goes out now is the newest; who brings an older one back has decided that.
                 number = None if newer else parked.number or None
-                number = numbers.note(
-                    parked.name, parked.entry.version, number=number, told=parked.told
-                )
+                version, about = parked.entry.version, parked.told
+                number = numbers.note(parked.name, version, number=number, told=about)
                 numbers.sync()
                 self._bring_back(parked, in_its_place)
             self.journal.receipt('resent', {'name': parked.name, 'sequence': number})
@@ -467,7 +466,7 @@ class Spool:
 
     def withdraw(self, name, reason, *, until=math.inf):
         """See `ISpool`."""
-        with self._visited() as visited:
+        with self._visited({'name': [name]}) as visited:
             return self._withdrawal.withdraw(name, reason, visited, until=until)
 
     def latest(self, *, new=False, before=''):
@@ -483,7 +482,7 @@ class Spool:
         """See `ISpool`."""
         done = []
         if until:
-            with self._visited() as visited:
+            with self._visited({}) as visited:
                 done = self._withdrawal.retract(content, reason, visited, until=until)
         self.unpublished.retracted(content, until=until)
         return done

@@ -99,7 +99,8 @@ def ended(spool, report, *, seconds, exit_code=None, target=''):
                 'failed': len(report.failed),
                 'reason': report.error.message if report.error else '',
             }
-            journal.history(private).add(entry, lazily=True)
+            largest = visited.log.largest
+            journal.history(private).add({**entry, 'largest': largest}, lazily=True)
     except (OSError, SpoolError, SpoolBusy) as error:
         log.debug('No statistics: %s', error)
 
@@ -137,7 +138,7 @@ def _locked(known, error, *, now):
 def _runs(private):
     """Return what is known of runs now; empty if that is nothing.  Raises `SpoolError`."""
     remembered = journal.Journal(private)
-    remembered.look(having=b'"kind": "ended"')
+    remembered.look(table='runs')
     return remembered.row('runs') or {}
 
 

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
-import json
 import logging
 import os
 import time
@@ -86,9 +85,8 @@ class Unpublished:
 
     def _written(self, unique_id=None):
         """Return what is written of an id, or of all: a dictionary of `Failure`."""
-        having = b'published"' if unique_id is None else _needle(unique_id)
         found = journal.Journal(self._private)
-        found.look(having=having)
+        found.look(**({'table': 'unpublished'} if unique_id is None else {'id': [unique_id]}))
         failures = filter(None, map(_failure, found.find('unpublished')))
         return {failure.unique_id: failure for failure in failures}
 
@@ -178,10 +176,6 @@ def _locked(path):
         except (BlockingIOError, FileNotFoundError):
             pass
     return None
-
-
-def _needle(unique_id):
-    return f'"id": {json.dumps(unique_id)}'.encode('ascii')
 
 
 def _failure(row):

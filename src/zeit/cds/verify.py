@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from zeit.cds import files, journal, jsonlog
+from zeit.cds import files, journal, jsonlines, jsonlog
 from zeit.cds.filing import PRIVATE
 from zeit.cds.text import plural, printable
 
@@ -40,7 +40,7 @@ def _journal(private):
         stack.enter_context(jsonlog.translated(path))
         stack.enter_context(contextlib.suppress(FileNotFoundError))
         file = stack.enter_context(files.open_regular(path))
-        for number, entry in jsonlog.verified(file, damaged):
+        for number, entry in jsonlines.verified(file, damaged):
             entries += 1
             try:
                 if number == 1 and entry['kind'] != 'journal':

@@ -28,8 +28,8 @@ WITHDRAWN = 'withdrawn'
 class Withdrawal:
     """Withdraws from the spool at `path`; `parking` is its `Parking`.
 
-    All methods raise OSError and `SpoolError`; `remembered` is a `Journal`, which is locked, but
-    for `settle`.
+    All methods raise OSError and `SpoolError`; `remembered` is a `Journal` that knows what is
+    written about the file, and is locked, but for `settle`.
     """
 
     def __init__(self, path, *, parking):
@@ -44,7 +44,6 @@ class Withdrawal:
 
     def withdraw(self, name, reason, remembered, *, until):
         """Withdraw what waits as `name`; return whether it does not go."""
-        remembered.look()
         there = entries.standing(self._in('new'), name)
         Numbers(remembered).see(filter(None, [there]))
         rows = [row for row in remembered.find('versions', name=name) if row['sequence'] <= until]
@@ -52,7 +51,6 @@ class Withdrawal:
 
     def retract(self, content, reason, remembered, *, until):
         """Withdraw what waits, or is parked, of a content; see `ISpool.retract`."""
-        remembered.look()
         remembered.note('retracted', id=content, sequence=until)
         content = told({'content': content}).get('content')
         rows = remembered.find('versions', content=content)
@@ -117,7 +115,8 @@ class Withdrawal:
         """Move a file here, with its receipt; return its name."""
         files.make_directory(self._in(WITHDRAWN), like=self._path)
         # Before it is moved: a kill in between has it twice, and not never.
-        remembered.history.add({'kind': 'withdrawn', **version, **about})
+        largest = {'largest': remembered.log.largest}
+        remembered.history.add({'kind': 'withdrawn', **version, **about, **largest})
         name = files.move(self._in(section, stored), self._in(WITHDRAWN), version['name'])
         files.sync_directories(self._in(WITHDRAWN), self._in(section))
         remembered.note('withdrawn', name=version['name'], sequence=version['sequence'])

@@ -44,9 +44,9 @@ class HistoryTests(unittest.TestCase):
             clock.datetime.now.return_value = datetime.datetime(*moment, tzinfo=datetime.UTC)
             yield
 
-    def fill(self, *numbers, name='a'):
+    def fill(self, *numbers, name='a', **more):
         for number in numbers:
-            self.history.add({'kind': 'delivered', 'name': name, 'sequence': number})
+            self.history.add({'kind': 'delivered', 'name': name, 'sequence': number, **more})
 
     def found(self, **wanted):
         return [entry['sequence'] for entry in self.history.find(**wanted or {'name': 'a'})]
@@ -103,11 +103,12 @@ class LookupTests(HistoryTests):
     def test_across_months_also_if_one_is_missing(self):
         for month in range(8, 12):
             with self.clock(2026, month, 1):
-                self.fill(month)
+                self.fill(month, largest=2 * month)
         self.assertEqual([11, 10, 9, 8], self.found())
         (self.path / 'history' / '2026-10.jsonl').unlink()
         self.assertEqual([11, 9, 8], self.found())
-        self.assertEqual(11, self.history.sequence())
+        self.assertEqual(22, self.history.sequence())
+        self.assertEqual(22, self.history.sequence(latest=True))
 
     def test_a_month_knows_the_one_before(self):
         for month in (9, 11):

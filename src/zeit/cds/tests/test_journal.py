@@ -514,15 +514,15 @@ class SpoolTests(JournalTests):
     def test_an_entry_that_cannot_be_written_after_the_upload_is_no_delivery(self):
         for nth in (2, 3):  # uploaded, delivered
             self.spool.put('a', b'%d' % nth)
-            real, seen = jsonlog.JSONLog.append, []
+            real, seen = jsonlog.JSONLog.extend, []
 
-            def append(log, kind, *, seen=seen, real=real, nth=nth, **fields):
+            def extend(log, kind, rows, *, seen=seen, real=real, nth=nth, **options):
                 seen.append(kind)
                 if len(seen) >= nth:
                     raise errors.SpoolError('The journal cannot be used: disk full')
-                return real(log, kind, **fields)
+                return real(log, kind, rows, **options)
 
-            with unittest.mock.patch.object(jsonlog.JSONLog, 'append', append):
+            with unittest.mock.patch.object(jsonlog.JSONLog, 'extend', extend):
                 report = self.export()
             self.assertEqual((78, []), (report.exit_code, report.delivered), seen)
             self.assertNotIn('write', self.target.files)

@@ -1,5 +1,6 @@
 """Files that are put in a transaction: commit, abort, savepoints, conflicts, forks, failures."""
 
+import fcntl
 import logging
 import os
 import pathlib
@@ -57,6 +58,42 @@ class TransactionTests(OutboxTests):
         self.assertEqual({}, self.waiting())
         self.manager.commit()
         self.assertEqual({'a.xml': b'<a/>'}, self.waiting())
+        self.assertEqual([], self.left())
+
+    def test_who_keeps_the_journal_after_the_vote_does_not_let_the_commit_fail(self):
+        batch = self.spool.batch()
+        batch.put('a.xml', b'<a/>')
+        batch.prepare()
+        with (
+            open(self.path / '.cds' / 'journal' / 'state.jsonl', 'rb') as file,
+            unittest.mock.patch('zeit.cds.jsonlog.PATIENCE', 0.02),
+        ):
+            fcntl.flock(file, fcntl.LOCK_EX)
+            batch.commit()
+        self.assertEqual({}, self.waiting())
+        with self.assertLogs('zeit.cds'):
+            self.run_once()
+        self.assertEqual({'a.xml': b'<a/>'}, self.waiting())
+        self.assertEqual([], self.left())
+
+    def test_a_run_that_has_not_waited_for_a_commit_does_it(self):
+        batch = self.spool.batch()
+        batch.put('a.xml', b'<a/>')
+        batch.prepare()
+        real = batch._overtaken
+
+        def overtaken(numbers):
+            with unittest.mock.patch('zeit.cds.jsonlog.PATIENCE', 0.02):
+                self.run_once()
+            self.spool.put('a.xml', b'<newer/>')
+            return real(numbers)
+
+        with unittest.mock.patch.object(batch, '_overtaken', overtaken):
+            batch.commit()
+        self.assertEqual({'a.xml': b'<newer/>'}, self.waiting())
+        with self.assertLogs('zeit.cds'):
+            self.run_once()
+        self.assertEqual({'a.xml': b'<newer/>'}, self.waiting())
         self.assertEqual([], self.left())
 
     def test_who_wants_to_deliver_at_once_is_told_then(self):

@@ -16,8 +16,9 @@ import tempfile
 import unittest
 import unittest.mock
 
-from zeit.cds import errors, journal, jsonlog, sequence
+from zeit.cds import entries, errors, journal, jsonlines, jsonlog, sequence
 from zeit.cds.exporter import Exporter
+from zeit.cds.plan import Options
 from zeit.cds.sequence import Numbers
 from zeit.cds.spool import Spool
 from zeit.cds.testing import layers
@@ -35,18 +36,19 @@ class SequenceTests(unittest.TestCase):
         self.floor = 0
         self.enterContext(unittest.mock.patch('zeit.cds.jsonlog.PATIENCE', 0.02))
 
+    def above(self, told):
+        return max(told, self.floor)
+
     @contextlib.contextmanager
     def numbers(self):
         """Return the numbers for who is in no run."""
-        with journal.visit(self.folder, floor=lambda: self.floor) as visited:
-            numbers = Numbers(visited)
-            numbers.look()
-            yield numbers
+        with journal.visit(self.folder, floor=self.above, about={}) as visited:
+            yield Numbers(visited)
 
     @contextlib.contextmanager
     def run_numbers(self):
         """Return the same for a run."""
-        with journal.Journal(self.folder, floor=lambda: self.floor) as remembered:
+        with journal.Journal(self.folder, floor=self.above) as remembered:
             yield Numbers(remembered)
 
     def note(self, *names, run=False):
@@ -97,7 +99,7 @@ class SequenceTests(unittest.TestCase):
     def test_what_has_left_and_comes_again_has_none(self):
         self.note('a', 'b')
         with self.numbers() as numbers:
-            numbers.leave([1])
+            numbers.leave([(1, 'a')])
             self.assertEqual({'a': 1, 'b': 2}, numbers.newest())
         self.assertEqual(['b'], self.known())
         self.assertEqual([3], self.note('c'))
@@ -392,19 +394,6 @@ class PutTests(unittest.TestCase):
         self.assertEqual(['b', 'a', '0'], [e.name for e in self.spool.status().waiting])
         self.assertEqual(before, (self.path / JOURNAL).read_bytes())
 
-    def test_what_appears_by_a_rename_is_seen_by_who_puts_another(self):
-        (self.path / 'new').mkdir()
-        (self.path / 'new' / 'b').write_bytes(b'1')
-        self.spool.put('a', b'1')
-        self.assertEqual({'b': 1, 'a': 2}, self.numbers())
-
-    def test_where_much_waits_who_puts_a_file_looks_at_no_other(self):
-        with unittest.mock.patch.object(sequence, 'SHORT', 0):
-            self.spool.put('c', b'1')
-            (self.path / 'new' / 'b').write_bytes(b'1')
-            self.spool.put('a', b'1')
-        self.assertEqual({'c': 1, 'a': 2, 'b': 3}, self.numbers())
-
     def test_what_appears_by_a_rename_has_its_number_when_it_is_seen(self):
         self.spool.put('b', b'1')
         (self.path / 'tmp' / 'a').write_bytes(b'1')
@@ -499,8 +488,128 @@ class PutTests(unittest.TestCase):
         self.spool.put('a', b'1')
         self.export()
         os.rename(self.path / 'cur' / 'a', self.path / 'new' / 'a')
-        self.spool.put('b', b'1')
-        self.assertEqual({'a': 2, 'b': 3}, self.numbers())
+        self.assertEqual({'a': 2}, self.numbers())
+
+    def fill(self, number):
+        """Let so many files wait that have numbers, and one that has none."""
+        with self.spool._sequence.numbers() as numbers:
+            for n in range(number):
+                path = self.path / 'new' / f'f{n}'
+                path.write_bytes(b'1')
+                numbers.note(path.name, entries.standing(path.parent, path.name).version)
+
+    def test_who_adds_something_looks_only_at_what_concerns_it(self):
+        self.spool.put('a', b'1')
+        self.fill(100)
+        real, lines = jsonlines._loaded, []
+        loaded = lambda found: lines.extend(found) or real(found)  # noqa: E731
+        with unittest.mock.patch('zeit.cds.jsonlines._loaded', loaded):
+            self.spool.put('a', b'2', content='id')
+            with self.spool.batch() as batch:
+                batch.put('b', b'1')
+                batch.prepare()
+                batch.commit()
+            self.spool.withdraw('a', 'why')
+            self.spool.unpublished.add('id', 'why')
+        self.assertEqual([], [line for line in lines if b'"name": "f' in line])
+        self.assertEqual(101, len(self.order()))
+
+    def test_nobody_reads_all_with_the_lock(self):
+        self.spool.put('a', b'1')
+        self.fill(100)
+        real, lines = jsonlines._loaded, []
+
+        def loaded(found):
+            try:
+                with open(self.path / JOURNAL, 'rb') as file:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lines.extend(found)
+            return real(found)
+
+        with unittest.mock.patch('zeit.cds.jsonlines._loaded', loaded):
+            self.spool.put('a', b'2')
+            self.assertEqual(101, len(self.order()))
+            self.spool.retract('id', 'why', until=5)
+        self.assertEqual([], lines)
+
+    def test_what_appears_by_renames_is_numbered_by_one_write(self):
+        self.spool.put('a', b'1')
+        for n in range(50):
+            (self.path / 'new' / f'f{n}').write_bytes(b'1')
+        real, written = jsonlog._write, []
+        write = lambda file, data: written.append(data) or real(file, data)  # noqa: E731
+        with unittest.mock.patch('zeit.cds.jsonlog._write', write), self.spool.run():
+            self.assertEqual([*range(1, 52)], [e.number for e in self.spool.pending()[0]])
+        self.assertEqual(1, len([data for data in written if b'"seen"' in data]))
+
+    def stopped(self, then, name):
+        """Put OLD, and call `then` when it has its number, and a run has not waited for that."""
+        real, stopped = sequence.Numbers.note, []
+
+        def note(numbers, *args, **options):
+            number = real(numbers, *args, **options)
+            if not stopped:
+                stopped.append(True)
+                then()
+            return number
+
+        with (
+            unittest.mock.patch.object(sequence.Numbers, 'note', note),
+            unittest.mock.patch.object(jsonlog, 'PATIENCE', 0.02),
+        ):
+            self.spool.put(name, b'OLD')
+
+    def test_who_was_stopped_stands_back_behind_what_has_come_since(self):
+        for delivered in (False, True):
+            for compacted in (False, True):
+                with self.subTest(delivered=delivered, compacted=compacted):
+                    self.setUp()
+                    self.spool.put('z', b'1')
+
+                    def newer(delivered=delivered, compacted=compacted):
+                        other = Spool(self.path)
+                        with other.run():
+                            pass
+                        other.put('a', b'NEW')
+                        if delivered:
+                            Exporter(other, self.target).run_once()
+                        with unittest.mock.patch.object(jsonlog.JSONLog, 'is_full', compacted):
+                            with other.run():
+                                pass
+
+                    self.stopped(newer, 'a')
+                    self.export()
+                    self.assertEqual(b'NEW', self.target.files['a'])
+                    self.assertEqual([], os.listdir(self.path / 'tmp'))
+
+    def test_who_was_stopped_goes_on_where_nothing_newer_has_come(self):
+        def other():
+            with Spool(self.path).run():
+                pass
+
+        self.spool.put('a', b'OLDER')
+        self.stopped(other, 'a')
+        self.export()
+        self.assertEqual(b'OLD', self.target.files['a'])
+
+    def test_the_history_tells_whether_an_old_journal_has_come_back(self):
+        """Also if the last ones that were delivered have low numbers, and to who is in no run."""
+        for name in 'edc':
+            self.spool.put(name, b'1')
+        old = (self.path / JOURNAL).read_bytes()
+        for name in 'ba':
+            self.spool.put(name, b'1')
+        with self.assertLogs('zeit.cds', 'INFO'):
+            Exporter(self.spool, self.target).run_once(Options(order='name'))
+        for content in (old, None):
+            with self.subTest(content=content):
+                (self.path / JOURNAL).unlink()
+                if content is not None:
+                    (self.path / JOURNAL).write_bytes(content)
+                self.spool.put('f', b'1')
+                line = (self.path / JOURNAL).read_text().splitlines()[-1]
+                self.assertEqual(6, json.loads(line)['sequence'])
 
     def test_it_does_not_grow_with_what_is_gone(self):
         self.spool.put('first', b'1')
@@ -629,4 +738,4 @@ class OtherUserTests(unittest.TestCase):
         self.put_as_another('a', b'1')
         self.spool.put('c', b'1')
         with self.spool.run():
-            self.assertEqual(['b', 'a', 'c'], [e.name for e in self.spool.pending()[0]])
+            self.assertEqual(['b', 'c', 'a'], [e.name for e in self.spool.pending()[0]])
