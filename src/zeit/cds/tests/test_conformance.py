@@ -48,6 +48,7 @@ from zeit.cds.thread import ExporterThread
 #: What implements the interface of another package; its own tests verify that.
 FOREIGN = {
     *('outbox.SpoolDataManager', 'outbox._Phase', 'outbox._Savepoint', 'outbox._NoSavepoint'),
+    *('outbox.Retractions', 'outbox._Mark'),
 }
 
 PACKAGE = pathlib.Path(zeit.cds.__file__).parent
@@ -72,14 +73,20 @@ def is_implementer(decorator):
 
 
 @zope.interface.implementer(
-    interfaces.IContentFinder, interfaces.IVersionedDeliverable, interfaces.ITransactionOutcome
+    interfaces.IContentFinder,
+    interfaces.IStillWanted,
+    interfaces.ITransactionOutcome,
+    interfaces.IVersionedDeliverable,
+    interfaces.IWorkingCopies,
 )
 class OfAnIntegrator:
     """What only others provide, so that the interfaces can be fulfilled."""
 
     name = 'a.xml'
     version = None
-    wanted = True
+
+    def wanted(self, entry):
+        return True
 
     def __call__(self, unique_id):
         raise LookupError(unique_id)
