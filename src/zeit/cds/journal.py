@@ -22,7 +22,7 @@ import os
 
 import zope.interface
 
-from zeit.cds import jsonlog, names
+from zeit.cds import files, jsonlog, names
 from zeit.cds.errors import SpoolError
 from zeit.cds.history import History
 from zeit.cds.interfaces import ILedger
@@ -106,17 +106,16 @@ class Journal:
                 self.learn(damage)
             if not self.log.is_own:
                 self._disown()
-            elif self.log.is_full or damage != before:
+            elif damage != before:
                 self.compact()
+            elif self.log.is_full:
+                self._compact_if_there_is_room()
             if self._disowned:
                 self._warn()
             if damage and damage['missing']:
-                log.warning(
-                    'Gone from .cds: %s. When you know why: zeit-cds journal verify --acknowledge '
-                    '--spool %s',
-                    ', '.join(damage['missing']),
-                    self._shown,
-                )
+                advice = f'zeit-cds journal verify --acknowledge --spool {self._shown}'
+                gone = ', '.join(damage['missing'])
+                log.warning('Gone from .cds: %s. When you know why: %s', gone, advice)
         except BaseException:
             self.log.close()
             raise
@@ -156,14 +155,11 @@ class Journal:
         return {**row, 'lines': lines, 'missing': missing} if lines or missing else None
 
     def begin_history(self, *, keep):
-        """Let the history of this month begin, and know of which months there is one.
-
-        `keep` as in `History.expired`.
-        """
+        """Let the history of this month begin, and know its months; `keep`: see `expired`."""
         self.history.begin()
         expired = self.history.expired(keep=keep)
         months = [month for month in self.history.months() if month not in expired]
-        if self.row('months') is None or self.row('months')['months'] != months:
+        if (self.row('months') or {}).get('months') != months:
             self.note('months', months=months)
         self.history.remove(expired)
 
@@ -306,6 +302,15 @@ class Journal:
     def compact(self):
         """Let a new file have what matters later, and no more."""
         self.log.compact(self._all)
+
+    def _compact_if_there_is_room(self):
+        """Do that, or go on with the file: some lines more may fit where another file does not."""
+        try:
+            self.compact()
+        except SpoolError as error:
+            if not isinstance(error.__cause__, OSError) or not files.is_full(error.__cause__):
+                raise
+            log.warning('There is no room to make the journal anew; it goes on: %s', error.message)
 
     def _all(self):
         rows = [row for table in TABLES for row in self._carried(table)]

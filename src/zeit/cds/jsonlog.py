@@ -536,7 +536,8 @@ def _parse(file, path, **options):
     """Yield the entries, None for one that is damaged; `options` are those of `numbered`."""
     for number, entry in numbered(file, **options):
         if entry is None:
-            log.warning('Line %s of %s is damaged and left out', number, printable(path))
+            where = 'A line' if options.get('having') else f'Line {number}'
+            log.warning('%s of %s is damaged and left out', where, printable(path))
         elif entry.get('kind') == 'journal':
             _require_version(entry, path)
         else:

@@ -50,7 +50,7 @@ ALLOWED = {
     'precedence': 'errors text',
     'history': 'errors files jsonlines jsonlog text',
     'kinds': 'jsonlines',
-    'journal': 'errors history interfaces jsonlog kinds names text',
+    'journal': 'errors files history interfaces jsonlog kinds names text',
     'parking': 'entries errors files kinds names text',
     'incoming': 'errors files forks interfaces source text',
     'scope': 'interfaces',

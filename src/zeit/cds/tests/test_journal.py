@@ -500,6 +500,27 @@ class SpoolTests(JournalTests):
         self.assertEqual(0, self.export().exit_code)
         self.assertEqual({'a': b'2'}, self.target.files)
 
+    def test_a_disk_that_has_room_for_lines_and_not_for_another_journal(self):
+        self.spool.put('a', b'1')
+        self.assertEqual(0, self.export().exit_code)
+        real = jsonlog._write
+        for number, exit_code, there in ((errno.ENOSPC, 0, b'2'), (errno.EIO, 78, b'2')):
+
+            def refusing(descriptor, data, *, number=number):
+                if not os.readlink(f'/proc/self/fd/{descriptor}').endswith('/state.jsonl'):
+                    raise OSError(number, os.strerror(number))
+                real(descriptor, data)
+
+            self.spool.put('a', b'%d' % (2 + exit_code))
+            with (
+                unittest.mock.patch.object(jsonlog.JSONLog, 'is_full', True),
+                unittest.mock.patch('zeit.cds.jsonlog._write', refusing),
+            ):
+                self.assertEqual(exit_code, self.export().exit_code)
+            self.assertEqual({'a': there}, self.target.files)
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual(['state.jsonl'], os.listdir(self.spool_path / '.cds' / 'journal'))
+
     def refuse(self, call, error):
         """Return a system call that fails for the journal only."""
         real = getattr(os, call)
