@@ -24,7 +24,7 @@ def numbered(file, *, having=None, end=math.inf):
     But for the first, lines without the pattern `having` are left out, and not counted.  What is
     behind `end`, the end of a line, is not read.
     """
-    number, left = 0, end - file.tell()
+    number, left = 0, max(0, end - file.tell())
     while data := file.read(BLOCK) + file.readline() if left > BLOCK else file.read(left):
         left -= len(data)
         for entry in _loaded([*_lines(data, having, first=not number)]):

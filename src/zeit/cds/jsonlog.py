@@ -214,7 +214,7 @@ class JSONLog:
     def _open(self):
         self.largest, self._may_write = None, True
         if not self._is_run:
-            self._seen = b''  # what was looked at was another file
+            self._seen = False  # what was looked at was another file
         try:
             self._descriptor = files.open_regular_descriptor(self._path, _FLAGS | os.O_RDWR)
             # A copy of the spool may share it, by a link.

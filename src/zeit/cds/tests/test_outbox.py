@@ -83,10 +83,11 @@ class TransactionTests(OutboxTests):
         real = batch._overtaken
 
         def overtaken(numbers):
+            found = real(numbers)
             with unittest.mock.patch('zeit.cds.jsonlog.PATIENCE', 0.02):
                 self.run_once()
             self.spool.put('a.xml', b'<newer/>')
-            return real(numbers)
+            return found
 
         with unittest.mock.patch.object(batch, '_overtaken', overtaken):
             batch.commit()

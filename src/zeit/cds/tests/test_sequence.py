@@ -147,6 +147,32 @@ class SequenceTests(unittest.TestCase):
             self.assertEqual([3], self.note('c'))
         self.assertEqual(['a', 'b', 'c'], self.known())
 
+    def test_who_has_looked_at_the_old_file_gets_the_new_one(self):
+        self.note(*'ab' * 100)
+        real = jsonlog.JSONLog._lock
+
+        def lock(log):
+            lock.mock.stop()
+            with journal.Journal(self.folder, needed=lambda journal: []) as remembered:
+                remembered.compact()
+                Numbers(remembered).note('c', (1,))
+            real(log)
+
+        for names in ([], ['c']):
+            with self.subTest(names=names):
+                about = {'name': names} if names else {}
+                lock.mock = unittest.mock.patch.object(jsonlog.JSONLog, '_lock', lock)
+                lock.mock.start()
+                with journal.visit(self.folder, floor=self.above, about=about) as visited:
+                    self.assertEqual(['c'], [name for name, _ in Numbers(visited).known()])
+
+    def test_who_looks_at_one_name_knows_what_has_left(self):
+        self.note('a', 'b')
+        with self.numbers() as numbers:
+            numbers.leave([(1, 'a')])
+        with journal.visit(self.folder, floor=self.above, about={'name': ['a']}) as visited:
+            self.assertEqual({}, Numbers(visited).known())
+
     def test_a_run_knows_what_others_have_added_since(self):
         with self.run_numbers() as numbers:
             self.assertEqual([1], self.note('a'))
