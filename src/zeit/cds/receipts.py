@@ -4,14 +4,15 @@ import datetime
 
 import zope.component
 
-from zeit.cds import files, journal, kinds
-from zeit.cds.errors import FileError, SpoolError
+from zeit.cds import journal, kinds
+from zeit.cds.errors import FileError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.history import ago
 from zeit.cds.interfaces import IPublisher
 from zeit.cds.publish import finder
 from zeit.cds.status_json import VERSION
 from zeit.cds.text import local_time, plural, printable, strict_json
+from zeit.cds.verify import require_there
 
 
 #: What has a receipt.
@@ -24,16 +25,7 @@ def receipts(spool, *, within=None, **wanted):
     `wanted` is their `name`, or `content`, the id of what they are of.  `within`: only those of so
     many seconds.  It only reads, and waits for no run.  Raises `SpoolError`.
     """
-    where = printable(str(spool.path))
-    try:
-        there = files.is_directory(spool.path)
-    except OSError as error:
-        hint = files.remedy(error) or 'Check owner and mode.'
-        raise SpoolError(f'{where} cannot be read: {error.strerror}', hint=hint) from error
-    if not there:
-        hint = 'The path is wrong, or a disk is not mounted.'
-        raise SpoolError(f'There is no spool at {where}', hint=hint)
-    journal.require_current(spool.path / PRIVATE)
+    require_there(spool)
     since = '' if within is None else ago(within)
     wanted |= kinds.told(wanted)
     found = journal.history(spool.path / PRIVATE).find(**wanted, since=since)

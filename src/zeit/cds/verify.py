@@ -4,8 +4,23 @@ import contextlib
 import os
 
 from zeit.cds import files, journal, jsonlines, jsonlog
+from zeit.cds.errors import SpoolError
 from zeit.cds.filing import PRIVATE
 from zeit.cds.text import plural, printable
+
+
+def require_there(spool):
+    """Raise `SpoolError` if there is no spool, or one of another build."""
+    where = printable(str(spool.path))
+    try:
+        there = files.is_directory(spool.path)
+    except OSError as error:
+        hint = files.remedy(error) or 'Check owner and mode.'
+        raise SpoolError(f'{where} cannot be read: {error.strerror}', hint=hint) from error
+    if not there:
+        hint = 'The path is wrong, or a disk is not mounted.'
+        raise SpoolError(f'There is no spool at {where}', hint=hint)
+    journal.require_current(os.path.join(spool.path, PRIVATE))
 
 
 def verify(spool):
@@ -13,8 +28,8 @@ def verify(spool):
 
     It only reads, and waits for no run.  Raises `SpoolError`.
     """
+    require_there(spool)
     private = os.path.join(spool.path, PRIVATE)
-    journal.require_current(private)
     entries, damaged = _journal(private)
     months, lines, further = journal.history(private).verify()
     since = f' from {months[0]} to {months[-1]}' if months else ''

@@ -68,7 +68,7 @@ ALLOWED = {
     'kinds names parking precedence runlock sequence source spoolstatus text unpublished wake '
     'withdrawal',
     'statistics': 'errors filing journal runlock sequence text',
-    'verify': 'files filing journal jsonlines jsonlog text',
+    'verify': 'errors files filing journal jsonlines jsonlog text',
     'ledger': 'errors interfaces text',
     'arrivals': 'errors files history',
     'failures': 'errors jsonlog',

@@ -735,6 +735,11 @@ class VerifyTests(CommandLine):
             r'spool: sound; \d+ lines in the journal, 4 in the history from 2026-10 to 2026-11.$',
         )
 
+    def test_no_spool_is_not_sound(self):
+        outcome = self.call('journal', 'verify', '--spool', self.path / 'typo')
+        self.assertEqual((78, ''), (outcome.code, outcome.out))
+        self.assertRegex(outcome.err, 'There is no spool at .*typo')
+
     def test_half_a_line_at_the_end_is_no_damage(self):
         for path in (self.state, self.months / '2026-11.jsonl'):
             with open(path, 'ab') as file:
