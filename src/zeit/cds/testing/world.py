@@ -63,7 +63,8 @@ class ScriptServer(WorldServer):
     as_root = False
 
     def _configure(self, program, *, port, work, account):
-        return [str(program), '-c', self.script, *self._arguments(port)]
+        # Its own environment, whatever that of this process says of Python's paths.
+        return [str(program), '-E', '-c', self.script, *self._arguments(port)]
 
     def _arguments(self, port):
         return self.host, str(port), str(self.root), self.user, self.password
