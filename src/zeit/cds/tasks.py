@@ -253,12 +253,12 @@ class _Sending(threading.Thread):
     def __init__(self, send):
         super().__init__(name='zeit.cds wake-up', daemon=True)
         self._send = send
-        self._context = contextvars.copy_context()
+        self._surroundings = contextvars.copy_context()
         self.once_more = False
         self.error = None
 
     def run(self):
-        self._context.run(self._work)
+        self._surroundings.run(self._work)
 
     def _work(self):
         try:
