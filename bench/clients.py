@@ -115,8 +115,8 @@ class ZeitCDSBefore(ZeitCDS):
 
     ours = False
 
-    def __init__(self, commit):
-        super().__init__(f'zeit.cds as of {commit}')
+    def __init__(self, commit, name=''):
+        super().__init__(name or f'zeit.cds as of {commit}')
         self._commit = commit
 
     def version(self):
@@ -299,7 +299,8 @@ CLIENTS = {
         NcFTPPut(),
         Curl(),
         Ftplib(),
-        *(Here(name) for name in (ALONE, EARLIER, *SEARCHES, *LOOKS)),
+        ZeitCDSBefore('38dcf7a', EARLIER),
+        *(Here(name) for name in (ALONE, *SEARCHES, *LOOKS)),
     )
 }
 
