@@ -87,7 +87,7 @@ class Unpublished:
         """Return what is written of an id, or of all: a dictionary of `Failure`."""
         found = journal.Journal(self._private)
         found.look(**({'table': 'unpublished'} if unique_id is None else {'id': [unique_id]}))
-        failures = filter(None, map(_failure, found.find('unpublished')))
+        failures = map(_failure, found.find('unpublished'))
         return {failure.unique_id: failure for failure in failures}
 
     def add(self, unique_id, reason):
@@ -179,15 +179,6 @@ def _locked(path):
 
 
 def _failure(row):
-    try:
-        return Failure(
-            unique_id=str(row['id']),
-            reason=str(row['reason']),
-            attempts=int(row['attempts']),
-            since=float(row['since']),
-            last=float(row['last']),
-            number=jsonlog.number_of(row),
-        )
-    except (ValueError, KeyError, TypeError):
-        log.warning('An entry of the journal is damaged and left out: %s', row)
-        return None
+    fields = ('reason', 'attempts', 'since', 'last')
+    told = {field: row[field] for field in fields}
+    return Failure(unique_id=row['id'], number=jsonlog.number_of(row), **told)
