@@ -102,6 +102,21 @@ class Daemon:
                     f' {self.output}'
                 )
 
+    def wait_until(self, ready, *, timeout=START_TIMEOUT):
+        """Return once `ready()` is true, an OSError of it meaning no.
+
+        timeout: seconds.  Raises ServerError, with the daemon's output, if the daemon dies or the
+        time is over.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                if ready():
+                    return
+            if self._ended(RETRY):
+                break
+        raise ServerError(f'{self.command[0]} does not answer: {self.output}')
+
     def stop(self):
         """End the daemon and all of its descendants; return when they are gone.
 

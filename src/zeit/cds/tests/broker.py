@@ -5,7 +5,6 @@ import os
 import pathlib
 import socket
 import tempfile
-import time
 
 from zeit.cds.testing.daemon import find_program
 from zeit.cds.testing.process import Daemon
@@ -44,23 +43,20 @@ class Broker:
             self._daemon = Daemon(command, log=pathlib.Path(folder, 'log'), directories=[folder])
             resources.callback(self._daemon.stop)
             self._daemon.start()
-            self._wait(path)
+            self._daemon.wait_until(lambda: _answers(path), timeout=START_TIMEOUT)
             self._resources = resources.pop_all()
         return self
 
     def __exit__(self, *exc_info):
         self._resources.close()
 
-    def _wait(self, path):
-        deadline = time.monotonic() + START_TIMEOUT
-        while time.monotonic() < deadline and self._daemon.alive:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(START_TIMEOUT)
-                client.connect(path)
-                client.sendall(b'PING\r\n')
-                if client.recv(100).startswith(b'+PONG'):
-                    return
-        raise TimeoutError(f'redis-server does not answer: {self._daemon.output}')
+
+def _answers(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(START_TIMEOUT)
+        client.connect(path)
+        client.sendall(b'PING\r\n')
+        return client.recv(100).startswith(b'+PONG')
 
 
 def require(test):

@@ -10,7 +10,6 @@ import pwd
 import socket
 import subprocess
 import tempfile
-import time
 import unittest
 
 import zeit.cds
@@ -88,17 +87,14 @@ def _serve(folder, programs, resources):
     )
     resources.callback(server.stop)
     server.start()
-    _wait(server, sockets / '.s.PGSQL.5432')
+    path = str(sockets / '.s.PGSQL.5432')
+    server.wait_until(lambda: _listens(path), timeout=TIMEOUT)
 
 
-def _wait(server, path):
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline and server.alive:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(path))
-            return
-        time.sleep(0.02)
-    raise TimeoutError(f'PostgreSQL does not answer: {server.output}')
+def _listens(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+    return True
 
 
 class RealTests(unittest.TestCase):
