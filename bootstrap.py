@@ -4,6 +4,9 @@ Makes a private Python environment in .venv, installs the versions of versions.c
 lets buildout generate bin/. Run again, it compares a hash of its inputs and leaves everything
 alone if they are the same; what an interrupted run left behind is repaired.
 
+What only developers need is not installed before bin/test, bin/lint or bin/bench is called: they
+call `require_tests`.
+
 This file parses under every Python since 2.7, so that it can say which one it needs. That is
 why it has no f-strings and why some imports stand in functions.
 """
@@ -37,6 +40,8 @@ NO_NETWORK = (
     'connection broken by',
     'timed out',
 )
+# What bin/test ends with where it lacks its requirements, see sysexits.h.
+EX_CONFIG = 78
 # The kernel cuts longer #! lines (127 bytes before Linux 5.1) and splits them at blanks.
 SHEBANG_LIMIT = 127
 
@@ -78,6 +83,7 @@ class Checkout(object):
         self.python = os.path.join(self.venv, 'bin', 'python')
         self.log = os.path.join(self.venv, 'bootstrap.log')
         self.stamp = os.path.join(self.venv, 'bootstrap.json')
+        self.tests = os.path.join(self.venv, 'tests.txt')
         self.bin = os.path.join(path, 'bin')
 
     def lock(self):
@@ -150,15 +156,15 @@ class Checkout(object):
                 os.remove(path)
 
 
-def pins(path):
-    """Return {distribution: version} of versions.cfg."""
+def pins(path, section='versions'):
+    """Return {distribution: version} of a section of versions.cfg."""
     import configparser
 
     config = configparser.ConfigParser(interpolation=None)
     config.optionxform = str
     with open(os.path.join(path, 'versions.cfg')) as source:
         config.read_file(source)
-    return dict(config['versions'])
+    return dict(config[section])
 
 
 def environment():
@@ -221,13 +227,46 @@ def explain(output, what, code):
     return '{0} failed ({1}): {2}'.format(what, code, errors[-1] if errors else 'no output.')
 
 
+def requirements(versions, names):
+    return ['{0}=={1}'.format(name, versions[name]) for name in sorted(names)]
+
+
+def pip(checkout, arguments):
+    options = ['--no-deps', '--no-build-isolation']
+    run(checkout, [checkout.python, '-m', 'pip', 'install'] + options + arguments, 'pip')
+
+
 def install(checkout):
     """Install exactly the versions of versions.cfg into the private environment."""
     versions = pins(checkout.path)
-    pip = [checkout.python, '-m', 'pip', 'install', '--no-deps', '--no-build-isolation']
-    for names in (BUILDERS, sorted(set(versions) - set(BUILDERS))):
-        wanted = ['{0}=={1}'.format(name, versions[name]) for name in names]
-        run(checkout, pip + wanted, 'pip')
+    for names in (BUILDERS, set(versions) - set(BUILDERS)):
+        pip(checkout, requirements(versions, names))
+
+
+def install_tests(checkout):
+    """Install what the tests need in addition, if it is not there."""
+    versions = pins(checkout.path, 'test-versions')
+    wanted = '\n'.join(requirements(versions, versions)) + '\n'
+    if os.path.exists(checkout.tests):
+        with open(checkout.tests) as source:
+            if source.read() == wanted:
+                return
+    with checkout.lock():
+        print('Installing the test requirements of versions.cfg in .venv (once) ...')
+        sys.stdout.flush()
+        with open(checkout.tests + '.new', 'w') as target:
+            target.write(wanted)
+        pip(checkout, ['-r', target.name])
+        os.rename(target.name, checkout.tests)
+
+
+def require_tests():
+    """Make sure that the tests can be run; end the process with 78 if they cannot."""
+    try:
+        install_tests(Checkout(os.path.dirname(os.path.realpath(__file__))))
+    except (Failure, EnvironmentError) as error:
+        print('The test requirements cannot be installed. {0}'.format(error), file=sys.stderr)
+        sys.exit(EX_CONFIG)
 
 
 def generate(checkout):

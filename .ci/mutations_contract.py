@@ -1,10 +1,10 @@
 """What the original document must notice; rows as said in `check-mutations.py`."""
 
-EXCHANGE = 'exchange.py'
-EXPORTER = 'exporter.py'
-DELIVERY = 'delivery.py'
-RECORD = 'record.py'
-SPOOL = 'spool.py'
+EXCHANGE = 'run/run.py'
+EXPORTER = 'run/exporter.py'
+DELIVERY = 'target/upload.py'
+RECORD = 'run/record.py'
+SPOOL = 'spool/spool.py'
 
 CONTRACT = (
     ('a log line changed', EXPORTER, "'Uploading: %s%s'", "'Sending: %s%s'"),
@@ -53,9 +53,9 @@ CONTRACT = (
     ),
     (
         'the removal of the lock left out',
-        'lockfiles.py',
-        '            self._session.delete(self._name)\n',
-        '            pass\n',
+        'lock/release.py',
+        'refusal, *sizes = self._session.perform(\n',
+        'refusal, *sizes = None, [None] or self._session.perform(\n',
     ),
     (
         'the move from new/ to cur/ left out',
@@ -72,13 +72,13 @@ CONTRACT = (
     (
         'the look for a lock left out',
         EXCHANGE,
-        "        self._lock(session, token='').look(present=present)\n        token =",
-        '        token =',
+        "self._lock(session, token='').glance(present, proves=not",
+        '(lambda *present, proves: None)(proves=not',
     ),
     (
         'connecting without a file',
         EXCHANGE,
-        '        if wanted or self.spool',
+        '        if needs_server or self.spool',
         '        if 1 or self.spool',
     ),
     (
@@ -95,7 +95,7 @@ CONTRACT = (
     ),
     (
         'another class for what the server refuses',
-        'ftp/answers.py',
+        'ftp/reply_errors.py',
         '        if self.verdict == REFUSED:\n            return PermanentError',
         '        if False:\n            return PermanentError',
     ),

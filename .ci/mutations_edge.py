@@ -1,6 +1,6 @@
 """What `check-mutations.py` breaks of names, messages, exit codes and the log."""
 
-RECORD = 'record.py'
+RECORD = 'run/record.py'
 
 EDGE = (
     (
@@ -17,19 +17,37 @@ EDGE = (
     ),
     (
         'the password in a representation',
-        'settings.py',
+        'credentials.py',
         "return f'<{type(self).__name__}>'",
         "return f'<{type(self).__name__} {self._Secret__value}>'",
     ),
     (
         'a broken configuration is found only when there is something to do',
-        'exchange.py',
+        'run/run.py',
         '        require_usable(self.target)  #',
         '        #',
     ),
     (
+        'an option takes a value out of its bounds',
+        'option_types.py',
+        '            if self.fits(value):\n',
+        '            if True:\n',
+    ),
+    (
+        'what code gives for an option is not looked at',
+        'option_types.py',
+        '        if value != each.default and not _fits(value, each.kind):\n',
+        '        if False:\n',
+    ),
+    (
+        'a password that is no password is repeated',
+        'option_types.py',
+        '        if self.secret:\n',
+        '        if False:\n',
+    ),
+    (
         'a URL without a directory goes to the root',
-        'settings.py',
+        'urls.py',
         "    if directory in ('', '/'):\n",
         '    if False:\n',
     ),
@@ -53,20 +71,20 @@ EDGE = (
     ),
     (
         "the log file's handler stays",
-        'logs.py',
-        '            logger.removeHandler(handler)\n            _set_level(logger, call.normal)\n',
+        'system/logs.py',
+        '            _remove(logger, handler)\n            _set_level(logger, call.normal)\n',
         '            _set_level(logger, call.normal)\n',
     ),
     (
         'a log file that was put away is written on',
-        'logfile.py',
-        'logging.handlers.WatchedFileHandler',
-        'logging.FileHandler',
+        'system/logs.py',
+        'if self.stream is not None and self._was_put_away():',
+        'if False:',
     ),
     (
         'a log file that cannot be written stops the run',
-        'logs.py',
-        '        complain(str(path), error, program=program)\n        yield\n        return\n',
+        'system/logs.py',
+        '        _complain(str(path), error, program=program)\n        yield\n        return\n',
         '        raise\n',
     ),
 )

@@ -1,12 +1,12 @@
 """What `check-mutations.py` breaks of imports."""
 
-ARRIVALS = 'arrivals.py'
-GATHERING = 'gathering.py'
+ARRIVALS = 'run/arrivals.py'
+DOWNLOAD = 'target/download.py'
 
 IMPORTS = (
     (
         'deleted on the server before it is in new/',
-        GATHERING,
+        DOWNLOAD,
         '        self._call(lambda: arrivals.hand_over(handover))\n',
         '        self._session.delete(job.name)\n'
         '        self._call(lambda: arrivals.hand_over(handover))\n',
@@ -20,20 +20,20 @@ IMPORTS = (
     ),
     (
         'a file of another size imported',
-        'fetching.py',
+        'target/download.py',
         '        if after.size not in (None, incoming.size):\n',
         '        if after.size is None:\n',
     ),
     (
         'a growing file imported',
-        'fetching.py',
+        'target/download.py',
         '        if not after.agrees(before):\n',
         '        if not after.exists:\n',
     ),
     (
         'a file taken that is being written',
-        'quiet.py',
-        '        if age is not None and age >= QUIET:\n',
+        'target/settled.py',
+        '        if age is not None and age >= SETTLED_AFTER:\n',
         '        if age is not None:\n',
     ),
     (
@@ -50,39 +50,38 @@ IMPORTS = (
     ),
     (
         'the time of a file of this second believed',
-        GATHERING,
-        "            modified=look.modified if look.modified < self._gathering.since else '',\n",
+        DOWNLOAD,
+        "            modified=look.modified if look.modified < self._downloads.since else '',\n",
         '            modified=look.modified,\n',
     ),
     (
         'a dangerous name believed',
-        'offered.py',
+        'run/import_selection.py',
         'look, why = Look.at(*facts), self._refusal(name)\n',
         'look, why = Look.at(*facts), None\n',
     ),
     (
         'moved when it may not be on the disk',
-        'incoming.py',
+        'spool/incoming.py',
         '            os.fsync(self._file.fileno())\n',
         '',
     ),
     (
         'a temporary of somebody else overwritten',
-        'incoming.py',
+        'spool/incoming.py',
         "files.open_new(self._in('tmp', temporary))",
         "open(self._in('tmp', temporary), 'wb', buffering=0)",
     ),
     (
         'what a signal interrupted taken for done',
-        'pool.py',
-        '            # A signal came in between, and nobody knows how far it got: this, or its '
-        'group.\n',
-        '            return\n',
+        'target/pool.py',
+        'call.error = call.error or failed',
+        'call.error = call.error',
     ),
     (
         'no alarm where no import succeeds',
-        'unimported.py',
-        "    yield Undelivered('', _succeeded(found, numbers), 'no import has succeeded')\n",
+        'monitoring/freshness.py',
+        "    yield Unfinished('', _last_success(found), NO_IMPORT)\n",
         '',
     ),
     (
@@ -93,19 +92,19 @@ IMPORTS = (
     ),
     (
         'a file in new/ overwritten',
-        'incoming.py',
+        'spool/incoming.py',
         'files.rename_exclusively(os.path.join(tmp',
         'os.rename(os.path.join(tmp',
     ),
     (
         'a directory that cannot be listed taken for an empty one',
-        'importer.py',
+        'run/importer.py',
         '        if not found:\n            if has_vanished',
         '        if found is None:\n            if has_vanished',
     ),
     (
         'a directory fetched, which some servers begin and never end',
-        'gathering.py',
+        'target/download.py',
         '        if self._session.sizes_directories():\n',
         '        if False:\n',
     ),

@@ -1,11 +1,11 @@
 """What `check-mutations.py` breaks of the lock, and of healing what a killed run left."""
 
-EXCHANGE = 'exchange.py'
-EXPORTER = 'exporter.py'
-HOLDER = 'holder.py'
-LOCK = 'lock.py'
-LOCKFILES = 'lockfiles.py'
-LEFTOVERS = 'leftovers.py'
+EXCHANGE = 'run/run.py'
+EXPORTER = 'run/exporter.py'
+HOLDER = 'lock/holder.py'
+LOCK = 'lock/lock.py'
+LOCKFILES = 'lock/release.py'
+LEFTOVERS = 'lock/leftovers.py'
 
 LOCKING = (
     (
@@ -17,8 +17,8 @@ LOCKING = (
     (
         'the second look at the lock left out',
         LOCK,
-        '        self._look_again()\n',
-        '        return\n',
+        '            if sizes != [len(self._content), None]:\n',
+        '            if False:\n',
     ),
     (
         'the lock left after an error',
@@ -28,8 +28,8 @@ LOCKING = (
     ),
     (
         'a server that shows nothing believed',
-        'presence.py',
-        '        if name not in facts and not self._ways.is_shown(facts):\n',
+        'target/presence.py',
+        '        if name not in facts and not self._capabilities.is_shown(facts):\n',
         '        if False:\n',
     ),
     (
@@ -40,76 +40,89 @@ LOCKING = (
     ),
     (
         'a file that is in use taken for deleted',
-        'presence.py',
+        'target/presence.py',
         '            return name in self._listing(name, error)\n',
         '            return False\n',
     ),
     (
         'the listed size of a file that is in use believed',
-        'presence.py',
-        'self._ways.image is False or self.tells_sizes():\n',
-        'self._ways.image is False:\n',
+        'target/presence.py',
+        'self._capabilities.image is False or self.tells_sizes():\n',
+        'self._capabilities.image is False:\n',
     ),
     (
         'a lock that is in use said to be removed',
-        'unlock.py',
+        'cli/unlock.py',
         'if not (holder.is_seen(self._session, name) or name in self._session.names()):',
         'if not holder.is_seen(self._session, name):',
     ),
     (
         'no lock where nothing is shown',
-        'unlock.py',
-        'found = look(session) or _look_beside_ours(session)\n',
-        'found = look(session)\n',
+        'cli/unlock.py',
+        'return locks(session) or _locks_beside_ours(session)\n',
+        'return locks(session)\n',
     ),
     (
         'any refusal of SIZE taken for: there is no such file',
-        'presence.py',
+        'target/presence.py',
         'isinstance(size, ServerError) and size.code == NO_FILE',
         'isinstance(size, ServerError)',
     ),
     (
         'the guard skipped',
         LOCK,
-        '        guarded = self._take_guard()\n',
-        '        guarded = True\n',
+        '        if guarded and self._take_guard():\n',
+        '        if guarded:\n',
     ),
     (
         'the guard taken where directories are merged',
         LOCK,
-        '        if not self.guards:\n            return False\n',
-        '',
+        'guarded = self.guards and (self._is_made or self._stage_guard())',
+        'guarded = self._is_made or self._stage_guard()',
+    ),
+    (
+        'directories that were merged taken for kept apart',
+        LOCK,
+        '        self._is_made = removed is None\n',
+        '        self._is_made = True\n',
+    ),
+    (
+        'commands in one packet where nothing is known of their order',
+        'target/session.py',
+        'if capabilities.in_order or (trial and capabilities.may_be_in_order):',
+        'if True:',
     ),
     (
         'a guard that stays is noise',
         LOCK,
-        '            self.guards = self._keeps_apart()\n            if',
+        '            self.guards, *_ = self._keeps_apart()\n            if',
         '            if',
     ),
     (
         'an empty guard, which does not keep others out',
         LOCK,
-        "            session.make_directory(f'{self._staged_guard}/{self._token}')\n",
-        '',
+        "self._session.perform(('MKD', self._staged_guard), ('MKD', inside))",
+        "self._session.perform(('MKD', self._staged_guard))",
     ),
     (
         'the look under the guard left out',
         LOCK,
-        'self.look(present=self._session.names())  # for which there is a port already',
+        'self.look(present=self._session.names(), rename_follows=self._staged)',
         'pass',
     ),
     (
         'the lock made under its own name, so that a kill may leave it empty',
         LOCK,
-        '            self._make(self._staged, spare=self._announced)\n',
+        '            self._make_guarded()\n',
         '            self._left.add(LOCK)\n'
-        '            self._session.store(self._name, self._content)\n',
+        '            self._session.store(self._name, self._content)\n'
+        '            self._held()\n',
     ),
     ('a lock without its token', LOCKFILES, "f'{token} zeit.cds, host", "f'zeit.cds, host"),
     (
         'the lock taken for deleted since the server says so',
         LOCKFILES,
-        '            if self._is_kept():\n',
+        '            if self._is_kept(sizes[0]):\n',
         '            if False:\n',
     ),
     (
@@ -139,7 +152,7 @@ LOCKING = (
     (
         'the rights of the account not looked at',
         EXCHANGE,
-        '            if not journal.has_rights(url):\n',
+        "            if not self._rights()['known']:\n",
         '            if False:\n',
     ),
     (
@@ -163,25 +176,25 @@ LOCKING = (
     (
         'one lock only asked for by its name',
         HOLDER,
-        'zip(candidates, session.sizes(*candidates, more=True), strict=True)',
+        'zip(candidates, sizes, strict=True)',
         '[(names.READ, session.size(names.READ))]',
     ),
     (
         'nothing healed',
         EXCHANGE,
-        '            present = leftovers.remove(waits=self._waits)\n',
+        '            present = leftovers.remove(waits=self._is_pending)\n',
         '            present = session.names()\n',
     ),
     (
         'nothing healed without a new file',
         EXCHANGE,
-        '        if wanted or self.spool.journal.open_tokens(self.target.url):\n',
-        '        if wanted:\n',
+        '        if needs_server or self.spool.journal.open_tokens(self.target.url):\n',
+        '        if needs_server:\n',
     ),
     (
         'a token that is not in the journal taken for ours',
         LEFTOVERS,
-        '[token for token in seen if journal.knows(token)]',
+        "[token for token in seen if journal.row('tokens', token)]",
         '[token for token in seen if token]',
     ),
     (
@@ -192,8 +205,8 @@ LOCKING = (
     ),
     (
         'names not compared before files get them',
-        'exporter.py',
-        'session.misspelt([entry.name for entry in entries], token=token)',
+        'run/exporter.py',
+        'session.misspelt([entry.name for entry in entries], token=self.run.token)',
         '{}',
     ),
     (
@@ -230,7 +243,8 @@ LOCKING = (
     (
         'healed again by each run',
         LEFTOVERS,
-        '                if token not in left:\n                    self._journal.clean(token)\n',
+        '                if token not in left:\n'
+        "                    self._journal.note('clean', token=token)\n",
         '                pass\n',
     ),
     (
@@ -242,18 +256,18 @@ LOCKING = (
     (
         'the token journalled after the lock was made',
         EXCHANGE,
-        '        token = journal.new_token(url)\n'
-        '        lock = self._lock(session, token=token)\n',
+        '        self.token = journal.new_token(url)\n'
+        '        lock = self._lock(session, token=self.token)\n',
         '        from zeit.cds import names\n'
-        '        token = names.new_token()\n'
-        '        lock = self._lock(session, token=token)\n'
+        '        self.token = names.new_token()\n'
+        '        lock = self._lock(session, token=self.token)\n'
         '        create = lock.create\n'
-        '        note = lambda: journal._note("token", token=token, target=url)\n'
+        '        note = lambda: journal._note("token", token=self.token, target=url)\n'
         '        lock.create = lambda: create() or note()\n',
     ),
     (
         'the lock not watched',
-        EXPORTER,
+        'run/engine.py',
         '                    lock.watch()\n',
         '                    pass\n',
     ),

@@ -1,12 +1,14 @@
 """What `check-mutations.py` breaks of spool and journal."""
 
-EXPORTER = 'exporter.py'
-SPOOL = 'spool.py'
-FILING = 'filing.py'
-JOURNAL = 'journal.py'
-JSONLOG = 'jsonlog.py'
-LEDGER = 'ledger.py'
-SEQUENCE = 'sequence.py'
+EXPORTER = 'run/exporter.py'
+SPOOL = 'spool/spool.py'
+FILING = 'spool/filing.py'
+JOURNAL = 'journal/journal.py'
+JSONLOG = 'journal/append_log.py'
+JSONLINES = 'journal/line_format.py'
+DELIVERED = 'target/earlier_upload.py'
+SEQUENCE = 'spool/sequence.py'
+SCHEDULE = 'spool/schedule.py'
 
 LOCAL = (
     (
@@ -37,53 +39,59 @@ LOCAL = (
         '',
     ),
     (
+        'what others have written filed before it is durable',
+        SPOOL,
+        '            if not self._is_durable(source):\n',
+        '            if False:\n',
+    ),
+    (
         'filing tried after sending',
-        'exporter.py',
+        'run/exporter.py',
         '                self.spool.require_filing()\n',
         '                pass\n',
     ),
     (
         'a signal that breaks off filing',
-        'exporter.py',
-        '        with uninterrupted():\n            return self._file_at_once',
-        '        if True:\n            return self._file_at_once',
+        'run/exporter.py',
+        '        with self.uninterrupted:\n            return self._file_delivered',
+        '        if True:\n            return self._file_delivered',
     ),
     (
         'nothing is confirmed at the end',
-        'exporter.py',
-        '            with uninterrupted():\n                self.filed.flush()\n',
-        '            pass\n',
+        'run/exporter.py',
+        '                with self.uninterrupted:\n                    self.receipts.flush()\n',
+        '                pass\n',
     ),
     (
         'a receipt before what it says is durable',
-        'exporter.py',
+        'run/exporter.py',
         '        self.spool.sync()\n',
         '',
     ),
     (
         'two versions of a file are confirmed together',
-        'exporter.py',
+        'run/exporter.py',
         '            alone = newer is not None or not',
         '            alone = not',
     ),
     (
         'what cannot be found again waits for others',
-        'exporter.py',
+        'run/exporter.py',
         "newer is not None or not receipt['sha256']\n",
         'newer is not None\n',
     ),
-    ('overwriting in cur/', 'files.py', '_RENAME_NOREPLACE = 1 ', '_RENAME_NOREPLACE = 0 '),
+    ('overwriting in cur/', 'system/files.py', '_RENAME_NOREPLACE = 1 ', '_RENAME_NOREPLACE = 0 '),
     (
         'symbolic links sent',
-        'entries.py',
+        'spool/entries.py',
         'status = item.stat(follow_symlinks=False)',
         'status = item.stat()',
     ),
     (
         'two runs on one spool',
-        'runlock.py',
-        'fcntl.LOCK_EX | fcntl.LOCK_NB',
-        'fcntl.LOCK_SH | fcntl.LOCK_NB',
+        'system/files.py',
+        'fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)',
+        'fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)',
     ),
     (
         'the order of deliveries',
@@ -93,8 +101,8 @@ LOCAL = (
     ),
     (
         'the journal not synchronised',
-        JSONLOG,
-        '            if not lazily:\n                os.fsync(self._descriptor.fileno())\n',
+        JSONLINES,
+        '        if durable:\n            os.fsync(descriptor)\n',
         '',
     ),
     (
@@ -137,13 +145,13 @@ LOCAL = (
     ),
     (
         'directories not synchronised',
-        'files.py',
+        'system/files.py',
         '            os.fsync(descriptor)\n',
         '            pass\n',
     ),
     (
         'new files not synchronised',
-        'files.py',
+        'system/files.py',
         '            os.fsync(file.fileno())\n',
         '            pass\n',
     ),
@@ -155,15 +163,15 @@ LOCAL = (
     ),
     (
         'half a line left in the journal by a full disk',
-        JSONLOG,
-        '                os.ftruncate(self._descriptor.fileno(), self._end)\n',
+        JSONLINES,
+        '                os.ftruncate(descriptor, size)\n',
         '                pass\n',
     ),
     (
         'a copied spool adopts what is of the original',
         JSONLOG,
-        '                self.is_own = is_own(first, self._descriptor.fileno(), self._directory)\n',
-        '                self.is_own = True\n',
+        'self.is_own = creation_time.is_own(first, self._descriptor.fileno(), self._directory)\n',
+        'self.is_own = True\n',
     ),
     (
         'a parked version goes over a newer one',
@@ -173,7 +181,7 @@ LOCAL = (
     ),
     (
         'a parked version goes under another name',
-        'parking.py',
+        'spool/parking.py',
         "self._in('new', parked.name)",
         "self._in('new', parked.stored)",
     ),
@@ -198,21 +206,45 @@ LOCAL = (
     (
         'what was written while another journal was made is lost',
         JSONLOG,
-        '            _write(self._descriptor.fileno(), os.pread(old.fileno(), left, end))\n',
-        '',
+        'line_format.append(self._descriptor.fileno(), os.pread(old.fileno(), left, end))\n',
+        'pass\n',
     ),
     (
         'who was stopped puts an old journal into the place of that of a run',
         JSONLOG,
-        '                files.remove_drafts(self._directory)  # who was stopped must not '
-        'go on with one\n',
+        "            log.debug('%s: %s', printable(self._path), error)\n"
+        '        files.remove_drafts(self._directory)\n',
+        '            pass\n',
+    ),
+    (
+        'a run puts an old journal into the place of that of who has gone on',
+        'journal/replacement.py',
+        '        elif files.is_at(old, draft):\n',
+        '        elif True:\n',
+    ),
+    (
+        'who was stopped does not look whether a run has gone on without it',
+        'journal/replacement.py',
+        '    if not files.is_at(old, path):\n        raise Replaced\n',
+        '',
+    ),
+    (
+        'a run is not asked for before the journal is made anew',
+        SEQUENCE,
+        'if remembered.log.is_full and not self._has_run():',
+        'if remembered.log.is_full:',
+    ),
+    (
+        'the journal grows where no run comes',
+        SEQUENCE,
+        '        if visited.log.is_full and not self._has_run():\n            self._renew()\n',
         '',
     ),
     (
         'a run that ends while somebody looks is taken for killed',
-        'statistics.py',
-        '            known = _runs(private)  # one that has ended meanwhile was not killed\n',
-        '            pass\n',
+        'spool/statistics.py',
+        'return begun if begun > _ended(_runs(private)) else None',
+        'return begun',
     ),
     (
         'a run does not learn what others have added to the journal',
@@ -229,13 +261,13 @@ LOCAL = (
     (
         'a journal that was replaced as somebody kept its lock is taken for a copy',
         JSONLOG,
-        '            self._make(first, data, own=own is True)\n',
-        '            self._make(first, data, own=False)\n',
+        '            self._make(first, data, own=own is True, rename=rename)\n',
+        '            self._make(first, data, own=False, rename=rename)\n',
     ),
     (
         'tokens forgotten with an old journal',
         JOURNAL,
-        "if n >= latest or not row.get('clean')]",
+        "if n >= latest or not row['clean']]",
         'if n >= latest]',
     ),
     (
@@ -252,13 +284,13 @@ LOCAL = (
     ),
     (
         'taken for delivered with another content',
-        LEDGER,
+        DELIVERED,
         "    if source.digest() != upload['sha256']:\n",
         '    if not source.digest():\n',
     ),
     (
         'what could not be filed sent again and again',
-        LEDGER,
+        DELIVERED,
         "    known = upload.get('version') == [*source.version]\n",
         '    known = False\n',
     ),
@@ -270,37 +302,37 @@ LOCAL = (
     ),
     (
         'an older version of the same size taken for the new one',
-        LEDGER,
+        DELIVERED,
         'is not None and content.sha256 == source.digest()\n',
         'is not None\n',
     ),
     (
         'a run that is killed while it reads what may be there is followed by another one',
-        LEDGER,
+        DELIVERED,
         "    ledger.note('abandoned', name)\n    return holds",
         '    return holds',
     ),
     (
         'taken for delivered with another size on the server',
-        LEDGER,
+        DELIVERED,
         "    return session.size(name) == upload['size']\n",
         '    return session.size(name) is not None\n',
     ),
     (
         "a forked child keeps its parent's run",
-        'forks.py',
+        'system/forks.py',
         '                thing.close()\n',
         '                pass\n',
     ),
     (
         'a corrected version parked for what was refused before',
-        'failures.py',
+        'run/failures.py',
         "return row.get('number', 0) if row.get('version') == [*entry.version] else 0",
         "return row.get('number', 0)",
     ),
     (
         'five publications in a moment park a file',
-        'failures.py',
+        'run/failures.py',
         'if not number or not 0 <= _passed(since, now) < APART:',
         'if True:',
     ),
@@ -312,9 +344,9 @@ LOCAL = (
     ),
     (
         'a receipt that may not be on the disk',
-        'history.py',
-        '                if not lazily:\n                    os.fsync(file',
-        '                if lazily:\n                    os.fsync(file',
+        'journal/history.py',
+        'line_format.append(file, data, durable=not lazily)',
+        'line_format.append(file, data, durable=lazily)',
     ),
     (
         'a second receipt after a kill',
@@ -330,16 +362,76 @@ LOCAL = (
     ),
     (
         'a newer version is not looked for in months before',
-        'history.py',
-        '                if above and any(number <= above for number in _largest(block)):\n'
+        'journal/history.py',
+        '                if number is not None and number <= above:\n'
         '                    break\n',
-        '                if above and any(number <= above for number in _largest(block)):\n'
+        '                if number is not None and number <= above:\n'
         '                    return\n',
     ),
     (
         'half a line in the history spoils the next one',
-        'history.py',
+        'journal/history.py',
         "            if size and os.pread(file, 1, size - 1) != b'\\n':\n",
         '            if False:\n',
+    ),
+    (
+        'an embargo is over a moment too early',
+        SCHEDULE,
+        '    if begin is not None and now < begin:\n',
+        '    if begin is not None and now < begin - 2:\n',
+    ),
+    (
+        'a version with an embargo is sent in the place of one without',
+        EXPORTER,
+        '            self.spool.require_timely(source.number)\n',
+        '            pass\n',
+    ),
+    (
+        'an embargo that cannot be written down is none',
+        SEQUENCE,
+        '        without = () if schedule.is_timed(told) else (OSError, SpoolBusy, SpoolError)\n',
+        '        without = OSError, SpoolBusy, SpoolError\n',
+    ),
+    (
+        'an embargo gets lost with the power',
+        SEQUENCE,
+        '                    if schedule.is_timed(told):\n',
+        '                    if False:\n',
+    ),
+    (
+        'a file that is renamed over an embargoed one goes at once',
+        SEQUENCE,
+        'inherited.get(each.name, {})',
+        '{}',
+    ),
+    (
+        'what expires while it is sent is delivered',
+        SPOOL,
+        "not_over(self._scheduled(number, 'not_after'), now=self._clock())\n            holds",
+        "not_over('', now=0)\n            holds",
+    ),
+    (
+        'a content overtakes itself by an urgent file',
+        'values/urgency.py',
+        '            if entry.content:\n',
+        '            if not entry:\n',
+    ),
+    (
+        'a content overtakes itself by an embargo',
+        SCHEDULE,
+        '            if entry.content in first:\n',
+        '            if not entry:\n',
+    ),
+    (
+        'what is urgent waits for the next run',
+        EXPORTER,
+        '        if began < self._look_at:\n',
+        '        if began:\n',
+    ),
+    (
+        'what is urgent overtakes what its content had before',
+        EXPORTER,
+        'order=self._in_order)',
+        'order=lambda jobs: sorted(jobs, key=lambda each: -each.entry.priority))',
     ),
 )

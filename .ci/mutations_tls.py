@@ -1,6 +1,7 @@
 """What `check-mutations.py` breaks of TLS.  All names have the word TLS."""
 
 CONNECTION = 'ftp/connection.py'
+OPENSSL = 'ftp/openssl.py'
 SECURE = 'ftp/secure.py'
 TLS_MODULE = 'ftp/tls.py'
 TRANSFERS = 'ftp/transfers.py'
@@ -26,7 +27,7 @@ TLS = (
     ),
     (
         'TLS: a cut connection looks complete',
-        TLS_MODULE,
+        OPENSSL,
         "context.options &= ~getattr(ssl, 'OP_IGNORE_UNEXPECTED_EOF', 0)",
         "context.options |= getattr(ssl, 'OP_IGNORE_UNEXPECTED_EOF', 0)",
     ),
@@ -58,8 +59,8 @@ TLS = (
     (
         'TLS: the server is not verified, and nobody hears of it',
         TLS_MODULE,
-        '        if not self.verify:\n            log.warning(',
-        '        if not self.verify:\n            log.debug(',
+        '        if not self.verify:\n            logging.',
+        '        if False:\n            logging.',
     ),
     (
         'TLS: who is not the server makes the data connection',

@@ -1,10 +1,11 @@
 """What `check-mutations.py` breaks of the work over the wire."""
 
-LINK = 'link.py'
-SESSION = 'session.py'
-ANSWERS = 'ftp/answers.py'
+RECONNECTING = 'target/reconnecting.py'
+SESSION = 'target/session.py'
+ANSWERS = 'ftp/reply_errors.py'
 PROTOCOL = 'ftp/protocol.py'
 TRANSFERS = 'ftp/transfers.py'
+THROTTLE = 'system/throttle.py'
 
 WIRE = (
     ('SIZE not compared', SESSION, '        if size != sent:\n', '        if size is None:\n'),
@@ -53,12 +54,12 @@ WIRE = (
     (
         'a reply that is left over is not noticed',
         'ftp/effects.py',
-        '    return answer.verdict == answers.DONE\n',
+        '    return answer.verdict == reply_errors.DONE\n',
         '    return True\n',
     ),
     (
         'an answer is believed though another one to the same packet is missing',
-        'ftp/along.py',
+        'ftp/pipelining.py',
         'if not (self.usable or (ended and answer.verdict in SUCCESS)):',
         'if False:',
     ),
@@ -76,8 +77,8 @@ WIRE = (
     ),
     (
         'no login is kept for the lock',
-        LINK,
-        'self._ways.breaks >= BREAKS',
+        RECONNECTING,
+        'self._capabilities.breaks >= BREAKS',
         'False',
     ),
     (
@@ -94,13 +95,13 @@ WIRE = (
     ),
     (
         'CR and LF in commands',
-        'ftp/wire.py',
+        'ftp/parsing.py',
         r"re.compile('[\r\n\0]')",
         r"re.compile('[\0]')",
     ),
     (
         'temporaries left on the server',
-        LINK,
+        RECONNECTING,
         '                self._tried.clear()\n',
         '                return\n',
     ),
@@ -124,85 +125,85 @@ WIRE = (
     ),
     (
         'a renaming that is not to be costs a login',
-        LINK,
+        RECONNECTING,
         ' or connection.withdraw()',
         '',
     ),
     (
         'the deadline passes unseen',
         'ftp/deadline.py',
-        '        if left <= 0:\n            message, hint',
-        '        if left is None:\n            message, hint',
+        '        if seconds_left <= 0:\n            message, hint',
+        '        if seconds_left is None:\n            message, hint',
     ),
     (
-        'several connections where one is busy, and one where it waits',
-        'effort.py',
-        'self._before < BUSY * elapsed\n',
-        'self._before > BUSY * elapsed\n',
+        'a signal in the middle of what one of several connections does',
+        'system/loop.py',
+        '                with self.undisturbed:\n                    task',
+        '                with contextlib.nullcontext():\n                    task',
     ),
     (
-        'what other threads do taken for the work of this one',
-        'effort.py',
-        'worked=time.thread_time',
-        'worked=time.process_time',
+        'a time-out of all while one waits for a disk',
+        'system/loop.py',
+        'self._stalled += max(0, now - self._looked - STALL)',
+        'self._stalled += 0',
     ),
     (
-        'a wait for several connections that a signal does not end',
-        'pool.py',
-        'return self._happened.get(timeout=LOOK)',
-        'return self._happened.get()',
+        'a forked child goes on with what its parent does',
+        'system/loop.py',
+        'not_inherited(lambda: self)\n',
+        'pass\n',
     ),
     (
-        'files that wait where the system has no thread for them',
-        'crew.py',
-        'yield from alone(plan, worker, number=lambda: 1)',
-        'return',
+        'a run waits for ever for a connection that does not end',
+        'system/loop.py',
+        'if self._over is None and self.now() < until:',
+        'if self._over is None:',
     ),
     (
-        'attempts that are numbered anew when other connections come',
-        'deliveries.py',
-        'first = next(numbers)',
-        'first = 1',
+        'attempts that are numbered anew by each connection',
+        'target/upload.py',
+        'numbers=numbers,\n',
+        'numbers=itertools.count(1),\n',
     ),
     (
         'what was learned from one server believed of another one',
-        'ftp/ways.py',
+        'ftp/capabilities.py',
         "        if self.earlier and server != self.earlier['server']:\n",
         '        if False:\n',
     ),
     (
         'what was learned believed for good',
-        'exchange.py',
-        "        if known and not ago(BELIEVED) <= row['at'] <= ago(0):\n",
-        '        if False:\n',
+        'journal/journal.py',
+        " if row and ago(BELIEVED) <= row['at'] <= ago(0) else {}\n",
+        ' if row else {}\n',
     ),
     (
         'what an earlier run gave up never tried again',
-        'ftp/passive.py',
-        "        return self.ways.doubt('epsv') and self._may_use_epsv()",
+        'ftp/data.py',
+        "        return self.capabilities.doubt('epsv') and self.may_use_epsv()",
         '        return False',
     ),
     (
         'a connection that was lost once taken for a fact',
-        'ftp/ways.py',
-        "            if isinstance(error, LOST) and way not in self.earlier.get('once', ()):\n",
+        'ftp/capabilities.py',
+        "            if isinstance(error, LOST) and name not in self.earlier.get('once', ()):\n",
         '            if False:\n',
     ),
     (
         'no data connection where an answer is late',
-        'ftp/passive.py',
-        '            elif self._connect_ahead() and self._stream.comes_soon():\n',
+        'ftp/data.py',
+        '        elif self.prepare() and self._control.stream.comes_soon():\n',
         '            elif False:\n',
     ),
     (
         'what a server throws away not asked for again',
-        'ftp/along.py',
+        'ftp/pipelining.py',
         '            if self._throws_away():\n',
         '            if False:\n',
     ),
     (
         'a slow server taken for one that throws commands away',
-        'ftp/along.py',
+        'ftp/pipelining.py',
         "        if answer.command.verb == 'PWD':\n",
         '        if True:\n',
     ),
@@ -211,5 +212,35 @@ WIRE = (
         TRANSFERS,
         '        data.watch(self._stream, self.hear)\n',
         '',
+    ),
+    (
+        'what was not used is saved up for a burst',
+        THROTTLE,
+        'max(self._next, now - LATE)',
+        'self._next',
+    ),
+    (
+        'only the first connection has a limit',
+        SESSION,
+        '            throttle=self._throttle,\n            first',
+        '            first',
+    ),
+    (
+        'the time that the limit takes is counted for the time-out',
+        TRANSFERS,
+        'until = until.later(waited)',
+        'pass',
+    ),
+    (
+        'nobody listens to a refusal while nothing may go',
+        TRANSFERS,
+        '            if throttle.spend(count):\n',
+        '            if throttle.spend(count) and not self:\n',
+    ),
+    (
+        'the hour is looked at once',
+        THROTTLE,
+        'if self._looked is None or now - self._looked >= LOOK:',
+        'if self._looked is None:',
     ),
 )

@@ -3,15 +3,32 @@
 import atexit
 import dataclasses
 import functools
+import io
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 
-from bench.rows import ALONE, EARLIER, LOOKS, SEARCHES
+from bench.rows import (
+    ALONE,
+    BEFORE,
+    COMMIT,
+    DIRECT,
+    DRIVERS,
+    IMPORT,
+    LOCK,
+    LOOKS,
+    SAFE,
+    SEARCHES,
+    STARTS,
+    TEMPORARY,
+)
+from zeit.cds.testing.daemon import servers_directory
 
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -25,7 +42,8 @@ class Job:
     """What a client is to do: all files of `files` go to the server's `/`, or the other way round.
 
     For zeit.cds `files` is the directory `new` of a spool.  `work` is an empty directory that the
-    client may use, `certificate` the file of the server's authority, None without TLS.
+    client may use, `certificate` the file of the server's authority, None without TLS, `ssh` how to
+    get in by SFTP, None for FTP.
     """
 
     host: str
@@ -37,19 +55,32 @@ class Job:
     connections: int = 1
     certificate: pathlib.Path | None = None
     max_files: int | None = None
+    ssh: 'SSH | None' = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SSH:
+    """The paths of a private key and of a known_hosts, and the server's directory."""
+
+    key: pathlib.Path
+    known_hosts: pathlib.Path
+    directory: str
 
 
 class Client:
     """One client.
 
     `name` is what the table calls it, `parallel` says whether it can use several connections,
-    `secure` whether it can do TLS here.
+    `secure` whether it can do TLS here, `learns` whether its first run on a server takes longer,
+    `sftp` whether it goes by SFTP.
     """
 
     name = None
     parallel = False
     secure = False
     ours = False
+    learns = False
+    sftp = False
 
     def version(self):
         """Return the version in one word, or '' if the program is not here."""
@@ -66,13 +97,14 @@ class Client:
     def takes(self, job):
         """Tell whether it can do this job."""
         enough = self.parallel or job.connections == 1
-        return enough and (self.secure or job.certificate is None)
+        secure = self.secure or job.certificate is None
+        return enough and secure and self.sftp == (job.ssh is not None)
 
 
 class ZeitCDS(Client):
     """This package: the command of a person, with the given options."""
 
-    parallel = secure = ours = True
+    parallel = secure = ours = learns = True
     verb = 'export'
 
     def __init__(self, name, *options):
@@ -111,23 +143,19 @@ class Here(ZeitCDS):
 
 
 class ZeitCDSBefore(ZeitCDS):
-    """This package as it was at `commit`, with today's Python and other packages."""
+    """This package as it was at `COMMIT`, with today's Python and other packages."""
 
     ours = False
 
-    def __init__(self, commit, name=''):
-        super().__init__(name or f'zeit.cds as of {commit}')
-        self._commit = commit
-
     def version(self):
         """See `Client`."""
-        known = ['git', '-C', HERE, 'cat-file', '-e', self._commit]
-        return self._commit * (subprocess.run(known, capture_output=True).returncode == 0)
+        known = ['git', '-C', HERE, 'cat-file', '-e', COMMIT]
+        return COMMIT * (subprocess.run(known, capture_output=True).returncode == 0)
 
     def command(self, job):
         """See `Client`."""
         _, *words = super().command(job)
-        return [_script_of(self._commit), *words]
+        return [_script_before(), *words]
 
 
 class ZeitCDSImport(ZeitCDS):
@@ -139,10 +167,20 @@ class ZeitCDSImport(ZeitCDS):
 class Woken(ZeitCDS):
     """This package, by a driver that is woken by each publication: see `bench.wake`."""
 
+    source = HERE.parent / 'src'
+
+    def __init__(self, driver, name):
+        super().__init__(name)
+        self.driver = driver
+
+
+class WokenBefore(ZeitCDSBefore, Woken):
+    """The same, as it was at `COMMIT`."""
+
     @property
-    def driver(self):
-        """The last word of the name."""
-        return self.name.rpartition(' ')[2]
+    def source(self):
+        """Where its modules are."""
+        return source_before()
 
 
 class Lftp(Client):
@@ -150,6 +188,7 @@ class Lftp(Client):
 
     parallel = secure = True
     fetches = False
+    program = ('lftp',)
 
     def __init__(self, name, *settings):
         self.name = name
@@ -157,7 +196,7 @@ class Lftp(Client):
 
     def version(self):
         """See `Client`."""
-        return _first_version('lftp', '--version')
+        return first_version(*self.program, '--version')
 
     def command(self, job):
         """See `Client`."""
@@ -173,14 +212,17 @@ class Lftp(Client):
                 'ftp:ssl-protect-data yes',
                 f'ssl:ca-file {job.certificate}',
             ]
-        way = f'/ {job.files}' if self.fetches else f'-R {job.files} /'
         script = job.work / 'lftp.script'
         script.write_text(
             ''.join(f'set {setting}\n' for setting in settings)
             + f'open -u {job.user},{job.password} -p {job.port} {job.host}\n'
-            + f'mirror {way} --parallel={job.connections}\n'
+            + self._work(job)
         )
-        return ['lftp', '-f', script]
+        return [*self.program, '-f', script]
+
+    def _work(self, job):
+        way = f'/ {job.files}' if self.fetches else f'-R {job.files} /'
+        return f'mirror {way} --parallel={job.connections}\n'
 
 
 class LftpFetch(Lftp):
@@ -189,26 +231,52 @@ class LftpFetch(Lftp):
     fetches = True
 
 
+class LftpLock(Lftp):
+    """lftp with the lock, and with temporary files, by a short script.
+
+    A directory keeps other exporters out; the lock is stored under another name, renamed, and
+    removed.  The script does not look whether the partner reads: that takes lftp ten round trips.
+    """
+
+    parallel = False
+
+    def _work(self, job):
+        (job.work / 'write').write_text('exporter\n')
+        return (
+            f'mkdir write.guard && put {job.work}/write -o write && mput {job.files}/*'
+            ' && rm write && rmdir write.guard || exit 75\n'
+        )
+
+
+class NewestLftp(Lftp):
+    """The lftp that `.ci/peers` has put beside the servers, with its own libraries."""
+
+    @property
+    def program(self):
+        """The words that start it."""
+        tree = servers_directory() / 'lftp' / 'usr'
+        loader = next(tree.glob('lib*/ld-linux-*'), tree / 'missing')
+        libraries = tree / 'lib' / f'{platform.machine()}-linux-gnu'
+        return loader, '--library-path', libraries, tree / 'bin' / 'lftp'
+
+
 class Rclone(Client):
     """rclone's `copy`."""
 
-    name = 'rclone'
     parallel = True
+
+    def __init__(self, name, program='rclone'):
+        self.name = name
+        self._program = program
 
     def version(self):
         """See `Client`."""
-        return _first_version('rclone', 'version')
+        return first_version(self._program, 'version')
 
     def command(self, job):
         """See `Client`."""
-        return [
-            'rclone',
-            'copy',
-            '--config=',
-            f'--transfers={job.connections}',
-            job.files,
-            ':ftp:/',
-        ]
+        options = ['--config=', f'--transfers={job.connections}']
+        return [self._program, 'copy', *options, job.files, ':ftp:/']
 
     def environment(self, job):
         """See `Client`."""
@@ -217,7 +285,7 @@ class Rclone(Client):
             'RCLONE_FTP_HOST': job.host,
             'RCLONE_FTP_PORT': str(job.port),
             'RCLONE_FTP_USER': job.user,
-            'RCLONE_FTP_PASS': _obscured(job.password),
+            'RCLONE_FTP_PASS': _obscured(self._program, job.password),
         }
 
 
@@ -228,7 +296,7 @@ class NcFTPPut(Client):
 
     def version(self):
         """See `Client`."""
-        return _first_version('ncftpput')
+        return first_version('ncftpput')
 
     def command(self, job):
         """See `Client`."""
@@ -242,15 +310,17 @@ class Curl(Client):
     """curl with one `-T` for each file."""
 
     name = 'curl'
-    parallel = True
+    parallel = secure = True
 
     def version(self):
         """See `Client`."""
-        return _first_version('curl', '--version')
+        return first_version('curl', '--version')
 
     def command(self, job):
         """See `Client`."""
         lines = [f'user = "{job.user}:{job.password}"', 'globoff', 'silent', 'show-error']
+        if job.certificate:
+            lines += ['ssl-reqd', f'cacert = "{job.certificate}"']
         if job.connections > 1:
             lines += ['parallel', 'parallel-immediate', f'parallel-max = {job.connections}']
         for name in sorted(os.listdir(job.files)):
@@ -286,21 +356,23 @@ class Ftplib(Client):
 CLIENTS = {
     client.name: client
     for client in (
-        ZeitCDS('zeit.cds'),
-        ZeitCDS('zeit.cds, temporary="no"', '--no-temporary'),
-        ZeitCDS('zeit.cds, with SHA-256', f'--digest-limit={1 << 40}'),
-        ZeitCDSBefore('38dcf7a'),
-        ZeitCDSImport('zeit.cds import'),
-        *(Woken(f'zeit.cds, {driver}') for driver in ('thread', 'watch', 'celery')),
+        ZeitCDS(SAFE),
+        ZeitCDS(DIRECT, '--no-temporary'),
+        ZeitCDSBefore(BEFORE),
+        ZeitCDSImport(IMPORT),
+        *(Woken(driver, now) for driver, (now, _) in DRIVERS.items()),
+        *(WokenBefore(driver, before) for driver, (_, before) in DRIVERS.items()),
         Lftp('lftp'),
+        NewestLftp('lftp, newest'),
+        Lftp(TEMPORARY, 'xfer:use-temp-file yes'),
+        LftpLock(LOCK, 'xfer:use-temp-file yes'),
         LftpFetch('lftp mirror'),
-        Lftp('lftp, temporary files', 'xfer:use-temp-file yes'),
-        Rclone(),
+        Rclone('rclone'),
+        Rclone('rclone, newest', servers_directory() / 'rclone' / 'bin' / 'rclone'),
         NcFTPPut(),
         Curl(),
         Ftplib(),
-        ZeitCDSBefore('38dcf7a', EARLIER),
-        *(Here(name) for name in (ALONE, *SEARCHES, *LOOKS)),
+        *(Here(name) for name in (ALONE, *STARTS, *SEARCHES, *LOOKS)),
     )
 }
 
@@ -321,31 +393,38 @@ def _folder():
 
 
 @functools.cache
-def _script_of(commit):
-    """Return the path of a `zeit-cds` with the code of a commit, which is compiled already."""
-    from bench.past import unpack
+def source_before():
+    """Return the directory with the modules of `COMMIT`, which are compiled already."""
+    command = ['git', '-C', HERE.parent, 'archive', COMMIT, 'src']
+    done = subprocess.run(command, capture_output=True, check=True)
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(_folder(), filter='data')
+    source = _folder() / 'src'
+    subprocess.run([sys.executable, '-m', 'compileall', '-q', source], check=True)
+    return source
 
-    path = _folder() / commit
-    path.mkdir()
-    unpack(commit, path)
-    subprocess.run([sys.executable, '-m', 'compileall', '-q', path / 'src'], check=True)
-    script = path / 'zeit-cds'
+
+@functools.cache
+def _script_before():
+    """Return the path of a `zeit-cds` with the modules of `COMMIT`."""
+    script = _folder() / 'zeit-cds'
     text = ZEIT_CDS.read_text().replace('__file__', repr(str(ZEIT_CDS)))
-    script.write_text(text.replace("join(base, 'src')", repr(str(path / 'src'))))
+    text = text.replace('zeit.cds.cli.main', 'zeit.cds.cli')
+    script.write_text(text.replace("join(base, 'src')", repr(str(source_before()))))
     script.chmod(0o755)
     return script
 
 
 @functools.cache
-def _obscured(password):
+def _obscured(program, password):
     done = subprocess.run(
-        ['rclone', 'obscure', '-'], input=password, capture_output=True, text=True, timeout=60
+        [program, 'obscure', '-'], input=password, capture_output=True, text=True, timeout=60
     )
     return done.stdout.strip()
 
 
 @functools.cache
-def _first_version(program, *words):
+def first_version(program, *words):
     """Return the first number with dots that `program` says, '' if it is not installed."""
     if shutil.which(program) is None:
         return ''

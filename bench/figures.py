@@ -13,7 +13,7 @@ RESAMPLES = 2000
 #: More rounds than one call makes.
 MANY = 10_000
 
-#: Fewer rounds than this say nothing about their own spread.
+#: Of fewer rounds than this the spread is that of the rounds themselves.
 ENOUGH = 5
 
 
@@ -21,9 +21,9 @@ ENOUGH = 5
 class Result:
     """One run of one client, or why it failed (`error`).
 
-    `round_trips` and `fsyncs` are per file; `until_first`: seconds from the start of the program
-    to the STOR of the first article.  `times` the CPU, and `growth` of memory, in bytes: see
-    `bench.past`.
+    `round_trips` and `fsyncs` are per file, but those of a run with few files are all of them;
+    `until_first`: seconds from the start of the program to the STOR of the first article.  `times`
+    the CPU, and `growth` of memory, in bytes: see `bench.past`.
     """
 
     row: str
@@ -70,28 +70,45 @@ def select(results, row, server, client=None):
     ]
 
 
+def values(results, name):
+    """Return what the results have as `name`."""
+    return [value for r in results if (value := getattr(r, name)) is not None]
+
+
 def median(results, name):
     """Return the median of what the results have as `name`, None if that is nothing."""
-    values = [value for r in results if (value := getattr(r, name)) is not None]
-    return statistics.median(values) if values else None
+    found = values(results, name)
+    return statistics.median(found) if found else None
 
 
 def worst(results, name):
     """Return the greatest of what the results have as `name`, None if that is nothing."""
-    return max((value for r in results if (value := getattr(r, name)) is not None), default=None)
+    return max(values(results, name), default=None)
 
 
 def ratios(results, row, server, *, ours, peer):
     """Return peer's seconds / our seconds for each round in which both arrived."""
+    return [theirs / mine for mine, theirs in _pairs(results, row, server, ours, peer)]
+
+
+def differences(results, row, server, *, goal):
+    """Return our seconds - peer's seconds for each round in which both arrived."""
+    return [mine - theirs for mine, theirs in _pairs(results, row, server, goal.ours, goal.peer)]
+
+
+def _pairs(results, row, server, ours, peer):
     mine = {r.turn: r.seconds for r in select(results, row, server, ours)}
     theirs = {r.turn: r.seconds for r in select(results, row, server, peer)}
-    return [theirs[turn] / mine[turn] for turn in sorted(mine.keys() & theirs.keys())]
+    return [(mine[turn], theirs[turn]) for turn in sorted(mine.keys() & theirs.keys())]
 
 
 def interval(values):
-    """Return the bootstrap interval (95 %) of the median of `values`; None for too few."""
+    """Return the spread of the median of `values`: the bootstrap interval, 95 %.
+
+    Of few values it is the least and the greatest, of one None.
+    """
     if len(values) < ENOUGH:
-        return None
+        return (min(values), max(values)) if len(values) > 1 else None
     chance = random.Random(0)  # the same figures give the same interval
     medians = sorted(
         statistics.median(chance.choices(values, k=len(values))) for _ in range(RESAMPLES)

@@ -1,26 +1,26 @@
 """The command `bin/bench`."""
 
 import argparse
-import contextlib
 import pathlib
 import random
 import signal
 import sys
 import time
 
-from bench import figures, measure, table, trace
-from bench.clients import CLIENTS
+from bench import figures, measure, sftp_clients, table, trace
+from bench.clients import CLIENTS as FTP_CLIENTS
 from bench.figures import Result
-from bench.network import RELAY
-from bench.rows import QUICK, ROWS, SERVERS, WAITING
+from bench.rows import OPENSSH, QUICK, ROWS, SERVERS, WAITING
 from bench.stage import stage
 from zeit.cds.testing.servers import ServerError, ServerUnavailable
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-#: Files at both ends of a trace that do not count.
+#: Files at both ends of a trace that do not count, where there are more of them.
 ENDS = 10
+
+CLIENTS = FTP_CLIENTS | sftp_clients.CLIENTS
 
 
 def main(arguments=None):
@@ -38,8 +38,7 @@ def main(arguments=None):
     ]
     try:
         if options.rows or not options.earlier:
-            clients = _present(CLIENTS)
-            _measure(rows, clients, options, results)
+            _measure(rows, _present(CLIENTS), options, results)
     except KeyboardInterrupt:
         print('Interrupted.', file=sys.stderr)
         return 130
@@ -57,7 +56,7 @@ def _options(arguments):
     parser = argparse.ArgumentParser(
         prog='bin/bench',
         description='Measure zeit.cds and the tools that people would take instead, in turn, on'
-        ' the same servers.  As root on Linux.  Without options everything: about two hours.',
+        ' the same servers.  As root on Linux.  Without options everything: half an hour.',
     )
     parser.add_argument('--quick', action='store_true', help='a minute: only whether it works')
     parser.add_argument('--list', action='store_true', help='show the rows, measure nothing')
@@ -66,7 +65,7 @@ def _options(arguments):
         help='rows whose names begin with this',
     )  # fmt: skip
     parser.add_argument(
-        '--server', action='append', choices=(*SERVERS, *WAITING), help='default: all'
+        '--server', action='append', choices=(*SERVERS, *OPENSSH, *WAITING), help='default: all'
     )
     parser.add_argument('--rounds', type=int, metavar='N', help='default: as in the rows')
     parser.add_argument(
@@ -138,59 +137,36 @@ def _measure(rows, clients, options, results):
 def measured(row, server, clients, options):
     """Yield a `Result` for each run of a row on a server."""
     if row.wake:
-        yield from _woken(row, server, clients)
+        yield from _woken(row, server, clients, options)
         return
     if row.past:
         yield from _past(row, server)
         return
-    made = stage(
-        server,
-        number=row.files,
-        size=row.size,
-        longest=row.longest,
-        rtt=row.rtt,
-        tls=row.tls,
-        spools=options.disk if row.disk else None,
-        fetch=row.fetch,
-        private=not options.relay,
-    )
-    with made as place:
-        if row.rtt and place.line.kind == RELAY:
-            if row.tls:
-                raise ServerUnavailable('A relay cannot look into TLS; this needs root on Linux.')
-            print('Without a network of its own (root on Linux) a relay delays: weaker.')
-        able = [
-            clients[name]
-            for name in row.clients
-            if name in clients and place.takes(clients[name], connections=row.connections)
-        ]
+    with stage(row, server, disk=options.disk, private=not options.relay) as place:
+        named = [clients[name] for name in row.clients if name in clients]
+        able = [client for client in named if place.takes(client)]
         for turn in range(options.rounds or row.rounds) if able else ():
             # Each round in an order of its own: nobody always inherits the caches of the same one.
             for client in random.Random(turn).sample(able, len(able)):
                 told = {'row': row.name, 'server': server, 'client': client.name, 'turn': turn}
                 try:
-                    yield Result(**told, **_one(row, place, client))
+                    yield Result(**told, **_one(place, client))
                 except measure.Failed as error:
                     yield Result(**told, error=str(error))
 
 
-def _woken(row, server, clients):
-    """Yield a `Result` for each publication, driver by driver."""
+def _woken(row, server, clients, options):
+    """Yield a `Result` for each publication."""
     from bench import wake
 
-    for client in (clients[name] for name in row.clients):
-        told = {'row': row.name, 'server': server, 'client': client.name}
-        try:
-            found = wake.latencies(
-                client.driver, publications=row.files, size=row.size, longest=row.longest
-            )
-        except ServerUnavailable as error:
-            print(f'{client.name} does not take part: {error}')
-        except measure.Failed as error:
-            yield Result(**told, turn=0, error=str(error))
-        else:
-            for turn, seconds in enumerate(found):
-                yield Result(**told, turn=turn, seconds=seconds)
+    with stage(row, server, private=not options.relay) as place:
+        named = [clients[name] for name in row.clients if name in clients]
+        for turn, client, seconds in wake.measured(place, named):
+            told = {'row': row.name, 'server': server, 'client': client.name, 'turn': turn}
+            if isinstance(seconds, float):
+                yield Result(**told, seconds=seconds)
+            else:
+                yield Result(**told, error=str(seconds))
 
 
 def _past(row, server):
@@ -205,29 +181,26 @@ def _past(row, server):
         yield Result(**told, client=row.clients[-1], error=str(error))
 
 
-def _one(row, place, client):
+def _one(place, client):
     """Let a client run; return the fields of its `Result`."""
+    row, (run, packets) = place.row, place.run(client)
     details = {}
-    if row.traced and place.line.kind != RELAY:
-        run, packets = place.trace(client, connections=row.connections, max_files=row.max_files)
-        first = trace.first_time(packets, b'STOR article')
-        if row.max_files and first:
-            details['until_first'] = first - run.began
-        elif row.rtt:
-            with contextlib.suppress(ValueError):
-                found = trace.steady(
-                    packets, port=place.server.port, rtt=row.rtt,
-                    first=ENDS, last=row.files - ENDS,
-                )  # fmt: skip
-                details.update(
-                    round_trips=found.round_trips,
-                    commands=found.commands,
-                    per_file=found.seconds,
-                )
-    else:
-        run = place.run(client, connections=row.connections, max_files=row.max_files)
-    if row.disk:
-        details['fsyncs'] = place.fsyncs(client, connections=row.connections) / row.files
+    if run.fsyncs is not None:
+        details['fsyncs'] = run.fsyncs / row.files
+    if row.max_files and (first := trace.first_time(packets, b'STOR article')):
+        details['until_first'] = first - run.began
+    elif row.rtt and packets:
+        if row.files <= 2 * ENDS:
+            # Up to the last word: what the system says to the answer to it, nobody waits for.
+            sent = trace.depths(packets, rtt=row.rtt)
+            details['round_trips'] = [depth for packet, depth in sent if packet.is_message][-1]
+        else:
+            found = trace.steady(
+                packets, port=place.server.port, rtt=row.rtt, first=ENDS, last=row.files - ENDS
+            )
+            details.update(
+                round_trips=found.round_trips, commands=found.commands, per_file=found.seconds
+            )
     return {'seconds': run.seconds, 'cpu': run.cpu, 'peak': run.peak, **details}
 
 

@@ -7,10 +7,12 @@ import pathlib
 import re
 import select
 import subprocess
+import sys
 import time
 
-from zeit.cds.testing.daemon import ServerUnavailable, find_program
 
+#: Counts fsyncs of Python programs.
+FSYNCS = pathlib.Path(__file__).with_name('fsyncs.py')
 
 #: Seconds between two looks at the memory of the client.
 LOOK = 0.02
@@ -28,22 +30,25 @@ class Run:
     """What was measured: `seconds` from its start to its end, `cpu` seconds of user and system
     together, `peak` memory in bytes (VmHWM of proc(5), which begins anew with the program;
     `ru_maxrss` of getrusage(2) would count what its parent had), `began`: when, in seconds since
-    the epoch.
+    the epoch; `fsyncs` their number, if they were counted.
     """
 
     began: float
     seconds: float
     cpu: float
     peak: int
+    fsyncs: int | None = None
 
 
-def run(client, job, *, namespace, longest, prefix=()):
+def run(client, job, *, namespace, longest, fsync=None):
     """Let `client` do `job` in a network namespace; return the `Run`.
 
-    After `longest` seconds it is given up.  `prefix` are words in front of its command.  Raises
-    `Failed`.
+    After `longest` seconds it is given up.  Its fsyncs are counted, and each takes `fsync` seconds
+    longer, if that is not None; the client is a Python program then.  Raises `Failed`.
     """
-    command = [*prefix, *client.command(job)]
+    command, counted = client.command(job), job.work / 'fsyncs'
+    if fsync is not None:
+        command = [sys.executable, FSYNCS, counted, str(fsync), *command]
     with open(job.work / 'output', 'w+b') as output, open(os.devnull, 'rb') as nothing:
         began, started = time.time(), time.perf_counter()
         process = namespace.run(
@@ -60,7 +65,7 @@ def run(client, job, *, namespace, longest, prefix=()):
             ended = time.perf_counter()
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if not pid:
-                raise Failed(f'{client.name} has not ended after {longest} s: {_said(output)}')
+                raise Failed(f'{client.name} has not ended after {longest} s: {said(output)}')
             process.returncode = os.waitstatus_to_exitcode(status)
         finally:
             if process.returncode is None:
@@ -68,12 +73,13 @@ def run(client, job, *, namespace, longest, prefix=()):
                 process.wait()
         if process.returncode:
             code = process.returncode
-            raise Failed(f'{client.name} has failed, exit code {code}: {_said(output)}')
+            raise Failed(f'{client.name} has failed, exit code {code}: {said(output)}')
     cpu = usage.ru_utime + usage.ru_stime
-    return Run(began=began, seconds=ended - started, cpu=cpu, peak=peak)
+    fsyncs = None if fsync is None else int(counted.read_text())
+    return Run(began=began, seconds=ended - started, cpu=cpu, peak=peak, fsyncs=fsyncs)
 
 
-def _said(output):
+def said(output):
     """Return the end of what a client has written, to complain about it."""
     output.seek(0)
     return output.read().decode(errors='replace').strip()[-COMPLAINT:] or 'it said nothing'
@@ -92,20 +98,3 @@ def _watch(pid, *, until):
     finally:
         os.close(descriptor)
     return peak
-
-
-def fsyncs(client, job, *, namespace, longest):
-    """Let `client` do `job` under strace(1); return the number of its fsyncs.
-
-    Raises `Failed`, also where there is no strace.
-    """
-    try:
-        strace = find_program('strace', 'usr', 'bin', 'strace')
-    except ServerUnavailable as error:
-        raise Failed(f'fsyncs are counted by strace: {error}') from error
-    counts = job.work / 'strace'
-    prefix = [strace, '-f', '-c', '-e', 'trace=fsync,fdatasync', '-o', counts]
-    run(client, job, namespace=namespace, longest=longest, prefix=prefix)
-    # % time, seconds, usecs/call, calls, [errors,] syscall
-    rows = (line.split() for line in counts.read_text().splitlines())
-    return sum(int(row[3]) for row in rows if row and row[-1] in ('fsync', 'fdatasync'))

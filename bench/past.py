@@ -1,11 +1,9 @@
-"""What a run, and a look, pay for the past, and for being durable: the rows `past` of `bin/bench`.
+"""What a run and a look pay for the past, and to begin: the rows `past`.
 
 Runs are those of one process, as `watch` makes them: one article after the other is put, and
 exported to a directory in memory.  Each look is made by a process of its own.
 """
 
-import contextlib
-import io
 import json
 import logging
 import os
@@ -14,20 +12,15 @@ import resource
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 
+from bench.clients import ZEIT_CDS
 from bench.measure import Failed
-from zeit.cds.exporter import Exporter
-from zeit.cds.spool import Spool
+from zeit.cds.run.exporter import Exporter
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing.memory import MemoryTarget
 
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-#: The build of which the first row is the measure, and which fsyncs are compared with.
-BEFORE = '38dcf7a'
 
 #: So many runs are measured at each point.
 ROUNDS = 100
@@ -37,30 +30,13 @@ ID = 'http://xml.zeit.de/wirtschaft/{:020}'
 URL = 'ftp://zeit@ftp.example.com:21/in'
 UPLOAD = {'size': 4096, 'sha256': 'f' * 64, 'reply': '226 Transfer complete.'}
 
-#: Each look is tried as often, and the fastest counts: others may be at work.
-TRIES = 5
-
-_COUNTED = """
-import logging, os, sys
-from zeit.cds.exporter import Exporter
-from zeit.cds.spool import Spool
-from zeit.cds.testing.memory import MemoryTarget
-logging.disable()
-spool, target, number = Spool(sys.argv[1]), MemoryTarget(), int(sys.argv[2])
-spool.put('first.xml', b'1')
-Exporter(spool, target).run_once()
-for n in range(number):
-    spool.put(f'{n}.xml', b'x' * 100)
-calls, real = [], os.fsync
-os.fsync = lambda descriptor: (calls.append(descriptor), real(descriptor))
-assert len(Exporter(spool, target).run_once().delivered) == number
-print(len(calls) / number)
-"""
+#: A start, and a look, is tried as often, and the fastest counts: others may be at work.
+STARTS, TRIES = 20, 5
 
 #: What the process says in the end: its CPU time, and its peak, which is not that of who made it.
 _MEASURED = """
 import sys, time
-from zeit.cds.cli import main
+from zeit.cds.cli.main import main
 main()
 (peak,) = (line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))
 print(time.process_time(), peak, file=sys.stderr)
@@ -71,46 +47,14 @@ def measured(row):
     """Yield (client, fields of its `Result`) of a row `past`; raise `Failed`."""
     logging.disable()
     try:
-        yield from {'fsyncs': _fsyncs, 'runs': _runs, 'looks': _looks}[row.past](row)
+        rows = {'runs': _runs, 'starts': _starts, 'looks': _looks}
+        yield from rows[row.past](row)
     finally:
         logging.disable(logging.NOTSET)
 
 
 def _folder():
     return tempfile.TemporaryDirectory(dir='/dev/shm' if os.path.isdir('/dev/shm') else None)
-
-
-# How often a run synchronises
-
-
-def _fsyncs(row):
-    for client in row.clients:
-        with _folder() as folder, contextlib.ExitStack() as stack:
-            source = ROOT
-            if client != row.clients[0]:
-                source = stack.enter_context(_folder())
-                unpack(BEFORE, source)
-            paths = [os.path.join(source, 'src'), *sys.path]
-            done = subprocess.run(
-                [sys.executable, '-c', _COUNTED, folder, str(row.files)],
-                capture_output=True,
-                text=True,
-                env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
-            )
-            if done.returncode:
-                raise Failed(f'{client}: {done.stderr.strip()[-300:]}')
-            yield client, {'fsyncs': float(done.stdout)}
-
-
-def unpack(commit, folder):
-    """Put the sources of a commit into `folder`."""
-    command = ['git', '-C', ROOT, 'archive', commit, 'src']
-    try:
-        done = subprocess.run(command, capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise Failed(f'{commit} is not here: {error}') from error
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter='data')
 
 
 # What a run pays
@@ -147,6 +91,52 @@ def _memory():
     """Return the memory of this process now, in bytes."""
     pages = int(pathlib.Path('/proc/self/statm').read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+# What it costs to begin
+
+_SITE = """\
+<configure xmlns="http://namespaces.zope.org/zope" xmlns:cds="http://namespaces.zeit.de/cds">
+  <cds:spool name="articles" path="{folder}" />
+  <cds:target name="partner" host="127.0.0.1" user="zeit" directory="/"
+      password_env="ZEIT_CDS_PASSWORD" />
+  <cds:exporter name="articles" spool="articles" target="partner" />
+</configure>
+"""
+
+
+def _starts(row):
+    """Start commands that find nothing to do, and Python that does nothing, in turn."""
+    with _folder() as folder:
+        for section in 'tmp', 'new', 'cur':
+            os.mkdir(os.path.join(folder, section))
+        site = pathlib.Path(folder, 'site.zcml')
+        site.write_text(_SITE.format(folder=folder))
+        words = (
+            ['--version'],
+            ['export', '--spool', folder, 'ftp://zeit@127.0.0.1//'],
+            ['--zcml', site, 'export'],
+        )
+        commands = {None: [sys.executable, '-c', 'pass']}
+        commands |= {c: [ZEIT_CDS, *w] for c, w in zip(row.clients, words, strict=True)}
+        found = {client: [] for client in commands}
+        for _ in range(STARTS if row.limits else 1):
+            for client, command in commands.items():
+                found[client].append(_cpu(command))
+        for client in row.clients:
+            yield client, {'cpu': min(found[client]) - min(found[None])}
+
+
+def _cpu(command):
+    """Return the CPU seconds of a command."""
+    # Of Python's settings none: the bytecode is there from the second time on.
+    environ = {'PATH': os.environ['PATH'], 'LC_ALL': 'C.UTF-8', 'ZEIT_CDS_PASSWORD': 'secret'}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environ)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise Failed(f'{command} has failed, exit code {process.returncode}')
+    return usage.ru_utime + usage.ru_stime
 
 
 # What a look pays

@@ -3,31 +3,17 @@
 import hashlib
 import os
 import platform
+import textwrap
 import time
 
 from bench import figures, plot, table
 from bench.clients import CLIENTS
-from bench.rows import ROWS
+from bench.rows import BEFORE, MEMORY, NEWEST, PEERS, ROWS, TEMPORARY
 
 
 #: What is between these lines of the text is written here.
 BEGIN = '.. The figures begin: bin/bench writes them.\n'
 END = '.. The figures end.\n'
-
-#: Groups of rows in the order of the text, and what is said about each.
-SECTIONS = {
-    'trips': 'Round trips per file',
-    'delay': 'Many small files, 20 ms away',
-    'tls': 'Many small files, 20 ms away, in TLS',
-    'small': 'Many small files, next door',
-    'replies': 'Replies that wait for the acknowledgement of the one before',
-    'large': 'Large files',
-    'import': 'The other direction',
-    'wake': 'From publishing to delivered',
-    'disk': 'A spool on a disk',
-    'past': 'What being durable costs, and the past',
-    'memory': 'Memory, and the first file',
-}
 
 _MIB = 1024 * 1024
 
@@ -37,21 +23,24 @@ def write(results, directory):
     path = directory / 'performance.txt'
     before, rest = path.read_text('utf-8').split(BEGIN)
     after = rest.split(END)[1]
-    lines = [*_machine(), *_goals(results), *_tables(results), *_line(results)]
+    lines = [*_machine(), *_tables(results)]
     path.write_text(before + BEGIN + '\n' + '\n'.join(lines) + '\n' + END + after, 'utf-8')
     for name, text in _plots(results).items():
         (directory / f'performance-{name}.svg').write_text(text, 'utf-8')
 
 
 def _machine():
-    versions = {}
-    for client in CLIENTS.values():
-        word = client.name.split(',')[0]
-        versions.setdefault(word, client.version() or 'missing')
     yield f'Measured on {time.strftime("%Y-%m-%d")}: {_system()}, Linux {platform.release()},'
-    yield f'{os.cpu_count()} cores, Python {platform.python_version()}. Clients: '
-    yield ', '.join(f'{name} {version}' for name, version in versions.items()) + '.'
-    yield f'SHA-256 of 1 GiB takes {_digest():.1f} s of CPU here.'
+    yield f'{os.cpu_count()} cores, Python {platform.python_version()}.'
+    yield f'{BEFORE} is this package as it was then.'
+    versions = (
+        f'{name}: {CLIENTS[name].version() or "missing"}'
+        for name in (*PEERS, *NEWEST)
+        if name != TEMPORARY
+    )
+    yield from textwrap.wrap('Versions: ' + '; '.join(versions) + '.', 96)
+    yield f'SHA-256 of 1 GiB takes {_digest():.1f} s of CPU here. The load was'
+    yield f'{os.getloadavg()[2]:.0f} for the last 15 minutes; these measurements make about 2.'
     yield ''
 
 
@@ -70,62 +59,29 @@ def _digest(size=256 * _MIB):
     return (time.process_time() - started) * 1024 * _MIB / size
 
 
-def _goals(results):
+def _tables(results):
+    yield from _heading('Beside the others')
+    yield ''
+    yield 'Seconds of ours, and how many times as long the others need; of ``trips`` and'
+    yield '``tls-trips`` the round trips for each file, of ``run-trips`` and'
+    yield '``first-trips`` those of a run with one::'
+    yield ''
+    yield from (f'  {line}' for line in table.matrix(ROWS, results))
+    yield ''
     yield from _heading('What was to be reached')
     yield ''
-    yield '::'
+    yield 'What each row is, and the median of what was wanted, with its spread::'
     yield ''
     for row in ROWS:
-        for server in row.servers:
-            for line in table.goals(row, server, results):
-                yield f'  {row.name:9} {server:10} {line}'
-    yield ''
-
-
-def _tables(results):
-    for group, title in SECTIONS.items():
         lines = [
-            line
-            for row in ROWS
-            if row.group == group
+            f'    {server if server not in MEMORY else "":13}{line}'
             for server in row.servers
-            for line in table.row_table(row, server, results)
+            for line in table.goals(row, server, results)
         ]
         if lines:
-            yield from _heading(title)
-            yield ''
-            yield '::'
-            yield ''
-            yield from (f'  {line}'.rstrip() for line in lines)
-
-
-def _line(results):
-    """Say whether time over the number of files is a straight line."""
-    rows = [row for row in ROWS if row.group == 'count']
-    lines = []
-    for row in rows:
-        for server in row.servers:
-            cells = []
-            for client in row.clients:
-                found = figures.select(results, row.name, server, client)
-                if seconds := figures.median(found, 'seconds'):
-                    peak = figures.median(found, 'peak') / _MIB
-                    each = seconds / row.files * 1000
-                    cells.append(f'{seconds:10.2f}{each:8.2f}{peak:8.1f}')
-            if cells:
-                lines.append(f'  {row.files:9,}' + '    '.join(cells))
-    if lines:
-        yield from _heading('Time over the number of files')
-        yield ''
-        yield f'{rows[0].servers[0]}, no delay, {rows[0].connections} connections, files of'
-        yield f'{rows[0].size} bytes. Beside this page are plots of it, ``performance-files.svg``,'
-        yield 'and of time over latency, ``performance-latency.svg``::'
-        yield ''
-        title = f'{"seconds":>10}{"ms/file":>8}{"MiB":>8}'
-        yield f'  {"":9}' + '    '.join(f'{client:>26}' for client in rows[0].clients)
-        yield f'  {"files":>9}' + '    '.join([title] * len(rows[0].clients))
-        yield from lines
-        yield ''
+            yield f'  {row.name}: {row.title}'
+            yield from lines
+    yield ''
 
 
 def _heading(title):

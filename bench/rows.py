@@ -5,58 +5,76 @@ import dataclasses
 
 KIB, MIB = 1024, 1024 * 1024
 
+#: The build that later ones are compared with, and what it is called where it takes part.
+COMMIT = BEFORE = '38dcf7a'
+
 SAFE = 'zeit.cds'
 DIRECT = 'zeit.cds, temporary="no"'
-#: Reads each file for its SHA-256, whatever its length: what that costs.
-DIGEST = 'zeit.cds, with SHA-256'
+IMPORT = 'zeit.cds import'
 OURS = (SAFE, DIRECT)
-#: This package before it acknowledged replies at once.
-BEFORE = 'zeit.cds as of 38dcf7a'
-WOKEN = ('zeit.cds, thread', 'zeit.cds, watch', 'zeit.cds, celery')
-PEERS = ('lftp', 'lftp, temporary files', 'rclone', 'ncftpput', 'curl', 'ftplib')
+#: Drivers that are woken by each publication: what they are called, today and in that build.
+DRIVERS = {
+    driver: (f'zeit.cds, {driver}', f'{BEFORE}, {driver}')
+    for driver in ('thread', 'watch', 'celery')
+}
+WOKEN = tuple(now for now, _ in DRIVERS.values())
+TEMPORARY, LOCK = 'lftp, temporary files', 'lftp, with the lock'
+NEWEST = ('lftp, newest', 'rclone, newest')
+PEERS = ('lftp', TEMPORARY, 'rclone', 'ncftpput', 'curl', 'ftplib')
 SERVERS = ('vsftpd', 'Pure-FTPd')
+SFTP, SFTP_LOCK = 'zeit.cds, SFTP', 'sftp -b, with the lock'
+SFTP_LFTP, SFTP_RCLONE = 'lftp, SFTP', 'rclone, SFTP'
+OPENSSH = ('OpenSSH',)
 #: Without TCP_NODELAY, so that a reply waits for the acknowledgement of the one before (.ci/world).
 WAITING = ('inetutils-13', 'twoftpd', 'ftp-srv')
 MEMORY = ('memory',)
 
 #: Who has no command of its own to send files with, and what is looked at.
 ALONE = 'zeit.cds, in one process'
-EARLIER = 'zeit.cds 38dcf7a'
 SEARCHES = ('receipt', 'receipt --id')
 LOOKS = ('receipt --since 7d', 'status', 'status --prometheus')
 
+#: What is started, to find nothing to do.
+VERSION, EMPTY, ZCML = STARTS = ('--version', 'export', 'export with --zcml')
+
 _PAST = {
-    'fsyncs': 'fsyncs per file of a run of {:,}',
     'runs': 'a run of one article after {:,} of them, beside one after a tenth of these',
+    'starts': 'a command that finds nothing to do',
     'looks': 'a look at {:,} receipts, and a hundredth of open uploads',
 }
 
-#: Round trip time of the rows with a delay, in seconds.
+#: Round trip time of the rows that are about a partner far away, in seconds.
 RTT = 0.02
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Goal:
-    """`peer` must need at least `ratio` times as long as `ours`; '' is the fastest of them."""
+    """`peer` must need at least `ratio` times as long as `ours`; '' is the fastest of them.
 
-    ours: str
+    With `more`, `ours` may need so many seconds more in place of that.
+    """
+
+    ours: str = SAFE
     peer: str
-    ratio: float
+    ratio: float = 0
+    more: float = 0
     servers: tuple = SERVERS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limit:
-    """`clients` must not go beyond `most` in any round; `field` is one of a `Result`.
+    """`clients` must not go beyond `most`; `field` is one of a `Result`.
 
-    `unit` says what the value is, `factor` turns that of the result into it.
+    No round may, but where `typical` asks for the median only.  `unit` says what the value is,
+    `factor` turns that of the result into it.
     """
 
     field: str
     most: float
     unit: str
     factor: float = 1
-    clients: tuple = OURS
+    typical: bool = False
+    clients: tuple = (SAFE,)
     servers: tuple = SERVERS
 
 
@@ -75,12 +93,14 @@ def _past(field, most, unit, *, factor=1, clients=(ALONE,)):
 class Row:
     """One measurement on each of `servers`: `rounds` times all `clients` in turn.
 
-    `group` are rows that belong together, in a table or a curve; `x` is a point on the curve.
-    `rtt` in seconds, `size` in bytes; `disk`: spool and journal are on a disk, not in memory, and
-    the fsyncs are counted; `traced`: round trips are counted as well; `max_files`: only so many are
-    sent; `fetch`: the other direction; `wake`: not a run, but from publishing to delivered, file by
-    file; `past`: not clients and servers, but this of `bench.past`.  A client that has not ended
-    after `longest` seconds is given up.
+    `group` are rows that belong together, `x` is a point on their curve.  `rtt` in seconds, `size`
+    in bytes; `first`: it is the first run on its server; `put`: an application has put the files,
+    which otherwise come into the spool from outside; `disk`: spool and journal are on a disk, not
+    in memory; `fsync`: the fsyncs are counted, and each takes so many seconds longer; `traced`:
+    round trips are counted; `max_files`: only so many are sent; `fetch`: the other direction;
+    `wake`: not a run, but from publishing to delivered, file by file; `past`: not clients and
+    servers, but this of `bench.past`.  A client that has not ended after `longest` seconds is given
+    up.
     """
 
     name: str
@@ -90,14 +110,17 @@ class Row:
     connections: int = 1
     rtt: float = 0
     tls: bool = False
+    first: bool = False
+    put: bool = False
     disk: bool = False
+    fsync: float | None = None
     traced: bool = False
     rounds: int = 3
     max_files: int | None = None
     fetch: bool = False
     wake: bool = False
     past: str = ''
-    longest: float = 1800
+    longest: float = 600
     clients: tuple = OURS + PEERS
     servers: tuple = SERVERS
     goals: tuple = ()
@@ -107,131 +130,183 @@ class Row:
     @property
     def title(self):
         """Say in words what is measured."""
+        if self.past:
+            return _PAST[self.past].format(self.files)
         unit = (
             f'{self.size // MIB} MiB' if self.size >= MIB
             else f'{self.size // KIB} KiB' if self.size >= KIB
             else f'{self.size} bytes'
         )  # fmt: skip
-        if self.past:
-            return _PAST[self.past].format(self.files)
+        delay = f'{self.rtt * 1000:g} ms' if self.rtt else 'no delay'
         if self.wake:
-            return f'{self.files} publications of {unit}, one after the other, no delay'
-        parts = [
-            f'{self.files:,} file{"s" * (self.files > 1)} of {unit}',
-            f'{self.connections} connection{"s" * (self.connections > 1)}',
-            f'{self.rtt * 1000:g} ms' if self.rtt else 'no delay',
-        ]
+            parts = [f'publications of {unit}, one after the other', delay]
+        else:
+            parts = [
+                f'{self.files:,} file{"s" * (self.files > 1)} of {unit}',
+                f'{self.connections} connection{"s" * (self.connections > 1)}',
+                delay,
+            ]
         if self.max_files:
             parts.insert(1, f'{self.max_files} of them sent')
-        parts += ['TLS'] * self.tls + ['spool on a disk'] * self.disk
+        parts += ['TLS'] * self.tls + ['the first run'] * self.first
+        parts += ['put by an application'] * self.put
+        parts += ['spool on a disk'] * self.disk
+        if self.fsync:
+            parts.append(f'fsyncs take {self.fsync * 1000:g} ms more')
         return ', '.join(parts)
 
 
-def _delay(connections, *, rounds):
+def _few(name, files, *, goals):
     return Row(
-        name=f'delay-{connections}',
-        group='delay',
-        files=500,
-        connections=connections,
-        rtt=RTT,
-        rounds=rounds,
-        goals=(
-            Goal(ours=SAFE, peer='lftp', ratio=1.25),
-            Goal(ours=SAFE, peer='rclone', ratio=2),
-            Goal(ours=DIRECT, peer='lftp', ratio=1.5, servers=('vsftpd',)),
-            Goal(ours=DIRECT, peer='lftp', ratio=2, servers=('Pure-FTPd',)),
+        name=name, group='few', files=files, rtt=RTT, rounds=7, goals=goals,
+        clients=(SAFE, BEFORE, 'lftp', LOCK, *NEWEST, 'curl'),
+    )  # fmt: skip
+
+
+def _far(ms, *, goals, files=500, servers=SERVERS):
+    return Row(
+        name=f'far-{ms}', group='far', files=files, connections=8, rtt=ms / 1000, goals=goals,
+        clients=(SAFE, BEFORE, 'lftp', 'rclone, newest'), servers=servers,
+    )  # fmt: skip
+
+
+def _large(name, connections, *, tls=False):
+    return Row(
+        name=name, group='large', files=4, size=512 * MIB, connections=connections, tls=tls,
+        rounds=3 if tls else 5, servers=('vsftpd',), goals=(Goal(peer='', ratio=0.95),),
+        clients=(SAFE, BEFORE, *NEWEST, 'ncftpput', 'curl'),
+    )  # fmt: skip
+
+
+def _sftp(name, files, *, size=4 * KIB, rtt=RTT, connections=1, rounds=5, goals, limits=()):
+    return Row(
+        name=f'sftp-{name}', group='sftp', files=files, size=size, rtt=rtt, connections=connections,
+        rounds=rounds, servers=OPENSSH, limits=limits,
+        clients=(SFTP, SFTP_LOCK, SFTP_LFTP, SFTP_RCLONE),
+        goals=tuple(dataclasses.replace(goal, ours=SFTP, servers=OPENSSH) for goal in goals),
+    )  # fmt: skip
+
+
+def _fsyncs(files, most):
+    return Row(
+        name=f'fsyncs-{files}', group='fsyncs', files=files, put=True, fsync=0, rounds=1,
+        clients=(SAFE,), servers=('vsftpd',),
+        limits=(Limit(field='fsyncs', most=most, unit='fsyncs per file'),),
+    )  # fmt: skip
+
+
+def _run_trips(name, *, vsftpd, pureftpd, first=False):
+    return Row(
+        name=name, group='trips', files=1, rtt=RTT, traced=True, rounds=1, first=first,
+        clients=(SAFE, BEFORE) if first else (SAFE, BEFORE, 'lftp', LOCK, 'rclone, newest', 'curl'),
+        limits=tuple(
+            # Three of them are those of the file.
+            Limit(field='round_trips', most=3 + most, unit='round trips', servers=(server,))
+            for server, most in zip(SERVERS, (vsftpd, pureftpd), strict=True)
         ),
-    )
-
-
-def _large(connections):
-    return Row(
-        name=f'large-{connections}',
-        group='large',
-        files=4,
-        size=512 * MIB,
-        connections=connections,
-        rounds=10,
-        clients=(*OURS, DIGEST, *PEERS),
-        goals=(Goal(ours=SAFE, peer='', ratio=0.95),),
-    )
+    )  # fmt: skip
 
 
 ROWS = (
-    Row(
-        name='trips', group='trips', files=60, rtt=RTT, traced=True, rounds=1,
-        clients=OURS + PEERS,
-        limits=(
-            Limit(field='round_trips', most=5, unit='round trips', clients=(SAFE,)),
-            Limit(
-                field='round_trips', most=4, unit='round trips', clients=(DIRECT,),
-                servers=('vsftpd',),
-            ),
-            Limit(
-                field='round_trips', most=3, unit='round trips', clients=(DIRECT,),
-                servers=('Pure-FTPd',),
-            ),
-        ),
-    ),
-    _delay(1, rounds=1),
-    _delay(4, rounds=3),
-    _delay(8, rounds=3),
-    Row(
-        name='small-4', group='small', files=5000, connections=4, rounds=10,
-        clients=(*OURS, 'lftp', 'lftp, temporary files'),
+    _few(
+        'one', 1,
         goals=(
-            Goal(ours=DIRECT, peer='lftp', ratio=1),
-            Goal(ours=SAFE, peer='lftp, temporary files', ratio=1),
-        ),
-        limits=(_peak(40),),
-    ),
-    Row(
-        name='small-1', group='small', files=5000, rounds=10, clients=(*OURS, 'ftplib'),
-        goals=(
-            Goal(ours=DIRECT, peer='ftplib', ratio=1.4, servers=('Pure-FTPd',)),
-            Goal(ours=DIRECT, peer='ftplib', ratio=0.95, servers=('vsftpd',)),
+            Goal(peer='lftp', ratio=0.75, servers=('vsftpd',)),
+            Goal(peer='lftp', ratio=0.9, servers=('Pure-FTPd',)),
+            Goal(peer=LOCK, ratio=0.75),
+            Goal(peer=BEFORE, ratio=1 / 0.62),
         ),
     ),
-    _large(1),
-    _large(4),
-    Row(name='disk', group='disk', files=500, connections=4, rounds=3, disk=True, clients=OURS),
-    Row(
-        name='tls-trips', group='tls', files=60, rtt=RTT, tls=True, traced=True, rounds=1,
-        clients=(*OURS, 'lftp'),
+    _few(
+        'five', 5,
+        goals=(Goal(peer='lftp', ratio=0.85), Goal(peer=LOCK, ratio=1.15)),
     ),
     Row(
-        name='tls-8', group='tls', files=500, connections=8, rtt=RTT, tls=True, rounds=3,
-        clients=(*OURS, 'lftp'), goals=(Goal(ours=SAFE, peer='lftp', ratio=1.2),),
-    ),
-    Row(
-        name='import-4', group='import', files=500, connections=4, rtt=RTT, fetch=True,
-        clients=('zeit.cds import', 'lftp mirror'),
-        goals=(Goal(ours='zeit.cds import', peer='lftp mirror', ratio=1),),
-    ),
-    Row(
-        name='replies', group='replies', files=100, rounds=10, clients=(SAFE, BEFORE),
-        servers=(*WAITING, *SERVERS),
-        goals=(
-            Goal(ours=SAFE, peer=BEFORE, ratio=8, servers=WAITING[:2]),
-            Goal(ours=SAFE, peer=BEFORE, ratio=3, servers=WAITING[2:]),
-            Goal(ours=SAFE, peer=BEFORE, ratio=1),
+        name='partner', group='wake', files=10, wake=True, rtt=RTT, tls=True, servers=('vsftpd',),
+        clients=tuple(name for both in DRIVERS.values() for name in both),
+        goals=tuple(
+            Goal(ours=now, peer=before, ratio=1 / (0.6 if driver == 'celery' else 0.4))
+            for driver, (now, before) in DRIVERS.items()
         ),
     ),
     Row(
-        name='wake', group='wake', files=50, wake=True, clients=WOKEN,
+        name='wake', group='wake', files=30, wake=True, clients=WOKEN, servers=('vsftpd',),
         limits=(Limit(field='seconds', most=1, unit='s', clients=WOKEN),),
-        servers=('vsftpd',),
     ),
-    *(
-        Row(
-            name=f'fsyncs-{number}', group='past', past='fsyncs', files=number, rounds=1,
-            clients=(ALONE, EARLIER), servers=MEMORY,
-            limits=(_past('fsyncs', most, 'fsyncs per file'),),
-        )
-        for number, most in ((1, 11), (100, 2.3), (500, 2.2))
+    _far(1, files=1500, servers=('vsftpd',), goals=(Goal(peer='lftp', ratio=1.4),)),
+    _far(2, files=1500, servers=('vsftpd',), goals=(Goal(peer='lftp', ratio=1.6),)),
+    _far(
+        20,
+        goals=(
+            Goal(peer='lftp', ratio=1.8, servers=('vsftpd',)),
+            Goal(peer='lftp', ratio=2.1, servers=('Pure-FTPd',)),
+            Goal(peer='rclone, newest', ratio=2),
+        ),
     ),
     Row(
-        name='runs', group='past', past='runs', files=20_000, rounds=1, clients=(ALONE,),
+        name='tls', group='far', files=500, connections=8, rtt=RTT, tls=True,
+        clients=(SAFE, 'lftp'), goals=(Goal(peer='lftp', ratio=1.2),), servers=('vsftpd',),
+    ),
+    Row(
+        name='import', group='far', files=200, connections=4, rtt=RTT, fetch=True,
+        clients=(IMPORT, 'lftp mirror'), servers=('vsftpd',),
+        goals=(Goal(ours=IMPORT, peer='lftp mirror', ratio=1),),
+    ),
+    Row(
+        name='trips', group='trips', files=40, rtt=RTT, traced=True, rounds=1,
+        clients=(*OURS, *PEERS, *NEWEST),
+        limits=(Limit(field='round_trips', most=3.1, unit='round trips', clients=OURS),),
+    ),
+    _run_trips('run-trips', vsftpd=22, pureftpd=18),
+    _run_trips('first-trips', vsftpd=32, pureftpd=28, first=True),
+    Row(
+        name='tls-trips', group='trips', files=40, rtt=RTT, tls=True, traced=True, rounds=1,
+        clients=(*OURS, 'lftp'), servers=('vsftpd',),
+    ),
+    Row(
+        name='small-4', group='small', files=5000, connections=4,
+        clients=(*OURS, BEFORE, 'lftp', TEMPORARY),
+        goals=(Goal(peer=TEMPORARY, ratio=0.8),), limits=(_peak(40),),
+    ),
+    Row(
+        name='small-1', group='small', files=5000, clients=(*OURS, BEFORE, 'ftplib'),
+        servers=('vsftpd',),
+        limits=(
+            Limit(field='cpu', most=0.3, unit='ms of CPU per file', factor=1 / 5, typical=True),
+        ),
+    ),
+    Row(
+        name='replies', group='small', files=100, clients=(SAFE, BEFORE), servers=WAITING,
+        goals=(
+            Goal(peer=BEFORE, ratio=8, servers=WAITING[:2]),
+            Goal(peer=BEFORE, ratio=3, servers=WAITING[2:]),
+        ),
+    ),
+    _large('large-1', 1),
+    _large('large-4', 4),
+    _large('large-tls', 1, tls=True),
+    Row(
+        name='fsyncs-slow', group='fsyncs', files=500, connections=8, rtt=0.001, fsync=0.005,
+        clients=(SAFE, BEFORE), servers=('vsftpd',), goals=(Goal(peer=BEFORE, ratio=3),),
+        limits=(Limit(field='fsyncs', most=1.7, unit='fsyncs per file'),),
+    ),
+    Row(
+        name='fsyncs-disk', group='fsyncs', files=500, connections=8, rtt=0.001, fsync=0, disk=True,
+        clients=(SAFE, BEFORE), servers=('vsftpd',),
+        limits=(Limit(field='fsyncs', most=3, unit='fsyncs per file'),),
+    ),
+    _fsyncs(1, 9),
+    _fsyncs(100, 1.3),
+    Row(
+        name='starts', group='starts', past='starts', files=0, rounds=1, clients=STARTS,
+        servers=MEMORY,
+        limits=tuple(
+            _past('cpu', most, 'ms above a bare Python', factor=1000, clients=(client,))
+            for client, most in ((VERSION, 30), (EMPTY, 70), (ZCML, 110))
+        ),
+    ),
+    Row(
+        name='runs', group='past', past='runs', files=5000, rounds=1, clients=(ALONE,),
         servers=MEMORY,
         limits=(
             _past('times', 1.15, 'times the CPU'),
@@ -249,54 +324,72 @@ ROWS = (
     ),
     Row(
         name='1GiB', group='memory', files=1, size=1024 * MIB, rounds=1, clients=(SAFE, 'lftp'),
-        limits=(_peak(40),),
+        servers=('vsftpd',), limits=(_peak(40),),
     ),
     Row(
         name='waiting', group='memory', files=100_000, size=100, max_files=1, traced=True, rounds=1,
-        clients=(SAFE,), limits=(_peak(100), Limit(field='until_first', most=2, unit='s')),
+        clients=(SAFE,), servers=('vsftpd',),
+        limits=(_peak(80), Limit(field='until_first', most=2, unit='s')),
+    ),
+    _sftp('one', 1, goals=(Goal(peer=SFTP_LOCK, ratio=0.9),)),
+    _sftp('one-near', 1, rtt=0, goals=(Goal(peer=SFTP_LOCK, more=0.35),)),
+    *(
+        _sftp(
+            name, 500, rtt=rtt, connections=8, rounds=3,
+            goals=(Goal(peer=SFTP_RCLONE, ratio=2), Goal(peer=SFTP_LFTP, ratio=1.5)),
+        )
+        for name, rtt in (('500', RTT), ('500-near', 0))
+    ),
+    _sftp(
+        '1GiB', 1, size=1024 * MIB, rtt=0, rounds=3, goals=(Goal(peer='', ratio=0.9),),
+        limits=(dataclasses.replace(_peak(60 * 1.048576), clients=(SFTP,), servers=OPENSSH),),
     ),
     *(
         Row(
             name=f'count-{number}', group='count', files=number, size=100, connections=4,
-            rounds=1, clients=OURS, servers=('Pure-FTPd',), x=number,
-            limits=(_peak(100),) if number == 100_000 else (),
+            rounds=1, clients=(SAFE,), servers=('Pure-FTPd',), x=number,
         )
-        for number in (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+        for number in (100, 1000, 10_000, 30_000)
     ),
     *(
         Row(
             name=f'latency-{ms}', group='latency', files=100, connections=4, rtt=ms / 1000,
-            rounds=1, clients=(*OURS, 'lftp', 'rclone', 'curl'), servers=('Pure-FTPd',), x=ms,
+            rounds=1, clients=(*OURS, 'lftp', 'rclone, newest', 'curl'), servers=('Pure-FTPd',),
+            x=ms,
         )
-        for ms in (1, 5, 10, 20, 50, 100)
+        for ms in (1, 5, 20, 50)
     ),
 )  # fmt: skip
 
 #: The same in little: whether all of it works, not how fast anything is.
+_LITTLE = {
+    'one': {'servers': ('vsftpd',)},
+    'partner': {'files': 2, 'clients': DRIVERS['thread']},
+    'wake': {'files': 2},
+    'far-20': {'files': 20, 'servers': ('vsftpd',), 'clients': (SAFE, *NEWEST)},
+    'tls': {'files': 20},
+    'import': {'files': 20, 'connections': 1},
+    'trips': {'files': 24, 'clients': (SAFE, 'lftp'), 'servers': ('vsftpd',)},
+    'small-4': {'files': 200, 'servers': ('vsftpd',)},
+    'run-trips': {'servers': ('vsftpd',)},
+    'replies': {'files': 10},
+    'large-4': {'size': 16 * MIB},
+    'large-tls': {'size': 16 * MIB},
+    'fsyncs-slow': {'files': 50},
+    'fsyncs-disk': {'files': 50},
+    'starts': {},
+    'runs': {'files': 200},
+    'looks': {'files': 20_000},
+    'waiting': {'files': 2000},
+    'count-100': {},
+    'count-1000': {},
+    'latency-1': {'files': 20},
+    'latency-5': {'files': 20},
+    'sftp-one': {},
+    'sftp-500': {'files': 20},
+}
 QUICK = tuple(
-    dataclasses.replace(row, rounds=1, goals=(), limits=(), longest=30, **changes)
+    dataclasses.replace(row, rounds=1, goals=(), limits=(), longest=30, **_LITTLE[row.name])
     for row in ROWS
-    for changes in [
-        {
-            'trips': {'files': 24, 'clients': (*OURS, 'lftp'), 'servers': ('vsftpd',)},
-            'delay-4': {'files': 20},
-            'import-4': {'files': 20, 'connections': 1},
-            'tls-8': {'files': 20},
-            'small-4': {'files': 200},
-            'large-4': {'size': 16 * MIB},
-            'disk': {'files': 50, 'servers': ('vsftpd',)},
-            'wake': {'files': 3},
-            'replies': {'files': 10, 'servers': WAITING},
-            'waiting': {'files': 2000, 'servers': ('vsftpd',)},
-            'fsyncs-1': {},
-            'fsyncs-100': {},
-            'runs': {'files': 200},
-            'looks': {'files': 20_000},
-            'count-100': {},
-            'count-300': {},
-            'latency-5': {'files': 20},
-            'latency-10': {'files': 20},
-        }.get(row.name)
-    ]
-    if changes is not None
+    if row.name in _LITTLE
 )

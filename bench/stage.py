@@ -9,19 +9,22 @@ import tempfile
 import time
 
 from bench import measure
-from bench.clients import Job
+from bench.clients import SSH, Job
 from bench.network import RELAY, network, relayed
 from bench.rows import WAITING
 from bench.trace import Trace
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import world
 from zeit.cds.testing.certificates import Certificates
-from zeit.cds.testing.servers import PureFTPDServer, VsftpdServer
+from zeit.cds.testing.servers import PureFTPDServer, ServerUnavailable, VsftpdServer
+from zeit.cds.testing.sftpservers import OpenSSHServer
 from zeit.cds.testing.tls import TLS
 
 
 SERVERS = {
     'vsftpd': VsftpdServer,
     'Pure-FTPd': PureFTPDServer,
+    'OpenSSH': OpenSSHServer,
     **{name: world.SERVERS[name] for name in WAITING},
 }
 
@@ -58,45 +61,28 @@ def folder(parent=MEMORY):
         shutil.rmtree(path)
 
 
-def fill(directory, number, *, size):
-    """Make `number` files of `size` bytes in `directory`, complete for an hour."""
-    moment = time.time() - 3600
-    directory.mkdir()
-    block = os.urandom(min(size, _MIB))
-    for n in range(number):
-        with open(directory / f'article-{n:06}.xml', 'wb') as file:
-            for start in range(0, size, _MIB):
-                file.write(block[: size - start])
-        os.utime(file.name, (moment, moment))
-
-
 class Stage:
-    """One server with an empty directory, and files to be sent there.  Made by `stage`.
+    """One server with an empty directory, and the files of a row.  Made by `stage`.
 
-    With `fetch` the files are on the server, and are to be fetched.
+    `line` is the `Network` between clients and server, `certificate` the file of the server's
+    authority, None without TLS.
     """
 
-    def __init__(self, server, *, port, line, spools, number, size, certificate, fetch, longest):
+    def __init__(self, row, server, *, port, line, spools, certificate):
+        self.row = row
         self.server = server
         self.port = port
         self.line = line
-        self._fetch = fetch
-        self._certificate = certificate
+        self.certificate = certificate
         self._spools = spools
-        self._number = number
-        self._size = size
-        self._longest = longest
 
     @contextlib.contextmanager
-    def _job(self, connections, max_files):
-        """Yield a `Job` on a fresh spool and a fresh server: one has the files, the other none."""
+    def _job(self):
+        """Yield a `Job` on a fresh spool and an empty server."""
         with tempfile.TemporaryDirectory(prefix='run-', dir=self._spools) as name:
             run = pathlib.Path(name)
             for section in ('tmp', 'new', 'cur', 'work'):
                 (run / section).mkdir()
-            begin = pathlib.Path(self.server.root) if self._fetch else run / 'new'
-            for path in os.scandir(self._spools / 'files'):
-                os.link(path, begin / path.name)
             yield Job(
                 host=self.server.host,
                 port=self.port,
@@ -104,97 +90,117 @@ class Stage:
                 password=self.server.password,
                 files=run / 'new',
                 work=run / 'work',
-                connections=connections,
-                certificate=self._certificate,
-                max_files=max_files,
+                connections=self.row.connections,
+                certificate=self.certificate,
+                max_files=self.row.max_files,
+                ssh=self._ssh(),
             )
         self.server.clear()
 
-    def _check(self, client, job, number):
+    def _ssh(self):
+        if not isinstance(self.server, OpenSSHServer):
+            return None
+        return SSH(
+            key=self.server.client_key,
+            known_hosts=self.server.known_hosts,
+            directory=self.server.directory,
+        )
+
+    def takes(self, client):
+        """Tell whether the client can do what the row wants."""
+        with self._job() as job:
+            return client.takes(job)
+
+    def run(self, client):
+        """Let `client` send all files; return (`measure.Run`, list of `Packet`, if it is traced).
+
+        A client that learns has sent another file before.  Raises `measure.Failed`.
+        """
+        fetch, number = self.row.fetch, self.row.files
+        with self._job() as job:
+            begin, end = job.files, pathlib.Path(self.server.root)
+            if fetch:
+                begin, end = end, begin
+            told = {'namespace': self.line.client, 'longest': self.row.longest}
+            if client.learns and not self.row.first:
+                _make(begin / 'first.xml', b'1')
+                measure.run(client, job, **told)
+                for path in (end, job.files.parent / 'cur'):
+                    (path / 'first.xml').unlink(missing_ok=True)
+            spool = Spool(job.files.parent) if self.row.put else None
+            for path in sorted(self._spools.joinpath('files').iterdir()):
+                if spool:
+                    spool.put(path.name, path.read_bytes())
+                else:
+                    os.link(path, begin / path.name)
+            with contextlib.ExitStack() as stack:
+                traced = self.row.traced and self.line.kind != RELAY
+                trace = stack.enter_context(Trace(self.line)) if traced else None
+                found = measure.run(client, job, fsync=self.row.fsync, **told)
+            self._check(client, end, job.max_files or number)
+            return found, trace.packets if trace else []
+
+    def _check(self, client, end, number):
         """Raise `measure.Failed` unless so many whole files have arrived."""
         found = [
             os.path.getsize(os.path.join(path, name))
-            for path, _, names in os.walk(job.files if self._fetch else self.server.root)
+            for path, _, names in os.walk(end)
             for name in names
         ]
-        if found != [self._size] * number:
-            whole = found.count(self._size)
+        if found != [self.row.size] * number:
+            whole = found.count(self.row.size)
             raise measure.Failed(f'{client.name} has delivered {whole} of {number} files')
 
-    def run(self, client, *, connections=1, max_files=None):
-        """Let `client` send all files; return the `measure.Run`.  Raises `measure.Failed`."""
-        with self._job(connections, max_files) as job:
-            found = measure.run(client, job, namespace=self.line.client, longest=self._longest)
-            self._check(client, job, max_files or self._number)
-            return found
 
-    def takes(self, client, *, connections):
-        """Tell whether the client can do that."""
-        with self._job(connections, None) as job:
-            return client.takes(job)
+def _make(path, *blocks):
+    """Make a file, complete for an hour."""
+    moment = time.time() - 3600
+    with open(path, 'wb') as file:
+        file.writelines(blocks)
+    os.utime(path, (moment, moment))
 
-    def trace(self, client, *, connections=1, max_files=None):
-        """Do the same and return the packets as well: (`measure.Run`, list of `Packet`)."""
-        with Trace(self.line) as trace:
-            found = self.run(client, connections=connections, max_files=max_files)
-        return found, trace.packets
 
-    def fsyncs(self, client, *, connections=1):
-        """Return the number of fsyncs that `client` needs for all files."""
-        with self._job(connections, None) as job:
-            return measure.fsyncs(client, job, namespace=self.line.client, longest=self._longest)
+def _fill(directory, row):
+    directory.mkdir()
+    block = os.urandom(min(row.size, _MIB))
+    for n in range(row.files):
+        blocks = (block[: row.size - start] for start in range(0, row.size, _MIB))
+        _make(directory / f'article-{n:06}.xml', *blocks)
 
 
 @contextlib.contextmanager
-def stage(
-    kind,
-    *,
-    number,
-    size,
-    longest,
-    rtt=0,
-    tls=False,
-    spools=None,
-    fetch=False,
-    private=True,
-):
-    """Yield the `Stage` with a server of this kind and `number` files of `size` bytes.
+def stage(row, kind, *, disk=None, private=True):
+    """Yield the `Stage` of a row on a server of this kind.
 
-    A client that has not ended after `longest` seconds is given up.  `rtt` in seconds; `tls`: the
-    server speaks TLS; `spools`: where the spools are, by default in memory; `fetch`: the files are
-    on the server; `private`: in a network of its own if possible.
+    `disk`: where the spools of a row on a disk are; `private`: in a network of its own if possible.
     Raises `ServerUnavailable` or `ServerError` of `zeit.cds.testing`.
     """
     with contextlib.ExitStack() as stack:
         work = stack.enter_context(folder())
-        spools = work if spools is None else stack.enter_context(folder(spools))
+        spools = stack.enter_context(folder(disk)) if row.disk else work
         root = work / 'root'
         root.mkdir()
-        line = stack.enter_context(network(rtt, private=private))
+        line = stack.enter_context(network(row.rtt, private=private))
         if line.kind != RELAY:
             for namespace in {line.client, line.server}:
                 namespace.run(_configure)
-        certificates = stack.enter_context(Certificates(hosts=[line.host])) if tls else None
-        server = SERVERS[kind](root=root, tls=TLS(certificate=certificates.server) if tls else None)
+        made = stack.enter_context(Certificates(hosts=[line.host])) if row.tls else None
+        server = SERVERS[kind](root=root, tls=TLS(certificate=made.server) if made else None)
         server.host = line.host
         # The daemon is started from inside, and so lives there.
         stack.callback(line.server.run, server.stop)
         line.server.run(server.start)
         port = server.port
-        if rtt and line.kind == RELAY:
-            port = stack.enter_context(relayed(port, rtt))
-        fill(spools / 'files', number, size=size)
+        if row.rtt and line.kind == RELAY:
+            if row.tls:
+                raise ServerUnavailable('A relay cannot look into TLS; this needs root on Linux.')
+            print('Without a network of its own (root on Linux) a relay delays: weaker.')
+            port = stack.enter_context(relayed(port, row.rtt))
+        _fill(spools / 'files', row)
         yield Stage(
-            server,
-            port=port,
-            line=line,
-            spools=spools,
-            number=number,
-            size=size,
-            fetch=fetch,
-            longest=longest,
-            certificate=certificates.ca_file if tls else None,
-        )
+            row, server, port=port, line=line, spools=spools,
+            certificate=made.ca_file if made else None,
+        )  # fmt: skip
 
 
 def _configure():

@@ -3,7 +3,7 @@
 import statistics
 
 from bench import figures
-from bench.rows import DIGEST, DIRECT, OURS, SAFE
+from bench.rows import BEFORE, DIRECT, LOCK, OURS, SFTP, TEMPORARY
 
 
 MIB = 1024 * 1024
@@ -39,37 +39,85 @@ def row_table(row, server, results):
 
 
 def goals(row, server, results):
-    """Return a line for each goal of the row: whether it is reached."""
+    """Return a line for each goal and limit of the row: what was measured, is it reached?"""
     lines = []
     for goal in row.goals:
         if server not in goal.servers:
             continue
-        peer = goal.peer or figures.fastest(results, row.name, server, except_for=(*OURS, DIGEST))
+        ours = (*OURS, SFTP, BEFORE)
+        peer = goal.peer or figures.fastest(results, row.name, server, except_for=ours)
         found = figures.ratios(results, row.name, server, ours=goal.ours, peer=peer)
-        if not found:
-            continue
-        value = statistics.median(found)
-        word = 'reached' if value >= goal.ratio else 'NOT reached'
-        lines.append(
-            f'{word}: {goal.ours} is {value:.2f} times as fast as {peer}; {goal.ratio:g} wanted'
-        )
+        if goal.more:
+            lines += _more(goal, figures.differences(results, row.name, server, goal=goal))
+        elif found:
+            what, wanted = f'{peer} / {goal.ours}', f'{goal.ratio:.2f} at least'
+            lines.append(_goal(what, found, wanted, statistics.median(found) >= goal.ratio))
     for limit in row.limits:
-        if server in limit.servers:
-            lines += _kept(row, server, results, limit)
+        for client in row.clients:
+            if server in limit.servers and client in limit.clients:
+                runs = figures.select(results, row.name, server, client)
+                if found := figures.values(runs, limit.field):
+                    found = [value * limit.factor for value in found]
+                    value = statistics.median(found) if limit.typical else max(found)
+                    what, wanted = f'{client}: {limit.unit}', f'{limit.most:g} at most'
+                    lines.append(_goal(what, found, wanted, value <= limit.most))
     return lines
 
 
-def _kept(row, server, results, limit):
-    """Yield a line for each client that the limit is for: whether it keeps that."""
-    for client in row.clients:
-        most = figures.worst(figures.select(results, row.name, server, client), limit.field)
-        if most is not None and client in limit.clients:
-            value = most * limit.factor
-            word = 'reached' if value <= limit.most else 'NOT reached'
-            yield (
-                f'{word}: {client} needs {value:.3g} {limit.unit} at most; '
-                f'{limit.most:g} {limit.unit} wanted'
-            )
+def _more(goal, found):
+    if not found:
+        return []
+    what, wanted = f'{goal.ours} - {goal.peer}', f'{goal.more:.2f} s at most'
+    return [_goal(what, found, wanted, statistics.median(found) <= goal.more)]
+
+
+def _goal(what, found, wanted, reached):
+    spread = figures.interval(found)
+    around = f'[{spread[0]:.3g}, {spread[1]:.3g}]' if spread else ''
+    word = 'reached' if reached else 'NOT reached'
+    return f'{what:48}{statistics.median(found):7.3g} {around:16}{wanted:>14}  {word}'
+
+
+#: What a column of the matrix is called, and whom it is about.
+_SHORT = {
+    BEFORE: BEFORE,
+    DIRECT: '"no"',
+    'lftp': 'lftp',
+    TEMPORARY: 'tmp.',
+    LOCK: 'lock',
+    'lftp, newest': 'lftp*',
+    'lftp mirror': 'mirror',
+    'rclone': 'rclone',
+    'rclone, newest': 'rclone*',
+    'ncftpput': 'ncftp',
+    'curl': 'curl',
+    'ftplib': 'ftplib',
+}
+
+
+def matrix(rows, results):
+    """Return lines with the ratios of all peers, one for each row and server.
+
+    Where round trips were counted, their numbers are there.
+    """
+    titles = ''.join(f'{title:>8}' for title in _SHORT.values())
+    lines = [f'{"":25}{"ours":>8}{titles}']
+    for row in rows:
+        for server in row.servers:
+            ours, *others = row.clients
+            mine = figures.select(results, row.name, server, ours)
+            if not mine or not set(others) & set(_SHORT):
+                continue
+            name = 'round_trips' if row.traced else 'seconds'
+            cells = [f'{figures.median(mine, name):8.2f}']
+            for client in _SHORT:
+                if row.traced:
+                    found = figures.values(figures.select(results, row.name, server, client), name)
+                else:
+                    found = figures.ratios(results, row.name, server, ours=ours, peer=client)
+                cells.append(f'{statistics.median(found):8.2f}' if found else ' ' * 8)
+            lines.append(f'{row.name:12}{server:13}{"".join(cells)}'.rstrip())
+    return lines
 
 
 class _Column:
@@ -94,18 +142,17 @@ class _Column:
 
 
 class _Ratio:
-    """How many times as long as one of ours a client needs, with the interval."""
+    """How many times as long as the first of the row a client needs, with the spread."""
 
     width = 22
 
-    def __init__(self, ours, title):
-        self.title = title
-        self._ours = ours
+    def __init__(self, row):
+        self._ours = row.clients[0]
+        self.title = f'/ {self._ours}'
 
     def wanted(self, row, server, results):
         """Tell whether there is anything to compare."""
-        clients = {r.client for r in figures.select(results, row.name, server)}
-        return self._ours in clients and bool(clients - set(OURS)) and not row.traced
+        return len({r.client for r in figures.select(results, row.name, server)}) > 1
 
     def cell(self, row, server, results, client):
         """Return the text for one client."""
@@ -122,13 +169,13 @@ class _Ratio:
 _MEMORY = _Column('peak MiB', 'peak', '.1f', factor=1 / MIB, width=10)
 
 _PAST = {
-    'fsyncs': [_Column('fsyncs', 'fsyncs', '.2f')],
     'runs': [
         _Column('CPU ms', 'cpu', '.2f', factor=1000),
         _Column('times', 'times', '.2f', width=7),
         _MEMORY,
         _Column('growth MiB', 'growth', '.2f', factor=1 / MIB, width=12),
     ],
+    'starts': [_Column('CPU ms', 'cpu', '.0f', factor=1000)],
     'looks': [
         _Column('CPU ms', 'cpu', '.0f', factor=1000),
         _Column('above its start ms', 'seconds', '.0f', factor=1000, width=20),
@@ -147,9 +194,7 @@ def _columns(row):
         ]
     return [
         _Column('seconds', 'seconds', '.2f'),
-        _Ratio(SAFE, '/ zeit.cds'),
-        _Ratio(DIRECT, '/ temporary="no"'),
-        _Ratio('zeit.cds import', '/ zeit.cds import'),
+        _Ratio(row),
         _Column('CPU s', 'cpu', '.2f'),
         _Column('peak MiB', 'peak', '.1f', factor=1 / MIB, width=10),
         _Column('trips', 'round_trips', '.1f', width=7),

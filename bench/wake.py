@@ -1,136 +1,125 @@
-"""How long it takes from publishing to delivered, with "wake up after put": thread, watch, celery.
+"""How long it takes from publishing to delivered: thread, watch and celery, today and before.
 
-Time begins when `ISpool.put` is called and ends when the partner's server, vsftpd over loopback,
-gives the file its real name.  Each publication waits for the one before.
-
-    python -m bench.wake DRIVER PUBLICATIONS SIZE
-
-prints the seconds of each as JSON, from a process of its own: the registry and celery are global.
+Time begins when `ISpool.put` is called and ends when the partner's server gives the file its real
+name.  The publications come one after the other, to each driver in turn; each driver is in an
+application of its own (`bench.application`), and has a directory of its own on the server.
 """
 
 import contextlib
-import json
 import os
 import pathlib
+import random
+import select
 import subprocess
 import sys
 import tempfile
 import time
 
-import celery
-import inotify_simple
-import zope.component
-
 from bench import measure
-from zeit.cds import tasks, zcml
-from zeit.cds.interfaces import ISpool, IWakeUp
-from zeit.cds.testing.process import Daemon
-from zeit.cds.testing.servers import ServerUnavailable, VsftpdServer
-from zeit.cds.tests import application, broker, cms
-from zeit.cds.thread import ExporterThread
 
 
-#: Seconds after which one is given up.
+#: Seconds after which a publication is given up, and an application that does not end.
 TIMEOUT = 30
 
-#: The exit code of the process if a server is not there.
-MISSING = 3
+#: Seconds between two publications: the run before is over.
+PAUSE = 0.2
+
+_ZCML = """\
+<configure xmlns="http://namespaces.zope.org/zope" xmlns:cds="http://namespaces.zeit.de/cds">
+  <include package="zeit.cds" />
+  <cds:spool name="articles" path="{folder}" />
+  <cds:target name="partner" host="{server.host}" port="{server.port}" user="{server.user}"
+      password_env="ZEIT_CDS_PASSWORD" directory="/{directory}" {options} />
+  <cds:exporter name="articles" spool="articles" target="partner" />
+</configure>
+"""
 
 
-def latencies(driver, *, publications, size, longest):
-    """Return the seconds of each publication of `size` bytes, all of them within `longest` seconds.
+def measured(place, clients):
+    """Yield (turn, client, seconds, or `measure.Failed`) for each publication to each client.
 
-    `driver`: 'thread', 'watch' or 'celery'.  Raises `measure.Failed`, and `ServerUnavailable` if
-    vsftpd or Redis is not there.
+    `place`: the `Stage` of a row.  Who has failed has no further turn.
     """
-    command = [sys.executable, '-m', __name__, driver, str(publications), str(size)]
-    environ = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
-    try:
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=longest)
-    except subprocess.TimeoutExpired as error:
-        raise measure.Failed(f'{driver} has not ended after {longest} s') from error
-    if done.returncode == MISSING:
-        raise ServerUnavailable(done.stdout.strip())
-    if done.returncode:
-        raise measure.Failed(done.stderr.strip()[-measure.COMPLAINT :])
-    return json.loads(done.stdout)
-
-
-def _measured(driver, publications, size):
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(VsftpdServer())
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        path = application.write(folder, server)
-        stack.enter_context(cms.importable(cms.CMS))
-        zcml.load(path)
-        spool = zope.component.getUtility(ISpool, name='articles')
-        _DRIVERS[driver](stack, folder, path)
-        arrivals = stack.enter_context(inotify_simple.INotify())
-        arrivals.add_watch(server.root, inotify_simple.flags.MOVED_TO)
-        data = b'x' * size
-        # The first one finds connections to make and modules to import.
-        return [_one(spool, arrivals, f'{n}.xml', data) for n in range(publications + 1)][1:]
+        found = [(client, stack.enter_context(_Application(place, client))) for client in clients]
+        # The first one finds modules to import, and what the server can.
+        for turn in range(-1, place.row.files):
+            for client, application in random.Random(turn).sample(found, len(found)):
+                time.sleep(PAUSE)
+                try:
+                    seconds = application.publish(f'{turn + 1}.xml')
+                except measure.Failed as error:
+                    yield turn, client, error
+                    found.remove((client, application))
+                    continue
+                if turn >= 0:
+                    yield turn, client, seconds
 
 
-def _one(spool, arrivals, name, data):
-    begin = time.perf_counter()
-    spool.put(name, data)
-    while time.perf_counter() - begin < TIMEOUT:
-        if any(event.name == name for event in arrivals.read(timeout=1000)):
-            return time.perf_counter() - begin
-    raise TimeoutError(f'{name} was not delivered within {TIMEOUT} s')
+class _Application:
+    """One driver in a process of its own; a context manager."""
 
+    def __init__(self, place, client):
+        self._place = place
+        self._client = client
+        self._resources = contextlib.ExitStack()
 
-def _thread(stack, folder, path):
-    thread = ExporterThread('articles')
-    zope.component.provideUtility(thread, IWakeUp)
-    stack.callback(thread.stop)
-    thread.start()
+    def __enter__(self):
+        with self._resources as stack:
+            server, client = self._place.server, self._client
+            arrivals = pathlib.Path(tempfile.mkdtemp(dir=server.root))
+            owner = os.stat(server.root)
+            os.chown(arrivals, owner.st_uid, owner.st_gid)
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            for section in ('tmp', 'new', 'cur'):
+                (folder / section).mkdir()
+            tls = self._place.certificate
+            options = f'tls="explicit" ca_file="{tls}"' if tls else 'tls="no"'
+            site = folder / 'site.zcml'
+            site.write_text(
+                _ZCML.format(
+                    folder=folder, server=server, directory=arrivals.name, options=options
+                )
+            )
+            self._log = stack.enter_context(open(folder / 'log', 'w+b'))
+            words = client.driver, site, arrivals, str(self._place.row.size)
+            paths = [str(client.source), *filter(None, sys.path)]
+            self._process = self._place.line.client.run(
+                subprocess.Popen,
+                [sys.executable, '-m', 'bench.application', *words],
+                env={
+                    **os.environ,
+                    'PYTHONPATH': os.pathsep.join(paths),
+                    'ZEIT_CDS_PASSWORD': server.password,
+                },
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                text=True,
+            )
+            stack.callback(self._end)
+            self._resources = stack.pop_all()
+        return self
 
+    def __exit__(self, *exc_info):
+        self._resources.close()
 
-def _watch(stack, folder, path):
-    program = 'import sys; from zeit.cds.cli import main; sys.exit(main())'
-    command = [sys.executable, '-c', program, '--zcml', str(path), 'watch']
-    _start(stack, folder, command)
-    zope.component.getGlobalSiteManager().unregisterUtility(provided=IWakeUp)
+    def publish(self, name):
+        """Publish a file; return the seconds until it is there.  Raises `measure.Failed`."""
+        with contextlib.suppress(BrokenPipeError):
+            print(name, file=self._process.stdin, flush=True)
+        line = ''
+        if select.select([self._process.stdout], [], [], TIMEOUT)[0]:
+            line = self._process.stdout.readline()
+        if not line:
+            said = measure.said(self._log)
+            raise measure.Failed(f'{self._client.name} has not delivered {name}: {said}')
+        return float(line)
 
-
-def _celery(stack, folder, path):
-    redis = stack.enter_context(broker.Broker())
-    app = celery.Celery('bench', broker=redis.url, set_as_current=True)
-    stack.callback(app.close)
-    zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
-    # The path of this Python may have a blank in it.
-    command = [sys.executable, *'-m celery -A zeit.cds.tests.celeryapp worker -c 1'.split()]
-    settings = {
-        'ZEIT_CDS_TEST_BROKER': redis.url,
-        'ZEIT_CDS_TEST_ZCML': str(path),
-        'ZEIT_CDS_TEST_DIARY': str(folder / 'diary'),
-        'C_FORCE_ROOT': '1',
-    }
-    _start(stack, folder, command, settings)
-
-
-def _start(stack, folder, command, settings=()):
-    environ = {'PYTHONPATH': cms.environment(cms.CMS)['PYTHONPATH'], **dict(settings)}
-    pairs = [f'{name}={value}' for name, value in environ.items()]
-    daemon = Daemon(['env', *pairs, *command], log=folder / 'log')
-    stack.callback(daemon.stop)
-    daemon.start()
-
-
-_DRIVERS = {'thread': _thread, 'watch': _watch, 'celery': _celery}
-
-
-def main(driver, publications, size):
-    """Print the seconds of each publication; return the exit code."""
-    try:
-        print(json.dumps(_measured(driver, int(publications), int(size))))
-    except ServerUnavailable as error:
-        print(error)
-        return MISSING
-    return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main(*sys.argv[1:]))
+    def _end(self):
+        with self._process as process:
+            process.stdin.close()
+            try:
+                process.wait(TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()

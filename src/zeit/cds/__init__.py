@@ -2,3 +2,5 @@
 
 The whole story stands in `zeit.cds.interfaces`, the decisions in docs/architecture.txt.
 """
+
+__version__ = '2.0.dev0'

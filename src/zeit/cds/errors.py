@@ -155,6 +155,24 @@ class Withdrawn(SourceGone):
     """The file was withdrawn before the server had all of it; `message` is the reason."""
 
 
+class Held(Withdrawn):
+    """The file, or its spool as a whole (`everything`), is held: it waits until it is released."""
+
+    everything = False
+
+
+class Embargoed(Held):
+    """It is not to go before a time, `until` (seconds since the epoch)."""
+
+    def __init__(self, message, *, until, **about):
+        super().__init__(message, **about)
+        self.until = until
+
+
+class Expired(Withdrawn):
+    """It is not to go any more: its time was over before the server had it."""
+
+
 class SourceUnreadable(FileError):
     """The local file cannot be read (to its end)."""
 
@@ -179,7 +197,7 @@ class TakenAway(SizeMismatch):
     """The server has confirmed a whole upload, and has no such file a moment later."""
 
     ADVICE = (
-        'Perhaps the partner takes away what arrives, and has it: then believe the final reply, '
+        'Perhaps the partner collects what arrives, and has it: then trust the final reply, '
         'with size_check="no" and temporary="no" (--no-size-check --no-temporary).'
     )
 
@@ -223,6 +241,8 @@ class Locked(Error):
 
     def __init__(self, name, *, holder='', tokens=(), lost=False, hint=''):
         what = 'is not ours any more, as far as can be seen' if lost else 'lockfile exists'
+        if lost and not hint:
+            hint = 'Find out who replaced it; what was not delivered waits for the next run.'
         super().__init__(f"'{name}' {what}", hint=hint)
         self.name = name
         self.holder = holder
@@ -238,7 +258,7 @@ class LockVanished(Error):
     def __init__(self, name):
         super().__init__(
             f"Our lock file '{name}' has disappeared from the server, and there is no other one",
-            hint='Somebody has removed it, or a program there takes away whatever it finds: let it '
+            hint='Somebody removed it, or a program there removes whatever it finds: that must '
             "leave 'write' and 'read' alone.",
         )
 
@@ -300,11 +320,25 @@ class NotBegun(ConnectionLost):
 
 
 class HandshakeFailed(ConnectionLost):
-    """There is a connection, but no TLS over it: client and server do not agree."""
+    """There is a connection, but no TLS or SSH over it: client and server do not agree.
+
+    `in_clear` tells that what came was not encrypted.
+    """
+
+    in_clear = False
 
 
 class CertificateRefused(HandshakeFailed):
     """The server's certificate is not trusted, or another host's (RFC 9325 section 6)."""
+
+    transient = False
+
+
+class HostKeyRefused(HandshakeFailed):
+    """The server's host key is not known, or another one than it should be (RFC 4251 section 4.1).
+
+    Nothing was said about who we are.
+    """
 
     transient = False
 
@@ -325,9 +359,13 @@ class ReplyLost(ConnectionLost):
         self.sent = sent
 
 
+#: SSH_FX_OP_UNSUPPORTED; no FTP server has such a code.
+_NO_REQUEST = 8
 #: RFC 959 section 4.2: command not implemented, also for a parameter; what servers say that do not
 #: let an account use one.
-_NOT_IMPLEMENTED = (402, 502, 504)
+_REFUSED = (402, 502, 504, _NO_REQUEST)
+#: The command is not implemented, or not even recognized.
+_UNSUPPORTED = (402, 500, 502, _NO_REQUEST)
 _DENIED = re.compile(r'permission|permitted|privilege|denied|not allowed|forbidden', re.IGNORECASE)
 
 
@@ -347,9 +385,14 @@ class ServerError(Error):
         return self.command.partition(' ')[0]
 
     @property
+    def is_unsupported(self):
+        """True if it says that the server does not have the command, whoever asks."""
+        return self.code in _UNSUPPORTED
+
+    @property
     def is_denial(self):
         """True if it says that nobody, or not this account, may use the command."""
-        return self.code in _NOT_IMPLEMENTED or bool(_DENIED.search(str(self)))
+        return self.code in _REFUSED or bool(_DENIED.search(str(self)))
 
     @property
     def message(self):

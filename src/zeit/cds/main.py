@@ -7,17 +7,17 @@ import os
 import sys
 
 from zeit.cds import errors
-from zeit.cds.console import complaints
+from zeit.cds.cli.console import complaints
+from zeit.cds.cli.output import open_closed
+from zeit.cds.credentials import Secret, sendable
 from zeit.cds.errors import ConfigurationError
-from zeit.cds.exporter import Exporter
-from zeit.cds.importer import Importer
-from zeit.cds.logs import log_to, unheard
-from zeit.cds.output import open_closed
-from zeit.cds.report import Report
-from zeit.cds.settings import Secret, sendable
-from zeit.cds.spool import Spool
-from zeit.cds.target import FTPTarget
+from zeit.cds.run.exporter import Exporter
+from zeit.cds.run.importer import Importer
+from zeit.cds.spool.spool import Spool
+from zeit.cds.system.logs import log_to, unheard
+from zeit.cds.target.target import FTPTarget
 from zeit.cds.text import printable
+from zeit.cds.values.report import Report
 
 
 log = logging.getLogger(__name__)

@@ -19,12 +19,12 @@ And in a spool:
     .TOKEN.probe        a file that shows whether what is delivered could be filed
 """
 
-import hashlib
 import os
 import re
 import sys
 import unicodedata
 
+from zeit.cds import digests
 from zeit.cds.errors import NameRefused
 from zeit.cds.text import printable
 
@@ -75,7 +75,9 @@ def temporary(name, *, token, number):
 
 
 def is_temporary(name):
-    """Return whether `name` is such a name; `zeit.cds.spelling` may put a character behind it."""
+    """Return whether `name` is such a name; `zeit.cds.target.name_probe` may put a character behind
+    it.
+    """
     return bool(_TEMPORARY.fullmatch(name))
 
 
@@ -175,7 +177,7 @@ def with_suffix(name, suffix, *, limit=SHORT):
     """
     if len(name.encode('utf-8', 'surrogateescape')) + len(suffix) > limit:
         # Cutting the name off would let two long names collide.
-        name = hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:32]
+        name = digests.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:32]
     return name + suffix
 
 

@@ -27,6 +27,31 @@ def alone(value=True):
         _alone.reset(token)
 
 
+def is_open():
+    """Return whether the caller has a transaction open, which sees what was when it began."""
+    scope = zope.component.queryUtility(IScope)
+    return scope is not None and not _alone.get() and scope.is_open()
+
+
+def at_commit(key, call):
+    """Call `call()` when the caller's transaction is about to be committed, and when it was.
+
+    Where there is none, or it is aborted, never.  See `IScope`.
+    """
+    if is_open():
+        zope.component.getUtility(IScope).at_commit(key, call)
+
+
+@contextlib.contextmanager
+def own():
+    """Return a context manager for a call of the application that is to see the present.
+
+    Not to be used where something `is_open`.
+    """
+    with alone(), around():
+        yield
+
+
 @contextlib.contextmanager
 def around():
     """Return a context manager for a call of the application; see `IScope`."""

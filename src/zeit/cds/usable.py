@@ -1,4 +1,4 @@
-"""What is wrong with the configuration of a run, found before the run and without the network."""
+"""Whether a run could use a spool and a target as they are."""
 
 from zeit.cds.interfaces import IUsable
 

@@ -3,12 +3,12 @@
 import logging
 import select
 import socket
-import time
 
-from zeit.cds.forks import not_inherited, opening
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.sockets import without_backlog
 from zeit.cds.ftp.stream import Stream
+from zeit.cds.system.forks import not_inherited, opening
+from zeit.cds.system.polling import now
 from zeit.cds.text import printable
 
 
@@ -23,12 +23,12 @@ class Awaited(Stream):
     """
 
     def __init__(self, control, *, timeout):
-        doing = 'listening for a data connection'
+        activity = 'listening for a data connection'
         try:
             host, _, *more = control._sock.getsockname()
             listener = not_inherited(socket.socket, control._sock.family, socket.SOCK_STREAM)
         except OSError as error:
-            raise from_os(error, doing=doing) from error
+            raise from_os(error, activity=activity) from error
         try:
             listener.bind((host, 0, *more))
             listener.listen(1)
@@ -36,20 +36,20 @@ class Awaited(Stream):
             self.address = (host.partition('%')[0], listener.getsockname()[1])
         except OSError as error:
             listener.close()
-            raise from_os(error, doing=doing) from error
-        super().__init__(listener, timeout=timeout, deadline=control._deadline, peer=control.peer)
+            raise from_os(error, activity=activity) from error
+        super().__init__(listener, timeout=timeout, deadline=control.deadline, peer=control.peer)
 
     def connected(self, *, timeout):
         """See `Stream`.  Who is not the server itself is turned away."""
-        until = time.monotonic() + timeout
+        until = now() + timeout
         try:
             accepted = False
             while not accepted:
                 self._wait(select.POLLIN, until=until)
                 accepted = self._accept()
         except OSError as error:
-            doing = 'waiting for a data connection'
-            raise from_os(error, doing=doing, timeout=timeout) from error
+            activity = 'waiting for a data connection'
+            raise from_os(error, activity=activity, timeout=timeout) from error
 
     def _accept(self):
         try:

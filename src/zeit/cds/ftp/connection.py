@@ -16,18 +16,22 @@ from zeit.cds.errors import (
     NoValue,
     RemoteProtocolError,
 )
-from zeit.cds.ftp import answers, effects, login, protocol, tls, wire
+from zeit.cds.ftp import effects, login, parsing, protocol, reply_errors
+from zeit.cds.ftp.capabilities import Capabilities
+from zeit.cds.ftp.data import DataConnections
 from zeit.cds.ftp.deadline import USED_UP, Deadline, Until
-from zeit.cds.ftp.secure import Protection, SecureStream
-from zeit.cds.ftp.settings import PORTS
+from zeit.cds.ftp.server_options import PORTS
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
 
-#: How long the reply to QUIT is waited for, in seconds: there is nothing to be learned from it.
+#: How long the reply to QUIT is waited for where it is, in seconds: nothing is learned from it.
 QUIT_TIMEOUT = 2
+
+#: A greeting that is not there after so many seconds may be one that never comes.
+SOON = 5
 
 #: How long it takes at most to find out whether a silent server waits for TLS, in seconds.
 PROBE = 5
@@ -53,11 +57,13 @@ class Connection:
     """A control connection, logged in; in the directory, and in binary mode, if that was entered.
 
     What goes over a data connection is in `zeit.cds.ftp.transfers`.  `context` is what
-    `settings.tls.context()` made, if TLS is wanted.  `protection` is the `Protection` of its data
-    connections, None without TLS.
+    `settings.tls.context()` made, if TLS is wanted; `capabilities` are the server's.  `protection`
+    is the `Protection` of its data connections, None without TLS; `data` makes them.
     """
 
-    def __init__(self, settings, *, deadline=None, context=None):
+    def __init__(self, settings, *, deadline=None, context=None, capabilities=None):
+        self.capabilities = capabilities or Capabilities()
+        self.data = DataConnections(self, settings)
         self._settings = settings
         self._deadline = deadline or Deadline()
         self._context = context
@@ -76,6 +82,11 @@ class Connection:
         return f'<Connection to {self._settings.host}:{self._settings.port}, {state}>'
 
     @property
+    def stream(self):
+        """The `Stream` that commands go over."""
+        return self._stream
+
+    @property
     def usable(self):
         """True while the answers can be trusted."""
         return self._stream is not None and not self._failed and not self._channel.broken
@@ -88,15 +99,22 @@ class Connection:
         """
         return bool(self._channel.waiting or self._answers)
 
+    def serve(self, *, deadline, capabilities=None):
+        """Work for another session from now on, with its `deadline`, and its `capabilities`."""
+        self._deadline = self._stream.deadline = deadline
+        self.told = None
+        if capabilities is not None:
+            self.capabilities = self.data.capabilities = capabilities
+
     def is_due(self, verb, argument):
         """Return whether the final answer to this command has not come; also after `drop`.
 
         One that says nothing about it is none.
         """
-        command = answers.Command(verb, argument)
+        command = reply_errors.Command(verb, argument)
         return command in self._channel.waiting or command in self._channel.unproven
 
-    def is_quiet(self):
+    def is_reusable(self):
         """Return whether the connection is usable, and the server has said nothing unasked.
 
         To be called when no answer is due.  What is seen here, the end of an idle session above
@@ -130,7 +148,7 @@ class Connection:
                 connect_timeout=settings.connect_timeout,
                 timeout=settings.reply_timeout,
                 deadline=self._deadline,
-                doing=f'connecting to {settings.host}, port {settings.port}',
+                activity=f'connecting to {settings.host}, port {settings.port}',
                 keepalive=settings.keepalive,
                 bind=settings.bind_address,
             )
@@ -153,42 +171,61 @@ class Connection:
         """Return the error; a deadline that has passed says what was waited for."""
         if type(error) is not errors.DeadlinePassed or error.message != USED_UP[0]:
             return error
-        waiting, doing = self._channel.waiting, 'connecting'
+        waiting, activity = self._channel.waiting, 'connecting'
         if self._stream is not None and waiting:
-            doing = waiting[0]
-        return errors.DeadlinePassed(f'{error.message}, {doing}', hint=error.hint)
+            activity = waiting[0]
+        return errors.DeadlinePassed(f'{error.message}, {activity}', hint=error.hint)
 
     def _secure_at_once(self):
         try:
             self._secure()
         except HandshakeFailed as error:
-            if tls.is_in_clear(error):
+            if error.in_clear:
                 error.advise(NOT_AT_ONCE)
             raise
 
     def _await_greeting(self):
         """Wait for the greeting; say so if the server waits for TLS instead."""
-        until = Until(self._settings.reply_timeout)
+        settings = self._settings
+        until = Until(settings.reply_timeout)
         try:
-            self._await_answer(until)
+            self._await_first_word(until)
         except ConnectionLost as error:
-            settings = self._settings
-            if settings.tls.mode != 'implicit' and not self._channel.pending:
-                silent = error.errno == errno.ETIMEDOUT
-                if settings.port == PORTS['implicit'] or (silent and self._speaks_tls()):
-                    error.advise(AT_ONCE)
+            in_clear = settings.tls.mode != 'implicit' and not self._channel.pending
+            if in_clear and settings.port == PORTS['implicit']:
+                error.advise(AT_ONCE)
             raise
         self._final(until=until)
 
-    def _speaks_tls(self):
-        timeout = min(PROBE, self._settings.connect_timeout)
-        options = {'context': tls.unverified(), 'host': self._settings.host, 'timeout': timeout}
+    def _await_first_word(self, until):
+        """Have an answer at that moment; soon, look whether TLS is waited for.
+
+        That goes over another connection: a server that is only slow may still greet over this one.
+        """
+        settings = self._settings
+        if settings.tls.mode == 'implicit':
+            return self._await_answer(until)
         try:
-            SecureStream.over(self._stream, **options).close()
-            return True
+            return self._await_answer(Until(min(SOON, settings.reply_timeout)))
         except ConnectionLost as error:
-            log.debug('It is not TLS that is waited for: %s', printable(error.message))
-            return False
+            if error.errno != errno.ETIMEDOUT:
+                raise
+            if not self._channel.pending and self._speaks_tls():
+                error.advise(AT_ONCE)
+                raise
+        self._await_answer(until)
+
+    def _speaks_tls(self):
+        from zeit.cds.ftp.tls_probe import speaks_tls
+
+        settings = self._settings
+        return speaks_tls(
+            self._stream,
+            host=settings.host,
+            port=settings.port,
+            timeout=min(PROBE, settings.connect_timeout),
+            bind=settings.bind_address,
+        )
 
     def _switch_to_tls(self):
         """AUTH TLS (RFC 4217 section 4), before anything that nobody else may know."""
@@ -203,29 +240,44 @@ class Connection:
         self._secure()
 
     def _secure(self):
+        """Speak TLS; some servers take a handshake for commands that comes at once."""
+        explicit = self._settings.tls.mode == 'explicit'
+        if explicit and not self.capabilities.eager:
+            self._stream.comes_soon()
+        try:
+            self._shake_hands()
+        except HandshakeFailed as error:
+            if explicit and self.capabilities.eager and error.in_clear:
+                self.capabilities.do_without('eager', error=Error(error.message))
+            raise
+
+    def _shake_hands(self):
+        from zeit.cds.ftp import secure
+
         settings = self._settings
         options = {'context': self._context, 'host': settings.host}
         options['timeout'] = settings.connect_timeout
-        self._stream = SecureStream.over(self._stream, **options)
+        self._stream = secure.SecureStream.over(self._stream, **options)
         # A server may begin with that of a data connection only when it has answered.
         options['timeout'] = max(settings.connect_timeout, settings.reply_timeout)
-        self.protection = Protection(self._stream, **options)
+        self.protection = secure.Protection(self._stream, **options)
 
     def enter_directory(self):
         """See `zeit.cds.ftp.login.enter_directory`."""
         login.enter_directory(self, self._settings)
 
-    def describe(self):
-        """See `zeit.cds.ftp.login.describe`."""
-        login.describe(self, self._settings)
+    def quit(self, *, awaited=False):
+        """Say goodbye, if that makes sense, and close; never raises.
 
-    def quit(self):
-        """Say goodbye, if that makes sense, and close; never raises."""
+        `awaited`: not before the server has answered.  It may allow one login at a time, and
+        another one follows.
+        """
         if self.usable and not self._in_between:
             try:
                 self._send(('QUIT', ''))
-                self._answer(until=Until(QUIT_TIMEOUT))
-                self._stream.finish(doing='saying goodbye')
+                if awaited:
+                    self._answer(until=Until(QUIT_TIMEOUT))
+                    self._stream.finish(activity='saying goodbye')
             except Error as error:
                 log.debug('No goodbye from the server: %s', printable(error.message))
         self.drop()
@@ -236,9 +288,10 @@ class Connection:
         Where a command is due that changes something it is reset: the system of this machine would
         go on for minutes to deliver what nobody waits for any more.
         """
+        self.data.forget()
         self._failed = True
         if self._stream is not None:
-            if any(command.verb in answers.CHANGES for command in self._channel.waiting):
+            if any(command.verb in reply_errors.CHANGES for command in self._channel.waiting):
                 self._stream.abort()
             else:
                 self._stream.close()
@@ -267,16 +320,19 @@ class Connection:
 
         It is asked for over this connection, which is dropped if it is out of step.
         """
-        if answer.verdict != answers.UNPROVEN:
+        if answer.verdict != reply_errors.UNPROVEN:
             return answer
         if self.usable and not self._in_between and effects.shows(self, answer.command):
             self._channel.unproven.discard(answer.command)
-            return answer._replace(verdict=answers.SHOWN)
+            return answer._replace(verdict=reply_errors.SHOWN)
         self.drop()
         raise answer.error()
 
-    def together(self, *commands):
-        """Send commands (verb, argument), in one packet where that goes; return the `Answer`s."""
+    def together(self, *commands, followed=True):
+        """Send commands (verb, argument), in one packet where that goes; return the `Answer`s.
+
+        `followed` says that a transfer follows.
+        """
         said = []
         for command in commands:
             self._send(command)
@@ -298,7 +354,7 @@ class Connection:
         return self._size(self.ask('SIZE', name))
 
     def _size(self, answer):
-        size = wire.size(self._value(answer))
+        size = parsing.size(self._value(answer))
         self.told = answer.command.argument, size
         return size
 
@@ -307,13 +363,14 @@ class Connection:
         return self._modified(self.ask('MDTM', name))
 
     def _modified(self, answer):
-        if answer.verdict == answers.REFUSED and answer.reply.code == answers.NO_FILE:
+        if answer.verdict == reply_errors.REFUSED and answer.reply.code == reply_errors.NO_FILE:
             return None
-        return wire.modified(self._value(answer))
+        return parsing.modified(self._value(answer))
 
     def _value(self, answer):
         """Return the reply that has what was asked for; raise `NoValue` if it is another one."""
-        if answer.verdict == answers.UNPROVEN and not self._in_between and effects.in_step(self):
+        unproven = answer.verdict == reply_errors.UNPROVEN
+        if unproven and not self._in_between and effects.in_step(self):
             raise NoValue(answer.reply.code, f'The server does not tell it: {answer.reply.text}')
         return answer.check().reply
 
@@ -330,9 +387,9 @@ class Connection:
         data = memoryview(b''.join([self._channel.send(*command) for command in commands]))
         if log.isEnabledFor(logging.DEBUG):
             for command in commands:
-                log.debug('> %s', printable(answers.Command(*command).shown))
+                log.debug('> %s', printable(reply_errors.Command(*command).shown))
         try:
-            self._stream.send(data, doing=f'sending {verbs}')
+            self._stream.send(data, activity=f'sending {verbs}')
         except ConnectionLost:
             self.drop()
             raise
@@ -340,7 +397,7 @@ class Connection:
     def _out_of_step(self, when):
         return RemoteProtocolError(
             f'The server has answered more than it was asked, {when}',
-            hint=answers.OUT_OF_STEP,
+            hint=reply_errors.OUT_OF_STEP,
         )
 
     def _final(self, *, until=None):
@@ -351,7 +408,7 @@ class Connection:
         """
         if until is None:
             until = Until(self._settings.reply_timeout)
-        while (answer := self._answer(until=until)).verdict == answers.WAIT:
+        while (answer := self._answer(until=until)).verdict == reply_errors.WAIT:
             pass
         return self.shown(answer).check()
 
@@ -373,15 +430,15 @@ class Connection:
             log.debug('< %s', printable(answer.reply.text))
         return answer
 
-    def _receive(self, doing, until):
+    def _receive(self, activity, until):
         try:
-            return self._stream.receive(doing=doing, until=until, reply=True)
+            return self._stream.receive(activity=activity, until=until, reply=True)
         except ConnectionLost as error:
             if error.errno != errno.ETIMEDOUT or not self._channel.pending:
                 raise
             raise ConnectionLost(
                 errno.ETIMEDOUT,
-                f'The reply did not end within {until.seconds:g} s, {doing}',
+                f'The reply did not end within {until.seconds:g} s, {activity}',
                 hint='A slow server needs a longer reply_timeout (--reply-timeout).',
             ) from error
 
@@ -401,23 +458,24 @@ class Connection:
 
     def unless_refused(self):
         """Raise `ConnectionLost` if an answer is there that refuses the transfer."""
-        if any(answer.verdict in answers.REFUSALS for answer in self._answers):
+        if any(answer.verdict in reply_errors.REFUSALS for answer in self._answers):
             raise ConnectionLost(errno.ECONNABORTED, 'The server refuses the transfer')
 
     def _await_answer(self, until):
         """Have an answer, at the latest at that moment."""
+        self.data.release_answer(is_there=bool(self._answers))
         waiting = self._channel.waiting
-        doing = waiting[0] if waiting else 'waiting'  # its words are for an error only
+        activity = waiting[0] if waiting else 'waiting'  # its words are for an error only
         while not self._answers:
             if self._channel.broken:  # behind an answer that was in order
-                raise self._out_of_step(doing)
+                raise self._out_of_step(activity)
             data = b''
             if not self._failed:  # else the answer before this one did not come
-                data = self._receive(doing, until)
+                data = self._receive(activity, until)
             if not data:
                 raise ConnectionLost(
                     errno.ECONNRESET,
-                    f'The server closed the connection, {doing}',
+                    f'The server closed the connection, {activity}',
                     hint='The next run tries again.',
                 )
             self._answers.extend(self._channel.receive(data))

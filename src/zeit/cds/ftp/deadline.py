@@ -4,25 +4,28 @@ import contextlib
 import time
 
 from zeit.cds.errors import DeadlinePassed
+from zeit.cds.system.polling import now
 
-
-#: A wait looks at the deadline again after so many seconds: it may have been moved by another
-#: thread, which wants all to come to an end.
-LOOK = 0.5
 
 #: What happened when a deadline has passed, and what to do next.
 USED_UP = (
     'The time of this run is used up',
-    'The next one goes on; it may need a longer deadline (--deadline).',
+    'The next run continues; it may need a longer deadline (--deadline).',
 )
 
 
 class Until(float):
-    """The moment of `time.monotonic` in so many `seconds`, which a message can tell."""
+    """The moment of `polling.now` in so many `seconds`, which a message can tell."""
 
     def __new__(cls, seconds):
-        made = super().__new__(cls, time.monotonic() + seconds)
+        made = super().__new__(cls, now() + seconds)
         made.seconds = seconds
+        return made
+
+    def later(self, seconds):
+        """Return the moment so many seconds later, of the same wait."""
+        made = super().__new__(type(self), self + seconds)
+        made.seconds = self.seconds
         return made
 
 
@@ -58,10 +61,6 @@ class Deadline:
         self._span = span
         self._passed = passed
 
-    def lift(self):
-        """Let there be no bound any more, except the one of `outer`."""
-        self._moment = None
-
     @contextlib.contextmanager
     def during(self, transfer):
         """Inside, a `transfer` is under way that may have more time than others, or None.
@@ -85,13 +84,13 @@ class Deadline:
             timeout = self._outer.within(timeout, transfer=transfer)
         if self._moment is None:
             return timeout
-        left = self._moment - time.monotonic()
-        if left <= 0 and self._span and transfer is not None:
+        seconds_left = self._moment - time.monotonic()
+        if seconds_left <= 0 and self._span and transfer is not None:
             transfer.require(self._span)
-            left += self._span
-            if left <= 0:
+            seconds_left += self._span
+            if seconds_left <= 0:
                 raise transfer.passed()
-        if left <= 0:
+        if seconds_left <= 0:
             message, hint = self._passed
             raise DeadlinePassed(message, hint=hint)
-        return min(timeout, left)
+        return min(timeout, seconds_left)

@@ -1,17 +1,13 @@
 """Whether the server has executed a command, where its reply does not say so.
 
 A final reply whose code is another command's own proves nothing.  It may be late; or the server
-has left out an answer, and this one is that to what was sent along.  So the effect is asked for, by
+has left out an answer, and this one is that to a pipelined command.  So the effect is asked for, by
 commands whose replies cannot be taken for one another: a reply that is left over moves them all,
 and the last one, to NOOP, does not fit.
 """
 
 from zeit.cds.errors import ServerError
-from zeit.cds.ftp import answers, wire
-
-
-#: The command is not implemented (RFC 959 section 4.2).
-_UNKNOWN = (402, 500, 502)
+from zeit.cds.ftp import parsing, reply_errors
 
 
 def shows(connection, command):
@@ -33,9 +29,9 @@ def in_step(connection):
     Where NOOP is not known, PWD tells: 257 is no answer to what may have been asked before.
     """
     answer = connection.ask('NOOP')
-    if answer.reply.code in _UNKNOWN:
+    if answer.reply.code in reply_errors.NOT_IMPLEMENTED:
         answer = connection.ask('PWD')
-    return answer.verdict == answers.DONE
+    return answer.verdict == reply_errors.DONE
 
 
 def _renamed(connection, new):
@@ -46,17 +42,17 @@ def _renamed(connection, new):
         return False
     listed = connection.list_names()
     # What has a size is there: a listing that shows it may be believed.
-    believed = size is not None or connection.ways.is_shown(listed)
+    believed = size is not None or connection.capabilities.is_shown(listed)
     return new in listed and old not in listed and believed
 
 
 def _deleted(connection, name):
     """As `_removed`, or no file to SIZE either: nothing but another look depends on it."""
     listed = connection.list_names()
-    if name in listed or connection.ways.is_shown(listed):
+    if name in listed or connection.capabilities.is_shown(listed):
         return name not in listed
     refused = connection.ask('SIZE', name)
-    return bool(connection.ways.sizes) and refused.reply.code == answers.NO_FILE
+    return bool(connection.capabilities.sizes) and refused.reply.code == reply_errors.NO_FILE
 
 
 def _removed(connection, path):
@@ -68,7 +64,7 @@ def _removed(connection, path):
         except ServerError:
             return connection.usable and _removed(connection, inside)  # then nothing is inside
     listed = connection.list_names()
-    return name not in listed and connection.ways.is_shown(listed)
+    return name not in listed and connection.capabilities.is_shown(listed)
 
 
 def _is_listed(connection, path):
@@ -79,7 +75,7 @@ def _is_listed(connection, path):
 def _size(connection, name):
     """Return the size of a file, or None if the server does not tell it."""
     try:
-        return wire.size(connection.ask('SIZE', name).check().reply)
+        return parsing.size(connection.ask('SIZE', name).check().reply)
     except ServerError:
         return None
 
@@ -92,16 +88,16 @@ def _transferred(connection, name):
 def _is_inside(connection, directory):
     """The current directory is this one."""
     answer = connection.ask('PWD')
-    if answer.verdict != answers.DONE:
+    if answer.verdict != reply_errors.DONE:
         return False
-    current = f'/{wire.directory(answer.reply).strip("/")}'
-    wanted = f'/{directory.strip("/")}'
-    return current == wanted or (directory[:1] != '/' and current.endswith(wanted))
+    current = f'/{parsing.directory(answer.reply).strip("/")}'
+    expected = f'/{directory.strip("/")}'
+    return current == expected or (directory[:1] != '/' and current.endswith(expected))
 
 
 def _is_logged_in(connection, _):
     """There is a current directory."""
-    return connection.ask('PWD').verdict == answers.DONE
+    return connection.ask('PWD').verdict == reply_errors.DONE
 
 
 def _formality(connection, _):

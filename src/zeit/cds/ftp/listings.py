@@ -1,4 +1,7 @@
-"""What is in a directory: MLSD (RFC 3659 section 7), or NLST (RFC 959 section 4.1.3)."""
+"""What is in a directory: MLSD (RFC 3659 section 7), or NLST (RFC 959 section 4.1.3).
+
+LIST is asked only where nothing else tells times: its format is the server's.
+"""
 
 import contextlib
 import itertools
@@ -13,8 +16,9 @@ from zeit.cds.errors import (
     RemoteProtocolError,
     ServerError,
 )
-from zeit.cds.ftp import answers, wire
-from zeit.cds.ftp.answers import NO_FILE
+from zeit.cds.ftp import parsing, reply_errors
+from zeit.cds.ftp.capabilities import Listing
+from zeit.cds.ftp.reply_errors import NO_FILE
 from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.text import printable
 
@@ -42,7 +46,7 @@ class ListingConnection(TransferConnection):
 
     def _size(self, answer):
         size = super()._size(answer)
-        self.ways.sizes = True
+        self.capabilities.sizes = True
         return size
 
     def list_names(self, *, inside=''):
@@ -61,6 +65,10 @@ class ListingConnection(TransferConnection):
             self.drop()  # rather a new connection than one in the wrong directory
             raise
 
+    def list_by(self, listing):
+        """Return the names in the directory as this `Listing` shows them, and no other."""
+        return _last_segments(self._listing(listing))
+
     def _go_into(self, directory):
         """Change into a directory of the one that we are in.
 
@@ -75,23 +83,23 @@ class ListingConnection(TransferConnection):
                 self.drop()
             raise
 
-    def look(self, name, *, more=False):
+    def look(self, name, *, followed=False):
         """Return (size, modified) of a file: `size` and `modified` in one packet.
 
         `modified` is None where the server does not tell it; it must tell the size, see `size`.
-        `more` says that another transfer follows: its port is asked for, too.
+        `followed` says that another transfer follows: its port is asked for, too.
         """
-        if not self.ways.together:
+        if not self.capabilities.together:
             return self.size(name), self._time(lambda: self.modified(name))
-        self._say(('SIZE', name), ('MDTM', name), port=more, way='together')
+        self._say(('SIZE', name), ('MDTM', name), port=followed, feature='together')
         try:
-            size = self._answer_and_port(port=more)
+            size = self._answer_and_port(port=followed)
             if self._channel.broken:
                 size.check()
-            modified = self._answer(until=self._along())
+            modified = self._answer(until=self._pipelined_until())
             return self._size(size), self._time(lambda: self._modified(modified))
         except LOST as error:
-            self.ways.give_up('together', error=error)
+            self.capabilities.do_without('together', error=error)
             raise
 
     def _time(self, function):
@@ -110,18 +118,28 @@ class ListingConnection(TransferConnection):
             for name, fact in self._facts().items()
         }
 
+    def list_resting(self, name):
+        """See `ISession.resting`."""
+        facts, _ = self._transferred(Listing('LIST'))
+        now = facts.get(name, parsing.NO_FACTS).time
+        return {
+            each: fact.size
+            for each, fact in facts.items()
+            if parsing.is_minutes_before(fact.time, now)
+        }
+
     def list_files(self, *, wanted=None, most=None):
         """See `ISession.files`."""
         facts, directory = self._facts(), self._settings.directory
         found = {
-            wire.nlst_name(name, directory=directory): (fact.size, fact.modified)
+            parsing.nlst_name(name, directory=directory): (fact.size, fact.modified)
             for name, fact in facts.items()
             if not fact.is_directory
         }
-        if self.ways.listings[0].verb == 'MLSD' or not wanted:
+        if self.capabilities.listings[0].verb == 'MLSD' or not wanted:
             return found
-        if self.ways.sizes_directories is None:
-            self.ways.sizes_directories = self.ask('SIZE', '.').verdict == answers.DONE
+        if self.capabilities.sizes_directories is None:
+            self.capabilities.sizes_directories = self.ask('SIZE', '.').verdict == reply_errors.DONE
         return self._with_facts(found, wanted, most)
 
     def _with_facts(self, found, wanted, most):
@@ -131,13 +149,13 @@ class ListingConnection(TransferConnection):
         """
         without = []
         for names in _packets(itertools.islice(filter(wanted, sorted(found)), most)):
-            if self.ways.together:
+            if self.capabilities.together:
                 for name, fact in self._facts_of(names):
                     if fact is None:
                         without.append(name)
                     else:
                         found[name] = fact
-        if self.ways.sizes:  # else the refusals say nothing
+        if self.capabilities.sizes:  # else the refusals say nothing
             for name in filter(self.is_directory, without):
                 del found[name]
         return found
@@ -145,12 +163,12 @@ class ListingConnection(TransferConnection):
     def is_directory(self, name):
         """Return whether the server lets us into `name`; afterwards we are where we were."""
         here = self.ask('PWD')
-        if here.verdict != answers.DONE:
+        if here.verdict != reply_errors.DONE:
             return False
         try:
             entered = self.ask('CWD', name)
-            self.command('CWD', wire.directory(here.reply))
-            return entered.verdict == answers.DONE
+            self.command('CWD', parsing.directory(here.reply))
+            return entered.verdict == reply_errors.DONE
         except BaseException:
             self.drop()  # rather a new connection than one in the wrong directory
             raise
@@ -161,7 +179,7 @@ class ListingConnection(TransferConnection):
             self._send(*((verb, name) for name in names for verb in ('SIZE', 'MDTM')))
             said = [self._answer()]
             while len(said) < 2 * len(names):
-                said.append(self._answer(until=self._along()))
+                said.append(self._answer(until=self._pipelined_until()))
             for name, size, modified in zip(names, said[::2], said[1::2], strict=True):
                 if size.reply.code == NO_FILE:
                     yield name, None
@@ -170,11 +188,11 @@ class ListingConnection(TransferConnection):
                     length = self._size(size)
                     yield name, (length, self._time(lambda a=modified: self._modified(a)))
         except LOST as error:
-            self.ways.give_up('together', error=error)
+            self.capabilities.do_without('together', error=error)
             raise
 
     def _facts(self, *, known=True):
-        """Return what is in the directory, a dictionary: the `wire.Facts` by name.
+        """Return what is in the directory, a dictionary: the `parsing.Facts` by name.
 
         A name is what stands in the line: with NLST it may be a path.  Every way to list is tried
         until the server does not refuse one, and, if `known`, shows what is known to be there.
@@ -182,46 +200,48 @@ class ListingConnection(TransferConnection):
         succeeded, some servers say so.
         """
         merged, answered, refusals = {}, [], []
-        for way in self.ways.listings:
+        for listing in self.capabilities.listings:
             try:
-                facts = self._listing(way)
+                facts = self._listing(listing)
             except ServerError as error:
-                if not self.usable or error.verb not in (way.verb, 'TYPE', ''):
+                if not self.usable or error.verb not in (listing.verb, 'TYPE', ''):
                     raise
-                log.debug('No listing by %s: %s', way, printable(error.message))
+                log.debug('No listing by %s: %s', listing, printable(error.message))
                 refusals.append(error)
                 if is_unknown(error):
-                    self.ways.abandon(way)
+                    self.capabilities.abandon(listing)
                 continue
-            if not (known and self.ways.known) or self.ways.is_shown(_last_segments(facts)):
-                self.ways.prefer(way)
+            if not (known and self.capabilities.known) or self.capabilities.is_shown(
+                _last_segments(facts)
+            ):
+                self.capabilities.prefer(listing)
                 return facts
-            log.debug('The listing by %s does not show what is there', way)
+            log.debug('The listing by %s does not show what is there', listing)
             merged = {**facts, **merged}
-            answered.append(way)
+            answered.append(listing)
         if answered:
             # No other one is better, also next time.
-            self.ways.listings = tuple(answered[:1])
+            self.capabilities.listings = tuple(answered[:1])
             return merged
         telling = [error for error in refusals if not is_unknown(error)]
         if telling and all(error.code in EMPTY for error in telling):
             return {}
         raise _advised((telling or refusals)[0])
 
-    def _listing(self, way):
+    def _listing(self, listing):
         """Return what one way to list tells, a dictionary as that of `_facts`."""
-        facts, undecoded = self._transferred(way)
+        facts, undecoded = self._transferred(listing)
         if undecoded and self.use_utf8():
-            facts, _ = self._transferred(way)
+            facts, _ = self._transferred(listing)
         return facts
 
-    def _transferred(self, way):
+    def _transferred(self, listing):
         """Return (what `_listing` does, whether there is a name that is not in our encoding)."""
-        if way.type == 'I' or self.ways.image is False:  # then it is A all the time
-            return self._received(way)
-        self.command('TYPE', way.type)
+        if listing.type == 'I' or self.capabilities.image is False:  # then it is A all the time
+            return self._received(listing)
+        self.command('TYPE', listing.type)
         try:
-            return self._received(way)
+            return self._received(listing)
         finally:
             if self.usable:
                 self._binary_again()
@@ -233,11 +253,11 @@ class ListingConnection(TransferConnection):
             self.drop()
             raise
 
-    def _received(self, way):
-        lines = wire.Lines(encoding=self._settings.encoding)
-        entry = wire.mlsd_entry if way.verb == 'MLSD' else _nlst_entry
+    def _received(self, listing):
+        lines = parsing.Lines(encoding=self._settings.encoding)
+        entry = _ENTRIES[listing.verb]
         found = {}
-        data = self._open_data(way.verb, way.argument)
+        data = self._open_data(listing.verb, listing.argument)
         try:
             with data:
                 for name, facts in filter(None, map(entry, self._lines(data, lines))):
@@ -259,7 +279,7 @@ class ListingConnection(TransferConnection):
     def _lines(self, data, lines):
         """Yield the lines that come over the connection `data`."""
         total = 0
-        for chunk in self._pieces(data, doing='reading the directory'):
+        for chunk in self._pieces(data, activity='reading the directory'):
             total += len(chunk)
             if total > MAX_LISTING:
                 raise ListingTooLong('The directory listing has no end')
@@ -276,8 +296,11 @@ def is_unknown(error):
 
 
 def _nlst_entry(line):
-    """Return what `wire.mlsd_entry` does, of one line of NLST."""
-    return None if _last_segment(line) in ('', '.', '..') else (line, wire.NO_FACTS)
+    """Return what `parsing.mlsd_entry` does, of one line of NLST."""
+    return None if _last_segment(line) in ('', '.', '..') else (line, parsing.NO_FACTS)
+
+
+_ENTRIES = {'MLSD': parsing.mlsd_entry, 'NLST': _nlst_entry, 'LIST': parsing.long_entry}
 
 
 def _last_segment(path):

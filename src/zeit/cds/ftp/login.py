@@ -13,7 +13,8 @@ from zeit.cds.errors import (
     ServiceClosing,
     TemporaryError,
 )
-from zeit.cds.ftp import answers
+from zeit.cds.ftp import reply_errors
+from zeit.cds.ftp.capabilities import LISTINGS, SILENT
 from zeit.cds.text import printable
 
 
@@ -28,6 +29,12 @@ _TLS_DEMANDED = re.compile(r'\b(TLS|SSL|encrypt\w*)\b', re.IGNORECASE)
 #: Bad sequence of commands; not logged in.  Some servers want to know the user before PROT.
 _LOG_IN_FIRST = (503, 530)
 
+#: What becomes of a login that is refused.
+_REFUSED = {
+    'hint': 'Check user and password; too many attempts may lock the account.',
+    'refused': errors.LOGIN_REFUSED,
+}
+
 #: What asks a server what it is: RFC 959 section 4.1.3, RFC 2389.
 #: FEAT is the first: some servers send lines behind it that are no reply, and nobody is asked then.
 _ABOUT = ('FEAT', ''), ('SYST', '')
@@ -39,9 +46,13 @@ def log_in(connection, settings):
     A server that refuses to encrypt data does not get the password either.  Raises
     `PermanentError`, exit code 77 for a refused login, 69 for refused encryption.
     """
-    protected = not settings.tls or _protect_data(connection, unless=_LOG_IN_FIRST)
     try:
-        _say_who(connection, settings)
+        if settings.tls and connection.capabilities.orderly:
+            protected, answer = _protect_data_and_say_who(connection, settings)
+        else:
+            protected = not settings.tls or _protect_data(connection, unless=_LOG_IN_FIRST)
+            answer = connection.command('USER', settings.user, **_REFUSED)
+        _authenticate(connection, settings, answer)
     except (ServerError, ServiceClosing) as error:
         if not settings.tls and _TLS_DEMANDED.search(str(error)):
             error.advise('The server demands TLS: ftpes://, or tls="explicit" (--tls explicit).')
@@ -53,29 +64,32 @@ def log_in(connection, settings):
 def enter_directory(connection, settings):
     """Go to the directory, in binary mode (RFC 959 sections 3.1.1.3, 4.1.1).
 
-    A server that refuses TYPE may transfer files as they are all the same: see `Ways.image`.
-    Where an earlier session has learned something about the server, it is asked along what it is.
+    A server that refuses TYPE may transfer files as they are all the same: `Capabilities.image`.
+    It is also asked what it is, if that is not known yet.
     Raises `PermanentError`, exit code 78, if there is no way into the directory.
     """
-    ways = connection.ways
-    asked = _ABOUT if ways.earlier and not ways.server else ()
+    capabilities = connection.capabilities
+    asked = () if capabilities.server else _ABOUT
     enter = ('TYPE', 'I'), ('CWD', settings.directory)
     try:
         *about, binary, inside = connection.together(*asked, *enter)
     except errors.LOST:
-        ways.earlier = {}  # perhaps because of what was asked: it is not asked again
+        if asked:  # perhaps because of that: it is not asked again
+            capabilities.earlier, capabilities.server = {}, SILENT
         raise
     if about:
-        ways.described(_digest(about, settings))
+        capabilities.described(_digest(about, settings))
+        if _has_no_mlsd(about[0]):
+            capabilities.postpone(LISTINGS[0])
     inside = connection.shown(inside)
     if error := binary.error():
-        known = ways.image or not isinstance(error, (ServerError, NotProven))
+        known = capabilities.image or not isinstance(error, (ServerError, NotProven))
         if inside.error() or known:
             before_any_file(error)
             connection.drop()
             raise error
         log.debug('Perhaps not binary: %s', printable(error.message))
-    ways.image = binary.error() is None
+    capabilities.image = binary.error() is None
     hint = (
         f'Check that the directory {printable(settings.directory)} exists on the server, and that '
         'the user may enter it.'
@@ -83,15 +97,16 @@ def enter_directory(connection, settings):
     inside.check(hint=hint, refused=errors.CONFIGURATION)
 
 
-def describe(connection, settings):
-    """Ask the server what it is, which it may refuse to say, for `Ways.described`."""
-    connection.ways.described(_digest(connection.together(*_ABOUT), settings))
-
-
 def _digest(answers_, settings):
     """Return a digest of what the server has said, and of what it may hang on beside."""
     said = [settings.tls.mode, *((answer.reply.code, *answer.reply.lines) for answer in answers_)]
     return hashlib.sha256(repr(said).encode()).hexdigest()
+
+
+def _has_no_mlsd(features):
+    """Return whether an answer to FEAT says that MLSD is not known (RFC 3659 section 7.8)."""
+    told = features.verdict == reply_errors.DONE and len(features.reply.lines) > 1
+    return told and not any(line.lstrip().startswith('MLST') for line in features.reply.lines)
 
 
 def before_any_file(error):
@@ -103,18 +118,28 @@ def before_any_file(error):
         error.exit_code = errors.UNAVAILABLE
 
 
-def _say_who(connection, settings):
-    """USER and PASS (RFC 959 section 4.1.1)."""
-    hint = 'Check user and password; too many attempts may lock the account.'
-    code = errors.LOGIN_REFUSED
-    answer = connection.command('USER', settings.user, hint=hint, refused=code)
-    if answer.verdict == answers.MORE:
-        password = answers.Hidden(settings.password.reveal() if settings.password else '')
-        answer = connection.command('PASS', password, hint=hint, refused=code)
-    if answer.verdict == answers.MORE:
-        raise PermanentError(
-            answer.reply.code, answer.reply.text, exit_code=code, hint='It wants an account.'
-        )
+def _protect_data_and_say_who(connection, settings):
+    """Send PBSZ, PROT and USER in one packet; return whether data are protected, and the answer."""
+    _, protection, answer = connection.packet(
+        ('PBSZ', '0'), ('PROT', 'P'), ('USER', settings.user)
+    )
+    protected = _is_protected(protection, unless=_LOG_IN_FIRST)
+    return protected, connection.shown(answer).check(**_REFUSED)
+
+
+def _authenticate(connection, settings, answer):
+    """Send PASS (RFC 959 section 4.1.1), if the `answer` to USER wants that.
+
+    It goes alone: pyftpdlib 2.2.0 answers what comes behind a wrong password first, and who reads
+    that cannot tell what was wrong.
+    """
+    if answer.verdict == reply_errors.MORE:
+        password = reply_errors.Hidden(settings.password.reveal() if settings.password else '')
+        answer = connection.command('PASS', password, **_REFUSED)
+    if answer.verdict == reply_errors.MORE:
+        code, text = answer.reply.code, answer.reply.text
+        hint = 'It wants an account.'
+        raise PermanentError(code, text, exit_code=errors.LOGIN_REFUSED, hint=hint)
 
 
 def _protect_data(connection, *, unless=()):
@@ -127,8 +152,12 @@ def _protect_data(connection, *, unless=()):
     except (PermanentError, TemporaryError) as error:
         # A formality for TLS; what counts is the answer to PROT.
         log.debug('No PBSZ on this server: %s', printable(error.message))
+    return _is_protected(connection.ask('PROT', 'P'), unless=unless)
+
+
+def _is_protected(answer, *, unless):
     try:
-        connection.command('PROT', 'P', hint=NO_PRIVACY, refused=errors.UNAVAILABLE)
+        answer.check(hint=NO_PRIVACY, refused=errors.UNAVAILABLE)
         return True
     except PermanentError as error:
         if error.code not in unless:

@@ -17,21 +17,21 @@ _CONNECT_HINTS = {
 
 #: The same when the server has accepted a connection.
 _CONNECTED_HINTS = {
-    errno.ETIMEDOUT: 'The connection stands, but the server, or a firewall in between, is silent; '
+    errno.ETIMEDOUT: 'The connection is up, but the server, or a firewall in between, is silent; '
     'the next run tries again. A slow server needs longer time-outs.',
 }
 
 
-def from_os(error, *, doing, cls=FTPOSError, timeout=None):
+def from_os(error, *, activity, cls=FTPOSError, timeout=None):
     """Translate an OSError of a socket into an `FTPOSError`.
 
-    `error` is the OSError, `doing` says in a few words what was being done, `timeout` is the
+    `error` is the OSError, `activity` says in a few words what was being done, `timeout` is the
     time-out in seconds that applied, if one did.  Returns an instance of `cls`; the caller
     raises it `from error`.
     """
     hints = _CONNECT_HINTS if cls is FTPOSError else _CONNECTED_HINTS
     if isinstance(error, TimeoutError) and error.errno is None:
-        number, text = errno.ETIMEDOUT, f'No answer within {timeout:g} s while {doing}'
+        number, text = errno.ETIMEDOUT, f'No answer within {timeout:g} s while {activity}'
         return cls(number, text, hint=hints[number])
     if isinstance(error, socket.gaierror):
         return cls(
@@ -40,5 +40,5 @@ def from_os(error, *, doing, cls=FTPOSError, timeout=None):
             hint="Check the spelling of the server's name, and the name service of this machine.",
         )
     number = error.errno or 0
-    hint = hints.get(number, f'It happened while {doing}; the next run tries again.')
+    hint = hints.get(number, f'It happened while {activity}; the next run tries again.')
     return cls(number, error.strerror or os.strerror(number), hint=hint)

@@ -12,8 +12,8 @@ import re
 import types
 
 from zeit.cds.errors import LocalProtocolError, RemoteProtocolError
-from zeit.cds.ftp import wire
-from zeit.cds.ftp.answers import (
+from zeit.cds.ftp import parsing
+from zeit.cds.ftp.reply_errors import (
     BROKEN,
     CLOSING,
     DONE,
@@ -65,6 +65,7 @@ OWN = types.MappingProxyType(
         'RETR': _TRANSFERRED,
         'NLST': _TRANSFERRED,
         'MLSD': _TRANSFERRED,
+        'LIST': _TRANSFERRED,
         'SYST': (215,),
         'FEAT': (211,),
         'QUIT': (221, *_OKAY),
@@ -114,7 +115,7 @@ class ControlChannel:
 
     def __init__(self, *, encoding='utf-8'):
         self._encoding = encoding
-        self._parser = wire.ReplyParser(encoding=encoding)
+        self._parser = parsing.ReplyParser(encoding=encoding)
         self.waiting = collections.deque([Command('greeting')])
         self._transfer_runs = True
         self._secrets = []
@@ -153,7 +154,7 @@ class ControlChannel:
             raise LocalProtocolError('RNTO without an accepted RNFR')
         if verb in SECRET and not isinstance(argument, Hidden):
             argument = Hidden(argument)
-        data = wire.command(verb, argument, encoding=self._encoding)
+        data = parsing.command(verb, argument, encoding=self._encoding)
         self.renamed, self.renaming = self.renaming or self.renamed, ''
         self.waiting.append(Command(verb, argument))
         self._transfer_runs = verb in TRANSFERS

@@ -1,13 +1,14 @@
 """Names to addresses, within a time-out."""
 
 import errno
-import queue
+import select
 import socket
 import threading
-import time
 
-from zeit.cds.ftp.deadline import LOOK
 from zeit.cds.ftp.oserrors import from_os
+from zeit.cds.ftp.sockets import wait
+from zeit.cds.system.forks import opening
+from zeit.cds.system.polling import now
 
 
 def resolve(host, port, *, timeout, deadline):
@@ -16,33 +17,36 @@ def resolve(host, port, *, timeout, deadline):
     The system's resolver has no time-out that could be set: getaddrinfo(3).  So it works in a
     thread of its own, which is left alone when it takes too long.  Raises `FTPOSError`.
     """
-    doing = f'resolving the name {host}'
-    answer = queue.SimpleQueue()
+    activity = f'resolving the name {host}'
+    found = []
 
     def ask():
-        try:
-            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, ValueError) as error:
-            answer.put(error)
+        with theirs:  # its end tells that there is an answer
+            try:
+                found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            except (OSError, ValueError) as error:
+                found.append(error)
 
     try:
-        threading.Thread(target=ask, name=f'resolve {host}', daemon=True).start()
-    except RuntimeError as error:
-        full = OSError(errno.EAGAIN, 'The system has no more threads')
-        raise from_os(full, doing=doing) from error
-    until = time.monotonic() + timeout
-    while True:
-        left = until - time.monotonic()
-        if left <= 0:
-            raise from_os(TimeoutError(), doing=doing, timeout=timeout)
+        with opening() as add:
+            ours, theirs = map(add, socket.socketpair())
+    except OSError as error:
+        raise from_os(error, activity=activity) from error
+    with ours:
         try:
-            found = answer.get(timeout=deadline.within(min(left, LOOK)))
-            break
-        except queue.Empty:
-            continue
-    if isinstance(found, ValueError):
+            threading.Thread(target=ask, name=f'resolve {host}', daemon=True).start()
+        except RuntimeError as error:
+            theirs.close()
+            full = OSError(errno.EAGAIN, 'The system has no more threads')
+            raise from_os(full, activity=activity) from error
+        try:
+            wait(ours, select.POLLIN, until=now() + timeout, deadline=deadline)
+        except TimeoutError as error:
+            raise from_os(error, activity=activity, timeout=timeout) from error
+    (answer,) = found
+    if isinstance(answer, ValueError):
         # It does not get as far as the resolver: IDNA, NUL.
-        found = socket.gaierror(socket.EAI_NONAME, str(found))
-    if isinstance(found, OSError):
-        raise from_os(found, doing=doing) from found
-    return found
+        answer = socket.gaierror(socket.EAI_NONAME, str(answer))
+    if isinstance(answer, OSError):
+        raise from_os(answer, activity=activity) from answer
+    return answer

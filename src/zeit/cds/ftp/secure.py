@@ -5,12 +5,12 @@ import logging
 import select
 import socket
 import ssl
-import time
 
 from zeit.cds.errors import ConnectionLost, DeadlinePassed
-from zeit.cds.ftp import tls
+from zeit.cds.ftp import openssl
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.stream import Stream
+from zeit.cds.system.polling import now
 
 
 log = logging.getLogger(__name__)
@@ -33,10 +33,10 @@ def _shaking_hands(stream, host, *, timeout):
         yield
     except OSError as error:
         if isinstance(error, ssl.SSLError):
-            raise tls.handshake_failed(error, host=host) from error
-        stream._deadline.within(timeout)
-        doing = f'beginning TLS with {host}'
-        raise from_os(error, doing=doing, cls=ConnectionLost, timeout=timeout) from error
+            raise openssl.handshake_failed(error, host=host) from error
+        stream.deadline.within(timeout)
+        activity = f'beginning TLS with {host}'
+        raise from_os(error, activity=activity, cls=ConnectionLost, timeout=timeout) from error
 
 
 class SecureStream(Stream):
@@ -52,15 +52,13 @@ class SecureStream(Stream):
         # Not asked of the socket, which may have been reset since.
         self.peer, self.round_trip = stream.peer, stream.round_trip
         self._watched, self._hear = stream._watched, stream._hear
-        self._sock, self._timeout, self._deadline = stream._sock, stream._timeout, stream._deadline
+        self._sock, self._timeout, self.deadline = stream._sock, stream._timeout, stream.deadline
         self._came, self._said = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._came, self._said, **options)
         self._unsent = b''
         self._encrypted = 0
         self.resumed = False
         self._finished = False
-
-    sends_files = False
 
     @classmethod
     def over(cls, stream, *, context, host, timeout, session=None):
@@ -73,7 +71,7 @@ class SecureStream(Stream):
         try:
             with _shaking_hands(stream, host, timeout=timeout):
                 made = cls(stream, context, server_hostname=host.rstrip('.'), session=session)
-                until = time.monotonic() + timeout
+                until = now() + timeout
                 made._within(until, made._turn, made._tls.do_handshake, events=select.POLLIN)
         except BaseException:
             stream._sock.close()
@@ -89,6 +87,11 @@ class SecureStream(Stream):
         session = self._tls.session
         # In TLS 1.3 there is nothing to resume without a ticket.
         return session if session and (session.has_ticket or session.id) else None
+
+    @property
+    def facts(self):
+        """The version of TLS, the cipher, and the certificate of the server (DER, bytes)."""
+        return self._tls.version(), self._tls.cipher()[0], self._tls.getpeercert(True)
 
     @property
     def has_tickets(self):
@@ -163,17 +166,17 @@ class SecureStream(Stream):
         except ssl.SSLZeroReturnError:
             return b''  # close_notify
         except ssl.SSLError as error:
-            if not tls.is_cut(error):
+            if not openssl.is_cut(error):
                 raise
             self.truncated = True
             return b''
 
-    def _lost(self, error, doing, **options):
+    def _lost(self, error, activity, **options):
         if not isinstance(error, TimeoutError):
             error = self._last_words() or error
         if isinstance(error, ssl.SSLError):
-            return tls.lost(error, doing=doing)
-        return super()._lost(error, doing, **options)
+            return openssl.lost(error, activity=activity)
+        return super()._lost(error, activity, **options)
 
     def _last_words(self):
         """Return the alert that came before the connection broke, an `ssl.SSLError`, or None.
@@ -189,12 +192,12 @@ class SecureStream(Stream):
             pass
         return None
 
-    def finish(self, *, doing):
+    def finish(self, *, activity):
         """See `Stream`: close_notify (RFC 8446 section 6.1), then the end of the TCP stream.
 
         The server's answer is not waited for here: it may come after its final reply.
         """
-        until = time.monotonic() + self._timeout
+        until = now() + self._timeout
         try:
             with contextlib.suppress(BlockingIOError):
                 self._read(RECORD)  # what has come are tickets, the newest of which is of use later
@@ -205,7 +208,7 @@ class SecureStream(Stream):
                 self._wait(select.POLLOUT, until=until)
             self._finished = True
         except OSError as error:
-            raise self._lost(error, doing) from error
+            raise self._lost(error, activity) from error
         with contextlib.suppress(OSError):  # the server may have ended it by itself
             self._sock.shutdown(socket.SHUT_WR)
 
@@ -218,7 +221,7 @@ class SecureStream(Stream):
         except ConnectionResetError:
             pass  # it will not come; what the server has got, its final reply tells
         except ssl.SSLError as error:
-            if not tls.is_cut(error):
+            if not openssl.is_cut(error):
                 raise
 
     def close(self):
@@ -239,7 +242,7 @@ class SecureStream(Stream):
             super().close()
 
     def _drain(self):
-        until = time.monotonic() + self._deadline.within(GOODBYE)
+        until = now() + self.deadline.within(GOODBYE)
         while self._sock.fileno() >= 0 and self._await(until, RECORD):
             pass
 
@@ -265,6 +268,11 @@ class Protection:
 
     def __repr__(self):
         return f'<Protection, {self.resumed} of {self.connections} resumed>'
+
+    @property
+    def facts(self):
+        """Those of the control connection, see `SecureStream`."""
+        return self._control.facts
 
     def secure(self, data, **options):
         """Return a `SecureStream` over the data connection `data`; see `SecureStream.over`."""

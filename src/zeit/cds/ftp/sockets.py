@@ -5,11 +5,10 @@ import logging
 import os
 import select
 import socket
-import time
 
 from zeit.cds.errors import ConfigurationError
-from zeit.cds.forks import not_inherited
-from zeit.cds.ftp.deadline import LOOK
+from zeit.cds.system.forks import not_inherited
+from zeit.cds.system.polling import now, poll
 from zeit.cds.text import printable
 
 
@@ -72,7 +71,7 @@ def require_address(address):
 
 def wait_connected(sock, *, timeout, deadline):
     """Wait until the socket is connected.  Raises OSError."""
-    wait(sock, select.POLLOUT, until=time.monotonic() + timeout, deadline=deadline)
+    wait(sock, select.POLLOUT, until=now() + timeout, deadline=deadline)
     raise_error(sock)
 
 
@@ -84,18 +83,17 @@ def raise_error(sock):
 
 
 def wait(sock, events, *, until, deadline, other=None):
-    """Wait for `events` (of poll(2)), or an error, on a socket until a moment of `time.monotonic`.
+    """Wait for `events` (of poll(2)), or an error, on a socket until a moment of `now`.
 
     Returns False if something came in on the socket `other` only.  Raises TimeoutError, and what
     `deadline` raises.
     """
-    poll = select.poll()
-    poll.register(sock, events)
+    interests = [(sock, events)]
     if other is not None:
-        poll.register(other, select.POLLIN)
-    while (left := until - time.monotonic()) > 0:
-        if ready := poll.poll(deadline.within(min(left, LOOK)) * 1000):
-            return other is None or sock.fileno() in dict(ready)
+        interests.append((other, select.POLLIN))
+    while (seconds_left := until - now()) > 0:
+        if happened := poll(interests, deadline.within(seconds_left)):
+            return other is None or sock.fileno() in happened
     raise TimeoutError
 
 

@@ -10,7 +10,6 @@ import struct
 import time
 
 from zeit.cds.errors import ConnectionLost
-from zeit.cds.forks import not_inherited
 from zeit.cds.ftp.deadline import Deadline, Until
 from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.resolver import resolve
@@ -22,15 +21,14 @@ from zeit.cds.ftp.sockets import (
     wait,
     without_backlog,
 )
+from zeit.cds.system.forks import not_inherited
+from zeit.cds.system.polling import give_way, now
 
 
 log = logging.getLogger(__name__)
 
 #: How much is read or sent at once, in bytes: large enough that Python's share does not count.
 CHUNK = 256 * 1024
-
-#: How much the system sends at once without our reading it, in bytes.
-UNREAD = 4 * CHUNK
 
 #: How much is read at once where only replies come, in bytes.
 REPLY = 8 * 1024
@@ -45,6 +43,42 @@ _ABORT = struct.pack('ii', 1, 0)
 #: What the system says about an address that this machine has no network for, e.g. the `::1` of
 #: localhost where IPv6 is switched off.  It says nothing about the server.
 _NO_NETWORK = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
+
+
+def connected_socket(host, port, *, connect_timeout, activity, deadline, keepalive=0, bind=None):
+    """Return a socket that is connected to `host` and `port`, and the seconds that it took.
+
+    See `Stream.connect`.
+    """
+    failures = []
+    for address in resolve(host, port, timeout=connect_timeout, deadline=deadline):
+        started = time.monotonic()
+        try:
+            sock = dial(address, timeout=connect_timeout, deadline=deadline, bind=bind)
+            connected = time.monotonic()
+            break
+        except OSError as error:
+            failures.append(error)
+    else:
+        deadline.within(connect_timeout)
+        found = [e for e in failures if e.errno not in _NO_NETWORK]
+        error = (found or failures)[-1]
+        raise from_os(error, activity=activity, timeout=connect_timeout) from error
+    try:
+        without_backlog(sock)
+        if keepalive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, 'TCP_KEEPIDLE'):
+                seconds = max(1, round(keepalive))
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 2))
+        return sock, connected - started
+    except OSError as error:
+        sock.close()
+        raise from_os(error, activity=activity) from error
+    except BaseException:
+        sock.close()
+        raise
 
 
 class Stream:
@@ -66,14 +100,11 @@ class Stream:
 
     _watched = _hear = None
 
-    #: What goes over it is not changed on the way to the network.
-    sends_files = True
-
     def __init__(self, sock, *, timeout, deadline, peer=''):
         sock.setblocking(False)
         self._sock = sock
         self._timeout = timeout
-        self._deadline = deadline
+        self.deadline = deadline
         self.peer = peer or sock.getpeername()[0]
 
     def __repr__(self):
@@ -93,7 +124,7 @@ class Stream:
         *,
         connect_timeout,
         timeout,
-        doing,
+        activity,
         deadline=None,
         keepalive=0,
         bind=None,
@@ -101,7 +132,7 @@ class Stream:
         """Return a stream to `host` (name or address) and `port`.
 
         `connect_timeout` (seconds) holds for finding the host's addresses, and for each of them;
-        they are tried in the resolver's order.  `doing` says what this is for, in a message.
+        they are tried in the resolver's order.  `activity` says what this is for, in a message.
         `keepalive` lets the system probe a peer that was idle for so many seconds, 0 for never
         (RFC 1122 section 4.2.3.6), which also keeps a NAT's entry.  `bind` is the address of this
         machine to connect from.
@@ -110,34 +141,22 @@ class Stream:
         one.
         """
         deadline = deadline or Deadline()
-        failures = []
-        for address in resolve(host, port, timeout=connect_timeout, deadline=deadline):
-            started = time.monotonic()
-            try:
-                sock = dial(address, timeout=connect_timeout, deadline=deadline, bind=bind)
-                connected = time.monotonic()
-                break
-            except OSError as error:
-                failures.append(error)
-        else:
-            deadline.within(connect_timeout)
-            found = [e for e in failures if e.errno not in _NO_NETWORK]
-            error = (found or failures)[-1]
-            raise from_os(error, doing=doing, timeout=connect_timeout) from error
+        sock, round_trip = connected_socket(
+            host,
+            port,
+            connect_timeout=connect_timeout,
+            activity=activity,
+            deadline=deadline,
+            keepalive=keepalive,
+            bind=bind,
+        )
         try:
-            without_backlog(sock)
-            if keepalive:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                if hasattr(socket, 'TCP_KEEPIDLE'):
-                    seconds = max(1, round(keepalive))
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 2))
             made = cls(sock, timeout=timeout, deadline=deadline)
-            made.round_trip = connected - started
+            made.round_trip = round_trip
             return made
         except OSError as error:
             sock.close()
-            raise from_os(error, doing=doing) from error
+            raise from_os(error, activity=activity) from error
         except BaseException:
             sock.close()
             raise
@@ -148,7 +167,7 @@ class Stream:
         `connected` must be called before it is used.  `timeout` (seconds) is for its later waits,
         `bind` as in `connect`.  Raises `FTPOSError`.
         """
-        doing = f'opening a data connection to port {port}'
+        activity = f'opening a data connection to port {port}'
         try:
             peer, _, *more = self._sock.getpeername()
             family = socket.AF_INET6 if more else socket.AF_INET
@@ -156,14 +175,14 @@ class Stream:
                 peer, more = host, []
             sock = not_inherited(socket.socket, family, socket.SOCK_STREAM)
         except OSError as error:
-            raise from_os(error, doing=doing) from error
+            raise from_os(error, activity=activity) from error
         try:
             begin(sock, (peer, port, *more), bind=bind)
             without_backlog(sock)
-            return Stream(sock, timeout=timeout, deadline=self._deadline, peer=self.peer)
+            return Stream(sock, timeout=timeout, deadline=self.deadline, peer=self.peer)
         except OSError as error:
             sock.close()
-            raise from_os(error, doing=doing) from error
+            raise from_os(error, activity=activity) from error
         except BaseException:
             sock.close()
             raise
@@ -174,21 +193,21 @@ class Stream:
         Raises `FTPOSError`, and what is heard, see `watch`; so do all methods that wait.
         """
         try:
-            self._wait(select.POLLOUT, until=time.monotonic() + timeout)
+            self._wait(select.POLLOUT, until=now() + timeout)
             raise_error(self._sock)
         except OSError as error:
-            doing = 'opening a data connection'
-            raise from_os(error, doing=doing, timeout=timeout) from error
+            activity = 'opening a data connection'
+            raise from_os(error, activity=activity, timeout=timeout) from error
 
-    def send(self, data, *, doing):
-        """Send all of `data`, at most `CHUNK`, within the time-out.  Raises `ConnectionLost`."""
-        until = time.monotonic() + self._timeout
+    def send(self, data, *, activity):
+        """Send all of `data` within the time-out.  Raises `ConnectionLost`."""
+        until = now() + self._timeout
         try:
             while data:
                 sent = self._within(until, self._write, data, events=select.POLLOUT)
                 data = data[sent:]
         except OSError as error:
-            raise self._lost(error, doing) from error
+            raise self._lost(error, activity) from error
 
     def _write(self, data):
         return self._sock.send(data)
@@ -196,11 +215,12 @@ class Stream:
     def _within(self, until, function, argument, *, events):
         """Call a function of the socket until it does not block; between, wait for `events`.
 
-        At most until a moment of `time.monotonic`.  Raises OSError.  The time is looked at also
+        At most until a moment of `now`.  Raises OSError.  The time is looked at also
         where nothing has to be waited for: a network may be faster than what it is read from.
         """
-        self._deadline.within(self._timeout)
-        if time.monotonic() > until:
+        give_way()
+        self.deadline.within(self._timeout)
+        if now() > until:
             raise TimeoutError
         while True:
             try:
@@ -224,25 +244,10 @@ class Stream:
 
     def _happens(self, events, until):
         other = self._watched and self._watched._sock
-        return wait(self._sock, events, until=until, deadline=self._deadline, other=other)
+        return wait(self._sock, events, until=until, deadline=self.deadline, other=other)
 
-    def send_file(self, source, *, doing):
-        """Let the system send the next piece of `source`, an `ISource`, within the time-out.
-
-        Returns the number of bytes, 0 at the end.  Raises `ConnectionLost`.  Only where
-        `sends_files` is true.
-        """
-        until = time.monotonic() + self._timeout
-        try:
-            return self._within(until, self._send_unread, source, events=select.POLLOUT)
-        except OSError as error:
-            raise self._lost(error, doing) from error
-
-    def _send_unread(self, source):
-        return source.sendfile(self._sock.fileno(), UNREAD)
-
-    def receive(self, *, doing, until=None, reply=False):
-        """Return the bytes that come next, at most `CHUNK`; b'' at the end of the connection.
+    def receive(self, *, activity, until=None, reply=False, most=CHUNK):
+        """Return the bytes that come next, at most `most`; b'' at the end of the connection.
 
         The moment `until`, an `Until`, bounds the wait in place of the time-out, for an answer that
         must be there as a whole by then.  With `reply` it is at most `REPLY` bytes, and they are
@@ -252,9 +257,9 @@ class Stream:
         try:
             if reply:
                 acknowledge(self._sock)
-            return self._await(until, REPLY if reply else CHUNK)
+            return self._await(until, REPLY if reply else most)
         except OSError as error:
-            raise self._lost(error, doing, within=until.seconds) from error
+            raise self._lost(error, activity, within=until.seconds) from error
 
     def _await(self, until, size):
         while True:
@@ -264,11 +269,11 @@ class Stream:
             except BlockingIOError:
                 pass  # what was there has been dropped
 
-    def _lost(self, error, doing, *, within=None):
+    def _lost(self, error, activity, *, within=None):
         within = self._timeout if within is None else within
         if isinstance(error, TimeoutError):
-            self._deadline.within(within)  # was it this one?
-        return from_os(error, doing=doing, cls=ConnectionLost, timeout=within)
+            self.deadline.within(within)  # was it this one?
+        return from_os(error, activity=activity, cls=ConnectionLost, timeout=within)
 
     def receive_now(self):
         """Return the bytes that are there already, b'' at the end, None if there is nothing.
@@ -287,7 +292,7 @@ class Stream:
 
     def comes_soon(self):
         """Return whether something comes, or the end, within what a ready answer takes."""
-        until = time.monotonic() + READY + 2 * min(self.round_trip, SLOWEST)
+        until = now() + READY + 2 * min(self.round_trip, SLOWEST)
         try:
             if not self.holds:
                 self._wait(select.POLLIN, until=until)
@@ -295,7 +300,7 @@ class Stream:
         except TimeoutError:
             return False
 
-    def finish(self, *, doing):
+    def finish(self, *, activity):
         """Tell the other side that nothing follows; what it says can still be received.
 
         Raises `ConnectionLost`.
@@ -303,15 +308,15 @@ class Stream:
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
-            raise self._lost(error, doing) from error
+            raise self._lost(error, activity) from error
 
     def is_ended_before(self, other, *, until):
         """Wait for the end of what the other side says here; return whether it has come.
 
         It has not if something came in on the stream `other` before, or nothing at all by `until`
-        (of `time.monotonic`).
+        (of `now`).
         """
-        waits = functools.partial(wait, other._sock, select.POLLIN, deadline=self._deadline)
+        waits = functools.partial(wait, other._sock, select.POLLIN, deadline=self.deadline)
         try:
             while not (other.holds or self.holds or waits(until=until, other=self._sock)):
                 with contextlib.suppress(BlockingIOError):  # nothing for us: a ticket of TLS

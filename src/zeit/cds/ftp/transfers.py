@@ -17,12 +17,13 @@ from zeit.cds.errors import (
     ServerError,
     TemporaryError,
 )
-from zeit.cds.ftp import effects
-from zeit.cds.ftp.along import ALONE, AlongConnection
-from zeit.cds.ftp.answers import SHOWN
+from zeit.cds.ftp import effects, reply_errors
 from zeit.cds.ftp.deadline import Until
-from zeit.cds.ftp.start import Start
+from zeit.cds.ftp.pipelining import NOTHING, PipeliningConnection
+from zeit.cds.ftp.reply_errors import SHOWN
 from zeit.cds.ftp.stream import CHUNK
+from zeit.cds.ftp.transfer_start import Start
+from zeit.cds.system.throttle import UNLIMITED
 from zeit.cds.text import printable
 
 
@@ -32,15 +33,19 @@ log = logging.getLogger(__name__)
 #: where nobody reads.
 EARLY = 32 * 1024
 
+#: How much is read and sent at once later: it is in the cache of the processor still when the
+#: system copies it, in bytes.
+PIECE = 64 * 1024
+
 #: Why a data connection failed is waited for so many seconds.
 REASON = 5
 
-#: The final reply to an upload of nothing is waited for so many seconds where the size decides
-#: without it: AnyEvent::FTP never gives one.
-NOTHING = 0.5
+#: The final reply to an upload of an empty file is waited for so many seconds where the size
+#: decides without it: AnyEvent::FTP never gives one.
+EMPTY_FILE = 0.5
 
 
-class TransferConnection(AlongConnection):
+class TransferConnection(PipeliningConnection):
     """A `Connection` that can transfer data, and names beyond ASCII."""
 
     #: Names are in UTF-8, and the server does not know that yet.
@@ -57,11 +62,11 @@ class TransferConnection(AlongConnection):
                 self.use_utf8()
         super()._send(*commands)
 
-    def rename(self, old, new, *, more=False):
-        """See `AlongConnection`; nothing may come between RNFR and RNTO."""
+    def rename(self, old, new, *others, **options):
+        """See `PipeliningConnection`; nothing may come between RNFR and RNTO."""
         if not (new.isascii() or self.announced):
             self.use_utf8()
-        return super().rename(old, new, more=more)
+        return super().rename(old, new, *others, **options)
 
     def use_utf8(self):
         """Ask for names in UTF-8, once, if they are to be; return whether the server says yes.
@@ -79,48 +84,75 @@ class TransferConnection(AlongConnection):
             log.debug('Names are sent in UTF-8 all the same: %s', printable(error.message))
             return False
 
-    def upload(self, name, source, *, began, along=ALONE, early=True, unread=False):
+    def begin(self, verb, argument):
+        """Send the command of a transfer, whose first answer is due then."""
+        self._send((verb, argument))
+
+    def first_word(self, *, within=None):
+        """Wait until the server begins the transfer, at most the seconds `within`.
+
+        Raises why it does not.
+        """
+        until = None if within is None else Until(within)
+        answer = self._answer(until=until)
+        if answer.verdict == reply_errors.WAIT:
+            return
+        command, reply = answer.command, answer.reply
+        if command.verb in reply_errors.LISTINGS and reply.code < 400 and not self._in_between:
+            if effects.in_step(self):
+                # In place of a listing it is a refusal, whatever it means elsewhere.
+                raise PermanentError(reply.code, reply.text, command=command.shown)
+        answer.check()
+        text = f'The server ended {command.verb} before the transfer: {reply.text}'
+        raise RemoteProtocolError(text)
+
+    def upload(
+        self, name, source, *, began, following=NOTHING, early=True, throttle=UNLIMITED
+    ):
         """STOR what `source.readinto` gives; return (bytes sent, final reply).
 
-        `along` is what will be asked along with `size` of this file, if that is asked next.
+        `following` is what will be pipelined with `size` of this file, if that is asked next.
         `began(name)` is called when the server may have started to store, which is when STOR was
         sent and not refused: from then on there may be something under that name, and what was
-        there before may be gone.  `early` allows to send STOR while the data connection is made.
-        `unread` allows not to read the file: then its digest is not known.
+        there before may be gone.  `early` allows to send what fits into a packet or two before the
+        server has accepted STOR.
+        `throttle` is a `zeit.cds.system.throttle.Throttle`.
         A local error, also one that `source` raises, resets the data connection so that the
         server cannot take the part for the whole.  After any error the connection is dropped,
         unless the server has refused STOR before it began, and it is certain that no reply is left
         over.  Raises `ReplyLost` when all was sent and only the final word is missing.
         """
         start = Start(self, 'STOR', name, began=began)
-        early = early and self._may_be_early
+        wait = not self.data.may_be_early
+        early = early and not wait
         prompt = False
         try:
-            data = self._dial(wait=not early)
+            data = self.data.open(wait=wait)
             try:
                 data = self._ready(data, start)
                 if not early:
                     start.wait()
-                pump = self._pump_unread if unread and data.sends_files else self._pump
-                sent = pump(source, data, name, start=start)
+                sent = self._pump(source, data, name, start=start, throttle=throttle)
             except BaseException:
                 data.abort()
                 raise
             with data:
                 until = Until(self._settings.reply_timeout)
-                if along != ALONE and sent == source.size:
+                if following != NOTHING and sent == source.size:
                     if not sent:
-                        until = Until(min(NOTHING, self._settings.reply_timeout))
-                    prompt = self.ask_promptly(name, along, data=data, sent=sent, until=until)
+                        until = Until(min(EMPTY_FILE, self._settings.reply_timeout))
+                    prompt = self.ask_promptly(name, following, data=data, sent=sent, until=until)
                 return sent, self._last_word(sent, until=until)
         except BaseException as error:
             if not self._is_refused_in_step(start, error, early=early):
                 self.drop()
             start.failed(error)
             if prompt and sent and isinstance(error, (*LOST, ReplyLost)):
-                self.ways.give_up('prompt', error=error)
-            if early and not start.accepted and isinstance(error, LOST):
-                self.ways.give_up('early', error=error)
+                self.capabilities.do_without('prompt', error=error)
+            elif early and isinstance(error, LOST):
+                # pyftpdlib throws away what comes before STOR, and says nothing but that it begins.
+                if not start.accepted or source.size <= EARLY:
+                    self.capabilities.do_without('early', error=_unless_in_vain(error))
             raise
 
     def _is_refused_in_step(self, start, error, *, early):
@@ -134,8 +166,8 @@ class TransferConnection(AlongConnection):
         no_data = isinstance(error, DataConnectionRefused)
         if start.accepted or not (no_data or isinstance(error, ServerError)) or self._in_between:
             return False
-        if no_data and not self.ways.refuses_data:
-            self.ways.refuses_data = True
+        if no_data and not self.capabilities.refuses_data:
+            self.capabilities.refuses_data = True
             return False
         try:
             return self.usable and (not (early or no_data) or effects.in_step(self))
@@ -143,28 +175,23 @@ class TransferConnection(AlongConnection):
             log.debug('Out of step: %s', printable(lost.message))
             return False
 
-    def _pump(self, source, data, name, *, start):
+    def _pump(self, source, data, name, *, start, throttle):
         """Send what `source.readinto` gives, and that this was all; return the number of bytes."""
         sent = 0
         buffer = memoryview(bytearray(EARLY))
-        doing = f'sending {printable(name)}'
-        while count := source.readinto(buffer):
-            self._reason_first(data, data.send, buffer[:count], start=start, doing=doing)
+        activity = f'sending {printable(name)}'
+        while count := source.readinto(buffer[: throttle.piece(len(buffer))]):
+            if throttle.spend(count):
+                self._reason_first(data, self.hear, start=start)  # while nothing was sent
+            self._reason_first(data, data.send, buffer[:count], start=start, activity=activity)
             sent += count
-            if len(buffer) < CHUNK and sent >= EARLY:
+            if len(buffer) < PIECE and sent >= EARLY:
                 start.wait()  # more will follow, and somebody should be reading
-                buffer = memoryview(bytearray(CHUNK))
-        self._reason_first(data, data.finish, start=start, doing=doing)
+                buffer = memoryview(bytearray(PIECE))
+        if not sent:
+            start.wait()  # the end alone may be overlooked by a server that has not begun
+        self._reason_first(data, data.finish, start=start, activity=activity)
         start.wait()
-        return sent
-
-    def _pump_unread(self, source, data, name, *, start):
-        """The same, by sendfile(2)."""
-        start.wait()
-        sent, doing = 0, f'sending {printable(name)}'
-        while count := self._reason_first(data, data.send_file, source, doing=doing):
-            sent += count
-        self._reason_first(data, data.finish, start=start, doing=doing)
         return sent
 
     def _reason_first(self, data, function, *args, start=None, **kw):
@@ -183,9 +210,9 @@ class TransferConnection(AlongConnection):
                 if start is not None:
                     start.wait()
                 self._final()
-            except ConnectionLost:
+            except ConnectionLost as silence:
                 if self._channel.waiting:
-                    raise lost from None  # it says nothing
+                    raise lost from silence
                 raise
             raise
 
@@ -204,18 +231,20 @@ class TransferConnection(AlongConnection):
                 raise  # it did come: 426
             raise ReplyLost(sent=sent, cause=error) from error
 
-    def download(self, name, sink, *, limit=None, within=None):
+    def download(self, name, sink, *, limit=None, within=None, throttle=UNLIMITED):
         """RETR into `sink.write`; return the number of bytes.
 
         A refusal leaves the connection as it is: the reason may be that there is no such file.
         With `limit` no more than so many bytes are read; if there are more the connection is
         dropped: nothing else stops a server for sure.  `within` so many seconds it must begin.
+        `throttle`: see `upload`.
         """
         data = self._open_data('RETR', name, within=within)
         try:
             total = 0
             with data:
-                for chunk in self._pieces(data, doing=f'receiving {printable(name)}'):
+                activity = f'receiving {printable(name)}'
+                for chunk in self._pieces(data, activity=activity, throttle=throttle):
                     if limit is not None and total + len(chunk) > limit:
                         sink.write(chunk[: limit - total])
                         self.drop()
@@ -256,23 +285,29 @@ class TransferConnection(AlongConnection):
         self.download(name, sink, limit=limit)
         return sink.getvalue()
 
-    def _pieces(self, data, *, doing):
-        """Yield what comes until the end; each `CHUNK` of it must be there within the time-out."""
+    def _pieces(self, data, *, activity, throttle=UNLIMITED):
+        """Yield what comes until the end; each `CHUNK` of it must be there within the time-out.
+
+        The time that `throttle` waits is not counted.
+        """
         total = 0
         while True:
             until = Until(self._settings.data_timeout)
             due = total + CHUNK
             while total < due:
+                options = {'activity': activity, 'until': until, 'most': throttle.piece(CHUNK)}
                 try:
-                    piece = self._reason_first(data, data.receive, doing=doing, until=until)
+                    piece = self._reason_first(data, data.receive, **options)
                 except ConnectionLost as error:
                     if not total:
                         # Where nothing comes from the port of EPSV, that of PASV may be served.
-                        self.ways.give_up('epsv', error=error)
+                        self.capabilities.do_without('epsv', error=error)
                     raise
                 if not piece:
                     return
                 total += len(piece)
+                if waited := throttle.spend(len(piece)):
+                    until = until.later(waited)
                 yield piece
 
     def _open_data(self, verb, argument='', *, within=None):
@@ -281,7 +316,7 @@ class TransferConnection(AlongConnection):
         The command changes nothing on the server: it may be sent while the connection is made.
         After any error but a refusal the connection is dropped.
         """
-        early = self._may_be_early
+        early = self.data.may_be_early
         start = Start(self, verb, argument)
         data = self._dialled(wait=not early)
         try:
@@ -291,7 +326,7 @@ class TransferConnection(AlongConnection):
         except BaseException as error:
             start.failed(error)
             if early and isinstance(error, DataConnectionRefused):
-                self.ways.give_up('early', error=error)
+                self.capabilities.do_without('early', error=error)
             data.close()  # in order: nothing was sent that could be taken for the whole
             if not self._is_refused_in_step(start, error, early=False):
                 self.drop()
@@ -299,17 +334,12 @@ class TransferConnection(AlongConnection):
 
     def _dialled(self, *, wait):
         try:
-            return self._dial(wait=wait)
+            return self.data.open(wait=wait)
         except ServerError:
             raise
         except BaseException:
             self.drop()
             raise
-
-    @property
-    def _may_be_early(self):
-        """A transfer may be asked for while its data connection is made."""
-        return self.proven and self.ways.early and self._settings.passive
 
     def _ready(self, data, start):
         """Ask for a transfer; return its data connection, made, and in TLS if that is wanted.
@@ -322,7 +352,7 @@ class TransferConnection(AlongConnection):
         if not self._settings.passive:
             start.wait()
         try:
-            self._connected(data)
+            self.data.wait_for(data)
         except DataConnectionRefused:
             start.wait(within=REASON)  # it may have refused, and closed the port
             raise
@@ -330,3 +360,9 @@ class TransferConnection(AlongConnection):
         if self.protection is None:
             return data
         return self._reason_first(data, self.protection.secure, data, start=start)
+
+
+def _unless_in_vain(error):
+    """Return the error; an `Error` in place of a wait in vain, which would cost as much again."""
+    silent = errno.ETIMEDOUT in (getattr(each, 'errno', 0) for each in (error, error.__cause__))
+    return Error(error.message) if silent else error

@@ -11,7 +11,7 @@ One run, `IExporter.run_once()`, goes like this:
       spool.pending()        what is in `new/`; nothing there: no connection is made
       target.open()          -> session: connected and logged in
         the lock 'write'     look, create, look again
-        session.run(plan)    for each job of the plan: send under a temporary name, wait for the
+        upload_files(...)    for each job of the plan: send under a temporary name, wait for the
                              server's final word, compare the sizes, rename; -> outcome
         spool.done(...)      only now the file moves from `new/` to `cur/`
         the lock removed     on every way out, and never somebody else's
@@ -20,7 +20,7 @@ One run, `IExporter.run_once()`, goes like this:
 
 The promise behind it: *at least once, never partial, nothing lost*.  A file is in `cur/` only after
 the server's final 2xx for all of its bytes and a comparison of sizes.  Whatever happens in between,
-it is still in the spool, unsent, or complete on the server; sent again in doubt.
+it is still in the spool, unsent, or complete on the server; it is re-sent if that is uncertain.
 
 The other way, an *importer* takes what a partner has left in the directory: under the lock `read`,
 each file goes to `tmp/` of a spool, is compared in size, gets into `new/`, and only then is deleted
@@ -43,8 +43,10 @@ from zeit.cds.interfaces.application import (
     IProductConfiguration,
     IPublicationFailed,
     IPublisher,
+    IRetraction,
     IScope,
     IStillWanted,
+    ITimedDeliverable,
     ITransactionOutcome,
     IUnpublished,
     IVersionedDeliverable,
@@ -66,6 +68,7 @@ from zeit.cds.interfaces.exchange import (
 from zeit.cds.interfaces.spool import (
     IEntry,
     IIncoming,
+    IPartner,
     ISource,
     ISpool,
     ISpoolStatus,
@@ -76,6 +79,7 @@ from zeit.cds.interfaces.target import (
     IPlan,
     ISession,
     ITarget,
+    ITransfers,
     IUsable,
 )
 
@@ -89,9 +93,11 @@ __all__ = [
     'ITarget',
     'IUsable',
     'ISession',
+    'ITransfers',
     'ILedger',
     'IPlan',
     'IOutcome',
+    'IPartner',
     'IExporter',
     'IImporter',
     'IProgress',
@@ -106,8 +112,10 @@ __all__ = [
     'IProductConfiguration',
     'IContentFinder',
     'IDeliverable',
+    'ITimedDeliverable',
     'IVersionedDeliverable',
     'IPublisher',
+    'IRetraction',
     'IScope',
     'IStillWanted',
     'IWorkingCopies',

@@ -39,6 +39,27 @@ class IVersionedDeliverable(IDeliverable):
     version = Attribute('For the receipt: a str, or what `str` makes one of, or None')
 
 
+class ITimedDeliverable(IDeliverable):
+    """One that tells when it goes; see `ISpool.put`."""
+
+    priority = Attribute('What has a larger one goes first: an int, or None')
+    not_before = Attribute('When its embargo ends: a datetime with a time zone, or None')
+    not_after = Attribute('When it expires: the same')
+
+
+class IRetraction(Interface):
+    """What becomes of delivered content that is retracted: an adapter of it, named like a spool.
+
+    Where there is none, the partner keeps what he has.
+    """
+
+    answer = Attribute(
+        "What the partner gets: None, nothing; 'delete': what was delivered is deleted on the "
+        'server, if it is there as it was; or an `IDeliverable`: its file is put into the spool, '
+        'whatever it says of `wanted`, if the partner has the content'
+    )
+
+
 class IPublisher(Interface):
     """Puts content that was published into spools, as the adapters to `IDeliverable` want it."""
 
@@ -47,32 +68,34 @@ class IPublisher(Interface):
 
         Raises nothing: what fails is logged with the id of the content, `uniqueId`, and kept with
         the spool until it works.  What it has changed in the current transaction is undone then,
-        see `IScope.part`.  What failed before and is due, see `retry_due`, is tried as well, a few
-        of it.  Exporters are woken when all that is in the spools.
+        see `IScope.part`.  What was kept in memory is written, if that can be done by now.
+        Exporters are woken when all that is in the spools.
         """
 
     def retract(content):
         """Withdraw from all spools what waits for `content`, and forget what failed of it.
 
+        What was delivered is dealt with as the adapters to `IRetraction` say.
         In a transaction this is done when that is committed.  What is published later goes.  Raises
-        nothing: what fails is logged, kept in this process, and tried again as what has failed is.
+        nothing: what fails is logged, kept with the spool, and tried again as publications are.
         """
 
     def retry(unique_id=None):
         """Try again what was kept; return a list of (id, name of the spool, error or None).
 
         With `unique_id` only this content.  The content is found by `IContentFinder`, so it has to
-        happen inside of the application.  Raises nothing.
+        happen inside of the application, but in no transaction: each content has one of its own,
+        which sees the present.  Where another one is open, that is the error.  Raises nothing.
         """
 
-    def retry_due(*, limit=None):
+    def retry_due():
         """Try again what has waited long enough since its last failure; return like `retry`.
 
         The pauses grow with each failure.  What was kept in memory, as its spool could not be
-        written, is due as soon as that can be.  With `limit` only so many, and none after one that
-        fails.  Nothing happens where no `IContentFinder` is.  What somebody else publishes at the
-        moment is left to him.  Content that is not found here makes the pause of this process
-        longer, and nobody else's.  Raises nothing.
+        written, is due as soon as that can be.  Nothing happens where no `IContentFinder` is, nor
+        in a transaction of the caller.  What somebody else publishes at the moment is left to him.
+        Content that is not found here makes the pause of this process longer, and nobody else's.
+        Raises nothing.
         """
 
 
@@ -123,9 +146,19 @@ class IScope(Interface):
     def part():
         """Begin a part of what the caller has, which goes on: what fails inside is undone."""
 
+    def is_open():
+        """Return whether the caller has a transaction, which sees what was when it began."""
+
+    def at_commit(key, call):
+        """Call `call()` right before the caller's transaction is committed, and once more after.
+
+        After an abort it is not called any more.  It raises nothing.  It takes the place of what
+        was given with the same key before; None calls nothing.
+        """
+
 
 class IUnpublished(Interface):
-    """What should have been put into a spool, and was not.
+    """What should have been put into a spool, or retracted, and was not.
 
     What cannot be written is kept in memory, and is part of `content` in this process.
     """
@@ -136,14 +169,23 @@ class IUnpublished(Interface):
         Raises `SpoolBusy` if somebody does so for longer than `within` seconds, and OSError.
         """
 
-    def add(unique_id, reason):
+    def add(unique_id, reason, *, retracts=False, answer='', until=0):
         """Remember one more failure of the content with this id; return how many there were.
 
+        Of a retraction, if it `retracts`: then the others are those of the `IFailure`; `until` may
+        be a time, see `ISpool.latest`.  What comes later takes the place of what failed before.
         Raises `SpoolError` or `SpoolBusy` if it is in memory only.
         """
 
     def find(unique_id):
         """Return the `IFailure` of the content with this id, None if there is none."""
+
+    def renew(failure):
+        """Write an `IFailure` anew, as its transaction is committed only now.
+
+        No attempt that began before settles it then; one that has done so may have read what was
+        before, so it is kept again.  Not if the content was retracted since.  Raises as `add` does.
+        """
 
     def save():
         """Write what is in memory only; return the ids, a list.  Raises as `add` does."""
@@ -159,13 +201,19 @@ class IUnpublished(Interface):
 
 
 class IFailure(Interface):
-    """One content that should have been put into a spool."""
+    """One content that should have been put into a spool, or retracted."""
 
     unique_id = Attribute('Its id in the application')
     reason = Attribute('Why it failed the last time, one line')
     attempts = Attribute('How often it has failed')
     since = Attribute('When it failed first: seconds since the epoch (float)')
     last = Attribute('When it failed last: seconds since the epoch (float)')
+    retracts = Attribute('Whether it should have been retracted (bool)')
+    until = Attribute('What has at most this number, see `ISpool.retract`, must not go; 0 without')
+    answer = Attribute(
+        "What becomes of what was delivered: 'delete', 'nothing', '' if that is not known yet; see "
+        '`IRetraction`'
+    )
 
 
 class IFilePut(Interface):
@@ -196,18 +244,20 @@ class IPublicationFailed(Interface):
 class IOutbox(Interface):
     """A spool in transactions; adapts `ISpool` where the package transaction is installed."""
 
-    def put(name, data, *, content='', content_version=''):
+    def put(name, data, **about):
         """Put a file into `new/` when the current transaction is committed, see `ISpool.put`.
 
         After an abort there is nothing of it; savepoints can be used.  Raises `NameRefused`, and
         `SpoolError`, also in the vote, and there `SpoolBusy`; nothing later.
         """
 
-    def retract(content, reason, *, until, failed):
+    def retract(content, reason, *, until, failed, delete=False, notice=None, unanswered=None):
         """Retract a content, see `ISpool.retract`, when the current transaction is committed.
 
-        Returns False, and does nothing, if none was begun.  Raises nothing later, nor in the vote:
-        what has failed then is given to `failed(error)`.
+        What was put of it in this transaction before does not come.  Returns False, and does
+        nothing, if none was begun.  Raises nothing later, nor in the vote: what has failed then is
+        given to `failed(error)`; and when it is done, what has kept an `IRetraction` from its
+        answer: `unanswered`, an error.
         """
 
 
@@ -219,12 +269,17 @@ class IBatch(Interface):
     """
 
     names = Attribute('The names of the files')
-    told = Attribute('What the application has told of each, by name: see `zeit.cds.kinds.told`')
+    told = Attribute(
+        'What the application has told of each, by name: see `zeit.cds.journal.kinds.told`'
+    )
 
-    def put(name, data, *, content='', content_version=''):
+    def put(name, data, **about):
         """Add a file, replacing one of the same name; see `ISpool.put`."""
 
-    def retract(content, reason, *, until):
+    def forget(content):
+        """Take out the files of the content with this id; `rollback` brings them back."""
+
+    def retract(content, reason, *, until, delete=False, notice=None):
         """Retract a content, see `ISpool.retract`, when they come."""
 
     def mark():
@@ -265,7 +320,9 @@ class IInDoubt(Interface):
     """Files of a process that died between the vote and the end of its transaction."""
 
     names = Attribute('The names of the files')
-    retractions = Attribute('What is retracted, as (id, reason, number), see `ISpool.retract`')
+    retractions = Attribute(
+        'What is retracted: (id, reason, number, whether to delete, notice), see `ISpool.retract`'
+    )
     description = Attribute("The transaction's note")
     user = Attribute("The transaction's user")
     since = Attribute('When it voted: seconds since the epoch (float)')

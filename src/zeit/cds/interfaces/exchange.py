@@ -12,7 +12,8 @@ class IExporter(Interface):
     def run_once(options=None):
         """Export what waits now; return an `IReport`.
 
-        `options` is a `zeit.cds.plan.Options`.  Never raises for what the report can say.
+        `options` is an `Options` of `zeit.cds.values.run_options`.  Never raises for what the
+        report can say.
         """
 
 
@@ -28,7 +29,8 @@ class IImporter(Interface):
         A file is deleted on the server when it is complete in `new/`, and a crash in between
         changes nothing of that: it is not delivered twice, and not lost.
 
-        `options` is a `zeit.cds.plan.ImportOptions`.  Never raises for what the report can say.
+        `options` is an `ImportOptions` of `zeit.cds.values.run_options`.  Never raises for what the
+        report can say.
         """
 
 
@@ -36,13 +38,13 @@ class IProgress(Interface):
     """Who watches a run.  `sent` is called from any thread, the rest from that of the run."""
 
     def expected(*, files, size):
-        """So many files more are going to be sent or fetched, with so many bytes together.
+        """There are `files` more to be sent or fetched, of `size` bytes together.
 
         `size` is None where the server does not tell.
         """
 
     def sent(name, position):
-        """So many bytes of the file were read to be sent, or have come in; less: once more."""
+        """`position` bytes of the file are through; fewer than before: it has begun anew."""
 
     def settled(name, *, size):
         """The run is done with the file, which has `size` bytes, for good or not."""
@@ -79,6 +81,7 @@ class IReport(Interface):
     delivered = Attribute('The names that were delivered')
     failed = Attribute('The names that were not, as (name, reason)')
     limited = Attribute('True if `max_files` or `max_bytes` ended the run, and more waits')
+    due = Attribute('When the next embargo ends: seconds since the epoch, None without one')
 
 
 class IResult(Interface):
@@ -87,13 +90,16 @@ class IResult(Interface):
     name = Attribute('Its name')
     size = Attribute('Its length in bytes')
     status = Attribute(
-        "'delivered', 'failed', 'parked', 'skipped', 'gone', 'withdrawn', 'planned'; 'kept': "
-        'imported, but the server does not let it be deleted there'
+        "'delivered', 'failed', 'parked', 'skipped', 'gone', 'withdrawn', 'held', 'planned'; "
+        "'kept': "
+        "imported, but the server does not let it be deleted there; 'retracted': it was to be "
+        'deleted there, the reason says what has become of it'
     )
     reason = Attribute('Why, if it was not delivered; one line')
     filed_as = Attribute('Its name in `cur/` if delivered, in `new/` if imported')
     content = Attribute("The id that the application has told of its content; '' without one")
     content_version = Attribute("Which version of the content it is, as that has told; '' without")
+    seconds = Attribute('How long it took, from its beginning; None if it has not begun')
 
 
 class IExchangeEvent(Interface):

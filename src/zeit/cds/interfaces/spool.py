@@ -9,19 +9,21 @@ class ISpool(Interface):
     """A `gocept.filestore` on a local file system, seen by the one who takes files out of it."""
 
     path = Attribute('The directory (`pathlib.Path`) with `tmp/`, `new/` and `cur/`')
-    journal = Attribute('What it remembers (a `zeit.cds.journal.Journal`), during a run')
+    arrivals = Attribute('The path of the directory in which what is to be sent appears')
+    journal = Attribute('What it remembers (a `zeit.cds.journal.journal.Journal`), during a run')
     unpublished = Attribute('What the application failed to put into it: an `IUnpublished`')
     set_aside = Attribute(
         '(name, `FileError`, name in parked/) of what a killed run had left, and could not be '
         "read; the last is '' for what cannot be moved, and stays until a person has put that right"
     )
 
-    def run(*, rehearsal=False):
+    def run(*, rehearsal=False, acknowledges=False):
         """Return a context manager: inside it, this process is the only run on this spool.
 
         Entering creates missing sub-directories, checks that all that is needed later is allowed
         and on one file system, and puts back what a killed run left on its way to `cur/`.  A
         `rehearsal` only wants to look: where no run has been yet, nothing is created.
+        `acknowledges`: a person knows what is damaged or missing, and nobody is told any more.
 
         Raises `SpoolBusy` at once if another run is active, `SpoolError` if the spool cannot be
         used as it is.  All methods below except `pending` and `status` need an active run.
@@ -43,6 +45,15 @@ class ISpool(Interface):
         `NotMoved` if it is known that it can neither be filed nor parked.
         """
 
+    def filed_at(stored):
+        """Return the path of what is in `cur/` by the name `stored`, as a receipt has it."""
+
+    def look(name):
+        """Return the `ISource` of what waits as `name`, for who does not send it.
+
+        Raises what `open` does.
+        """
+
     def done(entry, source):
         """File the delivered `entry`, sent from the open `source`, to `cur/`.
 
@@ -56,6 +67,15 @@ class ISpool(Interface):
         `SourceChanged`, and the file stays, if what was read when it was sent,
         see `ISource.sha256`, is not what is to be filed.
         """
+
+    def untimely(entries):
+        """Return why some of `entries`, which were `pending`, must not go now: errors by name.
+
+        `Embargoed` (also what is of the same content as an earlier one that is), or `Expired`.
+        """
+
+    def require_timely(number):
+        """Raise that of the version with this number."""
 
     def sync():
         """Make what is `done` survive a loss of power.  Raises `SpoolError`."""
@@ -91,7 +111,17 @@ class ISpool(Interface):
         is not known; `NotMoved` if it cannot be moved, and others can.
         """
 
-    def put(name, data, *, tell=True, content='', content_version=''):
+    def put(
+        name,
+        data,
+        *,
+        tell=True,
+        content='',
+        content_version='',
+        priority=0,
+        not_before=None,
+        not_after=None,
+    ):
         """Put a new file into `new/` under `name`: complete or not at all, durable on return.
 
         `data` is bytes or a binary file, read to its end.  A file of the same name that still
@@ -100,6 +130,13 @@ class ISpool(Interface):
         into each receipt.  The log says if one of another content is replaced.  Needs no active
         run.  Sends `IFilePut` if it is to `tell`, raises `NameRefused`, also for a name that begins
         with a dot, and TypeError for other `data`.
+
+        What has a larger `priority` (int, from -1000 to 1000) goes first.  No run sends it before
+        the time `not_before`, its embargo; what was not delivered by `not_after` is withdrawn, as
+        it has expired.  Both are datetimes with a time zone: others raise ValueError, and so does a
+        span that is empty.  If these cannot be written down, it is not put: `SpoolError`,
+        `SpoolBusy`.  They are
+        those of this version: what is put next under the name has its own.
         """
 
     def withdraw(name, reason, *, until=math.inf):
@@ -111,6 +148,43 @@ class ISpool(Interface):
         the receipt has the `reason`, one line.  Raises `SpoolError`, `SpoolBusy`.
         """
 
+    def resend(name):
+        """Put what was delivered last as `name` into `new/` once more: a copy of what is in `cur/`.
+
+        It is compared with its receipt, by size and SHA-256.  It waits for no run.  Raises
+        `FileError` if there is no receipt, or no such file; if a newer version waits, is parked or
+        in doubt; or if it was retracted.  `SpoolBusy` if one is being delivered at this moment.
+        """
+
+    def prune(keep=None, *, dry_run=False):
+        """Delete from `cur/` what was delivered and is not to be kept; see `docs/operations.txt`.
+
+        `keep`: a `zeit.cds.values.run_options.Keep`, by default that of the spool.  Returns what is
+        deleted, or would be in a `dry_run`: a list of objects with `name` (in `cur/`), `size` and
+        `at` (when it was delivered, ISO 8601), the oldest first.  What has no receipt stays, and so
+        does what is not what was delivered, by size and SHA-256, or what a run may look for still.
+        It waits for no run.  Raises `SpoolError`, `SpoolBusy`.
+        """
+
+    def drop(name, reason):
+        """Give up what waits, or is parked, as `name`: it is in `parked/` then, and no alarm.
+
+        `retry` brings it back by its name.  It waits for no run.  Returns its name in `parked/`, ''
+        if there is nothing of that name.  Raises `SpoolError`, `SpoolBusy`: also if it is being
+        delivered at this moment.
+        """
+
+    def hold(name, reason):
+        """Let no run send what is called `name`, now or later, or anything if that is ''.
+
+        It waits for no run.  Returns whether a version of it is being delivered at this moment, and
+        may go still.  The `reason` is one line.  Raises `FileError` for a name
+        that no file has, `SpoolError`, `SpoolBusy`.
+        """
+
+    def release(name):
+        """Undo `hold` with this `name`; return whether it was held.  Raises what `hold` does."""
+
     def latest(*, new=False, before=''):
         """Return the largest number so far, see `IEntry`, or a `new` one, which is larger.
 
@@ -118,11 +192,16 @@ class ISpool(Interface):
         Raises `SpoolError`, `SpoolBusy`.
         """
 
-    def retract(content, reason, *, until):
+    def retract(content, reason, *, until, delete=False, notice=None):
         """Withdraw what waits, or is parked, of the content with this id; return the names.
 
         Only versions whose number is not above `until`, a new one, see `latest`; so it is with what
-        failed of it, see `IUnpublished`, which is forgotten.  For the rest see `withdraw`.
+        failed of it, see `IUnpublished`, which is forgotten.  For the rest see `withdraw`.  With
+        `delete` the next run deletes on the server what was delivered of them, if that is there as
+        its receipt says; something newer of its name stays.  A `notice` is a file that tells the
+        partner, (name, data, version): it is put with the number `until` if he has the content, or
+        is about to get it, as far as receipts tell, and has got no notice since; it is withdrawn
+        when the content is put once more.  Raises what `put` does.
         """
 
     def retracted(content, *, since):
@@ -167,6 +246,19 @@ class ISpool(Interface):
         """Return a `ISpoolStatus`, reading only and never waiting for a run."""
 
 
+class IPartner(ISpool):
+    """One of several partners of a spool: what waits there for it, and all that is its own.
+
+    It is a spool in which files appear that wait in the other one, until they were delivered, or
+    are not to be.  What is delivered goes to `cur/` of that when all partners have it.  What is
+    done in a spool, such as `ISpool.withdraw`, is done for all of its partners; what is done here
+    is for one.
+    """
+
+    name = Attribute('The name of its exporter')
+    shared = Attribute('The `ISpool` whose files it gets')
+
+
 class IEntry(Interface):
     """One file that waits in a spool; a value, compared by what the file system said."""
 
@@ -178,6 +270,12 @@ class IEntry(Interface):
     )
     content = Attribute("The id that the application has told of its content; '' without one")
     content_version = Attribute("Which version of the content it is, as that has told; '' without")
+    priority = Attribute('What the application has told: the larger, the earlier it goes; or 0')
+    not_before = Attribute("When its embargo ends, as that has told (ISO 8601, UTC); '' without")
+    not_after = Attribute("When it expires, the same; '' without")
+    waits_since = Attribute(
+        'When it came, or its embargo ends if that is later: seconds since the epoch (float)'
+    )
 
 
 class ISource(Interface):
@@ -186,25 +284,25 @@ class ISource(Interface):
     size = Attribute('Its length in bytes when it was opened')
     number = Attribute('The number of this version, see `IEntry`')
     version = Attribute('Which version of the file it is, see `IEntry`')
+    rate = Attribute('What `watch` was given: how fast it is, or None')
     sha256 = Attribute(
-        "The SHA-256 of what was read so far, in hexadecimal digits; '' if part was sent unread"
+        "The SHA-256 of what was read so far, in hexadecimal digits; '' after `skip_digest`"
     )
 
     def readinto(buffer):
         """Read into `buffer`; return the number of bytes, 0 at the end; `SourceUnreadable`."""
 
-    def sendfile(descriptor, count):
-        """Let the system send at most `count` bytes to a socket, without reading them.
+    def skip_digest():
+        """Compute no digest: that takes longer than all else for a large file."""
 
-        Returns the number of bytes, 0 at the end.  Raises OSError for the socket (`descriptor`),
-        `SourceUnreadable` for the file.
-        """
+    def watch(moved, *, rate):
+        """Call `moved(count)` from now on, when so many bytes were read."""
 
     def digest():
         """Read to the end; return the SHA-256 of the whole file, in hexadecimal digits."""
 
     def require_wanted():
-        """Raise `Withdrawn` if it was withdrawn, `SourceGone` if its name is not in `new/`.
+        """Raise `Withdrawn` if it was, or is `Held`, `SourceGone` if its name is not in `new/`.
 
         Otherwise it counts as delivered from then on.  It is asked when the journal has that all of
         it is on the server, or is going to be there under its own name.
@@ -261,19 +359,27 @@ class ISpoolStatus(Interface):
     What is about `cur/` and `withdrawn/` is looked up when it is asked for, and may raise
     `SpoolError`: there may be a hundred thousand files.
     """
+
     path = Attribute('The directory')
+    partners = Attribute('The names of its partners, if it has several, a tuple')
     waiting = Attribute('The entries in `new/`, in the order of arrival')
     ignored = Attribute('What in `new/` will never be sent: (name, reason)')
-    hidden = Attribute('Names in `new/` that begin with a dot: never sent, and no cause for alarm')
+    hidden = Attribute('Names in `new/` that begin with a dot, like temporary files: never sent')
     delivered = Attribute('The number of files in `cur/`')
     withdrawn = Attribute('The number of files in `withdrawn/`')
     last_delivered = Attribute('(name, seconds since the epoch) of the newest in `cur/`, or None')
     parked = Attribute('(name, reason) of each file in `parked/`')
+    given_up = Attribute('The names of those that a person has given up, a set: they are no alarm')
     parked_content = Attribute(
         'By these names, what the application has told of them: dictionaries, with `content` and '
         '`content_version`, or empty'
     )
     unpublished = Attribute('What the application failed to put into it: a list of `IFailure`')
+    held = Attribute(
+        'What is held: by name the reason and since when (float); the name is that of all files if '
+        "it is ''"
+    )
     in_doubt = Attribute('Files of transactions whose end is not known: a list of `IInDoubt`')
     filing = Attribute('The entries of what was sent, and is on its way to `cur/`')
     active = Attribute('Which run is active, in words; empty if none is')
+    numbers = Attribute('What the journal counts, a `zeit.cds.spool.statistics.Statistics`')

@@ -15,11 +15,13 @@ class ITarget(Interface):
     def check(name):
         """Raise `NameRefused` if a file of this name cannot or must not be sent there."""
 
-    def open(*, within=None, learned=None):
+    def open(*, within=None, learned=None, kept=None):
         """Connect and log in; return an `ISession`.
 
         `within`: all of that, and what the session does until it is bound anew, must be done within
         so many seconds; None for no bound.  `learned` is what an earlier session had `learned`.
+        `kept` is given by who makes one run after the other: it may have a connection, and gets it
+        back, see `zeit.cds.target.kept`.
 
         Raises `FTPOSError` if there is no server (`HandshakeFailed`, `CertificateRefused`: none
         that speaks TLS as it should), `PermanentError` with exit code 77 if it refuses
@@ -41,8 +43,68 @@ class IUsable(Interface):
         """
 
 
-class ISession(Interface):
-    """The work in the target's directory during one run.
+class ITransfers(Interface):
+    """What uploads and downloads need of a session, beside its operations on single files.
+
+    One at a time uses a session; `sibling` sessions are for other tasks of the same thread.  While
+    one of them waits by `zeit.cds.system.polling`, the others go on.
+    """
+
+    delivery = Attribute('How files get there, a `zeit.cds.target.delivery_options.Delivery`')
+    free = Attribute(
+        'False while another task is at work over it, which sets this: then no method may be called'
+    )
+    garbage = Attribute('Names that are still to be deleted on the server; others may be added')
+    unconfirmed = Attribute(
+        'Names of which STOR, DELE or the renaming to another name was not answered: the server '
+        'may execute it at any time'
+    )
+
+    def at_work():
+        """Return a context manager for all transfers of a run.
+
+        What is in `garbage` is deleted when it is left, if that is possible; after a signal in a
+        `hurry`.
+        """
+
+    def during(transfer, *, followed=False):
+        """Return a context manager: inside it `transfer` is under way.
+
+        It is a `zeit.cds.values.progress.Rate`: what that says when the time is up decides whether
+        its file may end.  None: it has no rate, and may not.  `followed`: another file is likely to
+        follow, which the last commands of this one may prepare.
+        """
+
+    def upload(name, source, *, began=None, rename_follows=False):
+        """Send the open `source` under exactly this name, compare sizes; return the final reply.
+
+        It is '' if only the size shows that all is there.  `began(name)` is called when the server
+        may have started to store: from then on there may be a part under that name.
+        `rename_follows`: the file is going to get another name next.
+        Raises `SizeMismatch` if the server has more or less, `TakenAway` if it has none.
+        """
+
+    def dispose_of(name):
+        """Delete what is of no use, now, or later with the `garbage`; return whether it is gone."""
+
+    def hurry():
+        """Somebody waits for our end: what is left is done within a few seconds, or not at all."""
+
+    def sibling():
+        """Return another session in the same directory, with the same deadline; not connected."""
+
+    def connect():
+        """Make the connection of a sibling; raises what `ITarget.open` raises."""
+
+    def enter():
+        """Be in the directory."""
+
+    def leave():
+        """Close a sibling, with what could not be deleted still in `garbage`; never raises."""
+
+
+class ISession(ITransfers):
+    """Operations in the target's directory during one run.
 
     It opens, drops and replaces connections by itself: after an error in a transfer, unless it was
     refused before it began, and after any reply that cannot be trusted, the next method works on a
@@ -51,10 +113,6 @@ class ISession(Interface):
     """
 
     connections = Attribute('The number of connections made so far')
-    free = Attribute(
-        'True while the other methods may be called; in a `run`, between two files that go over '
-        'the connection that they use'
-    )
     known = Attribute(
         'Names of files that are in the directory for sure, a set: what was stored (`store`) or '
         'read (`read`), and is not renamed or deleted.  Others may be added.'
@@ -65,11 +123,7 @@ class ISession(Interface):
         'do more: what is wrong, or outdated, is found out, and left out then.'
     )
     renames = Attribute('True since the server has renamed something')
-    litter = Attribute('Names in the directory that are of no use and could not be deleted')
-    late = Attribute(
-        'Names of which STOR, DELE or the renaming to another name was not answered: the server '
-        'may come to it at any time'
-    )
+    orderly = Attribute('True if it is known that the server executes packets in order')
 
     def names(*, inside=''):
         """Return the names in the directory, a set of str; what is hidden may be missing.
@@ -134,23 +188,30 @@ class ISession(Interface):
         Raises `NotTold` where the server tells neither.
         """
 
-    def sizes(*names, more=False):
+    def sizes(*names, followed=False, rename_follows=''):
         """Return a list: the length of each file, None, or the `ServerError` that was the answer.
 
-        `more` says that a transfer, or a listing, is likely to follow: then all are asked at once.
-        Nothing else is asked.  None is the refusal of a server that tells sizes,
-        by the code for a file that is not available.  Somebody may have it in use: nothing may be
-        deleted, overwritten, filed or locked because of it, see `size` and `exists`.
+        `followed` says that a transfer, or a listing, is likely to follow: then all are asked at
+        once.  `rename_follows`: what has this name gets another one next.  Nothing else is asked.
+        None is the refusal of a server that tells sizes, by the code for a file that is not
+        available.  Somebody may have it in use: nothing may be deleted, overwritten, filed or
+        locked because of it, see `size` and `exists`.
         """
 
     def modified(name):
         """Return when the file was changed (aware datetime, UTC), or None if not known."""
 
-    def look(name, *, more=False):
+    def resting(name):
+        """Return the size of each file that was not changed for minutes when `name` was, by name.
+
+        So a listing for people tells; {} where it is none that is understood.
+        """
+
+    def look(name):
         """Return (size, modified) of the file, as `size` and `modified` do, at once.
 
         A server that does not know times is no error; one that does not know SIZE is a
-        `ServerError`.  `more` says that a transfer is likely to follow.
+        `ServerError`.
         """
 
     def read(name, *, limit=4096):
@@ -159,8 +220,11 @@ class ISession(Interface):
         Raises `ServerError` if it is there and cannot be read, `NotTold` if that is not known.
         """
 
-    def store(name, data):
-        """Make a file of `data` (bytes) under exactly this name, checked by size."""
+    def store(name, data, *, rename_follows=''):
+        """Make a file of `data` (bytes) under exactly this name, checked by size.
+
+        `rename_follows`: what has this name gets another one next.
+        """
 
     def fetch(name, file, *, within=None):
         """Write the file to `file`; return the number of bytes, or None as `read` does.
@@ -171,12 +235,14 @@ class ISession(Interface):
     def rename(old, new):
         """Give a file or directory another name; what happens to a file `new` is the server's.
 
+        A lock is not replaced, where the server can refuse that.
+
         Returns whether that is only inferred: no reply says that it is done, but `old` is gone, and
         something of its size has the name `new`.
         """
 
-    def delete(name, *, more=False):
-        """Delete a file; `more` says that a transfer is likely to follow."""
+    def delete(name):
+        """Delete a file."""
 
     def misspelt(names, *, token):
         """Return which of the `names` files would not get there: a `NameRefused` by name.
@@ -190,23 +256,19 @@ class ISession(Interface):
     def remove_directory(name):
         """Remove an empty directory."""
 
-    def run(plan, *, token=None, ledger=None):
-        """Work on the jobs of `plan`; yield an `IOutcome` for each as it comes.
+    def perform(*commands, followed=True, rename_follows='', trial=False):
+        """Execute commands in their order; return a list of what became of each.
 
-        `token` is in the name of everything that is made on the way, a new one by default;
-        `ledger` is an `ILedger`, by default one that remembers nothing.
+        They are ('MKD', name), ('RMD', name), ('DELE', name), ('SIZE', name, ...), and, as the
+        first one only, ('RNTO', old, new).  What became of one is None, or the `ServerError` of its
+        refusal; of SIZE it is what `sizes` returns.  `followed`: a transfer, or a listing, is
+        likely to follow.  `rename_follows` as in `sizes`.
 
-        A generator: it asks `plan.next()` for a job when it has a connection free for one, and
-        the caller's thread alone touches the plan and the ledger.  An outcome's source stays open
-        until the next one is asked for.  It must be closed when it is left early.  Errors of the
-        connection are outcomes too: the plan decides whether to go on.
-        """
-
-    def gather(plan, gathering):
-        """Fetch the files of `plan`, and delete them here; yield an `IOutcome` for each.
-
-        `gathering` is a `zeit.cds.gathering.Gathering`.  For the rest it is as `run`: a job's
-        `open()` returns an `IIncoming`.
+        Where the server is known to execute packets in order they are one packet: each of them is
+        executed, whatever became of those before, and any number of the first of them if the
+        connection breaks, perhaps late.  Elsewhere each waits for the one before, the first refusal
+        is the last, and the list is shorter.  `trial`: where nothing is known of that, they are one
+        packet that shows it: each needs those before, and none does harm, whenever it comes.
         """
 
     def bound(seconds, *, ends=False):
@@ -216,18 +278,8 @@ class ISession(Interface):
         to be done is the end of the run, its cleaning up; that has no more.
         """
 
-    def during(transfer):
-        """Return a context manager: inside it `transfer`, a `zeit.cds.rate.Rate`, is under way.
-
-        What it says when the time is up decides whether its file may end.  None: it has no rate,
-        and may not.
-        """
-
-    def hurry():
-        """Somebody waits for our end: what is left is done within a few seconds, or not at all."""
-
-    def refresh():
-        """Drop the connection: the next method works on a new one."""
+    def reconnect():
+        """End the connection, in order where it is: the next method works on a new one."""
 
     def close():
         """Say goodbye and release everything; never raises, bounded to a few seconds."""
@@ -253,8 +305,8 @@ class ILedger(Interface):
         newer file has had the name since.
 
         'exposed': a file of `size` bytes is going to be sent as `name` itself, a part until it is
-        whole.  `before` is what stands there, as `zeit.cds.exposed` tells it.  Until 'placed' or
-        'tidied', what is found under `name` is of no use, unless it is that.
+        whole.  `before` is what stands there, as `zeit.cds.target.in_place` tells it.  Until
+        'placed' or 'tidied', what is found under `name` is of no use, unless it is that.
 
         'tidied': nothing of `name` stands aside any more, and no part of it under its own name.
 

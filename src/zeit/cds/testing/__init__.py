@@ -1,11 +1,12 @@
-"""Public test fixtures of zeit.cds: real FTP servers, and zope.testrunner layers for them.
+"""Public test fixtures of zeit.cds: real FTP and SFTP servers, and zope.testrunner layers for them.
 
 Servers, each a context manager with `host port user password root start() stop() restart()`:
 
 - `zeit.cds.testing.pyftpd.PyFTPServer`: pyftpdlib in a thread, ready in milliseconds;
 - `zeit.cds.testing.servers.VsftpdServer`, `ProFTPDServer`, `PureFTPDServer`: the daemons, as child
   processes that end with the test process in whatever way it ends.  They need root and the
-  programs; without them `ServerUnavailable` says what to do, and skips the test.
+  programs; without them `ServerUnavailable` says what to do, and skips the test;
+- `zeit.cds.testing.sftpservers`: OpenSSH, ProFTPD's mod_sftp and others for SFTP.
 
 All of them listen on a free port of 127.0.0.1 for the user `test`, password `testpw`, whose `/` is
 the directory `root` on disk:
@@ -21,7 +22,8 @@ TLS and demand it.
 Layers, in `zeit.cds.testing.layers`: `QUIET` fails a test for what it leaves behind (threads, open
 files and sockets, ResourceWarnings, exceptions in threads); `PYFTPD`, `VSFTPD`, `PROFTPD` and
 `PUREFTPD` stand on it and run one server each, emptied before every test; `PYFTPD_TLS12`,
-`PYFTPD_TLS13`, `PYFTPD_IMPLICIT` and so on are the same servers with TLS:
+`PYFTPD_TLS13`, `PYFTPD_IMPLICIT` and so on are the same servers with TLS; `OPENSSH`,
+`INTERNAL_SFTP`, `PROFTPD_SFTP`, `ASYNCSSH`, `PARAMIKO` and `RCLONE_SFTP` speak SFTP:
 
     class ExportTest(ServerTests, unittest.TestCase):
         layer = PYFTPD

@@ -278,6 +278,20 @@ class NoMark(Action):
 
 
 @dataclasses.dataclass(frozen=True)
+class Overlook(Action):
+    """On an upload: 425 if its data connection ends within so many seconds, before a look at it."""
+
+    seconds: float = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Forget(Action):
+    """On an upload: throw away what comes within so many seconds; say 150, and nothing more."""
+
+    seconds: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
 class Abandon(Action):
     """On a transfer: say that it begins (150), then this; nothing is read, sent, or closed."""
 

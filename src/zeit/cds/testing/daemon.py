@@ -79,6 +79,8 @@ class DaemonServer(Server):
     """
 
     package = program = None
+    # What its greeting begins with.
+    greeting = b'220'
     # Whether it must be started by root, and its sessions run as `ACCOUNT`.
     as_root = True
 
@@ -159,7 +161,9 @@ class DaemonServer(Server):
             self._daemon.start()
             try:
                 self._daemon.wait_for_greeting(
-                    (self.host, port), implicit_tls=self.tls is not None and self.tls.implicit
+                    (self.host, port),
+                    begins=self.greeting,
+                    implicit_tls=self.tls is not None and self.tls.implicit,
                 )
             except ServerError:
                 ended = not self._daemon.alive
@@ -200,6 +204,37 @@ def write_private(path, *lines):
     path.touch(mode=0o600)
     path.write_text('\n'.join(lines) + '\n')
     return path
+
+
+def write_accounts(work, *, user, password, account, home, others=()):
+    """Write private `passwd` and `shadow` into *work*, in which *user* exists; return the mounts.
+
+    account: whose ids the user has, a `pwd.struct_passwd`; others: further lines of `passwd`, for
+    accounts that the machine may not have.  The mounts are words for `in_namespace`.
+    """
+    known = pathlib.Path('/etc/passwd').read_text().splitlines()
+    added = (*others, f'{user}:x:{account.pw_uid}:{account.pw_gid}::{home}:/bin/sh')
+    names = {line.partition(':')[0] for line in added}
+    known = [line for line in known if line.partition(':')[0] not in names]
+    write_private(work / 'passwd', *known, *added)
+    os.chmod(work / 'passwd', 0o644)
+    write_private(work / 'shadow', f'{user}:{hash_password(password)}:19000:0:99999:7:::')
+    return f'{work}/passwd:/etc/passwd', f'{work}/shadow:/etc/shadow'
+
+
+def in_namespace(command, *mounts, script=''):
+    """Return what runs *command* in a mount namespace of its own.
+
+    mounts: words 'FILE:PLACE', mounted there first; script: further lines of sh(1).  The shell
+    replaces itself, so that the daemon is the supervisor's own child.
+    """
+    lines = (
+        'while [ "$1" != -- ]; do mount --bind "${1%%:*}" "${1#*:}" || exit; shift; done; shift',
+        script,
+        'exec "$@"',
+    )
+    return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', '\n'.join(lines), 'sh',
+            *mounts, '--', *map(str, command)]  # fmt: skip
 
 
 def _check_reachable(root):

@@ -18,9 +18,11 @@ from zeit.cds.testing.actions import (
     DataPort,
     Delay,
     Extra,
+    Forget,
     Lie,
     LineFeed,
     NoMark,
+    Overlook,
     Reply,
     ReplyEarly,
     ReplyLate,
@@ -34,6 +36,7 @@ from zeit.cds.testing.tlsactions import (
     RequireResumption,
     ShakeFirst,
     StallHandshake,
+    Unready,
 )
 
 
@@ -52,9 +55,11 @@ __all__ = (
     'Event',
     'Extra',
     'FaultServer',
+    'Forget',
     'Lie',
     'LineFeed',
     'NoMark',
+    'Overlook',
     'Reply',
     'ReplyEarly',
     'ReplyLate',
@@ -65,6 +70,7 @@ __all__ = (
     'StallData',
     'StallHandshake',
     'Twice',
+    'Unready',
 )
 
 

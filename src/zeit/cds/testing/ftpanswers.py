@@ -13,7 +13,8 @@ class Answers:
 
     A code may also be 'closes', which ends the session, or 'silent'.
     unknown: a blank-separated list of verbs that are answered with `unknown_code` and left out of
-    FEAT; denied: verbs that the account has no right to, 550.
+    FEAT; denied: verbs that the account has no right to, 550; split: verbs whose argument is what
+    stands between two blanks; 501 if that is not all of it.
     absent: the code for what is not there, by verb; 350 for RNFR lets RNTO find that out.
     size, empty_size: the text of the reply to SIZE, with `{}` for the number.
     directory_size: what SIZE tells of a directory; None: it refuses.
@@ -32,6 +33,7 @@ class Answers:
     unknown: str = ''
     unknown_code: int = 502
     denied: str = ''
+    split: str = ''
     absent: collections.abc.Mapping = dataclasses.field(default_factory=dict)
     size: str = '{}'
     empty_size: str = ''
@@ -58,6 +60,10 @@ class Answers:
             return self._features(ftpverbs.execute(session, verb, argument))
         if verb in self.denied.split():
             return '550 Permission denied.'
+        if verb in self.split.split():
+            argument, *more = argument.split() or ['']
+            if more:
+                return '501 Syntax error in parameters.'
         own = getattr(self, f'_{verb.lower()}', None)
         reply = own and own(session, argument)
         if reply is None:

@@ -6,7 +6,7 @@ import select
 import socket
 import time
 
-from zeit.cds.testing import actions, ftpdata, ftpstore, ftptls, ftpverbs, script
+from zeit.cds.testing import actions, ftpdata, ftpstore, ftptls, ftpverbs, script, tlsactions
 
 
 LINE_MAX = 8192  # bytes; more is no command
@@ -115,6 +115,10 @@ class Session:
         """Go on in TLS; what was sent in clear too early is forgotten."""
         self.upgrade = False
         self._buffer = b''
+        unready = self.acting(tlsactions.Unready)
+        if unready and self.wait(self._control, timeout=unready.seconds):
+            self._receive()
+            return self.send(actions.wire('502 Not known.'))
         try:
             self._control = ftptls.wrap(self, self._control)
             ftptls.shake_hands(self, self._control)
@@ -212,6 +216,13 @@ class Session:
     def keep(self, sock):
         """Leave a socket open until the session ends."""
         self._kept.append(sock)
+
+    def ends_within(self, connection, seconds):
+        """Return whether nothing comes over a data connection but its end, which closes it."""
+        ended = self.wait(connection, timeout=seconds) and not connection.recv(1, socket.MSG_PEEK)
+        if ended:
+            connection.close()
+        return ended
 
     def end_after_reply(self, function):
         """Call a function when the reply is sent, or the session ends before that."""

@@ -93,6 +93,10 @@ class FileTree:
 
     # What the server uses
 
+    def alone(self):
+        """Return a context manager: nothing else happens to the tree inside of it."""
+        return self._lock
+
     def stat(self, path):
         """Return the `Node` at `path`. Raises FileNotFoundError, NotADirectoryError."""
         with self._lock:

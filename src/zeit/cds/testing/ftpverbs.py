@@ -138,6 +138,14 @@ def _send(session, data):
 
 def _transfer(session, work, *, upload=False):
     connection = session.accept_data()
+    overlook = connection and session.acting(actions.Overlook)
+    if overlook and session.ends_within(connection, overlook.seconds):
+        connection = None
+    forget = connection and session.acting(actions.Forget)
+    if forget and session.wait(connection, timeout=forget.seconds):
+        ftpdata.close(connection, reset=True)
+        session.send(actions.wire('150 Opening data connection.'))
+        return ''
     if connection is None:
         return "425 Can't open data connection."
     early = session.acting(actions.ReplyEarly)
@@ -191,6 +199,19 @@ def name_list(session, argument):
     names = session.tree.names(session.resolve(argument))
     lines = [os.path.join(argument, session.server.listed_as(name)) for name in names]
     return _send(session, b''.join(actions.wire(line) for line in lines))
+
+
+def long_list(session, argument):
+    """Answer LIST as `ls -l` does: to the minute for half a year."""
+    path, lines = session.resolve(argument), []
+    for name in session.tree.names(path):
+        node = session.tree.stat(ftpstore.resolve(path, name))
+        kind, length = ('d', 4096) if node.is_directory else ('-', len(node.content))
+        recent = 0 <= ftpstore.time.time() - node.modified < 180 * 24 * 3600
+        moment = time.strftime('%b %e %H:%M' if recent else '%b %e  %Y', time.gmtime(node.modified))
+        name = session.server.listed_as(name)
+        lines.append(f'{kind}rw-r--r--    1 owner    group {length:>12} {moment} {name}')
+    return _send(session, b''.join(map(actions.wire, lines)))
 
 
 def size(session, argument):
@@ -272,13 +293,14 @@ OTHERS = {
     'ALLO': constant('202 ALLO is not needed.'),
     'CDUP': parent_directory,
     'EPSV': extended_passive,
+    'LIST': long_list,
     'MLSD': machine_list,
     'MLST': machine_facts,
     'NLST': name_list,
     'PASV': passive,
     'PWD': print_directory,
 }
-TRANSFERS = ('APPE', 'MLSD', 'NLST', 'RETR', 'STOR')
+TRANSFERS = ('APPE', 'LIST', 'MLSD', 'NLST', 'RETR', 'STOR')
 
 
 def execute(session, verb, argument):

@@ -1,4 +1,4 @@
-"""zope.testrunner layers: one FTP server each, started once, emptied before every test."""
+"""zope.testrunner layers: one server each, started once, emptied before every test."""
 
 from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.pyftpd import PyFTPServer
@@ -9,6 +9,7 @@ from zeit.cds.testing.servers import (
     ServerUnavailable,
     VsftpdServer,
 )
+from zeit.cds.testing.sftpservers import SFTP_SERVERS
 from zeit.cds.testing.tls import TLS
 from zeit.cds.testing.world import SERVERS
 
@@ -133,6 +134,18 @@ TWISTED = _world('twisted')
 AIOFTP = _world('aioftp')
 ZOPE_SERVER = _world('zope.server')
 RCLONE = _world('rclone')
+
+
+def _sftp(layer, name):
+    return ServerLayer(layer, factory=SFTP_SERVERS[name], base=QUIET, module=__name__)
+
+
+OPENSSH = _sftp('OPENSSH', 'openssh')
+INTERNAL_SFTP = _sftp('INTERNAL_SFTP', 'internal-sftp')
+PROFTPD_SFTP = _sftp('PROFTPD_SFTP', 'proftpd')
+ASYNCSSH = _sftp('ASYNCSSH', 'asyncssh')
+PARAMIKO = _sftp('PARAMIKO', 'paramiko')
+RCLONE_SFTP = _sftp('RCLONE_SFTP', 'rclone')
 
 
 def _tls(name, factory, version, *, implicit=False):

@@ -1,26 +1,47 @@
 """A target in memory: the smallest thing that is an `ITarget`, for tests without a network.
 
-It passes the same contract tests as `zeit.cds.target.FTPTarget` against real servers.
+It passes the same contract tests as `zeit.cds.target.target.FTPTarget` against real servers.
 """
 
 import contextlib
 import datetime
-import itertools
+import re
 
 import zope.interface
 
 from zeit.cds import names
-from zeit.cds.crew import alone
-from zeit.cds.errors import Error, PermanentError, ServerError, SizeMismatch, TargetExists
-from zeit.cds.gathering import gatherings
-from zeit.cds.interfaces import ISession, ITarget
-from zeit.cds.ledger import NoLedger
-from zeit.cds.plan import Outcome
+from zeit.cds.errors import Error, PermanentError, ServerError, SizeMismatch
+from zeit.cds.interfaces import ILedger, ISession, ITarget
+from zeit.cds.target.delivery_options import Delivery
 
 
 CHUNK = 64 * 1024
 
 _NO_FILE = 'No such file or directory.'
+
+#: The methods of a session for the commands of `perform`.
+_METHODS = {
+    'MKD': 'make_directory',
+    'RMD': 'remove_directory',
+    'DELE': 'delete',
+    'RNTO': 'rename',
+    'SIZE': 'sizes',
+}
+
+#: What the name of a file ends with as long as it is a part.
+_PART = re.compile(r'\.cds[0-9a-f]{16}-\d+\.part\Z')
+
+
+@zope.interface.implementer(ILedger)
+class NoLedger:
+    """A ledger that remembers nothing: see `ILedger`."""
+
+    def together(self):
+        """See `ILedger`."""
+        return contextlib.nullcontext()
+
+    def note(self, kind, name, **fields):
+        """See `ILedger`."""
 
 
 @zope.interface.implementer(ITarget)
@@ -29,9 +50,9 @@ class MemoryTarget:
 
     `files` maps names to bytes, `directories` maps names to the set of names inside; a test may
     change both at any time.  `exists` is 'replace' or 'park'.  `hook(operation, name)` is called
-    before each step with the name of the session's method (for `run`: 'upload', 'publish'); it
-    may change files, or raise an `Error` in the server's place.  `opened` and `closed` count
-    sessions.
+    before each step with the name of the session's method, and the file's real name for an upload;
+    the rename of that is 'publish'.  It may change files, or raise an `Error` in the server's
+    place.  `opened` and `closed` count sessions.
     """
 
     url = 'memory:'
@@ -54,7 +75,7 @@ class MemoryTarget:
         """See `ITarget`."""
         names.check(name)
 
-    def open(self, *, within=None, learned=None):
+    def open(self, *, within=None, learned=None, kept=None):
         """See `ITarget`."""
         try:
             self.hook('open', '')
@@ -77,13 +98,15 @@ class MemorySession:
 
     def __init__(self, target):
         self._target = target
+        self.delivery = Delivery(connections=1, exists=target.exists)
         self.connections = 1
+        self.orderly = False
         self.learned = {}
         self.free = True
         self.renames = False
         self.known = set()
-        self.litter = []
-        self.late = set()
+        self.garbage = []
+        self.unconfirmed = set()
 
     def __repr__(self):
         return f'<MemorySession of {self._target!r}>'
@@ -144,7 +167,7 @@ class MemorySession:
         content = self._target.files.get(name)
         return None if content is None else len(content)
 
-    def sizes(self, *names, more=False):
+    def sizes(self, *names, followed=False, rename_follows=''):
         """See `ISession`."""
         sizes = []
         for name in names:
@@ -159,7 +182,12 @@ class MemorySession:
         self._target.hook('modified', name)
         return self._target.modified.get(name) if name in self._target.files else None
 
-    def look(self, name, *, more=False):
+    def resting(self, name):
+        """See `ISession`."""
+        self._target.hook('resting', name)
+        return {}
+
+    def look(self, name):
         """See `ISession`."""
         return self.size(name), self.modified(name)
 
@@ -169,7 +197,7 @@ class MemorySession:
         content = self._target.files.get(name)
         return None if content is None else content[:limit]
 
-    def store(self, name, data):
+    def store(self, name, data, *, rename_follows=''):
         """See `ISession`."""
         self._target.hook('store', name)
         self._target.write(name, data)
@@ -185,6 +213,10 @@ class MemorySession:
 
     def rename(self, old, new):
         """See `ISession`: a file replaces a file, a directory an empty directory."""
+        if names.is_temporary(old):
+            self._target.hook('publish', new)
+            if new in self._target.files and self._target.exists == 'park':
+                raise PermanentError(550, '550 File exists.')
         place = self._find('rename', old, places=('files', 'directories'))
         other = self._target.directories if place is self._target.files else self._target.files
         if new in other or (place is self._target.directories and place.get(new)):
@@ -194,11 +226,7 @@ class MemorySession:
         if old in self._target.modified:
             self._target.modified[new] = self._target.modified.pop(old)
 
-    def gather(self, plan, gathering):
-        """See `ISession`."""
-        return gatherings(self, plan, gathering)
-
-    def delete(self, name, *, more=False):
+    def delete(self, name):
         """See `ISession`."""
         del self._find('delete', name)[name]
 
@@ -230,79 +258,75 @@ class MemorySession:
             raise PermanentError(550, '550 Directory not empty.')
         del self._target.directories[name]
 
-    def run(self, plan, *, token=None, ledger=None):
-        """See `ISession`."""
-        token, ledger = token or names.new_token(), ledger or NoLedger()
-        return alone(plan, _Courier(self, token=token, ledger=ledger), number=lambda: 1)
+    def perform(self, *commands, followed=True, rename_follows='', trial=False):
+        """See `ISession`: one by one."""
+        found = []
+        for verb, *arguments in commands:
+            try:
+                made = getattr(self, _METHODS[verb])(*arguments)
+                found.append(made if verb == 'SIZE' else None)
+            except ServerError as error:
+                found.append(error)
+                break
+        return found
 
-    def deliver(self, name, source, *, temporary, ledger):
-        """Store what `source` has as `temporary`, and rename that; return the final reply."""
-        self._target.hook('upload', name)
+    # Uploads and downloads
+
+    @contextlib.contextmanager
+    def at_work(self):
+        """See `ITransfers`."""
+        try:
+            yield
+        finally:
+            for name in list(self.garbage):
+                self.dispose_of(name)
+
+    def during(self, transfer, *, followed=False):
+        """See `ITransfers`."""
+        return contextlib.nullcontext()
+
+    def upload(self, name, source, *, began=lambda name: None, rename_follows=False):
+        """See `ITransfers`."""
+        self._target.hook('upload', _PART.sub('', name))
+        began(name)
         content = bytearray()
         buffer = bytearray(CHUNK)
         while count := source.readinto(buffer):
             content += buffer[:count]
         if len(content) != source.size:
             raise SizeMismatch(f'{len(content)} bytes instead of {source.size}')
-        self._target.write(temporary, bytes(content))
-        try:
-            source.verify()
-            ledger.note(
-                'uploaded',
-                name,
-                temporary=temporary,
-                size=source.size,
-                sha256=source.sha256,
-                reply='226 Stored.',
-                sequence=source.number,
-            )
-            source.require_wanted()
-            self._target.hook('publish', name)
-            if name in self._target.files and self._target.exists == 'park':
-                raise TargetExists('There is a file of that name already')
-            self.rename(temporary, name)
-        except BaseException:
-            ledger.note('abandoned', name)
-            self._target.files.pop(temporary, None)
-            raise
+        self._target.write(name, bytes(content))
         return '226 Stored.'
+
+    def dispose_of(self, name):
+        """See `ITransfers`."""
+        self._target.files.pop(name, None)
+        self.garbage = [other for other in self.garbage if other != name]
+        return True
+
+    def sibling(self):
+        """See `ITransfers`."""
+        return MemorySession(self._target)
+
+    def connect(self):
+        """See `ITransfers`."""
+
+    def enter(self):
+        """See `ITransfers`."""
+
+    def leave(self):
+        """See `ITransfers`."""
 
     def bound(self, seconds, *, ends=False):
         """See `ISession`."""
 
-    def during(self, transfer):
-        """See `ISession`."""
-        return contextlib.nullcontext()
-
     def hurry(self):
         """See `ISession`."""
 
-    def refresh(self):
+    def reconnect(self):
         """See `ISession`."""
         self.connections += 1
 
     def close(self):
         """See `ISession`."""
         self._target.closed += 1
-
-
-class _Courier:
-    """Delivers over a `MemorySession`, one file after the other."""
-
-    def __init__(self, session, *, token, ledger):
-        self._session = session
-        self._token = token
-        self._ledger = ledger
-        self._numbers = itertools.count(1)
-
-    def attempt(self, job, source, *, more=False):
-        """Deliver the open `source` as `job.name`; return the `IOutcome`."""
-        number = next(self._numbers)
-        temporary = names.temporary(job.name, token=self._token, number=number)
-        try:
-            reply = self._session.deliver(
-                job.name, source, temporary=temporary, ledger=self._ledger
-            )
-        except Error as error:
-            return Outcome(job=job, error=error)
-        return Outcome(job=job, source=source, reply=reply)

@@ -16,6 +16,7 @@ some numbers for them that are its own as long.
 
 import errno
 import fcntl
+import functools
 import itertools
 import os
 import pathlib
@@ -23,6 +24,7 @@ import random
 import socket
 import sys
 import tempfile
+import time
 
 
 #: Below are ports of well-known services, and those that people use by hand.
@@ -43,15 +45,14 @@ class Reservation:
     """A port that is ours until `close`; `port` is its number.
 
     A context manager.  `port`: 0 looks for one that nobody listens on and nobody has reserved.
-    A given one is reserved too, or `NoFreePort` is raised if another process has it.
+    A given one is reserved too, or `NoFreePort` is raised if another process has it and does not
+    give it back within `patience` seconds.
     """
 
-    def __init__(self, *, host='127.0.0.1', port=0):
+    def __init__(self, *, host='127.0.0.1', port=0, patience=0):
         self._held = None
         if port:
-            self._held = _hold(port)
-            if self._held is None:
-                raise NoFreePort(f'Port {port} is reserved by another test server')
+            self._held = _await(port, patience)
             self.port = port
             return
         for candidate in random.sample(candidates(), ATTEMPTS):
@@ -140,10 +141,15 @@ def ephemeral():
 
 def candidates():
     """Return the port numbers that nobody is given without having asked for them."""
-    taken = ephemeral()
-    found = [port for port in range(LOWEST, 65536) if port not in taken and port not in DATA]
+    found = _outside(ephemeral())
     # Somebody may have given the kernel nearly all of them; what is reserved stays reserved.
-    return found if len(found) >= ATTEMPTS else list(range(LOWEST, 65536))
+    return found if len(found) >= ATTEMPTS else range(LOWEST, 65536)
+
+
+@functools.cache
+def _outside(taken):
+    # Fifty thousand numbers: it took longer than all else that a server does when it starts.
+    return [port for port in range(LOWEST, 65536) if port not in taken and port not in DATA]
 
 
 def spans():
@@ -161,6 +167,15 @@ def _is_free(host, port):
     except OSError:
         return False
     return True
+
+
+def _await(port, patience):
+    end = time.monotonic() + patience
+    while (held := _hold(port)) is None:
+        if time.monotonic() >= end:
+            raise NoFreePort(f'Port {port} is reserved by another test server')
+        time.sleep(0.05)
+    return held
 
 
 def _hold(port):

@@ -83,18 +83,21 @@ class Daemon:
                 start_new_session=True,
             )
 
-    def wait_for_greeting(self, address, *, timeout=START_TIMEOUT, implicit_tls=False):
-        """Return once an FTP server greets with 220 at *address*, a pair (host, port).
+    def wait_for_greeting(
+        self, address, *, begins=b'220', timeout=START_TIMEOUT, implicit_tls=False
+    ):
+        """Return once the server greets at *address*, a pair (host, port).
 
-        timeout: seconds; implicit_tls: the greeting comes after a handshake.  Raises ServerError,
-        with the daemon's output, if the daemon dies or the time is over.
+        begins: what the greeting of such a server begins with, by default that of FTP; timeout:
+        seconds; implicit_tls: it comes after a handshake.  Raises ServerError, with the daemon's
+        output, if the daemon dies or the time is over.
         """
         deadline = time.monotonic() + timeout
         while True:
             greeting = self._greeting(address, deadline=deadline, implicit_tls=implicit_tls)
             if self._ended(0 if greeting else RETRY):
                 raise ServerError(f'{self.command[0]} ended at once: {self.output or greeting!r}')
-            if greeting.startswith(b'220'):
+            if greeting.startswith(begins):
                 return
             if time.monotonic() > deadline:
                 raise ServerError(

@@ -27,8 +27,9 @@ class Profile:
         return self.switches.get('merges', False)
 
     def keeps(self, name):
-        """Return whether a name stays as it is."""
-        return self.switches.get('stored_as', str)(name) == name
+        """Return whether a name stays as it is, and can be renamed and deleted."""
+        whole = not self.answers.split or name.split() == [name]
+        return whole and self.switches.get('stored_as', str)(name) == name
 
     @property
     def options(self):
@@ -146,9 +147,12 @@ PROFILES = {
         ),  # fmt: skip
         Profile(
             'thinftp',
-            Answers(unknown=f'EPSV MDTM {_OLD}', size='{}.', reset='closes', full='closes'),
+            Answers(
+                unknown=f'EPSV MDTM {_OLD}', split='CWD DELE MKD RMD RNFR RNTO SIZE', size='{}.',
+                reset='closes', full='closes',
+            ),
             {'stored_as': _without_trailing},
-        ),
+        ),  # fmt: skip
         Profile(
             'anyevent-ftp',
             Answers(unknown=f'EPSV MDTM {_OLD}', unknown_code=500, replaces=False, reset=226),

@@ -51,7 +51,7 @@ class Rule:
     def matches(self, event):
         verbs = self.verb.upper().split()
         return (
-            (event.verb in verbs or '*' in verbs and event.verb != GREETING)
+            (event.verb.upper() in verbs or '*' in verbs and event.verb != GREETING)
             and self.connection in (None, event.connection)
             and any(fnmatch.fnmatchcase(p, self.path) for p in (event.path, event.argument))
         )

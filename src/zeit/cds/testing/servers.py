@@ -21,8 +21,6 @@ Pure-FTPd  replaces              replaces              refuses (451)
 """
 
 import grp
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -33,6 +31,8 @@ from zeit.cds.testing.daemon import (
     ServerUnavailable,
     find_program,
     hash_password,
+    in_namespace,
+    write_accounts,
     write_private,
 )
 from zeit.cds.testing.process import ServerError
@@ -83,13 +83,8 @@ class VsftpdServer(DaemonServer):
             'account required pam_permit.so',
             'session required pam_permit.so',
         )
-        ids = f'{account.pw_uid}:{account.pw_gid}'
-        known = pathlib.Path('/etc/passwd').read_text().splitlines()
-        others = [line for line in known if line.partition(':')[0] != self.user]
-        write_private(work / 'passwd', *others, f'{self.user}:x:{ids}::{self.root}:/bin/sh')
-        os.chmod(work / 'passwd', 0o644)
-        write_private(
-            work / 'shadow', f'{self.user}:{hash_password(self.password)}:19000:0:99999:7:::'
+        accounts = write_accounts(
+            work, user=self.user, password=self.password, account=account, home=self.root
         )
         empty = work / 'empty'
         empty.mkdir(exist_ok=True)
@@ -118,12 +113,7 @@ class VsftpdServer(DaemonServer):
             *(self.tls.vsftpd(work / LOG) if self.tls else ['xferlog_enable=NO']),
             *self.extra,
         )
-        mounts = (f'{pam}:/etc/pam.d', f'{work}/passwd:/etc/passwd', f'{work}/shadow:/etc/shadow')
-        # sh(1) replaces itself, so that the daemon is the supervisor's own child.
-        script = 'for m; do mount --bind "${m%%:*}" "${m#*:}" || exit; done; exec "$DAEMON" "$CONF"'
-        settings = (f'DAEMON={program}', f'CONF={configuration}')
-        return ['unshare', '--mount', '--propagation', 'private', 'env', *settings,
-                'sh', '-c', script, 'sh', *mounts]  # fmt: skip
+        return in_namespace([program, configuration], f'{pam}:/etc/pam.d', *accounts)
 
 
 class ProFTPDServer(DaemonServer):

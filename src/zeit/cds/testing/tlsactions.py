@@ -20,6 +20,13 @@ class StallHandshake(Action):
 
 
 @dataclasses.dataclass(frozen=True)
+class Unready(Action):
+    """On AUTH: what comes within so many seconds of the reply is refused as a command, in clear."""
+
+    seconds: float = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class RequireResumption(Action):
     """On a transfer: reply 522 unless the TLS session of the control connection is resumed."""
 

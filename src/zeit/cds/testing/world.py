@@ -67,7 +67,8 @@ class ScriptServer(WorldServer):
         return [str(program), '-E', '-c', self.script, *self._arguments(port)]
 
     def _arguments(self, port):
-        return self.host, str(port), str(self.root), self.user, self.password
+        files = (self.tls.certificate.certificate, self.tls.certificate.key) if self.tls else ()
+        return self.host, str(port), str(self.root), self.user, self.password, *map(str, files)
 
 
 class NodeServer(ScriptServer):
@@ -91,13 +92,16 @@ class NodeServer(ScriptServer):
 
 
 class RcloneServer(WorldServer):
-    """rclone's `serve ftp`."""
+    """rclone's `serve ftp`; its TLS is implicit, and data are in clear all the same."""
 
     program = 'bin/rclone'
     as_root = False
 
     def _configure(self, program, *, port, work, account):
-        account = ('--user', self.user, '--pass', self.password)
+        account = ['--user', self.user, '--pass', self.password]
+        if self.tls:
+            shown = self.tls.certificate
+            account += '--cert', str(shown.certificate), '--key', str(shown.key)
         return [str(program), '--config', os.devnull, 'serve', 'ftp', str(self.root),
                 *('--addr', f'{self.host}:{port}', '--dir-cache-time', '0'), *account,
                 *self.extra]  # fmt: skip
@@ -296,10 +300,13 @@ SERVERS = {each.name: each for each in _servers()} | {
 
 
 def version(name):
-    """Return the version of what is installed, as text, '' if it is not known."""
+    """Return the version of what is installed, as text, '' if it is not known.
+
+    name: one of `SERVERS`, or the folder of another one.
+    """
     if name == 'pyftpdlib':
         return importlib.metadata.version(name)
-    folder = servers_directory() / SERVERS[name].package
+    folder = servers_directory() / (SERVERS[name].package if name in SERVERS else name)
     try:
         found = (folder / 'version').read_text()
     except OSError:

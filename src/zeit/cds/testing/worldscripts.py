@@ -22,10 +22,14 @@ reactor.run()
 """
 
 AIOFTP = """
-import asyncio, sys, aioftp
-host, port, root, user, password = sys.argv[1:]
+import asyncio, ssl, sys, aioftp
+host, port, root, user, password, *certificate = sys.argv[1:]
+context = None
+if certificate:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
 async def serve():
-    server = aioftp.Server([aioftp.User(user, password, base_path=root)])
+    server = aioftp.Server([aioftp.User(user, password, base_path=root)], ssl=context)
     await server.start(host, int(port))
     await asyncio.Event().wait()
 asyncio.run(serve())
@@ -129,10 +133,12 @@ asyncio.run(PyfsFtpServer(host=host, port=int(port), pyfs_url='osfs://' + root).
 """
 
 FTP_SRV = """
+const fs = require('fs');
 const { FtpSrv } = require('ftp-srv');
 const bunyan = require('bunyan');
-const [host, port, root, user, password] = process.argv.slice(1);
-const server = new FtpSrv({ url: `ftp://${host}:${port}`, pasv_url: host,
+const [host, port, root, user, password, cert, key] = process.argv.slice(1);
+const tls = cert && { cert: fs.readFileSync(cert), key: fs.readFileSync(key) };
+const server = new FtpSrv({ url: `ftp://${host}:${port}`, pasv_url: host, tls,
                             log: bunyan.createLogger({ name: 'quiet', level: 100 }) });
 server.on('login', ({ username, password: given }, resolve, reject) =>
   username === user && given === password ? resolve({ root }) : reject(new Error('wrong')));

@@ -3,11 +3,11 @@
 import zope.component.testing
 import zope.interface
 
-from zeit.cds import zcml
+from zeit.cds.interfaces import IRetraction, IVersionedDeliverable
 from zeit.cds.tests import cms
+from zeit.cds.zcml import handlers
 
 
-#: What an integrator writes: all of it, but for the adapter.
 ZCML = """\
 <configure
     xmlns="http://namespaces.zope.org/zope"
@@ -17,7 +17,7 @@ ZCML = """\
   <include package="zeit.cds" />
 
   <adapter
-      for="zeit.cms.content.Article"
+      for="zeit.content.article.article.Article"
       provides="zeit.cds.interfaces.IDeliverable"
       factory="zeit.cds.tests.application.Deliverable"
       name="articles"
@@ -40,14 +40,37 @@ ZCML = """\
 """
 
 
+@zope.interface.implementer(IVersionedDeliverable)
 class Deliverable:
-    """The adapter."""
+    """The adapter; the text of an article is its version."""
 
     wanted = True
 
     def __init__(self, article):
         self.name = f'{article.uuid}.xml'
+        self.version = article.body.decode()
         self.open = article.open
+
+
+@zope.interface.implementer(IRetraction)
+class Retraction:
+    """An adapter that wants to have deleted what was delivered, for who registers `DELETE`."""
+
+    answer = 'delete'
+
+    def __init__(self, article):
+        pass
+
+
+#: ZCML for that.
+DELETE = """
+  <adapter
+      for="zeit.content.article.article.Article"
+      provides="zeit.cds.interfaces.IRetraction"
+      factory="zeit.cds.tests.application.Retraction"
+      name="articles"
+      />
+"""
 
 
 def write(folder, server, *, more='', options=''):
@@ -66,16 +89,27 @@ def load(test, path):
     zope.component.testing.setUp()
     test.addCleanup(zope.component.testing.tearDown)
     test.enterContext(cms.importable(cms.CMS))
-    zcml.load(path)
+    handlers.load(path)
 
 
-def publish(name):
-    """Publish an article in zeit.cms; return the name of its file."""
-    from zeit.cms.content import Article
+def publish(name, *, text=None):
+    """Publish an article in zeit.cms, with `text` or its name; return the name of its file."""
     from zeit.cms.workflow.interfaces import IPublish
 
-    article = Article(
-        name, uuid=f'{{urn:uuid:{name}}}', body=b'<article>%s</article>' % name.encode()
-    )
+    article = _article(name, name if text is None else text)
     IPublish(article).publish()
     return f'{article.uuid}.xml'
+
+
+def retract(name):
+    """Retract an article in zeit.cms."""
+    from zeit.cms.workflow.interfaces import IPublish
+
+    IPublish(_article(name, '')).retract()
+
+
+def _article(name, text):
+    from zeit.content.article.article import Article
+
+    body = b'<article>%s</article>' % text.encode()
+    return Article(name, uuid=f'{{urn:uuid:{name}}}', body=body)

@@ -42,10 +42,19 @@ class Broker:
             ]
             self._daemon = Daemon(command, log=pathlib.Path(folder, 'log'), directories=[folder])
             resources.callback(self._daemon.stop)
-            self._daemon.start()
-            self._daemon.wait_until(lambda: _answers(path), timeout=START_TIMEOUT)
+            self._path = path
+            self._start()
             self._resources = resources.pop_all()
         return self
+
+    def _start(self):
+        self._daemon.start()
+        self._daemon.wait_until(lambda: _answers(self._path), timeout=START_TIMEOUT)
+
+    def restart(self):
+        """Stop it and start it again: what it has is lost."""
+        self._daemon.stop()
+        self._start()
 
     def __exit__(self, *exc_info):
         self._resources.close()

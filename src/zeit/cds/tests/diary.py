@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 
-from zeit.cds.spool import Spool
+from zeit.cds.spool.spool import Spool
 
 
 #: The environment variable that has the path of the diary.

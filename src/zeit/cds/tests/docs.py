@@ -20,7 +20,7 @@ from unittest import mock
 
 import zope.component.testing
 
-from zeit.cds import cli
+from zeit.cds.cli import main
 from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.testing.pyftpd import PyFTPServer
@@ -104,13 +104,17 @@ def literal_blocks(text):
         if not lines[number - 1].endswith('::') or lines[number - 1].startswith('..'):
             continue
         start = number
-        while number < len(lines) and (not lines[number] or lines[number][0] == ' '):
+        indent = _indent(next(filter(None, lines[start:])))
+        while number < len(lines) and (not lines[number] or _indent(lines[number]) >= indent):
             number += 1
         body = lines[start:number]
-        indent = min(len(line) - len(line.lstrip()) for line in body if line)
         block = '\n'.join(line[indent:] for line in body).strip('\n') + '\n'
         found.append(Block(start + 2, block))
     return found
+
+
+def _indent(line):
+    return len(line) - len(line.lstrip())
 
 
 def commands(block):
@@ -189,7 +193,9 @@ class Stage:
             stack.enter_context(mock.patch.dict(os.environ, environ, clear=True))
             stack.enter_context(mock.patch('socket.getaddrinfo', self._getaddrinfo))
             # The host of the documents is this machine here: nothing is on its way.
-            stack.enter_context(mock.patch('zeit.cds.target.is_loopback', return_value=True))
+            stack.enter_context(mock.patch('zeit.cds.target.target.is_loopback', return_value=True))
+            usual = str(self.folder / 'etc' / 'cds.zcml')
+            stack.enter_context(mock.patch('zeit.cds.cli.configuration.USUAL', usual))
             zope.component.testing.setUp()
             stack.callback(zope.component.testing.tearDown)
             self._resources = stack.pop_all()
@@ -233,7 +239,7 @@ class Stage:
         assert os.path.basename(program) == 'zeit-cds', command
         out, err = (_Terminal if terminal else io.StringIO)(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = cli.main(arguments)
+            code = main.main(arguments)
         return Outcome(code, self.shown(out.getvalue()), self.shown(err.getvalue()))
 
 

@@ -3,16 +3,18 @@
 import pathlib
 import queue
 import tempfile
+import unittest.mock
 
 import zope.component
 import zope.component.testing
 
-from zeit.cds.exporter import Exporter, Options
 from zeit.cds.interfaces import IExchangeFinished, IExporter, ISpool, ITarget
-from zeit.cds.spool import Spool
+from zeit.cds.run.exporter import Exporter, Options
+from zeit.cds.spool.source import Source
+from zeit.cds.spool.spool import Spool
+from zeit.cds.spool.wake import wake_exporters
 from zeit.cds.testing.memory import MemoryTarget
-from zeit.cds.wake import wake_exporters
-from zeit.cds.zcml import ConfiguredExporter
+from zeit.cds.zcml.handlers import ConfiguredExporter
 
 
 #: Seconds after which a test gives up.
@@ -47,3 +49,15 @@ class DriverCase:
 
     def names(self, section):
         return sorted(path.name for path in (self.spool.path / section).iterdir())
+
+
+def undigested():
+    """Return a context manager: inside of it files get no digest, as large ones."""
+    read = Source.readinto
+
+    def readinto(source, buffer):
+        count = read(source, buffer)
+        source.skip_digest()
+        return count
+
+    return unittest.mock.patch.object(Source, 'readinto', readinto)

@@ -2,7 +2,7 @@
 
 What survives a kill or an error is not what survives a loss of power, and waiting for the disk is
 most of the time of a run.  What is written, in which order, and when it is on the disk is the
-subject of `test_durability`, `test_spool` and `test_jsonlog`, which use the disk.
+subject of `test_durability`, `test_spool` and `test_append_log`, which use the disk.
 """
 
 import os

@@ -1,7 +1,7 @@
 """What the tests over TLS have in common."""
 
-from zeit.cds.settings import Secret
-from zeit.cds.target import FTPTarget
+from zeit.cds.credentials import Secret
+from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import layers
 
 

@@ -6,9 +6,9 @@ import os
 import time
 
 from zeit.cds import errors
-from zeit.cds.importer import Importer, ImportOptions
 from zeit.cds.names import _OURS
-from zeit.cds.spool import Spool
+from zeit.cds.run.importer import Importer, ImportOptions
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.faults import FaultServer
 from zeit.cds.tests import remembered

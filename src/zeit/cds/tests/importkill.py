@@ -7,8 +7,8 @@ import os
 import shutil
 import time
 
-from zeit.cds.importer import Importer
-from zeit.cds.spool import Spool
+from zeit.cds.run.importer import Importer
+from zeit.cds.spool.spool import Spool
 from zeit.cds.tests import remembered
 from zeit.cds.tests.importing import Skipping, take
 from zeit.cds.tests.killing import Killing, Process, arm

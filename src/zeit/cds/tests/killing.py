@@ -18,14 +18,15 @@ import traceback
 import warnings
 import zlib
 
-from zeit.cds import files
-from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.names import _OURS
-from zeit.cds.spool import Spool
+from zeit.cds.run.exporter import Exporter, Options
+from zeit.cds.spool.spool import Spool
+from zeit.cds.system import files
 from zeit.cds.testing import faults
 from zeit.cds.tests import remembered
 from zeit.cds.tests.folders import in_memory
+from zeit.cds.tests.sampling import SEED, every
 
 
 #: Seconds after which a process of ours ends itself, so that no test waits for ever.
@@ -33,9 +34,6 @@ LONGEST = 30
 
 #: The exit code of a process with a bug, and the traceback in its log.
 BUG = 70
-
-#: At every so many-th place the tests of level 2 kill; `.ci/long` does it at each.
-STRIDE = int(os.environ.get('ZEIT_CDS_KILL_STRIDE', '3'))
 
 #: The moves that replace nothing: the last step of the way to `cur/` is one.
 MOVES = [(files, '_renameat2')]
@@ -178,13 +176,15 @@ class Killing:
     occupied = ()
     older_size = None  # the same
     direct = False
-    stride = STRIDE  # only every so many-th place
+    settling = 0  # so many runs more until one does not even connect
+    stride = every(3)  # only every so many-th place
+    wire = WIRE
 
     def setUp(self):
         super().setUp()
         self.positions = self.resent = self.replaced = 0
-        # Each test, and each `everywhere` of a test, has places of its own, always the same ones.
-        self.combination = zlib.crc32(self.id().encode())
+        # Each test, and each `everywhere` of a test, has places of its own, the same with a seed.
+        self.combination = zlib.crc32(self.id().encode()) + SEED
         self.folder = in_memory(self)
 
     def anew(self):
@@ -261,7 +261,7 @@ class Killing:
         """
         self.combination += 1
         stride = stride or self.stride
-        first = 1 + self.combination % min(stride, STRIDE)
+        first = 1 + self.combination % stride
         for nth in itertools.count(first, stride):
             with self.subTest(nth=nth):
                 self.begin()
@@ -372,6 +372,8 @@ class Killing:
 
     def rest(self):
         """A further run changes nothing, and does not even connect."""
+        for _ in range(self.settling):
+            self.export()
         before = self.state()
         self.assertNotIn('Connecting', self.export())
         self.assertEqual(before, self.state())

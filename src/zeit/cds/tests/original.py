@@ -27,7 +27,6 @@ from typing import NamedTuple
 from zeit.cds.tests import originallog
 
 
-#: Where to look for the document: an environment variable, or a folder beside the checkout.
 VARIABLE = 'ZEIT_CDS_ORIGINAL_README'
 BESIDE = pathlib.Path('shared', 'original', 'README.txt')
 

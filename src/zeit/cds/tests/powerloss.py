@@ -11,7 +11,7 @@ import os
 import pathlib
 import unittest.mock
 
-from zeit.cds import files
+from zeit.cds.system import files
 
 
 class PowerOff(BaseException):

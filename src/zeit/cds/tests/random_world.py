@@ -18,10 +18,11 @@ import time
 from unittest import mock
 
 from zeit.cds import errors, names
-from zeit.cds.exporter import Exporter, Options
 from zeit.cds.ftp import connection
-from zeit.cds.importer import Importer, ImportOptions
-from zeit.cds.spool import Spool
+from zeit.cds.run.exporter import Exporter, Options
+from zeit.cds.run.importer import Importer, ImportOptions
+from zeit.cds.spool.spool import Spool
+from zeit.cds.system.signals import ending
 from zeit.cds.testing import actions, faults, ftpstore
 from zeit.cds.tests.importing import Skipping
 from zeit.cds.tests.killing import LOCAL, WIRE, Process, arm
@@ -274,28 +275,27 @@ class World:
 
     def _killed(self, function, what, nth):
         log = self.folder / 'log'
-        main = threading.get_ident()
 
         def end():
-            raise SystemExit(128 + signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
         def fill():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         def live():
-            here = {'only': lambda *a, **kw: threading.get_ident() == main}
             if what == 'local':
                 arm(LOCAL, nth, moment='before')
             elif what == 'wire':
                 arm(WIRE, nth, moment='after')
             elif what == 'signal':
-                arm(LOCAL, nth, moment='after', die=end, **here)
+                arm(LOCAL, nth, moment='after', die=end)
             elif what == 'signal at send':
-                arm(WIRE, nth, moment='after', die=end, **here)
+                arm(WIRE, nth, moment='after', die=end)
             elif what == 'disk':
-                arm(LOCAL, nth, moment='before', die=fill, **here)
+                arm(LOCAL, nth, moment='before', die=fill)
             try:
-                return function()
+                with ending():
+                    return function()
             except SystemExit as error:
                 return error.code
 

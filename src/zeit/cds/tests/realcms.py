@@ -3,18 +3,23 @@
 z3c.celery, zope.sqlalchemy, ZODB, and PostgreSQL, whose socket is in `FOLDER/sql`.
 """
 
+import concurrent.futures
+import contextlib
 import io
 import pathlib
 import queue
 import sys
+import time
 import unittest.mock
 
 import celery
+import persistent
 import sqlalchemy
 import sqlalchemy.orm
 import transaction
 import ZODB
 import zope.component
+import zope.component.hooks
 import zope.component.testing
 import zope.interface
 import zope.site.folder
@@ -22,9 +27,11 @@ import zope.site.site
 import zope.sqlalchemy
 from z3c.celery.celery import CELERY
 from zope.configuration import xmlconfig
+from zope.security.management import getInteraction, queryInteraction
 
 import zeit.cds
-from zeit.cds import tasks
+from zeit.cds.drivers import tasks
+from zeit.cds.drivers.thread import ExporterThread
 from zeit.cds.interfaces import (
     IContentFinder,
     IDeliverable,
@@ -37,7 +44,7 @@ from zeit.cds.interfaces import (
     ITarget,
     IWakeUp,
 )
-from zeit.cds.thread import ExporterThread
+from zeit.cds.tests import cms
 
 
 ZCML = """\
@@ -75,9 +82,19 @@ class Deliverable:
         self.name = article.uniqueId
 
     def open(self):
-        if self.name == 'bad':
+        if self.name in failing:
             sql('select 1 / 0')
+        if self.name == 'object':
+            return io.BytesIO(root().body)
         return io.BytesIO(sql('select body from article').scalar().encode())
+
+
+#: What is called so cannot be read.
+failing = {'bad'}
+
+
+def root():
+    return zope.component.hooks.getSite()
 
 
 def sql(text):
@@ -115,6 +132,7 @@ def database():
     with found.transaction() as connection:
         connection.root()['Application'] = root = zope.site.folder.rootFolder()
         root.setSiteManager(zope.site.site.LocalSiteManager(root))
+        root.body = b'old'
     return found
 
 
@@ -136,7 +154,7 @@ def open_transactions():
 
 def due(*names):
     spool = zope.component.getUtility(ISpool, name='articles')
-    with unittest.mock.patch('zeit.cds.unpublished.time.time', return_value=1):
+    with unittest.mock.patch('zeit.cds.journal.failed_publications.time.time', return_value=1):
         for name in names:
             spool.unpublished.add(name, 'why')
     return spool
@@ -149,10 +167,11 @@ def adapter():
     send = unittest.mock.patch.object(celery.Task, 'apply_async').start()
     tasks.export.delay('articles')
     zope.component.getUtility(IPublisher).publish(Article('bad'))
-    due('bad', 'good')
-    zope.component.getUtility(IPublisher).retry()
     write("insert into article values ('and more')")
     transaction.commit()
+    due('bad', 'good')
+    zope.component.getUtility(IPublisher).retry()
+    assert open_transactions() == 0
     assert [each.unique_id for each in spool.unpublished.content()] == ['bad']
     assert [each.name for each in spool.status().waiting] == ['good']
     assert sql('select count(*) from article').scalar() == 3
@@ -247,6 +266,131 @@ def eager():
     assert sql('select count(*) from article').scalar() == 1
 
 
+class ObjectLog(persistent.Persistent):
+    """That of zeit.cms, as far as it matters here: below the site, with an interaction."""
+
+    lines = ()
+
+    def log(self, content, message):
+        participations = getInteraction().participations
+        self.lines += ((content.uniqueId, len(participations), str(message)),)
+        transaction.savepoint(optimistic=True)
+
+    def get_log(self, content):
+        return [line for line in self.lines if line[0] == content.uniqueId]
+
+
+def vivi():
+    """A worker delivers an article, and says so in the object log, below its site only."""
+    from zeit.cms.workflow.interfaces import IPublish
+    from zeit.content.article.article import Article
+    from zeit.objectlog.interfaces import IObjectLog
+
+    zope.component.hooks.setHooks()
+    xmlconfig.string(
+        '<configure xmlns="http://namespaces.zope.org/zope">'
+        '<include package="zope.component" file="meta.zcml" />'
+        '<include package="zeit.cms" />'
+        '<include package="zeit.cds.vivi" file="article.zcml" />'
+        '<include package="zeit.cds.vivi" file="objectlog.zcml" />'
+        '</configure>'
+    )
+    article = Article('a', uuid='{urn:uuid:a}')
+    with CELERY.conf.ZODB.transaction() as connection:
+        log = ObjectLog()
+        log.lines = ((article.uniqueId, 1, 'Published'),)
+        connection.root()['log'] = log
+        connection.root()['Application'].getSiteManager().registerUtility(log, IObjectLog)
+    for _ in range(2):
+        IPublish(article).publish()
+        work()
+        assert queryInteraction() is None
+    assert list(zope.component.getUtility(ITarget, name='partner').files) == ['{urn:uuid:a}.xml']
+    with CELERY.conf.ZODB.transaction() as connection:
+        lines = connection.root()['log'].lines[1:]
+    assert lines == ((article.uniqueId, 0, 'Delivered to ${name}'),) * 2, lines
+
+
+def snapshot():
+    """A publication sees the past: what failed since is not what it could put."""
+    spool = due()
+    for name, change in ('good', change_sql), ('object', change_object):
+        with site():
+            sql('select 1')
+            assert root().body == b'old'
+            in_thread(change)
+            due(name)
+            zope.component.getUtility(IPublisher).publish(Article('other'))
+            zope.component.getUtility(IPublisher).retry()
+            zope.component.getUtility(IPublisher).retry_due()
+            transaction.commit()
+        assert [each.unique_id for each in spool.unpublished.content()] == [name]
+        assert delivered_in_time()[name] == b'new'
+        assert spool.unpublished.content() == []
+
+
+def long():
+    """What fails in a transaction that takes longer than the pause after it."""
+    spool = due()
+    for name, change in ('good', write_sql), ('object', write_object):
+        with site():
+            change()
+            failing.add(name)
+            zope.component.getUtility(IPublisher).publish(Article(name))
+            failing.remove(name)
+            before = in_thread(delivered_in_time)
+            assert before[name] == b'old', before
+            transaction.commit()
+        assert [each.unique_id for each in spool.unpublished.content()] == [name]
+        assert delivered_in_time()[name] == b'new'
+        assert spool.unpublished.content() == []
+
+
+def write_sql():
+    write("update article set body = 'new'")
+
+
+def write_object():
+    root().body = b'new'
+
+
+def change_sql():
+    write_sql()
+    transaction.commit()
+
+
+def change_object():
+    with site():
+        write_object()
+        transaction.commit()
+
+
+@contextlib.contextmanager
+def site():
+    """Have the ZODB's root as the site, in a connection of this thread."""
+    connection = CELERY.conf['ZODB'].open()
+    try:
+        with zope.component.hooks.site(connection.root()['Application']):
+            yield connection
+    finally:
+        transaction.abort()
+        connection.close()
+
+
+def delivered_in_time():
+    """Return what the partner has when a worker has come by an hour later."""
+    later = time.time() + 3600
+    with unittest.mock.patch('zeit.cds.publish.publisher.time.time', return_value=later):
+        work()
+    return zope.component.getUtility(ITarget, name='partner').files
+
+
+def in_thread(call):
+    """Return what another thread gets, which has connections of its own."""
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        return threads.submit(call).result()
+
+
 def work():
     """Let a worker have a message for the exporter."""
     task = CELERY.tasks['zeit.cds.export']
@@ -259,12 +403,18 @@ def work():
         task.pop_request()
 
 
-SCENARIOS = {each.__name__: each for each in (adapter, subscriber, outbox, thread, worker, eager)}
+SCENARIOS = {
+    each.__name__: each
+    for each in (adapter, subscriber, outbox, thread, worker, vivi, eager, snapshot, long)
+}
 
 
 if __name__ == '__main__':
     name, folder = sys.argv[1:]
     assert zeit.cds.__path__
+    if name == 'vivi':
+        # Behind zope.lifecycleevent, which is real here.
+        sys.path.append(cms.CMS)
     set_up(folder)
     SCENARIOS[name]()
     transaction.abort()

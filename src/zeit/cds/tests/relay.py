@@ -58,8 +58,13 @@ class Relay:
                 self._begin(self._serve, client, len(self.ends) - 1)
 
     def _serve(self, client, number):
-        with client, socket.create_connection(self._address, TIMEOUT) as server:
-            ends = self._pump(client, server)
+        with client:
+            try:
+                server = socket.create_connection(self._address, TIMEOUT)
+            except ConnectionRefusedError:
+                return  # a port for data that was not used, of a session that has ended since
+            with server:
+                ends = self._pump(client, server)
         self.ends[number] = ends.get(client), ends.get(server)
 
     def _count(self):

@@ -10,11 +10,11 @@ import time
 from unittest import mock
 
 from zeit.cds import errors
-from zeit.cds.exporter import Exporter, Options
+from zeit.cds.credentials import Secret
 from zeit.cds.names import _OURS
-from zeit.cds.settings import Secret
-from zeit.cds.spool import Spool
-from zeit.cds.target import FTPTarget
+from zeit.cds.run.exporter import Exporter, Options
+from zeit.cds.spool.spool import Spool
+from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.faults import FaultServer
 from zeit.cds.tests.folders import in_memory
@@ -42,33 +42,18 @@ def no_threads(*names):
     return mock.patch.object(threading.Thread, 'start', refuse)
 
 
-class Waiting:
-    """An `Effort` that waits for others, from the question number `after` on.
-
-    So it depends on no clock whether several connections are used.
-    """
-
-    def __init__(self, *, after=0):
-        self._after = after
-
-    def waits(self):
-        self._after -= 1
-        return self._after < 0
-
-
 def target(server, **options):
     """Return a target: the directory /cds of the server."""
     where = {'host': server.host, 'port': server.port, 'directory': '/cds'}
     patience = dict.fromkeys(SHORT, PATIENCE)
     login = {'user': 'test', 'password': Secret('testpw')}
-    one = {'connections': 1, 'new_effort': Waiting}
-    return FTPTarget.from_options(**{**where, **patience, **login, **one, **options})
+    return FTPTarget.from_options(**{**where, **patience, **login, 'connections': 1, **options})
 
 
 def trust(spool, server):
     """Let `spool` know that its account has all rights on `server`: so it looks for none."""
     with spool.run():
-        spool.journal.rights(target(server).url, known=True)
+        spool.journal.note('rights', target=target(server).url, known=True)
 
 
 def content(name):
@@ -126,10 +111,10 @@ class Scenario:
         except FileNotFoundError:
             return []
 
-    def export(self, *names, litter=0, run=None, **options):
+    def export(self, *names, garbage=0, run=None, **options):
         """Put files, run, check what always holds; return the report.
 
-        `litter` is how many names of ours the server may keep, since it lets nobody remove them.
+        `garbage` is how many names of ours the server may keep, since it lets nobody remove them.
         """
         self.put(*names)
         started = time.monotonic()
@@ -142,10 +127,10 @@ class Scenario:
         self.log = '\n'.join(record.getMessage() for record in logs.records)
         self.assertLess(self.took, LONGEST, self.log)
         self.server.wait_closed()
-        self.check(report, litter=litter)
+        self.check(report, garbage=garbage)
         return report
 
-    def check(self, report, *, litter):
+    def check(self, report, *, garbage):
         remote = self.remote
         waiting = {*self.section('new'), *self.section('parked')}
         for name, data in self.offered.items():
@@ -158,7 +143,7 @@ class Scenario:
             if name not in self.offered:
                 self.assertEqual(data, remote.get(name), f'{name} is not ours')
         ours = {n for n in remote if n == 'write' or _OURS.fullmatch(n)} - set(self.theirs)
-        self.assertEqual(litter, len(ours), f'{ours}\n{self.server.transcript}\n{self.log}')
+        self.assertEqual(garbage, len(ours), f'{ours}\n{self.server.transcript}\n{self.log}')
         for record in self.records:
             for line in logging.Formatter().format(record).splitlines():
                 self.assertTrue(line.isprintable() and len(line) < 1500, repr(line))

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import fcntl
 import glob
+import importlib.metadata
 import importlib.util
 import io
 import os
@@ -17,6 +18,9 @@ import tempfile
 import time
 import unittest
 import unittest.mock
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import zeit.cds
 
@@ -59,6 +63,7 @@ class Tree(unittest.TestCase):
         self.path = pathlib.Path(os.path.realpath(temporary.name))
         for name in self.module.INPUTS:
             shutil.copy(ROOT / name, self.path)
+        self.module.__file__ = str(self.path / 'bootstrap.py')
         self.checkout = self.module.Checkout(str(self.path))
 
     def start(self, *, prelude='', python=sys.executable, **env):
@@ -357,12 +362,64 @@ class StateTest(Tree):
         self.assertEqual(1, process.returncode)
 
 
+    def require_tests(self):
+        """Return the exit code of `require_tests`, None if it returns, and its output."""
+        self.steps.clear()
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+            try:
+                self.module.require_tests()
+            except SystemExit as error:
+                return error.code, text.getvalue()
+        return None, text.getvalue()
+
+    def test_what_tests_need_is_installed_once(self):
+        self.set_up()
+        code, output = self.require_tests()
+        self.assertEqual((None, 1, ['pip']), (code, len(output.splitlines()), self.steps))
+        self.assertEqual((None, ''), self.require_tests())
+        self.assertEqual([], self.steps)
+        with open(self.path / 'versions.cfg', 'a') as file:
+            file.write('another = 1\n')
+        self.assertEqual(None, self.require_tests()[0])
+        self.assertEqual(['pip'], self.steps)
+
+    def test_without_what_tests_need_there_are_none(self):
+        self.set_up()
+        self.fail_at = 1
+        for _ in range(2):
+            code, output = self.require_tests()
+            self.assertEqual((78, ['pip']), (code, self.steps))
+            self.assertIn('No connection', output.splitlines()[-1])
+        self.fail_at = None
+        self.assertEqual(None, self.require_tests()[0])
+
+    def test_what_tests_need_is_installed_by_one(self):
+        self.set_up()
+        with self.checkout.lock():
+            code, output = self.require_tests()
+        self.assertEqual((78, []), (code, self.steps))
+        self.assertIn('Another bootstrap.py', output)
+
+
 class PinsTest(unittest.TestCase):
-    def test_every_distribution_has_one_version(self):
+    def setUp(self):
         if not (ROOT / 'bootstrap.py').exists():
             self.skipTest('bootstrap.py belongs to the checkout, which is not here')
-        module = load(ROOT / 'bootstrap.py')
-        versions = module.pins(str(ROOT))
-        self.assertLessEqual({'ruff', 'zc.buildout', *module.BUILDERS}, set(versions))
-        for name, version in versions.items():
+        self.module = load(ROOT / 'bootstrap.py')
+        self.installed = self.module.pins(str(ROOT))
+        self.tests = self.module.pins(str(ROOT), 'test-versions')
+
+    def test_every_distribution_has_one_version(self):
+        self.assertLessEqual({'zc.buildout', *self.module.BUILDERS}, set(self.installed))
+        self.assertEqual(set(), set(self.installed) & set(self.tests))
+        for name, version in {**self.installed, **self.tests}.items():
             self.assertRegex(version, r'^[0-9]+(\.[0-9]+)+(\.post[0-9]+)?$', name)
+
+    def test_whatever_we_require_has_a_version(self):
+        pinned = {canonicalize_name(name) for name in (*self.installed, *self.tests)}
+        for line in importlib.metadata.requires('zeit.cds'):
+            self.assertIn(canonicalize_name(Requirement(line).name), pinned)
+
+    def test_an_operator_has_no_use_for_these(self):
+        self.assertEqual(set(), {'celery', 'gunicorn', 'hypothesis', 'ruff'} & set(self.installed))

@@ -1,16 +1,16 @@
 import unittest
 import unittest.mock
 
-from zeit.cds.ftp.ways import LISTINGS
-from zeit.cds.plan import Plan
-from zeit.cds.settings import Secret
-from zeit.cds.target import FTPTarget
+from zeit.cds.credentials import Secret
+from zeit.cds.ftp.capabilities import LISTINGS
+from zeit.cds.target.target import FTPTarget
+from zeit.cds.target.upload import upload_files
 from zeit.cds.testing import layers
 from zeit.cds.testing.faults import FaultServer
-from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.testing.memory import MemoryTarget, NoLedger
 from zeit.cds.testing.profiles import PROFILES
 from zeit.cds.tests.contract import TargetContract, job
-from zeit.cds.tests.scenario import Waiting
+from zeit.cds.values.plan import Plan
 
 
 class MemoryTests(TargetContract, unittest.TestCase):
@@ -32,7 +32,6 @@ def target(server, **options):
         port=server.port,
         user='test',
         password=Secret('testpw'),
-        new_effort=Waiting,
         **options,
     )
 
@@ -71,7 +70,7 @@ class OnDisk(layers.ServerTests, TargetContract):
         session = self.open()
         jobs = [job(name, b'1', changed=name == 'b') for name in 'abcd']
         plan = Plan(jobs)
-        for outcome in session.run(plan):
+        for outcome in upload_files(session, plan, ledger=NoLedger()):
             plan.settle(outcome)
         self.assertEqual(({'a', 'c', 'd'}, 3), ({*self.contents()}, plan.stored))
         self.assertEqual(1, session.connections)
@@ -110,7 +109,7 @@ class Hasty(OnDisk):
 class _KnownTarget(FTPTarget):
     def open(self, **options):
         session = super().open(**options)
-        session._ways.together = False
+        session._capabilities.together = False
         return session
 
 
@@ -166,6 +165,6 @@ class PassiveTests(PyFTPTests):
 class _OldTarget(FTPTarget):
     def open(self, **options):
         session = super().open(**options)
-        session._ways.epsv = False
-        session._ways.listings = LISTINGS[1:]
+        session._capabilities.epsv = False
+        session._capabilities.listings = LISTINGS[1:]
         return session

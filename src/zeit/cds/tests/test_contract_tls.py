@@ -5,13 +5,12 @@ import unittest
 from zeit.cds.testing import layers
 from zeit.cds.tests.contract import TargetContract
 from zeit.cds.tests.ftps import OverTLS
-from zeit.cds.tests.scenario import Waiting
 
 
 class Contract(OverTLS, TargetContract):
     def setUp(self):
         super().setUp()
-        self.target = self.tls_target(new_effort=Waiting)
+        self.target = self.tls_target()
 
     def contents(self):
         return {p.name: p.read_bytes() for p in self.server.root.iterdir() if p.is_file()}

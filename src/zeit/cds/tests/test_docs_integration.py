@@ -37,7 +37,7 @@ def tear_down(test):
     zope.component.testing.tearDown(test)
     globs = test.globs
     sys.path[:] = globs['_path']
-    for name in {'newspaper', 'ledger', 'log'} - globs['_modules']:
+    for name in {'newspaper'} - globs['_modules']:
         sys.modules.pop(name, None)
     transaction.abort()
     with globs['_cms'] as stack:

@@ -17,12 +17,12 @@ import tempfile
 import unittest
 import unittest.mock
 
-from zeit.cds import files
-from zeit.cds.arrivals import Arrivals
-from zeit.cds.exporter import Exporter, Options
-from zeit.cds.importer import Importer, ImportOptions
-from zeit.cds.journal import Journal
-from zeit.cds.spool import Spool
+from zeit.cds.journal.journal import Journal
+from zeit.cds.run.arrivals import Arrivals
+from zeit.cds.run.exporter import Exporter, Options
+from zeit.cds.run.importer import Importer, ImportOptions
+from zeit.cds.spool.spool import Spool
+from zeit.cds.system import files
 from zeit.cds.testing import layers
 from zeit.cds.testing.daemon import find_program
 from zeit.cds.testing.memory import MemoryTarget
@@ -139,7 +139,9 @@ class SpoolTests(DurabilityTests):
         )
 
     def test_95_done(self):
-        self.spool.put('a', b'1')
+        """Whoever has renamed it into new/ may not have made its content durable."""
+        (self.path / 'tmp' / 'a').write_bytes(b'1')
+        os.rename(self.path / 'tmp' / 'a', self.path / 'new' / 'a')
         with self.spool.run():
             entry, source = self.deliver('a')
             with Recorder(self.path) as recorder:
@@ -154,6 +156,21 @@ class SpoolTests(DurabilityTests):
             recorder.calls,
         )
         self.assert_synchronised(recorder.calls)
+
+    def test_95_done_with_what_was_put(self):
+        """Its content is durable since then; what has been written to it by others is not."""
+        for changed in (False, True):
+            self.spool.put('a', b'1')
+            if changed:
+                (self.path / 'new' / 'a').write_bytes(b'23')
+            with self.spool.run():
+                self.spool.journal.compact()
+                entry, source = self.deliver('a')
+                with Recorder(self.path) as recorder:
+                    self.done(entry, source)
+            self.assertEqual(changed, 'fsync new/a' in recorder.calls, recorder.calls)
+            self.assert_synchronised(recorder.calls)
+            os.unlink(self.path / 'cur' / 'a')
 
     def test_95_done_where_the_file_system_has_no_exclusive_rename(self):
         self.spool.put('a', b'1')
@@ -419,8 +436,8 @@ class StraceTests(DurabilityTests):
 
     CODE = """
 import logging, sys
-from zeit.cds.exporter import Exporter
-from zeit.cds.spool import Spool
+from zeit.cds.run.exporter import Exporter
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing.memory import MemoryTarget
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(message)s')
 spool = Spool(sys.argv[1])

@@ -4,8 +4,8 @@ import os
 import tempfile
 import unittest
 
-from zeit.cds.importer import Importer, ImportOptions
-from zeit.cds.spool import Spool
+from zeit.cds.run.importer import Importer, ImportOptions
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.tests.test_contract import target
 

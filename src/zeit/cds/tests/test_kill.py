@@ -6,22 +6,23 @@ import tempfile
 import unittest
 
 from zeit.cds import names
-from zeit.cds.exporter import Exporter
-from zeit.cds.lockfiles import EVERYTHING, LockFiles
+from zeit.cds.lock.release import EVERYTHING, LockFiles
+from zeit.cds.run.exporter import Exporter
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import MemoryTarget
-from zeit.cds.tests.killing import LOCAL, MOVES, WIRE, Killer, Killing, Process
+from zeit.cds.tests.killing import LOCAL, MOVES, Killer, Killing, Process
 from zeit.cds.tests.scenario import Scenario, target
 
 
 class KillTests(Killing):
     layer = layers.QUIET
+    factory = faults.FaultServer
     options = {}
 
     def setUp(self):
         super().setUp()
         self.killer = Killer()
-        self.server = self.enterContext(faults.FaultServer(hook=self.hook, **self.options))
+        self.server = self.enterContext(self.factory(hook=self.hook, **self.options))
 
     def hook(self, event):
         self.killer(event)
@@ -84,7 +85,7 @@ class KillTests(Killing):
 class CommandTests(KillTests, unittest.TestCase):
     """Killed by the server, at each command of a run."""
 
-    stride = 5  # more of them: level 2
+    stride = 11  # more of them: level 2
 
     def test_killed_before_a_command_is_executed(self):
         self.commands('lost', after=self.converge)
@@ -96,7 +97,7 @@ class CommandTests(KillTests, unittest.TestCase):
 class StepTests(KillTests, unittest.TestCase):
     """Killed between two steps on the local disk."""
 
-    stride = 5  # more of them: level 2
+    stride = 11  # more of them: level 2
 
     def test_killed_before_a_local_step(self):
         self.steps('before', after=self.converge)
@@ -195,7 +196,7 @@ class AllTests(KillTests):
     def test_killed_in_the_middle_of_what_it_sends(self):
         for moment in ('before', 'half', 'after'):
             for after in (self.converge, self.correct, self.empty):
-                self.everywhere(self.kill_itself(WIRE, moment=moment), after=after)
+                self.everywhere(self.kill_itself(self.wire, moment=moment), after=after)
 
     def test_killed_twice(self):
         """The healing is killed as well, at each of its commands."""
@@ -237,7 +238,7 @@ class DirectLengthTests(KillTests):
 
     def test_killed_in_the_middle_of_what_it_sends(self):
         for moment in ('before', 'half', 'after'):
-            self.everywhere(self.kill_itself(WIRE, moment=moment), after=self.empty)
+            self.everywhere(self.kill_itself(self.wire, moment=moment), after=self.empty)
 
 
 class DirectShorterTests(DirectLengthTests, unittest.TestCase):

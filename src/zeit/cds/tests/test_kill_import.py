@@ -19,7 +19,7 @@ class ImportKillTests(ImportKilling, KillTests):
 class CommandTests(ImportKillTests, unittest.TestCase):
     """Killed by the server, at each command of an import of two files."""
 
-    stride = 5  # more of them: level 2
+    stride = 11  # more of them: level 2
 
     def test_killed_after_a_command_was_executed(self):
         self.commands('executed', after=self.then_taken)
@@ -28,13 +28,13 @@ class CommandTests(ImportKillTests, unittest.TestCase):
 class StepTests(ImportKillTests, unittest.TestCase):
     """Killed between two steps on the local disk."""
 
-    stride = 5  # more of them: level 2
+    stride = 11  # more of them: level 2
 
     def test_killed_before_a_local_step(self):
         self.steps('before', after=self.then_taken)
 
     def test_nothing_is_taken_for_granted(self):
-        self.stride = 7
+        self.stride = 23
         for after in (self.then_cleaned, self.then_linked, self.then_fetched_away):
             with self.subTest(after.__name__):
                 self.steps('before', after=after)

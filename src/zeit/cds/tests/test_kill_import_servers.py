@@ -8,9 +8,9 @@ DELE that comes late would hit: as long as the dead importer's lock is there, pa
 import os
 import unittest
 
+from zeit.cds.credentials import Secret
 from zeit.cds.ftp.stream import Stream
-from zeit.cds.settings import Secret
-from zeit.cds.target import FTPTarget
+from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.tests.folders import contents
 from zeit.cds.tests.importkill import ImportKilling

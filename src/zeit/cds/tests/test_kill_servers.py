@@ -6,11 +6,11 @@ the next run is logging in.
 
 import unittest
 
-from zeit.cds.settings import Secret
-from zeit.cds.target import FTPTarget
+from zeit.cds.credentials import Secret
+from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.tests.folders import contents
-from zeit.cds.tests.killing import WIRE, Killing, is_data
+from zeit.cds.tests.killing import Killing, is_data
 
 
 class ServerKillTests(Killing, layers.ServerTests):
@@ -42,10 +42,10 @@ class ServerKillTests(Killing, layers.ServerTests):
         return contents(self.directory)
 
     def test_killed_before_it_sends(self):
-        self.everywhere(self.kill_itself(WIRE, moment='before'), after=self.converge)
+        self.everywhere(self.kill_itself(self.wire, moment='before'), after=self.converge)
 
     def test_killed_after_it_has_sent(self):
-        self.everywhere(self.kill_itself(WIRE, moment='after'), after=self.converge)
+        self.everywhere(self.kill_itself(self.wire, moment='after'), after=self.converge)
 
     def test_killed_in_the_middle_of_the_data(self):
         """Not of a command: no kill divides what goes to the kernel in one small piece.
@@ -55,13 +55,13 @@ class ServerKillTests(Killing, layers.ServerTests):
         """
         self.size = 600_000
         for after in (self.converge, self.correct, self.empty):
-            self.everywhere(self.kill_itself(WIRE, moment='half', only=is_data), after=after)
+            self.everywhere(self.kill_itself(self.wire, moment='half', only=is_data), after=after)
 
     def test_killed_then_a_correction(self):
-        self.everywhere(self.kill_itself(WIRE, moment='after'), after=self.correct)
+        self.everywhere(self.kill_itself(self.wire, moment='after'), after=self.correct)
 
     def test_killed_then_the_files_are_taken_away(self):
-        self.everywhere(self.kill_itself(WIRE, moment='after'), after=self.empty)
+        self.everywhere(self.kill_itself(self.wire, moment='after'), after=self.empty)
 
 
 class VsftpdTests(ServerKillTests, unittest.TestCase):

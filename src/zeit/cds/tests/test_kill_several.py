@@ -1,11 +1,15 @@
 """A killed exporter with several connections: up to four files are on their way when it dies."""
 
-import functools
 import unittest
 
-from zeit.cds.tests.killing import STRIDE
-from zeit.cds.tests.scenario import Waiting, target
+from zeit.cds.system.loop import Loop
+from zeit.cds.tests.sampling import every
+from zeit.cds.tests.scenario import target
 from zeit.cds.tests.test_kill import KillTests
+
+
+#: Where one of the connections lets others go on.
+SWITCHES = [(Loop, '_switch')]
 
 
 class SeveralTests(KillTests):
@@ -15,31 +19,17 @@ class SeveralTests(KillTests):
         return target(self.server, temporary=not self.direct, connections=4)
 
 
-class LaterTests(SeveralTests, unittest.TestCase):
-    """The run begins with one connection, and goes on with several."""
-
-    stride = 11
-
-    def target(self):
-        late = functools.partial(Waiting, after=2)
-        return target(self.server, temporary=not self.direct, connections=4, new_effort=late)
-
-    def test_killed_by_the_server(self):
-        self.commands('late', after=self.converge)
-
-
-class DirectLaterTests(LaterTests):
-    direct = True
-
-
 class SampleTests(SeveralTests, unittest.TestCase):
-    stride = 23
+    stride = 41
 
     def test_killed_by_the_server(self):
         self.commands('lost', 'executed', after=self.converge)
 
     def test_killed_before_a_local_step(self):
         self.steps('before', after=self.converge)
+
+    def test_killed_before_a_switch(self):
+        self.everywhere(self.kill_itself(SWITCHES, moment='before'), after=self.converge)
 
 
 class DirectSampleTests(SampleTests):
@@ -49,7 +39,7 @@ class DirectSampleTests(SampleTests):
 
 class AllTests(SeveralTests, unittest.TestCase):
     level = 2
-    stride = 2 * STRIDE
+    stride = every(6)
 
     def test_killed_before_a_command_is_executed(self):
         for after in (self.converge, self.correct, self.empty):
@@ -63,6 +53,12 @@ class AllTests(SeveralTests, unittest.TestCase):
         for after in (self.converge, self.correct, self.empty):
             self.steps('before', 'after', after=after)
 
+    def test_killed_at_a_switch(self):
+        for moment in 'before', 'after':
+            kill = self.kill_itself(SWITCHES, moment=moment)
+            for after in (self.converge, self.correct, self.empty):
+                self.everywhere(kill, after=after)
+
 
 class AllDirectTests(AllTests):
     direct = True
@@ -71,5 +67,5 @@ class AllDirectTests(AllTests):
 class AllOccupiedTests(AllTests):
     """The server does not overwrite, and has files of these names already."""
 
-    stride = 3 * STRIDE
+    stride = every(9)
     occupied = ('a.xml', 'c.xml')

@@ -11,13 +11,15 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from zeit.cds import errors
-from zeit.cds.exporter import Exporter, Options
 from zeit.cds.names import _OURS
-from zeit.cds.spool import Spool
+from zeit.cds.run.exporter import Exporter, Options
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.testing.sftpfaults import SFTPFaultServer
 from zeit.cds.tests.folders import MEMORY
 from zeit.cds.tests.killing import BUG, LOCAL, Process, arm, die
+from zeit.cds.tests.oversftp import scripted_target
 from zeit.cds.tests.scenario import target
 
 
@@ -27,9 +29,12 @@ FOREIGN = b'partner'
 #: What a run may end with here.
 CODES = {errors.DONE, errors.FILES_FAILED, errors.UNAVAILABLE, errors.COME_BACK_LATER}
 
-#: After these operations of a session, or verbs of FTP, our lock is about to be deleted: a theft
-#: between the look and the deletion is what FTP makes impossible to see.
-DELETIONS = ('delete', 'DELE', 'RETR', 'read', 'EPSV')
+#: After these operations of a session, or verbs of FTP or SFTP, our lock is about to be deleted: a
+#: theft between the look and the deletion is what these make impossible to see.
+DELETIONS = (
+    *('delete', 'DELE', 'RETR', 'read', 'EPSV'),
+    *('REMOVE', 'OPEN', 'READ', 'FSTAT', 'CLOSE', 'LSTAT'),
+)
 
 
 class MemoryWorld:
@@ -105,9 +110,11 @@ class MemoryWorld:
 class FaultWorld:
     """The fault server."""
 
+    factory = faults.FaultServer
+
     def __init__(self, folder):
         self.folder = folder
-        self.server = faults.FaultServer(directories=['/cds'], hook=self._hook)
+        self.server = self.factory(directories=['/cds'], hook=self._hook)
         self.server.start()
         self.send_directly(False)
         self._act = None
@@ -166,6 +173,15 @@ class FaultWorld:
         code = process.run()
         self.calm()
         return code
+
+
+class SFTPWorld(FaultWorld):
+    """The scripted SFTP server."""
+
+    factory = SFTPFaultServer
+
+    def send_directly(self, direct):
+        self.target = scripted_target(self.server, temporary=not direct)
 
 
 class Machine(stateful.RuleBasedStateMachine):
@@ -345,6 +361,10 @@ class FaultMachine(Machine):
         self.world.send_directly(direct)
 
 
+class SFTPMachine(FaultMachine):
+    world_factory = SFTPWorld
+
+
 def check(machine, *, examples, steps=12):
     settings = hypothesis.settings(
         max_examples=examples,
@@ -381,3 +401,6 @@ class AllMachineTests(Silent):
 
     def test_fault_server(self):
         check(FaultMachine, examples=100)
+
+    def test_sftp(self):
+        check(SFTPMachine, examples=60)

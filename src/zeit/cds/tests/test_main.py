@@ -37,8 +37,9 @@ class WithoutLoggingTest(unittest.TestCase):
 
     def test_what_is_printed(self):
         """By the function nothing, by the script what failed."""
-        no_spool = 'cds-export: There is no spool at /nonexistent. Create the directory; tmp, new '
-        no_spool += 'and cur inside it are created for you.\n'
+        no_spool = 'cds-export: There is no spool at /nonexistent. The path is wrong, or a disk '
+        no_spool += 'is not mounted. For a new spool create the directory; tmp, new and cur inside '
+        no_spool += 'it are created for you.\n'
         for function, code, said in (('export', 0, ''), ('cds_export', 78, no_spool)):
             program = (
                 f'import sys; from zeit.cds.main import {function} as f; '
@@ -204,14 +205,14 @@ class ExportTest(MainCase, ServerTests, unittest.TestCase):
             ),
             (
                 {'hostname': 'ftp://test:testpw@127.0.0.1'},
-                'cds-export: The host is a URL, or a part of one, and not the name of a server. '
-                'Say the name or the address alone; port, user and directory are settings of '
-                'their own, ftpes:// is tls="explicit" and ftps:// tls="implicit".\n',
+                'cds-export: The host is a URL, or a part of one, not the name of a server. '
+                'Give the name or address alone; port, user and directory are separate '
+                'settings, ftpes:// is tls="explicit" and ftps:// tls="implicit".\n',
             ),
             (
                 {'hostname': '127.0.0.1:21'},
                 "cds-export: The host '127.0.0.1:21' cannot be the name of a server. The port is a "
-                'setting of its own; an IPv6 address has no brackets.\n',
+                'separate setting; an IPv6 address has no brackets.\n',
             ),
         ):
             with self.subTest(changes), quiet() as (out, err):
@@ -254,6 +255,6 @@ class NoNetworkTest(MainCase, unittest.TestCase):
                 mock.patch('zeit.cds.ftp.stream.dial', side_effect=errors),
                 self.assertRaises(FTPOSError) as caught,
             ):
-                Stream.connect('h', 21, connect_timeout=3, timeout=3, doing='testing')
+                Stream.connect('h', 21, connect_timeout=3, timeout=3, activity='testing')
             number = expected.errno if expected else errno.ETIMEDOUT
             self.assertEqual(number, caught.exception.errno)

@@ -3,13 +3,14 @@
 import unittest
 from unittest import mock
 
-from zeit.cds import main, source
+from zeit.cds import main
+from zeit.cds.credentials import Secret
 from zeit.cds.errors import SourceUnreadable
-from zeit.cds.exporter import Exporter
 from zeit.cds.ftp import stream
-from zeit.cds.settings import Secret
-from zeit.cds.spool import Spool
-from zeit.cds.target import FTPTarget
+from zeit.cds.run.exporter import Exporter
+from zeit.cds.spool import source
+from zeit.cds.spool.spool import Spool
+from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import faults
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.tests.maincase import MainCase

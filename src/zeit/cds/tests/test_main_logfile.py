@@ -14,11 +14,11 @@ import unittest
 from unittest import mock
 
 from zeit.cds import main
-from zeit.cds.logfile import LogFile
-from zeit.cds.report import Report
+from zeit.cds.system.logs import LogFile, handling, log_to
 from zeit.cds.testing.daemon import find_program
 from zeit.cds.testing.layers import PYFTPD, ServerTests
 from zeit.cds.tests.maincase import MainCase, closed_port, quiet
+from zeit.cds.values.report import Report
 
 
 #: Seconds after which a test gives up.
@@ -105,6 +105,25 @@ class LogFileTest(MainCase, ServerTests, unittest.TestCase):
                     own = [f'one of {name}', f'two of {name}', f'worker of {name}']
                     self.assertEqual(own, [line for line in found if line in own])
                     self.assertFalse({f'one of {other}', f'two of {other}'} & {*found})
+
+    def test_a_line_that_is_written_while_another_call_ends_is_in_its_file(self):
+        """A call that ends takes its handler out of the list that the line is going through."""
+        logger, other = logging.getLogger('zeit.cds'), contextlib.ExitStack()
+
+        class Ending(logging.NullHandler):
+            def handle(self, record):
+                other.close()
+
+        other.enter_context(handling(Ending(), level=logging.INFO))
+        with log_to(self.path):
+            logger.info('one')
+            self.assertEqual(['one'], messages(self.path))
+
+    def test_a_line_that_comes_after_the_end_does_not_open_it_again(self):
+        with writer(self.path) as write:
+            pass
+        write('late')
+        self.assertEqual('', self.path.read_text())
 
     def test_the_traceback_is_in_it(self):
         self.publish('a')

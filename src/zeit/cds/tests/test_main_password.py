@@ -7,11 +7,11 @@ import unittest
 import unittest.mock
 
 from zeit.cds import main
+from zeit.cds.credentials import Secret
 from zeit.cds.errors import ConnectionLost
-from zeit.cds.ftp.settings import Settings
+from zeit.cds.ftp.server_options import Settings
 from zeit.cds.ftp.stream import Stream
-from zeit.cds.settings import Secret
-from zeit.cds.target import FTPTarget
+from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import faults
 from zeit.cds.testing.layers import PYFTPD, QUIET, ServerTests
 from zeit.cds.testing.pyftpd import PyFTPServer
@@ -79,10 +79,10 @@ class PasswordTest(MainCase, ServerTests, unittest.TestCase):
     def test_a_connection_that_is_lost_while_it_is_sent(self):
         self.publish('a')
 
-        def send(stream, data, *, doing, real=Stream.send):
-            if 'PASS' in doing:
+        def send(stream, data, *, activity, real=Stream.send):
+            if 'PASS' in activity:
                 raise ConnectionLost(errno.ECONNRESET, 'Reset')
-            return real(stream, data, doing=doing)
+            return real(stream, data, activity=activity)
 
         with unittest.mock.patch.object(Stream, 'send', send):
             self.call(main.export, password=PASSWORD)
@@ -140,7 +140,7 @@ def variables(error):
         f'{frame.f_code.co_name}.{name} = {value!r}'
         for frame, _ in traceback.walk_tb(error.__traceback__)
         if (module := frame.f_globals.get('__name__', '')).startswith('zeit.cds.')
-        and not module.startswith(('zeit.cds.tests', 'zeit.cds.testing'))
+        and not {'tests', 'testing'} & {*module.split('.')}
         for name, value in frame.f_locals.items()
     ]
 

@@ -10,8 +10,23 @@ import threading
 import unittest
 from unittest import mock
 
+from zeit.cds.testing import ports
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.tests import original
+
+
+#: Seconds to wait while another checkout's test run uses the ports of the document.
+PATIENCE = 300
+
+
+class InTurn(unittest.TestCase):
+    """The document's ports are fixed: one test of the machine at a time has them."""
+
+    layer = QUIET
+
+    def setUp(self):
+        super().setUp()
+        self.enterContext(ports.Reservation(port=original.SERVED, patience=PATIENCE))
 
 
 def is_served(port):
@@ -23,9 +38,7 @@ def is_served(port):
     return True
 
 
-class OriginalDocumentTest(unittest.TestCase):
-    layer = QUIET
-
+class OriginalDocumentTest(InTurn):
     def test_passes_unmodified(self):
         try:
             outcome = original.run(self.document(os.environ), name='README.txt')
@@ -61,10 +74,8 @@ class OriginalDocumentTest(unittest.TestCase):
             self.assertEqual(pathlib.Path(file.name), original.find({original.VARIABLE: file.name}))
 
 
-class RunTest(unittest.TestCase):
+class RunTest(InTurn):
     """What `original.run` leaves behind, and what it does not let pass."""
-
-    layer = QUIET
 
     SERVER = """
     >>> from pyftpdlib import ftpserver
@@ -163,9 +174,7 @@ class RunTest(unittest.TestCase):
         self.assertFalse(os.path.exists(os.path.dirname(directory)))
 
 
-class PortsTest(unittest.TestCase):
-    layer = QUIET
-
+class PortsTest(InTurn):
     def test_a_port_that_is_taken_is_named(self):
         for port in (original.SERVED, original.UNSERVED):
             with self.subTest(port), socket.create_server(('127.0.0.1', port)):

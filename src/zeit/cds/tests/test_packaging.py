@@ -1,8 +1,11 @@
 """What is shipped: the wheel, the sdist, and that `zeit` stays a namespace for others."""
 
+import configparser
+import importlib.metadata
 import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +75,29 @@ def python(interpreter, *arguments, cwd):
     if process.returncode:
         raise AssertionError(f'{arguments} failed:\n{process.stdout}')
     return process.stdout
+
+
+def normal(name):
+    """Return the name of a distribution as it is compared (PEP 503)."""
+    return re.sub(r'[-_.]+', '-', name).lower()
+
+
+def needed(name, *extras):
+    """Return the names of all that a distribution needs with these extras, but itself."""
+    from packaging.requirements import Requirement
+
+    found, todo = set(), [(name, extras)]
+    while todo:
+        name, extras = todo.pop()
+        for text in importlib.metadata.requires(name) or ():
+            each = Requirement(text)
+            marker = each.marker
+            if marker is not None and not any(marker.evaluate({'extra': e}) for e in ('', *extras)):
+                continue
+            if normal(each.name) not in found:
+                found.add(normal(each.name))
+                todo.append((each.name, each.extras))
+    return found
 
 
 class Sources:
@@ -174,6 +200,25 @@ class PackagingTest(PackagingCase):
         source = self.ours / 'src'
         modules = {str(path.relative_to(source)) for path in source.rglob('*.py')}
         self.assertEqual(set(), modules - names)
+        pages = [name for name in names if name.endswith('/share/man/man1/zeit-cds.1')]
+        self.assertEqual(1, len(pages))
+        # The documents come with it, in their folders.
+        docs = {path.relative_to(ROOT) for path in (ROOT / 'docs').rglob('*') if path.is_file()}
+        docs |= {pathlib.Path('README.txt'), pathlib.Path('CHANGES.txt')}
+        data = {name.partition('.data/data/share/doc/zeit.cds/')[2] for name in names}
+        self.assertEqual(set(), {*map(str, docs)} - data)
+
+    def test_the_constraints_are_the_versions_that_are_tested(self):
+        tested = configparser.ConfigParser(delimiters='=', interpolation=None)
+        tested.optionxform = normal
+        tested.read(ROOT / 'versions.cfg')
+        tested = {**tested['versions'], **tested['test-versions']}
+        lines = (ROOT / 'docs' / 'packaging' / 'constraints.txt').read_text().splitlines()
+        pinned = dict(line.split(' == ') for line in lines if not line.startswith('#'))
+        pinned = {normal(name): version for name, version in pinned.items()}
+        self.assertEqual({name: tested[name] for name in pinned}, pinned)
+        # All that is needed at run time has one.
+        self.assertEqual(set(), needed('zeit.cds', 'watch', 'metrics', 'transaction') - {*pinned})
 
     def test_the_sdist_carries_readme_changes_and_docs(self):
         with tarfile.open(self.build('sdist')) as sdist:
@@ -186,14 +231,14 @@ class PackagingTest(PackagingCase):
         self.assertEqual(set(), expected - names)
         self.assertNotIn('src/zeit/__init__.py', names)
 
-    def test_installed_beside_an_installed_one(self):
-        self.assert_side_by_side(str(self.ours), str(self.theirs))
 
-
-class EditableTest(PackagingCase):
-    """One of them is editable, or both."""
+class SideBySideTest(PackagingCase):
+    """Both work, whichever of them is editable."""
 
     level = 2
+
+    def test_installed_beside_an_installed_one(self):
+        self.assert_side_by_side(str(self.ours), str(self.theirs))
 
     def test_editable_beside_an_editable_one(self):
         self.assert_side_by_side('-e', str(self.ours), '-e', str(self.theirs))

@@ -7,15 +7,16 @@ import random
 import tempfile
 import unittest
 
-from zeit.cds.exporter import Exporter
-from zeit.cds.importer import Importer
-from zeit.cds.spool import Spool
+from zeit.cds.run.exporter import Exporter
+from zeit.cds.run.importer import Importer
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests import remembered
 from zeit.cds.tests.folders import MEMORY
 from zeit.cds.tests.importing import Skipping
 from zeit.cds.tests.powerloss import Disk, PowerOff
+from zeit.cds.tests.sampling import SEED
 
 
 #: Files that wait, and when a version of one of them comes in: behind this file.
@@ -31,7 +32,7 @@ class PowerLoss:
     layer = layers.QUIET
 
     #: With each of these the power goes once at each so many-th step.
-    choices, stride = (1,), 3
+    choices, stride = (1,), 7
 
     def begin(self, folder):
         """Begin anew in an empty folder."""
@@ -180,11 +181,11 @@ class ExportSeedTests(ExportTests):
     """The same with other choices."""
 
     level = 2
-    choices, stride = range(2, 5), 1
+    choices, stride = range(2 + 3 * SEED, 5 + 3 * SEED), 1
 
 
 class ImportSeedTests(ImportTests):
     """The same with other choices."""
 
     level = 2
-    choices, stride = range(2, 5), 1
+    choices, stride = range(2 + 3 * SEED, 5 + 3 * SEED), 1

@@ -16,15 +16,16 @@ import tempfile
 import time
 import unittest
 
-from zeit.cds import jsonlog
+from zeit.cds.credentials import Secret
 from zeit.cds.errors import PermanentError
-from zeit.cds.exporter import Exporter
-from zeit.cds.lock import Lock
-from zeit.cds.lockfiles import HELD
-from zeit.cds.session import FTPSession
-from zeit.cds.settings import Secret
-from zeit.cds.spool import Spool
-from zeit.cds.target import FTPTarget
+from zeit.cds.journal import append_log
+from zeit.cds.lock.lock import Lock
+from zeit.cds.lock.release import HELD
+from zeit.cds.run.exporter import Exporter
+from zeit.cds.sftp.target import SFTPTarget
+from zeit.cds.spool.spool import Spool
+from zeit.cds.target.session import FTPSession
+from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import layers
 
 
@@ -37,12 +38,16 @@ PATIENCE = 60
 
 def race():
     """Be an exporter in a process of its own: a run for each line of standard input, a path."""
-    host, port, diary, number, guarded = sys.argv[1:]
+    place, diary, number, guarded = sys.argv[1:]
     logging.disable(logging.CRITICAL)
+    goal = _target(json.loads(place))
     if not int(guarded):
         FTPSession.make_directory = _refused
+        if isinstance(goal, SFTPTarget):
+            from zeit.cds.sftp.session import SFTPSession
+
+            SFTPSession.make_directory = _refused
     _keep_diary(diary, number)
-    goal = _target(host, int(port))
     for line in sys.stdin:
         report = Exporter(Spool(line.rstrip('\n')), goal).run_once()
         said = '' if report.error is None else report.error.advice
@@ -53,8 +58,11 @@ def _refused(session, name):
     raise PermanentError(550, '550 Permission denied.')
 
 
-def _target(host, port):
-    return FTPTarget.from_options(host=host, port=port, user='test', password=Secret('testpw'))
+def _target(place):
+    """Return the target that has these options: by SFTP with a key, else by FTP."""
+    if 'ssh_key' in place:
+        return SFTPTarget.from_options(**place)
+    return FTPTarget.from_options(**place, user='test', password=Secret('testpw'))
 
 
 def _keep_diary(path, number):
@@ -81,7 +89,12 @@ class Races(layers.ServerTests):
     """The first `unguarded` exporters may not make directories."""
 
     level = 2
+    rounds = ROUNDS
     unguarded = 0
+
+    def place(self, number):
+        """Return the options by which that exporter reaches the directory."""
+        return {'host': self.server.host, 'port': self.server.port}
 
     def race(self, spools):
         """Let exporters run on `spools`, a list of a list for each; return who did what."""
@@ -107,7 +120,7 @@ class Races(layers.ServerTests):
             [
                 sys.executable,
                 *('-c', 'from zeit.cds.tests.test_races import race; race()'),
-                *(self.server.host, str(self.server.port), str(self.diary)),
+                *(json.dumps(self.place(number)), str(self.diary)),
                 *(str(number), str(int(number >= self.unguarded))),
             ],
             stdin=subprocess.PIPE,
@@ -152,7 +165,7 @@ class Races(layers.ServerTests):
 
     def finish(self, spools):
         """Run once more for each spool; then all must have gone out, each file once."""
-        goal = _target(self.server.host, self.server.port)
+        goal = _target(self.place(0))
         expected = {}
         for spool in spools:
             report = Exporter(spool, goal).run_once()
@@ -162,7 +175,7 @@ class Races(layers.ServerTests):
                 expected[name] = (spool.path / 'cur' / name).read_bytes()
             sent = collections.Counter(
                 entry['name']
-                for entry in jsonlog.entries(spool.path / '.cds' / 'journal')
+                for entry in append_log.entries(spool.path / '.cds' / 'journal')
                 if entry['kind'] == 'uploaded'
             )
             self.assertEqual({1}, set(sent.values()), sent)
@@ -171,14 +184,14 @@ class Races(layers.ServerTests):
 
     def test_spools_of_their_own(self):
         spools = [
-            [self.spool(f'{number}-{turn}', f'{number}-{turn}.xml') for turn in range(ROUNDS)]
+            [self.spool(f'{number}-{turn}', f'{number}-{turn}.xml') for turn in range(self.rounds)]
             for number in range(EXPORTERS)
         ]
         found = self.race([[str(spool.path) for spool in own] for own in spools])
         self.assert_codes(found)
         self.assertEqual([code for code, _, _ in found].count(0), self.check_diary())
         self.finish([spool for own in spools for spool in own])
-        self.assertEqual(EXPORTERS * ROUNDS, len(list(self.server.root.iterdir())))
+        self.assertEqual(EXPORTERS * self.rounds, len(list(self.server.root.iterdir())))
 
     def test_some_may_not_make_directories(self):
         for unguarded in (EXPORTERS // 2, EXPORTERS):
@@ -187,7 +200,7 @@ class Races(layers.ServerTests):
                     path.unlink()
                 spools = [
                     [self.spool(f'{unguarded}-{number}-{turn}', f'{number}-{turn}.xml')
-                     for turn in range(ROUNDS)]
+                     for turn in range(self.rounds)]
                     for number in range(EXPORTERS)
                 ]  # fmt: skip
                 paths = [[str(spool.path) for spool in own] for own in spools]
@@ -198,12 +211,12 @@ class Races(layers.ServerTests):
                 self.finish([spool for own in spools for spool in own])
 
     def test_one_spool(self):
-        spools = [self.spool(str(turn), f'{turn}.xml') for turn in range(ROUNDS)]
+        spools = [self.spool(str(turn), f'{turn}.xml') for turn in range(self.rounds)]
         found = self.race([[str(spool.path) for spool in spools]] * EXPORTERS)
         self.assert_codes(found)
         delivered = collections.Counter(name for _, names, _ in found for name in names)
-        self.assertEqual({f'{turn}.xml': 1 for turn in range(ROUNDS)}, delivered)
-        self.assertEqual(ROUNDS, self.check_diary())
+        self.assertEqual({f'{turn}.xml': 1 for turn in range(self.rounds)}, delivered)
+        self.assertEqual(self.rounds, self.check_diary())
         self.finish(spools)
 
 

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import unittest
 
-from zeit.cds.exporter import Exporter
-from zeit.cds.importer import Importer
-from zeit.cds.spool import Spool
+from zeit.cds.run.exporter import Exporter
+from zeit.cds.run.importer import Importer
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.tests.importing import Skipping
 from zeit.cds.tests.test_races import PATIENCE, Races, _keep_diary, _target
@@ -27,10 +27,10 @@ SIDES = (Exporter, Importer)
 
 def race():
     """Be one side in a process of its own: a run for each line of standard input, a path."""
-    host, port, diary, number = sys.argv[1:]
+    place, diary, number = sys.argv[1:]
     logging.disable(logging.CRITICAL)
     _keep_diary(diary, number)
-    goal = _target(host, int(port))
+    goal = _target(json.loads(place))
     for line in sys.stdin:
         # What an exporter has put there is complete: it has a lock.
         time = Skipping()
@@ -41,6 +41,7 @@ def race():
 
 
 class ImportRaces(Races):
+    rounds = ROUNDS
     test_spools_of_their_own = test_one_spool = test_some_may_not_make_directories = None
 
     @contextlib.contextmanager
@@ -50,7 +51,7 @@ class ImportRaces(Races):
             [
                 sys.executable,
                 *('-c', 'from zeit.cds.tests.test_races_import import race; race()'),
-                *(self.server.host, str(self.server.port), str(self.diary), str(number)),
+                *(json.dumps(self.place(number)), str(self.diary), str(number)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -67,15 +68,15 @@ class ImportRaces(Races):
                     process.kill()
 
     def test_an_export_and_an_import(self):
-        files = [f'{turn}.xml' for turn in range(ROUNDS)]
+        files = [f'{turn}.xml' for turn in range(self.rounds)]
         out = [self.spool(f'out-{turn}', file) for turn, file in enumerate(files)]
         letters = self.spool('in')
-        found = self.race([[str(s.path) for s in out], [str(letters.path)] * ROUNDS])
+        found = self.race([[str(s.path) for s in out], [str(letters.path)] * self.rounds])
         # vsftpd finds no free port now and then when several of them are on a machine.
         odd = [f for f in found if f[0] not in (0, 75) and 'vsf_sysutil_bind' not in str(f[2])]
         self.assertEqual([], odd)
         self.assertLessEqual([code for code, _, _ in found].count(0), self.check_diary())
-        goal = _target(self.server.host, self.server.port)
+        goal = _target(self.place(0))
         for spool in out:
             self.assertEqual(0, Exporter(spool, goal).run_once().exit_code)
             self.assertEqual([], os.listdir(spool.path / 'new'))

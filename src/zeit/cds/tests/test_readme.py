@@ -1,4 +1,4 @@
-"""Executes README.txt: its doctest and every other block in it."""
+"""Executes README.txt and docs/options.txt: the doctest and every other block in them."""
 
 import configparser
 import contextlib
@@ -14,14 +14,18 @@ import unittest
 
 from gocept.filestore import filestore
 
-from zeit.cds import errors, main, options
-from zeit.cds.spool import Spool
+from zeit.cds import errors, main
+from zeit.cds.cli import options
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.tests import docs
-from zeit.cds.zcml import load
+from zeit.cds.zcml.handlers import load
 
 
 README = 'README.txt'
+
+#: Where blocks are, in the order of their execution.
+DOCUMENTS = (README, 'docs/options.txt', 'docs/upgrading.txt')
 
 #: How each kind of literal block begins, and the test of `BlocksTest` that executes it.
 KINDS = {
@@ -29,6 +33,7 @@ KINDS = {
     '$ ': 'test_shell',
     '# install': 'test_spool_for_a_group',
     'machine ': 'test_password',
+    '>>> ': 'test_doctests',
     '<configure': 'test_zcml',
     'PATH=': 'test_cron',
     '[buildout]': 'test_buildout',
@@ -43,7 +48,7 @@ def kind(block):
     for beginning in KINDS:
         if block.text.startswith(beginning):
             return beginning
-    raise AssertionError(f'{README}, line {block.line}: nothing executes this:\n{block.text}')
+    raise AssertionError(f'Line {block.line}: nothing executes this:\n{block.text}')
 
 
 def configuration(text):
@@ -58,13 +63,14 @@ class ReadmeTest(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.text = docs.require(self, README)
-        self.all_blocks = docs.literal_blocks(self.text)
+        texts = [docs.require(self, name) for name in DOCUMENTS]
+        self.text = '\n'.join(texts)
+        self.all_blocks = [block for text in texts for block in docs.literal_blocks(text)]
 
     def blocks(self, beginning):
         """Return the texts of the blocks of a kind; there must be some."""
         found = [block for block in self.all_blocks if kind(block) == beginning]
-        self.assertTrue(found, f'{README} has no block that begins with {beginning!r}')
+        self.assertTrue(found, f'no block begins with {beginning!r}')
         return found
 
     def block(self, beginning):
@@ -98,6 +104,11 @@ class BlocksTest(StageTest):
             self.assertTrue(callable(getattr(self, KINDS[beginning])))
         self.assertEqual(set(KINDS), {kind(block) for block in self.all_blocks})
 
+    def test_doctests(self):
+        """They are in the document that `docs.suite` executes."""
+        for block in docs.literal_blocks('\n'.join(map(docs.find, DOCUMENTS[1:]))):
+            self.assertNotEqual('>>> ', kind(block))
+
     def test_the_two_commands(self):
         """`.ci/run` executes them; here they are exactly what it looks for, and can work."""
         found = [block.text for block in self.blocks('python3 bootstrap.py')]
@@ -110,15 +121,21 @@ class BlocksTest(StageTest):
         self.assertIn('test', generated)
 
     def test_shell(self):
-        stage = self.stage()
-        for block in self.blocks('$ '):
-            for command, want in docs.commands(block):
-                with self.subTest(command):
-                    outcome = stage.call(command)
-                    self.assertEqual((0, ''), (outcome.code, outcome.err))
-                    want, got = map(docs.without_ages, (want, outcome.out))
-                    self.assertTrue(docs.matches(want, got), f'{want}\n---\n{got}')
-        self.assert_delivered(stage)
+        for name in DOCUMENTS:
+            stage = self.stage()
+            for block in docs.literal_blocks(docs.find(name)):
+                if kind(block) == '$ ':
+                    self.execute(block, stage)
+            if name == README:
+                self.assert_delivered(stage)
+
+    def execute(self, block, stage):
+        for command, want in docs.commands(block):
+            with self.subTest(command):
+                outcome = stage.call(command)
+                self.assertEqual((0, ''), (outcome.code, outcome.err))
+                want, got = map(docs.without_ages, (want, outcome.out))
+                self.assertTrue(docs.matches(want, got), f'{want}\n---\n{got}')
 
     def test_password(self):
         """Each of the three sources lets in, and the first one of them counts."""
@@ -144,8 +161,10 @@ class BlocksTest(StageTest):
 
     def test_cron(self):
         stage = self.stage()
-        *_, line = self.block('PATH=').splitlines()
+        *variables, line = self.block('PATH=').splitlines()
         *schedule, user, command = line.split(None, 6)
+        for name, value in (variable.split('=') for variable in variables):
+            command = command.replace(f'${name}', value)
         self.assertEqual((['*/5', '*', '*', '*', '*'], 'cds'), (schedule, user))
         # crontab(5): a percent sign ends the command.
         self.assertNotIn('%', command)
@@ -181,10 +200,12 @@ class BlocksTest(StageTest):
         stage = self.stage()
         path = stage.folder / 'group'
         group = grp.getgrgid(os.getgid()).gr_name
-        for command in re.findall('^# (.*)', self.block('# install'), re.MULTILINE):
-            local = command.replace('/var/spool/cds', str(path)).replace('-g cds', f'-g {group}')
-            subprocess.run(shlex.split(local), check=True, timeout=TIMEOUT)
-        (umask,) = re.findall(r'umask of (\d+)', self.text)
+        text = self.block('# install').replace('\\\n', '').replace('/var/spool/cds', str(path))
+        text = stage.local(text.replace('-o cds ', '').replace('-g cds', f'-g {group}'))
+        for command in re.findall('^# (.*)', text, re.MULTILINE):
+            subprocess.run(shlex.split(command), check=True, timeout=TIMEOUT)
+        self.assertEqual(0o600, stat.S_IMODE(stage.path('/etc/zeit.cds/password').stat().st_mode))
+        (umask,) = re.findall(r'umask (\d+)', docs.find(README))
         self.addCleanup(os.umask, os.umask(int(umask, 8)))
         store = filestore.FileStore(str(path))
         store.prepare()
@@ -236,22 +257,12 @@ class RealBuildoutTest(StageTest):
         self.assertEqual(0, process.returncode, process.stdout)
 
 
-def in_zope(stack):
-    """Have the README's own ZCML read, as an application would, and its server running."""
-    text = docs.find(README)
-    (zcml,) = (block.text for block in docs.literal_blocks(text) if kind(block) == '<configure')
-    _, stage = docs.server_and_stage(stack)
-    stage.write('etc/cds.zcml', stage.local(zcml))
-    with contextlib.chdir(stage.folder):
-        load('etc/cds.zcml')
-
-
 def test_suite():
     """Return all tests of this module."""
     load_tests = unittest.defaultTestLoader.loadTestsFromTestCase
     return unittest.TestSuite(
         [
-            docs.suite(README, set_up=in_zope),
+            docs.suite(README),
             *map(load_tests, (BlocksTest, RealBuildoutTest)),
         ]
     )

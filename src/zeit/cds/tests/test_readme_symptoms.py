@@ -1,4 +1,4 @@
-"""Provokes each line of README.txt's troubleshooting, as the person who meets it would see it."""
+"""Provokes each line of docs/troubleshooting.txt, as the person who meets it would see it."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors
-from zeit.cds.spool import Spool
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import faults
 from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.layers import QUIET
@@ -15,7 +15,7 @@ from zeit.cds.testing.tls import TLS
 from zeit.cds.tests import docs
 
 
-README = 'README.txt'
+DOCUMENT = 'docs/troubleshooting.txt'
 
 COMMAND = (
     'zeit-cds export --spool /var/spool/cds --password-file /etc/zeit.cds/password {options} '
@@ -38,7 +38,7 @@ class SymptomsTest(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        text = self.text = docs.require(self, README)
+        text = docs.require(self, DOCUMENT)
         self.terms = symptoms(text)
         certificates = self.enterContext(Certificates())
         server = faults.FaultServer(
@@ -65,7 +65,7 @@ class SymptomsTest(unittest.TestCase):
         return outcome.code, outcome.err
 
     def assert_symptom(self, term, outcome, *, code, parked=False):
-        """It is in the README, was said with this exit code, and the file is still there."""
+        """It is in the document, was said with this exit code, and the file is still there."""
         self.assertIn(term, self.terms)
         self.assertIn(term, outcome[1])
         self.assertEqual(code, outcome[0], outcome[1])
@@ -80,7 +80,7 @@ class SymptomsTest(unittest.TestCase):
         return self.stage.call(command, terminal=False)[::2]
 
     def assert_cured(self, term, option):
-        """What the README advises helps."""
+        """What the document advises helps."""
         self.assertIn(option, self.advice[term])
         self.assertEqual((0, ''), self.export(option))
 
@@ -95,7 +95,7 @@ class SymptomsTest(unittest.TestCase):
         term = "Cannot access CDS FTP server as 'write' lockfile exists"
         self.server.put('/in/write', b'zeit.cds, host archive, pid 4711')
         self.assert_symptom(term, self.export(), code=errors.COME_BACK_LATER)
-        # What the README promises about `status --remote`.
+        # What the document promises about `status --remote`.
         url = 'ftp://zeit@ftp.example.com/in'
         file = '--password-file /etc/zeit.cds/password'
         shown = self.stage.call(f'zeit-cds status --remote --spool /var/spool/cds {file} {url}')
@@ -124,9 +124,9 @@ class SymptomsTest(unittest.TestCase):
         self.assert_symptom('The certificate of', outcome, code=errors.UNAVAILABLE)
         self.assertIn('of ftp.example.com is refused: unable to get', outcome[1])
         self.assertEqual([], self.server.commands('USER', 'PASS'))
-        # What the section TLS advises.
+        # What the section TLS of the options advises.
         option = '--ca-file /etc/zeit.cds/partner.pem'
-        self.assertIn(option, self.text)
+        self.assertIn(option, docs.find('docs/options.txt'))
         self.assertEqual((0, ''), self.export(f'--tls explicit {option}'))
 
     def test_no_tls(self):
@@ -145,7 +145,7 @@ class SymptomsTest(unittest.TestCase):
             ('THE SERVER IS NOT VERIFIED', '--tls explicit --no-tls-verify', True),
         ):
             self.spool.put('b.xml', b'<article/>')
-            with unittest.mock.patch('zeit.cds.target.is_loopback', return_value=loopback):
+            with unittest.mock.patch('zeit.cds.target.target.is_loopback', return_value=loopback):
                 code, text = self.export(option)
             self.assertEqual((0, 1), (code, len(text.splitlines())), text)
             self.assertIn(term, text)
@@ -215,7 +215,7 @@ class SymptomsTest(unittest.TestCase):
         term = 'The server has a file of that name already'
         outcome = self.export('--exists park')
         self.assert_symptom(term, outcome, code=errors.FILES_FAILED, parked=True)
-        self.assertIn('``zeit-cds retry --spool /var/spool/cds a.xml``', self.text)
+        self.assertIn('``zeit-cds retry NAME``', docs.find('README.txt'))
         self.assertEqual(0, self.stage.call('zeit-cds retry --spool /var/spool/cds a.xml').code)
         self.server.fault('RNTO', faults.Reply('550 File exists.'), path='*/a.xml', times=1)
         self.assertIn('exists="replace"', self.advice[term])
@@ -273,7 +273,7 @@ class SymptomsTest(unittest.TestCase):
             self.assert_symptom(term, self.export(quietly), code=errors.CONFIGURATION)
         self.assertEqual({}, self.server.files)
 
-    def test_not_found(self):
+    def test_a_lock_that_was_not_found(self):
         term = 'was not found when it was to be removed'
         self.assertEqual((0, ''), self.export())  # so that all rights are known
         self.spool.put('a.xml', b'<article/>')
@@ -288,7 +288,7 @@ class SymptomsTest(unittest.TestCase):
         self.assertEqual((0, ''), self.export())
         self.assertEqual({'/in/a.xml'}, set(self.server.files))
 
-    def test_not_listed(self):
+    def test_a_directory_that_is_not_listed(self):
         term = 'The server does not list the directory'
         listed = ('MLSD NLST', faults.Reply('550 Permission denied.'))
         for fault in (listed, ('MLSD NLST', _UNKNOWN)):
@@ -302,7 +302,7 @@ class SymptomsTest(unittest.TestCase):
 
     def test_one_file_of_which_nothing_is_told(self):
         self.server.fault('SIZE', faults.Reply('450 In use.'), path='*/l.xml')
-        self.server.fault('MLSD NLST', faults.Alter(keep=0), nth=4)
+        self.server.fault('MLSD NLST', faults.Alter(keep=0), nth=3)
         term = 'The server does not tell whether there is'
         self.assert_symptom(term, self.import_(), code=errors.FILES_FAILED)
 
@@ -321,7 +321,7 @@ class SymptomsTest(unittest.TestCase):
     def test_disappeared(self):
         gone = faults.Call(lambda *_: self.server.delete('/in/l.xml'))
         self.server.fault('RETR', gone, path='*/l.xml')
-        term = 'It has disappeared from the server'
+        term = 'Disappeared from the server'
         self.assert_symptom(term, self.import_('-v'), code=errors.DONE)
 
     def test_imported_and_not_deleted(self):
@@ -336,7 +336,7 @@ class SymptomsTest(unittest.TestCase):
 
     def test_occupied(self):
         self.spool.put('l.xml', b'<older/>')
-        term = 'that name is taken in new/ still'
+        term = 'the name is still taken in new/'
         self.assert_symptom(term, self.import_('-v'), code=errors.DONE)
         self.assertIn('``--occupied unique``', self.advice[term])
         self.assertEqual((0, ''), self.import_('--occupied unique'))

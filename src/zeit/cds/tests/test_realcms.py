@@ -134,5 +134,14 @@ class RealTests(unittest.TestCase):
     def test_a_worker(self):
         self.run_scenario('worker')
 
+    def test_what_comes_with_us_for_zeit_cms(self):
+        self.run_scenario('vivi')
+
     def test_an_eager_task(self):
         self.run_scenario('eager')
+
+    def test_a_publication_that_sees_the_past(self):
+        self.run_scenario('snapshot')
+
+    def test_a_transaction_that_takes_long(self):
+        self.run_scenario('long')

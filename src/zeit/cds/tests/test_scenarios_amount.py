@@ -10,10 +10,10 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors, text
-from zeit.cds.exporter import Exporter, Options
-from zeit.cds.settings import Secret
-from zeit.cds.spool import Spool
-from zeit.cds.target import FTPTarget
+from zeit.cds.credentials import Secret
+from zeit.cds.run.exporter import Exporter, Options
+from zeit.cds.spool.spool import Spool
+from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
 
@@ -24,10 +24,10 @@ TIMEOUT = 600
 #: Exports, and tells by how many KiB the peak of its memory grew, and how many files it had open.
 MEASURED = """
 import logging, os, resource, sys
-from zeit.cds.exporter import Exporter, Options
-from zeit.cds.settings import Secret
-from zeit.cds.spool import Spool
-from zeit.cds.target import FTPTarget
+from zeit.cds.run.exporter import Exporter, Options
+from zeit.cds.credentials import Secret
+from zeit.cds.spool.spool import Spool
+from zeit.cds.target.target import FTPTarget
 spool, port, warm = Spool(sys.argv[1]), sys.argv[2], sys.argv[3]
 target = FTPTarget.from_options(
     host='127.0.0.1', port=int(port), user='test', password=Secret('testpw'))

@@ -6,11 +6,13 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors
-from zeit.cds.exporter import Exporter
-from zeit.cds.plan import Plan
+from zeit.cds.run.exporter import Exporter
+from zeit.cds.target.upload import upload_files
 from zeit.cds.testing import faults, layers
+from zeit.cds.testing.memory import NoLedger
 from zeit.cds.tests.contract import job
 from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario, content, target
+from zeit.cds.values.plan import Plan
 
 
 class ExistsTests(Scenario, unittest.TestCase):
@@ -54,7 +56,7 @@ class ExistsTests(Scenario, unittest.TestCase):
                 self.fault('RNTO', faults.Delay(done, moment='before'), path='*.aside', times=1)
                 ended = faults.Call(lambda event, done=done: done.set(), moment='executed')
                 self.fault('DELE', ended, path='/cds/write', times=1)
-                self.assert_run(1, '', self.export('a', litter=1, **SHORT))
+                self.assert_run(1, '', self.export('a', garbage=1, **SHORT))
                 self.assertNotIn('a', self.remote)  # its old version stands aside
                 if waits:
                     self.heal()
@@ -69,7 +71,7 @@ class ExistsTests(Scenario, unittest.TestCase):
         self.fault('RNFR', faults.Reply('451 x'), path='*.part', nth=1)
         self.fault('RNFR', faults.Reply('451 x'), path='*.aside')
         self.theirs = {}
-        self.assert_run(1, '', self.export('a', litter=1))
+        self.assert_run(1, '', self.export('a', garbage=1))
         (aside,) = self.remote
         self.assertIn(f'a is called {aside} now', self.log)
         self.assertEqual(b'theirs', self.remote[aside])
@@ -160,7 +162,7 @@ class RefusedTests(Scenario, unittest.TestCase):
     def test_a_directory_has_the_name_of_a_file(self):
         self.fault('RNTO', faults.Reply('550 Rename failed.'), path='/cds/b')
         self.assert_run(1, 'a c', self.export('a', 'b', 'c'))
-        self.assertIn('perhaps a directory has this one', self.log)
+        self.assertIn('perhaps a directory has this name', self.log)
         self.assertNotIn('For a server that cannot rename', self.log)
 
     def test_a_name_that_the_server_does_not_take(self):
@@ -171,7 +173,7 @@ class RefusedTests(Scenario, unittest.TestCase):
                 self.fault('RNTO', faults.Reply(reply), path='/cds/a')
                 report = self.export('a')
                 self.assert_run(1, '', report)
-                self.assertIn('takes no such name', report.failed[0][1])
+                self.assertIn('does not accept it', report.failed[0][1])
                 self.assertNotIn('--no-temporary', self.log)
 
     def test_77_no_rnto_after_a_refused_rnfr(self):
@@ -225,7 +227,7 @@ class LitterTests(Scenario, unittest.TestCase):
                 self.prepare()
                 self.fault('DELE', action, path='*.part')
                 self.fault('STOR', faults.Alter(keep=3), path='*.part', times=1)
-                self.assert_run(1, 'b c', self.export('a', 'b', 'c', litter=1))
+                self.assert_run(1, 'b c', self.export('a', 'b', 'c', garbage=1))
                 self.assertIn('Left on the server, for the next run to delete: a.cds', self.log)
                 self.assertLessEqual(len(self.server.commands('DELE')), 4)
 
@@ -240,18 +242,22 @@ class LitterTests(Scenario, unittest.TestCase):
                 self.assertEqual([], self.export('a').delivered)
 
     def test_a_lock_that_cannot_be_read_any_more_has_not_gone(self):
-        self.fault('RETR', faults.Reply('550 Permission denied.'), path='/cds/write', nth=1)
-        self.assert_run(73, 'a', self.export('a', litter=1))
+        def hide(event):
+            self.fault('SIZE', faults.Reply('550 Permission denied.'), path='/cds/write')
+
+        refused = faults.Reply('550 Permission denied.')
+        self.fault('RETR', faults.Call(hide), refused, path='/cds/write')
+        self.assert_run(73, 'a', self.export('a', garbage=1))
         self.assertIn('write', self.remote)
         self.heal()
 
     def test_closing_takes_no_longer_than_a_few_seconds(self):
         session = target(self.server).open()
-        session.litter.append('a')
+        session.garbage.append('a')
         self.fault('*', faults.Silence())
         self.fault(faults.GREETING, faults.Silence())
         started = time.monotonic()
-        with unittest.mock.patch('zeit.cds.link.HURRY', 0.3):
+        with unittest.mock.patch('zeit.cds.target.reconnecting.HURRY', 0.3):
             with self.assertLogs('zeit.cds', 'WARNING') as logs:
                 session.close()
         self.assertLess(time.monotonic() - started, PATIENCE)
@@ -262,7 +268,8 @@ class Replace(layers.ServerTests):
     def deliver(self, data, **options):
         session = target(self.server, directory='/', **options).open()
         try:
-            return [outcome.error for outcome in session.run(Plan([job('a', data)]))]
+            outcomes = upload_files(session, Plan([job('a', data)]), ledger=NoLedger())
+            return [outcome.error for outcome in outcomes]
         finally:
             session.close()
 

@@ -3,27 +3,33 @@
 import unittest
 
 from zeit.cds import errors, names
-from zeit.cds.exporter import Exporter
-from zeit.cds.importer import Importer
-from zeit.cds.plan import Options
-from zeit.cds.spool import Spool
+from zeit.cds.run.exporter import Exporter
+from zeit.cds.run.importer import Importer
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import faults
 from zeit.cds.tests.folders import in_memory
 from zeit.cds.tests.scenario import Scenario, target
+from zeit.cds.values.run_options import Options
 
 
 DENIED = faults.Reply('550 Permission denied.')
 
 
 class RemovalTests(Scenario, unittest.TestCase):
+    def test_what_is_refused_in_step_costs_no_goodbye(self):
+        self.fault('DELE', faults.Reply('450 Not now.'), path='/cds/write', times=1)
+        self.assert_run(0, 'a', self.export('a'))
+        self.assertGreater(self.server.connected, 1)
+        self.server.wait_for('QUIT', count=self.server.connected)
+
     def test_the_server_says_that_it_has_deleted_our_lock_and_has_not(self):
         for times in 2, None:
             with self.subTest(times):
                 self.prepare()
                 self.fault('DELE', faults.Reply('250 Done.'), path='/cds/write', times=times)
-                self.assert_run(73, 'a', self.export('a', litter=1))
+                self.assert_run(73, 'a', self.export('a', garbage=1))
                 if times is None:
-                    self.assertEqual(73, self.export(litter=1).exit_code)
+                    self.assertEqual(73, self.export(garbage=1).exit_code)
                 self.server.clear_faults()
                 self.assert_run(0, '', self.export())
                 self.assertEqual({'a'}, set(self.remote))
@@ -54,7 +60,7 @@ class RightsTests(LockScenario, unittest.TestCase):
     def prepare(self):
         super().prepare()
         with self.spool.run():
-            self.spool.journal.rights(target(self.server).url, known=False)
+            self.spool.journal.note('rights', target=target(self.server).url, known=False)
         self.put('a')
 
     def test_one_right_is_missing(self):
@@ -215,7 +221,7 @@ class RightsTests(LockScenario, unittest.TestCase):
         self.prepare()
         url = target(self.server).url
         with self.spool.run():
-            self.spool.journal.rights(url, known=True)
+            self.spool.journal.note('rights', target=url, known=True)
         other = names.new_token()
 
         def come(event):
@@ -225,13 +231,13 @@ class RightsTests(LockScenario, unittest.TestCase):
         report = self.run_once()
         self.assertEqual((75, {other}), (report.exit_code, report.error.tokens))
         with self.spool.run():
-            self.assertFalse(self.spool.journal.guards(url))
+            self.assertFalse(self.spool.journal.row('rights', url)['guard'])
         self.server.remove_directory(f'/cds/write.guard/{other}')
         self.assertEqual(['a'], self.run_once().delivered)
         self.assertEqual({'a'}, self.present)
 
     def test_a_right_that_is_taken_away_later_is_looked_for_again(self):
-        for verb, first in (('RETR', 78), ('DELE', 73), ('RMD', 73), ('RNFR', 78)):
+        for verb, first in (('RETR', 0), ('DELE', 73), ('RMD', 73), ('RNFR', 78)):
             with self.subTest(verb):
                 self.prepare()
                 self.assertEqual(0, self.run_once().exit_code)
@@ -240,6 +246,10 @@ class RightsTests(LockScenario, unittest.TestCase):
                 report = self.run_once()
                 self.assertEqual(first, report.exit_code, report.errors)
                 self.assertEqual(first == 73, bool(self.present & {'write', 'write.guard'}))
+                if not first:  # it was removed all the same: nothing more is sent
+                    self.put('d')
+                    self.assertEqual(78, self.run_once().exit_code)
+                    self.assertEqual(set(), self.present & {'write', 'write.guard'})
                 self.server.clear_faults()
                 if verb != 'RNFR':
                     before = len(self.server.commands('RETR'))
@@ -262,7 +272,7 @@ class UnreadableTests(Scenario, unittest.TestCase):
                     with self.spool.run():
                         token = self.spool.journal.new_token(url) if left else None
                         if 'closed' in left:
-                            self.spool.journal.clean(token)
+                            self.spool.journal.note('clean', token=token)
                     self.plant('write')
                     self.fault('RETR', faults.Reply(reply), path='*/write')
                     report = self.export('a')

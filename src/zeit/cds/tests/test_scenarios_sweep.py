@@ -1,9 +1,9 @@
 """One fault at every single command of a run: nothing is lost or partial, nothing stays."""
 
-import os
 import unittest
 
 from zeit.cds.testing import faults
+from zeit.cds.tests.sampling import SEED, every
 from zeit.cds.tests.scenario import Scenario
 
 
@@ -27,18 +27,21 @@ FAULTS = {
     'twice': faults.Twice(),
 }
 
-#: All of them take a minute; so it is every so many-th command, another one for each fault.
-STRIDE = int(os.environ.get('ZEIT_CDS_SWEEP_STRIDE', '97'))
-
 
 class Sweep(Scenario):
     options = {}
 
+    #: How many commands there were before the run with the fault.
+    before = 0
+
+    #: All commands take a minute; so it is every so many-th one, another one for each fault.
+    stride = 97
+
     def test_39_a_fault_at_every_command(self):
         for offset, (name, action) in enumerate(FAULTS.items()):
-            number = offset * 11 % min(STRIDE, 41)
+            number = (offset * 11 + SEED) % min(self.stride, 41)
             while self.one(name, action, number):
-                number += STRIDE
+                number += self.stride
             self.assertGreater(number, 20)
 
     def one(self, name, action, number):
@@ -49,15 +52,30 @@ class Sweep(Scenario):
             self.fault('*', action, nth=number, times=1)
             self.export('a', 'b', **self.options)
             self.heal(**self.options)
-        return number < len(self.server.commands())
+        return number < len(self.server.commands()) - self.before
 
 
 class SweepTests(Sweep, unittest.TestCase):
     pass
 
 
+class InPacketsTests(Sweep, unittest.TestCase):
+    """An earlier run has proved that packets are executed in order."""
+
+    def prepare(self):
+        super().prepare()
+        self.assert_run(0, 'first', self.export('first', **self.options))
+        self.before = len(self.server.commands())
+
+
+class EveryPacketTests(InPacketsTests):
+    level = 2
+    stride = every(7)
+
+
 class WithoutTemporaryTests(Sweep, unittest.TestCase):
     level = 2
+    stride = every(27)
     options = {'temporary': False}
 
 
@@ -65,6 +83,7 @@ class WithoutOverwritingTests(Sweep, unittest.TestCase):
     """As ProFTPD does it: RNTO onto a file that exists is refused."""
 
     level = 2
+    stride = every(27)
 
     def hook(self, event):
         if event.verb == 'RNTO' and event.moment == 'before' and event.path in event.server.files:

@@ -29,9 +29,9 @@ class StandinTests(unittest.TestCase):
     def test_content_is_published_and_found_by_its_id(self):
         with cms.importable(cms.CMS):
             xmlconfig.string(PUBLISH)
-            from zeit.cms.content import Article
             from zeit.cms.interfaces import ICMSContent
             from zeit.cms.workflow.interfaces import IPublish, IPublishedEvent
+            from zeit.content.article.article import Article
 
             article, picture, told = Article('a'), Article('b'), []
             article.dependencies = [picture]
@@ -67,7 +67,7 @@ class StandinTests(unittest.TestCase):
             import zope.app.appsetup.product  # noqa: F401
 
             import zeit.cms.config  # noqa: F401
-        for name in ('zeit.cms', 'zope.app'):
+        for name in ('zeit.cms', 'zope.app.appsetup'):
             with self.assertRaises(ImportError):
                 __import__(name)
 

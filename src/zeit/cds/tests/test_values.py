@@ -2,7 +2,6 @@
 
 import datetime
 import os
-import socket
 import tempfile
 import unittest
 import unittest.mock
@@ -10,8 +9,10 @@ import unittest.mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeit.cds import errors, names, settings, text
+from zeit.cds import credentials, errors, names, text, urls
 from zeit.cds.ftp.oserrors import from_os
+from zeit.cds.ftp.server_options import Settings
+from zeit.cds.option_types import ENCODING
 from zeit.cds.tests.test_main_password import chain, raised, variables
 
 
@@ -35,20 +36,12 @@ class ErrorTests(unittest.TestCase):
         self.assertFalse(hasattr(errors.SpoolError('No.'), '__notes__'))
 
     def test_an_os_error_looks_as_it_did(self):
-        error = from_os(ConnectionRefusedError(111, 'Connection refused'), doing='x')
+        error = from_os(ConnectionRefusedError(111, 'Connection refused'), activity='x')
         self.assertEqual("(111, 'Connection refused')", str(error))
         self.assertEqual(
             (111, 'Connection refused', 69), (error.errno, error.message, error.exit_code)
         )
         self.assertIn('Nothing listens there', error.hint)
-
-    def test_a_time_out_says_what_was_waited_for(self):
-        error = from_os(TimeoutError(), doing='sending a.xml', timeout=60)
-        self.assertEqual('No answer within 60 s while sending a.xml', error.message)
-
-    def test_a_name_that_cannot_be_resolved(self):
-        error = from_os(socket.gaierror(-2, 'Name or service not known'), doing='x')
-        self.assertEqual('The name cannot be resolved: Name or service not known', error.message)
 
     def test_every_error_has_an_exit_code_that_can_be_weighed(self):
         found = [errors.Error]
@@ -148,11 +141,15 @@ class NameTests(unittest.TestCase):
             *('iso2022_jp', 'iso2022_kr', 'hz', 'raw_unicode_escape'),
             *('klingon', '', ' ', '\0', 'é', '../x'),
         ):
-            with self.subTest(name), self.assertRaises(errors.ConfigurationError) as caught:
-                settings.encoding(name)
-            self.assertNotIn('\n', caught.exception.advice)
+            with self.subTest(name):
+                with self.assertRaises(ValueError) as caught:
+                    ENCODING.read(name)
+                self.assertNotIn('\n', str(caught.exception))
+                with self.assertRaises(errors.ConfigurationError) as caught:
+                    Settings(host='h', encoding=name)
+                self.assertNotIn('\n', caught.exception.advice)
         for name in 'utf-8', 'UTF8', 'latin-1', 'cp1252', 'ascii', 'koi8-r', 'euc-jp', 'gb18030':
-            self.assertEqual(name, settings.encoding(name))
+            self.assertEqual(name, Settings(host='h', encoding=ENCODING.read(name)).encoding)
 
     @given(st.text(min_size=1, max_size=300), st.integers(1, 10**6))
     def test_our_names_fit_and_are_known_as_ours(self, name, number):
@@ -213,57 +210,69 @@ class SecretTests(unittest.TestCase):
         return path
 
     def test_nobody_sees_one(self):
-        secret = settings.Secret('testpw')
+        secret = credentials.Secret('testpw')
         self.assertNotIn('testpw', f'{secret!r} {secret!s} {secret}')
         self.assertEqual('testpw', secret.reveal())
 
     def test_a_file(self):
-        self.assertEqual('te st', settings.SecretFile(self.file('te st\nmore\n')).reveal())
+        self.assertEqual('te st', credentials.SecretFile(self.file('te st\nmore\n')).reveal())
 
     def test_a_file_that_everybody_can_read(self):
         path = self.file('testpw\n', mode=0o644)
-        with self.assertLogs('zeit.cds.settings', 'WARNING') as logs:
-            settings.SecretFile(path).require_usable()
-        with self.assertNoLogs('zeit.cds.settings'):
-            settings.SecretFile(path).reveal()  # at each login
+        with self.assertLogs('zeit.cds.credentials', 'WARNING') as logs:
+            credentials.SecretFile(path).require_usable()
+        with self.assertNoLogs('zeit.cds.credentials'):
+            credentials.SecretFile(path).reveal()  # at each login
         self.assertIn('can be read by everybody', logs.output[0])
         self.assertNotIn('testpw', logs.output[0])
 
     def test_a_file_that_is_not_there(self):
         with self.assertRaisesRegex(errors.ConfigurationError, 'No such file'):
-            settings.SecretFile(os.path.join(self.directory, 'x')).reveal()
+            credentials.SecretFile(os.path.join(self.directory, 'x')).reveal()
 
     def test_a_variable(self):
         os.environ['ZEIT_CDS_TEST'] = 'testpw'
         self.addCleanup(os.environ.pop, 'ZEIT_CDS_TEST')
-        self.assertEqual('testpw', settings.SecretVariable('ZEIT_CDS_TEST').reveal())
+        self.assertEqual('testpw', credentials.SecretVariable('ZEIT_CDS_TEST').reveal())
         with self.assertRaisesRegex(errors.ConfigurationError, 'ZEIT_CDS_MISSING .* not set'):
-            settings.SecretVariable('ZEIT_CDS_MISSING').reveal()
+            credentials.SecretVariable('ZEIT_CDS_MISSING').reveal()
 
     def test_what_cannot_be_sent(self):
         """It is found where the password comes from, and not repeated."""
         os.environ['ZEIT_CDS_TEST'] = 'testpw\n'
         self.addCleanup(os.environ.pop, 'ZEIT_CDS_TEST')
         for secret, what in (
-            (settings.Secret(None), 'The password is None'),
-            (settings.Secret(b'testpw'), 'The password is of the type bytes'),
-            (settings.Secret('testpw\r\n'), 'The password has a line end'),
-            (settings.SecretVariable('ZEIT_CDS_TEST'), 'ZEIT_CDS_TEST for the password has a line'),
-            (settings.SecretFile(self.file('test\0pw\n', mode=0o600)), 'file .* has a line end or'),
+            (credentials.Secret(None), 'The password is None'),
+            (credentials.Secret(b'testpw'), 'The password is of the type bytes'),
+            (credentials.Secret('testpw\r\n'), 'The password has a line end'),
+            (
+                credentials.SecretVariable('ZEIT_CDS_TEST'),
+                'ZEIT_CDS_TEST for the password has a line',
+            ),
+            (
+                credentials.SecretFile(self.file('test\0pw\n', mode=0o600)),
+                'file .* has a line end or',
+            ),
         ):
             with self.subTest(what):
                 with self.assertRaisesRegex(errors.ConfigurationError, what) as caught:
                     secret.reveal()
                 self.assertNotIn('testpw', str(caught.exception))
 
+    def test_plain_text_is_refused_where_code_gives_it(self):
+        for password in 'testpw', b'testpw':
+            with self.assertRaisesRegex(errors.ConfigurationError, 'plain text') as caught:
+                Settings(host='ftp.example.com', password=password)
+            self.assertNotIn('testpw', str(caught.exception))
+
     def test_netrc(self):
         path = self.file('machine ftp.example.com login me password testpw\n')
         self.assertEqual(
-            'testpw', settings.SecretNetrc('ftp.example.com', 'me', path=path).reveal()
+            'testpw', credentials.SecretNetrc('ftp.example.com', 'me', path=path).reveal()
         )
         for host, user in (('ftp.example.com', 'other'), ('ftp.example.org', 'me')):
             with self.assertRaisesRegex(errors.ConfigurationError, 'No password for'):
-                settings.SecretNetrc(host, user, path=path).reveal()
+                credentials.SecretNetrc(host, user, path=path).reveal()
 
     def test_several_logins_in_netrc(self):
         path = self.file(
@@ -286,7 +295,7 @@ class SecretTests(unittest.TestCase):
             ('elsewhere', 'a', None),
         ):
             with self.subTest(host=host, user=user):
-                secret = settings.SecretNetrc(host, user, path=path)
+                secret = credentials.SecretNetrc(host, user, path=path)
                 if expected is not None:
                     self.assertEqual(expected, secret.reveal())
                 else:
@@ -300,7 +309,7 @@ class SecretTests(unittest.TestCase):
             ('\nmachine h login me\npassword testpw testpw', 3),
             ('machine', 1),
         ):
-            secret = settings.SecretNetrc('h', 'me', path=self.file(content))
+            secret = credentials.SecretNetrc('h', 'me', path=self.file(content))
             with self.subTest(content):
                 with self.assertRaisesRegex(errors.ConfigurationError, f'line {line}$') as caught:
                     secret.reveal()
@@ -315,9 +324,9 @@ class SecretTests(unittest.TestCase):
             file.write(f'machine h login me password "{content}"\n')
         os.chmod(netrc, 0o600)
         return (
-            settings.SecretFile(self.file(content)),
-            settings.SecretVariable('ZEIT_CDS_TEST'),
-            settings.SecretNetrc('h', 'me', path=netrc),
+            credentials.SecretFile(self.file(content)),
+            credentials.SecretVariable('ZEIT_CDS_TEST'),
+            credentials.SecretNetrc('h', 'me', path=netrc),
         )
 
     def test_an_empty_one_is_refused_wherever_it_comes_from(self):
@@ -346,11 +355,11 @@ class SecretTests(unittest.TestCase):
                 os.chmod(os.path.join(self.directory, name), mode)
                 with self.subTest(secret, mode=f'{mode:o}'):
                     if mode & 0o004:
-                        with self.assertLogs('zeit.cds.settings', 'WARNING') as logs:
+                        with self.assertLogs('zeit.cds.credentials', 'WARNING') as logs:
                             secret.require_usable()
                         self.assertIn('chmod o-r', logs.output[0])
                     else:
-                        with self.assertNoLogs('zeit.cds.settings'):
+                        with self.assertNoLogs('zeit.cds.credentials'):
                             secret.require_usable()
 
     def test_no_frame_of_an_error_has_it_in_a_variable(self):
@@ -364,13 +373,13 @@ class SecretTests(unittest.TestCase):
         wrong = self.file('machine h login me password testpw testpw\n')
         for secret in (
             *broken,
-            settings.Secret(b'testpw'),
-            settings.Secret('testpw\n'),
-            settings.SecretFile(nul),
-            settings.SecretFile(latin),
-            settings.SecretNetrc('h', 'me', path=latin),
-            settings.SecretNetrc('h', 'me', path=wrong),
-            settings.SecretNetrc('h', 'other', path=wrong),
+            credentials.Secret(b'testpw'),
+            credentials.Secret('testpw\n'),
+            credentials.SecretFile(nul),
+            credentials.SecretFile(latin),
+            credentials.SecretNetrc('h', 'me', path=latin),
+            credentials.SecretNetrc('h', 'me', path=wrong),
+            credentials.SecretNetrc('h', 'other', path=wrong),
         ):
             with self.subTest(secret):
                 found = raised(secret.reveal)
@@ -382,26 +391,26 @@ class SecretTests(unittest.TestCase):
     def test_a_broken_netrc_is_not_quoted(self):
         path = self.file('machine h login me passwort testpw\n')
         with self.assertRaises(errors.ConfigurationError) as caught:
-            settings.SecretNetrc('h', 'me', path=path).reveal()
+            credentials.SecretNetrc('h', 'me', path=path).reveal()
         self.assertNotIn('testpw', str(caught.exception))
 
 
 class LocationTests(unittest.TestCase):
     def test_a_url(self):
         self.assertEqual(
-            settings.Location(host='ftp.example.com', port=2121, user='m e', directory='/a b/c'),
-            settings.location(' ftp://m%20e@ftp.example.com:2121/a%20b/c '),
+            urls.Location(host='ftp.example.com', port=2121, user='m e', directory='/a b/c'),
+            urls.location(' ftp://m%20e@ftp.example.com:2121/a%20b/c '),
         )
 
     def test_what_may_be_left_out(self):
         self.assertEqual(
-            settings.Location(host='::1', port=None, user='me', directory='/in'),
-            settings.location('ftp://me@[::1]/in'),
+            urls.Location(host='::1', port=None, user='me', directory='/in'),
+            urls.location('ftp://me@[::1]/in'),
         )
 
     def test_the_root_and_anonymous_are_said(self):
         for path in ('//', '/%2F', '/%2f/'):
-            where = settings.location(f'ftp://anonymous@h{path}')
+            where = urls.location(f'ftp://anonymous@h{path}')
             self.assertEqual(('anonymous', '/'), (where.user, where.directory))
 
     def test_without_user_or_directory(self):
@@ -416,11 +425,11 @@ class LocationTests(unittest.TestCase):
             ('ftp://me@h:2121/', 'directory'),
         ):
             with self.assertRaisesRegex(errors.UsageError, f'no {missing}$', msg=url):
-                settings.location(url)
+                urls.location(url)
 
     def test_the_scheme_says_how_it_is_encrypted(self):
         for scheme, tls in (('ftp', None), ('ftpes', 'explicit'), ('ftps', 'implicit')):
-            self.assertEqual(tls, settings.location(f'{scheme}://me@h/in').tls)
+            self.assertEqual(tls, urls.location(f'{scheme}://me@h/in').tls)
 
     def test_a_password_is_refused_and_not_repeated(self):
         for url in (
@@ -438,12 +447,12 @@ class LocationTests(unittest.TestCase):
             'me:testpw',
         ):
             with self.assertRaises(errors.UsageError) as caught:
-                settings.location(url)
+                urls.location(url)
             self.assertNotIn('testpw', str(caught.exception))
 
     def test_a_scheme_that_is_not_ours_is_named_as_what_is_wrong(self):
         with self.assertRaisesRegex(errors.UsageError, 'not the URL of a directory'):
-            settings.location('sftp://me@h:22/in')
+            urls.location('scp://me@h:22/in')
 
     def test_what_is_no_url(self):
         for url in (
@@ -464,7 +473,7 @@ class LocationTests(unittest.TestCase):
             'ftp://me@\\h/in',
         ):
             with self.assertRaisesRegex(errors.UsageError, 'not the URL|The port', msg=url):
-                settings.location(url)
+                urls.location(url)
 
 
 class DateTests(unittest.TestCase):

@@ -2,11 +2,13 @@
 
 `python -m zeit.cds.tests.tour [NAME...]` runs the command line of this package against real
 servers and prints one line for each server and step: the exit code, the seconds, and what is not
-as it should be.  `STALL` marks a second or more where the spool has met the server before.  The
-exit code is 1 if anything was wrong.
+as it should be.  `tls` in front of the names goes the same way in TLS, where the server has it.
+`STALL` marks a second or more where the spool has met the server before.  The exit code is 1 if
+anything was wrong.
 """
 
 import contextlib
+import functools
 import os
 import pathlib
 import shutil
@@ -16,20 +18,30 @@ import sys
 import tempfile
 import time
 
-from zeit.cds.spool import Spool
+from zeit.cds.spool.spool import Spool
+from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.daemon import ServerUnavailable
 from zeit.cds.testing.process import ServerError
+from zeit.cds.testing.tls import TLS
 from zeit.cds.testing.world import SERVERS
 
 
 #: Seconds after which a step is ended.
 LONGEST = 70
-#: Seconds from which on a step is a stall, if it took so many times as long as doing nothing does
-#: at that moment: the machine may be busy.
+#: Seconds from which on a step is a stall, if it took so many times as long as an export of nothing
+#: does at that moment: the machine may be busy.
 STALL = 1
-TIMES = 6
+TIMES = 4
 #: Times of files (access, change) so old that no import waits whether they still grow.
 OLD = (0, 1_700_000_000)
+#: Servers that speak TLS, and those of them that do so from the first byte.
+AT_ONCE = ('aioftp',)
+IN_TLS = (
+    *('vsftpd', 'vsftpd-13', 'proftpd', 'pure-ftpd', 'pure-ftpd-11', 'pyftpdlib', 'ftp-srv'),
+    *AT_ONCE,
+)
+#: Servers that lack too much, see docs/servers.txt: 78.
+OF_NO_USE = ('pyfsftpserver', 'simple-ftpd')
 #: Ordinary names, an empty file among them.
 ORDINARY = {
     'a.xml': b'one',
@@ -38,7 +50,7 @@ ORDINARY = {
     'empty.xml': b'',
 }
 ODD = ('with space.xml', ' leading.xml', 'trail ', 'quote"d.xml', 'Überschrift-é.xml', '🗞.xml')
-COMMAND = 'import sys; from zeit.cds.cli import main; sys.exit(main())'
+COMMAND = 'import sys; from zeit.cds.cli.main import main; sys.exit(main())'
 #: The same, killed in the middle of data, when RNTO onto a name was sent, and before the lock goes.
 KILLED = (
     'from zeit.cds.tests import killing as k;'
@@ -52,10 +64,14 @@ KILLS = {
 
 
 class Tour:
-    """The steps on one server, a `zeit.cds.testing.base.Server` that runs."""
+    """The steps on one server, a `zeit.cds.testing.base.Server` that runs.
 
-    def __init__(self, server, folder, *, say=print):
+    `ca_file`: the authority of a server that speaks TLS.
+    """
+
+    def __init__(self, server, folder, *, say=print, ca_file=None):
         self.server = server
+        self.ca_file = ca_file
         self.folder = pathlib.Path(folder)
         self.say = say
         self.wrong = 0
@@ -63,6 +79,9 @@ class Tour:
 
     def run(self):
         """Do all; return how many steps were not as they should be."""
+        if self.server.name in OF_NO_USE:
+            self.refused()
+            return self.wrong
         self.export()
         self.odd_names()
         self.fetch()
@@ -71,6 +90,13 @@ class Tour:
         for name in KILLS:
             self.killed(name)
         return self.wrong
+
+    def refused(self):
+        """The first export says why this server is of no use, and leaves nothing there."""
+        self.fill('spool', ORDINARY)
+        self.step('dry run', ['export', '--dry-run'], codes=(0, 78))
+        self.step('export', ['export'], codes=(78,))
+        self.check('export', {})
 
     def export(self):
         files = self.fill('spool', ORDINARY)
@@ -149,13 +175,17 @@ class Tour:
         """Run the command; print a line; return its exit code, None if it took too long."""
         server = self.server
         home = getattr(server, 'home', '//')
-        url = f'ftp://{server.user}@{server.host}:{server.port}{home}'
-        started = time.monotonic()
-        code, text = _run(
-            [sys.executable, '-c', command, *words, '--spool', self.folder / spool, url],
-            self.environment(),
-        )
-        seconds = time.monotonic() - started
+        scheme, trust = 'ftp', []
+        if server.tls:
+            scheme = 'ftps' if server.tls.implicit else 'ftpes'
+            trust = ['--ca-file', self.ca_file]
+        url = f'{scheme}://{server.user}@{server.host}:{server.port}{home}'
+        words = [*words, *trust, '--spool', self.folder / spool, url]
+        code, text, seconds = self.execute(command, words)
+        if code not in codes and not server.running:
+            self.say(f'{server.name:16} {name:12}{code!s:>5} {seconds:6.2f} s It ended by itself')
+            self.restart()
+            code, text, seconds = self.execute(command, words)
         remark = ''
         if code not in codes:
             self.wrong += 1
@@ -165,20 +195,30 @@ class Tour:
             remark = f'STALL {remark}'
         self._known.add(spool)
         said = f' | {" / ".join(text.split(chr(10)))[:400]}' if text and remark else ''
-        self.say(f'{server.name:16}{name:12}{code!s:>5} {seconds:6.2f} s {remark}{said}'.rstrip())
+        self.say(f'{server.name:16} {name:12}{code!s:>5} {seconds:6.2f} s {remark}{said}'.rstrip())
         return code
 
-    def is_stall(self, seconds):
-        started = time.monotonic()
-        _run([sys.executable, '-c', COMMAND, '--version'], self.environment())
-        return seconds > TIMES * (time.monotonic() - started)
+    def restart(self):
+        """Start a server that has ended, as a partner would: see docs/servers.txt."""
+        self.server.restart()
+        self.server.own()
 
-    def environment(self):
-        return {
+    def is_stall(self, seconds):
+        (self.folder / 'empty').mkdir(exist_ok=True)
+        nothing = ['export', '--spool', self.folder / 'empty', f'ftp://{self.server.host}/']
+        _, _, least = self.execute(COMMAND, nothing)
+        return seconds > TIMES * least
+
+    def execute(self, command, words):
+        """Run the command; return its exit code, None if it took too long, text and seconds."""
+        environment = {
             **os.environ,
             'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
             'ZEIT_CDS_PASSWORD': self.server.password,
         }
+        started = time.monotonic()
+        code, text = _run([sys.executable, '-c', command, *words], environment)
+        return code, text, time.monotonic() - started
 
     def check(self, name, expected):
         root = self.server.root
@@ -221,17 +261,23 @@ def _run(command, environment):
 
 def main(names):
     """Tour the servers of these names, all without; return an exit code."""
+    tls, names = names[:1] == ['tls'], [name for name in names if name != 'tls']
     wrong = {}
-    for name in names or SERVERS:
+    for name in names or (IN_TLS if tls else SERVERS):
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
+            certificates = tls and stack.enter_context(Certificates())
+            made = tls and TLS(certificate=certificates.server, implicit=name in AT_ONCE)
+            options = {'tls': made} if tls else {}
             try:
-                server = stack.enter_context(SERVERS[name]())
+                server = stack.enter_context(SERVERS[name](**options))
             except (ServerError, ServerUnavailable) as error:
                 print(f'{name:16}skipped: {error}', flush=True)
                 continue
-            server.name = name
-            wrong[name] = Tour(server, folder, say=lambda text: print(text, flush=True)).run()
+            server.name = f'{name} TLS' if tls else name
+            say = functools.partial(print, flush=True)
+            tour = Tour(server, folder, say=say, ca_file=tls and certificates.ca_file)
+            wrong[name] = tour.run()
     print(f'{sum(not count for count in wrong.values())} servers as they should be')
     print(''.join(f'{name}: {count} wrong\n' for name, count in wrong.items() if count), end='')
     return int(any(wrong.values()))

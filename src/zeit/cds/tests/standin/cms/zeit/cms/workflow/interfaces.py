@@ -37,6 +37,13 @@ class RetractedEvent(WithMasterObjectEvent):
     """See `IRetractedEvent`."""
 
 
+class IPublishInfo(zope.interface.Interface):
+    """What is known of the publication of content."""
+
+    published = zope.interface.Attribute('Whether it is published (bool)')
+    date_last_published = zope.interface.Attribute('When it was: a datetime, or None')
+
+
 class IPublish(zope.interface.Interface):
     """Publishes the content that it adapts."""
 

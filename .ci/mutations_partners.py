@@ -1,0 +1,121 @@
+"""What `check-mutations.py` breaks of several partners of one spool."""
+
+SHARING = 'spool/sharing.py'
+PARTNER = 'spool/partner.py'
+
+PARTNERS = (
+    (
+        'filed when one partner has it',
+        SHARING,
+        '        if waits and not all(each.has(name, stored, inode) for each in others):\n',
+        '        if False:\n',
+    ),
+    (
+        'never filed',
+        SHARING,
+        '        if waits and not all(each.has(name, stored, inode) for each in others):\n',
+        '        if waits:\n',
+    ),
+    (
+        'a version that nobody has got taken out of new with the one before',
+        SHARING,
+        '        if os.lstat(private).st_ino == inode:\n',
+        '        if True:\n',
+    ),
+    (
+        'two versions of one name in cur, of two partners',
+        SHARING,
+        '                if all(_inode(place, stored) in (None, inode) for place in places):\n',
+        '                if True:\n',
+    ),
+    (
+        'a partner waited for that does not want the file',
+        SHARING,
+        '        if not self._terms.wants(name):\n            return True\n',
+        '',
+    ),
+    (
+        'what nobody wants stays in new',
+        PARTNER,
+        '                self._sharing.settle_unwanted(fresh)\n',
+        '                pass\n',
+    ),
+    (
+        'a partner that has left is waited for',
+        SHARING,
+        "            if each.get('left', False) == left\n",
+        '',
+    ),
+    (
+        'what a killed process has filed goes out once more',
+        SHARING,
+        '                if inode in filed:\n',
+        '                if False:\n',
+    ),
+    (
+        'a partner gets what waited before it came',
+        PARTNER,
+        '                self._skip_all(folder)\n',
+        '                pass\n',
+    ),
+    (
+        'who was alone forgets what it knew',
+        PARTNER,
+        '                self._hand_over(remembered, folder, each.url)\n',
+        '                pass\n',
+    ),
+    (
+        'an earlier build goes on',
+        PARTNER,
+        '        remembered.share()\n',
+        '',
+    ),
+    (
+        'a run of all from a spool of several partners',
+        'run/run.py',
+        '        sharing.require_alone(self.spool)\n',
+        '',
+    ),
+    (
+        'numbers of a partner of its own',
+        PARTNER,
+        '            visited.number = self._number\n',
+        '',
+    ),
+    (
+        'an older version sent that waits beside a newer one',
+        PARTNER,
+        'if each.name not in found or each.number > found[each.name].number:\n',
+        'if each.name not in found or each.number < found[each.name].number:\n',
+    ),
+    (
+        'what was withdrawn for one partner goes to it',
+        PARTNER,
+        '        if entry.name in self._withdrawn:\n',
+        '        if False:\n',
+    ),
+    (
+        'withdrawn for the spool, and sent by who had taken it',
+        'spool/spool.py',
+        '        found = [each.withdraw(name, reason, until=until) for each in self._partners()]\n',
+        '        found = []\n',
+    ),
+    (
+        'a hold of all is one of nobody',
+        'spool/spool.py',
+        '*(each.hold(name, reason) for each in self._partners())',
+        '',
+    ),
+    (
+        'deleted in cur, and a partner never got it',
+        'spool/spool.py',
+        '                history=self.history_of_all(),\n',
+        '                history=journal.history(self._in(PRIVATE)),\n',
+    ),
+    (
+        'partners one after the other',
+        'drivers/watch.py',
+        '        self._thread.start()\n',
+        '        self._thread.start()\n        self._thread.join()\n',
+    ),
+)

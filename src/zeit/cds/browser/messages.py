@@ -1,0 +1,119 @@
+"""Texts of the page that are no part of a template, as messages of the domain `zeit.cds`."""
+
+import datetime
+import os
+from typing import NamedTuple
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from zope.i18nmessageid import MessageFactory
+
+from zeit.cds import errors
+from zeit.cds.spool.statistics import SIGNAL
+from zeit.cds.text import file_size, from_timestamp
+
+
+_ = MessageFactory('zeit.cds')
+
+#: What an exit code of a run means.
+OUTCOMES = {
+    errors.DONE: _('done'),
+    errors.FILES_FAILED: _('not all files went through'),
+    errors.USAGE: _('it was called in a wrong way'),
+    errors.UNAVAILABLE: _('the server could not be used'),
+    errors.SOFTWARE: _('an internal error'),
+    errors.LOCK_LEFT_BEHIND: _('the lock could not be removed'),
+    errors.COME_BACK_LATER: _('the server was locked'),
+    errors.LOGIN_REFUSED: _('the login was refused'),
+    errors.CONFIGURATION: _('the configuration or a directory cannot be used'),
+}
+
+#: What has happened to a file, by the `event` of `log --json`.
+EVENTS = {
+    'delivered': _('delivered'),
+    'imported': _('imported'),
+    'withdrawn': _('withdrawn'),
+    'retraction': _('retracted'),
+    'parked': _('parked'),
+    'resent': _('sent once more'),
+    'given_up': _('parked by hand'),
+    'pruned': _('deleted here'),
+    'held': _('held'),
+    'released': _('released'),
+}
+
+#: What a file does now, by the `state` of `zeit.cds.browser.source`.
+STATES = {
+    'waiting': _('waits'),
+    'held': _('is held'),
+    'filing': _('was sent, and is on its way to cur'),
+    'parked': _('is parked'),
+    'given up': _('was parked by hand'),
+    'unpublished': _('could not be put into the spool'),
+}
+
+
+def outcome(exit_code):
+    """Return in words what the exit code of a run means."""
+    if type(exit_code) is int and exit_code > SIGNAL:
+        return _('it was ended from outside')
+    other = _('exit code ${code}', mapping={'code': str(exit_code)})
+    return OUTCOMES.get(exit_code, other)
+
+
+def age(seconds):
+    """Return a duration in `seconds`, as `zeit.cds.text.age` does."""
+    seconds = max(0, int(seconds))
+    for text, length in ((_('${n} d'), 86400), (_('${n} h'), 3600), (_('${n} min'), 60)):
+        if seconds >= 2 * length:
+            return _(text, mapping={'n': str(seconds // length)})
+    return _('${n} s', mapping={'n': str(seconds)})
+
+
+def duration(seconds):
+    """Return how long a run took: short ones to the tenth of a second."""
+    return _('${n} s', mapping={'n': f'{seconds:.1f}'}) if seconds < 10 else age(seconds)
+
+
+class Moment(NamedTuple):
+    """A time: `iso` for machines, `local` for people, and how long ago that was (`age`)."""
+
+    iso: str
+    local: str
+    age: str
+    seconds: float
+
+    @property
+    def ago(self):
+        """The age in a sentence."""
+        return _('${age} ago', mapping={'age': self.age})
+
+
+def moment(text, now):
+    """Return the `Moment` of a time in ISO format, None if it is none; `now` is since the epoch."""
+    try:
+        found = datetime.datetime.fromisoformat(text)
+        seconds = now - found.timestamp()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+    local = found.astimezone().strftime('%Y-%m-%d %H:%M:%S')
+    return Moment(found.isoformat(timespec='seconds'), local, age(seconds), seconds)
+
+
+def before(seconds, now):
+    """Return the `Moment` that was so many `seconds` ago, None for None."""
+    return None if seconds is None else moment(from_timestamp(now - seconds).isoformat(), now)
+
+
+def size(number):
+    """Return `number` of bytes in the unit that suits it."""
+    return file_size(number) if type(number) is int else ''
+
+
+def encoded(name):
+    """Return the name of a file in ASCII, so that each form and URL can have it."""
+    return quote_from_bytes(os.fsencode(name), safe='')
+
+
+def decoded(text):
+    """Return what was `encoded`."""
+    return os.fsdecode(unquote_to_bytes(text))

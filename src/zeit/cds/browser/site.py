@@ -1,0 +1,149 @@
+"""What is answered to a request: whoever has one, of Zope or of `zeit-cds serve`, asks here.
+
+He has found out who the person is, and what that person is allowed; that a form comes from a page
+of ours is found out here, before anything is done.
+"""
+
+from typing import NamedTuple
+
+import zope.interface
+
+from zeit.cds.browser import actions, csrf, page, rendering
+from zeit.cds.browser.interfaces import ISite
+from zeit.cds.browser.messages import _, decoded
+from zeit.cds.errors import Error
+from zeit.cds.text import printable, strict_json
+
+
+HTML, JSON = 'text/html;charset=utf-8', 'application/json'
+
+OK, FORBIDDEN, CONFLICT, UNAVAILABLE = 200, 403, 409, 503
+
+
+class Visitor(NamedTuple):
+    """A person: `who`, '' for nobody known; the `language` of the answer; what is `allowed`.
+
+    `allowed` are permissions, see `zeit.cds.browser.actions`; `cookie` is the value that the
+    browser has for `csrf.cookie_name`, or None.
+    """
+
+    who: str = ''
+    language: str = 'en'
+    allowed: frozenset = frozenset()
+    cookie: str | None = None
+
+
+class Answer(NamedTuple):
+    """A `status`, a `body` (str) of this `type`, the `token` to be set as a cookie, '' for none.
+
+    The body of HTML is a fragment, see `rendering.document`, which takes `refreshes`.
+    """
+
+    body: str
+    status: int = OK
+    type: str = HTML
+    token: str = ''
+    refreshes: bool = False
+
+
+@zope.interface.implementer(ISite)
+class Site:
+    """The pages that show a `source`, see `zeit.cds.browser.source`.
+
+    What waits for longer than `max_age` seconds is trouble.
+    """
+
+    def __init__(self, source, *, max_age=page.MAX_AGE):
+        self.source = source
+        self.max_age = max_age
+
+    def __repr__(self):
+        return f'<{type(self).__name__} of {self.source!r}>'
+
+    def page(self, query, visitor):
+        """Answer GET `@@cds.html`; `query` is a mapping: `find` a text, or `file`, see `_text`."""
+        return self._page(visitor, text=_text(query))
+
+    def twin(self, query):
+        """Answer GET `@@cds.json`: what `status --json` prints.
+
+        With `short` it is what the page shows of each spool; with `find` what is found, and with
+        `content` what is known of the content with that id.
+        """
+        try:
+            if isinstance(query.get('content'), str):
+                found = self.source.of(query['content'])
+            elif query.get('find'):
+                found = self.source.find(_text(query))
+            elif query.get('short'):
+                found = self.source.objects()
+            else:
+                found = self.source.everything()
+        except Error as error:
+            body = strict_json({'error': printable(error.message), 'hint': error.hint})
+            return Answer(body, UNAVAILABLE, JSON)
+        return Answer(strict_json(found), type=JSON)
+
+    def act(self, permission, form, visitor, *, url, origin='', site=''):
+        """Answer POST to the page of a `permission`, see `zeit.cds.browser.actions.VIEWS`.
+
+        `form` is a mapping; `url` is that of the request, `origin` and `site` are its headers
+        Origin and Sec-Fetch-Site.
+        """
+        try:
+            csrf.require(
+                field=form.get(csrf.FIELD),
+                cookie=visitor.cookie,
+                url=url,
+                origin=origin,
+                site=site,
+            )
+            if permission not in visitor.allowed:
+                raise csrf.Forged('That is not allowed')
+            task = actions.parsed(form.get('task'), permission=permission)
+        except Error as error:
+            return self._page(visitor, failure=error, status=FORBIDDEN)
+        try:
+            return self._act(task, form, visitor)
+        except Error as error:
+            self.source.forget()
+            return self._page(visitor, failure=error, status=CONFLICT)
+
+    def _act(self, task, form, visitor):
+        spools = self.source.select()
+        sure = form.get('confirmed') == 'yes'
+        if task.action == 'unlock' and not (sure and task.seen):
+            return self._ask(task, visitor, locks=actions.locks(task, spools=spools))
+        if task.about.question and not sure:
+            return self._ask(task, visitor)
+        reason = form.get('reason', '')
+        done = actions.perform(task, spools=spools, reason=reason, who=visitor.who)
+        self.source.forget()
+        return self._page(visitor, message=done)
+
+    def _ask(self, task, visitor, **about):
+        token = csrf.token(visitor.cookie)
+        name = printable(task.name) or _('The whole spool')
+        body = rendering.confirmation(
+            task, language=visitor.language, token=token, name=name, **about
+        )
+        return Answer(body, token=token)
+
+    def _page(self, visitor, *, text='', message='', failure=None, status=OK):
+        shown = page.look(
+            self.source, allowed=visitor.allowed, text=text, max_age=self.max_age
+        )
+        token = csrf.token(visitor.cookie) if visitor.allowed and self.source.acts else ''
+        failed = failure and (printable(failure.message, limit=500), failure.hint)
+        body = rendering.status(
+            shown, language=visitor.language, token=token, message=message, failure=failed
+        )
+        refreshes = not (text or message or failure)
+        return Answer(body, status, token=token, refreshes=refreshes)
+
+
+def _text(query):
+    """Return what is searched for: `find`, or the name of a `file`, which is encoded."""
+    file = query.get('file')
+    text = decoded(file) if isinstance(file, str) and file else query.get('find')
+    return text.strip() if isinstance(text, str) else ''

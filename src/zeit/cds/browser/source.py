@@ -1,0 +1,362 @@
+"""Where the page has its facts from: the objects of `zeit-cds status --json`, and some more."""
+
+import base64
+import http.client
+import itertools
+import json
+import math
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import zope.interface
+
+from zeit.cds.browser.interfaces import ISource
+from zeit.cds.cli import events, receipts, selection, snapshot, status_json
+from zeit.cds.errors import UNAVAILABLE, Error, SpoolError
+from zeit.cds.journal import journal
+from zeit.cds.monitoring.verify import require_there
+from zeit.cds.spool.filing import PRIVATE
+from zeit.cds.system import files
+from zeit.cds.text import printable
+
+
+#: So many of each kind are shown; the search finds the others.
+SHOWN = 20
+
+#: So many deliveries are shown, of all spools together.
+DELIVERIES = 50
+
+#: For so long, in seconds, all who ask get the same, so that many browsers are no load for a disk:
+#: at least, and at most; between that it is so many times what a look takes.
+FRESH, STALE, SHARE = 2, 10, 20
+
+#: While somebody looks, others get what was so that many seconds before, at most.
+OLD = 60
+
+#: So long one waits for somebody who looks already, or for another machine, in seconds.
+PATIENCE = 5
+
+#: So long the history is searched at most, in seconds.
+SEARCH = 3
+
+#: Largest answer of another machine, in bytes.
+LIMIT = 4 * 1024 * 1024
+
+#: Longest text that is searched for, in characters.
+LONGEST = 1000
+
+
+class SourceError(Error):
+    """Nothing can be shown, as the spools, or another machine, cannot be asked."""
+
+    exit_code = UNAVAILABLE
+    transient = True
+
+
+@zope.interface.implementer(ISource)
+class Local:
+    """The spools of this machine.
+
+    `select` is called without arguments, returns a list of
+    `zeit.cds.cli.selection.SelectedSpool`, and may raise `Error`.
+    """
+
+    #: Where else there is a page; None: here.
+    elsewhere = None
+
+    def __init__(self, select=selection.registered, *, clock=time.monotonic):
+        self.select = select
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known = None
+        self._changes = 0
+
+    def __repr__(self):
+        return f'<{type(self).__name__} {self.select!r}>'
+
+    @property
+    def acts(self):
+        """Whether something can be done here: there is a spool on this machine."""
+        return any(_is_here(selected.spool) for selected in self.select())
+
+    def objects(self):
+        """Return what the page shows of each spool: dictionaries as of `status --json`.
+
+        Of long lists they have the first `SHOWN`, and their `deliveries` as of `receipt --json`.
+        All who ask within `FRESH` seconds, or so, get the same; their `at` says when it was so, in
+        seconds since the epoch.  Raises `Error`.
+        """
+        known = self._known
+        if known is not None and self._clock() < known[0]:
+            return known[1]
+        # Where somebody looks already, what was so before is better than to wait: a slow disk would
+        # keep all threads of a web server.
+        usable = known is not None and self._clock() < known[0] + OLD
+        if not self._lock.acquire(timeout=0 if usable else PATIENCE):
+            if usable:
+                return known[1]
+            raise SourceError('The spools are slow', hint='Ask again later.')
+        try:
+            latest = self._known
+            if latest is not None and latest is not known:
+                return latest[1]  # somebody else has looked meanwhile
+            began, changes = self._clock(), self._changes
+            found, now = self._look(), self._clock()
+            if changes == self._changes:  # else something was done meanwhile, and may be missing
+                self._known = now + min(STALE, max(FRESH, SHARE * (now - began))), found
+            return found
+        finally:
+            self._lock.release()
+
+    def forget(self):
+        """Let the next one who asks see what has just been done."""
+        self._changes += 1
+        self._known = None
+
+    def _look(self):
+        return [
+            {
+                **status_json.as_object(snapshot.take(selected, remote=False), shown=SHOWN),
+                'targets': _targets(selected),
+                'here': _is_here(selected.spool),
+                'deliveries': _deliveries(selected),
+                'at': time.time(),
+            }
+            for selected in self.select()
+        ]
+
+    def everything(self):
+        """Return the same objects as `status --json`, complete."""
+        taken = [snapshot.take(selected, remote=False) for selected in self.select()]
+        return [status_json.as_object(each) for each in taken]
+
+    def find(self, text):
+        """Return what is known of a file, by a part of its name or of the id of its content.
+
+        That is `events` as of `log --json`, the newest first, at most `DELIVERIES`; and `there`, a
+        list of what waits, is on its way or is parked now: `spool`, `path`, `name`, `content`,
+        `state`, `since`, `reason`.  `cut` is true if it took too long, and older events may be
+        missing.  Raises `Error`.
+        """
+        text = text[:LONGEST]
+        return self._found(
+            text, lambda name, content: text in name or text in content, containing=text
+        )
+
+    def of(self, content):
+        """Return the same of what is of the content with this id, exactly.  Raises `Error`."""
+        return self._found(content, lambda name, found: found == content, content=content)
+
+    def _found(self, text, fits, **wanted):
+        there, told, end = [], [], self._clock() + SEARCH
+        wanted['enough'] = lambda: self._clock() > end
+        for selected in self.select():
+            if text and _is_here(selected.spool):
+                there += _there(selected, fits)
+                told += itertools.islice(events.all_of(selected, **wanted), DELIVERIES)
+        cut = wanted['enough']()
+        told = [events.as_object(*each) for each in told]
+        told.sort(key=lambda event: str(event['at']), reverse=True)
+        about = {'there': there[:DELIVERIES], 'events': told[:DELIVERIES]}
+        return {'text': text, 'cut': cut, **about}
+
+
+def _is_here(spool):
+    # What a partner of several has is made by its first run.
+    spool = getattr(spool, 'shared', None) or spool
+    try:
+        return files.is_directory(spool.path)
+    except OSError:
+        return True  # it is, and cannot be read: that is told
+
+
+def _targets(selected):
+    return [{'name': name, 'server': target.url} for name, target in selected.targets]
+
+
+def _deliveries(selected):
+    """Return the last receipts of a spool, the newest first; none if it cannot be looked at."""
+    try:
+        require_there(selected.spool)
+        history = journal.history(selected.spool.path / PRIVATE)
+        kinds = ['delivered'] * selected.exports + ['imported'] * selected.imports
+        found = [
+            itertools.islice(history.find(kind=kind), DELIVERIES)
+            for kind in kinds or ['delivered', 'imported']
+        ]
+        lines = sorted(itertools.chain(*found), key=lambda line: str(line.get('at')), reverse=True)
+    except SpoolError:
+        return []  # which the snapshot tells
+    return [receipts.as_object(selected, line) for line in lines[:DELIVERIES]]
+
+
+def _there(selected, fits):
+    found = selected.spool.status()
+    about = {'spool': selected.name, 'path': str(selected.spool.path)}
+    states = (
+        ('waiting', found.waiting),
+        ('filing', found.filing),
+    )
+    for state, entries in states:
+        for entry in entries:
+            if fits(entry.name, entry.content):
+                held = found.held.get('') or found.held.get(entry.name)
+                yield {
+                    **about,
+                    'name': entry.name,
+                    'content': entry.content,
+                    'state': 'held' if held and state == 'waiting' else state,
+                    'since': status_json.utc(entry.arrived),
+                    'reason': held[0] if held else None,
+                    'not_before': entry.not_before or None,
+                    'not_after': entry.not_after or None,
+                }
+    for name, reason in found.parked:
+        content = found.parked_content[name].get('content', '')
+        if fits(name, content):
+            given_up = name in found.given_up
+            state = 'given up' if given_up else 'parked'
+            yield {
+                **about, 'name': name, 'content': content, 'state': state,
+                'since': None, 'reason': reason,
+            }  # fmt: skip
+    for failure in found.unpublished:
+        if fits('', failure.unique_id):
+            yield {
+                **about,
+                'name': None,
+                'content': failure.unique_id,
+                'state': 'unpublished',
+                'since': status_json.utc(failure.since),
+                'reason': failure.reason,
+            }
+
+
+@zope.interface.implementer(ISource)
+class Remote:
+    """The spools of another machine, where `zeit-cds serve` runs: nothing can be done from here.
+
+    `url` is that of its page `@@cds.html` or of its root.  `credentials` is (user, secret), a
+    `zeit.cds.credentials` secret, or None.
+    """
+
+    acts = False
+
+    def __init__(self, url, *, credentials=None, clock=time.monotonic):
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ('http', 'https') or not parts.hostname or '@' in parts.netloc:
+            raise SourceError(
+                f'{printable(url)} is not the address of a status page',
+                hint='Write http://host:port/ or https://host:port/, without a password.',
+            )
+        loopback = parts.hostname in ('localhost', '127.0.0.1', '::1')
+        if credentials is not None and parts.scheme == 'http' and not loopback:
+            raise SourceError(
+                f'A password for {printable(url)} would be readable on its way',
+                hint='Use https://.',
+            )
+        self.elsewhere = urllib.parse.urljoin(url, '@@cds.html')
+        self._url = urllib.parse.urljoin(url, '@@cds.json')
+        self._where = printable(urllib.parse.urljoin(url, '/'))
+        self._credentials = credentials
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known = None
+        self._down = -math.inf, None
+
+    def __repr__(self):
+        return f'<{type(self).__name__} {self.elsewhere!r}>'
+
+    def _open(self, url):
+        request = urllib.request.Request(url, headers={'Accept': 'application/json'})  # noqa: S310
+        if self._credentials is not None:
+            request.add_unredirected_header('Authorization', _basic(*self._credentials))
+        return _OPENER.open(request, timeout=PATIENCE)
+
+    def select(self):
+        """See `ISource`."""
+        return []
+
+    def objects(self):
+        """See `Local`."""
+        known = self._known
+        if known is not None and self._clock() < known[0]:
+            return known[1]
+        # Each of them waits for an answer no longer than that.
+        if not self._lock.acquire(timeout=2 * PATIENCE):
+            raise self._unreadable('it is slow')
+        try:
+            latest = self._known
+            if latest is None or latest is known:
+                latest = self._known = self._clock() + FRESH, self._ask(short=1)
+            return latest[1]
+        finally:
+            self._lock.release()
+
+    def everything(self):
+        """See `Local`."""
+        return self._ask()
+
+    def find(self, text):
+        """See `Local`."""
+        return self._ask(find=text[:LONGEST])
+
+    def of(self, content):
+        """See `Local`."""
+        return self._ask(content=content)
+
+    def forget(self):
+        """See `Local`."""
+        self._known = None
+
+    def _ask(self, **query):
+        if self._clock() < self._down[0]:
+            raise self._down[1]
+        try:
+            return self._answer(query)
+        except SourceError as error:
+            # Who edits an article does not wait again and again for what is away.
+            self._down = self._clock() + PATIENCE, error
+            raise
+
+    def _answer(self, query):
+        url = self._url
+        if query:
+            url += '?' + urllib.parse.urlencode(query, errors='surrogateescape')
+        try:
+            with self._open(url) as answer:
+                found = json.loads(answer.read(LIMIT))
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._unreadable(f'it has answered {error.code} {error.reason}') from None
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
+            raise self._unreadable(getattr(error, 'reason', None) or error) from None
+        if type(found) is not (dict if {'find', 'content'} & {*query} else list):
+            raise self._unreadable('it is not the status of spools')
+        return found
+
+    def _unreadable(self, reason):
+        return SourceError(
+            f'{self._where} cannot be read: {printable(str(reason))}',
+            hint='See whether "zeit-cds serve" runs there, and what it has logged.',
+        )
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A status page is where it was said to be."""
+
+    def redirect_request(self, *_, **__):
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
+
+
+def _basic(user, secret):
+    """Return what the header Authorization says (RFC 7617); no variable has the password."""
+    return 'Basic ' + base64.b64encode(
+        b':'.join([user.encode('utf-8'), secret.reveal().encode('utf-8')])
+    ).decode('ascii')

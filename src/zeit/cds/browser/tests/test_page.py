@@ -1,0 +1,77 @@
+"""What the page shows."""
+
+import datetime
+import time
+
+from zeit.cds.browser import page, rendering
+from zeit.cds.browser.tests.case import HOSTILE, BrowserCase, Seen
+from zeit.cds.publish.publisher import FIRST
+
+
+class PageTests(BrowserCase):
+    def test_all_is_well(self):
+        self.spool.put('a.xml', b'<a/>')
+        self.export()
+        seen = self.get()
+        self.assertIn('All is well.', seen.text)
+        self.assertIn('a.xml', seen.text)
+        self.assertEqual([], seen.values)
+
+    def test_when_a_publication_is_tried_again(self):
+        self.spool.unpublished.add('http://xml.zeit.de/a', HOSTILE)
+        (failure,) = self.spool.status().unpublished
+        for seconds, expected in (
+            (0, 'Attempts: 1, the next one in 60 s'),
+            (FIRST, 'Attempts: 1, the next one is due'),
+        ):
+            now = int(failure.last) + seconds
+            shown = page.look(self.site.source, now=now, allowed=frozenset())
+            text = Seen(rendering.status(shown, language='en')).text
+            self.assertIn(expected, text)
+            self.assertIn('Not published', text)
+
+    def test_until_when_a_file_is_under_embargo(self):
+        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=5)
+        late = end + datetime.timedelta(hours=1)
+        self.spool.put('a.xml', b'<a/>', not_before=end, not_after=late)
+        self.spool.put('b.xml', b'<b/>', not_before=end - datetime.timedelta(hours=9))
+        begin, last = (f'{each.astimezone():%Y-%m-%d %H:%M:%S}' for each in (end, late))
+        for query in {}, {'find': '.xml'}:
+            text = self.get(**query).text
+            self.assertEqual(1, text.count('Embargo until'))
+            self.assertIn(f'Embargo until {begin}. Is not sent after {last}.', text)
+        self.spool.withdraw('b.xml', '')
+        self.site.source.forget()
+        (shown,) = page.look(self.site.source, now=time.time()).spools
+        self.assertEqual((1, None), (shown.waiting, shown.oldest))
+        shown = page.look(self.site.source, now=late.timestamp())
+        self.assertNotIn('Embargo until', Seen(rendering.status(shown, language='en')).text)
+
+    def test_a_lock_is_told_before_it_is_trouble(self):
+        self.spool.put('a.xml', b'<a/>')
+        self.target.files['write'] = b'Alice'
+        self.export()
+        self.assertIn('All is well. A server was locked when the last run came', self.get().text)
+        now = time.time() + page.LOCKED + 2
+        shown = page.look(self.site.source, now=now)
+        text = Seen(rendering.status(shown, language='en')).text
+        self.assertIn('The server has been locked by “write” for 5 min.', text)
+        self.assertNotIn('All is well.', text)
+
+    def test_in_german(self):
+        seen = self.get(self.visitor._replace(language='de'))
+        self.assertIn('Alles in Ordnung.', seen.text)
+
+    def test_nothing_that_others_say_is_markup(self):
+        self.spool.put(HOSTILE, b'<a/>', content=HOSTILE)
+        self.spool.hold(HOSTILE, HOSTILE)
+        self.spool.put('b.xml', b'', content=HOSTILE)
+        self.spool.drop('b.xml', HOSTILE)
+        self.spool.put('c.xml', b'', content=HOSTILE)
+        self.export()
+        for query in {}, {'find': HOSTILE}:
+            seen = self.get(**query)
+            self.assertNotIn('script', [tag for tag, _ in seen.tags])
+            self.assertIn('<script>alert(1)<script>"\'&\\u202e.xml', seen.text)
+            for _tag, attributes in seen.tags:
+                self.assertFalse([each for each in attributes if each.startswith('on')])

@@ -1,0 +1,89 @@
+"""What `zeit-cds partners` does."""
+
+import time
+
+from zeit.cds import errors
+from zeit.cds.errors import UsageError
+from zeit.cds.interfaces import IPartner
+from zeit.cds.spool import sharing
+from zeit.cds.spool.partner import Partner
+from zeit.cds.spool.spool import Translated
+from zeit.cds.text import age, file_size, plural, printable
+
+
+def as_text(selected_spools):
+    """Return what people read: who gets the files of each spool."""
+    found = _shared(selected_spools)
+    return '\n\n'.join(map(_paragraph, found)) or 'No spool has several partners.'
+
+
+def _shared(selected_spools):
+    """Return the spools with several partners, each of them once, by its path."""
+    found = {}
+    for each in selected_spools:
+        spool = each.spool.shared if IPartner.providedBy(each.spool) else each.spool
+        if sharing.is_shared(spool.path):
+            found[str(spool.path)] = spool
+    return [*found.values()]
+
+
+def _paragraph(spool):
+    lines = [f'Spool {printable(str(spool.path))}']
+    for terms in sharing.known(spool.path).values():
+        lines += [f'  {printable(terms.name)}: {printable(terms.url)}']
+        lines += [f'    {line}' for line in _about(Partner(spool, terms))]
+    for name in sharing.known(spool.path, left=True):
+        lines += [f'  {printable(name)}: removed']
+    return '\n'.join(lines)
+
+
+def _about(partner):
+    """Yield what there is to say of a partner."""
+    terms, waiting, now = partner.terms, partner.status().waiting, time.time()
+    if terms.wanted != '*':
+        yield f'gets {printable(terms.wanted)}'
+    if terms.give_up_after is not None:
+        yield f'gives up after {age(terms.give_up_after)}'
+    if waiting:
+        size = file_size(sum(each.size for each in waiting))
+        oldest = age(now - min(each.waits_since for each in waiting))
+        yield f'{plural(len(waiting), "file")} waiting, {size}, the oldest for {oldest}'
+    else:
+        yield 'nothing waiting'
+
+
+def remove(console, selected_spools, name, *, sure):
+    """Let the partner `name` be none any more; return the exit code."""
+    configured = [each for chosen in selected_spools for each, _ in chosen.targets]
+    if name in configured:
+        raise UsageError(
+            f'{printable(name)} has an exporter still, and would be a partner again at once',
+            hint='Remove that from the ZCML file first.',
+        )
+    found = [each for each in _shared(selected_spools) if name in sharing.known(each.path)]
+    if not found:
+        known = [each for spool in _shared(selected_spools) for each in sharing.known(spool.path)]
+        raise UsageError(
+            f'There is no partner {printable(name)!r}',
+            hint=f'Known: {", ".join(map(printable, known)) or "none"}.',
+        )
+    for spool in found:
+        waiting = len(Partner(spool, sharing.known(spool.path)[name]).status().waiting)
+        where = f'{printable(name)} of {printable(str(spool.path))}'
+        question = f'{plural(waiting, "file")} will not be sent to {where}. Remove this partner?'
+        if not sure and not _asked(console, question, name):
+            console.say(f'{printable(name)} was not removed.')
+            return errors.COME_BACK_LATER
+        with Translated(spool.path):
+            sharing.Sharing(spool.path).leave(name)
+        if not console.quiet:
+            console.say(f'Nothing waits for {where} any more.')
+    return errors.DONE
+
+
+def _asked(console, question, name):
+    if not console.can_ask:
+        raise UsageError(
+            f'{printable(name)} was not removed: there is no terminal to ask on', hint='Pass --yes.'
+        )
+    return console.ask(question)

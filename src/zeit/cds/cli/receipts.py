@@ -1,0 +1,169 @@
+"""What `zeit-cds receipt` does: the evidence of a delivery."""
+
+import datetime
+
+from zeit.cds.cli.status_json import VERSION
+from zeit.cds.errors import FileError
+from zeit.cds.journal import journal, kinds
+from zeit.cds.journal.history import is_pattern
+from zeit.cds.monitoring.verify import require_there
+from zeit.cds.run import retract_delivered
+from zeit.cds.spool import schedule
+from zeit.cds.spool.filing import PRIVATE
+from zeit.cds.text import local_time, plural, printable, strict_json
+
+
+#: What has a receipt.
+_CARRIED = 'delivered', 'imported'
+_DONE = *_CARRIED, 'withdrawn', 'retraction'
+_VERBS = {'retraction': 'retracted'}
+
+
+def receipts(spool, *, since='', **wanted):
+    """Return the receipts of files sent, come in, withdrawn or retracted, oldest first.
+
+    They are dictionaries.  `wanted` is their `name`, which may be a pattern of a shell, or
+    `content`, the id of what they are of.  `since`: none older than that (ISO 8601, UTC).  It only
+    reads, and waits for no run.  Raises `SpoolError`.
+    """
+    require_there(spool)
+    wanted |= kinds.told(wanted)
+    if is_pattern(wanted.get('name', '')):
+        wanted = {'pattern': wanted['name']}
+    found = journal.history(spool.path / PRIVATE).find(**wanted, since=since)
+    return [each for each in found if each.get('kind') in _DONE][::-1]
+
+
+def none_of(selected_spools, **wanted):
+    """Return the `FileError` that says that there is no receipt, and what is known.
+
+    `wanted` as in `receipts`.
+    """
+    ((field, value),) = wanted.items()
+    hints = []
+    for selected in selected_spools:
+        found = selected.spool.status()
+        where = printable(str(selected.spool.path))
+        for entry in found.waiting:
+            if getattr(entry, field) == value:
+                held = found.held.get('') or found.held.get(entry.name)
+                why = f', and is held: {printable(held[0])}' if held else schedule.why(entry)
+                hints.append(f'It is waiting in {where}{why}.')
+        if any(getattr(entry, field) == value for entry in found.filing):
+            hints.append(
+                f'It is on its way to cur in {where}; if its run was killed, the next one moves it.'
+            )
+        hints += [
+            f'It is parked in {where}: {printable(reason)}'
+            for parked, reason in found.parked
+            if {'name': parked, **found.parked_content[parked]}.get(field) == value
+        ]
+        hints += [
+            f'It could not be {"retracted in" if each.retracts else "put into"} {where}: '
+            f'{printable(each.reason)}'
+            for each in found.unpublished
+            if field == 'content' and each.unique_id == value
+        ]
+    return FileError(f'There is no receipt for {printable(value)}', hint=' '.join(hints))
+
+
+# Text
+
+
+def as_text(found, **wanted):
+    """Return what people read; `found` are pairs of a `SelectedSpool` and a receipt.
+
+    `wanted` as in `receipts`.
+    """
+    (value,) = wanted.values()
+    done = {receipt.get('kind') for _, receipt in found}
+    verb = ' or '.join(_VERBS.get(kind, kind) for kind in _DONE if kind in done)
+    lines = [f'{printable(value)}: {verb} {plural(len(found), "time")}']
+    for selected, receipt in found:
+        what = f', {_VERBS.get(receipt["kind"], receipt["kind"])}' if len(done) > 1 else ''
+        lines += ['', f'  {_moment(receipt.get("at"))}{what}']
+        size = receipt.get('size')
+        lines += [
+            f'    {label:<9}{printable(str(text)) if text not in (None, "") else "not known"}'
+            for label, text in (
+                *_told(receipt, value),
+                *_notice(receipt),
+                ('size', plural(size, 'byte') if isinstance(size, int) else size),
+                *_end(selected, receipt),
+            )
+        ]
+    return '\n'.join(lines)
+
+
+def _told(receipt, value):
+    """Yield what the heading, `value`, does not say of the content."""
+    names = {'name': 'file', 'content': 'content', 'content_version': 'version'}
+    for each, label in names.items():
+        if receipt.get(each) not in (None, '', value):
+            yield label, receipt[each]
+
+
+def _notice(receipt):
+    """Yield that a file is no article, if it is none."""
+    if receipt.get('notice') is True:
+        yield 'notice', 'It tells the partner that this content is retracted.'
+
+
+def _end(selected, receipt):
+    """Yield what only a file that was sent has, one that came in, was withdrawn or retracted."""
+    if receipt.get('kind') == 'withdrawn':
+        yield 'reason', receipt.get('reason')
+        return
+    if receipt.get('kind') == 'retraction':
+        yield 'server', receipt.get('target')
+        yield 'outcome', retract_delivered.OUTCOMES.get(receipt.get('outcome'))
+        if receipt.get('reason'):
+            yield 'reason', receipt['reason']
+        return
+    yield 'sha256', receipt.get('sha256')
+    yield 'server', receipt.get('target')
+    filed = receipt.get('filed_as')
+    if receipt.get('kind') == 'imported':
+        yield 'put into', f'{selected.spool.path}/new/{filed}'
+    else:
+        yield 'reply', receipt.get('reply')
+        yield 'filed as', selected.spool.filed_at(filed) if isinstance(filed, str) else filed
+
+
+def _moment(text):
+    try:
+        return local_time(datetime.datetime.fromisoformat(text))
+    except (TypeError, ValueError):
+        return printable(str(text))
+
+
+# JSON
+
+
+def as_json(found):
+    """Return a JSON array with an object for each delivery; sizes in bytes, times in UTC."""
+    return strict_json([as_object(selected, receipt) for selected, receipt in found])
+
+
+def as_object(selected, receipt):
+    """Return the object of a `receipt` of a `SelectedSpool`, a dictionary."""
+    return {
+        'version': VERSION,
+        'spool': selected.name or None,
+        'path': str(selected.spool.path),
+        'name': receipt.get('name'),
+        'content': receipt.get('content'),
+        'content_version': receipt.get('content_version'),
+        'direction': 'in' if receipt.get('kind') == 'imported' else 'out',
+        'delivered': receipt.get('at') if receipt.get('kind') in _CARRIED else None,
+        'withdrawn': receipt.get('at') if receipt.get('kind') == 'withdrawn' else None,
+        'retracted': receipt.get('at') if receipt.get('kind') == 'retraction' else None,
+        'notice': receipt.get('notice') is True,
+        'outcome': receipt.get('outcome'),
+        'size': receipt.get('size'),
+        'sha256': receipt.get('sha256') or None,
+        'server': receipt.get('target'),
+        'reply': receipt.get('reply'),
+        'filed_as': receipt.get('filed_as'),
+        'reason': receipt.get('reason'),
+    }

@@ -1,0 +1,87 @@
+"""The runs that a command makes."""
+
+import time
+
+import zope.component
+
+from zeit.cds import errors
+from zeit.cds.cli import selection
+from zeit.cds.errors import ConfigurationError
+from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IReport
+from zeit.cds.text import printable
+from zeit.cds.values.run_options import options_of
+
+
+#: What is used of a report; those of somebody else need not have the rest.
+_REPORT = {*IReport.names()} - {'done', 'due', 'errors', 'limited'}
+
+
+def run_each(console, exchanges, given, *, factory, options):
+    """Make a run of each (name, exporter or importer); return the decisive exit code.
+
+    `given` are the options of the command line, `factory` is the class of those that are ours, and
+    `options` that of their options.  With the option `as_json` JSON is printed, one array for all.
+    """
+    codes, objects = [], []
+    interface = IImporter if IImporter.implementedBy(factory) else IExporter
+    as_json = given.pop('as_json')
+    for name, exchange in exchanges:
+
+        def run(name=name, exchange=exchange):
+            selection.require_interface(exchange, interface)
+            # None lets one that somebody else made use its own options.
+            own = getattr(exchange, 'options', None)
+            with console.progress() as progress:
+                if given or own is not None or isinstance(exchange, factory):
+                    kw = {'given': given, 'comes_again': False, 'progress': progress}
+                    own = options_of(exchange, options, **kw)
+                if as_json:
+                    report = _told(name, exchange, own, objects, interface=interface)
+                else:
+                    report = run_once(exchange, own)
+            console.tell_report(report, summarised=not as_json)
+            return report.exit_code
+
+        codes.append(console.guarded(run, about=name, several=len(exchanges) > 1))
+    if as_json:
+        from zeit.cds.cli import run_json
+
+        console.say(run_json.as_json(objects))
+    return errors.decisive(codes)
+
+
+def _told(name, exchange, options, objects, *, interface):
+    """Return what `run_once` does; add what a program wants to know of it to `objects`."""
+    from zeit.cds.cli import run_json
+
+    started, report, failed = time.monotonic(), None, None
+    try:
+        report = run_once(exchange, options)
+        return report
+    except errors.Error as error:
+        failed = error
+        raise
+    finally:
+        if report is not None or failed is not None:
+            about = {'seconds': time.monotonic() - started, 'error': failed}
+            about['imports'] = interface is IImporter
+            objects.append(run_json.as_object(name, exchange, report, **about))
+
+
+def run_once(exchange, options):
+    """Let an exporter or importer make a run; return its report.
+
+    First what the application could not put into its spools, and is due, is tried again.  Raises
+    `ConfigurationError` if one that somebody else made returns none.
+    """
+    publisher = zope.component.queryUtility(IPublisher)
+    dry = getattr(options, 'dry_run', False)
+    if publisher is not None and IExporter.providedBy(exchange) and not dry:
+        publisher.retry_due()
+    report = exchange.run_once(options)
+    if not all(hasattr(report, name) for name in _REPORT):
+        raise ConfigurationError(
+            f'{type(exchange).__name__}.run_once returned no report: {printable(repr(report))}',
+            hint='It must return what IReport describes.',
+        )
+    return report

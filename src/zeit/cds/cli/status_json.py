@@ -1,0 +1,230 @@
+"""What `zeit-cds status` says to programs."""
+
+from zeit.cds.spool.statistics import Attempts
+from zeit.cds.text import from_timestamp, printable, strict_json
+
+
+#: That of the format, see docs/json.txt.
+VERSION = 1
+
+#: Of a file that no run has tried in vain.
+NEVER = Attempts(version=None, number=0, last=None, reason='')
+
+
+def as_json(snapshots):
+    """Return a JSON array with an object for each `Snapshot`; sizes in bytes, times in UTC."""
+    return strict_json([as_object(each) for each in snapshots])
+
+
+def as_object(snapshot, *, shown=None):
+    """Return the object of a `Snapshot`, a dictionary; names may have lone surrogates.
+
+    Of files that wait, or are on their way, only so many are `shown`: None for all.
+    """
+    result = {
+        'version': VERSION,
+        'name': snapshot.selected.name,
+        'path': str(snapshot.selected.spool.path),
+        'partner_of': _shared(snapshot.selected.spool),
+        'error': failure(snapshot.error),
+    }
+    if snapshot.found is not None:
+        failed = snapshot.numbers.failed
+        result |= _spool_object(
+            snapshot.found,
+            snapshot.now,
+            parked_since=snapshot.parked_since,
+            failed=failed,
+            shown=shown,
+        )
+        result['partners'] = list(snapshot.found.partners)
+        result |= _roles(snapshot)
+        killed = snapshot.numbers.killed
+        result['killed'] = None if killed is None else utc(killed)
+        result['disowned'] = snapshot.numbers.disowned
+        result['retracted'] = [
+            {'id': content or None, 'name': name or None, 'since': utc(since)}
+            for content, name, since in snapshot.numbers.retracted
+        ]
+        result['damaged'] = snapshot.numbers.damaged
+        result['locked'] = _locked(snapshot.numbers.runs.get('locked'))
+        result['missing'] = snapshot.numbers.missing
+    importing = snapshot.selected.imports and not snapshot.selected.exports
+    servers = [_server_object(server, importing=importing) for server in snapshot.servers]
+    return result | {'servers': servers}
+
+
+def _shared(spool):
+    """Return the path of the spool that a partner has with others, None for another one."""
+    shared = getattr(spool, 'shared', None)
+    return None if shared is None else str(shared.path)
+
+
+def _roles(snapshot):
+    """Return what is in `cur/`, by what it means, and what is known about imports."""
+    found, newest = snapshot.found, snapshot.found.last_delivered
+    exports = _last_run(snapshot.numbers.last_export, snapshot.numbers.runs)
+    filed = {
+        'files': found.delivered,
+        'newest': newest and {'name': newest[0], 'filed': utc(newest[1])},
+    }
+    return {
+        'delivered': {**filed, **exports} if snapshot.exports else None,
+        'taken': None if snapshot.exports else filed,
+        'imported': _imports(snapshot) if snapshot.imports else None,
+    }
+
+
+def _imports(snapshot):
+    numbers = snapshot.numbers
+    newest = numbers.newest
+    return {
+        'files': numbers.totals['received'],
+        'newest': newest and {'name': newest[0], 'received': utc(newest[1])},
+        'undeleted': [{'name': name, 'since': utc(when)} for name, when in numbers.undeleted],
+        'failed': [
+            {'name': name, **_attempts(failed)} for name, failed in snapshot.unfetched.items()
+        ],
+        **_last_run(numbers.last_import, numbers.runs),
+    }
+
+
+def _last_run(last, runs):
+    success, newest = last.get('success'), runs.get('last', {})
+    is_newest = newest.get('ended') == last.get('ended')
+    return {
+        'last_run': last
+        and {
+            'ended': utc(last['ended']),
+            'seconds': round(newest['seconds'], 3) if is_newest else None,
+            'exit_code': last['exit_code'],
+            'reason': last.get('reason') or None,
+            'server': last.get('target') or None,
+            'limited': last.get('limited', False),
+        }
+        or None,
+        'last_success': None if success is None else utc(success),
+    }
+
+
+def _locked(met):
+    """Return the lock that the last run has met, None if it met none."""
+    return met and {
+        'lock': met['lock'],
+        'holder': met['holder'],
+        'since': utc(met['since']),
+    }
+
+
+def _attempts(failed):
+    return {
+        'attempts': failed.number,
+        'last_attempt': None if failed.last is None else utc(failed.last),
+        'reason': failed.reason or None,
+    }
+
+
+def _spool_object(found, now, *, parked_since, failed, shown):
+    return {
+        'waiting': _entries(found.waiting, now, shown=shown, failed=failed),
+        'filing': _entries(found.filing, now, shown=shown),
+        'held': [
+            {'name': name or None, 'reason': reason, 'since': utc(since)}
+            for name, (reason, since) in found.held.items()
+        ],
+        'parked': [
+            {
+                'name': name,
+                'reason': reason,
+                'given_up': name in found.given_up,
+                'since': utc(parked_since[name]) if name in parked_since else None,
+                'content': found.parked_content[name].get('content'),
+                'content_version': found.parked_content[name].get('content_version'),
+            }
+            for name, reason in found.parked
+        ],
+        'withdrawn': found.withdrawn,
+        'unpublished': [
+            {
+                'id': each.unique_id,
+                'reason': each.reason,
+                'attempts': each.attempts,
+                'retracts': each.retracts,
+                'since': utc(each.since),
+                'last_attempt': utc(each.last),
+            }
+            for each in found.unpublished
+        ],
+        'in_doubt': [
+            {
+                'names': list(each.names),
+                'description': each.description,
+                'user': each.user,
+                'since': utc(each.since),
+                'committed': each.committed,
+            }
+            for each in found.in_doubt
+        ],
+        'ignored': [{'name': name, 'reason': reason} for name, reason in found.ignored],
+        'hidden': list(found.hidden),
+        'active': found.active or None,
+    }
+
+
+def _entries(found, now, *, shown, failed=None):
+    oldest = min((entry.waits_since for entry in found), default=None)
+    return {
+        'files': len(found),
+        'bytes': sum(entry.size for entry in found),
+        'oldest_seconds': None if oldest is None else max(0, round(now - oldest, 3)),
+        'names': [_entry(each, (failed or {}).get(each.name)) for each in found[:shown]],
+    }
+
+
+def _entry(entry, failed):
+    is_of_it = failed is not None and failed.are_of(entry)
+    return {
+        'name': entry.name,
+        'size': entry.size,
+        'arrived': utc(entry.arrived),
+        'content': entry.content or None,
+        'content_version': entry.content_version or None,
+        'priority': entry.priority,
+        'not_before': entry.not_before or None,
+        'not_after': entry.not_after or None,
+        **_attempts(failed if is_of_it else NEVER),
+    }
+
+
+def _server_object(server, *, importing):
+    lock, name = server.lock, server.name or None
+    return {
+        'exporter': None if importing else name,
+        'importer': name if importing else None,
+        'server': server.title,
+        'locked': None if server.error else lock is not None,
+        'lock': lock
+        and {
+            'name': lock.name,
+            'holder': lock.holder,
+            'whose': server.whose or None,
+        },
+        'listed': None if server.error else server.listed,
+        'error': failure(server.error),
+    }
+
+
+def failure(error):
+    """Return what there is to say of an `Error`, a dictionary; None for None."""
+    if error is None:
+        return None
+    return {
+        'message': printable(error.message),
+        'hint': error.hint,
+        'exit_code': error.exit_code,
+    }
+
+
+def utc(seconds):
+    """Return a time in `seconds` since the epoch as it is written in JSON."""
+    return from_timestamp(seconds).isoformat(timespec='seconds')

@@ -1,0 +1,68 @@
+"""The start of a transfer, whose first answer may be waited for later."""
+
+import errno
+
+from zeit.cds.errors import ConnectionLost, DataConnectionRefused, NotBegun, ServerError
+
+
+#: What to do when the server refuses a data connection that was made.
+MADE = (
+    'The connection was made, so no firewall prevents it: its operator finds in the log of the '
+    'server why it is not used.'
+)
+
+
+class Start:
+    """The start of a transfer over a `TransferConnection`; `connected`: it has its data connection.
+
+    `began(argument)` is called when the server begins, or when nobody knows whether it did (then
+    perhaps twice): not when it has refused.
+    """
+
+    def __init__(self, connection, verb, argument, *, began=lambda argument: None):
+        self._connection = connection
+        self._command = verb, argument
+        self._began = began
+        self._asked = False
+        self.connected = False
+        self.accepted = False
+
+    def __repr__(self):
+        return f'<Start of {self._command[0]}, {"accepted" if self.accepted else "open"}>'
+
+    def ask(self):
+        """Send the command."""
+        self._asked = True
+        self._connection.begin(*self._command)
+
+    def wait(self, *, within=None):
+        """Wait until the server has accepted it, if that is still to be done.
+
+        Raises why it does not, `NotBegun` if it is silent about a file that is to be sent to us.
+        """
+        if self.accepted:
+            return
+        try:
+            self._connection.first_word(within=within)
+        except ConnectionLost as error:
+            raise self.blamed(error) from error
+        # In this order: a signal in between must not hide that it began.
+        self._began(self._command[1])
+        self.accepted = True
+
+    def blamed(self, error):
+        """Return the error, `NotBegun` in place of a silence about a file that is to be sent."""
+        if self.accepted or self._command[0] != 'RETR' or error.errno != errno.ETIMEDOUT:
+            return error
+        return NotBegun(
+            error.errno,
+            f'The server did not begin to send it: {error.message}',
+            hint='Check whether it is a regular file: a pipe, for example, is never sent.',
+        )
+
+    def failed(self, error):
+        """It has ended by `error`."""
+        if self.connected and isinstance(error, DataConnectionRefused):
+            error.advise(MADE)
+        if self._asked and not self.accepted and not isinstance(error, ServerError):
+            self._began(self._command[1])

@@ -1,0 +1,305 @@
+"""What has happened to files, for good: a file for each month, that is only ever added to.
+
+    .cds/history/2026-11.jsonl      November 2026, by UTC: JSON objects, one on each line
+
+`docs/history.txt` has the kinds and their fields.  Nothing here is needed to deliver: what is open
+is in the journal.  Several processes may add lines at once; reading needs neither a lock nor the
+right to write.  Half a line, from a write that was cut off, is ended by the next one who writes.
+"""
+
+import contextlib
+import datetime
+import fnmatch
+import heapq
+import json
+import logging
+import os
+import re
+
+from zeit.cds.errors import SpoolError
+from zeit.cds.journal import append_log, line_format
+from zeit.cds.system import files
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: The version of what a line says.
+VERSION = 1
+
+#: So many bytes are read at once; a line is shorter by far.  The last one is in so many.
+BLOCK = 1024 * 1024
+TAIL = 4096
+
+_MONTH = re.compile(r'([0-9]{4}-[0-9]{2})\.jsonl')
+
+#: What is something else in a pattern than in a name.
+_WILD = re.compile(r'[*?[]')
+
+#: How a line begins, and how long the time is that follows.
+_AT, _TIME = b'{"at": "', 29
+
+
+class History:
+    """The history in `directory`, which is made when it is needed, beside `like`, with its mode.
+
+    All methods raise `SpoolError`.
+    """
+
+    def __init__(self, directory, *, like):
+        self._directory = os.fspath(directory)
+        self._like = like
+
+    def __repr__(self):
+        return f'<History {self._directory!r}>'
+
+    @contextlib.contextmanager
+    def _translated(self):
+        try:
+            yield
+        except OSError as error:
+            where = printable(os.fsdecode(error.filename or self._directory))
+            raise SpoolError(
+                f'The history {where} cannot be used: {error.strerror}',
+                hint=files.remedy(error) or 'Check owner and mode of .cds and of what is in it.',
+            ) from error
+
+    def add(self, *entries, lazily=False):
+        """Add `entries` (dictionaries with a 'kind'); they are on the disk on return.
+
+        `lazily`: they survive a kill, and a loss of power when later ones do.
+        """
+        moment = append_log.now()
+        data = b''.join(_line(moment, entry) for entry in entries)
+        with self._translated(), contextlib.closing(self._opened(moment)) as descriptor:
+            file = descriptor.fileno()
+            size = os.fstat(file).st_size
+            # It is somebody else's, perhaps, who writes at this moment: then a line is empty.
+            if size and os.pread(file, 1, size - 1) != b'\n':
+                data = b'\n' + data
+            line_format.append(file, data, durable=not lazily)
+
+    def sync(self, entry):
+        """Make an `entry` that was found survive a loss of power."""
+        with self._translated():
+            with files.open_regular(self._path(entry['at'][:7])) as file:
+                os.fsync(file.fileno())
+            files.sync_directories(self._directory)
+
+    def _path(self, month):
+        return os.path.join(self._directory, f'{month}.jsonl')
+
+    def begin(self):
+        """Let this month have its file, before anything happens that must be in there.
+
+        On a disk that gets full meanwhile there is room in it for some lines then.
+        """
+        moment = append_log.now()
+        with self._translated():
+            with contextlib.closing(self._opened(moment)) as descriptor:
+                if os.fstat(descriptor.fileno()).st_nlink > 1:
+                    self._part(self._path(f'{moment:%Y-%m}'))
+            files.remove_drafts(self._directory)
+
+    def expired(self, *, keep):
+        """Return all months but so many, the last one not counted; 0: none.
+
+        A clock tells no age: it may be wrong for a moment.
+        """
+        return self.months()[: -keep - 1] if keep else []
+
+    def remove(self, months):
+        """Remove the files of these months."""
+        with self._translated():
+            for month in months:
+                log.debug('Receipts of %s are removed', month)
+                files.remove(self._path(month))
+
+    def _part(self, path):
+        """Let `path` be a file of its own, which it shares with a copy of the spool, by a link."""
+        with files.open_regular(path) as file:
+            draft = files.draft(self._directory, file, mode=os.stat(self._like).st_mode & 0o666)
+        os.replace(draft, path)
+        files.sync_directories(self._directory)
+
+    def _opened(self, moment):
+        path = self._path(f'{moment:%Y-%m}')
+        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW
+        with contextlib.suppress(FileNotFoundError):
+            return files.open_regular_descriptor(path, flags)
+        files.make_directory(self._directory, like=self._like)
+        first = _line(moment, {'kind': 'month', 'before': (self.months() or [''])[-1]})
+        with contextlib.suppress(FileExistsError):
+            mode = os.stat(self._like).st_mode & 0o666
+            files.make_exclusively(path, mode=mode, content=first)
+        files.sync_directories(self._directory)
+        return files.open_regular_descriptor(path, flags)
+
+    def months(self):
+        """Return the months of which there is a file, 'YYYY-MM', sorted."""
+        present = []
+        with self._translated(), contextlib.suppress(FileNotFoundError):
+            present = os.listdir(self._directory)
+        return sorted(found[1] for found in map(_MONTH.fullmatch, present) if found)
+
+    def find(
+        self,
+        *,
+        since='',
+        until='',
+        above=0,
+        pattern='',
+        containing='',
+        enough=bool,
+        **wanted,
+    ):
+        """Yield the entries that have the values `wanted`, the newest first; all without any.
+
+        The first of `wanted` is what is searched for: only lines with that are parsed.  `since` and
+        `until` are times (ISO 8601, UTC): what was written long before, or after, is not parsed,
+        and whole months of that are not even read.  `above`: nor is what was written when there was
+        no number of a version above that.  `pattern` is one of a shell, for names; if the name is
+        the same text, it fits, too.  `containing`: a text in the name, or in the id of the content.
+        `enough()` is called again and again, and ends it if it returns true.
+        """
+        needle = _needle(pattern, wanted, containing)
+        for month in reversed(self.months()):
+            if month < since[:7]:
+                return
+            if until and month > until[:7]:
+                continue
+            path = self._path(month)
+            for block in self._blocks(path):
+                if enough():
+                    return
+                number = line_format.largest_in([block]) if above else None
+                if number is not None and number <= above:
+                    break
+                if until and _begun(block) > until:
+                    continue
+                for line in line_format.backwards(block, needle):
+                    entry = _parsed(line, path)
+                    if (
+                        since <= str(entry.get('at')) <= (until or 'z')
+                        and wanted.items() <= entry.items()
+                        and (not pattern or _fits(entry.get('name'), pattern))
+                        and (not containing or _contains(entry, containing))
+                    ):
+                        yield entry
+                if since and _written(block) < since:
+                    return
+
+    def _blocks(self, path, *, size=None):
+        """Yield the lines of a file in blocks (bytes), the last ones first."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._translated())
+            stack.enter_context(contextlib.suppress(FileNotFoundError))
+            file = stack.enter_context(files.open_regular(path, buffering=0))
+            # What is not ended may be on its way.
+            end = files.end_of_lines(file.fileno())
+            yield from line_format.blocks(file.fileno(), end=end, size=size or BLOCK)
+
+    def verify(self):
+        """Return (months, number of lines, what is damaged).
+
+        The last is a dictionary: a list of lines for people, by the month.
+        """
+        months, lines, damaged = self.months(), 0, {}
+        for month in months:
+            found = damaged[month] = []
+            with self._translated(), files.open_regular(self._path(month)) as file:
+                lines += sum(1 for _ in line_format.verified(file, found))
+        return months, lines, damaged
+
+    def sequence(self, *, latest=False):
+        """Return the largest number of a version, 0 without any, as the end of each month tells.
+
+        `latest`: as the end of the last month does that tells one.
+        """
+        largest = 0
+        for month in reversed(self.months()):
+            blocks = (self._blocks(self._path(month), size=size) for size in (TAIL, BLOCK))
+            found = line_format.largest_in(next(each, b'') for each in blocks)
+            largest = max(largest, found or 0)
+            if largest and latest:
+                break
+        return largest
+
+
+class Histories:
+    """Several `histories`, read as one."""
+
+    def __init__(self, histories):
+        self._histories = histories
+
+    def __repr__(self):
+        return f'<Histories {self._histories!r}>'
+
+    def find(self, **wanted):
+        """Yield what `History.find` does, of all of them; what two have in common twice."""
+        found = [each.find(**wanted) for each in self._histories]
+        yield from heapq.merge(*found, key=lambda entry: str(entry.get('at')), reverse=True)
+
+
+def _line(moment, entry):
+    at = moment.isoformat(timespec='milliseconds')
+    return f'{json.dumps({"at": at, "v": VERSION, **entry})}\n'.encode('ascii')
+
+
+def ago(seconds):
+    """Return the time that was so many seconds ago, as `History.find` takes it."""
+    moment = append_log.now() - datetime.timedelta(seconds=seconds)
+    return moment.isoformat(timespec='milliseconds')
+
+
+def moment(text):
+    """Return the time (a datetime) that is written as `text`, None if it is damaged."""
+    try:
+        return datetime.datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def is_pattern(name):
+    """Return whether `name` is a pattern of a shell, and not only a name."""
+    return len(_WILD.split(name, maxsplit=1)) > 1
+
+
+def _needle(pattern, wanted, containing):
+    """Return what each line has that is looked for (bytes)."""
+    if pattern:
+        # It stands behind the name of its field, so the text before the first * is enough.
+        begin = json.dumps(_WILD.split(pattern, maxsplit=1)[0])[:-1]
+        return f'"name": {begin}'.encode('ascii')
+    if containing:
+        return json.dumps(containing)[1:-1].encode('ascii')
+    for key, value in wanted.items():
+        return f'{json.dumps(key)}: {json.dumps(value)}'.encode('ascii')
+    return b'"kind": '
+
+
+def _contains(entry, text):
+    return any(text in str(entry.get(field, '')) for field in ('name', 'content'))
+
+
+def _fits(name, pattern):
+    return isinstance(name, str) and (name == pattern or fnmatch.fnmatchcase(name, pattern))
+
+
+def _begun(block):
+    """Return when the first line of `block` was written that tells it (str), else ''."""
+    at = block.find(_AT)
+    return block[at + len(_AT) :][:_TIME].decode('ascii', 'replace') if at >= 0 else ''
+
+
+def _written(block):
+    """Return when the last line of `block` was written that tells it (str), else ''."""
+    at = block.rfind(_AT)
+    return block[at + len(_AT) :][:_TIME].decode('ascii', 'replace') if at >= 0 else ''
+
+
+def _parsed(line, path):
+    if (entry := line_format.load(line)) is not None:
+        return entry
+    log.warning('A line of %s is damaged and left out: %s', printable(path), printable(repr(line)))
+    return {}

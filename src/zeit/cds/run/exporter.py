@@ -1,0 +1,499 @@
+"""One export: what waits in a spool goes to a target, under the lock `write`."""
+
+import collections
+import logging
+import time
+
+import zope.component
+import zope.component.event  # connects zope.event with the registry's subscribers
+import zope.interface
+
+from zeit.cds import names, scope
+from zeit.cds.errors import (
+    Embargoed,
+    Error,
+    Expired,
+    FileError,
+    Held,
+    NotMoved,
+    ServerError,
+    SourceChanged,
+    SourceGone,
+    SpoolError,
+    TakenAway,
+    TargetExists,
+)
+from zeit.cds.interfaces import IExporter, ISpool, IStillWanted, ITarget
+from zeit.cds.journal import kinds
+from zeit.cds.run.engine import Engine
+from zeit.cds.run.group_commit import Group
+from zeit.cds.run.refusals import Refusals
+from zeit.cds.run.retract_delivered import RetractedFiles
+from zeit.cds.run.run import Run
+from zeit.cds.spool import holds
+from zeit.cds.system.signals import deferrable
+from zeit.cds.text import printable
+from zeit.cds.values.plan import Job
+from zeit.cds.values.progress import Moved
+from zeit.cds.values.report import FileExported
+from zeit.cds.values.run_options import Options
+from zeit.cds.values.urgency import Urgency
+
+
+__all__ = ['Exporter', 'Options']
+
+log = logging.getLogger(__name__)
+
+#: Receipts of what is filed do not wait for the upload of a file of more bytes than this.
+LARGE = 1024 * 1024
+
+#: A run looks for what is urgent after so many seconds, and again when the look that it took was so
+#: small a part of its time.
+LOOK, PART = 10, 1 / 50
+
+#: How often one run sends a file that is replaced faster than it is sent.
+VERSIONS = 2
+
+
+@zope.interface.implementer(IExporter)
+@zope.component.adapter(ISpool, ITarget)
+class Exporter:
+    """See `IExporter`.
+
+    `clock` tells monotonic seconds, `wait` waits for some; both are for tests.
+    """
+
+    def __init__(self, spool, target, *, clock=time.monotonic, wait=time.sleep):
+        self.spool = spool
+        self.target = target
+        self._clock = clock
+        self._wait = wait
+
+    def __repr__(self):
+        return f'<Exporter from {self.spool!r} to {self.target!r}>'
+
+    def run_once(self, options=None):
+        """See `IExporter`."""
+        run = Run(
+            self.spool,
+            self.target,
+            options or Options(),
+            name=names.WRITE,
+            renames=self.target.temporary,
+            clock=self._clock,
+            wait=self._wait,
+        )
+        return run.execute(_Export)
+
+
+class _Export(Engine):
+    """What is special about the files of an export."""
+
+    verb = 'upload'
+
+    def __init__(self, run):
+        super().__init__(run, strict=run.options.strict)
+        self.ledger = self.spool.journal.at(self.target.url)
+        check = self.target.size_check
+        self.refusals = Refusals(
+            self.failures,
+            spool=self.spool,
+            ledger=self.ledger,
+            record=self.record,
+            park_after=0 if self.options.dry_run else self.options.park_after,
+        )
+        self.retracted = RetractedFiles(self.ledger, record=self.record, size_check=check)
+        self.entries = []
+        self._untimely = {}
+        self._urgency = Urgency(self.options.priority)
+        #: What was there when this run looked last, and when it looks again.
+        self._seen, self._look_at = set(), run.clock() + LOOK
+        #: Who knows whether a file is still wanted, None without anybody.
+        self.application = zope.component.queryAdapter(self.spool, IStillWanted)
+        #: How many versions of each file went out.
+        self.sent = collections.Counter()
+        #: What was filed, and has no receipt yet.
+        self.receipts = Group(self._confirm, clock=run.clock)
+        #: See `zeit.cds.system.signals.deferrable`.
+        self.uninterrupted = None
+        #: Why nothing can be filed, and so nothing is sent.
+        self.obstacle = None
+
+    # What is to be done
+
+    def prepare(self):
+        """Return whether there is something to do; what is none is in the report already."""
+        entries, ignored = self.spool.pending(order=self.options.order)
+        if not self.options.dry_run:
+            self.retracted.prepare()
+            self.failures.forget_all_but({entry.name for entry in entries})
+        self._tell(*entries)
+        for name, reason in ignored:
+            self.record.skipped(name, reason)
+        self._untimely = self.spool.untimely(entries)
+        self._seen = {(entry.name, entry.version) for entry in entries}
+        entries = self._urgency.in_order(entries)
+        self.entries = [entry for entry in entries if self._is_wanted(entry)]
+        return bool(self.entries or self.retracted.rows()) and self._can_file()
+
+    def _tell(self, *entries):
+        """Let results of these entries say what the application has told of them."""
+        for entry in entries:
+            told = {field: getattr(entry, field) for field in kinds.TOLD}
+            if any(told.values()):
+                self.record.told[entry.name] = told
+            else:
+                self.record.told.pop(entry.name, None)
+
+    def _can_file(self):
+        """Return whether what is delivered can be filed; if not, the server is tidied anyway."""
+        if not self.options.dry_run:
+            try:
+                self.spool.require_filing()
+            except SpoolError as error:
+                self.obstacle = error
+        return self.obstacle is None
+
+    def _is_wanted(self, entry):
+        untimely = self._untimely.get(entry.name)
+        if isinstance(untimely, Expired) and self._is_withdrawn(entry, untimely):
+            return False
+        try:
+            self.target.check(entry.name)
+        except Error as error:
+            self.refusals.refused(entry, error)
+            return False
+        if not self.options.strict and self._rests(entry):
+            return False
+        held = self._held(entry, untimely)
+        if held is not None:
+            self.record.held(entry.name, held)
+            return False
+        if entry.size or self.options.empty == 'send':
+            return True
+        if self.options.empty == 'park' and not self.options.dry_run:
+            self.refusals.park(entry, 'The file is empty.')
+        else:
+            self.record.skipped(entry.name, 'is empty')
+        return False
+
+    def _held(self, entry, untimely):
+        """Return the `Held` of an entry, None if it may go; `untimely` is that of its time.
+
+        One that an earlier run may have delivered has to be looked for, whatever becomes of it.
+        """
+        if self.ledger.row('uploads', entry.name):
+            return None
+        if isinstance(untimely, Embargoed):
+            self.record.embargoed(untimely.until)
+        held = holds.held(self.spool.journal, entry.name)
+        return untimely if held is None and isinstance(untimely, Held) else held
+
+    def _is_withdrawn(self, entry, expired):
+        """Withdraw what has expired; return False if an earlier run may have delivered it."""
+        if self.ledger.row('uploads', entry.name):
+            return False
+        if not self.options.dry_run:
+            self.spool.withdraw(entry.name, expired.message, until=entry.number)
+        self.record.gone(entry.name, expired)
+        return True
+
+    def _rests(self, entry):
+        """Say it if a file is not sent now, as it was taken away on arrival; return whether."""
+        seconds = self.failures.rests(entry.name, [*entry.version])
+        if seconds and (self.target.size_check or self.target.temporary):
+            what = f'It was confirmed and taken away, and is not sent again for {seconds:.0f} s'
+            self.record.failed(entry.name, TakenAway(what), size=entry.size)
+            return True
+        return False
+
+    def _job(self, entry):
+        return Job(
+            name=entry.name,
+            size=entry.size,
+            entry=entry,
+            version=[*entry.version],
+            open=lambda: self._open(entry),
+        )
+
+    def _open(self, entry):
+        if self.application is not None:
+            self._ask(entry)
+        source = self.spool.open(entry)
+        try:
+            # Whatever version has this name by now.
+            self.spool.require_timely(source.number)
+        except BaseException as error:
+            with source:
+                if isinstance(error, Expired):
+                    self.spool.withdraw(entry.name, error.message, until=source.number)
+            raise
+        rate = self.run.rate(entry.name, size=source.size)
+        source.watch(Moved(name=entry.name, progress=self.progress, rate=rate), rate=rate)
+        return source
+
+    def _ask(self, entry):
+        """Withdraw what the application does not want any more."""
+        try:
+            with scope.around():
+                is_wanted = self.application.wanted(entry)
+        except Exception as error:
+            raise FileError(
+                f'Nobody can tell whether it is wanted: {type(error).__name__}: {error}',
+                hint='The next run asks again.',
+            ) from error
+        if not is_wanted:
+            reason = 'The application does not want it any more.'
+            self.spool.withdraw(entry.name, reason, until=entry.number)
+
+    # For the frame
+
+    def idle(self):
+        """What is filed was delivered: all that can be missing is its receipt."""
+        if self.obstacle is not None:
+            raise self.obstacle
+        self._settle_filed(self.ledger.rows('uploads'))
+        log.log(self.record.level, 'No new files to export.')
+
+    def dry_run(self, session):
+        """Say what would be sent."""
+        self.retracted.dry_run()
+        self.rehearse(session, map(self._job, self.entries))
+
+    def transfer(self, session, lock):
+        """Send, and file what was delivered."""
+        with deferrable() as self.uninterrupted:
+            try:
+                self._send_all(session, lock)
+            finally:
+                with self.uninterrupted:
+                    self.receipts.flush()
+
+    def _send_all(self, session, lock):
+        entries = self._settle_uncertain(session, self.entries)
+        if self.retracted.rows():
+            self.receipts.flush()
+            self.retracted.delete(session, lock)
+            entries = [entry for entry in entries if self._is_settled(entry, session)]
+        entries = self._spelt(session, entries)
+        self.expect([entry.size for entry in entries])
+        self.work(session, lock, map(self._job, entries))
+
+    def _is_settled(self, entry, session):
+        """Return whether the server will not delete by and by what gets this name."""
+        if entry.name in session.unconfirmed:
+            self.record.skipped(entry.name, 'waits: that it is deleted there was not answered')
+        return entry.name not in session.unconfirmed
+
+    def _spelt(self, session, entries):
+        """Return the entries whose names the server keeps; the others are refused."""
+        refused = session.misspelt([entry.name for entry in entries], token=self.run.token)
+        for entry in entries:
+            if entry.name in refused:
+                self.refusals.refused(entry, refused[entry.name])
+        return [entry for entry in entries if entry.name not in refused]
+
+    def _settle_uncertain(self, session, entries):
+        """Return the entries without those that an earlier run delivered, but did not file."""
+        uncertain = self.ledger.rows('uploads')
+        if not uncertain:
+            return entries
+        unsent = []
+        for entry in entries:
+            upload = uncertain.pop(entry.name, None)
+            if upload is None:
+                unsent.append(entry)
+                continue
+            is_delivered, newer = self._file_if_delivered(session, entry, upload)
+            if not is_delivered:
+                uncertain[entry.name] = upload  # which may be that of an older version, now filed
+                unsent.append(entry)
+            elif newer is not None:
+                unsent.append(newer)
+        self._settle_filed(uncertain)
+        return unsent
+
+    def _settle_filed(self, uploads):
+        """Find out about `uploads` (by name) of files that do not wait any more.
+
+        What is in `cur/` was filed, and the run was killed before that was noted.
+        """
+        for name, upload in uploads.items():
+            version = upload.get('source')
+            filed = self.spool.filed(name, sha256=upload['sha256'], version=version)
+            if filed:
+                receipt = {'name': name, **_known(upload), 'filed_as': filed}
+                if not self.ledger.close('delivered', receipt, since=upload.get('at', '')):
+                    self.ledger.receipt('delivered', receipt)
+            else:
+                self.ledger.note('abandoned', name)
+
+    def _file_if_delivered(self, session, entry, upload):
+        """File `entry` if it was delivered; return whether it was, and what `_file` returns."""
+        from zeit.cds.target.earlier_upload import was_delivered
+
+        try:
+            with self.spool.open(entry) as source:
+                if was_delivered(
+                    upload, source, name=entry.name, session=session, ledger=self.ledger
+                ):
+                    log.info('Delivered by an earlier run: %s', printable(entry.name))
+                    receipt = {**_known(upload), 'sequence': source.number}
+                    return True, self._file(entry, source, **receipt)
+        except (FileError, ServerError) as error:
+            log.debug('It is sent again: %s', printable(error.message))
+        return False, None
+
+    # For the engine
+
+    def foresee(self, session, job):
+        try:
+            with self.spool.look(job.name) as source:
+                return source.size
+        except SourceGone as error:
+            self.record.gone(job.name, error)
+        except FileError as error:
+            self.record.failed(job.name, error, size=job.size)
+        return None
+
+    def outcomes(self, session, lock):
+        from zeit.cds.target.upload import upload_files
+
+        return upload_files(session, self.plan, token=self.run.token, ledger=self.ledger)
+
+    def started(self, job):
+        attempt = f' (attempt {job.attempt})' if job.attempt > 1 else ''
+        if job.size > LARGE:
+            self.receipts.flush()
+        log.info('Uploading: %s%s', printable(job.name), attempt)
+        self.record.started(job.name)
+        if not job.size:
+            log.warning('Empty, sent anyway: %s', printable(job.name))
+
+    def settle(self, outcome):
+        if outcome.error is not None:
+            self.receipts.flush()  # they wait for nothing that takes long
+        super().settle(outcome)
+
+    def succeeded(self, outcome):
+        source = outcome.source
+        receipt = {'size': source.size, 'sha256': source.sha256, 'sequence': source.number}
+        newer = self._file(outcome.job.entry, source, reply=outcome.reply, **receipt)
+        if newer is not None:
+            self._send_newer(newer)
+
+    def not_done(self, job, error):
+        if isinstance(error, SourceGone):
+            self.record.gone(job.name, error)
+        elif isinstance(error, TargetExists):
+            self.refusals.park(job.entry, error.message)
+        else:
+            self.failed(job, error)
+
+    def between(self, session):
+        """Let what has come since, and is urgent, go before what waits."""
+        began = self.run.clock()
+        if began < self._look_at:
+            return
+        found, _ = self.spool.pending(order=self.options.order)
+        fresh = [each for each in found if (each.name, each.version) not in self._seen]
+        self._seen.update((each.name, each.version) for each in fresh)
+        # What is replaced faster than it is sent has had its turn.
+        fresh = [each for each in fresh if self.sent[each.name] < VERSIONS]
+        urgent = [each for each in fresh if self._urgency.of(each) > 0]
+        if urgent:
+            self._untimely = self.spool.untimely(found)
+            self._tell(*urgent)
+            urgent = self._spelt(session, [each for each in urgent if self._is_wanted(each)])
+            self.expect([each.size for each in urgent])
+            self.plan.admit(map(self._job, urgent), order=self._in_order)
+        now = self.run.clock()
+        self._look_at = now + max(LOOK, (now - began) / PART)
+
+    def _in_order(self, jobs):
+        """Return `jobs` as `Urgency.in_order` does their entries."""
+        of_entry = {id(job.entry): job for job in jobs}
+        found = self._urgency.in_order([job.entry for job in jobs])
+        return [of_entry[id(entry)] for entry in found]
+
+    def _send_newer(self, newer):
+        """Let a version that came in while the one before was sent go behind all other files."""
+        self.sent[newer.name] += 1
+        self._tell(newer)
+        if self.sent[newer.name] < VERSIONS:
+            self.expect([newer.size])
+            self.plan.add([self._job(newer)])
+        else:
+            self.plan.defer(self._job(newer))  # now it is the partner's turn
+
+    def _file(self, entry, source, **receipt):
+        """File what was delivered; return the entry of a newer version that came in, or None."""
+        # Broken off in the middle it would be nowhere until the next run, which might send it
+        # again.
+        with self.uninterrupted:
+            return self._file_delivered(entry, source, receipt)
+
+    def _file_delivered(self, entry, source, receipt):
+        name = printable(entry.name)
+        told = kinds.about(self.spool.journal.told(source.number))
+        try:
+            filed, newer = self.spool.done(entry, source)
+            # What has no digest cannot be found again after a kill, nor two versions be told apart.
+            alone = newer is not None or not receipt['sha256']
+            self.receipts.add({'name': entry.name, **receipt, 'filed_as': filed}, alone=alone)
+        except SourceChanged as error:
+            # What the server has is no version of it, and this one is in new/ again.
+            self.failures.busy(self._job(entry), error)
+            self.record.failed(entry.name, error, size=entry.size)
+            return None
+        except NotMoved as error:
+            # It is on the server, and stays in new/ until a person has put that right.
+            version = [*source.version]
+            self.ledger.note('placed', entry.name, temporary='', version=version, **receipt)
+            self.failures.add(self._job(entry), error)
+            error = NotMoved(f'It is on the server. {error.message}', hint=error.hint)
+            self.record.failed(entry.name, error, size=entry.size, what='filed')
+            return None
+        except Error as error:
+            # It is on the server; the next run finds that out, or sends it again.
+            self.record.failed(entry.name, error, size=entry.size)
+            raise
+        as_what = '' if filed == entry.name else f' (as {printable(filed)})'
+        log.info("Moved from 'new' to 'cur': %s%s", name, as_what)
+        about = {'size': source.size, 'filed_as': filed, **dict.fromkeys(kinds.TOLD, ''), **told}
+        result = self.record.result(entry.name, 'delivered', **about)
+        self.record.notify(FileExported(spool=self.spool, target=self.target, result=result))
+        if newer is None:
+            self.failures.forget(entry.name)
+        else:
+            self.failures.busy(self._job(newer))
+            log.info('A newer version came in meanwhile: %s', name)
+        return newer
+
+    def _confirm(self, receipts):
+        """Make durable what was filed, and write down that nothing of it is open any more."""
+        self.spool.sync()
+        self.ledger.receipt('delivered', *receipts)
+
+    # What is not delivered
+
+    def failed(self, job, error):
+        if self.refusals.may_park(job.entry, error):
+            self.failures.add(job, error)
+        else:
+            super().failed(job, error)
+
+    def proven(self, job, error):
+        self.refusals.proven(job.entry, error)
+
+    def settle_failures(self):
+        try:
+            super().settle_failures()
+        finally:
+            self.refusals.settle()
+
+
+def _known(upload):
+    """Return what a receipt tells about an upload of an earlier run."""
+    known = {field: upload[field] for field in ('size', 'sha256', 'reply')}
+    return {'sequence': upload.get('sequence', 0), **known}

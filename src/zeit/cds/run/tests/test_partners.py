@@ -1,0 +1,634 @@
+"""Several partners of one spool, over targets in memory: who gets what, and when it is filed."""
+
+import json
+import os
+import pathlib
+import tempfile
+import unittest
+import unittest.mock
+
+import zope.component
+import zope.interface
+
+from zeit.cds import errors
+from zeit.cds.interfaces import IExporter, IPartner, IStillWanted, IWakeUp
+from zeit.cds.journal import journal
+from zeit.cds.run.exporter import Exporter, Options
+from zeit.cds.spool import partner, sharing
+from zeit.cds.spool.filing import PRIVATE
+from zeit.cds.spool.partner import Partner
+from zeit.cds.spool.runlock import RunLock
+from zeit.cds.spool.spool import Spool
+from zeit.cds.spool.wake import wake
+from zeit.cds.system import files
+from zeit.cds.testing import layers
+from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.values.run_options import Keep
+
+
+class PartnerTests(unittest.TestCase):
+    layer = layers.QUIET
+    names = 'A', 'B'
+
+    def setUp(self):
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix='a b')))
+        self.spool = Spool(self.path)
+        self.targets, self.faults = {}, {}
+        self.wanted, self.patience = {}, {}
+        for name in self.names:
+            self.add(name)
+
+    def add(self, name):
+        """Let there be a partner of this name."""
+        found = MemoryTarget(hook=lambda operation, file: self.hook(name, operation, file))
+        found.url = f'memory:{name}'
+        self.targets[name] = found
+
+    def hook(self, partner, operation, file):
+        action = self.faults.get((partner, operation), self.faults.get((partner, operation, file)))
+        if isinstance(action, BaseException):
+            raise action
+        if action is not None:
+            action()
+
+    def everybody(self):
+        return [
+            sharing.Terms(name, each.url, self.wanted.get(name, '*'), self.patience.get(name))
+            for name, each in self.targets.items()
+        ]
+
+    def partner(self, name):
+        (terms,) = [each for each in self.everybody() if each.name == name]
+        return Partner(self.spool, terms, everybody=self.everybody)
+
+    def export(self, name, **options):
+        """Let the exporter of one partner run; return its report."""
+        return Exporter(self.partner(name), self.targets[name]).run_once(Options(**options))
+
+    def put(self, *names, data=None):
+        for name in names:
+            self.spool.put(name, name.encode() if data is None else data)
+
+    def there(self, section, *, of=None):
+        """Return the contents of a section of the spool, or of a partner, by name."""
+        folder = (self.path if of is None else self.partner(of).path) / section
+        present = sorted(os.listdir(folder)) if folder.exists() else []
+        return {name: (folder / name).read_bytes() for name in present if name[0] != '.'}
+
+    def receipts(self, name):
+        found = journal.history(self.partner(name).path / PRIVATE).find(kind='delivered')
+        return [*found]
+
+
+class FilingTests(PartnerTests):
+    def test_it_is_filed_when_everybody_has_it(self):
+        self.put('a')
+        self.assertEqual(['a'], self.export('A').delivered)
+        self.assertEqual(({'a': b'a'}, {}), (self.there('new'), self.there('cur')))
+        self.assertEqual(['a'], self.export('B').delivered)
+        self.assertEqual(({}, {'a': b'a'}), (self.there('new'), self.there('cur')))
+        for each in self.targets.values():
+            self.assertEqual({'a': b'a'}, each.files)
+
+    def test_nothing_is_sent_twice(self):
+        self.put('a', 'b')
+        self.export('A')
+        self.assertEqual([], self.export('A').delivered)
+        self.export('B')
+        self.assertEqual([], self.export('A').delivered + self.export('B').delivered)
+        self.assertEqual(1, self.targets['B'].opened)
+
+    def test_a_second_version_comes_while_one_has_the_first_and_one_nothing(self):
+        self.put('a', data=b'one')
+        self.export('A')
+        self.put('a', data=b'two')
+        self.assertEqual(['a'], self.export('B').delivered)
+        self.assertEqual({'a': b'two'}, self.targets['B'].files)
+        self.assertEqual({'a': b'one'}, self.targets['A'].files)
+        self.assertEqual(['a'], self.export('A').delivered)
+        self.assertEqual({'a': b'two'}, self.targets['A'].files)
+        self.export('B')
+        self.assertEqual({}, self.there('new'))
+        self.assertEqual([b'one', b'two'], sorted(self.there('cur').values()))
+        self.assertEqual([1, 2], [len(self.receipts(each)) for each in 'BA'])
+        for name in 'AB':
+            for each in self.receipts(name):
+                content = self.there('cur')[each['filed_as']]
+                self.assertEqual(len(content), each['size'])
+
+    def test_one_that_fails_keeps_nobody_else(self):
+        self.put('a', 'b')
+        self.faults['B', 'open'] = errors.ConnectionLost(104, 'The connection is cut')
+        self.assertEqual(69, self.export('B').exit_code)
+        self.assertEqual(['a', 'b'], self.export('A').delivered)
+        self.assertEqual(['a', 'b'], sorted(self.there('new')))
+        del self.faults['B', 'open']
+        self.assertEqual(['a', 'b'], self.export('B').delivered)
+        self.assertEqual(['a', 'b'], sorted(self.there('cur')))
+
+    def test_a_run_of_one_within_a_run_of_the_other(self):
+        self.put('a', 'b')
+        inner = []
+
+        def run():
+            if not inner:
+                inner.append(None)
+                inner[0] = self.export('B')
+
+        self.faults['A', 'upload'] = run
+        outer = self.export('A')
+        self.assertEqual((['a', 'b'], ['a', 'b']), (outer.delivered, inner[0].delivered))
+        self.assertEqual(({}, ['a', 'b']), (self.there('new'), sorted(self.there('cur'))))
+
+    def test_a_correction_while_it_is_sent(self):
+        self.put('a', data=b'one')
+        done = []
+
+        def correct():
+            if not done:
+                done.append(self.put('a', data=b'two!'))
+
+        self.faults['A', 'upload'] = correct
+        self.assertEqual(['a', 'a'], self.export('A').delivered)
+        self.assertEqual({'a': b'two!'}, self.targets['A'].files)
+        self.assertEqual(['a'], self.export('B').delivered)
+        self.export('A')
+        self.assertEqual(({}, [b'one', b'two!']), (
+            self.there('new'), sorted(self.there('cur').values())
+        ))
+
+    def test_the_numbers_are_those_of_the_spool(self):
+        self.put('a', 'b')
+        self.export('A')
+        self.put('a', data=b'new')
+        self.export('B')
+        self.assertEqual([1, 2], sorted(each['sequence'] for each in self.receipts('A')))
+        self.assertEqual([2, 3], sorted(each['sequence'] for each in self.receipts('B')))
+
+    def test_files_that_somebody_renames_into_the_spool(self):
+        self.put('x')
+        self.export('A')
+        (self.path / 'tmp' / 'a').write_bytes(b'a')
+        (self.path / 'tmp' / 'a').rename(self.path / 'new' / 'a')
+        self.export('A')
+        self.export('B')
+        self.assertEqual(['a', 'x'], sorted(self.there('cur')))
+        numbers = [[each['sequence'] for each in self.receipts(name)] for name in 'AB']
+        self.assertEqual(*numbers)
+
+    def test_parked_by_one_it_stays_until_a_person_decides(self):
+        self.put('a', 'b')
+        self.faults['B', 'upload', 'a'] = errors.PermanentError('553', 'No.')
+        self.export('A')
+        self.export('B', park_after=1)
+        self.assertEqual({'a': b'a'}, self.there('parked', of='B'))
+        self.assertEqual((['a'], ['b']), (sorted(self.there('new')), sorted(self.there('cur'))))
+        self.assertEqual([], self.export('B').delivered)
+        self.faults.clear()
+        self.partner('B').retry('a')
+        self.assertEqual(['a'], self.export('B').delivered)
+        self.assertEqual(({}, ['a', 'b']), (self.there('new'), sorted(self.there('cur'))))
+
+    def test_dropped_for_one(self):
+        self.put('a')
+        self.partner('B').drop('a', 'Not for them.')
+        self.assertEqual([], self.export('B').delivered)
+        self.export('A')
+        self.assertEqual(({}, ['a']), (self.there('new'), sorted(self.there('cur'))))
+
+    def test_withdrawn_for_one(self):
+        self.put('a')
+        self.assertTrue(self.partner('A').withdraw('a', 'x') or True)
+        self.export('A')
+        self.assertTrue(self.partner('B').withdraw('a', 'Not for them.'))
+        self.assertEqual([], self.export('B').delivered)
+        self.export('A')
+        self.assertEqual(({}, ['a']), (self.there('new'), sorted(self.there('cur'))))
+
+    def test_replaced_at_the_very_moment_in_which_it_is_filed(self):
+        self.put('a', data=b'one')
+        self.export('A')
+        take_out = sharing.Sharing._take_out
+
+        def replaced(shared, name, inode):
+            self.put('a', data=b'two')
+            take_out(shared, name, inode)
+
+        with unittest.mock.patch.object(sharing.Sharing, '_take_out', replaced):
+            self.export('B')
+        self.assertEqual(({'a': b'two'}, {'a': b'one'}), (self.there('new'), self.there('cur')))
+        self.assertEqual(['a', 'a'], self.export('A').delivered + self.export('B').delivered)
+
+    def test_killed_while_it_leaves_the_spool(self):
+        self.put('a')
+        self.export('A')
+        self.export('B')
+        os.link(self.path / 'cur' / 'a', self.path / '.cds' / 'filing' / 'a')
+        self.put('b')
+        self.assertEqual(['b', 'b'], self.export('A').delivered + self.export('B').delivered)
+        self.assertEqual([], os.listdir(self.path / '.cds' / 'filing'))
+
+    def test_a_newer_version_comes_while_one_cannot_send_the_first(self):
+        self.put('a', data=b'one')
+        self.faults['B', 'upload'] = errors.ConnectionLost(104, 'The connection is cut')
+        self.export('B')
+        self.assertEqual({'a': b'one'}, self.there('new', of='B'))
+        self.put('a', data=b'two')
+        self.faults.clear()
+        self.assertEqual(['a'], self.export('B').delivered)
+        self.assertEqual({'a': b'two'}, self.targets['B'].files)
+
+    def test_withdrawn_for_all(self):
+        self.put('a')
+        self.faults['A', 'upload'] = errors.ConnectionLost(104, 'The connection is cut')
+        self.export('A')
+        self.assertEqual({'a': b'a'}, self.there('new', of='A'))
+        self.assertTrue(self.spool.withdraw('a', 'Wrong.'))
+        self.faults.clear()
+        self.assertEqual([], self.export('A').delivered + self.export('B').delivered)
+        self.assertEqual({}, self.targets['A'].files)
+
+    def test_dropped_for_all_and_brought_back(self):
+        self.put('a')
+        self.export('A', max_files=1)
+        self.put('b')
+        self.assertEqual('b', self.spool.drop('b', 'Wait.'))
+        self.assertEqual([], self.export('A').delivered)
+        self.spool.retry('b')
+        self.assertEqual(['b'], self.export('A').delivered)
+        self.assertEqual(['a', 'b'], self.export('B').delivered)
+        self.assertEqual(['a', 'b'], sorted(self.there('cur')))
+
+    def test_held_for_all_and_released(self):
+        self.export('A')
+        self.put('a')
+        self.spool.hold('a', 'Wait.')
+        self.assertEqual([], self.export('A').delivered + self.export('B').delivered)
+        self.spool.release('a')
+        self.assertEqual(['a', 'a'], self.export('A').delivered + self.export('B').delivered)
+
+    def test_held_before_there_were_several(self):
+        self.put('a')
+        self.spool.hold('a', 'Wait.')
+        self.assertEqual([], self.export('A').delivered + self.export('B').delivered)
+
+    def test_a_rehearsal_leaves_nothing(self):
+        self.put('a')
+        report = self.export('A', dry_run=True)
+        self.assertEqual(['a'], [each.name for each in report.results])
+        self.assertEqual(['planned'], [each.status for each in report.results])
+        self.assertFalse((self.path / sharing.REGISTRY).exists())
+
+    def test_status(self):
+        self.put('a', 'b')
+        self.export('A', max_files=1)
+        self.assertEqual(['b'], [each.name for each in self.partner('A').status().waiting])
+        self.assertEqual(['a', 'b'], [each.name for each in self.partner('B').status().waiting])
+        self.assertEqual(['a', 'b'], [each.name for each in self.spool.status().waiting])
+
+
+class WantedTests(PartnerTests):
+    def test_by_pattern(self):
+        self.wanted['B'] = '*.xml *.txt'
+        self.put('a.xml', 'b.jpg', 'c.txt')
+        self.assertEqual(['a.xml', 'c.txt'], self.export('B').delivered)
+        self.assertEqual({}, self.there('cur'))
+        self.export('A')
+        self.assertEqual(['a.xml', 'b.jpg', 'c.txt'], sorted(self.there('cur')))
+        self.assertEqual({}, self.there('new'))
+
+    def test_what_nobody_wants(self):
+        self.wanted |= {'A': '*.xml', 'B': '*.xml'}
+        self.put('a.jpg')
+        self.assertEqual([], self.export('A').delivered)
+        self.assertEqual(({}, ['a.jpg']), (self.there('new'), sorted(self.there('cur'))))
+
+
+class JoiningTests(PartnerTests):
+    names = ('A',)
+
+    def test_who_was_alone_keeps_what_it_knows(self):
+        self.put('a', 'b', data=b'x')
+        alone = Exporter(self.spool, self.targets['A'])
+        self.assertEqual(['a'], alone.run_once(Options(max_files=1)).delivered)
+        self.add('B')
+        with self.assertNoLogs('zeit.cds', 'WARNING'):
+            self.assertEqual([], self.export('B').delivered)
+            self.assertEqual(['b'], self.export('A').delivered)
+        self.assertEqual(({}, ['a', 'b']), (self.there('new'), sorted(self.there('cur'))))
+        self.assertEqual(['b', 'a'], [each['name'] for each in self.receipts('A')])
+        self.put('c')
+        self.assertEqual(['c', 'c'], self.export('A').delivered + self.export('B').delivered)
+
+    def test_who_was_killed_alone_cleans_up_as_one_of_several(self):
+        self.put('a')
+
+        class Killed(BaseException):
+            pass
+
+        self.faults['A', 'publish'] = Killed()
+        with self.assertRaises(Killed):
+            Exporter(self.spool, self.targets['A']).run_once()
+        left = {**self.targets['A'].files}
+        self.faults.clear()
+        self.targets['A'].files['write'] = b''
+        del self.targets['A'].files['write']
+        self.add('B')
+        self.assertEqual(['a'], self.export('A').delivered)
+        self.assertEqual({'a': b'a'}, self.targets['A'].files, left)
+
+    def test_a_third_one_later(self):
+        self.put('a')
+        self.add('B')
+        self.export('A')
+        self.export('B')
+        self.put('b')
+        self.add('C')
+        self.export('A')
+        self.assertEqual([], self.export('C').delivered)
+        self.export('B')
+        self.assertEqual(['a', 'b'], sorted(self.there('cur')))
+        self.put('c')
+        for name in 'ABC':
+            self.assertEqual(['c'], self.export(name).delivered)
+        self.assertEqual({}, self.there('new'))
+
+    def test_an_exporter_of_the_whole_spool_is_refused_then(self):
+        self.add('B')
+        self.put('a')
+        self.export('A')
+        with self.assertLogs('zeit.cds', 'ERROR'):
+            report = Exporter(self.spool, self.targets['A']).run_once()
+        self.assertEqual(78, report.exit_code)
+        self.assertIn('A, B', report.error.message)
+        self.assertEqual(['a'], sorted(self.there('new')))
+
+
+class LeavingTests(PartnerTests):
+    def test_what_waited_for_it_waits_for_nobody_then(self):
+        self.put('a', 'b')
+        self.export('A')
+        self.export('B', max_files=1)
+        sharing.Sharing(self.path).leave('B')
+        del self.targets['B']
+        self.put('c')
+        self.export('A')
+        self.assertEqual(({}, ['a', 'b', 'c']), (self.there('new'), sorted(self.there('cur'))))
+
+    def test_who_comes_back_gets_nothing_of_that(self):
+        self.put('a')
+        self.export('A')
+        sharing.Sharing(self.path).leave('B')
+        self.export('A', max_files=1)
+        self.put('b')
+        self.assertEqual(['b'], self.export('B').delivered)
+
+    def test_its_replaced_versions_are_kept(self):
+        self.put('a', data=b'one')
+        self.export('B')
+        sharing.Sharing(self.path).leave('B')
+        gone = self.targets.pop('B')
+        self.put('a', data=b'two')
+        self.export('A')
+        self.export('A')
+        self.assertEqual({'a': b'one'}, gone.files)
+        self.assertEqual([b'one', b'two'], sorted(self.there('cur').values()))
+
+    def test_not_while_a_run_of_it_is_active(self):
+        self.put('a')
+        self.export('B')
+        with self.partner('B').run(), self.assertRaises(errors.SpoolBusy):
+            sharing.Sharing(self.path).leave('B')
+
+
+class PatienceTests(PartnerTests):
+    def test_what_waits_too_long_for_one_is_given_up(self):
+        self.put('a', 'b')
+        self.patience['B'] = 0.01
+        self.export('A')
+        self.assertEqual(({}, ['a', 'b']), (self.there('new'), sorted(self.there('cur'))))
+        self.assertEqual([], self.export('B').delivered)
+        history = journal.history(self.partner('B').path / PRIVATE)
+        reasons = [each['reason'] for each in history.find(kind='withdrawn')]
+        self.assertEqual(2, len(reasons))
+
+    def test_but_not_before(self):
+        self.put('a')
+        self.patience['B'] = 3600
+        self.export('A')
+        self.assertEqual(['a'], self.export('B').delivered)
+
+
+class ResendingTests(PartnerTests):
+    names = ('A',)
+
+    def setUp(self):
+        super().setUp()
+        self.put('a', 'b')
+        self.export('A')
+        self.add('B')
+        self.export('B')
+
+    def test_who_comes_later_gets_what_others_have_if_that_is_wanted(self):
+        self.partner('B').resend('a')
+        self.assertEqual(['a'], self.export('B').delivered)
+        self.assertEqual([3], [each['sequence'] for each in self.receipts('B')])
+        self.assertEqual([], self.export('A').delivered)
+        self.assertEqual([b'a', b'a', b'b'], sorted(self.there('cur').values()))
+
+    def test_what_waits_already_is_not_sent_twice(self):
+        self.put('a', data=b'new')
+        with self.assertRaises(errors.FileError):
+            self.partner('B').resend('a')
+
+    def test_a_spool_with_several_partners_does_not_tell_whom(self):
+        with self.assertRaises(errors.FileError):
+            self.spool.resend('a')
+
+    def test_what_is_pruned_is_what_partners_have(self):
+        self.put('c')
+        self.export('A')
+        pruned = self.spool.prune(Keep(keep=0))
+        self.assertEqual(['a', 'b'], sorted(each.name for each in pruned))
+        self.export('B')
+        pruned = self.spool.prune(Keep(keep=0))
+        self.assertEqual((['c'], {}), ([each.name for each in pruned], self.there('cur')))
+
+
+class ApplicationTests(PartnerTests):
+    """What an application does with a spool, whoever its partners are."""
+
+    def test_who_is_told_what_one_partner_wants(self):
+        class ForArchives:
+            def __init__(self, partner):
+                self.partner = partner
+
+            def wanted(self, entry):
+                return self.partner.name == 'A' or entry.content != 'secret'
+
+        zope.component.provideAdapter(ForArchives, (IPartner,), IStillWanted)
+        registry = zope.component.getGlobalSiteManager()
+        self.addCleanup(registry.unregisterAdapter, ForArchives, (IPartner,), IStillWanted)
+        self.spool.put('a', b'a', content='secret')
+        self.spool.put('b', b'b', content='news')
+        report = self.export('B')
+        statuses = {each.name: each.status for each in report.results}
+        self.assertEqual({'a': 'withdrawn', 'b': 'delivered'}, statuses)
+        self.assertEqual(['a', 'b'], self.export('A').delivered)
+        self.assertEqual(({}, ['a', 'b']), (self.there('new'), sorted(self.there('cur'))))
+        history = journal.history(self.partner('B').path / PRIVATE)
+        self.assertEqual(['a'], [each['name'] for each in history.find(kind='withdrawn')])
+
+    def test_files_of_a_transaction(self):
+        with self.spool.batch() as batch:
+            batch.put('a', b'a')
+            batch.put('b', b'b')
+            batch.prepare()
+            batch.commit()
+        self.assertEqual(['a', 'b'], self.export('A').delivered)
+        self.assertEqual(['a', 'b'], self.export('B').delivered)
+        self.assertEqual(['a', 'b'], sorted(self.there('cur')))
+
+    def test_a_transaction_in_doubt_is_settled_by_the_run_of_any(self):
+        self.put('x')
+        self.export('A')
+        batch = self.spool.batch()
+        batch.put('a', b'a')
+        batch.prepare()
+        batch.close()  # as the end of its process does
+        self.assertEqual(['x', 'a'], self.export('B').delivered)
+        self.assertEqual(['a'], self.export('A').delivered)
+
+    def retract(self, content, **options):
+        self.spool.retract(content, 'Wrong.', until=self.spool.latest(new=True), **options)
+
+    def test_what_is_retracted_is_deleted_where_it_is_and_not_sent_where_it_is_not(self):
+        self.spool.put('a', b'a', content='id')
+        self.export('A')
+        self.retract('id', delete=True)
+        self.export('A')
+        self.assertEqual([], self.export('B').delivered)
+        self.assertEqual([{}, {}], [each.files for each in self.targets.values()])
+        self.assertEqual({'a': b'a'}, self.there('withdrawn'))
+        self.export('A')
+        self.assertEqual({}, self.there('new'))
+
+    def test_a_notice_goes_to_those_who_have_it(self):
+        self.spool.put('a', b'a', content='id')
+        self.export('A')
+        self.retract('id', notice=('a.gone', b'gone', ''))
+        self.assertEqual(['a.gone'], self.export('A').delivered)
+        self.assertEqual([], self.export('B').delivered)
+
+    def test_but_not_if_it_is_published_again(self):
+        self.spool.put('a', b'a', content='id')
+        self.export('A')
+        self.retract('id', notice=('a.gone', b'gone', ''))
+        self.spool.put('a', b'again', content='id')
+        self.assertEqual(['a'], self.export('A').delivered)
+        self.assertEqual(['a'], self.export('B').delivered)
+
+    def test_everybody_is_woken(self):
+        woken = []
+        exporters = [Exporter(self.partner(name), self.targets[name]) for name in 'AB']
+        waker = zope.interface.implementer(IWakeUp)(unittest.mock.Mock(wake=woken.append))
+        registry = zope.component.getGlobalSiteManager()
+        for name, exporter in zip('AB', exporters, strict=True):
+            registry.registerUtility(exporter, IExporter, name=name)
+            self.addCleanup(registry.unregisterUtility, exporter, IExporter, name=name)
+        registry.registerUtility(waker, IWakeUp)
+        self.addCleanup(registry.unregisterUtility, waker, IWakeUp)
+        wake(self.spool)
+        self.assertEqual(['A', 'B'], sorted(woken))
+
+
+class BuildTests(PartnerTests):
+    """Old and new processes on one spool, during an update."""
+
+    def test_an_earlier_build_refuses_the_spool(self):
+        self.put('a')
+        self.export('A')
+        path = self.path / PRIVATE / 'journal' / 'state.jsonl'
+        first = json.loads(path.read_text().splitlines()[0])
+        # Until then it was 3, and that is all that it knows.
+        self.assertEqual(4, first['version'])
+
+    def test_a_run_of_it_is_waited_for(self):
+        self.put('a')
+        with (
+            unittest.mock.patch.object(partner, 'PATIENCE', 0),
+            unittest.mock.patch.object(partner._Whole, '_patience', 0),
+            RunLock(self.path / PRIVATE / 'lock', like=self.made()),
+        ):
+            report = self.export('A')
+        self.assertEqual((75, {}), (report.exit_code, self.targets['A'].files))
+
+    def made(self):
+        (self.path / PRIVATE).mkdir(exist_ok=True)
+        return self.path
+
+
+class ForeignTests(PartnerTests):
+    """Files that may not be linked, as they are of the CMS, and the runs' user may not write them.
+
+    Linux refuses that where fs.protected_hardlinks is set, to whoever is not root.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.foreign = set()
+        original = os.link
+
+        def link(old, new, **options):
+            if os.lstat(old).st_ino in self.foreign:
+                raise PermissionError(1, 'Operation not permitted', old)
+            original(old, new, **options)
+
+        self.enterContext(unittest.mock.patch('os.link', link))
+
+    def put_foreign(self, name, data):
+        self.put(name, data=data)
+        found = (self.path / 'new' / name).stat()
+        self.foreign.add(found.st_ino)
+        return found
+
+    def test_they_are_replaced_by_a_copy_once(self):
+        before = self.put_foreign('a', b'a')
+        self.put('b')
+        self.export('A')
+        found = (self.path / 'new' / 'a').stat()
+        self.assertEqual(before.st_mtime_ns, found.st_mtime_ns)
+        self.assertEqual(2, found.st_nlink)
+        self.assertEqual(['a', 'b'], self.export('B').delivered)
+        self.assertEqual(({}, {'a': b'a', 'b': b'b'}), (self.there('new'), self.there('cur')))
+        numbers = [[each['sequence'] for each in self.receipts(name)] for name in 'AB']
+        self.assertEqual(*numbers)
+        self.assertEqual({}, self.there('tmp'))
+
+    def test_a_correction_at_that_very_moment_is_not_lost(self):
+        self.put_foreign('a', b'old')
+        exchange = files.exchange
+
+        def corrected(one, other):
+            if other == os.path.join(self.path, 'new', 'a') and self.foreign:
+                self.foreign.clear()
+                (self.path / 'tmp' / 'x').write_bytes(b'new')
+                (self.path / 'tmp' / 'x').rename(other)
+            return exchange(one, other)
+
+        with unittest.mock.patch.object(files, 'exchange', corrected):
+            self.export('A')
+        self.assertEqual({'a': b'new'}, self.there('new'))
+        self.export('A')
+        self.export('B')
+        self.assertEqual([{'a': b'new'}] * 2, [each.files for each in self.targets.values()])
+
+    def test_who_comes_later_does_not_get_them(self):
+        self.put('x')
+        self.export('A')
+        self.export('B')
+        self.put_foreign('a', b'a')
+        self.add('C')
+        self.assertEqual([], self.export('C').delivered)
+        self.assertEqual(['a', 'a'], self.export('A').delivered + self.export('B').delivered)
+        self.assertEqual({}, self.there('new'))

@@ -1,0 +1,291 @@
+"""One login on an SFTP server, and the requests over it.
+
+Several files may be on their way at once: each request has a number.  Whoever waits for an answer
+does so within a time-out and a deadline; after that, as after an answer that makes no sense, the
+connection is of no use any more, and whoever needs one makes another.
+"""
+
+import contextlib
+import errno
+import logging
+
+from zeit.cds.errors import ConnectionLost, Error, ServerError
+from zeit.cds.ftp.oserrors import from_os
+from zeit.cds.sftp import protocol, ssh
+from zeit.cds.sftp.library import asyncssh
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: So much is read or written by one request, in bytes: what every server has to take.
+BLOCK = 32 * 1024
+
+#: So many bytes of requests are sent at once, at most; but what is longer is one packet of SSH.
+TOGETHER = 32 * 1024
+
+#: So many seconds an orderly end may take.
+GOODBYE = 2
+
+
+class Connection:
+    """A session of SFTP; `open` begins it, `loop` (an `EventLoop`) lets it go on.
+
+    `block`: so much may be read or written by one request, in bytes.  `sent` counts requests.
+    """
+
+    def __init__(self, settings, *, loop):
+        self._settings = settings
+        self._loop = loop
+        self._protocol = protocol.Protocol()
+        self._login = self._channel = None
+        self.block = BLOCK
+        self.sent = 0
+        self._failure = None
+        self._outgoing = bytearray()
+        self._paused = False
+        self._quitting = False
+
+    def __repr__(self):
+        return f'<Connection to {self._settings.host}:{self._settings.port}>'
+
+    @property
+    def usable(self):
+        """True while its answers can be trusted."""
+        return self._channel is not None and self._failure is None
+
+    @property
+    def extensions(self):
+        """What the server has beyond the protocol: versions by name, as bytes."""
+        return self._protocol.extensions
+
+    @property
+    def server(self):
+        """What the server says that it is."""
+        return self._login.server
+
+    @property
+    def cipher(self):
+        """What it is encrypted by."""
+        return self._login.cipher
+
+    def open(self, *, deadline):
+        """Connect, log in, begin.  Raises what `ITarget.open` raises."""
+        try:
+            self._login = ssh.log_in(self._settings, loop=self._loop, deadline=deadline)
+            session = self._run(
+                self._login.connection.create_session(
+                    lambda: _Session(self), subsystem='sftp', encoding=None
+                ),
+                deadline=deadline,
+                activity='asking for SFTP',
+            )
+            self._channel = session[0]
+            self._write(self._protocol.begin())
+            self._await(
+                lambda: self._protocol.version is not None,
+                seconds=self._settings.reply_timeout,
+                deadline=deadline,
+                activity='beginning with SFTP',
+            )
+        except Error as error:
+            error.while_connecting = True
+            self.drop()
+            raise
+        except BaseException:
+            self.drop()
+            raise
+
+    def _run(self, coroutine, *, deadline, activity):
+        failure = None
+        try:
+            return self._loop.run(
+                coroutine, seconds=self._settings.reply_timeout, deadline=deadline
+            )
+        except (OSError, asyncssh.Error) as error:
+            failure = ssh.failure(error, activity=activity, timeout=self._settings.reply_timeout)
+        raise failure
+
+    # What the channel tells
+
+    def received(self, data):
+        """Take what came in."""
+        try:
+            self._protocol.receive(data)
+        except Error as error:
+            self.fail(error)
+        self._loop.progress()
+
+    def fail(self, error):
+        """From now on it is of no use, because of `error`."""
+        if self._failure is None and not self._quitting:
+            self._failure = error
+        self._loop.progress()
+
+    def paused(self, paused):
+        """Take note whether more may be written."""
+        self._paused = paused
+        self._loop.progress()
+
+    # Requests
+
+    def send(self, kind, *payload, shown=''):
+        """Send a request; return it, see `protocol.Request`.  Raises `ConnectionLost`.
+
+        `payload` are bytes, as the protocol has them.  It goes at the latest when somebody waits
+        for an answer: each packet of SSH costs an encryption and a system call, and AsyncSSH sends
+        an empty one before each.
+        """
+        self._require_usable()
+        data, request = self._protocol.request(kind, b''.join(payload), shown=shown)
+        self.sent += 1
+        if kind not in (protocol.READ, protocol.WRITE):
+            log.debug('> %s', printable(shown))
+        self._write(data)
+        return request
+
+    def _write(self, data):
+        if len(self._outgoing) + len(data) > TOGETHER:
+            self._flush()
+        if len(data) > TOGETHER:
+            self._write_now(data)
+        else:
+            self._outgoing += data
+
+    def _flush(self):
+        """Send what is written."""
+        if self._outgoing:
+            data = bytes(self._outgoing)
+            self._outgoing.clear()
+            self._write_now(data)
+
+    def _write_now(self, data):
+        try:
+            self._channel.write(data)
+        except (OSError, asyncssh.Error) as error:
+            self.fail(ssh.failure(error, activity='sending a request', timeout=0))
+            self._require_usable()
+
+    def answers(self, *requests, deadline, seconds=None):
+        """Wait for the answers to `requests`; return them, errors included.
+
+        `seconds`, the time-out, holds for each.  Raises `ConnectionLost`, and what `deadline` does.
+        """
+        seconds = self._settings.reply_timeout if seconds is None else seconds
+        for request in requests:
+            if not request.done:
+                self._await(
+                    lambda request=request: request.done,
+                    seconds=seconds,
+                    deadline=deadline,
+                    activity=f'waiting for an answer to {printable(request.shown)}',
+                )
+            if request.kind not in (protocol.READ, protocol.WRITE):
+                log.debug('< %s: %s', printable(request.shown), _told(request.answer))
+        return [request.answer for request in requests]
+
+    def drained(self, *, deadline):
+        """Wait until more may be written; take note of what has happened meanwhile."""
+        self._loop.turn()
+        self._require_usable()
+        if self._paused:
+            self._await(
+                lambda: not self._paused,
+                seconds=self._settings.data_timeout,
+                deadline=deadline,
+                activity='sending',
+            )
+
+    def _await(self, ready, *, seconds, deadline, activity):
+        self._flush()
+        try:
+            self._loop.wait(
+                lambda: self._failure is not None or ready(), seconds=seconds, deadline=deadline
+            )
+        except TimeoutError as error:
+            lost = from_os(error, activity=activity, cls=ConnectionLost, timeout=seconds)
+            self.fail(lost)
+            self.drop()
+            raise lost from None
+        if not ready():
+            self._require_usable()
+
+    def _require_usable(self):
+        """Raise why it is of no use, if it is not: an error of its own for each who asks."""
+        failure = self._failure
+        if failure is None:
+            return
+        if isinstance(failure, ConnectionLost):
+            raise type(failure)(failure.errno, failure.strerror, hint=failure.hint)
+        raise type(failure)(*failure.args, hint=failure.hint)
+
+    def is_reusable(self):
+        """Return whether it is usable, as far as can be seen without a wait."""
+        if self.usable:
+            with contextlib.suppress(Error):
+                self._flush()
+            self._loop.turn()
+        return self.usable
+
+    # The end
+
+    def quit(self):
+        """End it in an orderly way, within a few seconds; never raises."""
+        self._quitting = True
+        if self._login is not None and self._failure is None:
+            with contextlib.suppress(Error):
+                self._flush()
+            self._login.close(seconds=GOODBYE)
+        self.drop()
+
+    def drop(self):
+        """End it at once; may be called again."""
+        if self._failure is None:
+            self._failure = ConnectionLost(errno.ECONNABORTED, 'The connection was given up')
+        if self._login is not None:
+            self._login.abort()
+
+
+def _told(answer):
+    if isinstance(answer, ServerError):
+        return printable(str(answer))
+    if answer is protocol.EOF:
+        return 'the end'
+    if isinstance(answer, list):
+        return f'{len(answer)} names'
+    if isinstance(answer, protocol.Attributes):
+        return f'{answer.size} bytes'
+    return 'done'
+
+
+class _Session(asyncssh.SSHClientSession):
+    """Hands on to a `Connection` what comes over its channel."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def data_received(self, data, datatype):
+        if datatype is None:
+            self._connection.received(data)
+        else:  # what a shell says for people
+            log.debug('The server says: %s', printable(data.decode('utf-8', 'replace')))
+
+    def eof_received(self):
+        self._connection.fail(_ended())
+
+    def connection_lost(self, exc):
+        self._connection.fail(_ended() if exc is None else ssh.failure(exc, activity='', timeout=0))
+
+    def pause_writing(self):
+        self._connection.paused(True)
+
+    def resume_writing(self):
+        self._connection.paused(False)
+
+
+def _ended():
+    return ConnectionLost(
+        errno.ECONNRESET,
+        'The server has ended the connection',
+        hint='The next run tries again.',
+    )

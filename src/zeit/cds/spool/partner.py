@@ -1,0 +1,588 @@
+"""One of several partners of a spool: a spool of its own, which takes its files from that.
+
+What is to be sent is in `new/` of the spool, once, whoever is to get it.  When its turn comes, the
+partner takes it: it gets a second name, in the partner's own `new/`, and goes the way of all files
+from there.  So the queue, failures, what is parked, receipts and tokens of each partner are its own
+in the way in which a spool has them, and so is the lock that keeps a second run out.
+
+What all partners have in common is the business of `zeit.cds.spool.sharing`.  Numbers of versions
+are those of the spool.
+"""
+
+import contextlib
+import errno
+import itertools
+import logging
+import os
+
+import zope.interface
+
+from zeit.cds.errors import FileError, NotMoved, SourceGone, SpoolBusy, Withdrawn
+from zeit.cds.interfaces import IPartner
+from zeit.cds.journal import journal
+from zeit.cds.journal.kinds import SCHEDULE, TOLD, told
+from zeit.cds.spool import entries, precedence, schedule, sharing
+from zeit.cds.spool.filing import FILING, PRIVATE, SECTIONS, Filing
+from zeit.cds.spool.parking import PARKED
+from zeit.cds.spool.sequence import OUTBOX, Numbers, Sequence, numbered
+from zeit.cds.spool.sharing import PARTNERS, SKIPPED, Sharing
+from zeit.cds.spool.spool import Spool
+from zeit.cds.spool.withdrawal import WITHDRAWN
+from zeit.cds.system import files
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a partner waits until another one has looked what there is.
+PATIENCE = 300
+
+#: Of so many names the journal is searched; of more all is read.
+FEW = 50
+
+#: The tables of what is open between a spool and a target.
+_OPEN = (
+    *('tokens', 'learned', 'rights', 'uploads', 'asides', 'exposed', 'missed', 'removals'),
+    *('failed', 'erasures', 'notices', 'runs'),
+)
+
+
+class _Whole(Spool):
+    """The spool that the partners share, for what one of them does for all of them."""
+
+    _patience = PATIENCE
+
+    def __init__(self, spool):
+        super().__init__(spool.path, history=spool.history, clock=spool._clock)
+
+
+class _PartnerFiling(Filing):
+    """Files what a partner was given."""
+
+    def __init__(self, path, *, shared):
+        super().__init__(path)
+        self._shared = shared
+
+    def _keep(self, path, name):
+        return self._shared.keep(path, self._path, name)
+
+
+class _PartnerSequence(Sequence):
+    """Has numbers of the whole spool: `number()` returns the next one."""
+
+    def __init__(self, path, *, number):
+        super().__init__(path)
+        self._number = number
+
+    def journal(self, **options):
+        """See there."""
+        found = super().journal(**options)
+        found.number = self._number
+        return found
+
+    @contextlib.contextmanager
+    def visited(self, about=None):
+        """See there."""
+        with super().visited(about) as visited:
+            visited.number = self._number
+            yield visited
+
+
+@zope.interface.implementer(IPartner)
+class Partner(Spool):
+    """See `IPartner`.  `shared` is the `Spool`, `terms` are those of this partner.
+
+    `everybody()` returns the `Terms` of all partners of the spool, this one among them: those who
+    are not known there yet, are from then on.
+    """
+
+    def __init__(self, shared, terms, *, everybody=None):
+        self.shared = shared
+        self.terms = terms
+        self._everybody = everybody or (lambda: [terms])
+        self._sharing = Sharing(shared.path)
+        folder = self._sharing.folder(terms.name)
+        super().__init__(folder, history=shared.history, clock=shared._clock)
+        self.keep = shared.keep
+        self._folder = os.fspath(self.path)
+        self._filing = _PartnerFiling(self.path, shared=self._sharing)
+        self._sequence = _PartnerSequence(self.path, number=self._number)
+        self._whole = _Whole(shared)
+        #: Of what may be taken: the entries by name, and the numbers of what was put durably.
+        self._offered, self._durable = {}, set()
+        #: What was withdrawn in this run: the reasons by name.
+        self._withdrawn = {}
+        #: What was given in this run, and may be still in `new/` of the spool.
+        self._given = []
+
+    def __repr__(self):
+        return f'<Partner {self.name!r} of {self.shared!r}>'
+
+    @property
+    def name(self):
+        """See `IPartner`."""
+        return self.terms.name
+
+    @property
+    def arrivals(self):
+        """See `ISpool`."""
+        return self.shared.arrivals
+
+    def filed_at(self, stored):
+        """See `ISpool`: with this partner until all have it, then in the spool."""
+        places = [self._in('cur'), self._shared('cur')]
+        places += [os.path.join(each, 'cur') for each in sharing.folders(self.shared.path)]
+        paths = [os.path.join(each, stored) for each in places]
+        return next(filter(os.path.lexists, paths), paths[1])
+
+    def _folders(self):
+        """Return where receipts are of what was sent to others."""
+        return [
+            os.fspath(self.shared.path),
+            *(each for each in sharing.folders(self.shared.path) if each != self._folder),
+        ]
+
+    def _partners(self):
+        return []
+
+    def _shared(self, *segments):
+        return os.path.join(self.shared.path, *segments)
+
+    def _number(self):
+        """Return a new number, which survives a loss of power."""
+        with self._whole._visited() as visited:
+            number = visited.note('raised', sequence=None)['sequence']
+            visited.log.sync()
+            return number
+
+    def _require_one_partner(self, name):
+        """It is one."""
+
+    # Who is a partner
+
+    @property
+    def _has_joined(self):
+        with self._translated():
+            return self.name in self._sharing.partners()
+
+    def _join(self):
+        """Let all partners be known; those who come later get nothing that waits already."""
+        everybody = {each.name: each for each in self._everybody()}
+        if not everybody.items() <= self._sharing.partners().items():
+            with self._whole.run() as whole:
+                self._admit(everybody, whole.journal)
+
+    def _admit(self, everybody, remembered):
+        known = self._sharing.partners()
+        new = [each for name, each in everybody.items() if name not in known]
+        # From here on an earlier build sends nothing.
+        remembered.share()
+        files.make_directory(self._shared(PARTNERS), like=self.shared.path)
+        before = [each for each in new if not known and _was_served(remembered, each)]
+        if not known and not before and remembered.row('runs'):
+            log.warning(
+                'Nobody can tell which of these got the files of %s until now; each gets what '
+                'waits: %s',
+                printable(str(self.shared.path)),
+                printable(', '.join(everybody)),
+            )
+            before = new
+        is_first = not known and not remembered.row('runs')
+        for each in new:
+            folder = self._sharing.folder(each.name)
+            files.make_directory(folder, like=self.shared.path)
+            files.make_directory(os.path.join(folder, PRIVATE), like=self.shared.path)
+            if each in before:
+                self._hand_over(remembered, folder, each.url)
+            elif not is_first:
+                self._skip_all(folder)
+            self._tell_holds(remembered, folder)
+        self._sharing.register({**known, **everybody})
+        remembered.forget({each.url for each in before})
+
+    def _hand_over(self, remembered, folder, url):
+        """Let a partner know what its spool knew, until there were several."""
+        with Sequence(folder).journal() as own:
+            rows = [row for table in _OPEN for row in remembered.find(table)]
+            with own.together():
+                for row in rows:
+                    if row.get('target', url) == url:
+                        own.note_all(row['kind'], [row])
+        # Behind the journal: where a history is without one, it was lost.
+        private = os.path.join(folder, PRIVATE)
+        files.make_directory(os.path.join(private, journal.HISTORY), like=folder)
+        for month in remembered.history.months():
+            path = os.path.join(journal.HISTORY, f'{month}.jsonl')
+            with contextlib.suppress(FileExistsError):
+                sharing.link(self._shared(PRIVATE, path), os.path.join(private, path))
+
+    def _tell_holds(self, remembered, folder):
+        rows = remembered.find('held')
+        if rows:
+            with Sequence(folder).visited() as visited:
+                for row in rows:
+                    visited.note_all('held', [row])
+
+    def _skip_all(self, folder):
+        for name, inode in sharing.scan(self._shared('new')):
+            self._let_go(folder, name, inode)
+
+    # A run
+
+    @property
+    def _is_pristine(self):
+        return not self._has_joined
+
+    @contextlib.contextmanager
+    def run(self, *, rehearsal=False, acknowledges=False):
+        """See `ISpool`."""
+        if not rehearsal:
+            with self._translated():
+                self.shared._require()
+                self._join()
+        with super().run(rehearsal=rehearsal, acknowledges=acknowledges):
+            if not rehearsal:
+                self._give_up()
+                self._settle()
+            try:
+                yield self
+            finally:
+                self._given = []
+                self._offered, self._durable, self._withdrawn = {}, set(), {}
+
+    def _settle(self, given=None):
+        """Let what all have go to `cur/`; what has to wait for that goes in a later run."""
+        try:
+            with self._translated():
+                self._sharing.settle(self._folder, given)
+                if given is None:
+                    self._sharing.tidy(self._folder)
+                    for each in self._sharing.former():
+                        self._sharing.settle(self._sharing.folder(each))
+        except SpoolBusy as error:
+            log.info('It is in new/ until a later run: %s', error.message)
+
+    def _give_up(self):
+        """Let what has waited too long for a partner, this or another one, wait no more for it."""
+        for name, terms in self._sharing.partners().items():
+            if terms.give_up_after is not None:
+                partner = self if name == self.name else Partner(self.shared, terms)
+                with self._translated():
+                    partner._skip_older(self._clock() - terms.give_up_after)
+
+    def _skip_older(self, moment):
+        reason = 'It has waited too long for this partner (give_up_after).'
+        for each in self._look(running=False)[0]:
+            if each.number and each.waits_since < moment:
+                self._skip(each, reason)
+
+    def require_usable(self):
+        """See `IUsable`."""
+        self.shared.require_usable()
+        if files.is_directory(self.path):
+            super().require_usable()
+
+    # What waits
+
+    def pending(self, *, order='arrival'):
+        """See `ISpool`."""
+        own, ignored = super().pending(order=order)
+        with self._translated():
+            offered, more = self._look(running=self._is_running)
+        found = {}
+        for each in (*offered, *own):
+            if each.name not in found or each.number > found[each.name].number:
+                found[each.name] = each
+        if self._is_running:
+            self._offered = {each.name: each for each in offered}
+            self._supersede(offered)
+        return self._sorted([*found.values()], order), sorted({*ignored, *more})
+
+    def _look(self, *, running):
+        """Return what is in `new/` of the spool for this partner, and what never goes."""
+        while True:
+            found, ignored = self._scan()
+            had = sharing.inodes(*map(self._in, ('new', 'cur', PARKED, WITHDRAWN, SKIPPED)))
+            fresh = [each for each in found if each.version[0] not in had]
+            wanted = [each for each in fresh if self.terms.wants(each.name)]
+            if running and len(wanted) < len(fresh):
+                self._sharing.settle_unwanted(fresh)
+            known = self._known(wanted)
+            if not running or (all(each.number for each in known) and not self._is_unsettled()):
+                break
+            with self._whole.run() as whole:
+                whole.pending()
+            if all(each.number for each in known):
+                running = False  # what is in doubt may remain so
+        return known, ignored
+
+    def _scan(self):
+        try:
+            return entries.scan(self._shared('new'))[:2]
+        except FileNotFoundError:
+            return [], []
+
+    def _known(self, found):
+        """Return these entries with their numbers, as far as they have one."""
+        if not found:
+            return []
+        names = [each.name for each in found]
+        about = {'name': names} if len(names) <= FEW else {'table': 'versions'}
+        remembered = journal.read(self._shared(PRIVATE), tables=['versions'], **about)
+        self._durable = {row['sequence'] for row in remembered.find('versions', kind='put')}
+        return numbered(found, remembered, timed=True)
+
+    def _is_unsettled(self):
+        """Return whether something is to be put in order before anybody looks."""
+        found = (sharing.scan(self._shared(each)) for each in (OUTBOX, FILING))
+        return any(True for _ in itertools.chain(*found))
+
+    def _supersede(self, offered):
+        """Withdraw what tells that a content was retracted, if it is published again."""
+        contents = {each.content: each.number for each in offered if each.content}
+        notices = [
+            row
+            for row in self.journal.find('notices')
+            if contents.get(row['id'], 0) > row['sequence']
+        ]
+        self._withdrawal.supersede(notices, visited=lambda about: self._numbers_of_run())
+
+    @contextlib.contextmanager
+    def _numbers_of_run(self):
+        with self.journal.log.locked():
+            yield self.journal
+
+    def open(self, entry):
+        """See `ISpool`."""
+        if entry.name in self._withdrawn:
+            raise Withdrawn(self._withdrawn[entry.name])
+        if self._offered.get(entry.name) == entry:
+            with self._translated():
+                entry = self._take(entry)
+        return super().open(entry)
+
+    def look(self, name):
+        """See `ISpool`."""
+        own = entries.find(self._in('new'), name)
+        return super().look(name) if own else self.shared.look(name)
+
+    def _take(self, entry):
+        """Let a file that waits in the spool wait here, too; return its entry, perhaps a newer one.
+
+        Under the lock of the journal: whoever withdraws it takes it out of the spool first.
+        """
+        with self._numbers() as numbers:
+            draft = self._in('tmp', f'.draft-{os.urandom(8).hex()}')
+            try:
+                try:
+                    sharing.link(self._shared('new', entry.name), draft)
+                except NotMoved:
+                    self._adopt(entry.name)
+                    sharing.link(self._shared('new', entry.name), draft)
+            except FileNotFoundError:
+                what = f'{printable(entry.name)} has disappeared from the spool'
+                raise SourceGone(what) from None
+            try:
+                found = entries.entry(entry.name, os.lstat(draft))
+                if found.version != entry.version:
+                    entry = self._numbered_in_spool(found)
+                kind = 'put' if entry.number in self._durable else 'seen'
+                about = _told(entry)
+                numbers.note(
+                    entry.name, entry.version, number=entry.number, kind=kind, told=about
+                )
+                if schedule.is_timed(about):
+                    numbers.sync()  # as where it is put
+                os.replace(draft, self._in('new', entry.name))
+            except BaseException:
+                files.remove(draft)
+                raise
+        del self._offered[entry.name]
+        return entry
+
+    def _adopt(self, name):
+        """Let a file that waits in the spool be ours: a copy takes its place; return its inode.
+
+        For one that Linux lets nobody else link who may not write it (fs.protected_hardlinks).  It
+        is the same version, with the same number and times.  Raises FileNotFoundError, `NotMoved`.
+        """
+        new = self._shared('new', name)
+        with self._whole._visited({'name': [name]}) as visited, files.open_regular(new) as file:
+            before = entries.entry(name, os.fstat(file.fileno()))
+            number = Numbers(visited).see([before])[name, before.version]
+            mode = os.fstat(file.fileno()).st_mode & 0o777
+            draft = files.draft(self._shared('tmp'), file, mode=mode)
+            try:
+                os.utime(draft, ns=(before.version[2],) * 2)
+                copied = entries.entry(name, os.lstat(draft))
+                row = visited.row('versions', number)
+                visited.note_all(row['kind'], [{**row, 'version': copied.version}])
+                visited.log.sync()
+                if not files.exchange(draft, new):
+                    raise NotMoved(
+                        f'{printable(name)} may not be linked, and not be replaced by a copy here',
+                        hint='Let the CMS have the umask 007, or run both as one user.',
+                    )
+                if os.lstat(draft).st_ino != before.version[0]:
+                    # Somebody has put another one there at this very moment.
+                    files.exchange(draft, new)
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), new)
+            finally:
+                os.unlink(draft)
+            files.sync_directories(self._shared('new'), self._shared('tmp'))
+            return copied.version[0]
+
+    def _let_go(self, folder, name, inode):
+        """Let the partner in `folder` not get a file that waits; return whether that is so."""
+        try:
+            return self._sharing.skip(folder, name, inode)
+        except NotMoved:
+            return self._sharing.skip(folder, name, self._adopt(name))
+
+    def _numbered_in_spool(self, found):
+        with self._whole._visited({'name': [found.name]}) as visited:
+            Numbers(visited).see([found])
+            return numbered([found], visited, timed=True)[0]
+
+    # What becomes of it
+
+    def done(self, entry, source):
+        """See `ISpool`."""
+        filed, newer = super().done(entry, source)
+        if filed:
+            self._given.append((entry.name, filed))
+        return filed, newer or self._newer(entry.name, source)
+
+    def _newer(self, name, source):
+        """Return the entry of a version that came into the spool since, or None."""
+        with self._translated():
+            there = entries.find(self._shared('new'), name)
+            if there is None or there.version == source.version:
+                return None
+            newer = self._numbered_in_spool(there)
+        if newer.number <= source.number:
+            return None
+        self._offered[newer.name] = newer
+        self._withdrawn.pop(newer.name, None)
+        return newer
+
+    def sync(self):
+        """See `ISpool`."""
+        super().sync()
+        given, self._given = self._given, []
+        if given:
+            self._settle(given)
+
+    def filed(self, name, *, sha256, version=None):
+        """See `ISpool`."""
+        found = super().filed(name, sha256=sha256, version=version)
+        return found or self.shared.filed(name, sha256=sha256, version=version)
+
+    # What a person, or the application, does
+
+    def withdraw(self, name, reason, *, until=float('inf')):
+        """See `ISpool`: this partner does not get it."""
+        if not self._has_joined:
+            return False
+        done = super().withdraw(name, reason, until=until)
+        with self._translated():
+            if self._is_running:
+                found = self._offered.get(name)
+            else:
+                found = {each.name: each for each in self._look(running=False)[0]}.get(name)
+            if found is None or found.number > until:
+                return done
+            done = self._skip(found, reason)
+            if done and self._is_running:
+                self._withdrawn[name] = reason
+                del self._offered[name]
+            return done
+
+    def _skip(self, entry, reason):
+        """Let this partner not get what waits in the spool; return whether it waits no more."""
+        with self._visited() as visited:
+            about = {'name': entry.name, 'sequence': entry.number, 'size': entry.size}
+            visited.record('withdrawn', {**about, 'reason': reason, **_told(entry)})
+            done = self._let_go(self._folder, entry.name, entry.version[0])
+        log.info('Withdrawn for %s: %s: %s', *map(printable, (self.name, entry.name, reason)))
+        return done
+
+    def drop(self, name, reason):
+        """See `ISpool`: this partner does not get it."""
+        with self._translated():
+            self._join()
+            with contextlib.suppress(SourceGone):
+                found = {each.name: each for each in self._look(running=False)[0]}.get(name)
+                if found is not None and found.number:
+                    self._make_directories(*SECTIONS)
+                    self._take_outside(found)
+        stored = super().drop(name, reason)
+        if stored:
+            with self._translated():
+                inode = entries.find(self._in(PARKED), stored)
+                if inode is not None:
+                    self._sharing.skip(self._folder, name, inode.version[0])
+        return stored
+
+    def _take_outside(self, entry):
+        self._offered = {entry.name: entry}
+        self._take(entry)
+
+    def retry(self, name, *, older=False):
+        """See `ISpool`."""
+        if not older:
+            with self._translated():
+                waiting = {each.name: each for each in self._look(running=False)[0]}
+            parked = self._parking.find(name)
+            there = waiting.get(parked.name)
+            newer = there and precedence.newer(parked, waits=there)
+            if newer:
+                raise precedence.refusal(parked, newer, spool=self.path)
+        return super().retry(name, older=older)
+
+    def resend(self, name):
+        """See `ISpool`: this partner gets what was delivered to it, or to another one."""
+        with self._translated():
+            self._join()
+            waiting = [each.name for each in self._look(running=False)[0]]
+        if name in waiting:
+            raise FileError(
+                f'{printable(name)} is not sent again: it waits already',
+                hint='The next run sends what waits.',
+            )
+        super().resend(name)
+
+    def prune(self, keep=None, *, dry_run=False):
+        """See `ISpool`: what is delivered is in the spool, and deleted there."""
+        return []
+
+    # Looking only
+
+    def status(self):
+        """See `ISpool`."""
+        with self._translated():
+            self.shared._require()
+            from zeit.cds.spool import status
+
+            found = status.look(
+                self.path,
+                filing=self._filing,
+                parking=self._parking,
+                unpublished=self.unpublished,
+            )
+            offered, more = self._look(running=False)
+            about = {'partner': self.name, 'shared': self.shared.path}
+            return status.of_partner(found, offered, more, **about)
+
+
+def _told(entry):
+    return told({field: getattr(entry, field) for field in (*TOLD, *SCHEDULE)})
+
+
+def _was_served(remembered, terms):
+    """Return whether what a spool knows of its runs, a `Journal`, is about this partner."""
+    runs = remembered.row('runs') or {}
+    last = runs.get('kinds', {}).get('delivered', {}).get('target')
+    if last == terms.url or remembered.find('tokens', target=terms.url):
+        return True
+    return next(remembered.history.find(target=terms.url, kind='delivered'), None) is not None

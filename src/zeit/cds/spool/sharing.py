@@ -1,0 +1,382 @@
+"""Several partners of one spool: who they are, and when a file has gone to all of them.
+
+    .cds/partners.json      a JSON object: what each partner wants, by its name
+    .cds/partners/NAME/     a spool of its own, see `zeit.cds.spool.partner`, and in there
+        cur/                what it was given, until that is in `cur/` of the spool
+        skipped/            what it does not get
+
+Files are there by hard links, so that their bytes are kept whatever is renamed in `new/`, and no
+journal of another partner is read: a version is settled for a partner if one of these two has it,
+or if its name is none that the partner wants.
+
+One lock, held for a moment, is around all that concerns more than one partner.  Nobody holds it
+while he talks to a server.
+"""
+
+import contextlib
+import errno
+import fnmatch
+import io
+import json
+import os
+import urllib.parse
+from typing import NamedTuple
+
+from zeit.cds.errors import NotMoved, SpoolBusy, SpoolError
+from zeit.cds.interfaces import IPartner
+from zeit.cds.journal import journal
+from zeit.cds.spool import entries
+from zeit.cds.spool.filing import FILING, PRIVATE, Filing
+from zeit.cds.spool.runlock import RunLock
+from zeit.cds.system import files
+from zeit.cds.system.forks import open_descriptor
+from zeit.cds.text import printable
+
+
+#: Who the partners are, and where each of them has its own, in the spool.
+REGISTRY = os.path.join(PRIVATE, 'partners.json')
+PARTNERS = os.path.join(PRIVATE, 'partners')
+
+#: In the directory of a partner: what it does not get.
+SKIPPED = 'skipped'
+
+#: Seconds that one waits for another one to have filed something.
+PATIENCE = 30
+
+
+class Terms(NamedTuple):
+    """What a partner wants: the `name` of its exporter, and the `url` of its target.
+
+    `wanted`: patterns of a shell for names of files, separated by spaces.  `give_up_after`: so many
+    seconds a file waits for it at most, None for no end.
+    """
+
+    name: str
+    url: str
+    wanted: str = '*'
+    give_up_after: float | None = None
+
+    def wants(self, name):
+        """Return whether a file of this `name` is for the partner."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.wanted.split())
+
+
+def is_shared(path):
+    """Return whether the spool at `path` has several partners, or had."""
+    return os.path.lexists(os.path.join(path, REGISTRY))
+
+
+def known(path, *, left=False):
+    """Return the `Terms` of the partners of the spool at `path` by name, empty without any.
+
+    Or of those who have `left`.  Raises OSError, `SpoolError`.
+    """
+    where = os.path.join(path, REGISTRY)
+    try:
+        with files.open_regular(where) as file:
+            found = json.load(file)
+        return {
+            name: Terms(name, each['url'], each['wanted'], each.get('give_up_after'))
+            for name, each in found.items()
+            if each.get('left', False) == left
+        }
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SpoolError(
+            f'{printable(where)} is damaged: it does not tell who gets the files',
+            hint='Bring it back from a backup; or delete it, and each partner gets all that waits.',
+        ) from None
+
+
+def require_alone(spool):
+    """Raise `SpoolError` if an `ISpool` has several partners, and is none of them."""
+    if not IPartner.providedBy(spool) and is_shared(spool.path):
+        found = ', '.join(map(printable, known(spool.path)))
+        raise SpoolError(
+            f'{printable(str(spool.path))} has several partners, each with a run of its own: '
+            f'{found}',
+            hint='Run the exporters that ZCML has for it, with --zcml and their names.',
+        )
+
+
+def numbers(path):
+    """Return the largest number that each partner of the spool at `path` has a receipt of."""
+    found = [journal.history(os.path.join(folder, PRIVATE)) for folder in folders(path)]
+    return [each.sequence() for each in found]
+
+
+def folders(path):
+    """Return the paths of the directories of all partners of the spool at `path`, left or not."""
+    shared = Sharing(path)
+    return [shared.folder(name) for name in (*known(path), *known(path, left=True))]
+
+
+class Sharing:
+    """How the partners share the spool at `path`.  All methods raise OSError, `SpoolError`."""
+
+    def __init__(self, path):
+        self._path = os.fspath(path)
+        self._new, self._cur = self._in('new'), self._in('cur')
+        self._filing = Filing(path)
+
+    def __repr__(self):
+        return f'<Sharing of {self._path!r}>'
+
+    def _in(self, *segments):
+        return os.path.join(self._path, *segments)
+
+    def folder(self, name):
+        """Return the path of the directory of the partner `name`."""
+        quoted = urllib.parse.quote(name, safe=' ')
+        return self._in(PARTNERS, f'%2E{quoted[1:]}' if quoted.startswith('.') else quoted)
+
+    def partners(self):
+        """Return the `Terms` of all partners by name."""
+        return known(self._path)
+
+    def former(self):
+        """Return the `Terms` of those who have left, by name."""
+        return known(self._path, left=True)
+
+    def register(self, partners, *, left=()):
+        """Let these be the partners, `Terms` by name; those with a name in `left` leave."""
+        before = {name: each for name, each in self.former().items() if name not in partners}
+        told = {
+            name: {**each._asdict(), 'left': name in left or name in before}
+            for name, each in {**before, **partners}.items()
+        }
+        content = io.BytesIO(json.dumps(told, indent=1).encode('ascii'))
+        mode = os.stat(self._path).st_mode & 0o666
+        draft = files.draft(self._in(PRIVATE), content, mode=mode)
+        os.replace(draft, self._in(REGISTRY))
+        files.sync_directories(self._in(PRIVATE))
+
+    def leave(self, name):
+        """Let the partner `name` leave; nothing waits for it any more.
+
+        Raises `SpoolBusy` if a run of it is active.
+        """
+        folder = self.folder(name)
+        with RunLock(os.path.join(folder, PRIVATE, 'lock'), like=folder), self.locked():
+            self.register(self.partners(), left=[name])
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Return a context manager: inside of it nobody else files, or takes a name in `cur/`.
+
+        Raises `SpoolBusy`.
+        """
+        path = self._in(PARTNERS)
+        with open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
+            if not files.lock_within(descriptor, PATIENCE):
+                raise SpoolBusy(
+                    f'Another process holds {printable(path)} for more than {PATIENCE} seconds',
+                    hint='It should be a moment: "fuser -v" on that directory tells which.',
+                )
+            yield
+
+    # What a partner is given
+
+    def keep(self, path, folder, name):
+        """Move the file `path` into `cur/` of the partner in `folder`; return its name there.
+
+        That is the name which it is going to have in `cur/` of the spool: no other version has it
+        there, nor with another partner.
+        """
+        found = os.lstat(path)
+        inode = found.st_ino
+        with self.locked():
+            places = [self._cur, *(f'{each}/cur' for each in folders(self._path))]
+            # By the time of the file each partner comes to the same name.
+            for stored in files.candidates(name, at=found.st_mtime):
+                if all(_inode(place, stored) in (None, inode) for place in places):
+                    with contextlib.suppress(FileExistsError):
+                        files.rename_exclusively(path, f'{folder}/cur/{stored}')
+                        return stored
+
+    def skip(self, folder, name, inode):
+        """Let the partner in `folder` not get what has this `name` in `new/`, if it has this inode.
+
+        Returns whether that is so.
+        """
+        files.make_directory(f'{folder}/{SKIPPED}', like=folder)
+        # One of an older version, whose inode matters no more.
+        files.remove(skipped := f'{folder}/{SKIPPED}/{name}')
+        try:
+            link(f'{self._new}/{name}', skipped)
+        except FileNotFoundError:
+            return False
+        if _inode(f'{folder}/{SKIPPED}', name) != inode:
+            files.remove(skipped)
+            return False
+        files.sync_directories(f'{folder}/{SKIPPED}')
+        return True
+
+    # When all have it
+
+    def settle(self, folder, given=None):
+        """Let what all partners have leave `new/`: as far as the one in `folder` was given it.
+
+        `given` is (name, name in `cur/`) of what it was given just now, or None: then all that is
+        in its `cur/` is looked at.  What was replaced in `new/` before all had it goes to `cur/`,
+        too, and nobody else gets it.  Returns whether something was moved.
+        """
+        searched = given is None
+        if searched:
+            given = self._given(folder)
+            if not given:
+                return False
+        with self.locked():
+            others = self._others(folder, searched=searched)
+            moved = [each for each in given if self._settle(folder, *each, others)]
+            if moved:
+                files.sync_directories(self._cur, self._new)
+                # What it has of its own is of no use any more.
+                for _, stored in moved:
+                    files.remove(f'{folder}/cur/{stored}')
+        return bool(moved)
+
+    def _given(self, folder):
+        """Return (name in `new/`, '' if it is not there any more; name in `cur/`) of each file."""
+        given = _inodes(f'{folder}/cur')
+        if not given:
+            return []
+        waiting = {inode: name for name, inode in scan(self._new)}
+        return [(waiting.get(inode, ''), stored) for stored, inode in scan(f'{folder}/cur')]
+
+    def _others(self, folder, *, searched):
+        """Return a `_Settled` of each partner but the one in `folder`."""
+        folders = [(self.folder(name), each) for name, each in self.partners().items()]
+        return [
+            _Settled(each, at, searched=searched) for at, each in folders if at != folder
+        ]
+
+    def _settle(self, folder, name, stored, others):
+        """Move one file, if that is due; return whether it is in `cur/` of the spool."""
+        inode = _inode(f'{folder}/cur', stored)
+        if inode is None:
+            return False
+        waits = bool(name) and _inode(self._new, name) == inode
+        if waits and not all(each.has(name, stored, inode) for each in others):
+            return False
+        with contextlib.suppress(FileExistsError):  # it is this one: `keep` sees to that
+            link(f'{folder}/cur/{stored}', f'{self._cur}/{stored}')
+        if waits:
+            self._take_out(name, inode)
+        for each in others:
+            each.forget(stored, inode)
+        return True
+
+    def _take_out(self, name, inode):
+        """Remove what is in `cur/` now from `new/`, unless it was replaced at this very moment."""
+        try:
+            private = self._filing.take(name)
+        except FileNotFoundError:
+            return
+        if os.lstat(private).st_ino == inode:
+            os.unlink(private)
+        else:
+            self._filing.give_back(name)
+
+    def settle_unwanted(self, found):
+        """Move to `cur/` what nobody wants of the entries `found`, which are in `new/`."""
+        partners = self.partners()
+        found = [each for each in found if not any(p.wants(each.name) for p in partners.values())]
+        if not found:
+            return
+        with self.locked():
+            for each in found:
+                with contextlib.suppress(FileNotFoundError):
+                    files.move(self._filing.take(each.name), self._cur, each.name)
+            files.sync_directories(self._cur, self._new)
+
+    def forget_filed(self):
+        """Remove what a killed process has left on its way out of `new/`, and is in `cur/`."""
+        left = [*scan(self._in(FILING))]
+        if left:
+            filed = _inodes(self._cur)
+            for name, inode in left:
+                if inode in filed:
+                    os.unlink(self._in(FILING, name))
+
+    def tidy(self, folder):
+        """Forget what the partner in `folder` does not get, and does not wait any more."""
+        skipped = [*scan(f'{folder}/{SKIPPED}')]
+        if skipped:
+            waiting = _inodes(self._new)
+            for name, inode in skipped:
+                if inode not in waiting:
+                    os.unlink(f'{folder}/{SKIPPED}/{name}')
+
+
+class _Settled:
+    """What is settled for the partner with these `terms`, whose directory is `folder`.
+
+    `searched`: it is asked about many files, so that each directory is read once.  Otherwise one
+    that has another name there is not seen: a later run searches.
+    """
+
+    def __init__(self, terms, folder, *, searched):
+        self._terms = terms
+        self._folder = folder
+        self._found = None
+        if searched:
+            self._found = _inodes(f'{folder}/cur') | _inodes(f'{folder}/{SKIPPED}')
+
+    def has(self, name, stored, inode):
+        """Return whether the file `name`, `stored` in `cur/`, is settled for it."""
+        if not self._terms.wants(name):
+            return True
+        if self._found is not None:
+            return inode in self._found
+        return inode in (
+            _inode(f'{self._folder}/cur', stored),
+            _inode(f'{self._folder}/{SKIPPED}', name),
+        )
+
+
+    def forget(self, stored, inode):
+        """Remove what it has of its own: the file is in `cur/` of the spool by the same name."""
+        if _inode(f'{self._folder}/cur', stored) == inode:
+            files.remove(f'{self._folder}/cur/{stored}')
+
+
+def link(old, new):
+    """Link the file `old` as `new`, which may not exist; a link that is symbolic is not followed.
+
+    Raises OSError, `NotMoved`.
+    """
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP):
+            raise
+        raise NotMoved(
+            f'{printable(old)} cannot have a second name: {error.strerror}',
+            hint='Several partners need hard links. Linux refuses them for files that the user of '
+            'the runs may not write (fs.protected_hardlinks): let the CMS write them with the '
+            'umask 007, or run both as one user.',
+        ) from error
+
+
+def inodes(*directories):
+    """Return the numbers of all inodes in these directories, a set; those need not exist."""
+    return {inode for directory in directories for inode in _inodes(directory)}
+
+
+def _inodes(directory):
+    return {inode for _, inode in scan(directory)}
+
+
+def scan(directory):
+    """Yield name and inode of what is in `directory`, if that exists, but for dot files."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as items:
+        for item in items:
+            if not item.name.startswith('.'):
+                yield item.name, item.inode()
+
+
+def _inode(directory, name):
+    found = entries.find(directory, name)
+    return None if found is None else found.version[0]

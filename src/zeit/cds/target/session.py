@@ -1,0 +1,436 @@
+"""A session in a directory on an FTP server, as `ISession` wants it."""
+
+import contextlib
+import errno
+import io
+import logging
+
+import zope.interface
+
+from zeit.cds import names
+from zeit.cds.errors import (
+    CONFIGURATION,
+    LOST,
+    ConfigurationError,
+    Error,
+    NotTold,
+    NoValue,
+    ReplyLost,
+    ServerError,
+    SizeMismatch,
+    TakenAway,
+)
+from zeit.cds.ftp.pipelining import NOTHING, Following
+from zeit.cds.ftp.reply_errors import NO_FILE, NOT_IMPLEMENTED, SHOWN
+from zeit.cds.interfaces import ISession
+from zeit.cds.system.throttle import UNLIMITED
+from zeit.cds.target.name_probe import Spelling
+from zeit.cds.target.reconnecting import Reconnecting
+from zeit.cds.text import printable
+
+
+log = logging.getLogger(__name__)
+
+
+@zope.interface.implementer(ISession)
+class FTPSession(Reconnecting):
+    """See `ISession`.
+
+    `throttle` is for the files; what is needed for a lock is little, and waits for none of them.
+    """
+
+    def __init__(self, settings, delivery, *, throttle=UNLIMITED, **options):
+        super().__init__(settings, **options)
+        self.delivery = delivery
+        self._throttle = throttle
+        self.free = True
+        self._followed = False
+
+    def _entered(self):
+        """See `Reconnecting`; only sizes would show that a server changes the ends of lines."""
+        if not (self._capabilities.image or self.delivery.size_check):
+            raise ConfigurationError(
+                'The server does not promise to leave files as they are: it refuses TYPE I',
+                hint='Leave out size_check="no" (--no-size-check), so that sizes are compared.',
+            )
+
+    @property
+    def orderly(self):
+        """See `ISession`."""
+        return self._capabilities.in_order
+
+    @property
+    def renames(self):
+        """See `ISession`; a refusal is about that name only then."""
+        return self._capabilities.renames
+
+    # For who looks at the server itself
+
+    @property
+    def capabilities(self):
+        """What the server has shown so far: `zeit.cds.ftp.capabilities.Capabilities`."""
+        return self._capabilities
+
+    @property
+    def protection(self):
+        """The `Protection` of the present connection, None without TLS."""
+        return self._connection.protection
+
+    def list_by(self, listing):
+        """Return the names that one way to list shows, a `Listing`: a set of str."""
+        return self._query('list_by', listing)
+
+    # Single operations
+
+    def names(self, *, inside=''):
+        """See `ISession`."""
+        return self._query('list_names', inside=inside)
+
+    def exists(self, name):
+        """See `ISession`."""
+        return self._presence.exists(name)
+
+    def is_shown(self, present):
+        """See `ISession`."""
+        return self._capabilities.is_shown(present)
+
+    def tells_sizes(self):
+        """See `ISession`."""
+        return self._presence.tells_sizes()
+
+    def files(self, **options):
+        """See `ISession`."""
+        return self._query('list_files', **options)
+
+    def facts(self):
+        """See `ISession`."""
+        return self._query('list_facts')
+
+    def size(self, name):
+        """See `ISession`."""
+        return self._presence.size(name)
+
+    def sizes(self, *names, **options):
+        """See `ISession`."""
+        return self._presence.sizes(*names, **options)
+
+    def is_directory(self, name):
+        """See `ISession`."""
+        return self._query('is_directory', name)
+
+    def sizes_directories(self):
+        """See `ISession`."""
+        return bool(self._capabilities.sizes_directories)
+
+    def modified(self, name):
+        """See `ISession`."""
+        return self._query('modified', name)
+
+    def resting(self, name):
+        """See `ISession`."""
+        try:
+            return self._query('list_resting', name)
+        except ServerError as error:
+            log.debug('No times by LIST: %s', printable(error.message))
+            return {}
+
+    def look(self, name):
+        """See `ISession`."""
+        return self._presence.look(name, followed=self._followed)
+
+    def read(self, name, *, limit=4096):
+        """See `ISession`."""
+        try:
+            content = self._query('read', name, limit=limit)
+        except ServerError as error:
+            self._presence.require_unreadable(name, error)
+            return None
+        self._presence.made(name)
+        return content
+
+    def fetch(self, name, file, *, within=None):
+        """See `ISession`."""
+        try:
+            return self._execute('download', name, file, within=within, throttle=self._throttle)
+        except ServerError as error:
+            self._presence.require_unreadable(name, error)
+            return None
+
+    def store(self, name, data, *, rename_follows=''):
+        """See `ISession`."""
+        lost, began, following = None, [], Following(transfer=True, rename=rename_follows)
+        orderly = bool(self._capabilities.orderly)
+        options = {'following': following} if orderly and self.delivery.size_check else {}
+        try:
+            content = _Content(data)
+            sent, _ = self.stor(name, content, early=orderly, began=began.append, **options)
+        except ReplyLost as error:
+            if not self.delivery.size_check:
+                raise
+            sent, lost = error.sent, error
+        except LOST as error:
+            if began or error.while_connecting:
+                raise
+            sent, _ = self.stor(name, io.BytesIO(data), early=False)
+        if self.delivery.size_check:
+            self.compare(name, sent, following=following, lost=lost)
+        self._presence.made(name)
+
+    def upload(self, name, source, *, began=lambda name: None, rename_follows=False):
+        """See `ITransfers`."""
+        following = Following(transfer=self._followed, rename=name if rename_follows else '')
+        lost = None
+        options = {'following': following} if self.delivery.size_check else {}
+        options['throttle'] = self._throttle
+        if source.size > self.delivery.digest_limit:
+            source.skip_digest()
+        try:
+            sent, answer = self.stor(name, source, began=began, **options)
+            reply = answer.text if answer else ''
+        except ReplyLost as error:
+            if not self.delivery.size_check:
+                raise
+            log.debug('%s', printable(error.message))
+            sent, reply, lost = error.sent, '', error
+        if sent != source.size:
+            raise SizeMismatch(
+                f'The file was announced with {source.size} bytes, but {sent} were read',
+                hint='It changed while it was sent; the next run sends it again.',
+            )
+        if self.delivery.size_check:
+            self.compare(name, sent, following=following, lost=lost)
+        return reply
+
+    def stor(self, name, source, *, began=lambda name: None, **options):
+        """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
+
+        There is no reply, None, if only the size shows that it is done.  `options`: see
+        `TransferConnection.upload`.
+        """
+        try:
+            return self._execute('upload', name, source, began=began, **options)
+        except BaseException:
+            self._unconfirmed_unless_answered('STOR', name, changes=name)
+            raise
+
+    def compare(self, name, sent, *, following=NOTHING, lost=None):
+        """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
+
+        `lost` is the `ReplyLost` by which the upload ended, if it did.
+
+        `following` is what is prepared in the same packet, as far as the server stands that.
+        """
+        if self._capabilities.sizes is False:
+            following = NOTHING  # a listing follows
+        try:
+            size = self._query('size', name, following)
+        except ServerError as error:
+            if isinstance(error, NoValue) and not sent:
+                return  # ftp-srv says 213 without a number of an empty file: it is there, and whole
+            size = self._listed_size(name, error)
+        if size != sent:
+            there = 'no file' if size is None else f'{size} bytes'
+            if not self._capabilities.image:
+                raise ConfigurationError(
+                    f'The server refuses TYPE I, and of {sent} bytes it has {there}',
+                    hint='It changes the ends of lines, or tells no sizes. Ask its operator.',
+                )
+            if size is None and lost is None:
+                raise TakenAway(f'{sent} bytes were sent, but the server has no file')
+            what = f'{sent} bytes were sent, but the server has {there}'
+            hint = 'The incomplete file is not used; the next run sends it again.'
+            if lost is not None:
+                what = f'{lost.message}; {what}'
+            if lost is not None and lost.errno == errno.ETIMEDOUT:
+                hint = (
+                    'If the server needs longer to store a file, raise reply_timeout '
+                    '(--reply-timeout); the next run sends it again.'
+                )
+            raise SizeMismatch(what, hint=hint) from lost
+
+    def _listed_size(self, name, refusal):
+        """Return what `Presence.listed` does of the size; it must be told: `SizeMismatch`."""
+        try:
+            return self._presence.listed(name, refusal)[0]
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+            hidden = refusal.code == NO_FILE and not error.listed
+        code = None if self._presence.tells_sizes() else CONFIGURATION
+        if hidden:
+            raise SizeMismatch(
+                f'The server has stored the file, and does not show it: {refusal.message}',
+                hint='Perhaps a program there removes whatever it finds: it must leave alone what '
+                "begins with 'write' or 'read'. Or the account may neither list the directory, "
+                'nor use SIZE; size_check="no" (--no-size-check) does without SIZE.',
+                exit_code=code,
+            ) from refusal
+        raise _no_size(refusal, exit_code=code) from refusal
+
+    def require_sizes(self):
+        """See `ISession`."""
+        (size,) = self.sizes(names.WRITE)
+        unknown = isinstance(size, ServerError) and (size.code in NOT_IMPLEMENTED or size.is_denial)
+        if unknown and self.delivery.size_check and self._capabilities.listings[0].verb != 'MLSD':
+            raise _no_size(size, exit_code=CONFIGURATION)
+
+    def rename(self, old, new):
+        """See `ISession`."""
+        known = old in self.known
+        try:
+            with self._presence.leaving(old):
+                (answer,) = self._execute('rename', old, new, followed=self._followed)
+        except BaseException:
+            self._unconfirmed_unless_answered('RNTO', new, changes=old)
+            raise
+        self._capabilities.renames = True
+        if known:
+            self._presence.made(new)
+        return answer.verdict == SHOWN
+
+    def perform(self, *commands, followed=True, rename_follows='', trial=False):
+        """See `ISession`."""
+        capabilities = self._capabilities
+        if capabilities.in_order or (trial and capabilities.may_be_in_order):
+            options = {'followed': followed, 'rename_follows': rename_follows}
+            found = self._perform_together(commands, options)
+            capabilities.ordered = capabilities.ordered or found == [None] * len(commands)
+            return found
+        found, before, self._followed = [], self._followed, followed
+        try:
+            for verb, *names in commands:
+                if verb == 'SIZE':
+                    found.append(self.sizes(*names, followed=followed))
+                else:
+                    _ALONE[verb](self, *names)
+                    found.append(None)
+        except ServerError as error:
+            found.append(error)
+        finally:
+            self._followed = before
+        return found
+
+    def _perform_together(self, commands, options):
+        """Do the same in one packet, but for the RNFR before the first RNTO."""
+        sent = [each for command in commands for each in _on_the_wire(*command)]
+        (first, *names), *_ = commands
+        leaves = [command[1] for command in commands if command[0] in _LEAVING]
+        known = [name for name in leaves if name in self.known]
+        for name in leaves:
+            self._presence.gone(name)
+        try:
+            if first == 'RNTO':
+                answers = self._execute('rename', *names, *sent[1:], **options)
+            else:
+                answers = self._execute('packet', *sent, **options)
+            # In this order: what has got its name may show what became of the others.
+            return [self._became(command, answers, known) for command in commands]
+        except ServerError as error:  # of RNFR
+            for name in known:
+                self._presence.made(name)
+            return [error]
+        except BaseException:
+            for verb, argument in sent:
+                if verb in _LEAVING:
+                    self._unconfirmed_unless_answered(verb, argument, changes=names[0])
+            raise
+
+    def _became(self, command, answers, known):
+        """Take the answers to a command out of `answers`; return what `perform` does of it."""
+        verb, *names = command
+        if verb == 'SIZE':
+            sizes = self._connection.sizes_of([answers.pop(0) for _ in names])
+            return self._presence.found(sizes)
+        refusal = self._connection.shown(answers.pop(0)).error()
+        if verb == 'RNTO' and refusal is None:
+            self._capabilities.renames = True
+        if verb in _LEAVING and names[0] in known and (verb == 'RNTO' or refusal is not None):
+            self._presence.made(names[0] if refusal is not None else names[1])
+        return refusal
+
+    def delete(self, name):
+        """See `ISession`."""
+        with self._presence.leaving(name):
+            self._execute('command', 'DELE', name, followed=self._followed)
+
+    def misspelt(self, names, *, token):
+        """See `ISession`."""
+        return Spelling(self, capabilities=self._capabilities, token=token).refused(names)
+
+    def make_directory(self, name):
+        """See `ISession`."""
+        self._execute('command', 'MKD', name)
+
+    def remove_directory(self, name):
+        """See `ISession`."""
+        self._execute('command', 'RMD', name)
+
+    # Uploads and downloads
+
+    @contextlib.contextmanager
+    def at_work(self):
+        """See `ITransfers`."""
+        try:
+            yield
+        except (Error, GeneratorExit):
+            raise
+        except BaseException:
+            self.hurry()
+            raise
+        finally:
+            self.delete_garbage()
+
+    @contextlib.contextmanager
+    def during(self, transfer, *, followed=False):
+        """See `ITransfers`."""
+        self._followed = followed
+        try:
+            with self._patience.during(transfer):
+                yield
+        finally:
+            self._followed = False
+
+    def sibling(self):
+        """See `ITransfers`."""
+        return FTPSession(
+            self._settings,
+            self.delivery,
+            deadline=self._deadline,
+            context=self._context,
+            capabilities=self._capabilities,
+            throttle=self._throttle,
+            first=False,
+        )
+
+
+class _Content(io.BytesIO):
+    """What is stored, as an upload wants it."""
+
+    @property
+    def size(self):
+        """The number of bytes."""
+        return self.getbuffer().nbytes
+
+
+#: The commands that take a name away.
+_LEAVING = ('RNTO', 'DELE')
+
+_ALONE = {
+    'MKD': FTPSession.make_directory,
+    'RMD': FTPSession.remove_directory,
+    'DELE': FTPSession.delete,
+    'RNTO': FTPSession.rename,
+}
+
+
+def _on_the_wire(verb, *names):
+    """Return the commands (verb, argument) of one of `ISession.perform`."""
+    return [(verb, name) for name in names] if verb == 'SIZE' else [(verb, names[-1])]
+
+
+def _no_size(refusal, *, exit_code):
+    return SizeMismatch(
+        f'The server does not tell the size of the file: {refusal.message}',
+        hint='Let the account use SIZE, or MLSD; size_check="no" (--no-size-check) trusts the '
+        'final reply of an upload.',
+        exit_code=exit_code,
+    )

@@ -1,0 +1,1 @@
+"""What has happened to content, for those who edit it."""
