@@ -131,7 +131,7 @@ WIRE = (
     ),
     (
         'the deadline passes unseen',
-        'ftp/deadline.py',
+        'network/deadline.py',
         '        if seconds_left <= 0:\n            message, hint',
         '        if seconds_left is None:\n            message, hint',
     ),

@@ -4,9 +4,9 @@ import logging
 import select
 import socket
 
-from zeit.cds.ftp.oserrors import from_os
-from zeit.cds.ftp.sockets import without_backlog
 from zeit.cds.ftp.stream import Stream
+from zeit.cds.network.oserrors import from_os
+from zeit.cds.network.sockets import without_backlog
 from zeit.cds.system.forks import not_inherited, opening
 from zeit.cds.system.polling import now
 from zeit.cds.text import printable

@@ -19,9 +19,9 @@ from zeit.cds.errors import (
 from zeit.cds.ftp import effects, login, parsing, protocol, reply_errors
 from zeit.cds.ftp.capabilities import Capabilities
 from zeit.cds.ftp.data import DataConnections
-from zeit.cds.ftp.deadline import USED_UP, Deadline, Until
 from zeit.cds.ftp.server_options import PORTS
 from zeit.cds.ftp.stream import Stream
+from zeit.cds.network.deadline import USED_UP, Deadline, Until
 from zeit.cds.text import printable
 
 

@@ -27,8 +27,8 @@ from zeit.cds.errors import (
     ServiceClosing,
 )
 from zeit.cds.ftp.connection import Connection
-from zeit.cds.ftp.deadline import Until
 from zeit.cds.ftp.reply_errors import DONE, SUCCESS
+from zeit.cds.network.deadline import Until
 from zeit.cds.text import printable
 
 

@@ -8,8 +8,8 @@ import ssl
 
 from zeit.cds.errors import ConnectionLost, DeadlinePassed
 from zeit.cds.ftp import openssl
-from zeit.cds.ftp.oserrors import from_os
 from zeit.cds.ftp.stream import Stream
+from zeit.cds.network.oserrors import from_os
 from zeit.cds.system.polling import now
 
 

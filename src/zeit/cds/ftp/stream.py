@@ -1,22 +1,19 @@
 """A TCP socket on which nothing waits for ever, and whose errors are ours."""
 
 import contextlib
-import errno
 import functools
 import logging
 import select
 import socket
 import struct
-import time
 
 from zeit.cds.errors import ConnectionLost
-from zeit.cds.ftp.deadline import Deadline, Until
-from zeit.cds.ftp.oserrors import from_os
-from zeit.cds.ftp.resolver import resolve
-from zeit.cds.ftp.sockets import (
+from zeit.cds.network.connecting import connected_socket
+from zeit.cds.network.deadline import Deadline, Until
+from zeit.cds.network.oserrors import from_os
+from zeit.cds.network.sockets import (
     acknowledge,
     begin,
-    dial,
     raise_error,
     wait,
     without_backlog,
@@ -39,46 +36,6 @@ SLOWEST, READY = 1, 0.05
 
 #: Close with a reset instead of an orderly end (SO_LINGER, socket(7)): the peer sees an error.
 _ABORT = struct.pack('ii', 1, 0)
-
-#: What the system says about an address that this machine has no network for, e.g. the `::1` of
-#: localhost where IPv6 is switched off.  It says nothing about the server.
-_NO_NETWORK = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
-
-
-def connected_socket(host, port, *, connect_timeout, activity, deadline, keepalive=0, bind=None):
-    """Return a socket that is connected to `host` and `port`, and the seconds that it took.
-
-    See `Stream.connect`.
-    """
-    failures = []
-    for address in resolve(host, port, timeout=connect_timeout, deadline=deadline):
-        started = time.monotonic()
-        try:
-            sock = dial(address, timeout=connect_timeout, deadline=deadline, bind=bind)
-            connected = time.monotonic()
-            break
-        except OSError as error:
-            failures.append(error)
-    else:
-        deadline.within(connect_timeout)
-        found = [e for e in failures if e.errno not in _NO_NETWORK]
-        error = (found or failures)[-1]
-        raise from_os(error, activity=activity, timeout=connect_timeout) from error
-    try:
-        without_backlog(sock)
-        if keepalive:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if hasattr(socket, 'TCP_KEEPIDLE'):
-                seconds = max(1, round(keepalive))
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 2))
-        return sock, connected - started
-    except OSError as error:
-        sock.close()
-        raise from_os(error, activity=activity) from error
-    except BaseException:
-        sock.close()
-        raise
 
 
 class Stream:
@@ -129,17 +86,7 @@ class Stream:
         keepalive=0,
         bind=None,
     ):
-        """Return a stream to `host` (name or address) and `port`.
-
-        `connect_timeout` (seconds) holds for finding the host's addresses, and for each of them;
-        they are tried in the resolver's order.  `activity` says what this is for, in a message.
-        `keepalive` lets the system probe a peer that was idle for so many seconds, 0 for never
-        (RFC 1122 section 4.2.3.6), which also keeps a NAT's entry.  `bind` is the address of this
-        machine to connect from.
-
-        Raises `FTPOSError`: the error of the last address that this machine can reach, if there is
-        one.
-        """
+        """Return a stream to `host` and `port`; see `connected_socket`."""
         deadline = deadline or Deadline()
         sock, round_trip = connected_socket(
             host,

@@ -18,11 +18,11 @@ from zeit.cds.errors import (
     TemporaryError,
 )
 from zeit.cds.ftp import effects, reply_errors
-from zeit.cds.ftp.deadline import Until
 from zeit.cds.ftp.pipelining import NOTHING, PipeliningConnection
 from zeit.cds.ftp.reply_errors import SHOWN
 from zeit.cds.ftp.stream import CHUNK
 from zeit.cds.ftp.transfer_start import Start
+from zeit.cds.network.deadline import Until
 from zeit.cds.system.throttle import UNLIMITED
 from zeit.cds.text import printable
 

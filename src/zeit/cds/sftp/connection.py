@@ -10,7 +10,7 @@ import errno
 import logging
 
 from zeit.cds.errors import ConnectionLost, Error, ServerError
-from zeit.cds.ftp.oserrors import from_os
+from zeit.cds.network.oserrors import from_os
 from zeit.cds.sftp import protocol, ssh
 from zeit.cds.sftp.library import asyncssh
 from zeit.cds.text import printable

@@ -31,8 +31,8 @@ from zeit.cds.errors import (
     ServerError,
     SizeMismatch,
 )
-from zeit.cds.ftp.deadline import Deadline, unanswered
 from zeit.cds.interfaces import ISession
+from zeit.cds.network.deadline import Deadline, unanswered
 from zeit.cds.sftp import protocol
 from zeit.cds.sftp.connection import BLOCK
 from zeit.cds.sftp.link import Link

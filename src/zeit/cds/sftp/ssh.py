@@ -18,8 +18,8 @@ from zeit.cds.errors import (
     HandshakeFailed,
     PermanentError,
 )
-from zeit.cds.ftp.oserrors import from_os
-from zeit.cds.ftp.stream import connected_socket
+from zeit.cds.network.connecting import connected_socket
+from zeit.cds.network.oserrors import from_os
 from zeit.cds.sftp.host_keys import RSA_BITS, HostKeys, rsa_bits
 from zeit.cds.sftp.library import asyncssh
 from zeit.cds.text import printable
@@ -92,7 +92,7 @@ class Login:
 
     def close(self, *, seconds):
         """End it in an orderly way within so many seconds; never raises."""
-        from zeit.cds.ftp.deadline import Deadline
+        from zeit.cds.network.deadline import Deadline
 
         for each in reversed(self._connections):
             each.close()

@@ -73,7 +73,7 @@ class SFTPTarget(Base):
                     f'{printable(path)} cannot be read', hint='Check its name, owner and mode.'
                 )
         if settings.bind_address is not None:
-            from zeit.cds.ftp.sockets import require_address
+            from zeit.cds.network.sockets import require_address
 
             require_address(settings.bind_address)
 

@@ -13,8 +13,8 @@ from zeit.cds.errors import (
     ServerError,
 )
 from zeit.cds.ftp.capabilities import Capabilities
-from zeit.cds.ftp.deadline import Deadline, unanswered
 from zeit.cds.ftp.listings import ListingConnection
+from zeit.cds.network.deadline import Deadline, unanswered
 from zeit.cds.target.presence import Presence
 from zeit.cds.text import printable
 

@@ -99,7 +99,7 @@ class FTPTarget(Base):
         if settings.tls:
             settings.tls.require_usable()
         if settings.bind_address is not None:
-            from zeit.cds.ftp.sockets import require_address
+            from zeit.cds.network.sockets import require_address
 
             require_address(settings.bind_address)
 

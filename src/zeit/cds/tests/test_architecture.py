@@ -16,11 +16,12 @@ PACKAGE = pathlib.Path(zeit.cds.__file__).parent
 WINGS = {
     'system': '',
     'values': '',
-    'ftp': 'system',
+    'network': 'system',
+    'ftp': 'system network',
     'journal': 'system',
     'spool': 'system values journal',
-    'target': 'system values ftp journal',
-    'sftp': 'system values ftp target',
+    'target': 'system values network ftp journal',
+    'sftp': 'system values network ftp target',
     'lock': 'target',
     'monitoring': 'system journal spool',
     'run': 'system values ftp journal spool target lock monitoring',
@@ -165,7 +166,7 @@ class ArchitectureTests(unittest.TestCase):
 
     def test_the_ftp_client_does_not_know_zope(self):
         for name, path in modules():
-            if wing(name) == 'ftp':
+            if wing(name) in ('network', 'ftp'):
                 found = {imported.partition('.')[0] for imported in imports(path)}
                 self.assertEqual(set(), found & ZOPE, name)
 

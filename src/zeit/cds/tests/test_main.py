@@ -251,8 +251,8 @@ class NoNetworkTest(MainCase, unittest.TestCase):
         ):
             with (
                 self.subTest(errors),
-                mock.patch('zeit.cds.ftp.stream.resolve', return_value=errors),
-                mock.patch('zeit.cds.ftp.stream.dial', side_effect=errors),
+                mock.patch('zeit.cds.network.connecting.resolve', return_value=errors),
+                mock.patch('zeit.cds.network.connecting.dial', side_effect=errors),
                 self.assertRaises(FTPOSError) as caught,
             ):
                 Stream.connect('h', 21, connect_timeout=3, timeout=3, activity='testing')

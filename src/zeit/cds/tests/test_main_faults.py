@@ -6,7 +6,7 @@ from unittest import mock
 from zeit.cds import main
 from zeit.cds.credentials import Secret
 from zeit.cds.errors import SourceUnreadable
-from zeit.cds.ftp import stream
+from zeit.cds.network import connecting
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.spool import source
 from zeit.cds.spool.spool import Spool
@@ -99,14 +99,14 @@ class FaultTest(MainCase, unittest.TestCase):
         # TEST-NET-1 of RFC 5737: nobody's.
         self.server.fault('PASV', faults.Announce(host='192.0.2.1'))
         connected = []
-        dial = stream.dial
+        dial = connecting.dial
 
         def record(address, **kw):
             connected.append(address[4][0])
             self.assertEqual('127.0.0.1', address[4][0])
             return dial(address, **kw)
 
-        with mock.patch.object(stream, 'dial', record):
+        with mock.patch.object(connecting, 'dial', record):
             self.assertEqual(0, self.call(main.cds_export))
         self.assertEqual({'127.0.0.1'}, set(connected))
         self.assert_delivered()

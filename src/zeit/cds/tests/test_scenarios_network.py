@@ -5,7 +5,8 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors
-from zeit.cds.ftp import connection, listings, stream
+from zeit.cds.ftp import connection, listings
+from zeit.cds.network import connecting
 from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import faults
 from zeit.cds.testing.ftpdata import Port
@@ -33,7 +34,7 @@ class ControlTests(Scenario, unittest.TestCase):
     def test_25_connecting_that_never_ends(self):
         port = Port('127.0.0.1', kind='black hole')
         self.addCleanup(port.close)
-        dial = unittest.mock.patch.object(stream, 'dial', wraps=stream.dial)
+        dial = unittest.mock.patch.object(connecting, 'dial', wraps=connecting.dial)
         with dial as attempts:
             self.assert_run(69, '', self.export('a', 'b', 'c', **SHORT, port=port.number))
         self.assertEqual(1, attempts.call_count)

@@ -11,7 +11,7 @@ from zeit.cds.errors import (
     RemoteProtocolError,
 )
 from zeit.cds.ftp import protocol, reply_errors
-from zeit.cds.ftp.oserrors import from_os
+from zeit.cds.network.oserrors import from_os
 from zeit.cds.testing.layers import QUIET
 
 

@@ -17,10 +17,11 @@ from zeit.cds.errors import (
     FTPOSError,
     PermanentError,
 )
-from zeit.cds.ftp import active, parsing, sockets
-from zeit.cds.ftp.deadline import Deadline
+from zeit.cds.ftp import active, parsing
 from zeit.cds.ftp.server_options import Settings
 from zeit.cds.ftp.stream import Stream
+from zeit.cds.network import sockets
+from zeit.cds.network.deadline import Deadline
 from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import actions, faults, layers
 from zeit.cds.testing.layers import QUIET

@@ -6,9 +6,9 @@ import time
 import unittest
 from unittest import mock
 
-from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.pipelining import PipeliningConnection
 from zeit.cds.ftp.stream import REPLY, Stream
+from zeit.cds.network.deadline import Deadline
 from zeit.cds.target.upload import upload_files
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import NoLedger

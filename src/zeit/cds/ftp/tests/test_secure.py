@@ -14,10 +14,10 @@ import unittest.mock
 
 from zeit.cds.errors import CertificateRefused, ConnectionLost, DeadlinePassed, HandshakeFailed
 from zeit.cds.ftp import secure
-from zeit.cds.ftp.deadline import Until
 from zeit.cds.ftp.secure import Protection, SecureStream
 from zeit.cds.ftp.stream import CHUNK, Stream
 from zeit.cds.ftp.tls import TLS
+from zeit.cds.network.deadline import Until
 from zeit.cds.testing import tls
 from zeit.cds.testing.certificates import Certificates
 from zeit.cds.testing.layers import QUIET

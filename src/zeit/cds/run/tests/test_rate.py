@@ -129,7 +129,7 @@ class RunTests(unittest.TestCase):
         self.spool = Spool(in_memory(self))
         self.now = self.start = time.monotonic()
         clock = types.SimpleNamespace(monotonic=self.clock)
-        self.enterContext(unittest.mock.patch('zeit.cds.ftp.deadline.time', clock))
+        self.enterContext(unittest.mock.patch('zeit.cds.network.deadline.time', clock))
         self.pace = 0
         #: Seconds that pass with each look at the clock.
         self.step = 0

@@ -6,7 +6,7 @@ import os
 import signal
 import unittest
 
-from zeit.cds.ftp.deadline import Deadline
+from zeit.cds.network.deadline import Deadline
 from zeit.cds.sftp.event_loop import EventLoop
 from zeit.cds.system.loop import Loop
 from zeit.cds.testing import layers

@@ -10,9 +10,9 @@ import zope.interface
 from zope.interface.verify import verifyObject
 
 from zeit.cds.errors import DeadlinePassed, SpoolError
-from zeit.cds.ftp.deadline import Deadline
 from zeit.cds.ftp.transfer_start import Start
 from zeit.cds.interfaces import ILedger
+from zeit.cds.network.deadline import Deadline
 from zeit.cds.target.upload import upload_files
 from zeit.cds.testing import faults, layers
 from zeit.cds.tests.scenario import target

@@ -5,8 +5,8 @@ import select
 import socket
 import threading
 
-from zeit.cds.ftp.oserrors import from_os
-from zeit.cds.ftp.sockets import wait
+from zeit.cds.network.oserrors import from_os
+from zeit.cds.network.sockets import wait
 from zeit.cds.system.forks import opening
 from zeit.cds.system.polling import now
 

@@ -19,19 +19,6 @@ log = logging.getLogger(__name__)
 UNSENT = 64 * 1024
 
 
-def dial(address, *, timeout, deadline, bind=None):
-    """Return a socket that is connected to one of the addresses of `resolve`."""
-    family, kind, protocol, _, where = address
-    sock = not_inherited(socket.socket, family, kind, protocol)
-    try:
-        begin(sock, where, bind=bind)
-        wait_connected(sock, timeout=timeout, deadline=deadline)
-        return sock
-    except BaseException:
-        sock.close()
-        raise
-
-
 def begin(sock, where, *, bind=None):
     """Begin to connect, from the address `bind`: connect(2) of a socket that does not block.
 
