@@ -3,7 +3,7 @@
 import datetime
 import time
 
-from zeit.cds.browser import page, rendering
+from zeit.cds.browser import overview, page, rendering
 from zeit.cds.browser.tests.case import HOSTILE, BrowserCase, Seen
 from zeit.cds.publish.publisher import FIRST
 
@@ -52,7 +52,7 @@ class PageTests(BrowserCase):
         self.target.files['write'] = b'Alice'
         self.export()
         self.assertIn('All is well. A server was locked when the last run came', self.get().text)
-        now = time.time() + page.LOCKED + 2
+        now = time.time() + overview.LOCKED + 2
         shown = page.look(self.site.source, now=now)
         text = Seen(rendering.status(shown, language='en')).text
         self.assertIn('The server has been locked by “write” for 5 min.', text)
