@@ -17,8 +17,10 @@ from zeit.cds.errors import (
     NoValue,
     ReplyLost,
     ServerError,
+    ServiceClosing,
     SizeMismatch,
     TakenAway,
+    TemporaryError,
 )
 from zeit.cds.ftp.pipelining import NOTHING, Following
 from zeit.cds.ftp.reply_errors import NO_FILE, NOT_IMPLEMENTED, SHOWN
@@ -30,6 +32,12 @@ from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
+
+#: So many times a directory is looked into that others make and remove meanwhile.
+LOOKS = 3
+
+#: The reply code of what somebody else is at work on (RFC 959 section 4.2.2).
+BUSY = 450
 
 
 @zope.interface.implementer(ISession)
@@ -83,8 +91,22 @@ class FTPSession(Reconnecting):
     # Single operations
 
     def names(self, *, inside=''):
-        """See `ISession`."""
-        return self._query('list_names', inside=inside)
+        """See `ISession`.
+
+        Pure-FTPd 1.0.50 closes the connection where a directory goes while it is listed: then
+        that is a refusal, as if it had gone a moment earlier.
+        """
+        for _ in range(LOOKS):
+            try:
+                return self._query('list_names', inside=inside)
+            except ServiceClosing as error:
+                if error.while_connecting or not inside:
+                    raise
+                closing = error
+            if inside not in self._query('list_names'):
+                text = f'{printable(inside)} was removed while it was listed'
+                raise TemporaryError(BUSY, text) from closing
+        raise closing
 
     def exists(self, name):
         """See `ISession`."""

@@ -55,6 +55,29 @@ class CommandTests(Scenario, unittest.TestCase):
                 self.session.store('b.xml', b'content')
                 self.assertIn('/cds/b.xml', self.server.files)
 
+    def closed_while_listing(self, *actions, **when):
+        """Pure-FTPd's last words, about a directory that went while it was listed."""
+        last = faults.Reply('421 0 matches total / chdir: No such file or directory')
+        self.fault('MLSD', *actions, last, path='/cds/d', **when)
+
+    def test_a_directory_that_goes_while_it_is_listed(self):
+        """Somebody has removed it: a refusal, and no lost connection."""
+        remove = faults.Call(lambda event: self.server.remove_directory('/cds/d'))
+        self.closed_while_listing(times=1)
+        self.closed_while_listing(remove, nth=1, times=1)
+        with self.assertRaises(errors.TemporaryError):
+            self.session.names(inside='d')
+        self.assertIn('a', self.session.names())
+
+    def test_a_directory_that_came_back_meanwhile(self):
+        self.closed_while_listing(times=4)
+        self.assertEqual(set(), self.session.names(inside='d'))
+
+    def test_a_server_that_closes_whenever_a_directory_is_listed(self):
+        self.closed_while_listing(times=None)
+        with self.assertRaises(errors.LOST):
+            self.session.names(inside='d')
+
     def test_a_command_that_was_executed_succeeds(self):
         for number, (verb, call) in enumerate(self.CALLS):
             for code in CODES[number::3]:
