@@ -5,7 +5,6 @@ does so within a time-out and a deadline; after that, as after an answer that ma
 connection is of no use any more, and whoever needs one makes another.
 """
 
-import contextlib
 import errno
 import logging
 
@@ -132,9 +131,9 @@ class Connection:
     def send(self, kind, *payload, shown=''):
         """Send a request; return it, see `protocol.Request`.  Raises `ConnectionLost`.
 
-        `payload` are bytes, as the protocol has them.  It goes at the latest when somebody waits
-        for an answer: each packet of SSH costs an encryption and a system call, and AsyncSSH sends
-        an empty one before each.
+        `payload` are bytes, as the protocol has them.  It goes when nobody who uses this connection
+        can go on without an answer: each packet of SSH costs two encryptions, here and there, as
+        AsyncSSH sends an empty one before each.
         """
         self._require_usable()
         data, request = self._protocol.request(kind, b''.join(payload), shown=shown)
@@ -151,6 +150,7 @@ class Connection:
             self._write_now(data)
         else:
             self._outgoing += data
+            self._loop.before_wait(self._flush)
 
     def _flush(self):
         """Send what is written."""
@@ -164,7 +164,6 @@ class Connection:
             self._channel.write(data)
         except (OSError, asyncssh.Error) as error:
             self.fail(ssh.failure(error, activity='sending a request', timeout=0))
-            self._require_usable()
 
     def answers(self, *requests, deadline, seconds=None):
         """Wait for the answers to `requests`; return them, errors included.
@@ -197,7 +196,6 @@ class Connection:
             )
 
     def _await(self, ready, *, seconds, deadline, activity):
-        self._flush()
         try:
             self._loop.wait(
                 lambda: self._failure is not None or ready(), seconds=seconds, deadline=deadline
@@ -222,8 +220,7 @@ class Connection:
     def is_reusable(self):
         """Return whether it is usable, as far as can be seen without a wait."""
         if self.usable:
-            with contextlib.suppress(Error):
-                self._flush()
+            self._flush()
             self._loop.turn()
         return self.usable
 
@@ -233,8 +230,7 @@ class Connection:
         """End it in an orderly way, within a few seconds; never raises."""
         self._quitting = True
         if self._login is not None and self._failure is None:
-            with contextlib.suppress(Error):
-                self._flush()
+            self._flush()
             self._login.close(seconds=GOODBYE)
         self.drop()
 

@@ -27,6 +27,9 @@ CLOSING = 3
 #: What was cancelled has so many turns to end.
 TURNS = 20
 
+#: So many bytes are held back at most to be sent together.
+HELD_BACK = 64 * 1024
+
 
 class EventLoop:
     """See above; whoever makes it calls `end`."""
@@ -34,13 +37,14 @@ class EventLoop:
     def __init__(self):
         self._selector = _Selector(self)
         with opening() as add:
-            self._asyncio = asyncio.SelectorEventLoop(self._selector)
+            self._asyncio = _Loop(self._selector)
             for name in ('_ssock', '_csock'):  # by which other threads would wake it
                 if (sock := getattr(self._asyncio, name, None)) is not None:
                     add(sock)
         not_inherited(lambda: self)
         self._leader = self._ready = None
         self._followers = {}
+        self._idle = {}
         self._forked = False
         self._outer = None, None
         self._undisturbed = contextlib.nullcontext()
@@ -105,6 +109,10 @@ class EventLoop:
             if ready():
                 loop.wake(task)
 
+    def before_wait(self, function):
+        """Call `function()` once: when nobody can go on who waits for this loop, or will."""
+        self._idle[function] = None
+
     def turn(self):
         """Let it see what has come already, without a wait."""
         if self._leader is None and not self._forked:
@@ -141,6 +149,16 @@ class EventLoop:
                 loop.wake(task)  # it leads from now on
                 break
 
+    def _has_something_to_do(self):
+        """Return whether there was something left to do before all wait."""
+        if not self._idle:
+            return False
+        self._select((), 0)  # others may add to it
+        idle, self._idle = self._idle, {}
+        for function in idle:
+            function()
+        return True
+
     def _select(self, interests, seconds):
         """Wait for descriptors; meanwhile it is as if asyncio did not run."""
         inner = _suspend()
@@ -171,6 +189,91 @@ async def _awaited(awaitable):
     return await awaitable
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """Connects so that what is written in one turn is sent by one system call."""
+
+    async def create_connection(self, protocol_factory, *args, **options):
+        """See `asyncio.loop.create_connection`."""
+        _, holding = await super().create_connection(
+            lambda: _HoldingProtocol(protocol_factory(), loop=self), *args, **options
+        )
+        return holding.transport, holding.protocol
+
+
+class _HoldingProtocol(asyncio.Protocol):
+    """Puts a `_HoldingTransport` in front of the one that `protocol` gets."""
+
+    def __init__(self, protocol, *, loop):
+        self.protocol = protocol
+        self.transport = None
+        self._loop = loop
+
+    def connection_made(self, transport):
+        """See `asyncio.BaseProtocol`."""
+        self.transport = _HoldingTransport(transport, loop=self._loop)
+        transport.set_protocol(self.protocol)
+        self.protocol.connection_made(self.transport)
+
+
+class _HoldingTransport(asyncio.Transport):
+    """Holds back what is written until the next turn of the loop.
+
+    AsyncSSH writes twice for each packet: without this, each half was a system call, a packet of
+    TCP, and something that the server woke up for.
+    """
+
+    def __init__(self, transport, *, loop):
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._held = []
+        self._size = 0
+
+    def __repr__(self):
+        return f'<{self._size} bytes held back for {self._transport}>'
+
+    def write(self, data):
+        """See `asyncio.WriteTransport`."""
+        if not self._held:
+            self._loop.call_soon(self._send)
+        self._held.append(bytes(data))
+        self._size += len(data)
+        if self._size >= HELD_BACK:
+            self._send()
+
+    def _send(self):
+        if self._held:
+            held, self._held, self._size = self._held, [], 0
+            self._transport.write(b''.join(held))
+
+    def close(self):
+        """See `asyncio.BaseTransport`."""
+        self._send()
+        self._transport.close()
+
+    def abort(self):
+        """See `asyncio.WriteTransport`."""
+        self._held.clear()
+        self._size = 0
+        self._transport.abort()
+
+    def is_closing(self):
+        """See `asyncio.BaseTransport`."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name, default=None):
+        """See `asyncio.BaseTransport`."""
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self):
+        """See `asyncio.ReadTransport`."""
+        self._transport.pause_reading()
+
+    def resume_reading(self):
+        """See `asyncio.ReadTransport`."""
+        self._transport.resume_reading()
+
+
 class _Selector(selectors.SelectSelector):
     """Waits by `polling`, in the greenlet that leads `owner`; the rest is bookkeeping."""
 
@@ -186,6 +289,8 @@ class _Selector(selectors.SelectSelector):
             for number, key in keys.items()
         ]
         seconds = LOOKS if timeout is None else max(0, timeout)
+        if seconds and self._owner._has_something_to_do():
+            return []  # that may have given asyncio something to do
         if seconds:
             found = self._owner._select(interests, seconds)
         else:  # there is something to do: nobody else has to go on first
