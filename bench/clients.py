@@ -1,6 +1,7 @@
 """Who takes part: how each client is called to send the files of one directory."""
 
 import atexit
+import contextlib
 import dataclasses
 import functools
 import io
@@ -14,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 
+from bench import browsers, measure
 from bench.rows import (
     ALONE,
     BEFORE,
@@ -22,6 +24,7 @@ from bench.rows import (
     DRIVERS,
     IMPORT,
     LOCK,
+    LOOKED_AT,
     LOOKS,
     SAFE,
     SEARCHES,
@@ -100,6 +103,10 @@ class Client:
         secure = self.secure or job.certificate is None
         return enough and secure and self.sftp == (job.ssh is not None)
 
+    def beside(self, job, namespace):
+        """Return a context manager in which it is measured, of `browsers.Looks` or None."""
+        return contextlib.nullcontext()
+
 
 class ZeitCDS(Client):
     """This package: the command of a person, with the given options."""
@@ -136,6 +143,20 @@ class ZeitCDS(Client):
     def environment(self, job):
         """See `Client`."""
         return {**super().environment(job), 'ZEIT_CDS_PASSWORD': job.password}
+
+
+class LookedAt(ZeitCDS):
+    """The same while browsers look at the spool."""
+
+    @contextlib.contextmanager
+    def beside(self, job, namespace):
+        """See `Client`."""
+        environment = self.environment(job)
+        try:
+            with browsers.looking(ZEIT_CDS, job, namespace, environment=environment) as looks:
+                yield looks
+        except browsers.Failed as error:
+            raise measure.Failed(f'{self.name}: {error}') from error
 
 
 class Here(ZeitCDS):
@@ -358,6 +379,7 @@ CLIENTS = {
     for client in (
         ZeitCDS(SAFE),
         ZeitCDS(DIRECT, '--no-temporary'),
+        LookedAt(LOOKED_AT),
         ZeitCDSBefore(BEFORE),
         ZeitCDSImport(IMPORT),
         *(Woken(driver, now) for driver, (now, _) in DRIVERS.items()),

@@ -23,7 +23,8 @@ class Result:
 
     `round_trips` and `fsyncs` are per file, but those of a run with few files are all of them;
     `until_first`: seconds from the start of the program to the STOR of the first article.  `times`
-    the CPU, and `growth` of memory, in bytes: see `bench.past`.
+    the CPU, and `growth` of memory, in bytes: see `bench.past`.  `served`: the CPU of the status
+    page, in seconds a second.
     """
 
     row: str
@@ -40,6 +41,7 @@ class Result:
     until_first: float | None = None
     times: float | None = None
     growth: int | None = None
+    served: float | None = None
     error: str = ''
 
 

@@ -184,7 +184,7 @@ def _past(row, server):
 def _one(place, client):
     """Let a client run; return the fields of its `Result`."""
     row, (run, packets) = place.row, place.run(client)
-    details = {}
+    details = {'served': run.served}
     if run.fsyncs is not None:
         details['fsyncs'] = run.fsyncs / row.files
     if row.max_files and (first := trace.first_time(packets, b'STOR article')):

@@ -30,7 +30,8 @@ class Run:
     """What was measured: `seconds` from its start to its end, `cpu` seconds of user and system
     together, `peak` memory in bytes (VmHWM of proc(5), which begins anew with the program;
     `ru_maxrss` of getrusage(2) would count what its parent had), `began`: when, in seconds since
-    the epoch; `fsyncs` their number, if they were counted.
+    the epoch; `fsyncs` their number, if they were counted; `served`: the CPU of the status page, in
+    seconds a second, if it was looked at.
     """
 
     began: float
@@ -38,6 +39,7 @@ class Run:
     cpu: float
     peak: int
     fsyncs: int | None = None
+    served: float | None = None
 
 
 def run(client, job, *, namespace, longest, fsync=None):

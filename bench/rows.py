@@ -11,6 +11,7 @@ COMMIT = BEFORE = '38dcf7a'
 SAFE = 'zeit.cds'
 DIRECT = 'zeit.cds, temporary="no"'
 IMPORT = 'zeit.cds import'
+LOOKED_AT = 'zeit.cds, 50 browsers'
 OURS = (SAFE, DIRECT)
 #: Drivers that are woken by each publication: what they are called, today and in that build.
 DRIVERS = {
@@ -276,6 +277,16 @@ ROWS = (
         ),
     ),
     Row(
+        name='browsers', group='small', files=5000, rounds=7, clients=(SAFE, LOOKED_AT),
+        servers=('vsftpd',), goals=(Goal(ours=LOOKED_AT, peer=SAFE, ratio=0.95),),
+        limits=(
+            Limit(
+                field='served', most=5, unit='% of a core to serve', factor=100, typical=True,
+                clients=(LOOKED_AT,),
+            ),
+        ),
+    ),
+    Row(
         name='replies', group='small', files=100, clients=(SAFE, BEFORE), servers=WAITING,
         goals=(
             Goal(peer=BEFORE, ratio=8, servers=WAITING[:2]),
@@ -371,6 +382,7 @@ _LITTLE = {
     'import': {'files': 20, 'connections': 1},
     'trips': {'files': 24, 'clients': (SAFE, 'lftp'), 'servers': ('vsftpd',)},
     'small-4': {'files': 200, 'servers': ('vsftpd',)},
+    'browsers': {'files': 200},
     'run-trips': {'servers': ('vsftpd',)},
     'replies': {'files': 10},
     'large-4': {'size': 16 * MIB},

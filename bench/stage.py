@@ -136,7 +136,9 @@ class Stage:
             with contextlib.ExitStack() as stack:
                 traced = self.row.traced and self.line.kind != RELAY
                 trace = stack.enter_context(Trace(self.line)) if traced else None
+                looks = stack.enter_context(client.beside(job, self.line.client))
                 found = measure.run(client, job, fsync=self.row.fsync, **told)
+                found.served = looks and looks.served()
             self._check(client, end, job.max_files or number)
             return found, trace.packets if trace else []
 

@@ -201,5 +201,6 @@ def _columns(row):
         _Column('commands', 'commands', '.1f', width=10),
         _Column('ms/file', 'per_file', '.0f', factor=1000),
         _Column('fsyncs', 'fsyncs', '.2f'),
+        _Column('serve CPU %', 'served', '.1f', factor=100, width=13),
         _Column('first STOR after', 'until_first', '.2f', width=18),
     ]
