@@ -81,9 +81,21 @@ PAGE = (
     ),
     (
         'each browser is a look',
-        'browser/source.py',
+        'browser/looks.py',
         '            return known[1]\n        # Where',
         '            pass\n        # Where',
+    ),
+    (
+        'each browser is a rendering',
+        'browser/site.py',
+        '        if key not in texts:\n',
+        '        if True:\n',
+    ),
+    (
+        'all browsers have the token of one of them',
+        'browser/site.py',
+        'return text.replace(stand_in, token) if token else text',
+        'return text',
     ),
     (
         'a password in clear text on its way',

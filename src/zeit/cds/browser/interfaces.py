@@ -13,7 +13,10 @@ class ISource(Interface):
         """Return the spools of this machine: `zeit.cds.cli.selection.SelectedSpool`s, a list."""
 
     def objects():
-        """Return what the page shows of each spool, a list of dictionaries."""
+        """Return what the page shows of each spool, a list of dictionaries.
+
+        As long as it is the very same list, nobody has looked anew.
+        """
 
     def everything():
         """Return what `zeit-cds status --json` prints, a list of dictionaries."""

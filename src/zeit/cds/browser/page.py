@@ -6,7 +6,6 @@ foreign: made harmless here, escaped by the template.
 
 import time
 
-from zeit.cds import errors
 from zeit.cds.browser import events, messages
 from zeit.cds.browser.overview import Overview, said, title
 from zeit.cds.browser.shown import Page
@@ -17,35 +16,49 @@ from zeit.cds.browser.source import DELIVERIES, SourceError
 MAX_AGE = 900
 
 
-def look(source, *, allowed=frozenset(), text='', max_age=MAX_AGE, now=None):
-    """Return the `Page` of a `source`, see `zeit.cds.browser.source`.
+def of(
+    objects,
+    answer=None,
+    *,
+    allowed=frozenset(),
+    text='',
+    elsewhere='',
+    max_age=MAX_AGE,
+    now=None,
+):
+    """Return the `Page` of the `objects` and the `answer` to a search for `text` of an `ISource`.
 
-    `allowed` are the permissions of the person, `text` is searched for, what waits for longer than
-    `max_age` seconds is trouble, `now` is in seconds since the epoch, by default when it was so.
+    `allowed` are the permissions of the person; `elsewhere` is the URL of the page that they are
+    from: another machine may say what is nonsense here.  What waits for longer than `max_age`
+    seconds is trouble; `now` is in seconds since the epoch, by default when it was so.
     """
-    given, now = now, time.time() if now is None else now
-    about = {'at': messages.before(0, now), 'text': text}
-    about['elsewhere'] = source.elsewhere or ''
-    allowed = allowed if source.acts else frozenset()
+    about = {'text': text, 'elsewhere': elsewhere}
     try:
-        objects = source.objects()
-        answer = source.find(text) if text else None
-    except errors.Error as error:
-        return Page(**about, error=said(error.message, error.hint))
-    try:
-        if given is None:
-            now = _when(objects, now)
-            about['at'] = messages.before(0, now)
+        now = _when(objects) if now is None else now
         return _page(objects, answer, about, now=now, allowed=allowed, max_age=max_age)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if source.acts:
+        if not elsewhere:
             raise
-        strange = SourceError(f'{source!r} has said something strange: {error!r}')
-        return Page(**about, error=said(strange.message, 'It may be of another version.'))
+        strange = SourceError(
+            f'{elsewhere} has said something strange: {error!r}',
+            hint='It may be of another version.',
+        )
+        return unreadable(strange, **about)
 
 
-def _when(objects, now):
+def unreadable(error, *, text='', elsewhere=''):
+    """Return the `Page` that tells why there is nothing to show: an `Error`."""
+    return Page(
+        at=messages.before(0, time.time()),
+        text=text,
+        elsewhere=elsewhere,
+        error=said(error.message, error.hint),
+    )
+
+
+def _when(objects):
     """Return when it was so; where that is not told, or strange, it is so now."""
+    now = time.time()
     told = [each.get('at') for each in objects]
     return min((at for at in told if type(at) is float and abs(now - at) < 3600), default=now)
 
@@ -75,6 +88,7 @@ def _page(objects, answer, about, *, now, allowed, max_age):
     deliveries.sort(key=lambda each: str(each.get('delivered')), reverse=True)
     return Page(
         **about,
+        at=messages.before(0, now),
         spools=spools,
         deliveries=[events.delivery(each, now) for each in deliveries[:DELIVERIES]],
         found=answer and events.answered(answer, overviews, now),

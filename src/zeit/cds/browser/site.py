@@ -4,12 +4,14 @@ He has found out who the person is, and what that person is allowed; that a form
 of ours is found out here, before anything is done.
 """
 
+import functools
 from typing import NamedTuple
 
 import zope.interface
 
 from zeit.cds.browser import actions, csrf, page, rendering
 from zeit.cds.browser.interfaces import ISite
+from zeit.cds.browser.looks import Looks
 from zeit.cds.browser.messages import _, decoded
 from zeit.cds.errors import Error
 from zeit.cds.text import printable, strict_json
@@ -56,6 +58,8 @@ class Site:
     def __init__(self, source, *, max_age=page.MAX_AGE):
         self.source = source
         self.max_age = max_age
+        self._made = _Made()
+        self._whole = Looks(lambda: strict_json(self.source.everything()))
 
     def __repr__(self):
         return f'<{type(self).__name__} of {self.source!r}>'
@@ -67,8 +71,9 @@ class Site:
     def twin(self, query):
         """Answer GET `@@cds.json`: what `status --json` prints.
 
-        With `short` it is what the page shows of each spool; with `find` what is found, and with
-        `content` what is known of the content with that id.
+        All who ask get the same for a while, see `Looks`.  With `short` it is what the page shows
+        of each spool; with `find` what is found, and with `content` what is known of the content
+        with that id.
         """
         try:
             if isinstance(query.get('content'), str):
@@ -77,8 +82,10 @@ class Site:
                 found = self.source.find(_text(query))
             elif query.get('short'):
                 found = self.source.objects()
+                body = self._made.get(found, JSON, lambda token: strict_json(found))
+                return Answer(body, type=JSON)
             else:
-                found = self.source.everything()
+                return Answer(self._whole.get(), type=JSON)
         except Error as error:
             body = strict_json({'error': printable(error.message), 'hint': error.hint})
             return Answer(body, UNAVAILABLE, JSON)
@@ -106,8 +113,12 @@ class Site:
         try:
             return self._act(task, form, visitor)
         except Error as error:
-            self.source.forget()
+            self._forget()
             return self._page(visitor, failure=error, status=CONFLICT)
+
+    def _forget(self):
+        self.source.forget()
+        self._whole.forget()
 
     def _act(self, task, form, visitor):
         spools = self.source.select()
@@ -118,7 +129,7 @@ class Site:
             return self._ask(task, visitor)
         reason = form.get('reason', '')
         done = actions.perform(task, spools=spools, reason=reason, who=visitor.who)
-        self.source.forget()
+        self._forget()
         return self._page(visitor, message=done)
 
     def _ask(self, task, visitor, **about):
@@ -130,16 +141,48 @@ class Site:
         return Answer(body, token=token)
 
     def _page(self, visitor, *, text='', message='', failure=None, status=OK):
-        shown = page.look(
-            self.source, allowed=visitor.allowed, text=text, max_age=self.max_age
-        )
-        token = csrf.token(visitor.cookie) if visitor.allowed and self.source.acts else ''
+        allowed = visitor.allowed if self.source.acts else frozenset()
+        token = csrf.token(visitor.cookie) if allowed else ''
+        about = {'text': text, 'elsewhere': self.source.elsewhere or ''}
         failed = failure and (printable(failure.message, limit=500), failure.hint)
-        body = rendering.status(
-            shown, language=visitor.language, token=token, message=message, failure=failed
+        render = functools.partial(
+            rendering.status, language=visitor.language, message=message, failure=failed
         )
-        refreshes = not (text or message or failure)
-        return Answer(body, status, token=token, refreshes=refreshes)
+        is_usual = not (text or message or failure)
+        try:
+            objects = self.source.objects()
+            answer = self.source.find(text) if text else None
+        except Error as error:
+            body = render(page.unreadable(error, **about), token=token)
+        else:
+            about |= {'allowed': allowed, 'max_age': self.max_age}
+
+            def made(token):
+                return render(page.of(objects, answer, **about), token=token)
+
+            key = visitor.language, allowed
+            body = self._made.get(objects, key, made, token=token) if is_usual else made(token)
+        return Answer(body, status, token=token, refreshes=is_usual)
+
+
+class _Made:
+    """What was made of the last look: all who ask until the next one get the same."""
+
+    def __init__(self):
+        self._known = None, {}
+
+    def get(self, look, key, make, *, token=''):
+        """Return what `make(token)` returns, a str, or has returned for this `look` and `key`."""
+        known, texts = self._known
+        if known is not look:
+            texts = {}
+            self._known = look, texts
+        if key not in texts:
+            # It is random, so that no text of others has it.
+            stand_in = token and csrf.token(None)
+            texts[key] = make(stand_in), stand_in
+        text, stand_in = texts[key]
+        return text.replace(stand_in, token) if token else text
 
 
 def _text(query):

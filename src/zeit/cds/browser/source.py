@@ -1,11 +1,11 @@
 """Where the page has its facts from: the objects of `zeit-cds status --json`, and some more."""
 
 import base64
+import functools
 import http.client
 import itertools
 import json
 import math
-import threading
 import time
 import urllib.error
 import urllib.parse
@@ -14,6 +14,7 @@ import urllib.request
 import zope.interface
 
 from zeit.cds.browser.interfaces import ISource
+from zeit.cds.browser.looks import Looks
 from zeit.cds.cli import events, receipts, selection, snapshot, status_json
 from zeit.cds.errors import UNAVAILABLE, Error, SpoolError
 from zeit.cds.journal import journal
@@ -29,14 +30,7 @@ SHOWN = 20
 #: So many deliveries are shown, of all spools together.
 DELIVERIES = 50
 
-#: For so long, in seconds, all who ask get the same, so that many browsers are no load for a disk:
-#: at least, and at most; between that it is so many times what a look takes.
-FRESH, STALE, SHARE = 2, 10, 20
-
-#: While somebody looks, others get what was so that many seconds before, at most.
-OLD = 60
-
-#: So long one waits for somebody who looks already, or for another machine, in seconds.
+#: So long one waits for another machine, in seconds.
 PATIENCE = 5
 
 #: So long the history is searched at most, in seconds.
@@ -70,9 +64,7 @@ class Local:
     def __init__(self, select=selection.registered, *, clock=time.monotonic):
         self.select = select
         self._clock = clock
-        self._lock = threading.Lock()
-        self._known = None
-        self._changes = 0
+        self._looks = Looks(self._look, clock=clock)
 
     def __repr__(self):
         return f'<{type(self).__name__} {self.select!r}>'
@@ -86,35 +78,14 @@ class Local:
         """Return what the page shows of each spool: dictionaries as of `status --json`.
 
         Of long lists they have the first `SHOWN`, and their `deliveries` as of `receipt --json`.
-        All who ask within `FRESH` seconds, or so, get the same; their `at` says when it was so, in
+        All who ask get the same for a while, see `Looks`; their `at` says when it was so, in
         seconds since the epoch.  Raises `Error`.
         """
-        known = self._known
-        if known is not None and self._clock() < known[0]:
-            return known[1]
-        # Where somebody looks already, what was so before is better than to wait: a slow disk would
-        # keep all threads of a web server.
-        usable = known is not None and self._clock() < known[0] + OLD
-        if not self._lock.acquire(timeout=0 if usable else PATIENCE):
-            if usable:
-                return known[1]
-            raise SourceError('The spools are slow', hint='Ask again later.')
-        try:
-            latest = self._known
-            if latest is not None and latest is not known:
-                return latest[1]  # somebody else has looked meanwhile
-            began, changes = self._clock(), self._changes
-            found, now = self._look(), self._clock()
-            if changes == self._changes:  # else something was done meanwhile, and may be missing
-                self._known = now + min(STALE, max(FRESH, SHARE * (now - began))), found
-            return found
-        finally:
-            self._lock.release()
+        return self._looks.get()
 
     def forget(self):
-        """Let the next one who asks see what has just been done."""
-        self._changes += 1
-        self._known = None
+        """See `Looks`."""
+        self._looks.forget()
 
     def _look(self):
         return [
@@ -263,8 +234,8 @@ class Remote:
         self._where = printable(urllib.parse.urljoin(url, '/'))
         self._credentials = credentials
         self._clock = clock
-        self._lock = threading.Lock()
-        self._known = None
+        # What takes time there is no load here.
+        self._looks = Looks(functools.partial(self._ask, short=1), share=0, clock=clock)
         self._down = -math.inf, None
 
     def __repr__(self):
@@ -282,19 +253,7 @@ class Remote:
 
     def objects(self):
         """See `Local`."""
-        known = self._known
-        if known is not None and self._clock() < known[0]:
-            return known[1]
-        # Each of them waits for an answer no longer than that.
-        if not self._lock.acquire(timeout=2 * PATIENCE):
-            raise self._unreadable('it is slow')
-        try:
-            latest = self._known
-            if latest is None or latest is known:
-                latest = self._known = self._clock() + FRESH, self._ask(short=1)
-            return latest[1]
-        finally:
-            self._lock.release()
+        return self._looks.get()
 
     def everything(self):
         """See `Local`."""
@@ -310,7 +269,7 @@ class Remote:
 
     def forget(self):
         """See `Local`."""
-        self._known = None
+        self._looks.forget()
 
     def _ask(self, **query):
         if self._clock() < self._down[0]:

@@ -1,20 +1,11 @@
 """What programs ask for: `/metrics`, and `/healthz`."""
 
-import math
-import threading
 import time
 
+from zeit.cds.browser.looks import Looks
 from zeit.cds.cli import snapshot
-from zeit.cds.web.site import Response, plain, refuse
+from zeit.cds.web.site import Response, plain
 
-
-#: All who ask within so many seconds get the same.
-FRESH = 1
-
-#: While somebody looks, others get what is no older than so many seconds; where there is nothing,
-#: they wait.
-OLD = 20
-PATIENCE = 5
 
 #: What Prometheus wants to be told (its text format).
 METRICS = 'text/plain; version=0.0.4; charset=utf-8'
@@ -29,33 +20,17 @@ class Facts:
     def __init__(self, select, *, max_age=None, clock=time.monotonic):
         self._select = select
         self._max_age = max_age
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._known = None
+        self._looks = Looks(self._take, clock=clock)
 
     def __repr__(self):
         return f'<{type(self).__name__} of {self._select!r}>'
 
-    def _snapshots(self):
-        known = self._known
-        age = math.inf if known is None else self._clock() - known[0]
-        if age < FRESH:
-            return known[1]
-        if not self._lock.acquire(timeout=0 if age < OLD else PATIENCE):
-            if age < OLD:
-                return known[1]
-            refuse(503, 'The spools are slow.')
-        try:
-            if self._known is known:
-                taken = [snapshot.take(e, remote=False, filed=False) for e in self._select()]
-                self._known = self._clock(), taken
-            return self._known[1]
-        finally:
-            self._lock.release()
+    def _take(self):
+        return [snapshot.take(each, remote=False, filed=False) for each in self._select()]
 
     def metrics(self, request):
         """Answer with what `status --prometheus` prints."""
-        text = snapshot.as_metrics(self._snapshots())
+        text = snapshot.as_metrics(self._looks.get())
         return Response(body=text.encode('utf-8'), type=METRICS)
 
     def health(self, request):
@@ -63,7 +38,7 @@ class Facts:
 
         It is for everybody, and so names nothing.
         """
-        found = self._snapshots()
+        found = self._looks.get()
         if snapshot.failures(found):
             return plain(503, 'A spool cannot be read.')
         if self._max_age is not None and snapshot.overdue(found, limit=self._max_age):

@@ -3,7 +3,7 @@
 import threading
 import unittest.mock
 
-from zeit.cds.browser import actions, messages, source
+from zeit.cds.browser import actions, looks, messages, site, source
 from zeit.cds.browser.actions import Task
 from zeit.cds.browser.tests.case import HOSTILE, BrowserCase, Seen
 from zeit.cds.errors import FTPOSError, PermanentError
@@ -238,10 +238,51 @@ class LockTests(ActionCase):
 class LoadTests(ActionCase):
     def test_many_who_look_are_one_look(self):
         status = self.spool.status
-        with unittest.mock.patch.object(self.spool, 'status', side_effect=status) as looks:
+        with unittest.mock.patch.object(self.spool, 'status', side_effect=status) as looked:
             for _ in range(20):
                 self.site.page({}, self.visitor)
-        self.assertEqual(1, looks.call_count)
+        self.assertEqual(1, looked.call_count)
+        with unittest.mock.patch.object(self.spool, 'status', side_effect=status) as looked:
+            for _ in range(20):
+                self.assertIn('a.xml', self.site.twin({}).body)
+        self.assertEqual(1, looked.call_count)
+        self.press('withdraw')
+        self.assertNotIn('a.xml', self.site.twin({}).body)
+
+    def test_what_was_seen_is_rendered_once(self):
+        spare = unittest.mock.patch.object(site.page, 'of', side_effect=site.page.of)
+        with spare as rendered:
+            for _ in range(20):
+                self.site.page({}, self.visitor)
+                self.site.page({}, self.visitor._replace(language='de', allowed=frozenset()))
+        self.assertEqual(2, rendered.call_count)
+
+    def test_each_browser_has_its_own_token(self):
+        self.press('hold')
+        tokens = ['a' * 43, 'b' * 43, '']
+        for token in tokens:
+            answer = self.site.page({}, self.visitor._replace(cookie=token))
+            fields = [found for tag, found in Seen(answer.body).tags if tag == 'input']
+            values = {each['value'] for each in fields if each.get('name') == 'csrf_token'}
+            self.assertEqual({answer.token}, values)
+            self.assertIn(token, answer.token)
+            self.assertFalse([each for each in tokens if each not in (token, '')
+                              and each in answer.body])  # fmt: skip
+
+    def test_the_longer_a_look_takes_the_longer_it_is_good(self):
+        for seconds, good in ((0, looks.FRESH), (0.2, 0.2 * looks.SHARE), (9, looks.STALE)):
+            now = [0.0]
+
+            def look(now=now, seconds=seconds):
+                now[0] += seconds
+                return now[0]
+
+            shared = looks.Looks(look, clock=lambda now=now: now[0])
+            first = shared.get()
+            now[0] += good * 0.99
+            self.assertEqual(first, shared.get())
+            now[0] += good * 0.02
+            self.assertGreater(shared.get(), first)
 
     def test_what_was_done_is_seen_at_once(self):
         self.site.page({}, self.visitor)
@@ -268,14 +309,14 @@ class LoadTests(ActionCase):
         self.assertNotIn('b.xml', Seen(self.site.page({}, self.visitor).body).text)
         self.spool.put('b.xml', b'1')
         self.assertNotIn('b.xml', Seen(self.site.page({}, self.visitor).body).text)
-        now[0] += source.STALE
+        now[0] += looks.STALE
         self.assertIn('b.xml', Seen(self.site.page({}, self.visitor).body).text)
 
     def test_who_asks_while_somebody_looks_gets_what_was_so_before(self):
         now, begun, goes_on = [0.0], threading.Event(), threading.Event()
         self.site.source = source.Local(lambda: self.selected, clock=lambda: now[0])
         before = self.site.source.objects()
-        now[0] += source.STALE
+        now[0] += looks.FRESH
         status = self.spool.status
 
         def slow():
@@ -292,8 +333,8 @@ class LoadTests(ActionCase):
             with unittest.mock.patch.object(source.time, 'time', return_value=before[0]['at'] + 9):
                 page = Seen(self.site.page({}, self.visitor).body)
             self.assertIn(messages.before(0, before[0]['at']).local, page.text)
-            now[0] += source.OLD
-            with unittest.mock.patch.object(source, 'PATIENCE', 0):
+            now[0] += looks.OLD
+            with unittest.mock.patch.object(looks, 'PATIENCE', 0):
                 self.assertIn('are slow', Seen(self.site.page({}, self.visitor).body).text)
             goes_on.set()
             thread.join()

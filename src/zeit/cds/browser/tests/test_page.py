@@ -25,7 +25,7 @@ class PageTests(BrowserCase):
             (FIRST, 'Attempts: 1, the next one is due'),
         ):
             now = int(failure.last) + seconds
-            shown = page.look(self.site.source, now=now, allowed=frozenset())
+            shown = page.of(self.site.source.objects(), now=now)
             text = Seen(rendering.status(shown, language='en')).text
             self.assertIn(expected, text)
             self.assertIn('Not published', text)
@@ -42,9 +42,9 @@ class PageTests(BrowserCase):
             self.assertIn(f'Embargo until {begin}. Is not sent after {last}.', text)
         self.spool.withdraw('b.xml', '')
         self.site.source.forget()
-        (shown,) = page.look(self.site.source, now=time.time()).spools
+        (shown,) = page.of(self.site.source.objects(), now=time.time()).spools
         self.assertEqual((1, None), (shown.waiting, shown.oldest))
-        shown = page.look(self.site.source, now=late.timestamp())
+        shown = page.of(self.site.source.objects(), now=late.timestamp())
         self.assertNotIn('Embargo until', Seen(rendering.status(shown, language='en')).text)
 
     def test_a_lock_is_told_before_it_is_trouble(self):
@@ -53,7 +53,7 @@ class PageTests(BrowserCase):
         self.export()
         self.assertIn('All is well. A server was locked when the last run came', self.get().text)
         now = time.time() + overview.LOCKED + 2
-        shown = page.look(self.site.source, now=now)
+        shown = page.of(self.site.source.objects(), now=now)
         text = Seen(rendering.status(shown, language='en')).text
         self.assertIn('The server has been locked by “write” for 5 min.', text)
         self.assertNotIn('All is well.', text)

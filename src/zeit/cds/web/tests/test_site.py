@@ -8,6 +8,7 @@ import unittest.mock
 import wsgiref.util
 import wsgiref.validate
 
+from zeit.cds.browser import looks
 from zeit.cds.credentials import Secret
 from zeit.cds.errors import SpoolError
 from zeit.cds.testing import layers
@@ -146,11 +147,11 @@ class SiteTests(unittest.TestCase):
     def test_a_disk_that_hangs_is_ill(self):
         begun, goes_on = threading.Event(), threading.Event()
 
-        now, looks = [0.0], []
+        now, looked = [0.0], []
 
         def select():
-            looks.append(now[0])
-            if len(looks) > 1:
+            looked.append(now[0])
+            if len(looked) > 1:
                 begun.set()
                 goes_on.wait(20)
             return []
@@ -159,15 +160,15 @@ class SiteTests(unittest.TestCase):
         site = Site(found.routes)
         for _ in range(2):
             self.assertEqual(200, self.ask(path='/healthz', site=site)[0])
-        self.assertEqual(1, len(looks))
-        now[0] += facts.FRESH
+        self.assertEqual(1, len(looked))
+        now[0] += looks.FRESH
         thread = threading.Thread(target=found.health, args=(None,))
         thread.start()
         self.addCleanup(thread.join)
         self.addCleanup(goes_on.set)
         self.assertTrue(begun.wait(20))
-        with unittest.mock.patch.object(facts, 'PATIENCE', 0):
-            for age, status in (facts.FRESH, 200), (facts.OLD, 503):
+        with unittest.mock.patch.object(looks, 'PATIENCE', 0):
+            for age, status in (looks.FRESH, 200), (looks.FRESH + looks.OLD, 503):
                 now[0] = age
                 self.assertEqual(status, self.ask(path='/healthz', site=site)[0])
 

@@ -1,0 +1,73 @@
+"""One look for all who ask, so that many browsers are no load for a disk, nor slow down a run."""
+
+import threading
+import time
+
+from zeit.cds.errors import UNAVAILABLE, Error
+
+
+#: For so long, in seconds, all who ask get the same: at least, and at most.  Between that it is so
+#: many times what a look takes, which so is never more than 2 % of a core.
+FRESH, STALE, SHARE = 2, 30, 50
+
+#: While somebody looks, others get what is no longer fresh since so many seconds, at most.
+OLD = 20
+
+#: So many seconds one waits for somebody who looks, where nothing is known from before.
+PATIENCE = 5
+
+
+class Slow(Error):
+    """Somebody looks already, and for long."""
+
+    exit_code = UNAVAILABLE
+    transient = True
+
+
+class Looks:
+    """Calls `look` when somebody asks and nothing is known that is `FRESH`; `share` as `SHARE`."""
+
+    def __init__(self, look, *, share=None, clock=time.monotonic):
+        self._look = look
+        self._share = share
+        self._clock = clock
+        self._lock = threading.Lock()
+        #: Until when it is fresh, and what the last look has found; None without one.
+        self._known = None
+        self._changes = 0
+
+    def __repr__(self):
+        return f'<{type(self).__name__} {self._look!r}>'
+
+    def get(self):
+        """Return what a look has found: the very same to all who ask until the next one.
+
+        Raises `Slow`, and what the look raises.
+        """
+        known = self._known
+        if known is not None and self._clock() < known[0]:
+            return known[1]
+        # Where somebody looks already, what was so before is better than to wait: a slow disk would
+        # keep all threads of a web server.
+        usable = known is not None and self._clock() < known[0] + OLD
+        if not self._lock.acquire(timeout=0 if usable else PATIENCE):
+            if usable:
+                return known[1]
+            raise Slow('The spools are slow', hint='Ask again later.')
+        try:
+            latest = self._known
+            if latest is not None and latest is not known:
+                return latest[1]  # somebody else has looked meanwhile
+            began, changes = self._clock(), self._changes
+            found, now = self._look(), self._clock()
+            if changes == self._changes:  # else something was done meanwhile, and may be missing
+                share = SHARE if self._share is None else self._share
+                self._known = now + min(STALE, max(FRESH, share * (now - began))), found
+            return found
+        finally:
+            self._lock.release()
+
+    def forget(self):
+        """Let the next one who asks see what has just been done."""
+        self._changes += 1
+        self._known = None
