@@ -1,6 +1,7 @@
 """What `check-mutations.py` breaks of SFTP: which server it is, the lock, files, and the loop."""
 
 SESSION = 'sftp/session.py'
+DIRECTORY = 'sftp/directory.py'
 TRANSFERS = 'sftp/transfers.py'
 HOST_KEYS = 'sftp/host_keys.py'
 PROTOCOL = 'sftp/protocol.py'
@@ -77,7 +78,7 @@ SFTP = (
     ),
     (
         'what was asked for ahead is believed after a change',
-        SESSION,
+        DIRECTORY,
         'return found if of is connection and sent == connection.sent else None',
         'return found if of is connection else None',
     ),

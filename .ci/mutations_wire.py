@@ -1,6 +1,7 @@
 """What `check-mutations.py` breaks of the work over the wire."""
 
-RECONNECTING = 'target/reconnecting.py'
+BASE = 'target/base_session.py'
+LINK = 'target/link.py'
 SESSION = 'target/session.py'
 ANSWERS = 'ftp/reply_errors.py'
 PROTOCOL = 'ftp/protocol.py'
@@ -77,7 +78,7 @@ WIRE = (
     ),
     (
         'no login is kept for the lock',
-        RECONNECTING,
+        LINK,
         'self._capabilities.breaks >= BREAKS',
         'False',
     ),
@@ -101,9 +102,9 @@ WIRE = (
     ),
     (
         'temporaries left on the server',
-        RECONNECTING,
-        '                self._tried.clear()\n',
-        '                return\n',
+        BASE,
+        '            self._tried.clear()\n',
+        '            return\n',
     ),
     (
         '421 taken for a refusal',
@@ -125,7 +126,7 @@ WIRE = (
     ),
     (
         'a renaming that is not to be costs a login',
-        RECONNECTING,
+        LINK,
         ' or connection.withdraw()',
         '',
     ),
@@ -221,9 +222,9 @@ WIRE = (
     ),
     (
         'only the first connection has a limit',
-        SESSION,
-        '            throttle=self._throttle,\n            first',
-        '            first',
+        BASE,
+        '            throttle=self._throttle,\n            deadline',
+        '            deadline',
     ),
     (
         'the time that the limit takes is counted for the time-out',

@@ -196,7 +196,7 @@ def _encryption(session):
 
 
 def _by_sftp(server):
-    """Yield what there is to say of an SFTP server, the `zeit.cds.sftp.session.Abilities`."""
+    """Yield what there is to say of an SFTP server, the `zeit.cds.sftp.capabilities.Abilities`."""
     yield Finding('speak SSH', CAN, printable(f'{server.version}, {server.cipher}'))
     if server.replaces:
         yield Finding('replace at once', CAN, 'by posix-rename')

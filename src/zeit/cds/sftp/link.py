@@ -62,10 +62,24 @@ class Link:
         """Return whether the connection can be used by another run."""
         return self._connection is not None and self._connection.is_reusable()
 
+    def beside(self):
+        """Return it, for a sibling of the session."""
+        return self
+
     def reconnect(self):
         """End the connection in an orderly way; the next one is another."""
         if self._connection is not None:
             self._connection.quit()
+
+    def leave(self):
+        """A sibling needs it no more."""
+
+    def end(self, *, kept=None):
+        """Say goodbye, or leave it to `kept`, a `Kept`, if another run can use it; never raises."""
+        if kept is not None and self.is_reusable():
+            kept.put(self, self._settings)
+        else:
+            self.quit()
 
     def quit(self):
         """End it for good; never raises."""

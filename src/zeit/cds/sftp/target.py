@@ -1,15 +1,13 @@
 """A directory on an SFTP server, as `ITarget` wants it."""
 
 import os
-from urllib.parse import quote
 
 import zope.interface
 
-from zeit.cds.errors import ConfigurationError, Error
+from zeit.cds.errors import ConfigurationError
 from zeit.cds.interfaces import ITarget, IUsable
-from zeit.cds.option_types import options
 from zeit.cds.sftp.server_options import Settings
-from zeit.cds.target.base import Base
+from zeit.cds.target.base_target import BaseTarget
 from zeit.cds.target.delivery_options import Delivery
 from zeit.cds.text import printable
 
@@ -18,24 +16,15 @@ __all__ = ['Delivery', 'SFTPTarget', 'Settings']
 
 
 @zope.interface.implementer(ITarget, IUsable)
-class SFTPTarget(Base):
+class SFTPTarget(BaseTarget):
     """See `ITarget`.
 
     `settings` is a `zeit.cds.sftp.server_options.Settings`, `delivery` a `Delivery`.
     """
 
-    @classmethod
-    def from_options(cls, **given):
-        """Return a target from the fields of `Settings` and `Delivery`, by name.
-
-        Raises `ConfigurationError` for an option that neither of them has.
-        """
-        delivery = {name: given.pop(name) for name in options(Delivery) if name in given}
-        try:
-            settings = Settings(**given)
-        except TypeError as error:
-            raise ConfigurationError(f'An option of the target is not known: {error}') from None
-        return cls(settings, delivery=Delivery(**delivery))
+    @staticmethod
+    def _settings(given):
+        return Settings(**given)
 
     @property
     def title(self):
@@ -47,13 +36,8 @@ class SFTPTarget(Base):
 
     @property
     def url(self):
-        """See `ITarget`; spellings of one host or path are the same."""
-        settings = self.settings
-        segments = [each for each in settings.directory.split('/') if each not in ('', '.')]
-        user, path = quote(settings.user, safe=''), quote('/'.join(segments), safe='/~')
-        host = settings.host.lower().rstrip('.')
-        host = f'[{host}]' if ':' in host else host
-        return f'sftp://{user}@{host}:{settings.port}/{path}'
+        """See `ITarget`."""
+        return self._url('sftp', safe='/~')
 
     def require_usable(self):
         """See `IUsable`: who we are, and the files for that."""
@@ -72,16 +56,13 @@ class SFTPTarget(Base):
                 raise ConfigurationError(
                     f'{printable(path)} cannot be read', hint='Check its name, owner and mode.'
                 )
-        if settings.bind_address is not None:
-            from zeit.cds.network.sockets import require_address
+        self._require_address()
 
-            require_address(settings.bind_address)
-
-    def open(self, *, within=None, learned=None, kept=None):
-        """See `ITarget`."""
+    def _session(self, learned, **options):
         # Who has nothing to send, needs no client; nor does anybody who has only targets by FTP.
         try:
-            from zeit.cds.sftp.session import Known, SFTPSession
+            from zeit.cds.sftp.capabilities import Capabilities
+            from zeit.cds.sftp.session import SFTPSession
         except ModuleNotFoundError as error:
             if error.name != 'asyncssh':
                 raise
@@ -89,20 +70,5 @@ class SFTPTarget(Base):
                 'SFTP needs asyncssh, which is not installed',
                 hint="pip install 'zeit.cds[sftp]', or bin/buildout with the extra sftp.",
             ) from None
-        session = SFTPSession(
-            self.settings,
-            self.delivery,
-            known=Known(learned or {}),
-            throttle=self.throttle,
-            kept=kept if self.settings.keep_connection else None,
-        )
-        if within is not None:
-            session.bound(within)
-        try:
-            session.connect()
-        except ConfigurationError:
-            raise  # found before there was a connection, or beside it
-        except Error as error:
-            error.server = self.title
-            raise
-        return session
+        capabilities = Capabilities(learned)
+        return SFTPSession(self.settings, self.delivery, capabilities=capabilities, **options)

@@ -1,7 +1,7 @@
 """A connection between two runs, for drivers that stay.
 
 It saves a login, and nothing else: no lock, no file and no port is open on it.  The server may end
-it at any time, or a NAT forget it, so it is looked at before it is used (`Reconnecting`), and what
+it at any time, or a NAT forget it, so it is looked at before it is used (`BaseSession`), and what
 does not answer soon is replaced.  In a forked child it is closed, as all that a run has open.
 """
 

@@ -10,7 +10,6 @@ Where nothing is deleted, overwritten, filed or locked because of it, less is en
 `ISession.sizes`.
 """
 
-import contextlib
 import logging
 
 from zeit.cds.errors import NotTold, ServerError
@@ -50,30 +49,6 @@ class Presence:
 
     def __repr__(self):
         return f'<Presence of {len(self._capabilities.known)} known files>'
-
-    # What this session has done
-
-    def made(self, name):
-        """There is a file `name` from now on."""
-        self._capabilities.known.add(name)
-
-    def gone(self, name):
-        """There is perhaps none any more."""
-        self._capabilities.known.discard(name)
-
-    @contextlib.contextmanager
-    def leaving(self, name):
-        """Inside it a command is sent that takes the file away; a refusal leaves it there."""
-        known = name in self._capabilities.known
-        self.gone(name)
-        try:
-            yield
-        except ServerError:
-            if known:
-                self.made(name)
-            raise
-
-    # What the server tells
 
     def size(self, name):
         """See `ISession`."""
@@ -127,7 +102,7 @@ class Presence:
             self._capabilities.sizes = False  # until it tells one
         facts = self._listing(name, refusal)
         if name not in facts:
-            self.gone(name)
+            self._capabilities.known.discard(name)
             return None, None
         size, modified = facts[name]
         if size is None or self._capabilities.image is False or self.tells_sizes():

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import io
 import logging
 
 import zope.interface
@@ -12,7 +11,7 @@ from zeit.cds.errors import (
     CONFIGURATION,
     LOST,
     ConfigurationError,
-    Error,
+    DataConnectionRefused,
     NotTold,
     NoValue,
     ReplyLost,
@@ -25,9 +24,9 @@ from zeit.cds.errors import (
 from zeit.cds.ftp.pipelining import NOTHING, Following
 from zeit.cds.ftp.reply_errors import NO_FILE, NOT_IMPLEMENTED, SHOWN
 from zeit.cds.interfaces import ISession
-from zeit.cds.system.throttle import UNLIMITED
-from zeit.cds.target.name_probe import Spelling
-from zeit.cds.target.reconnecting import Reconnecting
+from zeit.cds.target.base_session import BaseSession, Content, require_whole
+from zeit.cds.target.link import Link
+from zeit.cds.target.presence import Presence
 from zeit.cds.text import printable
 
 
@@ -41,36 +40,104 @@ BUSY = 450
 
 
 @zope.interface.implementer(ISession)
-class FTPSession(Reconnecting):
-    """See `ISession`.
+class FTPSession(BaseSession):
+    """See `ISession`; `capabilities` are a `zeit.cds.ftp.capabilities.Capabilities`."""
 
-    `throttle` is for the files; what is needed for a lock is little, and waits for none of them.
-    """
-
-    def __init__(self, settings, delivery, *, throttle=UNLIMITED, **options):
-        super().__init__(settings, **options)
-        self.delivery = delivery
-        self._throttle = throttle
-        self.free = True
+    def __init__(self, settings, delivery, *, capabilities, link=None, **options):
+        link = link or Link(settings, capabilities=capabilities)
+        super().__init__(settings, delivery, capabilities=capabilities, link=link, **options)
+        self._presence = Presence(self._query, capabilities=capabilities)
         self._followed = False
-
-    def _entered(self):
-        """See `Reconnecting`; only sizes would show that a server changes the ends of lines."""
-        if not (self._capabilities.image or self.delivery.size_check):
-            raise ConfigurationError(
-                'The server does not promise to leave files as they are: it refuses TYPE I',
-                hint='Leave out size_check="no" (--no-size-check), so that sizes are compared.',
-            )
 
     @property
     def orderly(self):
         """See `ISession`."""
         return self._capabilities.in_order
 
-    @property
-    def renames(self):
-        """See `ISession`; a refusal is about that name only then."""
-        return self._capabilities.renames
+    # The connection
+
+    def connect(self):
+        """See `ITransfers`; the directory is entered by the first command."""
+        self._link.prepare()
+        if kept := self._taken():
+            self._link.take(kept)
+        else:
+            self._link.connect(deadline=self._patience)
+
+    def _resume(self, connection, *, deadline):
+        known = connection.capabilities
+        connection.serve(deadline=deadline)
+        connection.enter_directory()
+        connection.serve(deadline=self._patience, capabilities=self._capabilities)
+        self._capabilities.image = known.image
+        if known.server:
+            self._capabilities.described(known.server)
+        self._require_image()
+
+    def _enter(self, connection):
+        connection.enter_directory()
+        self._require_image()
+
+    def _require_image(self):
+        """Only sizes would show that a server changes the ends of lines."""
+        if not (self._capabilities.image or self.delivery.size_check):
+            raise ConfigurationError(
+                'The server does not promise to leave files as they are: it refuses TYPE I',
+                hint='Leave out size_check="no" (--no-size-check), so that sizes are compared.',
+            )
+
+    def _ready(self, *call):
+        super()._ready(*call)
+        self._link.keep_reserve(deadline=self._patience)
+        return self._link.connection
+
+    def _execute(self, method, *args, **kw):
+        connection = self._ready(method, *args)
+        try:
+            return getattr(connection, method)(*args, **kw)
+        except DataConnectionRefused as error:
+            # A firewall that does not know EPSV may know PASV; and one that looks for the port in
+            # what the server says may overlook it behind something else.
+            self._capabilities.do_without('epsv', error=error)
+            if connection.data.was_pipelined:
+                self._capabilities.do_without('together', error=error)
+            raise
+        except LOST:
+            connection.drop()  # also where its replies were in order, and made no sense
+            raise
+
+    def _unconfirmed_unless_answered(self, *command, changes):
+        """After an error note that the server may still execute the command, if no answer came."""
+        if self.connection.is_due(*command):
+            self.unconfirmed.add(changes)
+
+    def _clean_up(self):
+        while untried := self._untried():
+            name = untried[0]
+            self._tried.add(name)
+            try:
+                try:
+                    self.connection.command('DELE', name)
+                except BaseException:
+                    self._unconfirmed_unless_answered('DELE', name, changes=name)
+                    raise
+            except ServerError as error:
+                log.debug('Not deleted: %s: %s', printable(name), printable(error.message))
+                if self._may_exist(name):
+                    continue
+            self.garbage.remove(name)
+
+    def _may_exist(self, name):
+        try:
+            return self._presence.exists(name)
+        except NotTold as error:
+            log.debug('%s', printable(error.message))
+            return True
+
+    def bound(self, seconds, *, ends=False):
+        """See `ISession`."""
+        self._link.cleans_up = self._link.cleans_up or ends
+        super().bound(seconds, ends=ends)
 
     # For who looks at the server itself
 
@@ -80,9 +147,14 @@ class FTPSession(Reconnecting):
         return self._capabilities
 
     @property
+    def connection(self):
+        """The present `Connection`."""
+        return self._link.connection
+
+    @property
     def protection(self):
         """The `Protection` of the present connection, None without TLS."""
-        return self._connection.protection
+        return self.connection.protection
 
     def list_by(self, listing):
         """Return the names that one way to list shows, a `Listing`: a set of str."""
@@ -111,10 +183,6 @@ class FTPSession(Reconnecting):
     def exists(self, name):
         """See `ISession`."""
         return self._presence.exists(name)
-
-    def is_shown(self, present):
-        """See `ISession`."""
-        return self._capabilities.is_shown(present)
 
     def tells_sizes(self):
         """See `ISession`."""
@@ -167,7 +235,7 @@ class FTPSession(Reconnecting):
         except ServerError as error:
             self._presence.require_unreadable(name, error)
             return None
-        self._presence.made(name)
+        self.known.add(name)
         return content
 
     def fetch(self, name, file, *, within=None):
@@ -184,7 +252,7 @@ class FTPSession(Reconnecting):
         orderly = bool(self._capabilities.orderly)
         options = {'following': following} if orderly and self.delivery.size_check else {}
         try:
-            content = _Content(data)
+            content = Content(data)
             sent, _ = self.stor(name, content, early=orderly, began=began.append, **options)
         except ReplyLost as error:
             if not self.delivery.size_check:
@@ -193,10 +261,10 @@ class FTPSession(Reconnecting):
         except LOST as error:
             if began or error.while_connecting:
                 raise
-            sent, _ = self.stor(name, io.BytesIO(data), early=False)
+            sent, _ = self.stor(name, Content(data), early=False)
         if self.delivery.size_check:
             self.compare(name, sent, following=following, lost=lost)
-        self._presence.made(name)
+        self.known.add(name)
 
     def upload(self, name, source, *, began=lambda name: None, rename_follows=False):
         """See `ITransfers`."""
@@ -214,11 +282,7 @@ class FTPSession(Reconnecting):
                 raise
             log.debug('%s', printable(error.message))
             sent, reply, lost = error.sent, '', error
-        if sent != source.size:
-            raise SizeMismatch(
-                f'The file was announced with {source.size} bytes, but {sent} were read',
-                hint='It changed while it was sent; the next run sends it again.',
-            )
+        require_whole(source, sent=sent)
         if self.delivery.size_check:
             self.compare(name, sent, following=following, lost=lost)
         return reply
@@ -299,14 +363,14 @@ class FTPSession(Reconnecting):
         """See `ISession`."""
         known = old in self.known
         try:
-            with self._presence.leaving(old):
+            with self._leaving(old):
                 (answer,) = self._execute('rename', old, new, followed=self._followed)
         except BaseException:
             self._unconfirmed_unless_answered('RNTO', new, changes=old)
             raise
         self._capabilities.renames = True
         if known:
-            self._presence.made(new)
+            self.known.add(new)
         return answer.verdict == SHOWN
 
     def perform(self, *commands, followed=True, rename_follows='', trial=False):
@@ -338,7 +402,7 @@ class FTPSession(Reconnecting):
         leaves = [command[1] for command in commands if command[0] in _LEAVING]
         known = [name for name in leaves if name in self.known]
         for name in leaves:
-            self._presence.gone(name)
+            self.known.discard(name)
         try:
             if first == 'RNTO':
                 answers = self._execute('rename', *names, *sent[1:], **options)
@@ -348,7 +412,7 @@ class FTPSession(Reconnecting):
             return [self._became(command, answers, known) for command in commands]
         except ServerError as error:  # of RNFR
             for name in known:
-                self._presence.made(name)
+                self.known.add(name)
             return [error]
         except BaseException:
             for verb, argument in sent:
@@ -360,23 +424,19 @@ class FTPSession(Reconnecting):
         """Take the answers to a command out of `answers`; return what `perform` does of it."""
         verb, *names = command
         if verb == 'SIZE':
-            sizes = self._connection.sizes_of([answers.pop(0) for _ in names])
+            sizes = self.connection.sizes_of([answers.pop(0) for _ in names])
             return self._presence.found(sizes)
-        refusal = self._connection.shown(answers.pop(0)).error()
+        refusal = self.connection.shown(answers.pop(0)).error()
         if verb == 'RNTO' and refusal is None:
             self._capabilities.renames = True
         if verb in _LEAVING and names[0] in known and (verb == 'RNTO' or refusal is not None):
-            self._presence.made(names[0] if refusal is not None else names[1])
+            self.known.add(names[0] if refusal is not None else names[1])
         return refusal
 
     def delete(self, name):
         """See `ISession`."""
-        with self._presence.leaving(name):
+        with self._leaving(name):
             self._execute('command', 'DELE', name, followed=self._followed)
-
-    def misspelt(self, names, *, token):
-        """See `ISession`."""
-        return Spelling(self, capabilities=self._capabilities, token=token).refused(names)
 
     def make_directory(self, name):
         """See `ISession`."""
@@ -386,51 +446,15 @@ class FTPSession(Reconnecting):
         """See `ISession`."""
         self._execute('command', 'RMD', name)
 
-    # Uploads and downloads
-
-    @contextlib.contextmanager
-    def at_work(self):
-        """See `ITransfers`."""
-        try:
-            yield
-        except (Error, GeneratorExit):
-            raise
-        except BaseException:
-            self.hurry()
-            raise
-        finally:
-            self.delete_garbage()
-
     @contextlib.contextmanager
     def during(self, transfer, *, followed=False):
         """See `ITransfers`."""
         self._followed = followed
         try:
-            with self._patience.during(transfer):
+            with super().during(transfer):
                 yield
         finally:
             self._followed = False
-
-    def sibling(self):
-        """See `ITransfers`."""
-        return FTPSession(
-            self._settings,
-            self.delivery,
-            deadline=self._deadline,
-            context=self._context,
-            capabilities=self._capabilities,
-            throttle=self._throttle,
-            first=False,
-        )
-
-
-class _Content(io.BytesIO):
-    """What is stored, as an upload wants it."""
-
-    @property
-    def size(self):
-        """The number of bytes."""
-        return self.getbuffer().nbytes
 
 
 #: The commands that take a name away.

@@ -2,16 +2,15 @@
 
 import ipaddress
 import logging
-from urllib.parse import quote
 
 import zope.interface
 
-from zeit.cds.errors import ConfigurationError, Error
+from zeit.cds.errors import ConfigurationError
 from zeit.cds.ftp.server_options import Settings
 from zeit.cds.ftp.tls import TLS
 from zeit.cds.interfaces import ITarget, IUsable
 from zeit.cds.option_types import options
-from zeit.cds.target.base import Base
+from zeit.cds.target.base_target import BaseTarget
 from zeit.cds.target.delivery_options import Delivery
 from zeit.cds.text import printable
 
@@ -33,26 +32,17 @@ def is_loopback(host):
 
 
 @zope.interface.implementer(ITarget, IUsable)
-class FTPTarget(Base):
+class FTPTarget(BaseTarget):
     """See `ITarget`.
 
     `settings` is a `zeit.cds.ftp.server_options.Settings`, `delivery` a `Delivery`.
     """
 
-    @classmethod
-    def from_options(cls, **given):
-        """Return a target from the fields of `Settings` and `Delivery`, by name.
-
-        Those of `TLS` are called as in `TLS_OPTIONS`.
-        Raises `ConfigurationError` for an option that neither of them has.
-        """
-        delivery = {name: given.pop(name) for name in options(Delivery) if name in given}
+    @staticmethod
+    def _settings(given):
+        """Return the `Settings`; the options of `TLS` are called as in `TLS_OPTIONS`."""
         tls = {field: given.pop(name) for name, field in TLS_OPTIONS.items() if name in given}
-        try:
-            settings = Settings(tls=TLS(**tls), **given)
-        except TypeError as error:
-            raise ConfigurationError(f'An option of the target is not known: {error}') from None
-        return cls(settings, delivery=Delivery(**delivery))
+        return Settings(tls=TLS(**tls), **given)
 
     def warn_of_clear_text(self, *, level=logging.WARNING):
         """Log, if it is so, that password and files can be read by others on the way."""
@@ -76,14 +66,9 @@ class FTPTarget(Base):
         """See `ITarget`.
 
         It begins with `ftp://` also where TLS is used: what a run left in a directory is its own
-        also after TLS was switched on.  Spellings of one host or path are the same.
+        also after TLS was switched on.
         """
-        settings = self.settings
-        segments = [each for each in settings.directory.split('/') if each not in ('', '.')]
-        user, path = quote(settings.user, safe=''), quote('/'.join(segments))
-        host = settings.host.lower().rstrip('.')
-        host = f'[{host}]' if ':' in host else host
-        return f'ftp://{user}@{host}:{settings.port}/{path}'
+        return self._url('ftp')
 
     def require_usable(self):
         """See `IUsable`: the password, the files of TLS, the address to connect from."""
@@ -98,31 +83,12 @@ class FTPTarget(Base):
             )
         if settings.tls:
             settings.tls.require_usable()
-        if settings.bind_address is not None:
-            from zeit.cds.network.sockets import require_address
+        self._require_address()
 
-            require_address(settings.bind_address)
-
-    def open(self, *, within=None, learned=None, kept=None):
-        """See `ITarget`."""
+    def _session(self, learned, **options):
         # Who has nothing to send, needs no client.
         from zeit.cds.ftp.capabilities import Capabilities
         from zeit.cds.target.session import FTPSession
 
-        session = FTPSession(
-            self.settings,
-            self.delivery,
-            capabilities=Capabilities(learned or {}),
-            kept=kept if self.settings.keep_connection else None,
-            throttle=self.throttle,
-        )
-        if within is not None:
-            session.bound(within)
-        try:
-            session.connect()
-        except ConfigurationError:
-            raise  # found before there was a connection, or beside it
-        except Error as error:
-            error.server = self.title
-            raise
-        return session
+        capabilities = Capabilities(learned)
+        return FTPSession(self.settings, self.delivery, capabilities=capabilities, **options)

@@ -18,6 +18,7 @@ from zeit.cds import interfaces
 from zeit.cds.cli.progress_bar import Bar
 from zeit.cds.drivers.tasks import WakeUp
 from zeit.cds.drivers.thread import ExporterThread
+from zeit.cds.ftp.capabilities import Capabilities
 from zeit.cds.ftp.server_options import Settings
 from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.publish.publisher import Publisher
@@ -122,7 +123,9 @@ class ConformanceTests(unittest.TestCase):
         over_sftp = SFTPTarget.from_options(host='h', user='u', known_hosts='/k')
         link = Link(over_sftp.settings)
         self.addCleanup(link.quit)
-        sftp_session = SFTPSession(over_sftp.settings, over_sftp.delivery, link=link)
+        sftp_session = SFTPSession(
+            over_sftp.settings, over_sftp.delivery, link=link, capabilities=Capabilities()
+        )
         memory = MemoryTarget()
         zope.component.provideUtility(spool, ISpool, name='s')
         zope.component.provideUtility(target, ITarget, name='t')
@@ -139,7 +142,7 @@ class ConformanceTests(unittest.TestCase):
             entry,
             self.enterContext(spool.open(entry)),
             target,
-            FTPSession(target.settings, target.delivery),
+            FTPSession(target.settings, target.delivery, capabilities=Capabilities()),
             over_sftp,
             sftp_session,
             memory,

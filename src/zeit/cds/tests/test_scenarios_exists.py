@@ -257,7 +257,7 @@ class LitterTests(Scenario, unittest.TestCase):
         self.fault('*', faults.Silence())
         self.fault(faults.GREETING, faults.Silence())
         started = time.monotonic()
-        with unittest.mock.patch('zeit.cds.target.reconnecting.HURRY', 0.3):
+        with unittest.mock.patch('zeit.cds.target.base_session.HURRY', 0.3):
             with self.assertLogs('zeit.cds', 'WARNING') as logs:
                 session.close()
         self.assertLess(time.monotonic() - started, PATIENCE)

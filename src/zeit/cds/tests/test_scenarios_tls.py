@@ -329,7 +329,7 @@ class ClientCertificateTests(TLSScenario, unittest.TestCase):
                 try:
                     session.store('a', b'a')
                     session.store('b', b'b')
-                    self.assertEqual(2, session._connection.protection.resumed)
+                    self.assertEqual(2, session.connection.protection.resumed)
                 finally:
                     session.close()
 

@@ -34,8 +34,8 @@ IMPATIENT = [
 HASTY = [
     PROCESS[0],
     '-c',
-    'import sys; from zeit.cds.cli import main; from zeit.cds.target import reconnecting; '
-    'reconnecting.HURRY = 0.3; sys.exit(main.main())',
+    'import sys; from zeit.cds.cli import main; from zeit.cds.target import base_session; '
+    'base_session.HURRY = 0.3; sys.exit(main.main())',
 ]
 
 

@@ -165,7 +165,7 @@ class RefusedTests(Timed, unittest.TestCase):
                         self.session.names()
                     self.fault('RETR', *actions, times=1)
                     with self.assertRaisesRegex(PermanentError, 'No such file'):
-                        self.session._connection.download('a', io.BytesIO())
+                        self.session.connection.download('a', io.BytesIO())
 
     def test_a_listing(self):
         for actions in self.refusing('451 Disk.'):
@@ -185,7 +185,7 @@ class RefusedTests(Timed, unittest.TestCase):
         class Cutting(Content):
             def readinto(source, buffer):
                 if source.tell() > 1_000_000:
-                    self.session._connection._stream._sock.shutdown(socket.SHUT_RD)
+                    self.session.connection._stream._sock.shutdown(socket.SHUT_RD)
                 return super().readinto(buffer)
 
         with self.assertRaises(ReplyLost) as caught:

@@ -55,7 +55,7 @@ class Transfers(OverTLS):
 
     @property
     def protection(self):
-        return self.session._connection.protection
+        return self.session.connection.protection
 
     @contextlib.contextmanager
     def relayed(self):
@@ -230,5 +230,5 @@ class SingleUseTests(unittest.TestCase):
         for outcome in upload_files(session, plan, ledger=NoLedger()):
             plan.settle(outcome)
             self.assertIsNone(outcome.error)
-        protection = session._connection.protection
+        protection = session.connection.protection
         self.assertEqual((6, 6), (protection.connections, protection.resumed))

@@ -313,7 +313,7 @@ class Replay(layers.ServerTests):
         except (errors.Error, Killed):
             pass
         finally:
-            session._connection.drop()
+            session.connection.drop()
         return journal.open, steered.calls
 
     def check(self, where):

@@ -11,6 +11,7 @@ from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.sftpfaults import (
     Answer,
+    Cut,
     SFTPFaultServer,
     Silence,
     Status,
@@ -166,3 +167,14 @@ class ReadTests(FaultCase):
         self.server.fault('LSTAT', Silence(), times=1)
         self.assertEqual(1, session.size('a'))
         self.assertEqual(2, session.connections)
+
+
+class GarbageTests(FaultCase):
+    def test_what_breaks_the_connection_does_not_stand_in_the_way(self):
+        self.serve({'/cds/part': b'1'})
+        self.server.fault('REMOVE', Cut())
+        session = self.open()
+        session.garbage.append('part')
+        session.reconnect()
+        self.assertEqual({'part'}, session.names())
+        self.assertEqual((3, {'part'}), (session.connections, session.unconfirmed))

@@ -11,7 +11,7 @@ from zeit.cds import errors, names
 from zeit.cds.credentials import Secret
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.sftp import ssh
-from zeit.cds.sftp.session import _base
+from zeit.cds.sftp.directory import base_path
 from zeit.cds.spool.spool import Spool
 from zeit.cds.target.kept import Kept
 from zeit.cds.target.upload import upload_files
@@ -227,7 +227,7 @@ class DirectoryTests(unittest.TestCase):
         ):
             with self.subTest(directory):
                 settings = mock.Mock(directory=directory, encoding='utf-8')
-                self.assertEqual(path, _base(settings))
+                self.assertEqual(path, base_path(settings))
 
 
 class ImportTests(SessionCase):

@@ -2,7 +2,7 @@ import os
 import unittest
 
 from zeit.cds.run.exporter import Exporter, Options
-from zeit.cds.target import kept, reconnecting
+from zeit.cds.target import base_session, kept
 from zeit.cds.testing import faults
 from zeit.cds.tests.scenario import Scenario, target
 
@@ -91,7 +91,7 @@ class KeptTests(Scenario, unittest.TestCase):
         """As behind a NAT that has forgotten it."""
         self.run_once('a')
         self.fault('TYPE', faults.Silence(), times=1)
-        with unittest.mock.patch.object(reconnecting, 'SOON', 0.2):
+        with unittest.mock.patch.object(base_session, 'SOON', 0.2):
             self.run_once('b')
         self.assertEqual(2, self.logins())
 

@@ -442,38 +442,22 @@ class PresenceTests(unittest.TestCase):
         self.assert_unknown('a')
 
     def test_a_listing_proves_it_that_shows_what_is_known_to_be_there(self):
-        self.presence.made('lock')
+        self.capabilities.known.add('lock')
         self.assert_unknown('a')
         self.server.listed = {'lock'}
         self.assertEqual((None, False), (self.presence.size('a'), self.presence.exists('a')))
 
-    def test_not_any_more_when_that_was_deleted(self):
-        self.presence.made('lock')
-        self.presence.gone('lock')
-        self.server.listed = {'lock'}
-        self.assert_unknown('a')
-
-    def test_what_was_not_deleted_is_still_known(self):
-        self.presence.made('lock')
-        with self.assertRaises(errors.PermanentError), self.presence.leaving('lock'):
-            raise self.server.refusal
-        self.assertEqual({'lock'}, self.capabilities.known)
-        for error in ZeroDivisionError, errors.ConnectionLost:
-            with self.assertRaises(error), self.presence.leaving('lock'):
-                raise error(104, 'lost')
-            self.assertEqual(set(), self.capabilities.known)
-
     def test_whether_sizes_are_told_is_asked_once(self):
         self.assertFalse(self.presence.tells_sizes())
         self.server.there = {'lock': 1}
-        self.presence.made('lock')
+        self.capabilities.known.add('lock')
         self.assertTrue(self.presence.tells_sizes() and self.presence.tells_sizes())
         self.assertEqual(['size lock'], self.server.asked)
 
     def test_what_is_listed_is_there_whatever_it_is_refused_by(self):
         """A directory, or a file that somebody has in use: Windows says 550 of it."""
         self.server.there = {'lock': 1}
-        self.presence.made('lock')
+        self.capabilities.known.add('lock')
         self.presence.size('lock')
         for refusal in REFUSALS:
             with self.subTest(refusal):
