@@ -256,6 +256,8 @@ class Partner(Spool):
             with self._translated():
                 self._sharing.settle(self._folder, given)
                 if given is None:
+                    # Runs of the spool, which do that, are few where there are partners.
+                    self._whole.remove_drafts()
                     self._sharing.tidy(self._folder)
                     for each in self._sharing.former():
                         self._sharing.settle(self._sharing.folder(each))

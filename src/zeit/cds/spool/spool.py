@@ -149,7 +149,7 @@ class Spool:
                 stack.enter_context(RunLock(self._in(PRIVATE, 'lock'), **about))
                 self._check_directories(map(self._in, (*SECTIONS, PRIVATE, FILING)))
                 files.remove_drafts(self._in(PRIVATE))
-                files.remove_drafts(self._in('tmp'), before=time.time() - _WRITING)
+                self.remove_drafts()
                 self.journal = stack.enter_context(
                     self._sequence.journal(acknowledges=acknowledges)
                 )
@@ -175,6 +175,11 @@ class Spool:
                 )
                 self._withdrawal.settle(self.journal)
             yield self
+
+    def remove_drafts(self):
+        """Remove what killed processes have left in `tmp/`.  Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):  # nobody has put anything there
+            files.remove_drafts(self._in('tmp'), before=time.time() - _WRITING)
 
     @property
     def _is_running(self):

@@ -412,13 +412,14 @@ def _copy(content, file):
 def remove_drafts(directory, *, before=math.inf):
     """Remove what those who were killed have left in `directory` of what `draft` makes.
 
-    Only what nobody has written to since `before` (seconds since the epoch), where others write.
+    Only what nobody has changed since `before` (seconds since the epoch), where others write.  That
+    is not what its time of modification says, which may be the one of a file that it is about.
     """
     with os.scandir(directory) as items:
         left = [item for item in items if item.name.startswith(_DRAFT)]
     for item in left:
         with contextlib.suppress(FileNotFoundError):  # finished, or given up
-            if item.stat(follow_symlinks=False).st_mtime < before:
+            if item.stat(follow_symlinks=False).st_ctime < before:
                 remove(item.path)
 
 

@@ -1,5 +1,6 @@
 """Several partners of one spool, over targets in memory: who gets what, and when it is filed."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -23,7 +24,11 @@ from zeit.cds.spool.wake import wake
 from zeit.cds.system import files
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
+from zeit.cds.tests.killing import Process
 from zeit.cds.values.run_options import Keep
+
+
+LINK = os.link
 
 
 class PartnerTests(unittest.TestCase):
@@ -568,7 +573,7 @@ class BuildTests(PartnerTests):
         return self.path
 
 
-class ForeignTests(PartnerTests):
+class Foreign:
     """Files that may not be linked, as they are of the CMS, and the runs' user may not write them.
 
     Linux refuses that where fs.protected_hardlinks is set, to whoever is not root.
@@ -577,21 +582,24 @@ class ForeignTests(PartnerTests):
     def setUp(self):
         super().setUp()
         self.foreign = set()
-        original = os.link
+        #: They are open, so that no other file gets their inodes.
+        self.originals = self.enterContext(contextlib.ExitStack())
+        self.enterContext(unittest.mock.patch('os.link', self.link))
 
-        def link(old, new, **options):
-            if os.lstat(old).st_ino in self.foreign:
-                raise PermissionError(1, 'Operation not permitted', old)
-            original(old, new, **options)
-
-        self.enterContext(unittest.mock.patch('os.link', link))
+    def link(self, old, new, **options):
+        if os.lstat(old).st_ino in self.foreign:
+            raise PermissionError(1, 'Operation not permitted', old)
+        LINK(old, new, **options)
 
     def put_foreign(self, name, data):
-        self.put(name, data=data)
-        found = (self.path / 'new' / name).stat()
+        self.spool.put(name, data)
+        file = self.originals.enter_context(open(self.path / 'new' / name, 'rb'))
+        found = os.fstat(file.fileno())
         self.foreign.add(found.st_ino)
         return found
 
+
+class ForeignTests(Foreign, PartnerTests):
     def test_they_are_replaced_by_a_copy_once(self):
         before = self.put_foreign('a', b'a')
         self.put('b')
@@ -632,3 +640,34 @@ class ForeignTests(PartnerTests):
         self.assertEqual([], self.export('C').delivered)
         self.assertEqual(['a', 'a'], self.export('A').delivered + self.export('B').delivered)
         self.assertEqual({}, self.there('new'))
+
+    @unittest.skipIf(os.geteuid(), 'only root can be two users')
+    def test_as_the_system_refuses_it(self):
+        """Another user wrote the file, with the umask 022: see proc(5) on protected_hardlinks."""
+        self.put('a')
+        for path in (self.path, *self.path.rglob('*')):
+            os.chown(path, 65534, 65534)
+        os.chown(self.path / 'new' / 'a', 0, 0)
+        before = (self.path / 'new' / 'a').stat()
+
+        def run():
+            os.setgid(65534)
+            os.setuid(65534)
+            return self.export('A').exit_code
+
+        self.assertEqual(0, Process(run, log=self.path / 'log').run())
+        found = (self.path / 'new' / 'a').stat()
+        self.assertEqual((before.st_mtime_ns, 65534), (found.st_mtime_ns, found.st_uid))
+        self.assertEqual(['a'], self.export('B').delivered)
+
+    def test_a_file_system_without_hard_links(self):
+        """A copy may be linked as little: that is said, and the file waits."""
+        self.put('a')
+        refused = PermissionError(1, 'Operation not permitted')
+        with unittest.mock.patch('os.link', side_effect=refused):
+            report = self.export('A')
+        self.assertEqual([], report.delivered)
+        self.assertIn('hard links', report.failed[0][1])
+        self.assertEqual({'a': b'a'}, self.there('new'))
+        self.assertEqual({}, self.there('tmp'))
+        self.assertEqual(['a', 'a'], self.export('A').delivered + self.export('B').delivered)

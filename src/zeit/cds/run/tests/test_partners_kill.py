@@ -6,9 +6,10 @@ import os
 import pathlib
 import pickle
 import tempfile
+import unittest.mock
 
 from zeit.cds.run.exporter import Exporter
-from zeit.cds.run.tests.test_partners import PartnerTests
+from zeit.cds.run.tests.test_partners import Foreign, PartnerTests
 from zeit.cds.spool import sharing
 from zeit.cds.testing import layers
 from zeit.cds.tests.killing import BUG, LOCAL, Process, arm, die
@@ -154,3 +155,29 @@ class KillTests(PartnerTests):
             self.assertEqual(['b', 'a'], [each['name'] for each in self.receipts('A')])
 
         self.everywhere('A', prepare=prepare, heals=heals)
+
+
+class ForeignKillTests(Foreign, KillTests):
+    """Files that may not be linked: a copy takes the place of each."""
+
+    level = 2
+    stride = every(17)
+
+    def anew(self, folder):
+        if hasattr(self, 'originals'):
+            self.originals.close()
+        super().anew(folder)
+
+    def put(self, *names, data=None):
+        for name in names:
+            self.put_foreign(name, name.encode() if data is None else data)
+
+    def converge(self):
+        super().converge()
+        # As if a day had passed since: what is written by others is left alone so long.
+        with unittest.mock.patch('zeit.cds.spool.spool._WRITING', -1):
+            self.export('A')
+            self.export('B')
+        self.assertEqual([], os.listdir(self.path / 'tmp'))
+        for name in self.names:
+            self.assertEqual([], os.listdir(self.partner(name).path / 'tmp'))
