@@ -24,6 +24,9 @@ def main(args=None):
     except KeyboardInterrupt:
         # It came before or after the time in which signals are handled.
         return 130
+    finally:
+        if args is None:
+            gc.freeze()  # nor at the end, when it is looked for again: as long as 0.07 s
 
 
 def _run(args):
