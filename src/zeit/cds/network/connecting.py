@@ -15,21 +15,26 @@ from zeit.cds.system.forks import not_inherited
 _NO_NETWORK = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
 
 
-def connected_socket(host, port, *, connect_timeout, activity, deadline, keepalive=0, bind=None):
+def connected_socket(
+    host, port, *, connect_timeout, activity, deadline, keepalive=0, bind=None, meanwhile=None
+):
     """Return a socket that is connected to `host` (name or address) and `port`, and the seconds.
 
     `connect_timeout` (seconds) holds for finding the host's addresses, and for each of them; they
     are tried in the resolver's order.  `activity` says what this is for, in a message.
     `keepalive` lets the system probe a peer that was idle for so many seconds, 0 for never
     (RFC 1122 section 4.2.3.6), which also keeps a NAT's entry.  `bind` is the address of this
-    machine to connect from.  Raises `FTPOSError`: the error of the last address that this machine
-    can reach, if there is one.
+    machine to connect from.  `meanwhile()` is called once, when the connection is on its way.
+    Raises `FTPOSError`: the error of the last address that this machine can reach, if there is one.
     """
     failures = []
     for address in resolve(host, port, timeout=connect_timeout, deadline=deadline):
         started = time.monotonic()
         try:
-            sock = dial(address, timeout=connect_timeout, deadline=deadline, bind=bind)
+            now, meanwhile = meanwhile, None
+            sock = dial(
+                address, timeout=connect_timeout, deadline=deadline, bind=bind, meanwhile=now
+            )
             connected = time.monotonic()
             break
         except OSError as error:
@@ -56,12 +61,17 @@ def connected_socket(host, port, *, connect_timeout, activity, deadline, keepali
         raise
 
 
-def dial(address, *, timeout, deadline, bind=None):
-    """Return a socket that is connected to one of the addresses of `resolve`."""
+def dial(address, *, timeout, deadline, bind=None, meanwhile=None):
+    """Return a socket that is connected to one of the addresses of `resolve`.
+
+    `meanwhile()` is called when the connection is on its way.
+    """
     family, kind, protocol, _, where = address
     sock = not_inherited(socket.socket, family, kind, protocol)
     try:
         begin(sock, where, bind=bind)
+        if meanwhile is not None:
+            meanwhile()
         wait_connected(sock, timeout=timeout, deadline=deadline)
         return sock
     except BaseException:

@@ -8,10 +8,10 @@ connection is of no use any more, and whoever needs one makes another.
 import errno
 import logging
 
-from zeit.cds.errors import ConnectionLost, Error, ServerError
+from zeit.cds.errors import ConfigurationError, ConnectionLost, Error, ServerError
+from zeit.cds.network.connecting import connected_socket
 from zeit.cds.network.oserrors import from_os
-from zeit.cds.sftp import protocol, ssh
-from zeit.cds.sftp.library import asyncssh
+from zeit.cds.sftp import protocol
 from zeit.cds.text import printable
 
 
@@ -71,15 +71,12 @@ class Connection:
     def open(self, *, deadline):
         """Connect, log in, begin.  Raises what `ITarget.open` raises."""
         try:
-            self._login = ssh.log_in(self._settings, loop=self._loop, deadline=deadline)
-            session = self._run(
-                self._login.connection.create_session(
-                    lambda: _Session(self), subsystem='sftp', encoding=None
-                ),
-                deadline=deadline,
-                activity='asking for SFTP',
+            sock = _connected(self._settings, deadline=deadline)
+            log_in = _client()
+            self._login = log_in(self._settings, sock=sock, loop=self._loop, deadline=deadline)
+            self._channel = self._login.begin_sftp(
+                self, seconds=self._settings.reply_timeout, deadline=deadline
             )
-            self._channel = session[0]
             self._write(self._protocol.begin())
             self._await(
                 lambda: self._protocol.version is not None,
@@ -94,16 +91,6 @@ class Connection:
         except BaseException:
             self.drop()
             raise
-
-    def _run(self, coroutine, *, deadline, activity):
-        failure = None
-        try:
-            return self._loop.run(
-                coroutine, seconds=self._settings.reply_timeout, deadline=deadline
-            )
-        except (OSError, asyncssh.Error) as error:
-            failure = ssh.failure(error, activity=activity, timeout=self._settings.reply_timeout)
-        raise failure
 
     # What the channel tells
 
@@ -162,8 +149,8 @@ class Connection:
     def _write_now(self, data):
         try:
             self._channel.write(data)
-        except (OSError, asyncssh.Error) as error:
-            self.fail(ssh.failure(error, activity='sending a request', timeout=0))
+        except Error as error:
+            self.fail(error)
 
     def answers(self, *requests, deadline, seconds=None):
         """Wait for the answers to `requests`; return them, errors included.
@@ -242,6 +229,41 @@ class Connection:
             self._login.abort()
 
 
+def _client():
+    """Return what logs in, by AsyncSSH, the import of which takes longer than some connections.
+
+    Raises `ConfigurationError` if that is not installed.
+    """
+    try:
+        from zeit.cds.sftp.ssh import log_in
+    except ModuleNotFoundError as error:
+        if error.name != 'asyncssh':
+            raise
+        raise ConfigurationError(
+            'SFTP needs asyncssh, which is not installed',
+            hint="pip install 'zeit.cds[sftp]', or bin/buildout with the extra sftp.",
+        ) from None
+    return log_in
+
+
+def _connected(settings, *, deadline):
+    """Return a socket that is connected to the server, or to the first host on the way there.
+
+    AsyncSSH is imported while that is on its way, and what the server says first.
+    """
+    host = settings.proxy_jump[0] if settings.proxy_jump else settings
+    return connected_socket(
+        host.host,
+        host.port,
+        connect_timeout=settings.connect_timeout,
+        activity=f'connecting to {printable(host.host)}, port {host.port}',
+        deadline=deadline,
+        keepalive=settings.keepalive,
+        bind=settings.bind_address,
+        meanwhile=_client,
+    )[0]
+
+
 def _told(answer):
     if isinstance(answer, ServerError):
         return printable(str(answer))
@@ -252,36 +274,3 @@ def _told(answer):
     if isinstance(answer, protocol.Attributes):
         return f'{answer.size} bytes'
     return 'done'
-
-
-class _Session(asyncssh.SSHClientSession):
-    """Hands on to a `Connection` what comes over its channel."""
-
-    def __init__(self, connection):
-        self._connection = connection
-
-    def data_received(self, data, datatype):
-        if datatype is None:
-            self._connection.received(data)
-        else:  # what a shell says for people
-            log.debug('The server says: %s', printable(data.decode('utf-8', 'replace')))
-
-    def eof_received(self):
-        self._connection.fail(_ended())
-
-    def connection_lost(self, exc):
-        self._connection.fail(_ended() if exc is None else ssh.failure(exc, activity='', timeout=0))
-
-    def pause_writing(self):
-        self._connection.paused(True)
-
-    def resume_writing(self):
-        self._connection.paused(False)
-
-
-def _ended():
-    return ConnectionLost(
-        errno.ECONNRESET,
-        'The server has ended the connection',
-        hint='The next run tries again.',
-    )

@@ -18,7 +18,7 @@ from zeit.cds.errors import (
     HandshakeFailed,
     PermanentError,
 )
-from zeit.cds.network.connecting import connected_socket
+from zeit.cds.network.deadline import Deadline
 from zeit.cds.network.oserrors import from_os
 from zeit.cds.sftp.host_keys import RSA_BITS, HostKeys, rsa_bits
 from zeit.cds.sftp.library import asyncssh
@@ -90,10 +90,28 @@ class Login:
         """What it is encrypted by, from us to the server."""
         return str(self.connection.get_extra_info('send_cipher', ''))
 
+    def begin_sftp(self, listener, *, seconds, deadline):
+        """Return the `Channel` of SFTP; `listener` is told what comes over it.
+
+        `seconds` is the time-out.  Raises `ConnectionLost` and `PermanentError`, and what
+        `deadline` does.
+        """
+        failure = None
+        try:
+            channel, _ = self._loop.run(
+                self.connection.create_session(
+                    lambda: _Session(listener), subsystem='sftp', encoding=None
+                ),
+                seconds=seconds,
+                deadline=deadline,
+            )
+            return Channel(channel)
+        except (OSError, asyncssh.Error) as error:
+            failure = _failure(error, activity='asking for SFTP', timeout=seconds)
+        raise failure
+
     def close(self, *, seconds):
         """End it in an orderly way within so many seconds; never raises."""
-        from zeit.cds.network.deadline import Deadline
-
         for each in reversed(self._connections):
             each.close()
             with contextlib.suppress(OSError, Error, asyncssh.Error):
@@ -107,17 +125,40 @@ class Login:
         self._loop.turn()
 
 
-def log_in(settings, *, loop, deadline):
-    """Return the `Login` on the server that `settings` name; raises what `ITarget.open` raises."""
-    keys, agent = _client_keys(settings), _agent(settings)
-    hosts = _hosts(settings)  # before anybody is asked for anything
+class Channel:
+    """What the requests of SFTP go over."""
+
+    def __init__(self, channel):
+        self._channel = channel
+
+    def __repr__(self):
+        return '<Channel of SFTP>'
+
+    def write(self, data):
+        """Send bytes, as soon as the server takes them; raises `ConnectionLost`."""
+        failure = None
+        try:
+            self._channel.write(data)
+            return
+        except (OSError, asyncssh.Error) as error:
+            failure = _failure(error, activity='sending a request', timeout=0)
+        raise failure
+
+
+def log_in(settings, *, sock, loop, deadline):
+    """Return the `Login` on the server that `settings` name; raises what `ITarget.open` raises.
+
+    `sock` is connected to it, or to the first host on the way, and is closed if that fails.
+    """
     login = Login([], loop=loop)
     try:
+        keys, agent = _client_keys(settings), _agent(settings)
+        hosts = _hosts(settings)  # before anybody is asked for anything
         for host in hosts:
             if login._connections:
                 way = {'tunnel': login.connection}
             else:
-                way = {'sock': _socket(settings, host, deadline=deadline)}
+                way = {'sock': sock}
             made = _connected(
                 settings, host, loop=loop, deadline=deadline, client_keys=keys, agent_path=agent,
                 **way,
@@ -126,6 +167,7 @@ def log_in(settings, *, loop, deadline):
         return login
     except BaseException:
         login.abort()
+        sock.close()
         raise
 
 
@@ -157,32 +199,15 @@ def _hosts(settings):
     return [*found, server]
 
 
-def _socket(settings, host, *, deadline):
-    try:
-        return connected_socket(
-            host.name,
-            host.port,
-            connect_timeout=settings.connect_timeout,
-            activity=f'connecting to {printable(host.name)}, port {host.port}',
-            deadline=deadline,
-            keepalive=settings.keepalive,
-            bind=settings.bind_address,
-        )[0]
-    except Error as error:
-        error.while_connecting = True
-        raise
-
-
-def _connected(settings, host, *, loop, deadline, sock=None, **options):
+def _connected(settings, host, *, loop, deadline, **options):
     client = _Client(host.keys, password=host.password)
-    error = made = None
+    error = None
     try:
-        made = loop.run(
+        return loop.run(
             asyncssh.connect(
                 host.name,
                 host.port,
                 client_factory=lambda: client,
-                sock=sock,
                 config=[],
                 username=host.user,
                 known_hosts=host.keys.trusted,
@@ -208,14 +233,10 @@ def _connected(settings, host, *, loop, deadline, sock=None, **options):
             seconds=settings.reply_timeout,
             deadline=deadline,
         )
-        return made
     except (OSError, ValueError, asyncssh.Error) as problem:
         error = _refused(problem, client, host=host, timeout=settings.reply_timeout)
     except Error as problem:  # the deadline
         error = problem
-    finally:
-        if made is None and sock is not None:
-            sock.close()
     # Not in the handler: what was raised there comes from frames that have the password.
     error.while_connecting = not isinstance(error, ConfigurationError)
     raise error
@@ -237,10 +258,10 @@ def _refused(problem, client, *, host, timeout):
             hint=f'{_HINT_LOGIN} It takes: {ways}.',
             exit_code=LOGIN_REFUSED,
         )
-    return failure(problem, activity=f'logging in at {printable(host.name)}', timeout=timeout)
+    return _failure(problem, activity=f'logging in at {printable(host.name)}', timeout=timeout)
 
 
-def failure(problem, *, activity, timeout):
+def _failure(problem, *, activity, timeout):
     """Return the error of ours for one of AsyncSSH, or of the system."""
     if isinstance(problem, (asyncssh.ConnectionLost, asyncssh.DisconnectError)):
         reason = printable(problem.reason) or 'The server has ended the connection'
@@ -321,6 +342,39 @@ class _Client(asyncssh.SSHClient):
         except Error as error:
             self.failure = error
             return None
+
+
+class _Session(asyncssh.SSHClientSession):
+    """Tells a `Connection` what comes over its channel."""
+
+    def __init__(self, listener):
+        self._listener = listener
+
+    def data_received(self, data, datatype):
+        if datatype is None:
+            self._listener.received(data)
+        else:  # what a shell says for people
+            log.debug('The server says: %s', printable(data.decode('utf-8', 'replace')))
+
+    def eof_received(self):
+        self._listener.fail(_ended())
+
+    def connection_lost(self, exc):
+        self._listener.fail(_ended() if exc is None else _failure(exc, activity='', timeout=0))
+
+    def pause_writing(self):
+        self._listener.paused(True)
+
+    def resume_writing(self):
+        self._listener.paused(False)
+
+
+def _ended():
+    return ConnectionLost(
+        errno.ECONNRESET,
+        'The server has ended the connection',
+        hint='The next run tries again.',
+    )
 
 
 def _agent(settings):

@@ -60,15 +60,8 @@ class SFTPTarget(BaseTarget):
 
     def _session(self, learned, **options):
         # Who has nothing to send, needs no client; nor does anybody who has only targets by FTP.
-        try:
-            from zeit.cds.sftp.capabilities import Capabilities
-            from zeit.cds.sftp.session import SFTPSession
-        except ModuleNotFoundError as error:
-            if error.name != 'asyncssh':
-                raise
-            raise ConfigurationError(
-                'SFTP needs asyncssh, which is not installed',
-                hint="pip install 'zeit.cds[sftp]', or bin/buildout with the extra sftp.",
-            ) from None
+        from zeit.cds.sftp.capabilities import Capabilities
+        from zeit.cds.sftp.session import SFTPSession
+
         capabilities = Capabilities(learned)
         return SFTPSession(self.settings, self.delivery, capabilities=capabilities, **options)

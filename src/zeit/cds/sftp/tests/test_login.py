@@ -4,10 +4,12 @@ import asyncio
 import logging
 import os
 import pathlib
+import socket
 import subprocess
 import tempfile
 import threading
 import traceback
+import types
 import unittest
 import unittest.mock
 
@@ -240,11 +242,14 @@ class HostKeyTests(LoginCase):
             self.target(other, known_hosts=path, accept_new_host_key=True), errors.HostKeyRefused
         )
 
-    def test_a_file_that_cannot_be_read_is_said(self):
-        server = self.serve('password')
-        target = self.target(server, known_hosts=str(self.folder / 'missing'))
+    def test_a_file_that_cannot_be_read_is_said_before_anything_is_sent(self):
+        server = self.enterContext(socket.create_server(('127.0.0.1', 0)))
+        port = server.getsockname()[1]
+        missing = str(self.folder / 'missing')
+        target = self.target(types.SimpleNamespace(port=port), known_hosts=missing)
         self.refused(target, errors.ConfigurationError, 'No such file', code=78)
-        self.assertEqual([], server.seen)
+        with server.accept()[0] as connection:
+            self.assertEqual(b'', connection.recv(100))
 
 
 class PasswordTests(LoginCase):
