@@ -84,8 +84,8 @@ DRIVERS = (
     (
         'counters that count twice what was carried over',
         'journal/journal.py',
-        '[*rows, *self._disowned.entries, totals]',
-        '[totals, *rows, *self._disowned.entries]',
+        'chain(rows, self._disowned.entries, [totals])',
+        'chain([totals], rows, self._disowned.entries)',
     ),
     (
         'parked files are not undelivered',

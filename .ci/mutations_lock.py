@@ -206,7 +206,7 @@ LOCKING = (
     (
         'names not compared before files get them',
         'run/exporter.py',
-        'session.misspelt([entry.name for entry in entries], token=self.run.token)',
+        'session.misspelt(names, token=self.run.token)',
         '{}',
     ),
     (

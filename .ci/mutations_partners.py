@@ -37,7 +37,7 @@ PARTNERS = (
     (
         'what nobody wants stays in new',
         PARTNER,
-        '                self._sharing.settle_unwanted(fresh)\n',
+        '                self._sharing.settle_unwanted(unwanted)\n',
         '                pass\n',
     ),
     (
@@ -85,8 +85,8 @@ PARTNERS = (
     (
         'an older version sent that waits beside a newer one',
         PARTNER,
-        'if each.name not in found or each.number > found[each.name].number:\n',
-        'if each.name not in found or each.number < found[each.name].number:\n',
+        '(each.number or math.inf) > newest[each.name].number:\n',
+        '(each.number or math.inf) < newest[each.name].number:\n',
     ),
     (
         'what was withdrawn for one partner goes to it',

@@ -84,8 +84,8 @@ LOCAL = (
     (
         'symbolic links sent',
         'spool/entries.py',
-        'status = item.stat(follow_symlinks=False)',
-        'status = item.stat()',
+        'yield item.name, item.stat(follow_symlinks=False)',
+        'yield item.name, item.stat()',
     ),
     (
         'two runs on one spool',
@@ -273,8 +273,8 @@ LOCAL = (
     (
         'uploads forgotten with an old journal',
         JOURNAL,
-        'rows = [row for table in TABLES for',
-        'rows = [row for table in {*TABLES} - {"uploads"} for',
+        'map(self._carried, TABLES)',
+        'map(self._carried, {*TABLES} - {"uploads"})',
     ),
     (
         'the receipt left out',
@@ -431,7 +431,7 @@ LOCAL = (
     (
         'what is urgent overtakes what its content had before',
         EXPORTER,
-        'order=self._in_order)',
-        'order=lambda jobs: sorted(jobs, key=lambda each: -each.entry.priority))',
+        'names = self._urgency.in_order(queue.names, queue.notable)\n            places',
+        'names = queue.names[::-1]\n            places',
     ),
 )

@@ -8,7 +8,7 @@ first, whoever takes away creates `read`, and everybody else stops and comes bac
 One run, `IExporter.run_once()`, goes like this:
 
     spool.run()              one run per spool; directories checked before anything is sent
-      spool.pending()        what is in `new/`; nothing there: no connection is made
+      spool.queue()          what is in `new/`; nothing there: no connection is made
       target.open()          -> session: connected and logged in
         the lock 'write'     look, create, look again
         upload_files(...)    for each job of the plan: send under a temporary name, wait for the

@@ -38,6 +38,28 @@ class ISpool(Interface):
         theirs by the change of the inode, which is the move into `new/`.  Raises `SpoolError`.
         """
 
+    def queue(*, order='arrival', notable=lambda name: False):
+        """Return what waits for a run, as it is now: an object with `names`, `ignored`, `notable`.
+
+        `names`, a list, are all that may be sent, in the `order` of `pending`; `ignored` as there.
+        `notable` are the entries, in their sequence, of what has a priority or a time, or is of the
+        same content as such a file, or has a name with `notable(name)`: light ones, of which only
+        name, version and number are told, and what the application has told.  It is for many files:
+        all else comes later, see `entries`.  Raises `SpoolError`.
+        """
+
+    def entries(names):
+        """Return the entries of what waits by these `names`, in their order; some may be gone.
+
+        In a run each has a number, see `pending`.  Raises `SpoolError`.
+        """
+
+    def missing(name):
+        """Return why what was in the `queue` by this `name` waits no more.
+
+        An error: `Withdrawn`, or `SourceGone` if nothing tells.  Raises `SpoolError`.
+        """
+
     def open(entry):
         """Return the `ISource` of an entry.
 

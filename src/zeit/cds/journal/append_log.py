@@ -26,7 +26,7 @@ import time
 
 from zeit.cds.errors import SpoolBusy, SpoolError
 from zeit.cds.journal import creation_time, line_format, replacement
-from zeit.cds.journal.line_format import LARGEST, blocks, largest_in, load, numbered
+from zeit.cds.journal.line_format import LARGEST, largest_in, load, numbered
 from zeit.cds.journal.replacement import Replaced
 from zeit.cds.system import files
 from zeit.cds.system.forks import open_descriptor
@@ -314,17 +314,23 @@ class JSONLog:
 
     def _told(self):
         descriptor, end = self._descriptor.fileno(), self._end
-        last = itertools.islice(blocks(descriptor, end=end, size=TAIL), 1)
-        return largest_in(itertools.chain(last, blocks(descriptor, end=end))) or 0
+        last = itertools.islice(line_format.blocks(descriptor, end=end, size=TAIL), 1)
+        return largest_in(itertools.chain(last, line_format.blocks(descriptor, end=end))) or 0
 
     # Another file
 
     def compact(self, carried):
-        """Let a new file take the place of this one, with what `carried()` returns: entries."""
+        """Let a new file take the place of this one, with the entries that `carried()` returns.
+
+        They are read one by one: there may be many.
+        """
         with self.locked(), self._translated():
             files.remove_drafts(self._directory)
-            rows = carried()
-            data = b''.join(map(_line, rows[:-1])) + self._lines(rows[-1:], self.largest)
+            data, last = bytearray(), []
+            for row in carried():
+                data += b''.join(map(_line, last))
+                last = [row]
+            data += self._lines(last, self.largest)
             self._make(self._about(self.largest), data, rename=replacement.over(self._descriptor))
             self._known = self._carried = self._end - self._head
 
@@ -344,7 +350,8 @@ class JSONLog:
                 about = creation_time.identity(descriptor.fileno(), self._directory)
                 first = {'carried': len(data), **first, **about}
             head = _line(first) if first else b''
-            line_format.append(descriptor.fileno(), head + data)
+            line_format.append(descriptor.fileno(), head, durable=False)
+            line_format.append(descriptor.fileno(), data)
             rename(draft, self._path)
             files.sync_directories(self._directory)
             undo.pop_all()
@@ -492,6 +499,17 @@ def entries(directory, *, name=NAME, having=None):
     with translated(path), contextlib.suppress(FileNotFoundError):
         with files.open_regular(path) as file:
             yield from _parse(file, path, having=having)
+
+
+def blocks(directory, *, name=NAME):
+    """Yield the whole lines of the file `name` in blocks (bytes), the last ones first.
+
+    As `entries` it needs no lock.  Raises `SpoolError`.
+    """
+    path = os.path.join(os.fspath(directory), name)
+    with translated(path), contextlib.suppress(FileNotFoundError):
+        with files.open_regular(path, buffering=0) as file:
+            yield from line_format.blocks(file.fileno(), end=files.end_of_lines(file.fileno()))
 
 
 def number_of(entry):

@@ -15,6 +15,9 @@ BLOCK = 32 * 1024
 #: What is longer is no line, but a hole of a damaged disk, perhaps; it is never read as a whole.
 LONGEST = 1024 * 1024
 
+#: Lines with one of more values than this are not found by a regular expression: that tries each.
+FEW = 50
+
 #: The field of the largest number that a version has so far.
 LARGEST = 'largest'
 
@@ -48,8 +51,27 @@ def _write(descriptor, data):
 def having(**values):
     """Return the pattern of lines with one of these values: lists, by the names of fields."""
     found = [(json.dumps(field), each) for field, several in values.items() for each in several]
+    if len(values) == 1 and len(found) > FEW:
+        return _Many(*values.items())
     words = [re.escape(f'{field}: {json.dumps(each)}') for field, each in found]
     return re.compile('|'.join(words).encode('ascii'))
+
+
+class _Many:
+    """Like the pattern of lines whose field, a text, has one of many values."""
+
+    def __init__(self, about):
+        field, several = about
+        self._field = re.compile(rb'%b: ("(?:[^"\\]|\\.)*")' % json.dumps(field).encode('ascii'))
+        self._several = {json.dumps(each).encode('ascii') for each in several}
+
+    def __repr__(self):
+        return f'<{len(self._several)} values of {self._field.pattern}>'
+
+    def search(self, data, start):
+        """See `re.Pattern.search`."""
+        found = self._field.finditer(data, start)
+        return next((each for each in found if each[1] in self._several), None)
 
 
 def numbered(file, *, having=None, end=math.inf):

@@ -17,6 +17,8 @@ class Engine:
 
     outcomes(session, lock)     how the jobs of the plan are transferred: yields an `IOutcome` each
     later(session, lock)        which jobs come when all others are done: yields lists of them
+    complete(jobs)              when their turn comes near: these jobs with all that belongs to
+                                them, without what is none after all
     foresee(session, job)       in a dry run: the size of a file, None if it would be left alone
     started(job)                work on a job begins
     succeeded(outcome)          a file is where it was to go
@@ -30,6 +32,9 @@ class Engine:
     """
 
     verb = ''
+
+    #: See the class; None where all jobs are complete from the beginning.
+    complete = None
 
     def __init__(self, run, **rules):
         self.run = run
@@ -65,6 +70,7 @@ class Engine:
             max_files=self.options.max_files,
             max_bytes=self.options.max_bytes,
             started=started,
+            complete=self.complete,
             **self._rules,
         )
 

@@ -2,6 +2,7 @@
 
 import collections
 import logging
+import math
 import time
 
 import zope.component
@@ -33,7 +34,7 @@ from zeit.cds.run.run import Run
 from zeit.cds.spool import holds
 from zeit.cds.system.signals import deferrable
 from zeit.cds.text import printable
-from zeit.cds.values.plan import Job
+from zeit.cds.values.plan import AHEAD, Job
 from zeit.cds.values.progress import Moved
 from zeit.cds.values.report import FileExported
 from zeit.cds.values.run_options import Options
@@ -103,10 +104,13 @@ class _Export(Engine):
             park_after=0 if self.options.dry_run else self.options.park_after,
         )
         self.retracted = RetractedFiles(self.ledger, record=self.record, size_check=check)
-        self.entries = []
+        #: What goes first, and the names of all that comes behind that; see `complete`.
+        self.entries, self._names = [], []
         self._untimely = {}
+        #: Why the server does not keep some names, by name.
+        self._misspelt = {}
         self._urgency = Urgency(self.options.priority)
-        #: What was there when this run looked last, and when it looks again.
+        #: What urgent was there when this run looked last, and when it looks again.
         self._seen, self._look_at = set(), run.clock() + LOOK
         #: Who knows whether a file is still wanted, None without anybody.
         self.application = zope.component.queryAdapter(self.spool, IStillWanted)
@@ -123,18 +127,43 @@ class _Export(Engine):
 
     def prepare(self):
         """Return whether there is something to do; what is none is in the report already."""
-        entries, ignored = self.spool.pending(order=self.options.order)
+        queue = self.spool.queue(order=self.options.order, notable=self._urgency.fits)
         if not self.options.dry_run:
             self.retracted.prepare()
-            self.failures.forget_all_but({entry.name for entry in entries})
-        self._tell(*entries)
-        for name, reason in ignored:
+            self.failures.forget_all_but(queue.names)
+        for name, reason in queue.ignored:
             self.record.skipped(name, reason)
-        self._untimely = self.spool.untimely(entries)
-        self._seen = {(entry.name, entry.version) for entry in entries}
-        entries = self._urgency.in_order(entries)
-        self.entries = [entry for entry in entries if self._is_wanted(entry)]
+        self._untimely = self.spool.untimely(queue.notable)
+        self._seen = {(each.name, each.version) for each in self._urgent(queue)}
+        names = self._urgency.in_order(queue.names, queue.notable)
+        while names and not self.entries:
+            self.entries, names = self._wanted(names[:AHEAD]), names[AHEAD:]
+        # What has a time is dealt with by each run, however far that comes.
+        self._names = names
+        self._bring_forward(self._untimely)
         return bool(self.entries or self.retracted.rows()) and self._can_file()
+
+    def _urgent(self, queue):
+        """Return the entries of what is urgent in a queue, a list."""
+        return [each for each in queue.notable if self._urgency.of(each) > 0]
+
+    def _bring_forward(self, names):
+        """Let what has one of these names, and its turn later, have it earlier."""
+        found = [name for name in self._names if name in names]
+        if found:
+            self._names = [name for name in self._names if name not in names]
+            self.entries += self._wanted(found)
+
+    def _wanted(self, names):
+        """Return the entries of what is to go of these names, a list; of the others it is said."""
+        found = self.spool.entries(names)
+        there = {entry.name for entry in found}
+        for name in names:
+            if name not in there:
+                self.record.gone(name, self.spool.missing(name))
+        self._tell(*found)
+        self._untimely = self.spool.untimely(found) | self._untimely
+        return self._spelt([entry for entry in found if self._is_wanted(entry)])
 
     def _tell(self, *entries):
         """Let results of these entries say what the application has told of them."""
@@ -207,6 +236,22 @@ class _Export(Engine):
             return True
         return False
 
+    def _jobs(self):
+        """Yield all jobs; of those of a later turn only what may have failed is complete."""
+        yield from map(self._job, self.entries)
+        self.entries, failed = [], self.failures.names()
+        failed = failed.intersection(self._names)
+        found = {job.name: job for job in self.complete([*map(Job, failed)])} if failed else {}
+        for name in self._names:
+            if name in found or name not in failed:
+                yield found.pop(name, None) or Job(name)
+
+    def complete(self, jobs):
+        names = [job.name for job in jobs if job.entry is None]
+        found = {entry.name: entry for entry in self._wanted(names)} if names else {}
+        jobs = (self._job(found[job.name]) if job.name in found else job for job in jobs)
+        return [job for job in jobs if job.entry is not None]
+
     def _job(self, entry):
         return Job(
             name=entry.name,
@@ -258,7 +303,7 @@ class _Export(Engine):
     def dry_run(self, session):
         """Say what would be sent."""
         self.retracted.dry_run()
-        self.rehearse(session, map(self._job, self.entries))
+        self.rehearse(session, self._jobs())
 
     def transfer(self, session, lock):
         """Send, and file what was delivered."""
@@ -270,36 +315,42 @@ class _Export(Engine):
                     self.receipts.flush()
 
     def _send_all(self, session, lock):
-        entries = self._settle_uncertain(session, self.entries)
+        self._settle_uncertain(session)
         if self.retracted.rows():
             self.receipts.flush()
             self.retracted.delete(session, lock)
-            entries = [entry for entry in entries if self._is_settled(entry, session)]
-        entries = self._spelt(session, entries)
-        self.expect([entry.size for entry in entries])
-        self.work(session, lock, map(self._job, entries))
+            self.entries = [each for each in self.entries if self._is_settled(each.name, session)]
+            self._names = [name for name in self._names if self._is_settled(name, session)]
+        self._learn_spelling(session, [*(entry.name for entry in self.entries), *self._names])
+        self.entries = self._spelt(self.entries)
+        self.expect([*(entry.size for entry in self.entries), *[None] * len(self._names)])
+        self.work(session, lock, self._jobs())
 
-    def _is_settled(self, entry, session):
+    def _is_settled(self, name, session):
         """Return whether the server will not delete by and by what gets this name."""
-        if entry.name in session.unconfirmed:
-            self.record.skipped(entry.name, 'waits: that it is deleted there was not answered')
-        return entry.name not in session.unconfirmed
+        if name in session.unconfirmed:
+            self.record.skipped(name, 'waits: that it is deleted there was not answered')
+        return name not in session.unconfirmed
 
-    def _spelt(self, session, entries):
+    def _learn_spelling(self, session, names):
+        """Know which of these names the server does not keep."""
+        self._misspelt |= session.misspelt(names, token=self.run.token)
+
+    def _spelt(self, entries):
         """Return the entries whose names the server keeps; the others are refused."""
-        refused = session.misspelt([entry.name for entry in entries], token=self.run.token)
         for entry in entries:
-            if entry.name in refused:
-                self.refusals.refused(entry, refused[entry.name])
-        return [entry for entry in entries if entry.name not in refused]
+            if entry.name in self._misspelt:
+                self.refusals.refused(entry, self._misspelt[entry.name])
+        return [entry for entry in entries if entry.name not in self._misspelt]
 
-    def _settle_uncertain(self, session, entries):
-        """Return the entries without those that an earlier run delivered, but did not file."""
+    def _settle_uncertain(self, session):
+        """File what an earlier run delivered, but did not file: it does not go again."""
         uncertain = self.ledger.rows('uploads')
         if not uncertain:
-            return entries
+            return
+        self._bring_forward(uncertain)
         unsent = []
-        for entry in entries:
+        for entry in self.entries:
             upload = uncertain.pop(entry.name, None)
             if upload is None:
                 unsent.append(entry)
@@ -311,7 +362,7 @@ class _Export(Engine):
             elif newer is not None:
                 unsent.append(newer)
         self._settle_filed(uncertain)
-        return unsent
+        self.entries = unsent
 
     def _settle_filed(self, uploads):
         """Find out about `uploads` (by name) of files that do not wait any more.
@@ -395,26 +446,25 @@ class _Export(Engine):
         began = self.run.clock()
         if began < self._look_at:
             return
-        found, _ = self.spool.pending(order=self.options.order)
-        fresh = [each for each in found if (each.name, each.version) not in self._seen]
-        self._seen.update((each.name, each.version) for each in fresh)
+        queue = self.spool.queue(order=self.options.order, notable=self._urgency.fits)
+        urgent = self._urgent(queue)
+        fresh = [each.name for each in urgent if (each.name, each.version) not in self._seen]
+        self._seen.update((each.name, each.version) for each in urgent)
         # What is replaced faster than it is sent has had its turn.
-        fresh = [each for each in fresh if self.sent[each.name] < VERSIONS]
-        urgent = [each for each in fresh if self._urgency.of(each) > 0]
-        if urgent:
-            self._untimely = self.spool.untimely(found)
-            self._tell(*urgent)
-            urgent = self._spelt(session, [each for each in urgent if self._is_wanted(each)])
-            self.expect([each.size for each in urgent])
-            self.plan.admit(map(self._job, urgent), order=self._in_order)
+        fresh = [name for name in fresh if self.sent[name] < VERSIONS]
+        if fresh:
+            self._untimely = self.spool.untimely(queue.notable)
+            self._learn_spelling(session, fresh)
+            wanted = self._wanted(fresh)
+            self.expect([each.size for each in wanted])
+            names = self._urgency.in_order(queue.names, queue.notable)
+            places = {name: place for place, name in enumerate(names)}
+            self.plan.admit(
+                map(self._job, wanted),
+                order=lambda jobs: sorted(jobs, key=lambda job: places.get(job.name, math.inf)),
+            )
         now = self.run.clock()
         self._look_at = now + max(LOOK, (now - began) / PART)
-
-    def _in_order(self, jobs):
-        """Return `jobs` as `Urgency.in_order` does their entries."""
-        of_entry = {id(job.entry): job for job in jobs}
-        found = self._urgency.in_order([job.entry for job in jobs])
-        return [of_entry[id(entry)] for entry in found]
 
     def _send_newer(self, newer):
         """Let a version that came in while the one before was sent go behind all other files."""
@@ -462,6 +512,7 @@ class _Export(Engine):
         log.info("Moved from 'new' to 'cur': %s%s", name, as_what)
         about = {'size': source.size, 'filed_as': filed, **dict.fromkeys(kinds.TOLD, ''), **told}
         result = self.record.result(entry.name, 'delivered', **about)
+        self.record.told.pop(entry.name, None)
         self.record.notify(FileExported(spool=self.spool, target=self.target, result=result))
         if newer is None:
             self.failures.forget(entry.name)

@@ -28,6 +28,10 @@ class Failures:
     def __repr__(self):
         return f'<Failures of {self._view.url}>'
 
+    def names(self):
+        """Return the names of files that failed last, a set: only of these the version matters."""
+        return {*self._view.rows('missed')}
+
     def sorted(self, jobs):
         """Yield `jobs`, read as the work proceeds; those that failed before come behind the others.
 

@@ -284,7 +284,7 @@ class Run:
             journal.note('clean', token=self.token)
 
     def _is_pending(self, name):
-        return any(entry.name == name for entry in self.spool.pending()[0])
+        return bool(self.spool.entries([name]))
 
     def _under_lock(self, lock, session, work):
         try:

@@ -264,9 +264,10 @@ class Batch:
         if the newer one does not wait any more, as it may have been delivered or not; if another
         program has renamed a file to this name; or if the journal does not know the vote.
         """
-        known, newest = numbers.known(), numbers.newest()
+        voted = self.read()[0].numbers
+        known, newest = numbers.known(voted), numbers.newest()
         replaced, left = set(), set()
-        for name, number in self.read()[0].numbers.items():
+        for name, number in voted.items():
             there = entries.find(self._new, name)
             waits = number if there is None else known.get((name, there.version))
             if waits is not None and waits > number:

@@ -1,5 +1,6 @@
 """What waits in a directory: which files will be sent, and what never will."""
 
+import contextlib
 import dataclasses
 import errno
 import math
@@ -51,20 +52,31 @@ def scan(directory):
     for the probes of `ISpool.require_filing`.  Only the inodes are looked at.  Raises OSError.
     """
     found, ignored, hidden = [], [], []
+    for name, status in statuses(directory):
+        if status is None:
+            hidden += [] if names.is_probe(name) else [name]
+        elif stat.S_ISREG(status.st_mode):
+            found.append(entry(name, status))
+        else:
+            ignored.append(why_ignored(name, status))
+    return found, sorted(ignored), sorted(hidden)
+
+
+def statuses(directory):
+    """Yield name and `os.stat_result` of what is in `directory`, None for what is hidden."""
     with os.scandir(directory) as items:
         for item in items:
             if names.is_hidden(item.name):
-                hidden += [] if names.is_probe(item.name) else [item.name]
+                yield item.name, None
                 continue
-            try:
-                status = item.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # taken away since the directory was read
-            if stat.S_ISREG(status.st_mode):
-                found.append(entry(item.name, status))
-            else:
-                ignored.append((item.name, f'is {_kind(status.st_mode)}, not a regular file'))
-    return found, sorted(ignored), sorted(hidden)
+            # What was taken away since the directory was read is not there.
+            with contextlib.suppress(FileNotFoundError):
+                yield item.name, item.stat(follow_symlinks=False)
+
+
+def why_ignored(name, status):
+    """Return name and reason of what is no regular file, and so never sent."""
+    return name, f'is {_kind(status.st_mode)}, not a regular file'
 
 
 def entry(name, found):
@@ -85,6 +97,11 @@ def find(directory, name):
             raise
         return None
     return entry(name, found) if stat.S_ISREG(found.st_mode) else None
+
+
+def present(directory, names):
+    """Return the `IEntry` of each of the `names` that is a regular file in `directory`, a list."""
+    return [*filter(None, (find(directory, name) for name in names))]
 
 
 def by_arrival(entry):

@@ -10,9 +10,11 @@ are those of the spool.
 """
 
 import contextlib
+import dataclasses
 import errno
 import itertools
 import logging
+import math
 import os
 
 import zope.interface
@@ -21,10 +23,12 @@ from zeit.cds.errors import FileError, NotMoved, SourceGone, SpoolBusy, Withdraw
 from zeit.cds.interfaces import IPartner
 from zeit.cds.journal import journal
 from zeit.cds.journal.kinds import SCHEDULE, TOLD, told
-from zeit.cds.spool import entries, precedence, schedule, sharing
+from zeit.cds.spool import entries, precedence, queue, schedule, sharing
+from zeit.cds.spool.entries import Entry
 from zeit.cds.spool.filing import FILING, PRIVATE, SECTIONS, Filing
 from zeit.cds.spool.parking import PARKED
-from zeit.cds.spool.sequence import OUTBOX, Numbers, Sequence, numbered
+from zeit.cds.spool.queue import Queue
+from zeit.cds.spool.sequence import AT_ONCE, OUTBOX, Numbers, Sequence, numbered
 from zeit.cds.spool.sharing import PARTNERS, SKIPPED, Sharing
 from zeit.cds.spool.spool import Spool
 from zeit.cds.spool.withdrawal import WITHDRAWN
@@ -37,14 +41,21 @@ log = logging.getLogger(__name__)
 #: Seconds that a partner waits until another one has looked what there is.
 PATIENCE = 300
 
-#: Of so many names the journal is searched; of more all is read.
-FEW = 50
-
 #: The tables of what is open between a spool and a target.
 _OPEN = (
     *('tokens', 'learned', 'rights', 'uploads', 'asides', 'exposed', 'missed', 'removals'),
     *('failed', 'erasures', 'notices', 'runs'),
 )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Offered(Entry):
+    """An `IEntry` of what waits in the spool, to be taken; `is_durable`: it was put so."""
+
+    is_durable: bool = dataclasses.field(default=False, compare=False)
+
+
+_FIELDS = [field.name for field in dataclasses.fields(Entry)]
 
 
 class _Whole(Spool):
@@ -108,8 +119,6 @@ class Partner(Spool):
         self._filing = _PartnerFiling(self.path, shared=self._sharing)
         self._sequence = _PartnerSequence(self.path, number=self._number)
         self._whole = _Whole(shared)
-        #: Of what may be taken: the entries by name, and the numbers of what was put durably.
-        self._offered, self._durable = {}, set()
         #: What was withdrawn in this run: the reasons by name.
         self._withdrawn = {}
         #: What was given in this run, and may be still in `new/` of the spool.
@@ -248,7 +257,7 @@ class Partner(Spool):
                 yield self
             finally:
                 self._given = []
-                self._offered, self._durable, self._withdrawn = {}, set(), {}
+                self._withdrawn = {}
 
     def _settle(self, given=None):
         """Let what all have go to `cur/`; what has to wait for that goes in a later run."""
@@ -274,9 +283,16 @@ class Partner(Spool):
 
     def _skip_older(self, moment):
         reason = 'It has waited too long for this partner (give_up_after).'
-        for each in self._look(running=False)[0]:
-            if each.number and each.waits_since < moment:
-                self._skip(each, reason)
+        names = self._in_sequence()[0]
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            found = self._offered(entries.present(self._shared('new'), some))
+            found = [each for each in found if each.number]
+            for each in found:
+                if each.waits_since < moment:
+                    self._skip(each, reason)
+            if found and min(each.arrived for each in found) >= moment:
+                return  # what comes behind came later
 
     def require_usable(self):
         """See `IUsable`."""
@@ -290,33 +306,88 @@ class Partner(Spool):
         """See `ISpool`."""
         own, ignored = super().pending(order=order)
         with self._translated():
-            offered, more = self._look(running=self._is_running)
-        found = {}
-        for each in (*offered, *own):
-            if each.name not in found or each.number > found[each.name].number:
-                found[each.name] = each
-        if self._is_running:
-            self._offered = {each.name: each for each in offered}
-            self._supersede(offered)
+            offered, more = self._look()
+        found = _newest(*own, *offered)
         return self._sorted([*found.values()], order), sorted({*ignored, *more})
 
-    def _look(self, *, running):
+    def queue(self, *, order='arrival', notable=lambda name: False):
+        """See `ISpool`."""
+        own = super().queue(notable=notable)
+        with self._translated():
+            if self._is_running:
+                if self._is_unsettled():
+                    with self._whole.run():
+                        pass  # what is in doubt may remain so
+                self._supersede()
+            names, numbers, ignored, unwanted = self._in_sequence()
+            if self._is_running and unwanted:
+                self._sharing.settle_unwanted(unwanted)
+            about = self._shared(PRIVATE), self._shared('new'), names, numbers
+            more = queue.notable(*about, fits=notable)
+            if own.names:
+                queue.merge(names, numbers, super().entries(own.names))
+            more = sorted(_newest(*own.notable, *more).values(), key=entries.by_arrival)
+            return Queue.sorted(names, sorted({*own.ignored, *ignored}), more, order=order)
+
+    def _in_sequence(self):
+        """Return (names, numbers, ignored, names of others) of what waits in the spool.
+
+        See `zeit.cds.spool.queue.Files`.
+        """
+        had, unwanted = self._had(), []
+
+        def wanted(name, inode):
+            if inode in had:
+                return False
+            if not self.terms.wants(name):
+                unwanted.append(name)
+                return False
+            return True
+
+        found = queue.Files(self._shared('new'), wanted=wanted)
+        versions = journal.versions(self._shared(PRIVATE))
+        return *found.in_sequence(versions), found.ignored, unwanted
+
+    def _had(self):
+        """Return the inodes of what this partner has taken, or does not get, a set."""
+        return sharing.inodes(*map(self._in, ('new', 'cur', PARKED, WITHDRAWN, SKIPPED)))
+
+    def entries(self, names):
+        """See `ISpool`."""
+        own = super().entries(names)
+        with self._translated():
+            offered = self._offered(entries.present(self._shared('new'), names))
+        found = _newest(*own, *offered)
+        return [found[name] for name in names if name in found]
+
+    def _look(self):
         """Return what is in `new/` of the spool for this partner, and what never goes."""
-        while True:
-            found, ignored = self._scan()
-            had = sharing.inodes(*map(self._in, ('new', 'cur', PARKED, WITHDRAWN, SKIPPED)))
-            fresh = [each for each in found if each.version[0] not in had]
-            wanted = [each for each in fresh if self.terms.wants(each.name)]
-            if running and len(wanted) < len(fresh):
-                self._sharing.settle_unwanted(fresh)
-            known = self._known(wanted)
-            if not running or (all(each.number for each in known) and not self._is_unsettled()):
-                break
-            with self._whole.run() as whole:
-                whole.pending()
-            if all(each.number for each in known):
-                running = False  # what is in doubt may remain so
-        return known, ignored
+        found, ignored = self._scan()
+        return self._offered(found), ignored
+
+    def _offered(self, found):
+        """Return those of the entries `found` in `new/` of the spool that are for this partner.
+
+        In a run each gets a number.
+        """
+        had = self._had() if found else set()
+        found = [each for each in found if each.version[0] not in had]
+        found = [each for each in found if self.terms.wants(each.name)]
+        if not found:
+            return []
+        names = [each.name for each in found]
+        remembered = journal.read(self._shared(PRIVATE), tables=['versions'], name=names)
+        offered = _known(found, remembered)
+        if self._is_running and not all(each.number for each in offered):
+            with self._whole._visited({'name': names}) as visited:
+                # What was there may have been replaced until it is locked.
+                Numbers(visited).see(entries.present(self._shared('new'), names))
+                offered = _known(found, visited)
+        return offered
+
+    def _find(self, name):
+        """Return what waits in the spool as `name` for this partner, or None."""
+        return next(iter(self._offered(entries.present(self._shared('new'), [name]))), None)
 
     def _scan(self):
         try:
@@ -324,29 +395,23 @@ class Partner(Spool):
         except FileNotFoundError:
             return [], []
 
-    def _known(self, found):
-        """Return these entries with their numbers, as far as they have one."""
-        if not found:
-            return []
-        names = [each.name for each in found]
-        about = {'name': names} if len(names) <= FEW else {'table': 'versions'}
-        remembered = journal.read(self._shared(PRIVATE), tables=['versions'], **about)
-        self._durable = {row['sequence'] for row in remembered.find('versions', kind='put')}
-        return numbered(found, remembered, timed=True)
-
     def _is_unsettled(self):
         """Return whether something is to be put in order before anybody looks."""
         found = (sharing.scan(self._shared(each)) for each in (OUTBOX, FILING))
         return any(True for _ in itertools.chain(*found))
 
-    def _supersede(self, offered):
+    def _supersede(self):
         """Withdraw what tells that a content was retracted, if it is published again."""
-        contents = {each.content: each.number for each in offered if each.content}
-        notices = [
-            row
-            for row in self.journal.find('notices')
-            if contents.get(row['id'], 0) > row['sequence']
-        ]
+        notices = self.journal.find('notices')
+        if not notices:
+            return
+        about = {'content': [row['id'] for row in notices]}
+        remembered = journal.read(self._shared(PRIVATE), tables=['versions'], **about)
+        names = [row['name'] for row in remembered.find('versions')]
+        contents = {}
+        for each in self._offered(entries.present(self._shared('new'), names)):
+            contents[each.content] = max(each.number, contents.get(each.content, 0))
+        notices = [row for row in notices if contents.get(row['id'], 0) > row['sequence']]
         self._withdrawal.supersede(notices, visited=lambda about: self._numbers_of_run())
 
     @contextlib.contextmanager
@@ -358,9 +423,11 @@ class Partner(Spool):
         """See `ISpool`."""
         if entry.name in self._withdrawn:
             raise Withdrawn(self._withdrawn[entry.name])
-        if self._offered.get(entry.name) == entry:
+        if isinstance(entry, Offered):
             with self._translated():
-                entry = self._take(entry)
+                own = entries.find(self._in('new'), entry.name)
+                if own is None or own.version != entry.version:
+                    entry = self._take(entry)
         return super().open(entry)
 
     def look(self, name):
@@ -374,6 +441,7 @@ class Partner(Spool):
         Under the lock of the journal: whoever withdraws it takes it out of the spool first.
         """
         with self._numbers() as numbers:
+            numbers.require_wanted(entry.number)
             draft = self._in('tmp', f'.draft-{os.urandom(8).hex()}')
             try:
                 try:
@@ -388,7 +456,7 @@ class Partner(Spool):
                 found = entries.entry(entry.name, os.lstat(draft))
                 if found.version != entry.version:
                     entry = self._numbered_in_spool(found)
-                kind = 'put' if entry.number in self._durable else 'seen'
+                kind = 'put' if entry.is_durable else 'seen'
                 about = _told(entry)
                 numbers.note(
                     entry.name, entry.version, number=entry.number, kind=kind, told=about
@@ -399,7 +467,6 @@ class Partner(Spool):
             except BaseException:
                 files.remove(draft)
                 raise
-        del self._offered[entry.name]
         return entry
 
     def _adopt(self, name):
@@ -444,7 +511,7 @@ class Partner(Spool):
     def _numbered_in_spool(self, found):
         with self._whole._visited({'name': [found.name]}) as visited:
             Numbers(visited).see([found])
-            return numbered([found], visited, timed=True)[0]
+            return _known([found], visited)[0]
 
     # What becomes of it
 
@@ -464,7 +531,6 @@ class Partner(Spool):
             newer = self._numbered_in_spool(there)
         if newer.number <= source.number:
             return None
-        self._offered[newer.name] = newer
         self._withdrawn.pop(newer.name, None)
         return newer
 
@@ -488,16 +554,12 @@ class Partner(Spool):
             return False
         done = super().withdraw(name, reason, until=until)
         with self._translated():
-            if self._is_running:
-                found = self._offered.get(name)
-            else:
-                found = {each.name: each for each in self._look(running=False)[0]}.get(name)
+            found = self._find(name)
             if found is None or found.number > until:
                 return done
             done = self._skip(found, reason)
             if done and self._is_running:
                 self._withdrawn[name] = reason
-                del self._offered[name]
             return done
 
     def _skip(self, entry, reason):
@@ -514,10 +576,10 @@ class Partner(Spool):
         with self._translated():
             self._join()
             with contextlib.suppress(SourceGone):
-                found = {each.name: each for each in self._look(running=False)[0]}.get(name)
+                found = self._find(name)
                 if found is not None and found.number:
                     self._make_directories(*SECTIONS)
-                    self._take_outside(found)
+                    self._take(found)
         stored = super().drop(name, reason)
         if stored:
             with self._translated():
@@ -526,17 +588,12 @@ class Partner(Spool):
                     self._sharing.skip(self._folder, name, inode.version[0])
         return stored
 
-    def _take_outside(self, entry):
-        self._offered = {entry.name: entry}
-        self._take(entry)
-
     def retry(self, name, *, older=False):
         """See `ISpool`."""
         if not older:
             with self._translated():
-                waiting = {each.name: each for each in self._look(running=False)[0]}
-            parked = self._parking.find(name)
-            there = waiting.get(parked.name)
+                parked = self._parking.find(name)
+                there = self._find(parked.name)
             newer = there and precedence.newer(parked, waits=there)
             if newer:
                 raise precedence.refusal(parked, newer, spool=self.path)
@@ -546,8 +603,8 @@ class Partner(Spool):
         """See `ISpool`: this partner gets what was delivered to it, or to another one."""
         with self._translated():
             self._join()
-            waiting = [each.name for each in self._look(running=False)[0]]
-        if name in waiting:
+            waits = self._find(name) is not None
+        if waits:
             raise FileError(
                 f'{printable(name)} is not sent again: it waits already',
                 hint='The next run sends what waits.',
@@ -572,9 +629,29 @@ class Partner(Spool):
                 parking=self._parking,
                 unpublished=self.unpublished,
             )
-            offered, more = self._look(running=False)
+            offered, more = self._look()
             about = {'partner': self.name, 'shared': self.shared.path}
             return status.of_partner(found, offered, more, **about)
+
+
+def _known(found, remembered):
+    """Return these entries with their numbers, as far as they have one, as `Offered`."""
+    return [
+        Offered(
+            *(getattr(each, field) for field in _FIELDS),
+            is_durable=(remembered.row('versions', each.number) or {}).get('kind') == 'put',
+        )
+        for each in numbered(found, remembered, timed=True)
+    ]
+
+
+def _newest(*found):
+    """Return the entry with the largest number of each name: a dictionary."""
+    newest = {}
+    for each in found:
+        if each.name not in newest or (each.number or math.inf) > newest[each.name].number:
+            newest[each.name] = each
+    return newest
 
 
 def _told(entry):

@@ -13,14 +13,15 @@ import logging
 import os
 import stat
 
-from zeit.cds.errors import SpoolBusy, SpoolError
+from zeit.cds.errors import SpoolBusy, SpoolError, Withdrawn
 from zeit.cds.journal import append_log, journal, kinds
 from zeit.cds.journal.history import moment
-from zeit.cds.spool import entries, indoubt, schedule, sharing
+from zeit.cds.spool import entries, indoubt, queue, schedule, sharing
 from zeit.cds.spool.entries import Entry
 from zeit.cds.spool.evidence import is_published, was_published
 from zeit.cds.spool.filing import FILING, PRIVATE
 from zeit.cds.spool.parking import Parking
+from zeit.cds.spool.queue import Queue
 from zeit.cds.spool.runlock import RunLock
 from zeit.cds.system import files
 from zeit.cds.text import printable
@@ -223,31 +224,39 @@ class Sequence:
         return max([told, history.sequence(), *parked, *voted, *sharing.numbers(self._path)])
 
     def _needed(self, remembered):
-        """Return the rows of the versions that wait, may be put there, or lack their receipt."""
+        """Yield the rows of the versions that wait, may be put there, or lack their receipt."""
         # In this order: what goes from the one to the other is seen.  A run makes what is missing.
         paths = filter(os.path.lexists, (self._in('new'), self._in(FILING)))
-        there = [entry for path in paths for entry in entries.scan(path)[0]]
-        waiting = {(entry.name, entry.version) for entry in there}
+        waiting = [queue.Files(path) for path in paths]
         voted = indoubt.names(self._in(OUTBOX))
         sent = {row.get('sequence') for row in remembered.find('uploads')}
-        return [
-            row
-            for row in remembered.find('versions')
-            if (row['name'], tuple(row['version'])) in waiting
-            or row['sequence'] in sent
-            # What has come since the vote is newer than what was voted for.
-            or (row['name'] in voted and row['sequence'] == remembered.latest[row['name']])
-        ]
+        for row in remembered.each('versions'):
+            if (
+                any(each.has(row['name'], row['version']) for each in waiting)
+                or row['sequence'] in sent
+                # What has come since the vote is newer than what was voted for.
+                or (row['name'] in voted and row['sequence'] == remembered.latest[row['name']])
+            ):
+                yield row
+
+    def queue(self, remembered, *, order, notable):
+        """Return the `Queue` of what waits, see `ISpool.queue`."""
+        found = queue.Files(self._in('new'))
+        rows = (row for row in remembered.each('versions', backwards=True) if not row.get('moved'))
+        known = ((row['sequence'], row['name'], row['version']) for row in rows)
+        names, numbers = found.in_sequence(known)
+        entries_ = queue.notable(self._private, self._in('new'), names, numbers, fits=notable)
+        return Queue.sorted(names, found.ignored, entries_, order=order)
 
     def numbered(self, found, remembered):
         """Return the entries `found` as the function does; in a run, where each gets a number."""
         if not found:
             return []
         with self.numbers(remembered=remembered) as numbers:
-            known = numbers.known()
+            known = numbers.known({entry.name for entry in found})
             if any((entry.name, entry.version) not in known for entry in found):
                 # Once more: what was there may have been replaced until it is locked.
-                numbers.see(entries.scan(self._in('new'))[0])
+                numbers.see(entries.present(self._in('new'), [entry.name for entry in found]))
             numbers.sync()
         return numbered(found, remembered)
 
@@ -258,7 +267,7 @@ def numbered(found, remembered, *, timed=False):
     And with what the application has told of them.  `timed`: their time of arrival is that of the
     number, where the change of the inode tells when somebody has linked it.
     """
-    known = Numbers(remembered).known()
+    known = Numbers(remembered).known({entry.name for entry in found})
     numbers = [known.get((entry.name, entry.version), 0) for entry in found]
     times = [each.arrived for each in found]
     if timed:
@@ -283,10 +292,13 @@ class Numbers:
     def __repr__(self):
         return f'<Numbers in {self._journal!r}>'
 
-    def known(self):
-        """Return the numbers of what waits by (name, version): a dict."""
-        rows = [row for row in self._journal.find('versions') if not row.get('moved')]
-        return {(row['name'], tuple(row['version'])): row['sequence'] for row in rows}
+    def known(self, names=None):
+        """Return the numbers of what waits by (name, version): a dict; None for all names."""
+        return {
+            (row['name'], tuple(row['version'])): row['sequence']
+            for row in self._journal.each('versions')
+            if (names is None or row['name'] in names) and not row.get('moved')
+        }
 
     def newest(self):
         """Return the largest number of each name, as far as it is known: a dict."""
@@ -294,8 +306,14 @@ class Numbers:
 
     def content(self, entry):
         """Return the id of the content that waits as `entry`, '' if it is not known."""
-        number = self.known().get((entry.name, entry.version), 0)
+        number = self.known({entry.name}).get((entry.name, entry.version), 0)
         return self._journal.told(number).get('content', '')
+
+    def require_wanted(self, number):
+        """Raise `Withdrawn` if the version with this number was recalled."""
+        row = self._journal.row('versions', number)
+        if row is not None and row.get('recalled'):
+            raise Withdrawn(row['reason'])
 
     def notices(self, content):
         """Return the rows of what tells that this content is retracted: a list."""
@@ -331,13 +349,15 @@ class Numbers:
         Returns what `known` does then.  New numbers survive a loss of power.  What takes the place
         of a version with an embargo, or one that expires, has that as well.
         """
-        known = self.known()
+        entries = [*entries]
+        known = self.known({each.name for each in entries})
         unknown = [each for each in entries if (each.name, each.version) not in known]
         unknown.sort(key=lambda each: (each.arrived, each.name))
         inherited = {
             row['name']: schedule.inherited(row)
-            for row in (self._journal.find('versions') if unknown else ())
-            if not row.get('moved') and row['sequence'] == self.newest().get(row['name'])
+            for row in (self._journal.each('versions') if unknown else ())
+            if schedule.is_timed(row)
+            and not row.get('moved') and row['sequence'] == self.newest().get(row['name'])
         }
         for start in range(0, len(unknown), AT_ONCE):
             versions = [

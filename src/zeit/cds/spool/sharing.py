@@ -242,7 +242,7 @@ class Sharing:
         given = _inodes(f'{folder}/cur')
         if not given:
             return []
-        waiting = {inode: name for name, inode in scan(self._new)}
+        waiting = {inode: name for name, inode in scan(self._new) if inode in given}
         return [(waiting.get(inode, ''), stored) for stored, inode in scan(f'{folder}/cur')]
 
     def _others(self, folder, *, searched):
@@ -279,16 +279,16 @@ class Sharing:
         else:
             self._filing.give_back(name)
 
-    def settle_unwanted(self, found):
-        """Move to `cur/` what nobody wants of the entries `found`, which are in `new/`."""
-        partners = self.partners()
-        found = [each for each in found if not any(p.wants(each.name) for p in partners.values())]
-        if not found:
+    def settle_unwanted(self, names):
+        """Move to `cur/` what nobody wants of what is in `new/` by these `names`."""
+        partners = self.partners().values()
+        names = [name for name in names if not any(each.wants(name) for each in partners)]
+        if not names:
             return
         with self.locked():
-            for each in found:
+            for name in names:
                 with contextlib.suppress(FileNotFoundError):
-                    files.move(self._filing.take(each.name), self._cur, each.name)
+                    files.move(self._filing.take(name), self._cur, name)
             files.sync_directories(self._cur, self._new)
 
     def forget_filed(self):
@@ -302,10 +302,11 @@ class Sharing:
 
     def tidy(self, folder):
         """Forget what the partner in `folder` does not get, and does not wait any more."""
-        skipped = [*scan(f'{folder}/{SKIPPED}')]
+        skipped = dict(scan(f'{folder}/{SKIPPED}'))
         if skipped:
-            waiting = _inodes(self._new)
-            for name, inode in skipped:
+            known = {*skipped.values()}
+            waiting = {inode for _, inode in scan(self._new) if inode in known}
+            for name, inode in skipped.items():
                 if inode not in waiting:
                     os.unlink(f'{folder}/{SKIPPED}/{name}')
 

@@ -21,7 +21,7 @@ import time
 import zope.interface
 
 from zeit.cds import names
-from zeit.cds.errors import FileError, NameRefused, NotMoved, SourceGone, SpoolError
+from zeit.cds.errors import FileError, NameRefused, NotMoved, SourceGone, SpoolError, Withdrawn
 from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.journal import journal
 from zeit.cds.journal.failed_publications import Unpublished
@@ -30,6 +30,7 @@ from zeit.cds.spool import entries, holds, incoming, indoubt, precedence, schedu
 from zeit.cds.spool.batch import Aborted, Batch
 from zeit.cds.spool.filing import FILING, PRIVATE, SECTIONS, Filing
 from zeit.cds.spool.parking import PARKED, Parking
+from zeit.cds.spool.queue import Queue
 from zeit.cds.spool.runlock import RunLock
 from zeit.cds.spool.sequence import OUTBOX, Sequence, numbered
 from zeit.cds.spool.source import Source
@@ -335,6 +336,30 @@ class Spool:
                 found = numbered(found, self._looked_at())
         return self._sorted(found, order), ignored
 
+    def queue(self, *, order='arrival', notable=lambda name: False):
+        """See `ISpool`."""
+        if self._is_pristine and not os.path.lexists(self._in('new')):
+            return Queue([], [], [])
+        with self._translated():
+            remembered = self.journal if self._is_running else self._looked_at()
+            return self._sequence.queue(remembered, order=order, notable=notable)
+
+    def entries(self, names):
+        """See `ISpool`."""
+        with self._translated():
+            found = entries.present(self._in('new'), names)
+            if self._is_running:
+                return self._sequence.numbered(found, self.journal)
+            return numbered(found, self._looked_at()) if found else []
+
+    def missing(self, name):
+        """See `ISpool`."""
+        with self._translated(), self._numbers():
+            recalled = self.journal.find('versions', name=name, recalled=True)
+        if recalled:
+            return Withdrawn(recalled[-1]['reason'])
+        return SourceGone(f'{printable(name)} has disappeared from the spool')
+
     def _sorted(self, found, order):
         found.sort(key=entries.by_name if order == 'name' else entries.by_arrival)
         return found
@@ -447,7 +472,7 @@ class Spool:
         version = () if there is None else there.version
         if number is None:
             with self._numbers() as numbers:
-                number = numbers.known().get((name, version), 0)
+                number = numbers.known({name}).get((name, version), 0)
         told = told or self.journal.told(number)
         receipt = {'name': name, 'sequence': number, 'reason': reason, **told}
         noted = functools.partial(self.journal.receipt, 'parked', receipt)

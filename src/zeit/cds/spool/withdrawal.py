@@ -13,7 +13,7 @@ a person drops goes the same way, but to `parked/`, as given up: `retry` brings 
 import logging
 import os
 
-from zeit.cds.errors import SourceGone, SpoolBusy, Withdrawn
+from zeit.cds.errors import SourceGone, SpoolBusy
 from zeit.cds.journal import journal
 from zeit.cds.journal.kinds import told
 from zeit.cds.spool import entries
@@ -150,9 +150,7 @@ class Withdrawal:
 
     def require_wanted(self, name, number, remembered):
         """Raise `Withdrawn` if this version was recalled, `SourceGone` if nothing has the name."""
-        row = remembered.row('versions', number)
-        if row is not None and row.get('recalled'):
-            raise Withdrawn(row['reason'])
+        Numbers(remembered).require_wanted(number)
         if entries.find(self._in('new'), name) is None:
             raise SourceGone(f'{printable(name)} has disappeared from the spool')
 

@@ -31,6 +31,9 @@ ATTEMPTS = 2
 #: in turn would wait for each of them.  As many files in a row that it cannot take for now do, too.
 LOSSES = 4
 
+#: So many jobs at once are made complete.
+AHEAD = 2000
+
 #: There is no room for a file; there may be for a smaller one.
 FULL = (ServerFull, SpoolFull)
 
@@ -41,13 +44,15 @@ _PUT_OFF = (TemporaryError, *FULL)
 class Job(NamedTuple):
     """One file to transfer.  `open()` returns its `ISource`; `attempt` counts from 1.
 
+    Of one whose turn is far away there may be no more than the `name`, see `Plan`.
+
     `version` is a list that tells this version of the file from others, None where nothing does.
     `has_failed`: an earlier run has tried this version last, and failed.
     """
 
     name: str
-    size: int
-    open: Callable
+    size: int = 0
+    open: Callable | None = None
     entry: object = None
     version: list | None = None
     has_failed: bool = False
@@ -71,7 +76,8 @@ class Plan:
     `jobs` is an iterable of `Job`, read as the work proceeds; see `Failures.sorted` for those that
     have failed before.  `strict` ends the run at the first file that is not delivered.  `max_files`
     and `max_bytes` bound the run; one file is always allowed, however large.  `started(job)` is
-    called when a job is handed out.
+    called when a job is handed out.  When the turn of some comes near, `complete(jobs)`, of a list,
+    returns those with all that belongs to them, without what is none after all.
 
     Files that follow one another share a fate: after `probe_after` failures in a row the next job
     is the *probe*, the last one that has not failed before, as often as it fails.  So it is where
@@ -88,10 +94,19 @@ class Plan:
     """
 
     def __init__(
-        self, jobs, *, strict=False, probe_after=3, max_files=None, max_bytes=None, started=None
+        self,
+        jobs,
+        *,
+        strict=False,
+        probe_after=3,
+        max_files=None,
+        max_bytes=None,
+        started=None,
+        complete=None,
     ):
         self._jobs = iter(jobs)
-        self._read = collections.deque()
+        #: What was read of them: the next ones, which are complete, and what is behind these.
+        self._ready, self._read = collections.deque(), collections.deque()
         #: What is worth another attempt, at once or when all others had their turn.
         self._retry_now = collections.deque()
         self._retry_last = collections.deque()
@@ -101,6 +116,8 @@ class Plan:
         self._bytes_left = math.inf if max_bytes is None else max_bytes
         self._first = True
         self._started = started or (lambda job: None)
+        self._complete = complete or (lambda jobs: jobs)
+        self._ahead = AHEAD if complete else 1
         self._handed_out = 0
         self._under_way = {}
         self._in_a_row = 0
@@ -137,7 +154,7 @@ class Plan:
         if job is None:
             return None
         if not (self._first or self._has_room(job)):
-            self._read.appendleft(job)
+            self._ready.appendleft(job)
             self.limited = True
             return None
         self._first = False
@@ -146,25 +163,43 @@ class Plan:
         return job
 
     def _take(self):
-        if not self._read:
-            self._read.extend(itertools.islice(self._jobs, 1))
-        if not self._read:
+        if not self._has_ready(1):
             return None
-        job, in_doubt = self._read[0], self._in_a_row >= self._probe_after
+        job, in_doubt = self._ready[0], self._in_a_row >= self._probe_after
         is_bounded = math.isfinite(min(self._files_left, self._bytes_left))
         if not self.strict and (in_doubt or (is_bounded and job.has_failed)):
             probe = self._probe()
             if probe is not None and (in_doubt or not self._has_room(job, probe)):
-                self._read.remove(probe)
+                (self._read if probe in self._read else self._ready).remove(probe)
                 return probe
             if self._in_a_row >= LOSSES:
                 return None  # that one is under way
-        return self._read.popleft()
+        return self._ready.popleft()
+
+    def _has_ready(self, most):
+        """Return whether so many jobs are complete; let them be, if there are so many."""
+        while len(self._ready) < most:
+            waiting = itertools.chain(iter(self._popped, None), self._jobs)
+            if not (jobs := [*itertools.islice(waiting, self._ahead)]):
+                break
+            self._ready.extend(self._complete(jobs))
+        return len(self._ready) >= most
+
+    def _popped(self):
+        return self._read.popleft() if self._read else None
 
     def _probe(self):
-        """Return the last job that has not failed before, and waits, or None."""
+        """Return the last job that has not failed before, and waits, or None; it is ready."""
         self._read.extend(self._jobs)
-        return next((job for job in reversed(self._read) if not job.has_failed), None)
+        for place in reversed(range(len(self._read))):
+            job = self._read[place]
+            if job.has_failed:
+                continue
+            if complete := self._complete([job]):
+                self._read[place] = complete[0]
+                return complete[0]
+            del self._read[place]
+        return next((job for job in reversed(self._ready) if not job.has_failed), None)
 
     def _has_room(self, *jobs):
         """Return whether the bounds allow all of these."""
@@ -175,10 +210,11 @@ class Plan:
         """See `IPlan`."""
         if self.stopped is not None or self._ended:
             return []
-        while len(self._read) < most and (job := next(self._jobs, None)) is not None:
-            self._read.append(job)
-        allowed = min(most, max(0, self._files_left))
-        new = [] if self.limited else itertools.islice(self._read, allowed)
+        new = []
+        if not self.limited:
+            allowed = min(most, max(0, self._files_left))
+            self._has_ready(allowed)
+            new = itertools.islice(self._ready, allowed)
         return list(itertools.islice(itertools.chain(self._retry_now, new, self._retry_last), most))
 
     def settle(self, outcome):
@@ -268,8 +304,7 @@ class Plan:
         """
         if self.stopped is None:
             return []
-        self._read.extend(self._jobs)
-        others = bool(self._read) or self.stopped.while_connecting
+        others = self._has_ready(1) or self.stopped.while_connecting
         return [
             failure.job
             for failure in self._failures.values()
@@ -310,9 +345,10 @@ class Plan:
 
     def untried(self):
         """Return how many jobs were never handed out; there are none left behind it."""
-        number = len(self._read) + sum(1 for _ in self._jobs) + len(self.deferred)
+        waiting = len(self._ready) + len(self._read) + sum(1 for _ in self._jobs)
+        self._ready.clear()
         self._read.clear()
-        return number
+        return waiting + len(self.deferred)
 
     def add(self, jobs):
         """Let there be more jobs, behind all others."""
@@ -328,12 +364,12 @@ class Plan:
         busy = {*self._under_way, *(job.name for job in (*self._retry_now, *self._retry_last))}
         jobs = [job for job in jobs if job.name not in busy]
         names = {job.name for job in jobs}
-        self._read.extend(self._jobs)
-        waiting = [job for job in self._read if job.name not in names]
+        waiting = itertools.chain(self._ready, self._read, self._jobs)
+        waiting = [job for job in waiting if job.name not in names]
         fresh = [job for job in waiting if not job.has_failed]
         failed = [job for job in waiting if job.has_failed]
         self._read = collections.deque([*order([*fresh, *jobs]), *failed])
-        self._jobs = iter(())
+        self._ready, self._jobs = collections.deque(), iter(())
 
     def defer(self, job):
         """Put off `job`, which may be under way: it was too early for it, and counts for nothing.

@@ -1,6 +1,7 @@
 """Which files go before others."""
 
 import fnmatch
+import math
 import re
 
 from zeit.cds.option_types import Kind
@@ -19,30 +20,33 @@ class Urgency:
     def __repr__(self):
         return f'<Urgency {self._text}>'
 
+    def fits(self, name):
+        """Return whether a file of this `name` has a priority by that."""
+        return self._of_name(name) != 0
+
     def of(self, entry):
         """Return the priority of an `IEntry`: its own, if it has one."""
-        if entry.priority or not self._patterns:
-            return entry.priority
-        found = (number for fits, number in self._patterns if fits(entry.name))
-        return next(found, 0)
+        return entry.priority or self._of_name(entry.name)
 
-    def in_order(self, entries):
-        """Return `entries` with the most urgent first; otherwise their order remains.
+    def _of_name(self, name):
+        return next((number for fits, number in self._patterns if fits(name)), 0)
 
-        `entries` is a list of `IEntry`.  Of one content what came first goes first: it becomes as
-        urgent as what comes after it.
+    def in_order(self, names, notable):
+        """Return `names` with the most urgent first, a list; otherwise their order remains.
+
+        `notable` are the `IEntry` objects of those with a priority, and of what is of the same
+        content.  Of one content what came first goes first: it becomes as urgent as what comes
+        after it.
         """
-        if not (self._patterns or any(entry.priority for entry in entries)):
-            return entries
         found, of_content = {}, {}
-        for entry in sorted(entries, key=lambda each: each.number, reverse=True):
+        for entry in sorted(notable, key=lambda each: each.number or math.inf, reverse=True):
             number = self.of(entry)
             if entry.content:
                 number = of_content[entry.content] = max(
                     number, of_content.get(entry.content, number)
                 )
             found[entry.name] = number
-        return sorted(entries, key=lambda each: -found[each.name])
+        return sorted(names, key=lambda name: -found.get(name, 0)) if found else names
 
 
 def _parsed(text):

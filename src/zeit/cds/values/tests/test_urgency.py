@@ -13,7 +13,7 @@ def entry(name, number, *, priority=0, content=''):
 
 
 def ordered(text, *entries):
-    return [each.name for each in Urgency(text).in_order(list(entries))]
+    return Urgency(text).in_order([each.name for each in entries], entries)
 
 
 class UrgencyTests(unittest.TestCase):
@@ -55,7 +55,8 @@ class UrgencyTests(unittest.TestCase):
                 )
                 for n in range(1, dice.randrange(2, 12))
             ]
-            found = Urgency(None).in_order(files)
+            by_name = {each.name: each for each in files}
+            found = [by_name[name] for name in Urgency(None).in_order([*by_name], files)]
             self.assertEqual({*files}, {*found})
             for content in 'xy':
                 numbers = [each.number for each in found if each.content == content]
