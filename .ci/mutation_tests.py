@@ -65,6 +65,7 @@ HEART = ('CONTRACT', 'DELIVERIES', 'LOCKING', 'LOCAL', 'WIRE')
 #: Tests for the other tables, in addition.
 FURTHER = (
     'browser.tests.test_.*',
+    'test_beside',
     'test_cli_runs',
     'test_holds',
     'test_hooks',

@@ -118,4 +118,10 @@ PARTNERS = (
         '        self._thread.start()\n',
         '        self._thread.start()\n        self._thread.join()\n',
     ),
+    (
+        'partners of one command one after the other',
+        'cli/beside.py',
+        '        thread.start()\n',
+        '        thread.start()\n        thread.join()\n',
+    ),
 )

@@ -150,8 +150,13 @@ class _StandardError(logging.Handler):
 
     def __init__(self, *, aside):
         super().__init__()
-        self.shown = []
+        #: Each run has a thread of its own where there are several at a time.
+        self._told = threading.local()
         self._aside = aside
+
+    @property
+    def shown(self):
+        return self._told.__dict__.setdefault('shown', [])
 
     def emit(self, record):
         line = self.format(record)

@@ -185,7 +185,7 @@ SPOOL = option(
     )
 )
 PASSWORD = option(PASSWORD_FILE._replace(unset=f'${PASSWORD_VARIABLE}, else ~/.netrc'))
-ALL = flag('--all', 'everything', help='Run all that the ZCML file has, one after the other.')
+ALL = flag('--all', 'everything', help='Run all that the ZCML file has.')
 JSON = flag('--json', 'as_json', help='Print JSON, with times in UTC.', default='text')
 REASON = option(
     Option('reason', line('a text on one line', 'TEXT'), 'Why; the history keeps it.', 'By hand'),

@@ -1,6 +1,6 @@
 """What `zeit-cds export` and `import` say to programs."""
 
-from zeit.cds.cli.status_json import VERSION, failure
+from zeit.cds.cli.status_json import VERSION, failure, utc
 from zeit.cds.text import strict_json
 
 
@@ -17,6 +17,7 @@ def as_object(name, exchange, report, *, imports, seconds, error=None):
     """
     error = error or report.error
     results = [] if report is None else report.results
+    due = getattr(report, 'due', None)
     return {
         'version': VERSION,
         'name': name or None,
@@ -26,6 +27,7 @@ def as_object(name, exchange, report, *, imports, seconds, error=None):
         'exit_code': error.exit_code if report is None else report.exit_code,
         'seconds': round(seconds, 3),
         'limited': bool(getattr(report, 'limited', False)),
+        'due': None if due is None else utc(due),
         'error': failure(error),
         'files': [_file(each) for each in results],
     }

@@ -1,11 +1,13 @@
 """The runs that a command makes."""
 
+import contextlib
+import functools
 import time
 
 import zope.component
 
 from zeit.cds import errors
-from zeit.cds.cli import selection
+from zeit.cds.cli import beside, selection
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IReport
 from zeit.cds.text import printable
@@ -19,34 +21,52 @@ _REPORT = {*IReport.names()} - {'done', 'due', 'errors', 'limited'}
 def run_each(console, exchanges, given, *, factory, options):
     """Make a run of each (name, exporter or importer); return the decisive exit code.
 
+    Partners of one spool run side by side, all others one after the other.
+
     `given` are the options of the command line, `factory` is the class of those that are ours, and
     `options` that of their options.  With the option `as_json` JSON is printed, one array for all.
     """
-    codes, objects = [], []
+    objects = [[] for _ in exchanges]
     interface = IImporter if IImporter.implementedBy(factory) else IExporter
     as_json = given.pop('as_json')
-    for name, exchange in exchanges:
 
-        def run(name=name, exchange=exchange):
+    def run(number, interrupted=None):
+        name, exchange = exchanges[number]
+
+        def once():
             selection.require_interface(exchange, interface)
             # None lets one that somebody else made use its own options.
             own = getattr(exchange, 'options', None)
-            with console.progress() as progress:
+            # Of several bars on one line nobody could read any.
+            shown = console.progress() if interrupted is None else contextlib.nullcontext()
+            with shown as progress:
                 if given or own is not None or isinstance(exchange, factory):
                     kw = {'given': given, 'comes_again': False, 'progress': progress}
+                    if interrupted is not None:
+                        kw['interrupted'] = interrupted
                     own = options_of(exchange, options, **kw)
                 if as_json:
-                    report = _told(name, exchange, own, objects, interface=interface)
+                    report = _told(name, exchange, own, objects[number], interface=interface)
                 else:
                     report = run_once(exchange, own)
             console.tell_report(report, summarised=not as_json)
             return report.exit_code
 
-        codes.append(console.guarded(run, about=name, several=len(exchanges) > 1))
+        return console.guarded(once, about=name, several=len(exchanges) > 1)
+
+    with beside.Beside() as threads:
+        several = beside.partners(exchanges)
+        results = {
+            number: threads.start(name, functools.partial(run, number))
+            for number, (name, _) in enumerate(exchanges)
+            if number in several
+        }
+        codes = [run(each) for each in range(len(exchanges)) if each not in several]
+        codes += [result() for result in results.values()]
     if as_json:
         from zeit.cds.cli import run_json
 
-        console.say(run_json.as_json(objects))
+        console.say(run_json.as_json([each for found in objects for each in found]))
     return errors.decisive(codes)
 
 

@@ -16,9 +16,10 @@ def export(console, zcml, **arguments):
     """Deliver what waits in a spool.
 
     \b
-    With --zcml: run the exporters with these names, one after the other, or
-    --all.  The name may be left out if there is only one.  One that fails stops
-    no other, and the exit code is that of the worst: see README.txt.
+    With --zcml: run the exporters with these names, or --all: one after the
+    other, but partners of one spool side by side.  The name may be left out if
+    there is only one.  One that fails stops no other, and the exit code is that
+    of the worst: see README.txt.
       zeit-cds --zcml cds.zcml export --all
       zeit-cds --zcml cds.zcml export articles
 

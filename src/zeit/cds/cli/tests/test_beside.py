@@ -1,0 +1,128 @@
+"""`zeit-cds export --all` with several partners of one spool: they run side by side."""
+
+import json
+import signal
+import subprocess
+import threading
+
+from zeit.cds.cli.tests.test_command_line import PROCESS, TIMEOUT, CommandLine
+from zeit.cds.drivers.tests.test_watch import Stalled
+from zeit.cds.testing import faults
+
+
+class BesideTests(CommandLine):
+    """The exporter `agency` comes first, by its name, and `images` has a spool of its own."""
+
+    def setUp(self):
+        super().setUp()
+        (self.folder / 'images').mkdir()
+        self.got = {}
+        self.servers = {name: self.server(name) for name in ('agency', 'archive', 'images')}
+        targets = ''.join(
+            f"""
+            <target name="{name}" host="{each.host}" port="{each.port}" user="test" directory="/"
+                password_env="ZEIT_CDS_PASSWORD" />
+            <exporter name="{name}" target="{name}"
+                spool="{'images' if name == 'images' else 'articles'}" />"""
+            for name, each in self.servers.items()
+        )
+        self.zcml = self.folder / 'cds.zcml'
+        self.zcml.write_text(f"""
+            <configure xmlns="http://namespaces.zeit.de/cds">
+              <spool name="articles" path="{self.path}" />
+              <spool name="images" path="{self.folder}/images" />
+              {targets}
+            </configure>""")
+
+    def server(self, name):
+        """Start a server; `got` has an event for when it has the second file."""
+        got = self.got[name] = threading.Event()
+
+        def notice(event):
+            if event.verb == 'RNTO' and event.path == '/b.xml' and event.moment == 'executed':
+                got.set()
+
+        return self.enterContext(faults.FaultServer(hook=notice))
+
+    def stall(self, name):
+        """Let a server not answer while it gets a file, until what this returns is set."""
+        stalled = Stalled()
+        self.addCleanup(stalled.set)
+        self.servers[name].fault('STOR', faults.Delay(stalled, moment='before'), path='*.part')
+        return stalled
+
+    def start(self, *arguments):
+        process = subprocess.Popen(
+            [*PROCESS, '--zcml', self.zcml, 'export', '--all', *arguments],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.enterContext(process)
+        self.addCleanup(process.kill)
+        return process
+
+    def has(self, name):
+        return sorted(self.servers[name].files)
+
+    def test_one_that_hangs_keeps_nobody_else(self):
+        stalled = self.stall('agency')
+        process = self.start('--json')
+        self.assertTrue(self.got['archive'].wait(TIMEOUT))
+        self.assertTrue(stalled.begun.wait(TIMEOUT))
+        self.assertEqual([], [each for each in self.has('agency') if not each.endswith('write')])
+        stalled.set()
+        out, err = process.communicate(timeout=TIMEOUT)
+        self.assertEqual((0, ''), (process.returncode, err))
+        found = json.loads(out)
+        self.assertEqual(['agency', 'archive', 'images'], [each['name'] for each in found])
+        for each in found[:2]:
+            self.assertEqual(['a.xml', 'b.xml'], [file['name'] for file in each['files']])
+            self.assertEqual(['/a.xml', '/b.xml'], self.has(each['name']))
+        self.assertEqual(['a.xml', 'b.xml'], sorted(p.name for p in (self.path / 'cur').iterdir()))
+
+    def test_each_line_tells_whose_it_is_and_the_worst_exit_code_counts(self):
+        for name in 'agency', 'archive':
+            self.servers[name].fault('PASS', faults.Reply('530 No.'))
+        self.servers['archive'].clear_faults()
+        outcome = self.call('--zcml', self.zcml, 'export', '--all')
+        self.assertEqual(77, outcome.code, outcome.err)
+        (line,) = outcome.err.splitlines()
+        self.assertIn('zeit-cds: agency: ', line)
+        self.assertEqual(['/a.xml', '/b.xml'], self.has('archive'))
+
+    def test_what_both_say_is_told_of_both(self):
+        for name in 'agency', 'archive':
+            self.servers[name].fault('PASS', faults.Reply('530 No.'))
+        outcome = self.call('--zcml', self.zcml, 'export', '--all')
+        self.assertEqual(77, outcome.code)
+        self.assertEqual(
+            ['agency', 'archive'], sorted(each.split(': ')[1] for each in outcome.err.splitlines())
+        )
+
+    def test_ended_by_a_signal_each_removes_its_lock(self):
+        stalled = {name: self.stall(name) for name in ('agency', 'archive')}
+        process = self.start()
+        for each in stalled.values():
+            self.assertTrue(each.begun.wait(TIMEOUT))
+        process.send_signal(signal.SIGTERM)
+        for each in stalled.values():
+            each.set()
+        _, err = process.communicate(timeout=TIMEOUT)
+        self.assertEqual(143, process.returncode, err)
+        self.assertIn('Ended by SIGTERM', err)
+        for name in stalled:
+            self.assertLessEqual({*self.has(name)}, {'/a.xml', '/b.xml'})
+            self.assertEqual([], self.servers[name].directories)
+
+    def test_a_dry_run(self):
+        outcome = self.call('--zcml', self.zcml, 'export', '--all', '--dry-run')
+        self.assertEqual(0, outcome.code, outcome.err)
+        lines = sorted(outcome.out.splitlines())
+        for name in 'agency', 'archive':
+            self.assertEqual(
+                [f'{name}: 2 files would be delivered (10 B), 0 failed', f'{name}: a.xml (5 B)',
+                 f'{name}: b.xml (5 B)'],
+                [each for each in lines if each.startswith(name)],
+            )  # fmt: skip
