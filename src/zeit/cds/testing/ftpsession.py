@@ -12,7 +12,6 @@ from zeit.cds.testing import actions, ftpdata, ftpstore, ftptls, ftpverbs, scrip
 LINE_MAX = 8192  # bytes; more is no command
 SECRETS = ('PASS', 'ACCT')
 SEND_TIMEOUT = 10  # seconds until a client that reads no replies is given up
-TICK = 0.02  # seconds between two looks whether the server stops, while waiting for a test's event
 
 
 class Stopped(Exception):
@@ -194,13 +193,8 @@ class Session:
 
     def pause(self, until=None, *, seconds=0):
         """Wait for a threading.Event, or for seconds. Raises Stopped."""
-        if until is None:
-            if self.server.stopping.wait(seconds):
-                raise Stopped
-            return
-        while not until.wait(TICK):
-            if self.server.stopping.is_set():
-                raise Stopped
+        if not self.server.pause(until, seconds=seconds):
+            raise Stopped
 
     def stall(self, until):
         """Do nothing until a threading.Event is set, or (None) until the client goes.

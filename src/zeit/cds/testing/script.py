@@ -1,4 +1,4 @@
-"""The rules of the fault server: when is what done wrong?
+"""The rules of a fault server: when is what done wrong?
 
 A rule says when (verb, path, which occurrence, which connection), its actions say what. Of several
 rules the one added first applies that is neither waiting for its turn nor used up; one rule
@@ -37,7 +37,7 @@ class Event:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rule:
-    """When to apply actions. Made by `FaultServer.fault`, which documents the attributes."""
+    """When to apply actions. Made by `ScriptedServer.fault`, which documents the attributes."""
 
     verb: str
     actions: tuple[actions.Action, ...]

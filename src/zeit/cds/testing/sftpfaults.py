@@ -21,12 +21,11 @@ import posixpath
 import struct
 import tempfile
 import threading
-import time
 import typing
 
 import asyncssh
 
-from zeit.cds.testing import actions, dialogue, ftpstore, ports, script
+from zeit.cds.testing import actions, ftpstore, ports, script, scripted
 from zeit.cds.testing.actions import Call, Cut, Delay, Silence
 
 
@@ -60,7 +59,6 @@ LONGEST = 261_120
 LONGEST_PACKET = 262_144 + 1024
 #: So many names are in an answer to READDIR.
 NAMES = 100
-TICK = 0.02
 
 
 def number(value, *, size=4):
@@ -157,7 +155,7 @@ class Handle:
     names: list = dataclasses.field(default_factory=list)
 
 
-class SFTPFaultServer:
+class SFTPFaultServer(scripted.ScriptedServer):
     """A scripted SFTP server. A context manager; otherwise call `start`, `stop`, `restart`.
 
     files: mapping of absolute path to bytes; directories: more directories to create.
@@ -190,41 +188,26 @@ class SFTPFaultServer:
         home='/',
         hook=None,
     ):
-        self.tree = ftpstore.FileTree(files, directories=directories, merges=merges)
-        self.script = script.Script()
-        self.record = dialogue.Dialogue()
+        super().__init__(
+            files,
+            directories=directories,
+            merges=merges,
+            user=user,
+            password=password,
+            hook=hook,
+        )
         self.exclusive = exclusive
         self.replaces = replaces
         self.extensions = extensions
         self.digests = digests
-        self.user = user
-        self.password = password
         self.home = home
-        self.port = 0
-        self.connected = 0
-        self.stopping = threading.Event()
         self.known_hosts = None
         self.key = _key()
         self.host_key = self.key.export_public_key('openssh').decode().strip()
         self.fingerprint = self.key.get_fingerprint().rstrip('=')
-        self._hook = hook
         self._open = 0
-        self._changed = threading.Condition()
         self._resources = None
         self._loop = None
-        self._errors = []
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        try:
-            self.stop()
-        except ExceptionGroup as group:
-            if error is None:
-                raise
-            error.add_note(f'And in the fault server: {group.exceptions!r}')
 
     # Life
 
@@ -259,23 +242,7 @@ class SFTPFaultServer:
         resources, self._resources = self._resources, None
         if resources is not None:
             resources.close()
-        errors, self._errors = self._errors, []
-        if errors:
-            raise ExceptionGroup('In the fault server', errors)
-
-    def restart(self):
-        """Stop and start again on the same port; files, rules and record stay."""
-        self.stop()
-        self.start()
-
-    def wait_closed(self, *, timeout=10):
-        """Wait until no connection is open, and all requests are executed.
-
-        Raises TimeoutError after seconds.
-        """
-        with self._changed:
-            if not self._changed.wait_for(lambda: not self._open, timeout):
-                raise TimeoutError(f'{self._open} of them are open:\n{self.record}')
+        self._raise_errors()
 
     def _do(self, function):
         """Return what an asynchronous function does in the thread of the loop."""
@@ -335,63 +302,6 @@ class SFTPFaultServer:
             self._count(-1)
         stream.close()
 
-    # Faults, files, the record: as those of `zeit.cds.testing.faults.FaultServer`
-
-    def fault(self, verb, *actions, **options):
-        """Add a rule, see `zeit.cds.testing.faults.FaultServer.fault`."""
-        rule = script.Rule(verb, actions, **options)
-        self.script.add(rule)
-        return rule
-
-    def remove_fault(self, rule):
-        """Remove a rule. Raises ValueError if it is not there."""
-        self.script.remove(rule)
-
-    def clear_faults(self):
-        """Remove all rules."""
-        self.script.clear()
-
-    @property
-    def files(self):
-        """A copy of all files: a dictionary of absolute path and bytes."""
-        return self.tree.files()
-
-    @property
-    def directories(self):
-        """The sorted absolute paths of all directories but the root."""
-        return self.tree.directories()
-
-    def put(self, path, content, *, modified=None):
-        """Create or replace a file; `modified` in seconds since the epoch."""
-        self.tree.put(path, content, modified=modified)
-
-    def make_directory(self, path):
-        """Create a directory and those above it, as far as they are missing."""
-        self.tree.make_directories(path)
-
-    def delete(self, path):
-        """Remove a file. Raises OSError."""
-        self.tree.delete(path)
-
-    def remove_directory(self, path):
-        """Remove an empty directory. Raises OSError."""
-        self.tree.remove_directory(path)
-
-    @property
-    def transcript(self):
-        """The dialogue as text, for people."""
-        return str(self.record)
-
-    def commands(self, *verbs, connection=None):
-        """Return the requests received, as text: all, or those with one of the verbs."""
-        wanted = [verb.upper() for verb in verbs]
-        return [entry.text for entry in self.record.commands(*wanted, connection=connection)]
-
-    def call_hook(self, event):
-        """For the sessions."""
-        if self._hook:
-            self._hook(event)
-
 
 @functools.cache
 def _key():
@@ -416,7 +326,7 @@ class _Account(asyncssh.SSHServer):
         return True
 
     def validate_password(self, user, password):
-        return (user, password) == (self._server.user, self._server.password)
+        return (user, password) == self._server.login
 
     def session_requested(self):
         channel = self._connection.create_server_channel(encoding=None)
@@ -717,17 +627,10 @@ class Session:
 
     def pause(self, until=None, *, seconds=0):
         """Wait for a threading.Event, or for seconds; raises Ended."""
-        deadline = time.monotonic() + seconds
-        while not self.server.stopping.wait(TICK):
-            if until is None and time.monotonic() >= deadline:
-                return
-            if until is not None and until.is_set():
-                return
-        raise Ended
+        if not self.server.pause(until, seconds=seconds):
+            raise Ended
 
     def mute(self):
         """Answer nothing any more."""
-        while not self.server.stopping.wait(TICK):
-            if self._stream.ended.is_set():
-                break
+        self.pause(self._stream.ended)
         raise Ended

@@ -5,10 +5,10 @@ import select
 import socket
 import threading
 
-from zeit.cds.testing import ports
+from zeit.cds.testing import ports, scripted
 
 
-class ThreadServer:
+class ThreadServer(scripted.ScriptedServer):
     """Listens on a loopback address and a free port; `make_session` makes what `run`s then.
 
     A stopped server can be started again and takes the same port. Whoever waits for a socket also
@@ -16,12 +16,10 @@ class ThreadServer:
     for something else looks at `stopping`.
     """
 
-    def __init__(self, *, host, max_connections):
+    def __init__(self, files, *, host, max_connections, **options):
+        super().__init__(files, **options)
         self.host = host
-        self.port = 0
         self.max_connections = max_connections
-        self.connected = 0  # how many control connections there have been
-        self.stopping = threading.Event()
         self.stop_signal = None
         self._stop_signal_sender = None
         self.data_ports = None  # a `ports.DataPorts` while it runs
@@ -30,8 +28,6 @@ class ThreadServer:
         self._acceptor = None
         self._sessions = {}  # thread -> was it let in, of those that run
         self._threads = []  # theirs, until they have ended
-        self._changed = threading.Condition()
-        self._errors = []
 
     def __repr__(self):
         state = 'running' if self._listener else 'stopped'
@@ -41,18 +37,6 @@ class ThreadServer:
     def make_session(self, control, *, number, welcome):
         """Return an object whose `run` serves the socket and closes it."""
         raise NotImplementedError
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        try:
-            self.stop()
-        except ExceptionGroup as group:
-            if error is None:
-                raise
-            error.add_note(f'And in the fault server: {group.exceptions!r}')
 
     # Life
 
@@ -97,20 +81,11 @@ class ThreadServer:
         self.data_ports.close()
         self.stop_signal.close()
         self._listener = None
-        errors, self._errors = self._errors, []
-        if errors:
-            raise ExceptionGroup('In the fault server', errors)
+        self._raise_errors()
 
-    def restart(self):
-        """Stop and start again on the same port; files, rules and record stay."""
-        self.stop()
-        self.start()
-
-    def wait_closed(self, *, timeout=10):
-        """Wait until no connection is open. Raises TimeoutError after seconds."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: not self._sessions, timeout):
-                raise TimeoutError(f'{len(self._sessions)} connections are open:\n{self.record}')
+    @property
+    def _open(self):
+        return len(self._sessions)
 
     def _accept(self):
         poll = select.poll()

@@ -68,7 +68,6 @@ class MirrorTests(unittest.TestCase):
                 continue
             row = told[ROWS.get(name, name)]
             with self.subTest(name), profile.server() as server:
-                server.user, server.password = server.login
                 server.clear = bool
                 found = Probe(server).answers()
                 expected = {head: row[head] for head in found if head not in OTHER}

@@ -164,7 +164,6 @@ class FaultTests(Contention):
         self.addCleanup(logging.disable, logging.NOTSET)
         self.numbers = iter(range(10_000))
         self.server = self.enterContext(FaultServer(**self.options))
-        self.server.user, self.server.password = self.server.login
 
     def garbage(self):
         """Return what is on the server beside the files."""
