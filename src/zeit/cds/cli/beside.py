@@ -41,8 +41,9 @@ class Beside:
         for thread in self._threads:
             thread.interrupted.set()
         for thread in self._threads:
-            thread.join(max(0, end - time.monotonic()))
-            if thread.is_alive():
+            if thread.ended.wait(max(0, end - time.monotonic())):
+                thread.join()
+            else:
                 log.warning('%s: its run has not ended.', printable(thread.about))
 
 
@@ -52,6 +53,9 @@ class _Thread(threading.Thread):
         super().__init__(name=f'zeit.cds {name}', daemon=True)
         self.about = name
         self.interrupted = threading.Event()
+        #: To be waited for: a `join` that a signal ends takes the thread for one that has ended, in
+        #: Python before 3.13.
+        self.ended = threading.Event()
         self._work = run
         self._result = self._error = None
 
@@ -60,9 +64,11 @@ class _Thread(threading.Thread):
             self._result = self._work(self.interrupted.is_set)
         except BaseException as error:  # noqa: BLE001 it is raised by who asks for the result
             self._error = error
+        finally:
+            self.ended.set()
 
     def result(self):
-        self.join()
+        self.ended.wait()
         if self._error is not None:
             raise self._error
         return self._result
