@@ -79,8 +79,8 @@ SFTP = (
     (
         'what was asked for ahead is believed after a change',
         DIRECTORY,
-        'return found if of is connection and sent == connection.sent else None',
-        'return found if of is connection else None',
+        'if sent == connection.sent:',
+        'if sent:',
     ),
     (
         'a signal comes in the middle of a piece of work',

@@ -105,9 +105,8 @@ class Directory:
         asked = [connection.send(protocol.STAT, string(self.path), shown='STAT of the directory')]
         if protocol.LIMITS in connection.extensions:
             asked.append(connection.send(protocol.LIMITS, shown='limits'))
-        # What comes next is a listing, in nearly all cases.
-        opened = connection.send(protocol.OPENDIR, string(self.path), shown='OPENDIR')
-        self._ahead = {'directory': (connection, connection.sent, opened)}
+        self._ahead = {}
+        self.open_ahead(connection)
         about, *limits = connection.answers(*asked, deadline=deadline or self._deadline)
         if isinstance(about, ServerError) or not (about.is_directory or about.kind == 0):
             why = about.message if isinstance(about, ServerError) else 'it is no directory'
@@ -120,6 +119,11 @@ class Directory:
             _, reading, writing = struct.unpack_from('>QQQ', limits[0])
             # The block of a packet that is not said may be of any size.
             connection.block = max(BLOCK, min(reading or LARGEST, writing or LARGEST, LARGEST))
+
+    def open_ahead(self, connection):
+        """Open the directory for a listing that comes next, in nearly all cases."""
+        opened = connection.send(protocol.OPENDIR, string(self.path), shown='OPENDIR')
+        self._ahead['directory'] = connection, connection.sent, opened
 
     def listing(self, connection, inside='', *, then=()):
         """Return the `Attributes` of all names in the directory, or `inside` of it.
@@ -168,7 +172,13 @@ class Directory:
     def _take_ahead(self, connection, key):
         """Return what was asked for ahead, if nothing was asked over this connection since."""
         of, sent, found = self._ahead.pop(key, (None, 0, None))
-        return found if of is connection and sent == connection.sent else None
+        if of is not connection:
+            return None
+        if sent == connection.sent:
+            return found
+        if key == 'directory' and isinstance(found.answer, bytes):
+            self.close(connection, found.answer)
+        return None
 
     def _take(self, found, name, about):
         if name in (b'.', b'..'):

@@ -316,7 +316,10 @@ class SFTPSession(BaseSession):
             kind, verb = protocol.POSIX_RENAME, 'posix-rename'
         else:
             kind, verb = protocol.RENAME, ''
-        return self._directory.send(connection, kind, old, new, verb=verb)
+        request = self._directory.send(connection, kind, old, new, verb=verb)
+        if new == names.GUARD:  # under which comes a look
+            self._directory.open_ahead(connection)
+        return request
 
     def delete(self, name):
         """See `ISession`."""

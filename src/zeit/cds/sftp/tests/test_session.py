@@ -196,6 +196,18 @@ class FileTests(SessionCase):
             self.assertIn(name, session.names())
             self.assertEqual(sizes, session.sizes('write', 'read'))
 
+    def test_the_look_under_the_guard_is_one_after_it_was_made(self):
+        session = self.open()
+        for name in ('a', 'write.guard'):
+            session.make_directory(name)
+        self.assertIsNotNone(session.perform(('RNTO', 'missing', 'write.guard'))[0])
+        session.remove_directory('write.guard')
+        session.names()
+        self.assertIsNone(session.perform(('RNTO', 'a', 'write.guard'))[0])
+        sent = session.connection.sent
+        self.assertEqual({'write.guard'}, session.names())
+        self.assertEqual(6, session.connection.sent - sent)  # READDIR, LSTAT, CLOSE: no OPENDIR
+
     def test_what_is_not_there_is_none(self):
         session = self.open()
         self.assertIsNone(session.read('a'))
