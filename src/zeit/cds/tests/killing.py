@@ -30,7 +30,7 @@ from zeit.cds.tests.sampling import SEED, every
 
 
 #: Seconds after which a process of ours ends itself, so that no test waits for ever.
-LONGEST = 30
+LONGEST = 120
 
 #: The exit code of a process with a bug, and the traceback in its log.
 BUG = 70

@@ -34,7 +34,7 @@ class StepTests(ImportKillTests, unittest.TestCase):
         self.steps('before', after=self.then_taken)
 
     def test_nothing_is_taken_for_granted(self):
-        self.stride = 23
+        self.stride = 37
         for after in (self.then_cleaned, self.then_linked, self.then_fetched_away):
             with self.subTest(after.__name__):
                 self.steps('before', after=after)

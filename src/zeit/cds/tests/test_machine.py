@@ -390,7 +390,7 @@ class Silent(unittest.TestCase):
 
 class MachineTests(Silent):
     def test_in_memory(self):
-        check(MemoryMachine, examples=40)
+        check(MemoryMachine, examples=25)
 
 
 class AllMachineTests(Silent):

@@ -1,5 +1,6 @@
 """A name that is taken on the server, what one file is refused, and what is left to clean up."""
 
+import itertools
 import threading
 import time
 import unittest
@@ -11,6 +12,7 @@ from zeit.cds.target.upload import upload_files
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import NoLedger
 from zeit.cds.tests.contract import job
+from zeit.cds.tests.sampling import some
 from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario, content, target
 from zeit.cds.values.plan import Plan
 
@@ -32,19 +34,20 @@ class ExistsTests(Scenario, unittest.TestCase):
         self.assertEqual((['a'], b'theirs'), (self.section('parked'), self.remote['a']))
 
     def test_73_no_fault_while_replacing_loses_the_old_file(self):
-        for verb in ('RNFR', 'RNTO'):
-            for nth in range(4):
-                for action in (faults.Cut(), faults.Cut('executed'), faults.Reply('451 x'),
-                               faults.Reply('550 x'), faults.Lie('250 x'), faults.Lie('226 x'),
-                               faults.Reply('421 x')):  # fmt: skip
-                    with self.subTest(verb=verb, nth=nth, action=action):
-                        self.prepare()
-                        self.plant('a')
-                        self.fault(verb, action, path='/cds/a*', nth=nth, times=1)
-                        report = self.export('a')
-                        self.assertIn(self.remote.get('a'), (b'theirs', content('a')))
-                        self.assertIn(report.exit_code, (0, 1))
-                        self.heal()
+        actions = (
+            *(faults.Cut(), faults.Cut('executed'), faults.Lie('250 x'), faults.Lie('226 x')),
+            *(faults.Reply(reply) for reply in ('451 x', '550 x', '421 x')),
+        )
+        places = itertools.product(('RNFR', 'RNTO'), range(4), actions)
+        for verb, nth, action in some(places, 5):
+            with self.subTest(verb=verb, nth=nth, action=action):
+                self.prepare()
+                self.plant('a')
+                self.fault(verb, action, path='/cds/a*', nth=nth, times=1)
+                report = self.export('a')
+                self.assertIn(self.remote.get('a'), (b'theirs', content('a')))
+                self.assertIn(report.exit_code, (0, 1))
+                self.heal()
 
     def test_73_a_server_that_puts_the_old_file_aside_when_the_new_one_is_there(self):
         """The answer was not waited for any longer; it came to it in the end."""

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import io
+import json
 import os
 import pathlib
 import re
@@ -383,11 +384,14 @@ class Failures(ServerCase):
         self.assertEqual((0, ''), (self.export().code, self.export().err))
         self.assertEqual(['a.xml', 'b.xml'], self.names('cur'))
 
-    def as_nobody(self, *arguments):
-        """Call it as a user who may do nothing: root may do everything."""
+    def as_nobody(self, *commands):
+        """Call it as a user who may do nothing: root may do everything; return each `Outcome`.
+
+        One process makes all the calls: what it imports takes longer than they do.
+        """
         os.chmod(self.folder, 0o755)
         code = (
-            'import os, sys\n'
+            'import contextlib, io, json, os, sys\n'
             # Before the user changes: afterwards Python's own files may be out of reach.
             'import locale, xml.sax.expatreader\n'
             'from zeit.cds.cli import console, main, progress_bar, selection\n'
@@ -401,10 +405,16 @@ class Failures(ServerCase):
             'from zeit.cds.target import earlier_upload, session, target, upload\n'
             'from zeit.cds.zcml import handlers\n'
             'if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n'
-            'sys.exit(main.main())\n'
+            'for command in json.loads(sys.argv[1]):\n'
+            '    out, err = io.StringIO(), io.StringIO()\n'
+            '    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):\n'
+            '        code = main.main(command)\n'
+            '    print(json.dumps([code, out.getvalue(), err.getvalue()]))\n'
         )
-        process = self.start(*arguments, program=[sys.executable, '-c', code])
-        return self.finish(process)
+        words = json.dumps([[str(word) for word in command] for command in commands])
+        outcome = self.finish(self.start(words, program=[sys.executable, '-c', code]))
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        return [Outcome(*json.loads(line)) for line in outcome.out.splitlines()]
 
     def closed(self, path):
         """Let nobody read what is at `path`."""
@@ -421,7 +431,7 @@ class Failures(ServerCase):
             path.write_text('secret')
             self.closed(path)
         self.closed(self.path)
-        for arguments, pattern in (
+        expected = (
             (['export', '--spool', self.path, self.url], 'The spool cannot be used: .*ermission'),
             (['status', '--zcml', zcml], '.*/cds.zcml: Permission denied'),
             (
@@ -430,9 +440,10 @@ class Failures(ServerCase):
             ),
             (['status', '--spool', self.path / 'deeper'], 'The spool .*ermission denied'),
             (['receipt', '--spool', self.path / 'deeper', 'a.xml'], '.* read: Permission denied'),
-        ):
+        )
+        outcomes = self.as_nobody(*(arguments for arguments, _ in expected))
+        for (arguments, pattern), outcome in zip(expected, outcomes, strict=True):
             with self.subTest(arguments):
-                outcome = self.as_nobody(*arguments)
                 self.assertEqual(78, outcome.code, outcome.err)
                 self.assertRegex(outcome.err or outcome.out, pattern)
 
@@ -444,9 +455,9 @@ class Failures(ServerCase):
             (self.path, (['hold'], ['release'], ['drop', '--yes'], ['withdraw'], ['resend'])),
         ):
             self.closed(closed)
-            for command in commands:
+            outcomes = self.as_nobody(*([*command, *name] for command in commands))
+            for command, outcome in zip(commands, outcomes, strict=True):
                 with self.subTest(command, closed=closed.name):
-                    outcome = self.as_nobody(*command, *name)
                     self.assert_line(outcome, 78, 'Permission denied. Check owner and mode')
 
     def test_a_name_that_no_file_can_have(self):
@@ -457,7 +468,7 @@ class Failures(ServerCase):
 
     def test_a_spool_without_permission(self):
         self.closed(self.path / 'new')
-        outcome = self.as_nobody('export', '--spool', self.path, self.url)
+        (outcome,) = self.as_nobody(['export', '--spool', self.path, self.url])
         os.chmod(self.path / 'new', 0o755)
         self.assert_line(outcome, 78, 'The spool cannot be used: .*Check owner and mode')
         self.assertEqual(['a.xml', 'b.xml'], self.names('new'))

@@ -138,7 +138,7 @@ class LookTests(unittest.TestCase):
         receipts, noted = self.committed()
         self.assertGreaterEqual(receipts, noted)
 
-    stride = 7
+    stride = 13
 
     def killed(self, nth):
         """Let a run be killed at a step; return whether it came so far."""

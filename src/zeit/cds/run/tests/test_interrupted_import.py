@@ -89,7 +89,7 @@ class InterruptedTests(ImportKillTests):
 
 
 class SampleTests(InterruptedTests, unittest.TestCase):
-    stride = 401
+    stride = 809
 
 
 class AllTests(InterruptedTests, unittest.TestCase):

@@ -1,6 +1,7 @@
 """A broken configuration is found at every start, and what errors advise can be done as printed."""
 
 import ast
+import functools
 import os
 import pathlib
 import re
@@ -106,24 +107,30 @@ class StartTests(unittest.TestCase):
             self.assertEqual(1, ' '.join(self.lines).count(words), words)
 
 
+@functools.cache
+def texts():
+    """Return pairs (module, text) for all that the package may say; not docstrings."""
+    found = []
+    for path in sorted(PACKAGE.rglob('*.py')):
+        if not {'tests', 'testing'} & set(path.parts):
+            nodes = list(ast.walk(ast.parse(path.read_text(encoding='utf-8'))))
+            bare = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+            found += [
+                (path.name, node.value)
+                for node in nodes
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+                if id(node) not in bare and not node.value.startswith('<?xml')
+            ]
+    return tuple(found)
+
+
 class AdviceTests(unittest.TestCase):
     """Every option, attribute and command that a text of the package names is one that there is."""
-
-    def texts(self):
-        """Yield (module, text) for all that may be said; not docstrings."""
-        for path in sorted(PACKAGE.rglob('*.py')):
-            if not {'tests', 'testing'} & set(path.parts):
-                tree = ast.parse(path.read_text(encoding='utf-8'))
-                bare = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
-                for node in ast.walk(tree):
-                    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                        if id(node) not in bare and not node.value.startswith('<?xml'):
-                            yield path.name, node.value
 
     def test_commands(self):
         known = set(group.cli.list_commands(None))
         found = set()
-        for module, text in self.texts():
+        for module, text in texts():
             for command in re.findall(r'\bzeit-cds (?!gets|is\b)([a-z]+)', text):
                 found.add(command)
                 self.assertIn(command, known, f'{module}: {text}')
@@ -138,7 +145,7 @@ class AdviceTests(unittest.TestCase):
                 known.update((*option.opts, *option.secondary_opts))
             if hasattr(command, 'list_commands'):
                 commands += [command.get_command(None, n) for n in command.list_commands(None)]
-        for module, text in self.texts():
+        for module, text in texts():
             for option in re.findall(r'(?<![\w-])--[a-z][a-z-]*', text):
                 self.assertIn(option, known, f'{module}: {text}')
 
@@ -154,7 +161,7 @@ class AdviceTests(unittest.TestCase):
         known |= {'package', 'file', 'factory', 'handler', 'for', 'provides'}  # of Zope
         known |= {'realm', 'charset'}  # of HTTP
         found = set()
-        for module, text in self.texts():
+        for module, text in texts():
             for attribute in re.findall(r'\b([a-z_]+)="', text):
                 found.add(attribute)
                 self.assertIn(attribute, known, f'{module}: {text}')

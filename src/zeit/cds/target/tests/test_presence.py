@@ -90,7 +90,7 @@ class LockTests(Scenario, unittest.TestCase):
 
     def test_it_works_in_whichever_way_the_server_lists(self):
         for way in LISTINGS:
-            for reply in (REFUSALS[0], *INSTEAD):
+            for reply in some((REFUSALS[0], *INSTEAD), 2):
                 with self.subTest(way=str(way), reply=reply):
                     self.prepare()
                     self.fault('SIZE MDTM', faults.Reply('550 Permission denied.'))
@@ -107,7 +107,7 @@ class LockTests(Scenario, unittest.TestCase):
         """Not even what we have made is shown: nothing is overwritten, deleted or sent."""
         listings = (faults.Reply('550 No.'), faults.Reply('502 What?'), faults.Alter(keep=0))
         for listing in listings:
-            for reply in REFUSALS:
+            for reply in some(REFUSALS, 2):
                 with self.subTest(listing=listing, reply=reply):
                     self.prepare()
                     self.fault('MLSD NLST', listing)
@@ -243,7 +243,7 @@ class KilledTests(Scenario, unittest.TestCase):
         )
         codes = (('551', '450'), ('500', '550'), ('451', '502'), ('450', '550'))
         for number, (verb, path) in enumerate(moments):
-            for retr, size in codes[number % 2 :: 2]:
+            for retr, size in some(codes[number % 2 :: 2], 2):
                 with self.subTest(verb=verb, path=path, retr=retr, size=size):
                     self.prepare()
                     self.fault('RETR', Recode(retr))
@@ -282,7 +282,7 @@ class KilledTests(Scenario, unittest.TestCase):
 
     def test_what_is_busy_is_not_forgotten(self):
         """An idle run is refused the size of our lock, and no other one; then it is seen again."""
-        for reply in REFUSALS[1:]:
+        for reply in some(REFUSALS[1:], 2):
             with self.subTest(reply):
                 self.prepare()
                 self.put('a')

@@ -340,7 +340,7 @@ class RunTests(Scenario, unittest.TestCase):
     def test_all_answers_to_one_command_say_nothing(self):
         """Also while the rights of the account are tried, when there is little that is known."""
         verbs, codes = ('RMD', 'MKD', 'DELE', 'RNTO', 'CWD'), (202, 213, 226, 350)
-        for verb, code, temporary in some(itertools.product(verbs, codes, (True, False)), 3):
+        for verb, code, temporary in some(itertools.product(verbs, codes, (True, False)), 7):
             with self.subTest(verb, code=code, temporary=temporary):
                 self.prepare()
                 url = target(self.server).url
