@@ -243,7 +243,7 @@ class Usage(CommandLine):
             self.folder / 'log',
             'ftp://anonymous@localhost/in',
         ]
-        with unittest.mock.patch.object(Spool, 'pending', side_effect=KeyError('x\x1b[31m')):
+        with unittest.mock.patch.object(Spool, 'queue', side_effect=KeyError('x\x1b[31m')):
             self.assert_line(self.call(*arguments), 70, r"bug in zeit.cds .*-v .*KeyError: 'x\\x1b")
             self.assertIn('Traceback', (self.folder / 'log').read_text())
             self.assertIn('Traceback', self.call('-v', *arguments).err)
