@@ -13,6 +13,7 @@
     table     the figures as text
     plot      curves as SVG
     past      what a run and a look pay for the past; what it costs to begin
+    partners  several partners of one spool, one of them hangs
     report    all of it as docs/performance.txt
 
 Nothing of this is installed with the package.

@@ -170,13 +170,14 @@ def _woken(row, server, clients, options):
 
 
 def _past(row, server):
-    """Yield a `Result` for each client of a row about the past."""
-    from bench import past
+    """Yield a `Result` for each client of a row about the past, or about partners."""
+    from bench import partners, past
 
     told = {'row': row.name, 'server': server, 'turn': 0}
+    measured = partners.measured if row.past == 'partners' else past.measured
     try:
-        for client, fields in past.measured(row):
-            yield Result(**told, client=client, **fields)
+        for client, fields in measured(row):
+            yield Result(**{**told, **fields}, client=client)
     except measure.Failed as error:
         yield Result(**told, client=row.clients[-1], error=str(error))
 

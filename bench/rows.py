@@ -35,6 +35,9 @@ ALONE = 'zeit.cds, in one process'
 SEARCHES = ('receipt', 'receipt --id')
 LOOKS = ('receipt --since 7d', 'status', 'status --prometheus')
 
+#: Who gets the files of one spool.
+TWO_PARTNERS, ONE_HANGS = 'two partners', 'three, one of them hangs'
+
 #: What is started, to find nothing to do.
 VERSION, EMPTY, ZCML = STARTS = ('--version', 'export', 'export with --zcml')
 
@@ -42,6 +45,7 @@ _PAST = {
     'runs': 'a run of one article after {:,} of them, beside one after a tenth of these',
     'starts': 'a command that finds nothing to do',
     'looks': 'a look at {:,} receipts, and a hundredth of open uploads',
+    'partners': '{:,} files for each partner of one spool, by one command',
 }
 
 #: Round trip time of the rows that are about a partner far away, in seconds.
@@ -100,8 +104,8 @@ class Row:
     in memory; `fsync`: the fsyncs are counted, and each takes so many seconds longer; `traced`:
     round trips are counted; `max_files`: only so many are sent; `fetch`: the other direction;
     `wake`: not a run, but from publishing to delivered, file by file; `past`: not clients and
-    servers, but this of `bench.past`.  A client that has not ended after `longest` seconds is given
-    up.
+    servers, but this of `bench.past`, or `bench.partners`.  A client that has not ended after
+    `longest` seconds is given up.
     """
 
     name: str
@@ -334,6 +338,13 @@ ROWS = (
         ),
     ),
     Row(
+        name='partners', group='partners', past='partners', files=1000, rounds=7,
+        clients=(TWO_PARTNERS, ONE_HANGS), servers=('vsftpd',), longest=200,
+        goals=(
+            Goal(ours=ONE_HANGS, peer=TWO_PARTNERS, ratio=1 / 1.1, servers=('vsftpd',)),
+        ),
+    ),
+    Row(
         name='1GiB', group='memory', files=1, size=1024 * MIB, rounds=1, clients=(SAFE, 'lftp'),
         servers=('vsftpd',), limits=(_peak(40),),
     ),
@@ -392,6 +403,7 @@ _LITTLE = {
     'starts': {},
     'runs': {'files': 200},
     'looks': {'files': 20_000},
+    'partners': {'files': 20},
     'waiting': {'files': 2000},
     'count-100': {},
     'count-1000': {},

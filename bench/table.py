@@ -175,6 +175,7 @@ _PAST = {
         _MEMORY,
         _Column('growth MiB', 'growth', '.2f', factor=1 / MIB, width=12),
     ],
+    'partners': [_Column('seconds', 'seconds', '.2f')],
     'starts': [_Column('CPU ms', 'cpu', '.0f', factor=1000)],
     'looks': [
         _Column('CPU ms', 'cpu', '.0f', factor=1000),
