@@ -143,7 +143,7 @@ def size(name, probe):
     """Whether the size of a file is told."""
     (told,) = probe.session.sizes(probe.name)
     if isinstance(told, int):
-        yield Finding(name, CAN, 'by SIZE: each upload is compared')
+        yield Finding(name, CAN, f'by {probe.session.terms.size}: each upload is compared')
         return
     listed, _ = probe.session.facts().get(probe.name, (None, None))
     why = printable(told.message) if isinstance(told, ServerError) else 'no such file, it says'
@@ -165,10 +165,11 @@ def time(name, probe):
         _, told = session.facts().get(probe.name, (None, None))
         instead = 'the listing tells times'
         if told is None:
-            instead = 'an import asks LIST, and waits two seconds for what may be growing'
+            asks = session.terms.long_listing and f'asks {session.terms.long_listing}, and '
+            instead = f'an import {asks}waits two seconds for what may be growing'
         yield Finding(name, CANNOT, why, instead)
     else:
-        yield Finding(name, CAN, 'by MDTM')
+        yield Finding(name, CAN, f'by {session.terms.time}')
     if told is not None:
         yield _clock(told.timestamp() - probe.since)
 
@@ -259,7 +260,7 @@ def delete(name, probe):
 
 
 def beside(name, probe):
-    """Whether there can be another connection at the same time."""
+    """Whether several files can be on their way at the same time."""
     other = probe.session.sibling()
     try:
         other.connect()
@@ -268,7 +269,7 @@ def beside(name, probe):
         why = printable(error.message)
         yield Finding(name, CANNOT, why, 'one after the other', 'connections="1" saves to try')
     else:
-        yield Finding(name, CAN, 'over several connections, where that is faster')
+        yield Finding(name, CAN, other.terms.beside)
     finally:
         other.leave()
 

@@ -51,7 +51,7 @@ def page():
         '.\\" Made by "python -m zeit.cds.cli.manual".',
         '.TH ZEIT\\-CDS 1 "" "zeit.cds" "zeit.cds"',
         '.SH NAME',
-        'zeit\\-cds \\- carry files from a spool to a CDS server by FTP',
+        'zeit\\-cds \\- carry files from a spool to a CDS server by FTP or SFTP',
         '.SH SYNOPSIS',
         '.B zeit\\-cds',
         _text('[OPTIONS] COMMAND [OPTIONS] [ARGUMENT]...'),

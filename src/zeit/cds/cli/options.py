@@ -162,7 +162,7 @@ COMMON = (
         '--verbose',
         count=True,
         callback=_more,
-        help='Show the log with tracebacks; -vv: the FTP dialogue, too.  '
+        help='Show the log with tracebacks; -vv: the dialogue with the server, too.  '
         'Default: warnings and errors.',
         **_GENERAL,
     ),

@@ -124,6 +124,7 @@ class ISession(ITransfers):
     )
     renames = Attribute('True since the server has renamed something')
     orderly = Attribute('True if it is known that the server executes packets in order')
+    terms = Attribute('What its protocol calls things, for texts: `zeit.cds.target.terms.Terms`')
 
     def names(*, inside=''):
         """Return the names in the directory, a set of str; what is hidden may be missing.

@@ -142,8 +142,9 @@ def require_sight(session, present):
     """
     if not session.is_shown(present):
         raise ConfigurationError(
-            'The server does not list the directory as it is: no listing (MLSD, NLST) shows the '
-            'file that was just made there, so that nobody could see a lock',
+            'The server does not list the directory as it is: no listing '
+            f'({session.terms.listings}) shows the file that was just made there, so that nobody '
+            'could see a lock',
             hint='Give the account the right to list it. A program there that removes '
             "whatever it finds must leave alone what begins with 'write' or 'read'.",
         )

@@ -23,6 +23,7 @@ from zeit.cds.sftp.directory import Directory, unless_missing
 from zeit.cds.sftp.link import Link
 from zeit.cds.sftp.transfers import Reading, Writing, digest_of, space
 from zeit.cds.system.throttle import UNLIMITED
+from zeit.cds.target import terms
 from zeit.cds.target.base_session import BaseSession, Content, require_whole
 from zeit.cds.text import printable
 
@@ -39,6 +40,9 @@ class SFTPSession(BaseSession):
 
     #: See `ISession`: so the protocol wants it.
     orderly = True
+
+    #: See `ISession`.
+    terms = terms.SFTP
 
     def __init__(self, settings, delivery, **options):
         super().__init__(settings, delivery, **options)

@@ -22,8 +22,7 @@ class Delivery:
     size_check: bool = described(
         True,
         YES_NO,
-        'Check the size of each file on the server, by SIZE or in a listing.  Switch this off for '
-        'a server that tells neither.',
+        'Check the size of each file on the server.  Switch this off for a server that tells none.',
     )
     exists: str = described(
         'replace',

@@ -24,6 +24,7 @@ from zeit.cds.errors import (
 from zeit.cds.ftp.pipelining import NOTHING, Following
 from zeit.cds.ftp.reply_errors import NO_FILE, NOT_IMPLEMENTED, SHOWN
 from zeit.cds.interfaces import ISession
+from zeit.cds.target import terms
 from zeit.cds.target.base_session import BaseSession, Content, require_whole
 from zeit.cds.target.link import Link
 from zeit.cds.target.presence import Presence
@@ -42,6 +43,9 @@ BUSY = 450
 @zope.interface.implementer(ISession)
 class FTPSession(BaseSession):
     """See `ISession`; `capabilities` are a `zeit.cds.ftp.capabilities.Capabilities`."""
+
+    #: See `ISession`.
+    terms = terms.FTP
 
     def __init__(self, settings, delivery, *, capabilities, link=None, **options):
         link = link or Link(settings, capabilities=capabilities)

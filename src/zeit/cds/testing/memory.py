@@ -12,6 +12,7 @@ import zope.interface
 from zeit.cds import names
 from zeit.cds.errors import Error, PermanentError, ServerError, SizeMismatch
 from zeit.cds.interfaces import ILedger, ISession, ITarget
+from zeit.cds.target import terms
 from zeit.cds.target.delivery_options import Delivery
 
 
@@ -101,6 +102,7 @@ class MemorySession:
         self.delivery = Delivery(connections=1, exists=target.exists)
         self.connections = 1
         self.orderly = False
+        self.terms = terms.FTP
         self.learned = {}
         self.free = True
         self.renames = False

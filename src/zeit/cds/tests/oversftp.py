@@ -1,5 +1,7 @@
 """What tests of SFTP have in common: a target, and what goes over the network."""
 
+import re
+
 from asyncssh.connection import SSHConnection
 
 from zeit.cds.credentials import Secret
@@ -12,6 +14,13 @@ SSH_WIRE = [(SSHConnection, '_send')]
 
 #: Only what has been asked for: requests of SFTP.
 REQUESTS = [(Connection, 'send')]
+
+
+#: Words of FTP, which nobody who goes by SFTP should read.
+FTP_WORDS = re.compile(
+    r'\b(ABOR|CWD|DELE|EPRT|EPSV|FEAT|LIST|MDTM|MKD|MLSD|MLST|NLST|PASV|PORT|QUIT|RETR|RMD|RNFR|'
+    r'RNTO|SITE|SIZE|STOR|TYPE|FTP|data connection)\b'
+)
 
 
 def target(server, **options):

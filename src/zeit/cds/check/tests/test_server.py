@@ -11,6 +11,7 @@ from zeit.cds.check import server as checking
 from zeit.cds.check.finding import CAN, CANNOT, FAILED, UNKNOWN, WARNING
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.sftp.tests.test_faults import target as oversftp
+from zeit.cds.sftp.tests.test_hostile import always, attributes, number
 from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.certificates import Certificates
@@ -21,6 +22,7 @@ from zeit.cds.testing.sftpfaults import SFTPFaultServer
 from zeit.cds.testing.tls import TLS
 from zeit.cds.tests.folders import in_memory
 from zeit.cds.tests.killing import Killer, Process
+from zeit.cds.tests.oversftp import FTP_WORDS
 from zeit.cds.tests.test_contract import target
 
 
@@ -67,6 +69,7 @@ class SFTPTests(unittest.TestCase):
             found = check(spool, target)
             self.assertEqual(set(), {n for n, r in results(found).items() if r != CAN}, found)
             self.assertIn('aes', found['speak SSH'].found)
+            self.assertNotRegex(repr(found), FTP_WORDS)
             self.assertIn('sha256', found['compare'].found)
             self.assertEqual({}, server.files)
             server.extensions, server.digests = (), ()
@@ -75,6 +78,13 @@ class SFTPTests(unittest.TestCase):
                 (CANNOT, UNKNOWN, CANNOT),
                 tuple(found[name] for name in ('replace at once', 'sync files', 'compare')),
             )
+
+    def test_the_words_are_those_of_sftp_also_of_what_it_cannot(self):
+        with SFTPFaultServer(directories=['/cds']) as server:
+            server.fault('FSTAT LSTAT STAT', always(attributes(number(0))))  # no size, no time
+            found = check(Spool(in_memory(self)), oversftp(server, size_check=False))
+        self.assertIn(CANNOT, results(found).values())
+        self.assertNotRegex(repr(found), FTP_WORDS)
 
 
 class ProfileTests(unittest.TestCase):

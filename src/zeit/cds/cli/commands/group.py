@@ -87,7 +87,7 @@ def _version(context, parameter, value):
 )  # fmt: skip
 @click.pass_context
 def cli(context):
-    """Carry files from a spool to a CDS server by FTP.
+    """Carry files from a spool to a CDS server by FTP or SFTP.
 
     \b
       zeit-cds demo             see it work, on this machine only

@@ -20,7 +20,7 @@ from zeit.cds.testing.sftpfaults import (
 )
 from zeit.cds.tests.folders import in_memory
 from zeit.cds.tests.importing import Skipping
-from zeit.cds.tests.oversftp import scripted_target
+from zeit.cds.tests.oversftp import FTP_WORDS, scripted_target
 from zeit.cds.tests.sampling import SEED, every
 
 
@@ -184,6 +184,7 @@ class HostileCase(unittest.TestCase):
                     self.assertIsNot(type(error), errors.DeadlinePassed, error)
                     self.assertTrue(error.message.isprintable(), error.message)
                     self.assertLess(len(error.message), 2000)
+                    self.assertNotRegex(f'{error.message} {error.hint}', FTP_WORDS)
         for record in self.log.records:
             self.assertTrue(record.getMessage().isprintable(), record.getMessage())
             self.assertLess(len(record.getMessage()), 2000)
