@@ -98,6 +98,18 @@ PAGE = (
         'return text',
     ),
     (
+        'a file that failed is not told at the end of a long queue',
+        'cli/status_json.py',
+        "    result['names'] += [_entry(each, failed[each.name]) for each in more[:shown]]\n",
+        '',
+    ),
+    (
+        'what may have failed still is taken for dealt with',
+        'browser/overview.py',
+        'each.bad or each.kind in _LEFT for each',
+        'each.bad for each',
+    ),
+    (
         'a password in clear text on its way',
         'browser/source.py',
         "if credentials is not None and parts.scheme == 'http' and not loopback:",

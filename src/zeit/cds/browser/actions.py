@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 RETRY, WITHDRAW, UNLOCK = PERMISSIONS = 'zeit.cds.Retry', 'zeit.cds.Withdraw', 'zeit.cds.Unlock'
 VIEW = 'zeit.cds.ViewStatus'
 
+#: What to do when somebody else, or a run, was faster.
+RELOAD = _('Reload the page.')
+
 #: Longest reason that is kept, in characters.
 LONGEST = 300
 
@@ -101,12 +104,16 @@ def parsed(value, *, permission):
     value = value if isinstance(value, str) else ''
     fields = dict(urllib.parse.parse_qsl(value, keep_blank_values=True))
     if fields.get('action') not in ACTIONS or not fields.keys() >= {'spool', 'name'}:
-        raise UsageError('The form is incomplete', hint='Go back to the page and try again.')
+        raise UsageError(
+            _('The form is incomplete'), hint=_('Go back to the page and try again.')
+        )
     task = Task(
         fields['action'], decoded(fields['spool']), decoded(fields['name']), fields.get('seen', '')
     )
     if task.about.permission != permission:
-        raise UsageError('The form was sent to the wrong page', hint='Go back and try again.')
+        raise UsageError(
+            _('The form was sent to the wrong page'), hint=_('Go back to the page and try again.')
+        )
     return task
 
 
@@ -132,9 +139,8 @@ def _selected(key, spools):
             name = selected.name if known == 'name' else str(selected.spool.path)
             if key == name and key:
                 return selected
-    raise UsageError(
-        f'There is no spool {printable(key)} on this machine', hint='Reload the page.'
-    )
+    about = {'name': printable(key)}
+    raise UsageError(_('There is no spool ${name} on this machine', mapping=about), hint=RELOAD)
 
 
 def _retry(selected, task, reason):
@@ -158,7 +164,7 @@ def _hold(selected, task, reason):
     if task.name and not _waits(selected, task):
         # It may have been delivered since the page was shown; the next file of that name is meant
         # by nobody here.
-        raise FileError(f'{printable(task.name)} does not wait any more', hint='Reload the page.')
+        raise FileError(_('${name} does not wait any more', mapping=_shown(task)), hint=RELOAD)
     if selected.spool.hold(task.name, reason):
         return _(
             '${name} is held, but a version of it is being delivered at this moment, and may go.',
@@ -169,20 +175,22 @@ def _hold(selected, task, reason):
 
 def _release(selected, task, reason):
     if not selected.spool.release(task.name):
-        raise FileError(f'{printable(task.name) or "The spool"} is not held')
+        raise FileError(_('${name} is not held', mapping=_shown(task)), hint=RELOAD)
     return _('${name} is released; the next run sends it.', mapping=_shown(task))
 
 
 def _park(selected, task, reason):
     if not selected.spool.drop(task.name, reason):
-        raise FileError(f'{printable(task.name)} neither waits nor is parked')
+        raise FileError(
+            _('${name} neither waits nor is parked', mapping=_shown(task)), hint=RELOAD
+        )
     return _('${name} is parked, and not sent.', mapping=_shown(task))
 
 
 def _give_up(selected, task, reason):
     # Somebody else may have retried it meanwhile: then it is sent.
     if _waits(selected, task) or not selected.spool.drop(task.name, reason):
-        raise FileError(f'{printable(task.name)} is not parked any more', hint='Reload the page.')
+        raise FileError(_('${name} is not parked any more', mapping=_shown(task)), hint=RELOAD)
     return _('${name} is given up: it stays parked, and raises no alarm.', mapping=_shown(task))
 
 
@@ -190,16 +198,30 @@ def _withdraw(selected, task, reason):
     if _waits(selected, task):
         if selected.spool.withdraw(task.name, reason):
             return _('${name} is withdrawn, and not sent.', mapping=_shown(task))
-        raise SpoolBusy(
-            f'{printable(task.name)} is being delivered at this moment',
-            hint='Try again when the run has ended; a new partner needs a first run.',
-        )
+        raise _not_withdrawn(selected, task)
     urls = file_actions.take_back(selected.spool, task.name, reason)
     if not urls:
-        raise FileError(f'{printable(task.name)} neither waits, nor is it known to be delivered')
+        raise FileError(
+            _('${name} neither waits, nor is it known to be delivered', mapping=_shown(task)),
+            hint=RELOAD,
+        )
     return _(
         '${name} will be deleted on ${server} by the next run, if it is still ours.',
         mapping=_shown(task) | {'server': ', '.join(map(printable, urls))},
+    )
+
+
+def _not_withdrawn(selected, task):
+    """Return the error of what waits, and yet was not withdrawn."""
+    shown = _shown(task)
+    if getattr(selected.spool, 'shared', None) is None or selected.spool.status().active:
+        return SpoolBusy(
+            _('${name} is being delivered at this moment', mapping=shown),
+            hint=_('Try again when the run has ended.'),
+        )
+    return SpoolBusy(
+        _('${name} cannot be withdrawn before the first run of this partner', mapping=shown),
+        hint=_('Park it: then it is not sent either.'),
     )
 
 
@@ -246,11 +268,22 @@ def _digest(found):
     return hashlib.sha256(shown.encode('utf-8', 'backslashreplace')).hexdigest()
 
 
-@contextlib.contextmanager
-def _session(selected, task):
+def server(task, *, spools):
+    """Return how the server of a `task` is called.  Raises `Error`."""
+    return _target(_selected(task.spool, spools), task).title
+
+
+def _target(selected, task):
     target = dict(selected.targets).get(task.name)
     if target is None:
-        raise UsageError(f'There is no exporter {printable(task.name)}', hint='Reload the page.')
+        about = {'name': printable(task.name)}
+        raise UsageError(_('There is no exporter ${name}', mapping=about), hint=RELOAD)
+    return target
+
+
+@contextlib.contextmanager
+def _session(selected, task):
+    target = _target(selected, task)
     require_usable(target)
     session = unlock.opened(target, spools=[selected.spool])
     try:
@@ -264,12 +297,13 @@ def _unlock(selected, task, reason):
         for found in unlock.find(session):
             if _digest(found) == task.seen:
                 if _seen(found, selected, task).task is None:
-                    raise SpoolBusy('The lock belongs to a run that is active')
+                    raise SpoolBusy(_('The lock belongs to a run that is active'))
                 remover = unlock.Remover(session)
                 remover.remove(found)
                 return _removed(found, exclusive=remover.exclusive)
     raise FileError(
-        'The lock that was shown is not there any more', hint='Nothing was removed. Look again.'
+        _('The lock that was shown is not there any more'),
+        hint=_('Nothing was removed. Look again.'),
     )
 
 

@@ -51,7 +51,7 @@ def lines(source, content, *, now=None):
               for each in _newest(found['events'])),
         ]  # fmt: skip
     except Error as error:
-        said = printable(error.message, limit=500)
+        said, _hint = messages.failure(error)
         return [Line(_('What has become of it cannot be found out.'), said, bad=True)]
 
 
@@ -68,16 +68,17 @@ def _line(texts, kind, each, when, partners, now):
     moment = messages.moment(when, now)
     about = {
         'partner': partners.get(each['path'], '') or printable(each['spool'] or each['path']),
-        'time': moment.local if moment else '?',
+        'time': moment.full if moment else '?',
     }
     begin = messages.moment(each.get('not_before'), now)
     if kind == 'waiting' and begin and begin.seconds < 0:
-        kind, about['time'] = 'embargoed', begin.local
+        kind, about['time'] = 'embargoed', begin.full
     text = texts[kind]
-    said = printable(each['reason'] or '', limit=500)
-    return Line(_(text, mapping=about), said, kind in ('parked', 'unpublished'))
+    is_bad = kind in ('parked', 'unpublished')
+    return Line(_(text, mapping=about), messages.said(each['reason']), is_bad)
 
 
 def _partner(found):
-    names = [target['name'] or target['server'] for target in found.get('targets', ())]
-    return ', '.join(printable(name) for name in names)
+    targets = found.get('targets', ())
+    names = [each.get('partner') or each['name'] or each['server'] for each in targets]
+    return ', '.join(map(printable, names))

@@ -17,6 +17,7 @@ import re
 import secrets
 import urllib.parse
 
+from zeit.cds.browser.messages import _
 from zeit.cds.errors import UsageError
 
 
@@ -61,8 +62,8 @@ def require(*, field, cookie, url, origin='', site=''):
         same = same and _host(origin) == _host(url)
     if not same:
         raise Forged(
-            'This form is too old, or comes from another site: nothing was done',
-            hint='Go back to the page, reload it, and try again; cookies must be allowed.',
+            _('This form is too old, or comes from another site: nothing was done'),
+            hint=_('Go back to the page, reload it, and try again; cookies must be allowed.'),
         )
 
 

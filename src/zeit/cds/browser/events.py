@@ -1,7 +1,8 @@
 """What has happened to files: the last deliveries, and the answer to a search."""
 
 from zeit.cds.browser import messages
-from zeit.cds.browser.rows import NAME, SAID, link, schedule
+from zeit.cds.browser.messages import SAID
+from zeit.cds.browser.rows import NAME, link, schedule
 from zeit.cds.browser.shown import Event, Found, Row
 from zeit.cds.text import printable
 
@@ -57,7 +58,7 @@ def _there(each, overview, now, *, where=''):
         link=link(name),
         content=printable(each['content'] or '', limit=SAID) if each['name'] else '',
         since=messages.moment(each['since'], now),
-        texts=(*schedule(each, now), printable(each['reason'] or '', limit=SAID)),
+        texts=(*schedule(each, now), messages.said(each['reason'])),
         buttons=buttons,
         state=messages.STATES.get(each['state'], ''),
         where=where,
@@ -87,5 +88,5 @@ def _event(each, now):
         link=link(name),
         content=printable(each['content'] or '', limit=SAID),
         size=messages.size(each['size']),
-        texts=tuple(printable(str(text), limit=SAID) for text in texts if text),
+        texts=tuple(messages.said(text) for text in texts if text),
     )

@@ -3,6 +3,7 @@
 import threading
 import time
 
+from zeit.cds.browser.messages import _
 from zeit.cds.errors import UNAVAILABLE, Error
 
 
@@ -53,7 +54,7 @@ class Looks:
         if not self._lock.acquire(timeout=0 if usable else PATIENCE):
             if usable:
                 return known[1]
-            raise Slow('The spools are slow', hint='Ask again later.')
+            raise Slow(_('The spools are slow'), hint=_('Ask again later.'))
         try:
             latest = self._known
             if latest is not None and latest is not known:

@@ -1,18 +1,22 @@
 """Texts of the page that are no part of a template, as messages of the domain `zeit.cds`."""
 
 import datetime
+import errno
 import os
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from zope.i18nmessageid import MessageFactory
+from zope.i18nmessageid import Message, MessageFactory
 
 from zeit.cds import errors
 from zeit.cds.spool.statistics import SIGNAL
-from zeit.cds.text import file_size, from_timestamp
+from zeit.cds.text import file_size, from_timestamp, printable
 
 
 _ = MessageFactory('zeit.cds')
+
+#: So many characters are shown of what servers, partners and applications have said.
+SAID = 500
 
 #: What an exit code of a run means.
 OUTCOMES = {
@@ -52,6 +56,51 @@ STATES = {
 }
 
 
+#: What runs and spools write down in always the same words.  All else stays as it is in the log,
+#: where people look for it: most of it has names, addresses, or words of a server.
+FIXED = {
+    str(each): each
+    for each in (
+        _('An older version was brought back in its place.'),
+        _('It has waited too long for this partner (give_up_after).'),
+        _('Replaced by a newer version while its transaction was in doubt.'),
+        _('The application does not want it any more.'),
+        _('The next run tries again.'),
+        _('begins with a dot, and such files are never sent'),
+        _('is a FIFO, not a regular file'),
+        _('is a device, not a regular file'),
+        _('is a directory, not a regular file'),
+        _('is a socket, not a regular file'),
+        _('is a symbolic link, not a regular file'),
+    )
+} | {
+    os.strerror(number): text
+    for number, text in (
+        (errno.ECONNREFUSED, _('Connection refused')),
+        (errno.ECONNRESET, _('Connection reset by peer')),
+        (errno.EHOSTUNREACH, _('No route to host')),
+        (errno.ENETUNREACH, _('Network is unreachable')),
+        (errno.ETIMEDOUT, _('Connection timed out')),
+    )
+}
+
+
+def said(text):
+    """Return a `text` of the core or of others as it can be shown, '' for none.
+
+    That is a message if it is one of ours, or `FIXED`.
+    """
+    if isinstance(text, Message):
+        return text
+    return FIXED.get(text) or printable(str(text or ''), limit=SAID)
+
+
+def failure(error):
+    """Return what an `Error` says, and its hint, as `said`."""
+    text = error.args[0] if error.args and isinstance(error.args[0], Message) else error.message
+    return said(text), said(error.hint)
+
+
 def outcome(exit_code):
     """Return in words what the exit code of a run means."""
     if type(exit_code) is int and exit_code > SIGNAL:
@@ -75,12 +124,21 @@ def duration(seconds):
 
 
 class Moment(NamedTuple):
-    """A time: `iso` for machines, `local` for people, and how long ago that was (`age`)."""
+    """A time: `iso` for machines, `local` for people, in the `zone` of this machine.
+
+    `age` is how long ago that was.
+    """
 
     iso: str
     local: str
+    zone: str
     age: str
     seconds: float
+
+    @property
+    def full(self):
+        """The local time with its zone, for where nothing else tells that."""
+        return f'{self.local} {self.zone}'
 
     @property
     def ago(self):
@@ -95,8 +153,9 @@ def moment(text, now):
         seconds = now - found.timestamp()
     except (TypeError, ValueError, OverflowError, OSError):
         return None
-    local = found.astimezone().strftime('%Y-%m-%d %H:%M:%S')
-    return Moment(found.isoformat(timespec='seconds'), local, age(seconds), seconds)
+    here = found.astimezone()
+    local, zone = here.strftime('%Y-%m-%d %H:%M:%S'), here.strftime('%Z')
+    return Moment(found.isoformat(timespec='seconds'), local, zone, age(seconds), seconds)
 
 
 def before(seconds, now):

@@ -3,7 +3,7 @@
 from zeit.cds import errors
 from zeit.cds.browser import messages
 from zeit.cds.browser.messages import _
-from zeit.cds.browser.rows import SAID, Rows
+from zeit.cds.browser.rows import Rows
 from zeit.cds.browser.sections import Sections
 from zeit.cds.browser.shown import Partner, Spool, Trouble
 from zeit.cds.text import printable
@@ -12,16 +12,13 @@ from zeit.cds.text import printable
 #: Others lock a server for some minutes each day; for longer than that, in seconds, is trouble.
 LOCKED = 300
 
+#: Sections that are no trouble, but may have what the last run has failed to do.
+_LEFT = 'retracted', 'undeleted', 'filing'
+
 
 def title(found):
     """Return how people call the spool of an object of `status --json`."""
     return printable(found['name'] or found['path'])
-
-
-def said(message, hint='', text=None):
-    """Return the `Trouble` that something cannot be read, by default the status."""
-    text = _('The status cannot be read.') if text is None else text
-    return Trouble(text, printable(str(message), limit=SAID), printable(str(hint), limit=SAID))
 
 
 class Overview:
@@ -75,7 +72,7 @@ class Overview:
         # What a person holds is late because of that person.
         late = oldest is not None and oldest.seconds > self._max_age and not self._is_held()
         late = late and bool(found['delivered']) and not self._shared
-        partners = self._partners()
+        partners = self._partners(sections)
         return Spool(
             **about,
             waiting=waiting['files'],
@@ -100,51 +97,55 @@ class Overview:
         error = self.found['error']
         away = self.found.get('here', True) is False
         text = _('The spool is not on this machine.') if away else _('The spool cannot be read.')
-        trouble = said(error['message'], error['hint'], text)
+        trouble = Trouble(text, messages.said(error['message']), messages.said(error['hint']))
         return Spool(**about, error=trouble, elsewhere=away, trouble=[trouble])
 
     # Partners
 
-    def _partners(self):
+    def _partners(self, sections):
         """Return the `Partner`s: of each direction one; several have a spool for each of them."""
         if self._shared:
             return []
         return [
-            self._partner(self.found[key], direction)
+            self._partner(self.found[key], direction, sections)
             for key, direction in (('delivered', 'out'), ('imported', 'in'))
             if self.found[key]
         ]
 
-    def _partner(self, about, direction):
+    def _partner(self, about, direction, sections):
         last = about['last_run'] or {}
-        targets = self.found.get('targets') or []
-        name = targets[0]['name'] if targets else ''
-        server = targets[0]['server'] if targets else last.get('server') or ''
+        target = next(iter(self.found.get('targets') or ()), {})
+        # Who delivers there: that is what a button is about.
+        exporter = target.get('name') or ''
+        server = target.get('server') or last.get('server') or ''
         code, took = last.get('exit_code'), last.get('seconds')
         locked = self.found.get('locked') if code == errors.COME_BACK_LATER else None
         newest = about['newest'] or {}
+        partly = code == errors.FILES_FAILED
+        settled = partly and not any(each.bad or each.kind in _LEFT for each in sections)
         return Partner(
-            name=printable(name),
+            name=printable(target.get('partner') or exporter),
             server=printable(server),
             direction=direction,
             last=self.rows.moment(last.get('ended')),
             took='' if took is None else messages.duration(took),
             outcome=messages.outcome(code) if last else _('no run yet'),
-            reason=printable(last.get('reason') or '', limit=SAID),
-            bad=bool(last) and code not in (errors.DONE, errors.COME_BACK_LATER),
-            partly=code == errors.FILES_FAILED,
+            reason=messages.said(last.get('reason')),
+            bad=bool(last) and not settled and code not in (errors.DONE, errors.COME_BACK_LATER),
+            partly=partly,
+            settled=settled,
             success=self.rows.moment(about['last_success']),
             newest=self.rows.moment(newest.get('filed') or newest.get('received')),
             lock=printable(locked['lock']) if locked else '',
-            holder=printable(locked['holder'], limit=SAID) if locked else '',
+            holder=messages.said(locked['holder']) if locked else '',
             locked=self.rows.moment(locked['since']) if locked else None,
-            buttons=self.rows.buttons(name, 'unlock') if locked and name else (),
+            buttons=self.rows.buttons(exporter, 'unlock') if locked and exporter else (),
         )
 
     # Trouble
 
     def _trouble(self, late, partners, sections):
-        told = {section.kind for section in sections if section.bad}
+        told = any(section.bad for section in sections)
         for partner in partners:
             # Which files have failed is told by themselves.
             if partner.bad and not (partner.partly and told):

@@ -7,8 +7,9 @@ foreign: made harmless here, escaped by the template.
 import time
 
 from zeit.cds.browser import events, messages
-from zeit.cds.browser.overview import Overview, said, title
-from zeit.cds.browser.shown import Page
+from zeit.cds.browser.messages import _
+from zeit.cds.browser.overview import Overview, title
+from zeit.cds.browser.shown import Page, Trouble
 from zeit.cds.browser.source import DELIVERIES, SourceError
 
 
@@ -52,7 +53,7 @@ def unreadable(error, *, text='', elsewhere=''):
         at=messages.before(0, time.time()),
         text=text,
         elsewhere=elsewhere,
-        error=said(error.message, error.hint),
+        error=Trouble(_('The status cannot be read.'), *messages.failure(error)),
     )
 
 

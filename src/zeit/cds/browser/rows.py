@@ -10,9 +10,6 @@ from zeit.cds.text import printable
 #: So many characters of a name are shown; all of it where the name is the only one.
 NAME = 120
 
-#: So many characters of what servers, partners and applications have said.
-SAID = 500
-
 
 def link(name):
     """Return the link to what is known of a file, '' without a name."""
@@ -25,9 +22,9 @@ def schedule(each, now):
     end = messages.moment(each.get('not_after'), now)
     texts = []
     if begin and begin.seconds < 0:
-        texts.append(_('Embargo until ${time}.', mapping={'time': begin.local}))
+        texts.append(_('Embargo until ${time}.', mapping={'time': begin.full}))
     if end:
-        text = _('Is not sent after ${time}.', mapping={'time': end.local})
+        text = _('Is not sent after ${time}.', mapping={'time': end.full})
         texts.append(text)
     return tuple(texts)
 

@@ -2,7 +2,7 @@
 
 from zeit.cds.browser import messages
 from zeit.cds.browser.messages import _
-from zeit.cds.browser.rows import NAME, SAID
+from zeit.cds.browser.rows import NAME
 from zeit.cds.browser.shown import Row, Section
 from zeit.cds.browser.source import SHOWN
 from zeit.cds.publish.publisher import FIRST, LONGEST
@@ -42,7 +42,7 @@ class Sections:
         tried = _('Attempts: ${n}', mapping=number)
         if last:
             tried = _('Attempts: ${n}, the last one ${age} ago', mapping=number | {'age': last.age})
-        return printable(each['reason'] or '', limit=SAID), tried
+        return messages.said(each['reason']), tried
 
     def _next(self, each):
         """Return when a publication that failed is due; who tries it is told to wait so long."""
@@ -58,20 +58,27 @@ class Sections:
         })  # fmt: skip
 
     def _waiting(self):
-        waiting = self._found['waiting']
-        held = {each['name'] for each in self._found['held']}
+        waiting, held = self._found['waiting'], self._held_names
         rest = [e for e in waiting['names'] if not e['attempts'] and e['name'] not in held]
-        elsewhere = len(waiting['names']) - len(rest)
+        elsewhere = sum(each['name'] in held for each in waiting['names'])
         return self._section(
             'waiting',
             _('Waiting'),
             rest,
             lambda each: self._rows.row(each, since='arrived'),
-            total=waiting['files'] - elsewhere,
+            total=waiting['files'] - elsewhere - self._failed().total,
         )
 
+    @property
+    def _held_names(self):
+        return {each['name'] for each in self._found['held']}
+
     def _failed(self):
-        failed = [each for each in self._found['waiting']['names'] if each['attempts']]
+        waiting, held = self._found['waiting'], self._held_names
+        tried = [each for each in waiting['names'] if each['attempts']]
+        # What is held is not tried again.
+        failed = [each for each in tried if each['name'] not in held]
+        total = waiting.get('failed', len(tried))
         return self._section(
             'failed',
             _('Failed'),
@@ -80,6 +87,7 @@ class Sections:
                 each, 'hold', 'park', texts=self._attempts(each), since='arrived'
             ),
             bad=True,
+            total=total - (len(tried) - len(failed)),
             note=_('The next run tries again.'),
         )
 
@@ -92,7 +100,7 @@ class Sections:
             lambda each: self._rows.row(
                 each,
                 *('retry', 'give-up')[: 1 if given_up else 2],
-                texts=[printable(each['reason'] or '', limit=SAID)],
+                texts=[messages.said(each['reason'])],
                 since='since',
             ),
             bad=not given_up,
@@ -109,7 +117,7 @@ class Sections:
                 'retry',
                 texts=[
                     _('It could not be retracted.') if each['retracts'] else '',
-                    printable(each['reason'] or '', limit=SAID),
+                    messages.said(each['reason']),
                     self._next(each),
                 ],
             )._replace(since=self._rows.moment(each['since'])),
@@ -126,7 +134,7 @@ class Sections:
                 ', '.join(names[:SHOWN]),
                 '',
                 since=self._rows.moment(each['since']),
-                texts=tuple(filter(None, (printable(who, limit=SAID), known))),
+                texts=tuple(filter(None, (messages.said(who), known))),
             )
 
         note = _('Transactions that did not end: the next run decides.')
@@ -139,7 +147,7 @@ class Sections:
             'ignored',
             _('Never sent'),
             found,
-            lambda each: self._rows.row(each, texts=[printable(each['reason'], limit=SAID)]),
+            lambda each: self._rows.row(each, texts=[messages.said(each['reason'])]),
             bad=bool(self._found['delivered']),
         )
 
@@ -148,7 +156,7 @@ class Sections:
             found = self._rows.row(
                 each,
                 'release',
-                texts=[printable(each['reason'] or '', limit=SAID)],
+                texts=[messages.said(each['reason'])],
                 since='since',
             )
             return found if each['name'] else found._replace(name=_('The whole spool'))

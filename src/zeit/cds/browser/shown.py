@@ -50,8 +50,8 @@ class Section(NamedTuple):
 class Partner(NamedTuple):
     """Whom a spool exchanges files with: how the last run in this direction went.
 
-    `direction` is 'out' or 'in'; `bad` if the last run has failed, `partly` for some files only;
-    `buttons` are for the lock.
+    `direction` is 'out' or 'in'; `bad` if the last run has failed, `partly` for some files only,
+    which may be `settled` since, by somebody; `buttons` are for the lock.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Partner(NamedTuple):
     reason: str = ''
     bad: bool = False
     partly: bool = False
+    settled: bool = False
     success: Moment | None = None
     newest: Moment | None = None
     lock: str = ''

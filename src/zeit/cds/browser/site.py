@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import zope.interface
 
-from zeit.cds.browser import actions, csrf, page, rendering
+from zeit.cds.browser import actions, csrf, messages, page, rendering
 from zeit.cds.browser.interfaces import ISite
 from zeit.cds.browser.looks import Looks
 from zeit.cds.browser.messages import _, decoded
@@ -106,7 +106,7 @@ class Site:
                 site=site,
             )
             if permission not in visitor.allowed:
-                raise csrf.Forged('That is not allowed')
+                raise csrf.Forged(_('That is not allowed'))
             task = actions.parsed(form.get('task'), permission=permission)
         except Error as error:
             return self._page(visitor, failure=error, status=FORBIDDEN)
@@ -124,17 +124,18 @@ class Site:
         spools = self.source.select()
         sure = form.get('confirmed') == 'yes'
         if task.action == 'unlock' and not (sure and task.seen):
-            return self._ask(task, visitor, locks=actions.locks(task, spools=spools))
+            locks = actions.locks(task, spools=spools)
+            return self._ask(task, visitor, actions.server(task, spools=spools), locks=locks)
         if task.about.question and not sure:
-            return self._ask(task, visitor)
+            return self._ask(task, visitor, task.name or _('The whole spool'))
         reason = form.get('reason', '')
         done = actions.perform(task, spools=spools, reason=reason, who=visitor.who)
         self._forget()
         return self._page(visitor, message=done)
 
-    def _ask(self, task, visitor, **about):
+    def _ask(self, task, visitor, name, **about):
         token = csrf.token(visitor.cookie)
-        name = printable(task.name) or _('The whole spool')
+        name = messages.said(name)
         body = rendering.confirmation(
             task, language=visitor.language, token=token, name=name, **about
         )
@@ -144,7 +145,7 @@ class Site:
         allowed = visitor.allowed if self.source.acts else frozenset()
         token = csrf.token(visitor.cookie) if allowed else ''
         about = {'text': text, 'elsewhere': self.source.elsewhere or ''}
-        failed = failure and (printable(failure.message, limit=500), failure.hint)
+        failed = failure and messages.failure(failure)
         render = functools.partial(
             rendering.status, language=visitor.language, message=message, failure=failed
         )

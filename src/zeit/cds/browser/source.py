@@ -11,12 +11,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import zope.component
 import zope.interface
 
 from zeit.cds.browser.interfaces import ISource
 from zeit.cds.browser.looks import Looks
 from zeit.cds.cli import events, receipts, selection, snapshot, status_json
 from zeit.cds.errors import UNAVAILABLE, Error, SpoolError
+from zeit.cds.interfaces import ITarget
 from zeit.cds.journal import journal
 from zeit.cds.monitoring.verify import require_there
 from zeit.cds.spool.filing import PRIVATE
@@ -145,7 +147,12 @@ def _is_here(spool):
 
 
 def _targets(selected):
-    return [{'name': name, 'server': target.url} for name, target in selected.targets]
+    """Return who delivers where: the name of an exporter, that of its target, and its URL."""
+    partners = {id(target): name for name, target in zope.component.getUtilitiesFor(ITarget)}
+    return [
+        {'name': name, 'partner': partners.get(id(target), ''), 'server': target.url}
+        for name, target in selected.targets
+    ]
 
 
 def _deliveries(selected):

@@ -1,5 +1,7 @@
 """What `zeit-cds status` says to programs."""
 
+import types
+
 from zeit.cds.spool.statistics import Attempts
 from zeit.cds.text import from_timestamp, printable, strict_json
 
@@ -19,7 +21,8 @@ def as_json(snapshots):
 def as_object(snapshot, *, shown=None):
     """Return the object of a `Snapshot`, a dictionary; names may have lone surrogates.
 
-    Of files that wait, or are on their way, only so many are `shown`: None for all.
+    Of files that wait, or are on their way, only so many are `shown`, and as many that have failed:
+    None for all.
     """
     result = {
         'version': VERSION,
@@ -126,7 +129,7 @@ def _attempts(failed):
 
 def _spool_object(found, now, *, parked_since, failed, shown):
     return {
-        'waiting': _entries(found.waiting, now, shown=shown, failed=failed),
+        'waiting': _waiting(found.waiting, now, shown=shown, failed=failed),
         'filing': _entries(found.filing, now, shown=shown),
         'held': [
             {'name': name or None, 'reason': reason, 'since': utc(since)}
@@ -171,18 +174,30 @@ def _spool_object(found, now, *, parked_since, failed, shown):
     }
 
 
-def _entries(found, now, *, shown, failed=None):
+def _waiting(found, now, *, shown, failed):
+    failed = {
+        each.name: failed[each.name]
+        for each in found
+        if each.name in failed and failed[each.name].are_of(each)
+    }
+    result = _entries(found, now, shown=shown, failed=failed)
+    # Those at the end of a long queue would not be seen.
+    more = [] if shown is None else [each for each in found[shown:] if each.name in failed]
+    result['names'] += [_entry(each, failed[each.name]) for each in more[:shown]]
+    return {**result, 'failed': len(failed)}
+
+
+def _entries(found, now, *, shown, failed=types.MappingProxyType({})):
     oldest = min((entry.waits_since for entry in found), default=None)
     return {
         'files': len(found),
         'bytes': sum(entry.size for entry in found),
         'oldest_seconds': None if oldest is None else max(0, round(now - oldest, 3)),
-        'names': [_entry(each, (failed or {}).get(each.name)) for each in found[:shown]],
+        'names': [_entry(each, failed.get(each.name, NEVER)) for each in found[:shown]],
     }
 
 
-def _entry(entry, failed):
-    is_of_it = failed is not None and failed.are_of(entry)
+def _entry(entry, attempts):
     return {
         'name': entry.name,
         'size': entry.size,
@@ -192,7 +207,7 @@ def _entry(entry, failed):
         'priority': entry.priority,
         'not_before': entry.not_before or None,
         'not_after': entry.not_after or None,
-        **_attempts(failed if is_of_it else NEVER),
+        **_attempts(attempts),
     }
 
 

@@ -68,8 +68,30 @@ class FileTests(ActionCase):
         self.assertEqual(['a.xml'], self.parked())
         self.assertIn('is given up', self.press('give-up', reason='No longer wanted.'))
         self.assertEqual(['a.xml'], [*self.spool.status().given_up])
+        # What was dealt with is no trouble any more, also before the next run.
+        seen = self.get().text
+        self.assertIn('All is well.', seen)
+        self.assertIn('dealt with since', seen)
         self.export()
         self.assertIn('All is well.', self.get().text)
+        self.assertNotIn('dealt with since', self.get().text)
+
+    def test_what_failed_is_dealt_with_when_nothing_of_it_is_left(self):
+        for name in 'b.xml', 'c.xml', 'd.xml':
+            self.spool.put(name, b'')
+        self.target.hook = _refuse('a.xml', PermanentError(550, 'No way.'))
+        self.export()
+        self.assertIn('Failed: 1', self.get().text)
+        self.press('hold')
+        self.assertIn('All is well.', self.get().text)
+        self.assertIn('Held 1', self.get().text)
+        self.press('release')
+        self.assertIn('Failed: 1', self.get().text)
+        self.press('withdraw')
+        self.assertIn('All is well.', self.get().text)
+        # That may be what has failed.
+        self.press('withdraw', 'b.xml')
+        self.assertIn('The last run failed: not all files went through', self.get().text)
 
     def test_what_was_retried_by_somebody_else_is_not_given_up(self):
         self.assertIn('is not parked any more', self.press('give-up', status=409))
@@ -118,6 +140,16 @@ class FileTests(ActionCase):
             with self.subTest(action, name=name):
                 self.assertIn('It was not done.', self.press(action, name, status=409))
         self.assertEqual((['a.xml'], {}), (self.waiting(), self.spool.status().held))
+
+    def test_what_cannot_be_done_is_told_in_german(self):
+        german = self.visitor._replace(language='de')
+        for action, expected in (
+            ('give-up', 'a.xml ist nicht mehr geparkt Bitte die Seite neu laden.'),
+            ('release', 'a.xml ist nicht angehalten Bitte die Seite neu laden.'),
+        ):
+            task = Task(action, 'articles', 'a.xml').value
+            answer = self.post(task, visitor=german, confirmed='yes')
+            self.assertIn(expected, Seen(answer.body).text)
 
     def test_only_spools_that_are_shown(self):
         for key in ('', 'other', '/etc', str(self.spool.path.parent)):

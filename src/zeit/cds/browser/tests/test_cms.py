@@ -126,28 +126,28 @@ class ArticleTests(CMSCase):
     def test_it_waits_and_is_delivered(self):
         self.spool.put('a.xml', b'<a/>', content=ID)
         self.spool.put('ab.xml', b'<a/>', content=f'{ID}b')
-        self.assertRegex(self.shown(), '^CDS Waits for articles, since [-0-9 :]+.$')
+        self.assertRegex(self.shown(), '^CDS Waits for partner, since [-0-9 :]+ [A-Z]+.$')
         self.run_once()
-        self.assertRegex(self.shown(), '^CDS Delivered to articles, [-0-9 :]+.$')
+        self.assertRegex(self.shown(), '^CDS Delivered to partner, [-0-9 :]+ [A-Z]+.$')
         self.spool.put('a.xml', b'<a>2</a>', content=ID)
         self.assertRegex(self.shown(), 'Waits for .* Delivered to ')
 
     def test_it_is_under_embargo(self):
         end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=5)
         self.spool.put('a.xml', b'<a/>', content=ID, not_before=end)
-        shown = f'{end.astimezone():%Y-%m-%d %H:%M:%S}'
-        self.assertEqual(f'CDS Goes to articles when its embargo ends, {shown}.', self.shown())
+        shown = f'{end.astimezone():%Y-%m-%d %H:%M:%S %Z}'
+        self.assertEqual(f'CDS Goes to partner when its embargo ends, {shown}.', self.shown())
 
     def test_it_is_held_withdrawn_or_parked(self):
         self.spool.put('a.xml', b'<a/>', content=ID)
         self.spool.hold('a.xml', HOSTILE)
-        self.assertIn('Is held, and not sent to articles. <script>', self.shown())
+        self.assertIn('Is held, and not sent to partner. <script>', self.shown())
         self.spool.drop('a.xml', 'no')
         self.assertIn('Was parked by hand', self.shown())
         self.spool.release('a.xml')
         self.spool.put('b.xml', b'<a/>', content=f'{ID}2')
         self.spool.withdraw('b.xml', 'Wrong.')
-        self.assertIn('Withdrawn before it was sent to articles', self.shown(f'{ID}2'))
+        self.assertIn('Withdrawn before it was sent to partner', self.shown(f'{ID}2'))
 
     def test_who_may_not_see_it(self):
         self.spool.put('a.xml', b'<a/>', content=ID)

@@ -1,10 +1,13 @@
 """What the page shows."""
 
 import datetime
+import os
 import time
+import unittest.mock
 
-from zeit.cds.browser import overview, page, rendering
+from zeit.cds.browser import messages, overview, page, rendering, source
 from zeit.cds.browser.tests.case import HOSTILE, BrowserCase, Seen
+from zeit.cds.errors import PermanentError
 from zeit.cds.publish.publisher import FIRST
 
 
@@ -35,7 +38,7 @@ class PageTests(BrowserCase):
         late = end + datetime.timedelta(hours=1)
         self.spool.put('a.xml', b'<a/>', not_before=end, not_after=late)
         self.spool.put('b.xml', b'<b/>', not_before=end - datetime.timedelta(hours=9))
-        begin, last = (f'{each.astimezone():%Y-%m-%d %H:%M:%S}' for each in (end, late))
+        begin, last = (f'{each.astimezone():%Y-%m-%d %H:%M:%S %Z}' for each in (end, late))
         for query in {}, {'find': '.xml'}:
             text = self.get(**query).text
             self.assertEqual(1, text.count('Embargo until'))
@@ -46,6 +49,37 @@ class PageTests(BrowserCase):
         self.assertEqual((1, None), (shown.waiting, shown.oldest))
         shown = page.of(self.site.source.objects(), now=late.timestamp())
         self.assertNotIn('Embargo until', Seen(rendering.status(shown, language='en')).text)
+
+    def test_times_are_local_and_name_their_zone(self):
+        self.addCleanup(time.tzset)
+        with unittest.mock.patch.dict(os.environ, TZ='Europe/Berlin'):
+            time.tzset()
+            found = messages.moment('2026-11-30T17:05:09+00:00', time.time())
+            self.assertEqual('2026-11-30 18:05:09 CET', found.full)
+            self.assertEqual('2026-11-30T17:05:09+00:00', found.iso)
+            self.spool.put('a.xml', b'<a/>')
+            self.export()
+            seen = self.get()
+            self.assertRegex(seen.text, r'As of [-0-9]+ [0-9:]+ CES?T ')
+            self.assertRegex(seen.text, r'When \(CES?T\) ')
+
+    def test_a_file_that_failed_is_told_however_long_the_queue(self):
+        for number in range(source.SHOWN + 5):
+            self.spool.put(f'{number:02}.xml', b'')
+            self.spool.hold(f'{number:02}.xml', 'Wait.')
+        self.spool.put('bad.xml', b'')
+        self.spool.put('good.xml', b'')
+
+        def hook(operation, name):
+            if name == 'bad.xml' and operation != 'open':
+                raise PermanentError(550, 'No.')
+
+        self.target.hook = hook
+        self.export()
+        self.assertEqual(['good.xml'], [*self.target.files])
+        seen = self.get()
+        self.assertIn('Failed: 1', seen.text)
+        self.assertIn('bad.xml', seen.text)
 
     def test_a_lock_is_told_before_it_is_trouble(self):
         self.spool.put('a.xml', b'<a/>')

@@ -1,9 +1,15 @@
 """The page in other languages: nothing is forgotten, and what is used is what was translated."""
 
+import ast
+import errno
+import os
 import re
 import unittest
 
+from zeit.cds.browser import messages
+from zeit.cds.browser.rendering import HERE
 from zeit.cds.browser.tests import texts
+from zeit.cds.spool import entries
 
 
 AGAIN = 'call bin/python -m zeit.cds.browser.tests.texts'
@@ -30,6 +36,22 @@ class TextTests(unittest.TestCase):
         found = texts.all_texts()
         for text in 'As of ${time}', 'and ${n} more: search for them above.', 'Waiting':
             self.assertIn(text, found)
+
+    def test_what_is_translated_of_the_core_is_what_it_says(self):
+        said = {f'is {words}, not a regular file' for _, words in entries._KINDS}
+        for path in HERE.parent.rglob('*.py'):
+            if not path.is_relative_to(HERE) and 'tests' not in path.parts:
+                said |= {
+                    node.value
+                    for node in ast.walk(ast.parse(path.read_text('utf-8')))
+                    if isinstance(node, ast.Constant) and isinstance(node.value, str)
+                }
+        strerror = [os.strerror(number) for number in errno.errorcode]
+        self.assertEqual(
+            {'is a device, not a regular file'}, {*messages.FIXED} - said - {*strerror}
+        )
+        for text in messages.FIXED:
+            self.assertTrue(messages.said(text).domain)
 
 
 def _variables(text):

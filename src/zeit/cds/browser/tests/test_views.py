@@ -304,6 +304,8 @@ class PartnerTests(ZopeCase):
         self.run_once()
         page = self.seen()
         self.assertIn('All is well.', page.text)
+        for partner in 'to partner', 'to other':
+            self.assertIn(partner, page.text)
         heads = [attrs['id'] for tag, attrs in page.tags if attrs.get('scope') == 'rowgroup']
         self.assertEqual(['spool-0', 'spool-1', 'spool-2'], heads)
         self.assertEqual(2, self.seen(find='a.xml').text.count('delivered'))
@@ -316,6 +318,20 @@ class PartnerTests(ZopeCase):
         (task,) = [each for each in tasks if each.spool.endswith('/second')]
         response = self.press(task, form={'confirmed': 'yes'})
         self.assertEqual(200, response.getStatus(), Seen(body(response)).text)
+        self.run_once()
+        other = zope.component.getUtility(ITarget, name='other')
+        self.assertEqual((['a.xml'], []), ([*self.target.files], [*other.files]))
+
+    def test_nothing_is_withdrawn_before_the_first_run(self):
+        self.spool.put('a.xml', b'<a/>')
+        spool = str(zope.component.getUtility(IExporter, name='second').spool.path)
+        for action, status, text in (
+            ('withdraw', 409, 'a.xml cannot be withdrawn before the first run of this partner'),
+            ('park', 200, 'a.xml is parked, and not sent.'),
+        ):
+            response = self.press(actions.Task(action, spool, 'a.xml'), form={'confirmed': 'yes'})
+            self.assertEqual(status, response.getStatus())
+            self.assertIn(text, Seen(body(response)).text)
         self.run_once()
         other = zope.component.getUtility(ITarget, name='other')
         self.assertEqual((['a.xml'], []), ([*self.target.files], [*other.files]))
