@@ -26,10 +26,12 @@ from bench.rows import (
     LOCK,
     LOOKED_AT,
     LOOKS,
+    ONE_HANGS,
     SAFE,
     SEARCHES,
     STARTS,
     TEMPORARY,
+    TWO_PARTNERS,
 )
 from zeit.cds.testing.daemon import servers_directory
 
@@ -160,7 +162,7 @@ class LookedAt(ZeitCDS):
 
 
 class Here(ZeitCDS):
-    """What `bench.past` measures."""
+    """What `bench.past` and `bench.partners` measure."""
 
 
 class ZeitCDSBefore(ZeitCDS):
@@ -394,7 +396,7 @@ CLIENTS = {
         NcFTPPut(),
         Curl(),
         Ftplib(),
-        *(Here(name) for name in (ALONE, *STARTS, *SEARCHES, *LOOKS)),
+        *(Here(name) for name in (ALONE, *STARTS, *SEARCHES, *LOOKS, TWO_PARTNERS, ONE_HANGS)),
     )
 }
 
