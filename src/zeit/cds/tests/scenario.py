@@ -24,10 +24,10 @@ from zeit.cds.tests.folders import in_memory
 SHORT = {'connect_timeout': 0.3, 'reply_timeout': 0.3, 'data_timeout': 0.3}
 
 #: Those of the others: what takes less has not waited for an answer in vain.
-PATIENCE = 5
+PATIENCE = 20
 
 #: A run that takes longer than this, in seconds, has waited in vain more than once.
-LONGEST = 9
+LONGEST = 30
 
 
 def no_threads(*names):

@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 import unittest.mock
 
@@ -257,13 +256,11 @@ class StateTest(Tree):
     FROM_SCRATCH = ['The private environment', 'pip', 'pip', 'buildout']
     IN_PLACE = ['pip', 'pip', 'buildout']
 
-    def test_the_second_run_is_quick_and_changes_nothing(self):
+    def test_the_second_run_changes_nothing(self):
         self.assertEqual(self.FROM_SCRATCH, self.set_up())
         before = self.contents()
-        start = time.monotonic()
         # A process of its own, unpatched: it would fail if it started a step.
         process = self.start(PYTHONDONTWRITEBYTECODE='1', PIP_NO_INDEX='1')
-        self.assertLess(time.monotonic() - start, 15)
         self.assertEqual(0, process.returncode, process)
         self.assertEqual('zeit.cds is set up, nothing to do.\n', process.stdout)
         self.assertEqual(before, self.contents())

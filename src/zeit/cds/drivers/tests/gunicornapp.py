@@ -18,7 +18,7 @@ from zeit.cds.tests import application, diary
 
 preload_app = True
 workers = 4
-graceful_timeout = 5
+graceful_timeout = 30
 loglevel = 'warning'
 
 thread = ExporterThread('articles', interval=5)

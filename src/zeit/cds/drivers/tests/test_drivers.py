@@ -25,7 +25,7 @@ from zeit.cds.tests.importing import leave
 
 
 #: Seconds after which a test gives up.
-TIMEOUT = 30
+TIMEOUT = 60
 
 BY_CELERY = '<utility factory="zeit.cds.drivers.tasks.WakeUp" />'
 

@@ -26,8 +26,10 @@ from zeit.cds.tests.sampling import SEED, every
 
 HANDLE, DATA, NAME, ATTRS, REPLY, STATUS, VERSION = 102, 103, 104, 105, 201, 101, 2
 
+TIMEOUTS = 'connect_timeout', 'reply_timeout', 'data_timeout'
+
 #: Seconds for a run here: none of them needs one, unless something never ends.
-LONGEST = 15
+LONGEST = 60
 
 ORDERLY = {
     errors.DONE, errors.FILES_FAILED, errors.UNAVAILABLE, errors.LOCK_LEFT_BEHIND,
@@ -146,6 +148,7 @@ NAMES = (
 
 class HostileCase(unittest.TestCase):
     layer = layers.QUIET
+    patience = 1  # seconds, for servers that say nothing
 
     def setUp(self):
         self.log = self.enterContext(self.assertLogs('zeit.cds', logging.DEBUG))
@@ -167,7 +170,7 @@ class HostileCase(unittest.TestCase):
         """Export, then import; return the reports."""
         time = Skipping()
         with self.server:
-            goal = scripted_target(self.server, connect_timeout=1, reply_timeout=1, data_timeout=1)
+            goal = scripted_target(self.server, **dict.fromkeys(TIMEOUTS, self.patience))
             exporter = Exporter(self.out, goal, wait=lambda seconds: None)
             importer = Importer(self.letters, goal, clock=time.clock, wait=time.wait)
             return [
@@ -252,6 +255,7 @@ class CutTests(HostileCase):
     """The connection ends at each request: the next run goes on."""
 
     level = 2
+    patience = 20  # nobody is silent, and the next run has to come through
 
     def test_cut_at_each_request(self):
         for moment in ('before', 'executed', 'replied'):
