@@ -1,6 +1,6 @@
 """What `check-mutations.py` breaks of TLS.  All names have the word TLS."""
 
-CONNECTION = 'ftp/connection.py'
+OPENING = 'ftp/opening.py'
 OPENSSL = 'ftp/openssl.py'
 SECURE = 'ftp/secure.py'
 TLS_MODULE = 'ftp/tls.py'
@@ -9,9 +9,9 @@ TRANSFERS = 'ftp/transfers.py'
 TLS = (
     (
         'TLS: replies in clear behind that to AUTH are taken for answers',
-        CONNECTION,
-        'if self._channel.broken or self._channel.pending or self._answers:',
-        'if self._failed:',
+        OPENING,
+        'if control.channel.broken or control.channel.pending or control.answers:',
+        'if control.dropped:',
     ),
     (
         'TLS: files in clear where PROT is refused',
@@ -22,7 +22,7 @@ TLS = (
     (
         'TLS: the user before PROT',
         'ftp/login.py',
-        'protected = not settings.tls or _protect_data(connection, unless=_LOG_IN_FIRST)',
+        'protected = not settings.tls or _protect_data(control, unless=_LOG_IN_FIRST)',
         'protected = not settings.tls',
     ),
     (

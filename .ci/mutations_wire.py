@@ -13,8 +13,8 @@ WIRE = (
     (
         'the final reply ignored',
         TRANSFERS,
-        '            answer = self._final(until=until)\n',
-        '            answer = self._answer(until=until)\n',
+        '            answer = control.final(until=until)\n',
+        '            answer = control.answer(until=until)\n',
     ),
     (
         'an upload that fails here ends in order, as if it were complete',
@@ -42,7 +42,7 @@ WIRE = (
     ),
     (
         'a reply that says nothing is believed',
-        'ftp/connection.py',
+        'ftp/control.py',
         'and effects.shows(self, answer.command):',
         'or True:',
     ),
@@ -61,7 +61,7 @@ WIRE = (
     (
         'an answer is believed though another one to the same packet is missing',
         'ftp/pipelining.py',
-        'if not (self.usable or (ended and answer.verdict in SUCCESS)):',
+        'if not (control.usable or (ended and answer.verdict in SUCCESS)):',
         'if False:',
     ),
     (
@@ -73,7 +73,7 @@ WIRE = (
     (
         'a connection used again after an error',
         TRANSFERS,
-        '                self.drop()\n            start.failed(error)\n',
+        '                control.drop()\n            start.failed(error)\n',
         '                pass\n            start.failed(error)\n',
     ),
     (
@@ -181,7 +181,7 @@ WIRE = (
     (
         'what an earlier run gave up never tried again',
         'ftp/data.py',
-        "        return self.capabilities.doubt('epsv') and self.may_use_epsv()",
+        "        return self._control.capabilities.doubt('epsv') and self.may_use_epsv()",
         '        return False',
     ),
     (
@@ -211,7 +211,7 @@ WIRE = (
     (
         'a refusal not heard while data are waited for',
         TRANSFERS,
-        '        data.watch(self._stream, self.hear)\n',
+        '        data.watch(control.stream, control.hear)\n',
         '',
     ),
     (

@@ -27,19 +27,20 @@ PORT_AGE = 5
 
 
 class DataConnections:
-    """The data connections of `control`, a `Connection`: one at a time, and the next one.
+    """The data connections of a `ControlConnection`: one at a time, and the next one.
 
-    `settings` are its.  `proven`: one could be made.  `was_pipelined`: the last one was to a port
-    that was asked for together with something else.
+    `protection` is their `Protection`, None without TLS.  `proven`: one could be made.
+    `was_pipelined`: the last one was to a port that was asked for together with something else.
+    `port`: where the next one goes, if that is known already; else None.
     """
 
-    def __init__(self, control, settings):
+    def __init__(self, control):
         self._control = control
-        self._settings = settings
-        self.capabilities = control.capabilities
+        self._settings = control.settings
+        self.protection = None
         self.proven = False
         self.was_pipelined = False
-        self._port = None
+        self.port = None
         self._port_until = 0
         self._prepared = None
 
@@ -49,24 +50,20 @@ class DataConnections:
     # The next one
 
     @property
-    def has_port(self):
-        """True when the port of the next transfer is known, and not used yet."""
-        return self._port is not None
-
-    @property
     def may_be_early(self):
         """True if one was made, here or in an earlier session: a command need not wait for it."""
-        known = self.proven or self.capabilities.orderly
-        return bool(known and self.capabilities.early and self._settings.passive)
+        capabilities = self._control.capabilities
+        known = self.proven or capabilities.orderly
+        return bool(known and capabilities.early and self._settings.passive)
 
     @property
     def is_prepared(self):
         """True when the port of the next transfer is known, or its data connection begun."""
-        return self.has_port or self._prepared is not None
+        return self.port is not None or self._prepared is not None
 
     def keep_port(self, answer):
         """Use the port that `answer` announces for the next transfer."""
-        self._port = self._announced(answer)
+        self.port = self._announced(answer)
         self._port_until = time.monotonic() + PORT_AGE
 
     def prepare(self):
@@ -80,27 +77,26 @@ class DataConnections:
 
     def forget(self):
         """Do without what is prepared."""
-        if self._port is not None and self.capabilities.held:
+        if self.port is not None and self._control.capabilities.held:
             self.prepare()  # before that the server may answer nothing
-        data, self._prepared, self._port = self._prepared, None, None
+        data, self._prepared, self.port = self._prepared, None, None
         if data is not None:
             data.close()
 
     def release_answer(self, *, is_there):
-        """Make the data connection if a port is open, and an answer, which `is_there`, is late.
+        """Make the data connection if an answer is late, and not if it `is_there`; there is a port.
 
         Some servers answer nothing in between (Twisted, AnyEvent::FTP).  Twice in a row is no
         accident.
         """
-        if not self.has_port:
-            return
+        capabilities = self._control.capabilities
         if is_there or self._control.stream.comes_soon():
-            self.capabilities.held = 0
+            capabilities.held = 0
         elif self.prepare() and self._control.stream.comes_soon():
-            self.capabilities.held += 1
-            if self.capabilities.held > 1:
+            capabilities.held += 1
+            if capabilities.held > 1:
                 reason = 'Nothing is answered between a port and its data connection'
-                self.capabilities.do_without('together', error=Error(reason))
+                capabilities.do_without('together', error=Error(reason))
 
     # The one of a transfer
 
@@ -112,7 +108,7 @@ class DataConnections:
         if not self._settings.passive:
             return self._listen()
         data = self._take_prepared()
-        self.was_pipelined = data is not None or self._port is not None
+        self.was_pipelined = data is not None or self.port is not None
         if data is None:
             place = self._next_port()
             try:
@@ -167,8 +163,8 @@ class DataConnections:
         self.proven = True
 
     def _next_port(self):
-        place, self._port = self._port, None
-        if place is not None:
+        if self.port is not None:
+            place, self.port = self.port, None
             return place
         return self._either(
             lambda: self._announced(self._control.command('EPSV')),
@@ -184,7 +180,7 @@ class DataConnections:
             if not self._control.usable:
                 raise
             if epsv and self._may_use_the_older():
-                self.capabilities.do_without('epsv', error=error)
+                self._control.capabilities.do_without('epsv', error=error)
                 return older()
             if not epsv and self.doubts_the_older():
                 return newer()
@@ -192,14 +188,14 @@ class DataConnections:
 
     def doubts_the_older(self):
         """Return whether EPSV may be of use after all: only an earlier session has given it up."""
-        return self.capabilities.doubt('epsv') and self.may_use_epsv()
+        return self._control.capabilities.doubt('epsv') and self.may_use_epsv()
 
     def may_use_epsv(self):
         """Return whether EPSV, or EPRT, may be used."""
         if not self._may_use_the_older():
             return True
-        settings = self._settings
-        return self.capabilities.epsv and settings.epsv != 'no' and not settings.trust_pasv_address
+        known, settings = self._control.capabilities.epsv, self._settings
+        return known and settings.epsv != 'no' and not settings.trust_pasv_address
 
     def _may_use_the_older(self):
         # PASV and PORT are for IPv4 only.

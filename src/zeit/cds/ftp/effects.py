@@ -13,7 +13,7 @@ from zeit.cds.ftp import parsing, reply_errors
 def shows(connection, command):
     """Return whether the server shows that it has executed `command`, and no reply is left over.
 
-    `connection` is a `ListingConnection` with no answer due.  Raises what its methods raise, but
+    `connection` is a `ControlConnection` with no answer due.  Raises what its methods raise, but
     no refusal.
     """
     question = _QUESTIONS.get(command.verb)

@@ -3,23 +3,18 @@
 LIST is asked only where nothing else tells times: its format is the server's.
 """
 
-import contextlib
 import itertools
 import logging
 
 from zeit.cds.errors import (
     CONFIGURATION,
     FILES_FAILED,
-    LOST,
     UNAVAILABLE,
     ListingTooLong,
-    RemoteProtocolError,
     ServerError,
 )
-from zeit.cds.ftp import parsing, reply_errors
+from zeit.cds.ftp import login, parsing, reply_errors
 from zeit.cds.ftp.capabilities import Listing
-from zeit.cds.ftp.reply_errors import NO_FILE
-from zeit.cds.ftp.transfers import TransferConnection
 from zeit.cds.text import printable
 
 
@@ -37,17 +32,18 @@ UNKNOWN = (402, 500, 501, 502, 504, 522)
 #: What servers answer to NLST in an empty directory (inetutils).
 EMPTY = (450, 550)
 
-#: So many bytes of commands are sent at once: what fits into one packet.
-PACKET = 1400
 
+class Listings:
+    """Looks into directories: by `transfers`, between commands of `pipeline` and `files`."""
 
-class ListingConnection(TransferConnection):
-    """A `TransferConnection` that can look into directories."""
+    def __init__(self, transfers, *, pipeline, files):
+        self._control = pipeline.control
+        self._transfers = transfers
+        self._pipeline = pipeline
+        self._files = files
 
-    def _size(self, answer):
-        size = super()._size(answer)
-        self.capabilities.sizes = True
-        return size
+    def __repr__(self):
+        return f'<Listings over {self._control!r}>'
 
     def list_names(self, *, inside=''):
         """Return the set of names in the directory, or in the one `inside` of it.
@@ -59,10 +55,10 @@ class ListingConnection(TransferConnection):
         self._go_into(inside)
         try:
             found = _last_segments(self._facts(known=False))
-            self.command('CDUP')
+            self._pipeline.command('CDUP')
             return found
         except BaseException:
-            self.drop()  # rather a new connection than one in the wrong directory
+            self._control.drop()  # rather a new connection than one in the wrong directory
             raise
 
     def list_by(self, listing):
@@ -75,41 +71,13 @@ class ListingConnection(TransferConnection):
         A server may refuse to and do it all the same, and what is sent next would get lost there.
         """
         try:
-            self.command('CWD', directory)
+            self._pipeline.command('CWD', directory)
         except ServerError:
-            if self._settings.directory.startswith('/'):
-                self.enter_directory()
+            if self._control.settings.directory.startswith('/'):
+                login.enter_directory(self._pipeline)
             else:
-                self.drop()
+                self._control.drop()
             raise
-
-    def look(self, name, *, followed=False):
-        """Return (size, modified) of a file: `size` and `modified` in one packet.
-
-        `modified` is None where the server does not tell it; it must tell the size, see `size`.
-        `followed` says that another transfer follows: its port is asked for, too.
-        """
-        if not self.capabilities.together:
-            return self.size(name), self._time(lambda: self.modified(name))
-        self._say(('SIZE', name), ('MDTM', name), port=followed, feature='together')
-        try:
-            size = self._answer_and_port(port=followed)
-            if self._channel.broken:
-                size.check()
-            modified = self._answer(until=self._pipelined_until())
-            return self._size(size), self._time(lambda: self._modified(modified))
-        except LOST as error:
-            self.capabilities.do_without('together', error=error)
-            raise
-
-    def _time(self, function):
-        try:
-            return function()
-        except (ServerError, RemoteProtocolError) as error:
-            if not self.usable:
-                raise
-            log.debug('The server tells no time: %s', printable(error.message))
-            return None
 
     def list_facts(self):
         """See `ISession.facts`."""
@@ -130,16 +98,18 @@ class ListingConnection(TransferConnection):
 
     def list_files(self, *, wanted=None, most=None):
         """See `ISession.files`."""
-        facts, directory = self._facts(), self._settings.directory
+        facts, directory = self._facts(), self._control.settings.directory
         found = {
             parsing.nlst_name(name, directory=directory): (fact.size, fact.modified)
             for name, fact in facts.items()
             if not fact.is_directory
         }
-        if self.capabilities.listings[0].verb == 'MLSD' or not wanted:
+        capabilities = self._control.capabilities
+        if capabilities.listings[0].verb == 'MLSD' or not wanted:
             return found
-        if self.capabilities.sizes_directories is None:
-            self.capabilities.sizes_directories = self.ask('SIZE', '.').verdict == reply_errors.DONE
+        if capabilities.sizes_directories is None:
+            answer = self._control.ask('SIZE', '.')
+            capabilities.sizes_directories = answer.verdict == reply_errors.DONE
         return self._with_facts(found, wanted, most)
 
     def _with_facts(self, found, wanted, most):
@@ -148,48 +118,16 @@ class ListingConnection(TransferConnection):
         SIZE is refused for a directory, but also for a file that somebody has in use.
         """
         without = []
-        for names in _packets(itertools.islice(filter(wanted, sorted(found)), most)):
-            if self.capabilities.together:
-                for name, fact in self._facts_of(names):
-                    if fact is None:
-                        without.append(name)
-                    else:
-                        found[name] = fact
-        if self.capabilities.sizes:  # else the refusals say nothing
-            for name in filter(self.is_directory, without):
+        names = itertools.islice(filter(wanted, sorted(found)), most)
+        for name, fact in self._files.look_at_all(names):
+            if fact is None:
+                without.append(name)
+            else:
+                found[name] = fact
+        if self._control.capabilities.sizes:  # else the refusals say nothing
+            for name in filter(self._files.is_directory, without):
                 del found[name]
         return found
-
-    def is_directory(self, name):
-        """Return whether the server lets us into `name`; afterwards we are where we were."""
-        here = self.ask('PWD')
-        if here.verdict != reply_errors.DONE:
-            return False
-        try:
-            entered = self.ask('CWD', name)
-            self.command('CWD', parsing.directory(here.reply))
-            return entered.verdict == reply_errors.DONE
-        except BaseException:
-            self.drop()  # rather a new connection than one in the wrong directory
-            raise
-
-    def _facts_of(self, names):
-        """Yield (name, (size, modified)), or (name, None) where 550 says that it is no file."""
-        try:
-            self._send(*((verb, name) for name in names for verb in ('SIZE', 'MDTM')))
-            said = [self._answer()]
-            while len(said) < 2 * len(names):
-                said.append(self._answer(until=self._pipelined_until()))
-            for name, size, modified in zip(names, said[::2], said[1::2], strict=True):
-                if size.reply.code == NO_FILE:
-                    yield name, None
-                    continue
-                with contextlib.suppress(ServerError, RemoteProtocolError):
-                    length = self._size(size)
-                    yield name, (length, self._time(lambda a=modified: self._modified(a)))
-        except LOST as error:
-            self.capabilities.do_without('together', error=error)
-            raise
 
     def _facts(self, *, known=True):
         """Return what is in the directory, a dictionary: the `parsing.Facts` by name.
@@ -199,29 +137,29 @@ class ListingConnection(TransferConnection):
         Where they all are refused by 450 or 550 the directory may be empty: after CWD has
         succeeded, some servers say so.
         """
+        capabilities = self._control.capabilities
         merged, answered, refusals = {}, [], []
-        for listing in self.capabilities.listings:
+        for listing in capabilities.listings:
             try:
                 facts = self._listing(listing)
             except ServerError as error:
-                if not self.usable or error.verb not in (listing.verb, 'TYPE', ''):
+                if not self._control.usable or error.verb not in (listing.verb, 'TYPE', ''):
                     raise
                 log.debug('No listing by %s: %s', listing, printable(error.message))
                 refusals.append(error)
                 if is_unknown(error):
-                    self.capabilities.abandon(listing)
+                    capabilities.abandon(listing)
                 continue
-            if not (known and self.capabilities.known) or self.capabilities.is_shown(
-                _last_segments(facts)
-            ):
-                self.capabilities.prefer(listing)
+            is_known = known and capabilities.known
+            if not is_known or capabilities.is_shown(_last_segments(facts)):
+                capabilities.prefer(listing)
                 return facts
             log.debug('The listing by %s does not show what is there', listing)
             merged = {**facts, **merged}
             answered.append(listing)
         if answered:
             # No other one is better, also next time.
-            self.capabilities.listings = tuple(answered[:1])
+            capabilities.listings = tuple(answered[:1])
             return merged
         telling = [error for error in refusals if not is_unknown(error)]
         if telling and all(error.code in EMPTY for error in telling):
@@ -231,33 +169,33 @@ class ListingConnection(TransferConnection):
     def _listing(self, listing):
         """Return what one way to list tells, a dictionary as that of `_facts`."""
         facts, undecoded = self._transferred(listing)
-        if undecoded and self.use_utf8():
+        if undecoded and self._control.use_utf8():
             facts, _ = self._transferred(listing)
         return facts
 
     def _transferred(self, listing):
         """Return (what `_listing` does, whether there is a name that is not in our encoding)."""
-        if listing.type == 'I' or self.capabilities.image is False:  # then it is A all the time
-            return self._received(listing)
-        self.command('TYPE', listing.type)
+        if listing.type == 'I' or self._control.capabilities.image is False:
+            return self._received(listing)  # without TYPE I it is A all the time
+        self._control.command('TYPE', listing.type)
         try:
             return self._received(listing)
         finally:
-            if self.usable:
+            if self._control.usable:
                 self._binary_again()
 
     def _binary_again(self):
         try:
-            self.command('TYPE', 'I')
+            self._control.command('TYPE', 'I')
         except BaseException:
-            self.drop()
+            self._control.drop()
             raise
 
     def _received(self, listing):
-        lines = parsing.Lines(encoding=self._settings.encoding)
+        lines = parsing.Lines(encoding=self._control.settings.encoding)
         entry = _ENTRIES[listing.verb]
         found = {}
-        data = self._open_data(listing.verb, listing.argument)
+        data = self._transfers.open_data(listing.verb, listing.argument)
         try:
             with data:
                 for name, facts in filter(None, map(entry, self._lines(data, lines))):
@@ -267,19 +205,19 @@ class ListingConnection(TransferConnection):
                             f'The directory has more than {MAX_ENTRIES} entries',
                             hint='Ask its operator to have old files removed.',
                         )
-            self._final()
+            self._control.final()
             if data.truncated:
                 # There is no size to compare; locks are looked for by their names as well.
                 log.debug('The server did not end TLS behind the listing')
         except BaseException:
-            self.drop()
+            self._control.drop()
             raise
         return found, lines.undecoded
 
     def _lines(self, data, lines):
         """Yield the lines that come over the connection `data`."""
         total = 0
-        for chunk in self._pieces(data, activity='reading the directory'):
+        for chunk in self._transfers.pieces(data, activity='reading the directory'):
             total += len(chunk)
             if total > MAX_LISTING:
                 raise ListingTooLong('The directory listing has no end')
@@ -321,18 +259,3 @@ def _advised(error):
             'lock. Ask its operator.'
         )
     return error
-
-
-def _packets(names):
-    """Yield lists of names about which can be asked in one packet."""
-    packet, room = [], PACKET
-    for name in names:
-        # Two commands, each of them a verb, a blank and a line end more than the name.
-        needed = 2 * (len(name.encode('utf-8', 'surrogateescape')) + 7)
-        if packet and needed > room:
-            yield packet
-            packet, room = [], PACKET
-        packet.append(name)
-        room -= needed
-    if packet:
-        yield packet

@@ -40,39 +40,42 @@ _REFUSED = {
 _ABOUT = ('FEAT', ''), ('SYST', '')
 
 
-def log_in(connection, settings):
-    """Log in over a `Connection` whose control connection is as `settings.tls` wants it.
+def log_in(pipeline):
+    """Log in by a `Pipeline`, whose control connection is as `settings.tls` wants it.
 
     A server that refuses to encrypt data does not get the password either.  Raises
     `PermanentError`, exit code 77 for a refused login, 69 for refused encryption.
     """
+    control = pipeline.control
+    settings = control.settings
     try:
-        if settings.tls and connection.capabilities.orderly:
-            protected, answer = _protect_data_and_say_who(connection, settings)
+        if settings.tls and control.capabilities.orderly:
+            protected, answer = _protect_data_and_say_who(pipeline)
         else:
-            protected = not settings.tls or _protect_data(connection, unless=_LOG_IN_FIRST)
-            answer = connection.command('USER', settings.user, **_REFUSED)
-        _authenticate(connection, settings, answer)
+            protected = not settings.tls or _protect_data(control, unless=_LOG_IN_FIRST)
+            answer = control.command('USER', settings.user, **_REFUSED)
+        _authenticate(control, answer)
     except (ServerError, ServiceClosing) as error:
         if not settings.tls and _TLS_DEMANDED.search(str(error)):
             error.advise('The server demands TLS: ftpes://, or tls="explicit" (--tls explicit).')
         raise
     if not protected:
-        _protect_data(connection)
+        _protect_data(control)
 
 
-def enter_directory(connection, settings):
+def enter_directory(pipeline):
     """Go to the directory, in binary mode (RFC 959 sections 3.1.1.3, 4.1.1).
 
     A server that refuses TYPE may transfer files as they are all the same: `Capabilities.image`.
     It is also asked what it is, if that is not known yet.
     Raises `PermanentError`, exit code 78, if there is no way into the directory.
     """
-    capabilities = connection.capabilities
+    control = pipeline.control
+    settings, capabilities = control.settings, control.capabilities
     asked = () if capabilities.server else _ABOUT
     enter = ('TYPE', 'I'), ('CWD', settings.directory)
     try:
-        *about, binary, inside = connection.together(*asked, *enter)
+        *about, binary, inside = pipeline.together(*asked, *enter)
     except errors.LOST:
         if asked:  # perhaps because of that: it is not asked again
             capabilities.earlier, capabilities.server = {}, SILENT
@@ -81,12 +84,12 @@ def enter_directory(connection, settings):
         capabilities.described(_digest(about, settings))
         if _has_no_mlsd(about[0]):
             capabilities.postpone(LISTINGS[0])
-    inside = connection.shown(inside)
+    inside = control.shown(inside)
     if error := binary.error():
         known = capabilities.image or not isinstance(error, (ServerError, NotProven))
         if inside.error() or known:
             before_any_file(error)
-            connection.drop()
+            control.drop()
             raise error
         log.debug('Perhaps not binary: %s', printable(error.message))
     capabilities.image = binary.error() is None
@@ -118,41 +121,43 @@ def before_any_file(error):
         error.exit_code = errors.UNAVAILABLE
 
 
-def _protect_data_and_say_who(connection, settings):
+def _protect_data_and_say_who(pipeline):
     """Send PBSZ, PROT and USER in one packet; return whether data are protected, and the answer."""
-    _, protection, answer = connection.packet(
-        ('PBSZ', '0'), ('PROT', 'P'), ('USER', settings.user)
+    control = pipeline.control
+    _, protection, answer = pipeline.packet(
+        ('PBSZ', '0'), ('PROT', 'P'), ('USER', control.settings.user)
     )
     protected = _is_protected(protection, unless=_LOG_IN_FIRST)
-    return protected, connection.shown(answer).check(**_REFUSED)
+    return protected, control.shown(answer).check(**_REFUSED)
 
 
-def _authenticate(connection, settings, answer):
+def _authenticate(control, answer):
     """Send PASS (RFC 959 section 4.1.1), if the `answer` to USER wants that.
 
     It goes alone: pyftpdlib 2.2.0 answers what comes behind a wrong password first, and who reads
     that cannot tell what was wrong.
     """
     if answer.verdict == reply_errors.MORE:
-        password = reply_errors.Hidden(settings.password.reveal() if settings.password else '')
-        answer = connection.command('PASS', password, **_REFUSED)
+        secret = control.settings.password
+        password = reply_errors.Hidden(secret.reveal() if secret else '')
+        answer = control.command('PASS', password, **_REFUSED)
     if answer.verdict == reply_errors.MORE:
         code, text = answer.reply.code, answer.reply.text
         hint = 'It wants an account.'
         raise PermanentError(code, text, exit_code=errors.LOGIN_REFUSED, hint=hint)
 
 
-def _protect_data(connection, *, unless=()):
+def _protect_data(control, *, unless=()):
     """PBSZ and PROT (RFC 4217 section 9): data connections in TLS, too; return True.
 
     Or False, if the server says one of the codes `unless`.
     """
     try:
-        connection.command('PBSZ', '0')
+        control.command('PBSZ', '0')
     except (PermanentError, TemporaryError) as error:
         # A formality for TLS; what counts is the answer to PROT.
         log.debug('No PBSZ on this server: %s', printable(error.message))
-    return _is_protected(connection.ask('PROT', 'P'), unless=unless)
+    return _is_protected(control.ask('PROT', 'P'), unless=unless)
 
 
 def _is_protected(answer, *, unless):

@@ -2,7 +2,16 @@
 
 import errno
 
-from zeit.cds.errors import ConnectionLost, DataConnectionRefused, NotBegun, ServerError
+from zeit.cds.errors import (
+    ConnectionLost,
+    DataConnectionRefused,
+    NotBegun,
+    PermanentError,
+    RemoteProtocolError,
+    ServerError,
+)
+from zeit.cds.ftp import effects, reply_errors
+from zeit.cds.network.deadline import Until
 
 
 #: What to do when the server refuses a data connection that was made.
@@ -13,14 +22,15 @@ MADE = (
 
 
 class Start:
-    """The start of a transfer over a `TransferConnection`; `connected`: it has its data connection.
+    """The start of a transfer that the `ControlConnection` `control` asks for.
 
+    `connected`: it has its data connection; `accepted`: the server has said that it begins.
     `began(argument)` is called when the server begins, or when nobody knows whether it did (then
     perhaps twice): not when it has refused.
     """
 
-    def __init__(self, connection, verb, argument, *, began=lambda argument: None):
-        self._connection = connection
+    def __init__(self, control, verb, argument, *, began=lambda argument: None):
+        self._control = control
         self._command = verb, argument
         self._began = began
         self._asked = False
@@ -33,7 +43,7 @@ class Start:
     def ask(self):
         """Send the command."""
         self._asked = True
-        self._connection.begin(*self._command)
+        self._control.send(self._command)
 
     def wait(self, *, within=None):
         """Wait until the server has accepted it, if that is still to be done.
@@ -43,12 +53,26 @@ class Start:
         if self.accepted:
             return
         try:
-            self._connection.first_word(within=within)
+            self._first_word(within)
         except ConnectionLost as error:
             raise self.blamed(error) from error
         # In this order: a signal in between must not hide that it began.
         self._began(self._command[1])
         self.accepted = True
+
+    def _first_word(self, within):
+        control = self._control
+        answer = control.answer(until=None if within is None else Until(within))
+        if answer.verdict == reply_errors.WAIT:
+            return
+        command, reply = answer.command, answer.reply
+        if command.verb in reply_errors.LISTINGS and reply.code < 400 and not control.in_between:
+            if effects.in_step(control):
+                # In place of a listing it is a refusal, whatever it means elsewhere.
+                raise PermanentError(reply.code, reply.text, command=command.shown)
+        answer.check()
+        text = f'The server ended {command.verb} before the transfer: {reply.text}'
+        raise RemoteProtocolError(text)
 
     def blamed(self, error):
         """Return the error, `NotBegun` in place of a silence about a file that is to be sent."""

@@ -1,6 +1,5 @@
 """What goes over a data connection: uploads and downloads (RFC 959 section 3)."""
 
-import codecs
 import errno
 import io
 import logging
@@ -11,14 +10,12 @@ from zeit.cds.errors import (
     DataConnectionRefused,
     Error,
     NotProven,
-    PermanentError,
     RemoteProtocolError,
     ReplyLost,
     ServerError,
-    TemporaryError,
 )
-from zeit.cds.ftp import effects, reply_errors
-from zeit.cds.ftp.pipelining import NOTHING, PipeliningConnection
+from zeit.cds.ftp import effects
+from zeit.cds.ftp.files import NOTHING
 from zeit.cds.ftp.reply_errors import SHOWN
 from zeit.cds.ftp.stream import CHUNK
 from zeit.cds.ftp.transfer_start import Start
@@ -45,66 +42,15 @@ REASON = 5
 EMPTY_FILE = 0.5
 
 
-class TransferConnection(PipeliningConnection):
-    """A `Connection` that can transfer data, and names beyond ASCII."""
+class Transfers:
+    """Transfers files over a `ControlConnection`; `files` are its `Files`."""
 
-    #: Names are in UTF-8, and the server does not know that yet.
-    _utf8_due = False
+    def __init__(self, control, *, files):
+        self._control = control
+        self._files = files
 
-    def open(self):
-        """See `Connection`."""
-        super().open()
-        self._utf8_due = codecs.lookup(self._settings.encoding).name == 'utf-8'
-
-    def _send(self, *commands):
-        for _, argument in commands:
-            if not (argument.isascii() or self._channel.waiting or self.announced):
-                self.use_utf8()
-        super()._send(*commands)
-
-    def rename(self, old, new, *others, **options):
-        """See `PipeliningConnection`; nothing may come between RNFR and RNTO."""
-        if not (new.isascii() or self.announced):
-            self.use_utf8()
-        return super().rename(old, new, *others, **options)
-
-    def use_utf8(self):
-        """Ask for names in UTF-8, once, if they are to be; return whether the server says yes.
-
-        Not before it matters: it is a round trip.  Some servers, such as IIS, take names for
-        Windows-1252 until they are asked, and some refuse it where FEAT has UTF8 (RFC 2640).
-        """
-        if not self._utf8_due:
-            return False
-        self._utf8_due = False
-        try:
-            self.command('OPTS', 'UTF8 ON')
-            return True
-        except (PermanentError, TemporaryError) as error:
-            log.debug('Names are sent in UTF-8 all the same: %s', printable(error.message))
-            return False
-
-    def begin(self, verb, argument):
-        """Send the command of a transfer, whose first answer is due then."""
-        self._send((verb, argument))
-
-    def first_word(self, *, within=None):
-        """Wait until the server begins the transfer, at most the seconds `within`.
-
-        Raises why it does not.
-        """
-        until = None if within is None else Until(within)
-        answer = self._answer(until=until)
-        if answer.verdict == reply_errors.WAIT:
-            return
-        command, reply = answer.command, answer.reply
-        if command.verb in reply_errors.LISTINGS and reply.code < 400 and not self._in_between:
-            if effects.in_step(self):
-                # In place of a listing it is a refusal, whatever it means elsewhere.
-                raise PermanentError(reply.code, reply.text, command=command.shown)
-        answer.check()
-        text = f'The server ended {command.verb} before the transfer: {reply.text}'
-        raise RemoteProtocolError(text)
+    def __repr__(self):
+        return f'<Transfers over {self._control!r}>'
 
     def upload(
         self, name, source, *, began, following=NOTHING, early=True, throttle=UNLIMITED
@@ -122,12 +68,13 @@ class TransferConnection(PipeliningConnection):
         unless the server has refused STOR before it began, and it is certain that no reply is left
         over.  Raises `ReplyLost` when all was sent and only the final word is missing.
         """
-        start = Start(self, 'STOR', name, began=began)
-        wait = not self.data.may_be_early
+        control = self._control
+        start = Start(control, 'STOR', name, began=began)
+        wait = not control.data.may_be_early
         early = early and not wait
         prompt = False
         try:
-            data = self.data.open(wait=wait)
+            data = control.data.open(wait=wait)
             try:
                 data = self._ready(data, start)
                 if not early:
@@ -137,22 +84,24 @@ class TransferConnection(PipeliningConnection):
                 data.abort()
                 raise
             with data:
-                until = Until(self._settings.reply_timeout)
+                until = Until(control.settings.reply_timeout)
                 if following != NOTHING and sent == source.size:
                     if not sent:
-                        until = Until(min(EMPTY_FILE, self._settings.reply_timeout))
-                    prompt = self.ask_promptly(name, following, data=data, sent=sent, until=until)
+                        until = Until(min(EMPTY_FILE, control.settings.reply_timeout))
+                    prompt = self._files.ask_promptly(
+                        name, following, data=data, sent=sent, until=until
+                    )
                 return sent, self._last_word(sent, until=until)
         except BaseException as error:
             if not self._is_refused_in_step(start, error, early=early):
-                self.drop()
+                control.drop()
             start.failed(error)
             if prompt and sent and isinstance(error, (*LOST, ReplyLost)):
-                self.capabilities.do_without('prompt', error=error)
+                control.capabilities.do_without('prompt', error=error)
             elif early and isinstance(error, LOST):
                 # pyftpdlib throws away what comes before STOR, and says nothing but that it begins.
                 if not start.accepted or source.size <= EARLY:
-                    self.capabilities.do_without('early', error=_unless_in_vain(error))
+                    control.capabilities.do_without('early', error=_unless_in_vain(error))
             raise
 
     def _is_refused_in_step(self, start, error, *, early):
@@ -163,26 +112,28 @@ class TransferConnection(PipeliningConnection):
         there was no data connection.  Over another control connection there may be one, which is
         tried once.
         """
+        control = self._control
         no_data = isinstance(error, DataConnectionRefused)
-        if start.accepted or not (no_data or isinstance(error, ServerError)) or self._in_between:
+        if start.accepted or not (no_data or isinstance(error, ServerError)) or control.in_between:
             return False
-        if no_data and not self.capabilities.refuses_data:
-            self.capabilities.refuses_data = True
+        if no_data and not control.capabilities.refuses_data:
+            control.capabilities.refuses_data = True
             return False
         try:
-            return self.usable and (not (early or no_data) or effects.in_step(self))
+            return control.usable and (not (early or no_data) or effects.in_step(control))
         except Error as lost:
             log.debug('Out of step: %s', printable(lost.message))
             return False
 
     def _pump(self, source, data, name, *, start, throttle):
         """Send what `source.readinto` gives, and that this was all; return the number of bytes."""
+        control = self._control
         sent = 0
         buffer = memoryview(bytearray(EARLY))
         activity = f'sending {printable(name)}'
         while count := source.readinto(buffer[: throttle.piece(len(buffer))]):
             if throttle.spend(count):
-                self._reason_first(data, self.hear, start=start)  # while nothing was sent
+                self._reason_first(data, control.hear, start=start)  # while nothing was sent
             self._reason_first(data, data.send, buffer[:count], start=start, activity=activity)
             sent += count
             if len(buffer) < PIECE and sent >= EARLY:
@@ -199,35 +150,37 @@ class TransferConnection(PipeliningConnection):
 
         Its first answer may still be due to `start`.
         """
+        control = self._control
         try:
-            self.unless_refused()
+            control.unless_refused()
             return function(*args, **kw)
         except ConnectionLost as lost:
             data.abort()
-            if lost.errno == errno.ETIMEDOUT and not self._answers:
+            if lost.errno == errno.ETIMEDOUT and not control.answers:
                 raise start.blamed(lost) if start else lost from None  # it was listened to
             try:
                 if start is not None:
                     start.wait()
-                self._final()
+                control.final()
             except ConnectionLost as silence:
-                if self._channel.waiting:
+                if control.channel.waiting:
                     raise lost from silence
                 raise
             raise
 
     def _last_word(self, sent, *, until):
-        self.transferred = sent
+        control = self._control
+        control.transferred = sent
         try:
-            answer = self._final(until=until)
+            answer = control.final(until=until)
             return None if answer.verdict == SHOWN else answer.reply
         except ServerError:
-            self._confirm_order()
+            self._files.confirm_order()
             raise
         except NotProven as error:
             raise ReplyLost(sent=sent, cause=error) from error
         except (ConnectionLost, RemoteProtocolError) as error:
-            if not self._channel.transferring:
+            if not control.channel.transferring:
                 raise  # it did come: 426
             raise ReplyLost(sent=sent, cause=error) from error
 
@@ -239,25 +192,26 @@ class TransferConnection(PipeliningConnection):
         dropped: nothing else stops a server for sure.  `within` so many seconds it must begin.
         `throttle`: see `upload`.
         """
-        data = self._open_data('RETR', name, within=within)
+        control = self._control
+        data = self.open_data('RETR', name, within=within)
         try:
             total = 0
             with data:
                 activity = f'receiving {printable(name)}'
-                for chunk in self._pieces(data, activity=activity, throttle=throttle):
+                for chunk in self.pieces(data, activity=activity, throttle=throttle):
                     if limit is not None and total + len(chunk) > limit:
                         sink.write(chunk[: limit - total])
-                        self.drop()
+                        control.drop()
                         return limit
                     sink.write(chunk)
                     total += len(chunk)
-            self.transferred = total
-            self._final()
+            control.transferred = total
+            control.final()
             if data.truncated:
                 self._confirm_end(name, total)
             return total
         except BaseException:
-            self.drop()
+            control.drop()
             raise
 
     def _confirm_end(self, name, total):
@@ -266,7 +220,7 @@ class TransferConnection(PipeliningConnection):
         Some servers never do that, or somebody cut the connection.
         """
         try:
-            size = self.size(name)
+            size = self._files.size(name)
         except ServerError as error:
             log.debug('Nothing to compare with: %s', printable(error.message))
             size = 'an unknown number of'
@@ -279,20 +233,21 @@ class TransferConnection(PipeliningConnection):
 
     def read(self, name, *, limit):
         """Return the first `limit` bytes of a file."""
-        if self.told == (name, 0):
+        if self._control.told == (name, 0):
             return b''  # zope.server never begins to send that
         sink = io.BytesIO()
         self.download(name, sink, limit=limit)
         return sink.getvalue()
 
-    def _pieces(self, data, *, activity, throttle=UNLIMITED):
+    def pieces(self, data, *, activity, throttle=UNLIMITED):
         """Yield what comes until the end; each `CHUNK` of it must be there within the time-out.
 
         The time that `throttle` waits is not counted.
         """
+        control = self._control
         total = 0
         while True:
-            until = Until(self._settings.data_timeout)
+            until = Until(control.settings.data_timeout)
             due = total + CHUNK
             while total < due:
                 options = {'activity': activity, 'until': until, 'most': throttle.piece(CHUNK)}
@@ -301,7 +256,7 @@ class TransferConnection(PipeliningConnection):
                 except ConnectionLost as error:
                     if not total:
                         # Where nothing comes from the port of EPSV, that of PASV may be served.
-                        self.capabilities.do_without('epsv', error=error)
+                        control.capabilities.do_without('epsv', error=error)
                     raise
                 if not piece:
                     return
@@ -310,35 +265,36 @@ class TransferConnection(PipeliningConnection):
                     until = until.later(waited)
                 yield piece
 
-    def _open_data(self, verb, argument='', *, within=None):
+    def open_data(self, verb, argument='', *, within=None):
         """Make a data connection for a command and wait until the server starts the transfer.
 
         The command changes nothing on the server: it may be sent while the connection is made.
         After any error but a refusal the connection is dropped.
         """
-        early = self.data.may_be_early
-        start = Start(self, verb, argument)
+        control = self._control
+        early = control.data.may_be_early
+        start = Start(control, verb, argument)
         data = self._dialled(wait=not early)
         try:
             data = self._ready(data, start)
-            start.wait(within=within and min(within, self._settings.reply_timeout))
+            start.wait(within=within and min(within, control.settings.reply_timeout))
             return data
         except BaseException as error:
             start.failed(error)
             if early and isinstance(error, DataConnectionRefused):
-                self.capabilities.do_without('early', error=error)
+                control.capabilities.do_without('early', error=error)
             data.close()  # in order: nothing was sent that could be taken for the whole
             if not self._is_refused_in_step(start, error, early=False):
-                self.drop()
+                control.drop()
             raise
 
     def _dialled(self, *, wait):
         try:
-            return self.data.open(wait=wait)
+            return self._control.data.open(wait=wait)
         except ServerError:
             raise
         except BaseException:
-            self.drop()
+            self._control.drop()
             raise
 
     def _ready(self, data, start):
@@ -347,19 +303,20 @@ class TransferConnection(PipeliningConnection):
         In active mode the server makes it when it has begun the transfer.  In TLS some servers
         shake hands only then (ProFTPD, Pure-FTPd), and others begin only then (ftp-srv).
         """
+        control = self._control
         start.ask()
-        data.watch(self._stream, self.hear)
-        if not self._settings.passive:
+        data.watch(control.stream, control.hear)
+        if not control.settings.passive:
             start.wait()
         try:
-            self.data.wait_for(data)
+            control.data.wait_for(data)
         except DataConnectionRefused:
             start.wait(within=REASON)  # it may have refused, and closed the port
             raise
         start.connected = True
-        if self.protection is None:
+        if control.data.protection is None:
             return data
-        return self._reason_first(data, self.protection.secure, data, start=start)
+        return self._reason_first(data, control.data.protection.secure, data, start=start)
 
 
 def _unless_in_vain(error):

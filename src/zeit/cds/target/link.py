@@ -4,7 +4,7 @@ import errno
 import logging
 
 from zeit.cds.errors import LOST, ConnectionLost, Error, HandshakeFailed
-from zeit.cds.ftp.listings import ListingConnection
+from zeit.cds.ftp.connection import Connection
 from zeit.cds.network.deadline import Deadline
 from zeit.cds.text import printable
 
@@ -108,7 +108,7 @@ class Link:
             return self._opened(deadline)  # it does not stand what was tried
 
     def _opened(self, deadline):
-        connection = ListingConnection(
+        connection = Connection(
             self._settings,
             deadline=deadline,
             context=self._context,

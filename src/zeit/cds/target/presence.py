@@ -39,7 +39,7 @@ _MAY_READ = (
 class Presence:
     """What is in the directory.
 
-    `query(method, *args)` calls a `ListingConnection` that has `capabilities`.  The methods are
+    `query(method, *args)` calls a `Connection` that has `capabilities`.  The methods are
     those of `ISession`.
     """
 

@@ -21,7 +21,7 @@ from zeit.cds.errors import (
     TakenAway,
     TemporaryError,
 )
-from zeit.cds.ftp.pipelining import NOTHING, Following
+from zeit.cds.ftp.files import NOTHING, Following
 from zeit.cds.ftp.reply_errors import NO_FILE, NOT_IMPLEMENTED, SHOWN
 from zeit.cds.interfaces import ISession
 from zeit.cds.target import terms
@@ -295,7 +295,7 @@ class FTPSession(BaseSession):
         """Send what `source` reads, under exactly this name; return (bytes sent, final reply).
 
         There is no reply, None, if only the size shows that it is done.  `options`: see
-        `TransferConnection.upload`.
+        `Transfers.upload`.
         """
         try:
             return self._execute('upload', name, source, began=began, **options)

@@ -184,7 +184,7 @@ class Signals(SignalCase):
         self.addCleanup(connection.drop)
         self.assertTrue(connection.is_reusable())
         with (
-            unittest.mock.patch.object(connection, '_answer', side_effect=SystemExit(143)),
+            unittest.mock.patch.object(connection.control, 'answer', side_effect=SystemExit(143)),
             self.assertRaises(SystemExit),
         ):
             connection.size('a.xml')

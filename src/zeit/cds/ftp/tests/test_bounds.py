@@ -9,7 +9,7 @@ import unittest
 from unittest import mock
 
 from zeit.cds import errors, names
-from zeit.cds.ftp import listings, login, parsing, reply_errors
+from zeit.cds.ftp import listings, login, parsing, reply_errors, transfers
 from zeit.cds.lock import holder
 from zeit.cds.run.import_selection import Selection
 from zeit.cds.testing import faults, layers
@@ -111,7 +111,7 @@ class MemoryTests(Scenario, unittest.TestCase):
         session = target(self.server).open()
         self.addCleanup(session.close)
         error = None
-        with mock.patch.object(listings.ListingConnection, '_pieces', lambda *a, **kw: content):
+        with mock.patch.object(transfers.Transfers, 'pieces', lambda *a, **kw: content):
             tracemalloc.start()
             try:
                 found = getattr(session, method)()

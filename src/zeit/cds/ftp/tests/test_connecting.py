@@ -38,7 +38,7 @@ class DeadlineTests(Scenario, unittest.TestCase):
 REPLY_TIMEOUT = 30
 
 
-@unittest.mock.patch('zeit.cds.ftp.connection.SOON', 0.1)
+@unittest.mock.patch('zeit.cds.ftp.opening.SOON', 0.1)
 class MessageTests(unittest.TestCase):
     """The other kind of TLS than that of the port is recognised."""
 
@@ -80,7 +80,7 @@ class MessageTests(unittest.TestCase):
         number = listening.getsockname()[1]
         target = FTPTarget.from_options(host='127.0.0.1', port=number, reply_timeout=0.2)
         with (
-            unittest.mock.patch('zeit.cds.ftp.connection.PROBE', 0.2),
+            unittest.mock.patch('zeit.cds.ftp.opening.PROBE', 0.2),
             self.assertRaises(errors.ConnectionLost) as caught,
         ):
             target.open()
@@ -98,7 +98,7 @@ class MessageTests(unittest.TestCase):
                     connect_timeout=REPLY_TIMEOUT, reply_timeout=REPLY_TIMEOUT,
                 )  # fmt: skip
                 started = time.monotonic()
-                with unittest.mock.patch('zeit.cds.ftp.connection.PROBE', REPLY_TIMEOUT):
+                with unittest.mock.patch('zeit.cds.ftp.opening.PROBE', REPLY_TIMEOUT):
                     target.open().close()
                 self.assertLess(time.monotonic() - started, REPLY_TIMEOUT)
                 self.assertEqual([0], server.connections('USER'))

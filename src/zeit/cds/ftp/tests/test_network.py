@@ -194,7 +194,7 @@ class PassiveTests(FaultCase):
 
 class KeepaliveTests(FaultCase):
     def option(self, name, **options):
-        sock = self.open(**options).connection._stream._sock
+        sock = self.open(**options).connection.control.stream._sock
         level = socket.SOL_SOCKET if name == 'SO_KEEPALIVE' else socket.IPPROTO_TCP
         return sock.getsockopt(level, getattr(socket, name))
 

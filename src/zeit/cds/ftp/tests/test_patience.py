@@ -14,7 +14,7 @@ from zeit.cds.errors import (
     ServerFull,
     TemporaryError,
 )
-from zeit.cds.ftp.pipelining import Following
+from zeit.cds.ftp.files import Following
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.testing import faults
 from zeit.cds.testing.certificates import Certificates
@@ -185,7 +185,7 @@ class RefusedTests(Timed, unittest.TestCase):
         class Cutting(Content):
             def readinto(source, buffer):
                 if source.tell() > 1_000_000:
-                    self.session.connection._stream._sock.shutdown(socket.SHUT_RD)
+                    self.session.connection.control.stream._sock.shutdown(socket.SHUT_RD)
                 return super().readinto(buffer)
 
         with self.assertRaises(ReplyLost) as caught:

@@ -6,7 +6,7 @@ import time
 import unittest
 from unittest import mock
 
-from zeit.cds.ftp.pipelining import PipeliningConnection
+from zeit.cds.ftp.files import Files
 from zeit.cds.ftp.stream import REPLY, Stream
 from zeit.cds.network.deadline import Deadline
 from zeit.cds.target.upload import upload_files
@@ -89,10 +89,10 @@ class Prompt:
 
     def test_questions_before_the_final_reply(self):
         asked = []
-        ask = PipeliningConnection.ask_promptly
+        ask = Files.ask_promptly
 
-        def record(connection, name, following, **kw):
-            asked.append(ask(connection, name, following, **kw))
+        def record(files, name, following, **kw):
+            asked.append(ask(files, name, following, **kw))
             return asked[-1]
 
         for temporary in (True, False):
@@ -104,7 +104,7 @@ class Prompt:
             try:
                 with (
                     mock.patch.object(Stream, 'is_ended_before', is_ended_before),
-                    mock.patch.object(PipeliningConnection, 'ask_promptly', record),
+                    mock.patch.object(Files, 'ask_promptly', record),
                     self.assertLogs('zeit.cds', 'DEBUG') as logs,
                 ):
                     outcomes = list(upload_files(session, Plan(jobs), ledger=NoLedger()))

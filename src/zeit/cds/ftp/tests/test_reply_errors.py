@@ -14,7 +14,8 @@ from zeit.cds.errors import (
     ServiceClosing,
     TemporaryError,
 )
-from zeit.cds.ftp.pipelining import Following, PipeliningConnection
+from zeit.cds.ftp.files import Following
+from zeit.cds.ftp.pipelining import Pipeline
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.ftp.tests.test_network import FaultCase
 from zeit.cds.testing import faults
@@ -41,9 +42,7 @@ class InterruptTests(PipeliningCase):
 
     def interrupted(self, call, *args):
         with (
-            mock.patch.object(
-                PipeliningConnection, '_pipelined_until', side_effect=KeyboardInterrupt
-            ),
+            mock.patch.object(Pipeline, 'answer', side_effect=KeyboardInterrupt),
             self.assertRaises(KeyboardInterrupt),
         ):
             call(*args)
@@ -104,14 +103,14 @@ class DeadlineTests(PipeliningCase):
 
     def test_it_is_no_fault_of_the_server(self):
         self.fault('EPSV', faults.Silence())
-        original = PipeliningConnection._pipelined_until
+        original = Pipeline.answer
 
-        def pass_by(connection):
+        def pass_by(pipeline):
             """The first answer is there, the second one is waited for."""
             self.session.bound(0)
-            return original(connection)
+            return original(pipeline)
 
-        with mock.patch.object(PipeliningConnection, '_pipelined_until', pass_by):
+        with mock.patch.object(Pipeline, 'answer', pass_by):
             self.session.make_directory('a')
         with self.assertRaises(DeadlinePassed):
             self.session.make_directory('b')

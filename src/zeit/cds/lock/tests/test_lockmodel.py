@@ -296,7 +296,7 @@ class Replay(layers.ServerTests):
     def setUp(self):
         super().setUp()
         self.recorder = Recorder()
-        logger = logging.getLogger('zeit.cds.ftp.connection')
+        logger = logging.getLogger('zeit.cds.ftp.control')
         level = logger.level
         logger.addHandler(self.recorder)
         logger.setLevel(logging.DEBUG)

@@ -98,7 +98,7 @@ class KeptTests(Scenario, unittest.TestCase):
     def test_what_was_said_in_between(self):
         self.run_once('a')
         connection = self.kept._connection
-        connection._stream.close()
+        connection.control.stream.close()
         self.run_once('b')
         self.assertEqual(2, self.logins())
 

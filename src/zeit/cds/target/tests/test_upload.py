@@ -10,6 +10,7 @@ import zope.interface
 from zope.interface.verify import verifyObject
 
 from zeit.cds.errors import DeadlinePassed, SpoolError
+from zeit.cds.ftp.reply_errors import WAIT
 from zeit.cds.ftp.transfer_start import Start
 from zeit.cds.interfaces import ILedger
 from zeit.cds.network.deadline import Deadline
@@ -144,9 +145,10 @@ class StartTests(unittest.TestCase):
 
     def test_an_interruption_behind_the_answer_is_one_after_the_beginning(self):
         """Otherwise nobody would delete what has been begun."""
-        connection = unittest.mock.Mock()
+        control = unittest.mock.Mock()
+        control.answer.return_value.verdict = WAIT
         seen = []
-        start = Start(connection, 'STOR', 'a', began=lambda name: seen.append(start.accepted))
+        start = Start(control, 'STOR', 'a', began=lambda name: seen.append(start.accepted))
         start.ask()
         start.wait()
         self.assertEqual(([False], True), (seen, start.accepted))
