@@ -150,7 +150,7 @@ class ControlConnection:
             for command in commands:
                 log.debug('> %s', printable(reply_errors.Command(*command).shown))
         try:
-            self.stream.send(data, activity=f'sending {_verbs(commands)}')
+            self.stream.send(data, activity=_Sending(commands))
         except ConnectionLost:
             self.drop()
             raise
@@ -284,6 +284,13 @@ class ControlConnection:
             f'The server has answered more than it was asked, {when}',
             hint=reply_errors.OUT_OF_STEP,
         )
+
+
+class _Sending(tuple):
+    """The commands that are sent, in words, which are for an error only."""
+
+    def __str__(self):
+        return f'sending {_verbs(self)}'
 
 
 def _verbs(commands):

@@ -24,7 +24,7 @@ from zeit.cds.errors import (
     ServiceClosing,
 )
 from zeit.cds.ftp import effects, parsing
-from zeit.cds.ftp.reply_errors import DONE, NO_FILE, REFUSED, UNPROVEN
+from zeit.cds.ftp.reply_errors import DONE, NO_FILE, REFUSED, SUCCESS, UNPROVEN
 from zeit.cds.text import printable
 
 
@@ -80,9 +80,6 @@ class Files:
         self._control = pipeline.control
         self._asked = None
         self._refused_rename = None
-
-    def __repr__(self):
-        return f'<Files over {self._control!r}>'
 
     # What was asked before its turn
 
@@ -197,9 +194,7 @@ class Files:
             raise refusal
         if asked.sent is None:
             size = self._size(answer)
-        elif answer.error() is None and (size := self._size(answer)) == asked.sent:
-            pass
-        else:
+        elif answer.verdict not in SUCCESS or (size := self._size(answer)) != asked.sent:
             # It may be true; but then it is so over another connection, after the final reply.
             raise RemoteProtocolError(f'Before its time, the server told: {answer.reply.text}')
         if refusal is not None:
@@ -243,14 +238,14 @@ class Files:
         """
         control, pipeline = self._control, self._pipeline
         if not control.capabilities.together:
-            return self.size(name), self._time(lambda: self.modified(name))
+            return self.size(name), self._time(control.ask('MDTM', name))
         pipeline.send(('SIZE', name), ('MDTM', name), port=followed)
         try:
             size = pipeline.answer_and_port(port=followed)
             if control.channel.broken:
                 size.check()
             modified = pipeline.answer()
-            return self._size(size), self._time(lambda: self._modified(modified))
+            return self._size(size), self._time(modified)
         except LOST as error:
             control.capabilities.do_without('together', error=error)
             raise
@@ -276,8 +271,7 @@ class Files:
                     yield name, None
                     continue
                 with contextlib.suppress(ServerError, RemoteProtocolError):
-                    length = self._size(size)
-                    yield name, (length, self._time(lambda a=modified: self._modified(a)))
+                    yield name, (self._size(size), self._time(modified))
         except LOST as error:
             self._control.capabilities.do_without('together', error=error)
             raise
@@ -293,9 +287,9 @@ class Files:
             return None
         return parsing.modified(self._value(answer))
 
-    def _time(self, function):
+    def _time(self, answer):
         try:
-            return function()
+            return self._modified(answer)
         except (ServerError, RemoteProtocolError) as error:
             if not self._control.usable:
                 raise

@@ -42,9 +42,6 @@ class Listings:
         self._pipeline = pipeline
         self._files = files
 
-    def __repr__(self):
-        return f'<Listings over {self._control!r}>'
-
     def list_names(self, *, inside=''):
         """Return the set of names in the directory, or in the one `inside` of it.
 

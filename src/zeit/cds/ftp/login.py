@@ -50,7 +50,11 @@ def log_in(pipeline):
     settings = control.settings
     try:
         if settings.tls and control.capabilities.orderly:
-            protected, answer = _protect_data_and_say_who(pipeline)
+            _, told, answer = pipeline.packet(
+                ('PBSZ', '0'), ('PROT', 'P'), ('USER', settings.user)
+            )
+            protected = _is_protected(told, unless=_LOG_IN_FIRST)
+            answer = control.shown(answer).check(**_REFUSED)
         else:
             protected = not settings.tls or _protect_data(control, unless=_LOG_IN_FIRST)
             answer = control.command('USER', settings.user, **_REFUSED)
@@ -119,16 +123,6 @@ def before_any_file(error):
     error.while_connecting = True
     if error.exit_code == errors.FILES_FAILED:
         error.exit_code = errors.UNAVAILABLE
-
-
-def _protect_data_and_say_who(pipeline):
-    """Send PBSZ, PROT and USER in one packet; return whether data are protected, and the answer."""
-    control = pipeline.control
-    _, protection, answer = pipeline.packet(
-        ('PBSZ', '0'), ('PROT', 'P'), ('USER', control.settings.user)
-    )
-    protected = _is_protected(protection, unless=_LOG_IN_FIRST)
-    return protected, control.shown(answer).check(**_REFUSED)
 
 
 def _authenticate(control, answer):

@@ -52,7 +52,7 @@ def connect(control, *, context=None):
         bind=settings.bind_address,
     )
     if settings.tls.mode == 'implicit':
-        _secure_at_once(control, context)
+        _secure(control, context)
     _await_greeting(control)
     if settings.tls.mode == 'explicit':
         _switch_to_tls(control, context)
@@ -66,15 +66,6 @@ def explained(error, control):
     if control.stream is not None and waiting:
         activity = waiting[0]
     return errors.DeadlinePassed(f'{error.message}, {activity}', hint=error.hint)
-
-
-def _secure_at_once(control, context):
-    try:
-        _secure(control, context)
-    except HandshakeFailed as error:
-        if error.in_clear:
-            error.advise(NOT_AT_ONCE)
-        raise
 
 
 def _await_greeting(control):
@@ -137,24 +128,21 @@ def _switch_to_tls(control, context):
 
 def _secure(control, context):
     """Speak TLS; some servers take a handshake for commands that comes at once."""
-    explicit = control.settings.tls.mode == 'explicit'
-    if explicit and not control.capabilities.eager:
+    from zeit.cds.ftp.secure import Protection, SecureStream
+
+    settings, capabilities = control.settings, control.capabilities
+    explicit, options = settings.tls.mode == 'explicit', {'context': context, 'host': settings.host}
+    if explicit and not capabilities.eager:
         control.stream.comes_soon()
+    timeout = settings.connect_timeout
     try:
-        _shake_hands(control, context)
+        control.stream = SecureStream.over(control.stream, timeout=timeout, **options)
     except HandshakeFailed as error:
-        if explicit and control.capabilities.eager and error.in_clear:
-            control.capabilities.do_without('eager', error=Error(error.message))
+        if error.in_clear and not explicit:
+            error.advise(NOT_AT_ONCE)
+        elif error.in_clear and capabilities.eager:
+            capabilities.do_without('eager', error=Error(error.message))
         raise
-
-
-def _shake_hands(control, context):
-    from zeit.cds.ftp import secure
-
-    settings = control.settings
-    options = {'context': context, 'host': settings.host}
-    options['timeout'] = settings.connect_timeout
-    control.stream = secure.SecureStream.over(control.stream, **options)
     # A server may begin with that of a data connection only when it has answered.
-    options['timeout'] = max(settings.connect_timeout, settings.reply_timeout)
-    control.data.protection = secure.Protection(control.stream, **options)
+    timeout = max(timeout, settings.reply_timeout)
+    control.data.protection = Protection(control.stream, timeout=timeout, **options)

@@ -19,7 +19,7 @@ from zeit.cds.errors import (
     ServerError,
     ServiceClosing,
 )
-from zeit.cds.ftp.reply_errors import SUCCESS
+from zeit.cds.ftp.reply_errors import CLOSING, SUCCESS
 from zeit.cds.text import printable
 
 
@@ -39,9 +39,6 @@ class Pipeline:
 
     def __init__(self, control):
         self.control = control
-
-    def __repr__(self):
-        return f'<Pipeline over {self.control!r}>'
 
     def command(self, verb, argument='', *, followed=False, **options):
         """See `ControlConnection`; `followed` says that a transfer follows.
@@ -145,8 +142,7 @@ class Pipeline:
         """Return the answer to the command of `send`; those to the others are still due then."""
         # A packet that comes too soon may be thrown away as a whole.
         answer = self.answer() if feature == 'prompt' else self.control.answer()
-        closing = isinstance(answer.error(), ServiceClosing)
-        if port and self.control.settings.passive and not closing:
+        if port and self.control.settings.passive and answer.reply.code != CLOSING:
             self._take_port(answer, feature=feature)
         return answer
 

@@ -184,14 +184,12 @@ class Stream:
 
     def _wait(self, events, *, until):
         held = self._watched is not None and self._watched.holds
-        while held or not self._happens(events, until):
+        other = self._watched and self._watched._sock
+        options = {'until': until, 'deadline': self.deadline}
+        while held or not wait(self._sock, events, other=other, **options):
             held = False
             if not self._hear():
-                self._watched = None
-
-    def _happens(self, events, until):
-        other = self._watched and self._watched._sock
-        return wait(self._sock, events, until=until, deadline=self.deadline, other=other)
+                self._watched = other = None
 
     def receive(self, *, activity, until=None, reply=False, most=CHUNK):
         """Return the bytes that come next, at most `most`; b'' at the end of the connection.

@@ -49,9 +49,6 @@ class Transfers:
         self._control = control
         self._files = files
 
-    def __repr__(self):
-        return f'<Transfers over {self._control!r}>'
-
     def upload(
         self, name, source, *, began, following=NOTHING, early=True, throttle=UNLIMITED
     ):
