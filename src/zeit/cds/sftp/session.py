@@ -24,7 +24,7 @@ from zeit.cds.sftp.link import Link
 from zeit.cds.sftp.transfers import Reading, Writing, digest_of, space
 from zeit.cds.system.throttle import UNLIMITED
 from zeit.cds.target import terms
-from zeit.cds.target.base_session import BaseSession, Content, require_whole
+from zeit.cds.target.base_session import LEAVING, BaseSession, Content, require_whole
 from zeit.cds.text import printable
 
 
@@ -49,11 +49,6 @@ class SFTPSession(BaseSession):
         self._directory = Directory(settings, deadline=self._patience)
 
     # The connection
-
-    @property
-    def connection(self):
-        """The present `Connection`, for who looks at the server itself."""
-        return self._ready()
 
     def connect(self):
         """See `ITransfers`."""
@@ -295,24 +290,15 @@ class SFTPSession(BaseSession):
         rest = struct.pack('>II', flags, 0)
         return self._directory.send(connection, protocol.OPEN, name, rest=rest)
 
-    def space(self):
-        """Return the `protocol.Space` of the directory.  Raises `ServerError` if none is told."""
-        return space(self._ready(), self._directory.path, deadline=self._patience)
-
     # Changes
 
     def rename(self, old, new):
         """See `ISession`; what has a name is replaced, if the server can, but for locks."""
-        connection, known = self._ready(), old in self.known
+        connection, was_known = self._ready(), old in self.known
         with self._leaving(old):
             self._confirm(connection, self._renaming(connection, old, new), leaves=old)
-        self._renamed(new, known=known)
+        self._renamed(new, was_known=was_known)
         return False
-
-    def _renamed(self, new, *, known):
-        self._capabilities.renames = True
-        if known:
-            self.known.add(new)
 
     def _renaming(self, connection, old, new):
         replaces = new not in (*names.LOCKS, names.GUARD)
@@ -358,17 +344,14 @@ class SFTPSession(BaseSession):
     def perform(self, *commands, followed=True, rename_follows='', trial=False):
         """See `ISession`."""
         connection = self._ready()
-        known = {command[1] for command in commands if command[1] in self.known}
-        asked = []
+        known, asked = self._known_of(commands), []
         try:
             for verb, *names in commands:
-                if verb in ('RNTO', 'DELE'):
-                    self.known.discard(names[0])
                 asked.append(self._asked(connection, verb, names))
             self._directory.answers(connection, *(each for requests in asked for each in requests))
         except BaseException:
             for (verb, *names), requests in zip(commands, asked, strict=False):
-                if verb in ('RNTO', 'DELE') and not requests[0].done:
+                if verb in LEAVING and not requests[0].done:
                     self.unconfirmed.add(names[0])
             raise
         return [
@@ -390,12 +373,18 @@ class SFTPSession(BaseSession):
         verb, *names = command
         if verb == 'SIZE':
             return [_size(unless_missing(request.answer)) for request in requests]
-        refusal = requests[0].answer
-        if verb == 'RNTO' and refusal is None:
-            self._renamed(names[1], known=names[0] in known)
-        elif verb in ('RNTO', 'DELE') and refusal is not None and names[0] in known:
-            self.known.add(names[0])
-        return refusal
+        return self._told(command, requests[0].answer, known=known)
+
+    # For who looks at the server itself
+
+    @property
+    def connection(self):
+        """The present `Connection`, for who looks at the server itself."""
+        return self._ready()
+
+    def space(self):
+        """Return the `protocol.Space` of the directory.  Raises `ServerError` if none is told."""
+        return space(self._ready(), self._directory.path, deadline=self._patience)
 
     def abilities(self):
         """Return the `Abilities` of the server."""

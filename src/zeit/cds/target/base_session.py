@@ -20,6 +20,10 @@ HURRY = 8
 SOON = 5
 
 
+#: The commands of `ISession.perform` that take a name away.
+LEAVING = ('RNTO', 'DELE')
+
+
 class BaseSession:
     """An `ISession` but for its protocol.
 
@@ -96,6 +100,27 @@ class BaseSession:
             if was_known:
                 self.known.add(name)
             raise
+
+    def _renamed(self, new, *, was_known):
+        """The server has given the name `new` to a file."""
+        self._capabilities.renames = True
+        if was_known:
+            self.known.add(new)
+
+    def _known_of(self, commands):
+        """Return which names that `commands` of `perform` take away were known till now, a set."""
+        known = {name for verb, name, *_ in commands if verb in LEAVING and name in self.known}
+        self.known.difference_update(known)
+        return known
+
+    def _told(self, command, refusal, *, known):
+        """Take note of what became of a command of `perform`; `known` is that of `_known_of`."""
+        verb, name, *new = command
+        if verb == 'RNTO' and refusal is None:
+            self._renamed(*new, was_known=name in known)
+        elif verb in LEAVING and refusal is not None and name in known:
+            self.known.add(name)
+        return refusal
 
     # The connection
 

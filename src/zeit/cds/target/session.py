@@ -25,7 +25,7 @@ from zeit.cds.ftp.files import NOTHING, Following
 from zeit.cds.ftp.reply_errors import NO_FILE, NOT_IMPLEMENTED, SHOWN
 from zeit.cds.interfaces import ISession
 from zeit.cds.target import terms
-from zeit.cds.target.base_session import BaseSession, Content, require_whole
+from zeit.cds.target.base_session import LEAVING, BaseSession, Content, require_whole
 from zeit.cds.target.link import Link
 from zeit.cds.target.presence import Presence
 from zeit.cds.text import printable
@@ -110,21 +110,24 @@ class FTPSession(BaseSession):
             connection.drop()  # also where its replies were in order, and made no sense
             raise
 
-    def _unconfirmed_unless_answered(self, *command, changes):
-        """After an error note that the server may still execute the command, if no answer came."""
-        if self.connection.is_due(*command):
-            self.unconfirmed.add(changes)
+    @contextlib.contextmanager
+    def _noting_silence(self, *commands):
+        """Inside it they are sent; without an answer the server may execute one at any time."""
+        try:
+            yield
+        except BaseException:
+            for verb, *names in commands:
+                if self.connection.is_due(verb, names[-1]):
+                    self.unconfirmed.add(names[0])
+            raise
 
     def _clean_up(self):
         while untried := self._untried():
             name = untried[0]
             self._tried.add(name)
             try:
-                try:
+                with self._noting_silence(('DELE', name)):
                     self.connection.command('DELE', name)
-                except BaseException:
-                    self._unconfirmed_unless_answered('DELE', name, changes=name)
-                    raise
             except ServerError as error:
                 log.debug('Not deleted: %s: %s', printable(name), printable(error.message))
                 if self._may_exist(name):
@@ -143,28 +146,17 @@ class FTPSession(BaseSession):
         self._link.cleans_up = self._link.cleans_up or ends
         super().bound(seconds, ends=ends)
 
-    # For who looks at the server itself
+    @contextlib.contextmanager
+    def during(self, transfer, *, followed=False):
+        """See `ITransfers`."""
+        self._followed = followed
+        try:
+            with super().during(transfer):
+                yield
+        finally:
+            self._followed = False
 
-    @property
-    def capabilities(self):
-        """What the server has shown so far: `zeit.cds.ftp.capabilities.Capabilities`."""
-        return self._capabilities
-
-    @property
-    def connection(self):
-        """The present `Connection`."""
-        return self._link.connection
-
-    @property
-    def protection(self):
-        """The `Protection` of the present connection, None without TLS."""
-        return self.connection.protection
-
-    def list_by(self, listing):
-        """Return the names that one way to list shows, a `Listing`: a set of str."""
-        return self._query('list_by', listing)
-
-    # Single operations
+    # What is there
 
     def names(self, *, inside=''):
         """See `ISession`.
@@ -208,6 +200,13 @@ class FTPSession(BaseSession):
         """See `ISession`."""
         return self._presence.sizes(*names, **options)
 
+    def require_sizes(self):
+        """See `ISession`."""
+        (size,) = self.sizes(names.WRITE)
+        unknown = isinstance(size, ServerError) and (size.code in NOT_IMPLEMENTED or size.is_denial)
+        if unknown and self.delivery.size_check and self._capabilities.listings[0].verb != 'MLSD':
+            raise _no_size(size, exit_code=CONFIGURATION)
+
     def is_directory(self, name):
         """See `ISession`."""
         return self._query('is_directory', name)
@@ -231,6 +230,8 @@ class FTPSession(BaseSession):
     def look(self, name):
         """See `ISession`."""
         return self._presence.look(name, followed=self._followed)
+
+    # Content
 
     def read(self, name, *, limit=4096):
         """See `ISession`."""
@@ -297,11 +298,8 @@ class FTPSession(BaseSession):
         There is no reply, None, if only the size shows that it is done.  `options`: see
         `Transfers.upload`.
         """
-        try:
+        with self._noting_silence(('STOR', name)):
             return self._execute('upload', name, source, began=began, **options)
-        except BaseException:
-            self._unconfirmed_unless_answered('STOR', name, changes=name)
-            raise
 
     def compare(self, name, sent, *, following=NOTHING, lost=None):
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
@@ -356,26 +354,28 @@ class FTPSession(BaseSession):
             ) from refusal
         raise _no_size(refusal, exit_code=code) from refusal
 
-    def require_sizes(self):
-        """See `ISession`."""
-        (size,) = self.sizes(names.WRITE)
-        unknown = isinstance(size, ServerError) and (size.code in NOT_IMPLEMENTED or size.is_denial)
-        if unknown and self.delivery.size_check and self._capabilities.listings[0].verb != 'MLSD':
-            raise _no_size(size, exit_code=CONFIGURATION)
+    # Changes
 
     def rename(self, old, new):
         """See `ISession`."""
-        known = old in self.known
-        try:
-            with self._leaving(old):
-                (answer,) = self._execute('rename', old, new, followed=self._followed)
-        except BaseException:
-            self._unconfirmed_unless_answered('RNTO', new, changes=old)
-            raise
-        self._capabilities.renames = True
-        if known:
-            self.known.add(new)
+        was_known = old in self.known
+        with self._leaving(old), self._noting_silence(('RNTO', old, new)):
+            (answer,) = self._execute('rename', old, new, followed=self._followed)
+        self._renamed(new, was_known=was_known)
         return answer.verdict == SHOWN
+
+    def delete(self, name):
+        """See `ISession`."""
+        with self._leaving(name), self._noting_silence(('DELE', name)):
+            self._execute('command', 'DELE', name, followed=self._followed)
+
+    def make_directory(self, name):
+        """See `ISession`."""
+        self._execute('command', 'MKD', name)
+
+    def remove_directory(self, name):
+        """See `ISession`."""
+        self._execute('command', 'RMD', name)
 
     def perform(self, *commands, followed=True, rename_follows='', trial=False):
         """See `ISession`."""
@@ -402,27 +402,20 @@ class FTPSession(BaseSession):
     def _perform_together(self, commands, options):
         """Do the same in one packet, but for the RNFR before the first RNTO."""
         sent = [each for command in commands for each in _on_the_wire(*command)]
-        (first, *names), *_ = commands
-        leaves = [command[1] for command in commands if command[0] in _LEAVING]
-        known = [name for name in leaves if name in self.known]
-        for name in leaves:
-            self.known.discard(name)
+        leaving = [command for command in commands if command[0] in LEAVING]
+        known = self._known_of(leaving)
         try:
-            if first == 'RNTO':
-                answers = self._execute('rename', *names, *sent[1:], **options)
-            else:
-                answers = self._execute('packet', *sent, **options)
-            # In this order: what has got its name may show what became of the others.
-            return [self._became(command, answers, known) for command in commands]
+            with self._noting_silence(*leaving):
+                verb, *names = commands[0]
+                if verb == 'RNTO':
+                    answers = self._execute('rename', *names, *sent[1:], **options)
+                else:
+                    answers = self._execute('packet', *sent, **options)
+                # In this order: what has got its name may show what became of the others.
+                return [self._became(command, answers, known) for command in commands]
         except ServerError as error:  # of RNFR
-            for name in known:
-                self.known.add(name)
+            self.known.update(known)
             return [error]
-        except BaseException:
-            for verb, argument in sent:
-                if verb in _LEAVING:
-                    self._unconfirmed_unless_answered(verb, argument, changes=names[0])
-            raise
 
     def _became(self, command, answers, known):
         """Take the answers to a command out of `answers`; return what `perform` does of it."""
@@ -430,39 +423,29 @@ class FTPSession(BaseSession):
         if verb == 'SIZE':
             sizes = self.connection.sizes_of([answers.pop(0) for _ in names])
             return self._presence.found(sizes)
-        refusal = self.connection.shown(answers.pop(0)).error()
-        if verb == 'RNTO' and refusal is None:
-            self._capabilities.renames = True
-        if verb in _LEAVING and names[0] in known and (verb == 'RNTO' or refusal is not None):
-            self.known.add(names[0] if refusal is not None else names[1])
-        return refusal
+        return self._told(command, self.connection.shown(answers.pop(0)).error(), known=known)
 
-    def delete(self, name):
-        """See `ISession`."""
-        with self._leaving(name):
-            self._execute('command', 'DELE', name, followed=self._followed)
+    # For who looks at the server itself
 
-    def make_directory(self, name):
-        """See `ISession`."""
-        self._execute('command', 'MKD', name)
+    @property
+    def capabilities(self):
+        """What the server has shown so far: `zeit.cds.ftp.capabilities.Capabilities`."""
+        return self._capabilities
 
-    def remove_directory(self, name):
-        """See `ISession`."""
-        self._execute('command', 'RMD', name)
+    @property
+    def connection(self):
+        """The present `Connection`."""
+        return self._link.connection
 
-    @contextlib.contextmanager
-    def during(self, transfer, *, followed=False):
-        """See `ITransfers`."""
-        self._followed = followed
-        try:
-            with super().during(transfer):
-                yield
-        finally:
-            self._followed = False
+    @property
+    def protection(self):
+        """The `Protection` of the present connection, None without TLS."""
+        return self.connection.protection
 
+    def list_by(self, listing):
+        """Return the names that one way to list shows, a `Listing`: a set of str."""
+        return self._query('list_by', listing)
 
-#: The commands that take a name away.
-_LEAVING = ('RNTO', 'DELE')
 
 _ALONE = {
     'MKD': FTPSession.make_directory,

@@ -55,6 +55,20 @@ class CommandTests(Scenario, unittest.TestCase):
                 self.session.store('b.xml', b'content')
                 self.assertIn('/cds/b.xml', self.server.files)
 
+    def test_what_was_not_answered_may_still_be_executed(self):
+        for verb, call in (
+            ('DELE', lambda session: session.delete('a')),
+            ('RNTO', lambda session: session.rename('a', 'b')),
+            ('DELE', lambda session: session.perform(('MKD', 'new'), ('DELE', 'a'))),
+        ):
+            with self.subTest(verb):
+                self.prepare()
+                self.session.capabilities.orderly = True
+                self.fault(verb, faults.Cut())
+                with self.assertRaises(errors.Error):
+                    call(self.session)
+                self.assertEqual({'a'}, self.session.unconfirmed)
+
     def closed_while_listing(self, *actions, **when):
         """Pure-FTPd's last words, about a directory that went while it was listed."""
         last = faults.Reply('421 0 matches total / chdir: No such file or directory')
