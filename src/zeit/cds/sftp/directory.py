@@ -34,6 +34,9 @@ LISTING = 8
 #: Most entries of a directory that are taken.
 MAX_ENTRIES = 125_000
 
+#: What to do where a directory is not listed, by which locks are seen.
+LIST = 'Give the account the right to list the directory.'
+
 #: So many answers about a directory may bring no new name: a file that gets another name meanwhile
 #: is listed twice, but not for ever.
 STALE = 100
@@ -131,7 +134,7 @@ class Directory:
         `then` are names of which `sizes` is likely to be asked next: that is asked for behind the
         listing.  If that is a short one, nothing has to be waited for.
         """
-        handle = self.value(connection, self._opened(connection, inside))
+        handle = self._handle(connection, inside)
         found, asked, most, entries, stale = {}, collections.deque(), 2, 0, 0
         behind, answers = [], 0
         try:
@@ -160,6 +163,14 @@ class Directory:
                     raise RemoteProtocolError('The server lists nothing new, and does not end')
         finally:
             self.close(connection, handle)
+
+    def _handle(self, connection, inside):
+        try:
+            return self.value(connection, self._opened(connection, inside))
+        except ServerError as error:
+            if error.code == protocol.DENIED:
+                error.advise(LIST)
+            raise
 
     def _opened(self, connection, inside):
         """Return the request that opens a directory."""

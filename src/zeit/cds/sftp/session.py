@@ -19,7 +19,7 @@ from zeit.cds.errors import LOST, NotTold, PermanentError, ServerError
 from zeit.cds.interfaces import ISession
 from zeit.cds.sftp import protocol
 from zeit.cds.sftp.capabilities import Abilities
-from zeit.cds.sftp.directory import Directory, unless_missing
+from zeit.cds.sftp.directory import LIST, Directory, unless_missing
 from zeit.cds.sftp.link import Link
 from zeit.cds.sftp.transfers import Reading, Writing, digest_of, space
 from zeit.cds.system.throttle import UNLIMITED
@@ -131,7 +131,7 @@ class SFTPSession(BaseSession):
         if name not in present and not self.is_shown(present):
             raise NotTold(
                 f'The server does not tell whether there is {printable(name)}: {refusal.message}',
-                hint='Give the account the right to list the directory.',
+                hint=LIST,
             ) from refusal
         return present
 

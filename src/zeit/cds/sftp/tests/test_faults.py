@@ -123,6 +123,14 @@ class ListingTests(FaultCase):
             self.assertEqual({'ok'}, session.names())
         self.assertEqual(4, len(logs.output))
 
+    def test_who_may_not_list_is_told_which_right_is_missing(self):
+        self.serve()
+        self.server.fault('OPENDIR', Status(3, 'Permission denied'))
+        error = self.export('a.xml').error
+        self.assertEqual(errors.CONFIGURATION, error.exit_code)
+        self.assertIn('right to list', error.hint)
+        self.assertEqual({}, self.server.files)
+
     def test_a_listing_without_end(self):
         self.serve()
         session = self.open()
