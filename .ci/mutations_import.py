@@ -20,13 +20,13 @@ IMPORTS = (
     ),
     (
         'a file of another size imported',
-        'target/download.py',
+        'target/fetcher.py',
         '        if after.size not in (None, incoming.size):\n',
         '        if after.size is None:\n',
     ),
     (
         'a growing file imported',
-        'target/download.py',
+        'target/fetcher.py',
         '        if not after.agrees(before):\n',
         '        if not after.exists:\n',
     ),

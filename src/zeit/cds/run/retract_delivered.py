@@ -129,7 +129,7 @@ class RetractedFiles:
         """Delete a file if it is what was delivered; return the outcome."""
         if self._is_replaced(name, row):
             return 'replaced'
-        from zeit.cds.target.download import Fetcher
+        from zeit.cds.target.fetcher import Fetcher
 
         fetcher, digest = Fetcher(session, size_check=self._size_check), _Digest()
         look = fetcher.look(name)

@@ -157,7 +157,10 @@ class BaseSession:
             raise
 
     def _ready(self, *call):
-        """Return a connection that is usable and in the directory, and stands this `call`."""
+        """Return a connection that is usable and in the directory, and stands this `call`.
+
+        Over each new one garbage is deleted first.
+        """
         connection = self._link.ready(*call, deadline=self._patience, enter=self._enter)
         if connection is not self._cleaned_over:
             self._cleaned_over = connection
