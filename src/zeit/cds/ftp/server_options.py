@@ -13,14 +13,24 @@ from zeit.cds.option_types import (
     SECONDS_OR_0,
     TEXT,
     YES_NO,
+    Kind,
     Option,
     described,
-    line,
     one_of,
     require_fit,
 )
 from zeit.cds.text import printable
 
+
+def _is_address(text):
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return isinstance(text, str)  # a number would be one, too
+
+
+_ADDRESS = Kind('an IP address', 'ADDRESS', fits=_is_address)
 
 #: The usual port where it is not 21; registered with IANA for FTP over TLS.
 PORTS = {'implicit': 990}
@@ -96,7 +106,7 @@ class Settings:
     )
     bind_address: str | None = described(
         None,
-        line('an address', 'ADDRESS'),
+        _ADDRESS,
         'Connect from this address of the machine.',
         unset='chosen by the system',
     )
@@ -117,8 +127,6 @@ class Settings:
             )
         if self.trust_pasv_address and self.epsv == 'yes':
             raise ConfigurationError('EPSV announces no address that could be trusted')
-        if self.bind_address is not None and not _is_address(self.bind_address):
-            raise ConfigurationError(f'{self.bind_address!r} is no address of this machine')
         if self.port is None:
             object.__setattr__(self, 'port', PORTS.get(self.tls.mode, 21))
 
@@ -150,11 +158,3 @@ def _is_name(text):
     except UnicodeError:
         return False
     return all(0 < len(label) < 64 for label in labels.removesuffix('.').split('.'))
-
-
-def _is_address(text):
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

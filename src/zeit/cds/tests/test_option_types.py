@@ -108,6 +108,8 @@ class KindTests(unittest.TestCase):
             (TLS, {'mode': 'yes'}),
             (Settings, {'host': 'h', 'keepalive': -1}),
             (Settings, {'host': 'h', 'reply_timeout': float('nan')}),
+            (Settings, {'host': 'h', 'bind_address': 7}),
+            (SFTPSettings, {'host': 'h', 'user': 'u', 'known_hosts': '/k', 'bind_address': 'x'}),
         ):
             with self.subTest(values), self.assertRaises(errors.ConfigurationError) as caught:
                 make(**values)

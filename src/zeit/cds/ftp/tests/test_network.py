@@ -45,7 +45,7 @@ class SettingsTests(unittest.TestCase):
         for values, text in (
             ({'epsv': 'never'}, 'auto, yes, no'),
             ({'epsv': 'yes', 'trust_pasv_address': True}, 'no address that could be trusted'),
-            ({'bind_address': 'localhost'}, "'localhost' is no address"),
+            ({'bind_address': 'localhost'}, "bind_address: 'localhost' is not an IP"),
         ):
             with self.assertRaisesRegex(ConfigurationError, text):
                 Settings(host='h', **values)
