@@ -23,6 +23,9 @@ BLOCK = 32 * 1024
 #: So many bytes of requests are sent at once, at most; but what is longer is one packet of SSH.
 TOGETHER = 32 * 1024
 
+#: After so many bytes, those that are sent look at what has happened meanwhile.
+LOOK = 512 * 1024
+
 #: So many seconds an orderly end may take.
 GOODBYE = 2
 
@@ -42,6 +45,7 @@ class Connection:
         self.sent = 0
         self._failure = None
         self._outgoing = bytearray()
+        self._unseen = 0
         self._paused = False
         self._quitting = False
 
@@ -123,7 +127,7 @@ class Connection:
         AsyncSSH sends an empty one before each.
         """
         self._require_usable()
-        data, request = self._protocol.request(kind, b''.join(payload), shown=shown)
+        data, request = self._protocol.request(kind, *payload, shown=shown)
         self.sent += 1
         if kind not in (protocol.READ, protocol.WRITE):
             log.debug('> %s', printable(shown))
@@ -147,6 +151,7 @@ class Connection:
             self._write_now(data)
 
     def _write_now(self, data):
+        self._unseen += len(data)
         try:
             self._channel.write(data)
         except Error as error:
@@ -171,8 +176,10 @@ class Connection:
         return [request.answer for request in requests]
 
     def drained(self, *, deadline):
-        """Wait until more may be written; take note of what has happened meanwhile."""
-        self._loop.turn()
+        """Wait until more may be written; now and then take note of what has happened meanwhile."""
+        if self._unseen >= LOOK:
+            self._loop.turn()
+            self._unseen = 0
         self._require_usable()
         if self._paused:
             self._await(

@@ -242,8 +242,8 @@ class _HoldingTransport(asyncio.Transport):
             self._send()
 
     def _send(self):
-        if self._held:
-            held, self._held, self._size = self._held, [], 0
+        held, self._held, self._size = self._held, [], 0
+        if held and not self._transport.is_closing():  # asyncio complains of each in vain
             self._transport.write(b''.join(held))
 
     def close(self):

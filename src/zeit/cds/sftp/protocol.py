@@ -185,18 +185,18 @@ class Protocol:
         """Return the bytes that begin a session."""
         return _packet(INIT, struct.pack('>I', VERSION))
 
-    def request(self, kind, payload, *, shown=''):
+    def request(self, kind, *payload, shown=''):
         """Return the bytes of a request, and its `Request`.
 
-        `kind` is the number of one, or the name of an extension.
+        `kind` is the number of one, or the name of an extension; `payload` are bytes.
         """
         number = self._number
         self._number = (number + 1) & 0xFFFFFFFF
         request = self._waiting[number] = Request(kind, shown)
         head = struct.pack('>I', number)
         if isinstance(kind, bytes):
-            return _packet(EXTENDED, head + string(kind) + payload), request
-        return _packet(kind, head + payload), request
+            return _packet(EXTENDED, head, string(kind), *payload), request
+        return _packet(kind, head, *payload), request
 
     def receive(self, data):
         """Take bytes that came in; return the requests that are answered by them.
@@ -261,8 +261,9 @@ class Protocol:
         return _attributes(packet) if kind == ATTRIBUTES else packet.rest()
 
 
-def _packet(kind, payload):
-    return struct.pack('>IB', len(payload) + 1, kind) + payload
+def _packet(kind, *payload):
+    # Joined once: of a large file each copy counts.
+    return b''.join((struct.pack('>IB', sum(map(len, payload)) + 1, kind), *payload))
 
 
 class _Reader:

@@ -27,8 +27,7 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 #: So much is read or written by one request at most, in bytes, where a server takes that: with its
-#: head it fills four packets of SSH.  What is sent over a lost connection is noticed between two of
-#: them; asyncio complains of more.
+#: head it fills four packets of SSH.
 LARGEST = 4 * 32 * 1024 - 1024
 
 #: So much of a file is on its way at most, in bytes.
@@ -101,9 +100,9 @@ class Writing:
         give_way()
         if self._digest is not None:
             self._digest.update(data)
-        payload = struct.pack('>QI', self._sent, len(data)) + data
+        place = struct.pack('>QI', self._sent, len(data))
         self._written.append(
-            self._connection.send(protocol.WRITE, self._head, payload, shown='WRITE')
+            self._connection.send(protocol.WRITE, self._head, place, data, shown='WRITE')
         )
         self._sent += len(data)
         while len(self._written) * self._block > WINDOW:
