@@ -7,7 +7,7 @@ import socket
 class RawClient:
     """One control connection, a context manager; every wait ends after `timeout` seconds."""
 
-    def __init__(self, server, *, timeout=5):
+    def __init__(self, server, *, timeout=30):
         self._address = (server.host, server.port)
         self._timeout = timeout
         self.control = socket.create_connection(self._address, timeout)

@@ -240,7 +240,7 @@ class BacklogTests(unittest.TestCase):
         self.addCleanup(stream.close)
         data = stream.beside(listening.getsockname()[1], timeout=0.1)
         self.addCleanup(data.close)
-        data.connected(timeout=1)
+        data.connected(timeout=30)
         self.enterContext(listening.accept()[0])
         taken = 0
         with self.assertRaises(ConnectionLost):
@@ -272,13 +272,13 @@ class AwaitedTests(unittest.TestCase):
         theirs.listen()
         ours.connect(theirs.getsockname())
         control = Stream(ours, timeout=1, deadline=Deadline(), peer=peer)
-        made = active.Awaited(control, timeout=1)
+        made = active.Awaited(control, timeout=30)
         self.addCleanup(made.close)
         return made
 
     def call(self, awaited, *, come_from='127.0.0.1'):
         sock = self.enterContext(socket.socket())
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.bind((come_from, 0))
         sock.connect(awaited.address)
         return sock
@@ -287,7 +287,7 @@ class AwaitedTests(unittest.TestCase):
         awaited = self.awaited()
         self.assertEqual('127.0.0.1', str(ipaddress.ip_address(awaited.address[0])))
         server = self.call(awaited)
-        awaited.connected(timeout=1)
+        awaited.connected(timeout=30)
         awaited.send(b'content', activity='sending')
         self.assertEqual(b'content', server.recv(10))
         with self.assertRaises(ConnectionRefusedError):
@@ -297,7 +297,7 @@ class AwaitedTests(unittest.TestCase):
         awaited = self.awaited()
         stranger = self.call(awaited, come_from='127.0.0.9')
         server = self.call(awaited)
-        awaited.connected(timeout=1)
+        awaited.connected(timeout=30)
         self.assertEqual(b'', stranger.recv(1))
         awaited.send(b'content', activity='sending')
         self.assertEqual(b'content', server.recv(10))

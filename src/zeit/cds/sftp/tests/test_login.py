@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import pathlib
+import select
 import socket
 import subprocess
 import tempfile
@@ -24,6 +25,9 @@ from zeit.cds.testing.sftpservers import OpenSSHServer
 
 
 PASSWORD = 'Geheim-4711'
+
+#: Seconds until something that does not come is missed.
+TIMEOUT = 60
 
 
 class Account(asyncssh.SSHServer):
@@ -356,13 +360,15 @@ class OpenSSHTests(LoginCase):
         path, _ = self.make_key('ssh-ed25519')
         sock = tempfile.mktemp(prefix='agent')
         agent = subprocess.Popen(
-            [programs / 'ssh-agent', '-D', '-a', sock], stdout=subprocess.DEVNULL
+            [programs / 'ssh-agent', '-D', '-a', sock], stdout=subprocess.PIPE
         )
+        self.addCleanup(agent.stdout.close)
         self.addCleanup(agent.wait)
         self.addCleanup(agent.terminate)
+        # It says so when it listens.
+        self.assertTrue(select.select([agent.stdout], [], [], TIMEOUT)[0])
+        self.assertIn(sock.encode(), agent.stdout.readline())
         with unittest.mock.patch.dict(os.environ, SSH_AUTH_SOCK=sock):
-            while not os.path.exists(sock):
-                self.assertIsNone(agent.poll())
             subprocess.run([programs / 'ssh-add', '-q', path], check=True)
             self.assert_logs_in(self.target(self.server, ssh_agent=True))
         with unittest.mock.patch.dict(os.environ):

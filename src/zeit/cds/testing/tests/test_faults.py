@@ -28,7 +28,7 @@ class Correct(ServerCase):
 
     def test_ftplib_uploads_renames_lists_and_downloads(self):
         server = self.serve({'/cds/old.xml': b'old'})
-        with ftplib.FTP(timeout=5) as ftp:
+        with ftplib.FTP(timeout=30) as ftp:
             ftp.connect(server.host, server.port)
             ftp.login('test', 'testpw')
             ftp.cwd('/cds')
@@ -51,7 +51,7 @@ class Correct(ServerCase):
     def test_ftplib_can_abort(self):
         # It sends ABOR as urgent data, the end of which would not be in the stream.
         server = self.serve()
-        with ftplib.FTP(timeout=5) as ftp:
+        with ftplib.FTP(timeout=30) as ftp:
             ftp.connect(server.host, server.port)
             ftp.login('test', 'testpw')
             self.assertEqual('226', ftp.abort()[:3])
@@ -193,12 +193,12 @@ class Life(ServerCase):
 
         def hang(event):
             entered.set()
-            release.wait(5)
+            release.wait(30)
 
         server = faults.FaultServer(hook=hang)
         server.start()
         self.connect(server)
-        self.assertTrue(entered.wait(5))
+        self.assertTrue(entered.wait(30))
         with self.assertRaises(ExceptionGroup) as caught:
             server.stop(timeout=0.05)
         self.assertIn('does not end', str(caught.exception.exceptions))

@@ -140,7 +140,7 @@ class Control(ServerCase):
             client.control.recv(1)
         self.assertEqual({}, server.files)
         release.set()
-        client.control.settimeout(5)
+        client.control.settimeout(30)
         self.assertEqual(b'250', client.control.recv(3))
 
     def test_delay_of_the_execution_and_stop(self):
@@ -237,7 +237,7 @@ class Control(ServerCase):
         def kill(event):
             if (event.verb, event.moment) == ('PASS', 'before'):
                 process.kill()
-                process.wait(5)
+                process.wait(30)
 
         server = self.serve(hook=kill)
         ready = threading.Event()
@@ -247,10 +247,10 @@ class Control(ServerCase):
             'f.login("test", "testpw"); f.pwd()'
         )
         process = subprocess.Popen([sys.executable, '-c', code, str(server.port)])
-        self.addCleanup(process.wait, 5)
+        self.addCleanup(process.wait, 30)
         self.addCleanup(process.kill)
         ready.set()
         server.wait_for('PASS')
         server.wait_closed()
-        self.assertEqual(-signal.SIGKILL, process.wait(5))
+        self.assertEqual(-signal.SIGKILL, process.wait(30))
         self.assertEqual([], server.commands('PWD'))

@@ -51,7 +51,7 @@ class Transfers(ServerCase):
         port = client.data_port()
         client.send('STOR a', 'EPSV')
         server.wait_for('STOR')
-        with socket.create_connection((server.host, port), 5) as data:
+        with socket.create_connection((server.host, port), 30) as data:
             data.sendall(ALL)
         self.assertEqual(['150', '226', '229'], [client.reply()[:3] for _ in range(3)])
         self.assertEqual({'/a': ALL}, server.files)
@@ -82,7 +82,7 @@ class Transfers(ServerCase):
 
     def wait_for_content(self, server, content):
         pause = threading.Event()
-        for _ in range(500):
+        for _ in range(3000):
             if server.files.get('/a') == content:
                 return
             pause.wait(0.01)
@@ -99,7 +99,7 @@ class DataFaults(ServerCase):
         server, client = self.faulty('EPSV', faults.DataPort('refused'))
         port = client.data_port()
         with self.assertRaises(ConnectionRefusedError):
-            socket.create_connection((server.host, port), 5)
+            socket.create_connection((server.host, port), 30)
         self.assertEqual('425', client.say('STOR a')[:3])
 
     def test_black_hole(self):
@@ -148,7 +148,7 @@ class DataFaults(ServerCase):
             with self.assertRaises(TimeoutError):
                 data.recv(1)
             go_on.set()
-            data.settimeout(5)
+            data.settimeout(30)
             self.assertEqual(ALL[4:], data.recv(10))
 
     def test_reset_in_mid_file(self):

@@ -57,7 +57,7 @@ class ExplicitTests(Case):
         self.assertEqual(['AUTH TLS'] if not self.implicit else [], self.server.in_clear)
 
     def test_what_is_in_clear_is_recorded(self):
-        client = ftplib.FTP(timeout=5)
+        client = ftplib.FTP(timeout=30)
         self.addCleanup(client.close)
         client.connect(self.server.host, self.server.port)
         client.login('test', 'testpw')
@@ -132,7 +132,7 @@ class ImplicitTests(ExplicitTests):
 
 
 class BeginningTests(Case):
-    def begin(self, timeout=5):
+    def begin(self, timeout=30):
         client = Client(context=self.context)
         client.timeout = timeout
         self.addCleanup(client.close)
@@ -147,7 +147,7 @@ class BeginningTests(Case):
     def test_text_behind_the_reply_to_auth(self):
         self.server.fault('AUTH', faults.Extra('230 You are in.'))
         with contextlib.closing(
-            socket.create_connection((self.server.host, self.server.port), 5)
+            socket.create_connection((self.server.host, self.server.port), 30)
         ) as sock:
             sock.recv(100)
             sock.sendall(b'AUTH TLS\r\n')
@@ -155,7 +155,7 @@ class BeginningTests(Case):
 
     def test_commands_before_the_handshake_are_not_executed(self):
         with contextlib.closing(
-            socket.create_connection((self.server.host, self.server.port), 5)
+            socket.create_connection((self.server.host, self.server.port), 30)
         ) as sock:
             sock.recv(100)
             sock.sendall(b'AUTH TLS\r\nNOOP\r\n')
@@ -175,7 +175,7 @@ class BeginningTests(Case):
         self.server.wait_closed()
 
     def test_a_client_that_speaks_no_tls(self):
-        with socket.create_connection((self.server.host, self.server.port), 5) as sock:
+        with socket.create_connection((self.server.host, self.server.port), 30) as sock:
             sock.recv(100)
             sock.sendall(b'AUTH TLS\r\n')
             sock.recv(100)
