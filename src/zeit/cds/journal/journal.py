@@ -35,6 +35,7 @@ from zeit.cds.journal.append_log import number_of
 from zeit.cds.journal.copies import KEPT, Disowned
 from zeit.cds.journal.history import History, ago
 from zeit.cds.journal.kinds import COUNTS, KINDS, TABLES, check, lines, told
+from zeit.cds.journal.packed import Packed
 from zeit.cds.system import files
 
 
@@ -56,6 +57,9 @@ RETRACTIONS = 50
 
 #: What was found out about a server is believed for so many seconds: servers and firewalls change.
 BELIEVED = 24 * 60 * 60
+
+#: The tables that have a row for each file that waits.
+MANY = ('versions',)
 
 #: What of a receipt is in the journal as well.
 _BRIEF = 'target', 'name', 'sequence', 'size'
@@ -112,12 +116,12 @@ class Journal:
 
     def _forget(self):
         #: The rows of each table, by key, in the order of time.
-        self._tables = {name: {} for name in self._wanted}
+        self._tables = {name: Packed() if name in MANY else {} for name in self._wanted}
         self.totals = dict.fromkeys(COUNTS, 0)
         #: What the original has left on servers, if this is a copy, or may be one.
         self._disowned = Disowned(self._directory)
-        #: The largest number of each name that an entry has.
-        self.latest = {}
+        #: The largest number of each name that an entry has, but for what gives numbers.
+        self._latest = {}
 
     def __repr__(self):
         return f'<Journal in {self.log!r}>'
@@ -285,8 +289,9 @@ class Journal:
             self._disowned.entries.append(entry)
         elif kind != 'journal':
             self._apply(effect, entry)
-            if name is not None and number > self.latest.get(name, 0):
-                self.latest[name] = number
+            if name is not None and number > self._latest.get(name, 0):
+                if effect.opens not in MANY:
+                    self._latest[name] = number
 
     def _apply(self, kind, entry):
         if kind.counts:
@@ -321,13 +326,20 @@ class Journal:
 
     def find(self, table, **wanted):
         """Return the rows of `table` that have these values, in the order of time: a list."""
-        rows = self._tables[table].values()
-        return [row for row in rows if wanted.items() <= row.items()]
+        return [row for row in self.each(table) if wanted.items() <= row.items()]
 
     def each(self, table, *, backwards=False):
         """Yield the rows of `table`, in the order of time; or the last one first."""
-        rows = self._tables[table].values()
-        yield from reversed(rows) if backwards else rows
+        rows = self._tables[table]
+        yield from map(rows.__getitem__, reversed(rows) if backwards else rows)
+
+    def latest(self, names):
+        """Return the largest number of each of the `names` that an entry has: a dictionary."""
+        found = {name: self._latest[name] for name in names if name in self._latest}
+        for row in self.each('versions'):
+            if row['name'] in names:
+                found[row['name']] = max(row['sequence'], found.get(row['name'], 0))
+        return found
 
     def row(self, table, *key):
         """Return the row with this key, or None."""

@@ -265,7 +265,7 @@ class Batch:
         program has renamed a file to this name; or if the journal does not know the vote.
         """
         voted = self.read()[0].numbers
-        known, newest = numbers.known(voted), numbers.newest()
+        known, newest = numbers.known(voted), numbers.newest(voted)
         replaced, left = set(), set()
         for name, number in voted.items():
             there = entries.find(self._new, name)

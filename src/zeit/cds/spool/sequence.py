@@ -228,14 +228,14 @@ class Sequence:
         # In this order: what goes from the one to the other is seen.  A run makes what is missing.
         paths = filter(os.path.lexists, (self._in('new'), self._in(FILING)))
         waiting = [queue.Files(path) for path in paths]
-        voted = indoubt.names(self._in(OUTBOX))
+        voted = remembered.latest(indoubt.names(self._in(OUTBOX)))
         sent = {row.get('sequence') for row in remembered.find('uploads')}
         for row in remembered.each('versions'):
             if (
                 any(each.has(row['name'], row['version']) for each in waiting)
                 or row['sequence'] in sent
                 # What has come since the vote is newer than what was voted for.
-                or (row['name'] in voted and row['sequence'] == remembered.latest[row['name']])
+                or row['sequence'] == voted.get(row['name'])
             ):
                 yield row
 
@@ -300,9 +300,9 @@ class Numbers:
             if (names is None or row['name'] in names) and not row.get('moved')
         }
 
-    def newest(self):
-        """Return the largest number of each name, as far as it is known: a dict."""
-        return self._journal.latest
+    def newest(self, names):
+        """Return the largest number of each of these `names`, as far as it is known: a dict."""
+        return self._journal.latest(names)
 
     def content(self, entry):
         """Return the id of the content that waits as `entry`, '' if it is not known."""
@@ -341,7 +341,7 @@ class Numbers:
     def has_newer(self, name, number):
         """Return whether something newer than `number` has, or had, this name."""
         newest = self._journal.newest_delivered(name, above=number) or {'sequence': 0}
-        return max(newest['sequence'], self.newest().get(name, 0)) > number
+        return max(newest['sequence'], self.newest({name}).get(name, 0)) > number
 
     def see(self, entries):
         """Give a number to each of `entries` that has none, in the order of arrival.
@@ -353,11 +353,13 @@ class Numbers:
         known = self.known({each.name for each in entries})
         unknown = [each for each in entries if (each.name, each.version) not in known]
         unknown.sort(key=lambda each: (each.arrived, each.name))
+        timed = filter(schedule.is_timed, self._journal.each('versions') if unknown else ())
+        timed = {row['name']: row for row in timed if not row.get('moved')}
+        newest = self.newest(timed) if timed else {}
         inherited = {
-            row['name']: schedule.inherited(row)
-            for row in (self._journal.each('versions') if unknown else ())
-            if schedule.is_timed(row)
-            and not row.get('moved') and row['sequence'] == self.newest().get(row['name'])
+            name: schedule.inherited(row)
+            for name, row in timed.items()
+            if row['sequence'] == newest[name]
         }
         for start in range(0, len(unknown), AT_ONCE):
             versions = [

@@ -104,7 +104,7 @@ class SequenceTests(unittest.TestCase):
         self.note('a', 'b')
         with self.numbers() as numbers:
             numbers.leave([(1, 'a')])
-            self.assertEqual({'a': 1, 'b': 2}, numbers.newest())
+            self.assertEqual({'a': 1, 'b': 2}, numbers.newest({*'abc'}))
         self.assertEqual(['b'], self.known())
         self.assertEqual([3], self.note('c'))
 
