@@ -84,8 +84,8 @@ LOCAL = (
     (
         'symbolic links sent',
         'spool/entries.py',
-        'yield item.name, item.stat(follow_symlinks=False)',
-        'yield item.name, item.stat()',
+        'status = item.stat(follow_symlinks=False)',
+        'status = item.stat()',
     ),
     (
         'two runs on one spool',

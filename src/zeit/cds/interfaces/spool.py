@@ -38,14 +38,20 @@ class ISpool(Interface):
         theirs by the change of the inode, which is the move into `new/`.  Raises `SpoolError`.
         """
 
-    def queue(*, order='arrival', notable=lambda name: False):
+    def queue(*, order='arrival', notable=None):
         """Return what waits for a run, as it is now: an object with `names`, `ignored`, `notable`.
 
         `names`, a list, are all that may be sent, in the `order` of `pending`; `ignored` as there.
         `notable` are the entries, in their sequence, of what has a priority or a time, or is of the
-        same content as such a file, or has a name with `notable(name)`: light ones, of which only
-        name, version and number are told, and what the application has told.  It is for many files:
-        all else comes later, see `entries`.  Raises `SpoolError`.
+        same content as such a file, or has a name with `notable(name)`, if that is given: light
+        ones, of which only name, version and number are right, and what the application has told.
+        It is for many files: all else comes later, see `entries`.  Raises `SpoolError`.
+        """
+
+    def is_plain():
+        """Return whether the journal tells of no file that has a priority or a time.
+
+        Then nothing is notable but by its name.  Raises `SpoolError`.
         """
 
     def entries(names):

@@ -570,7 +570,9 @@ def versions(private):
     for block in append_log.blocks(os.path.join(private, JOURNAL)):
         for found in reversed([*_NUMBERED.finditer(block)]):
             number, name, *version = found.groups()
-            yield int(number), json.loads(name), (*map(int, version),)
+            # What is written as it is needs no parser, and most names are.
+            name = json.loads(name) if b'\\' in name else name[1:-1].decode('ascii')
+            yield int(number), name, (*map(int, version),)
 
 
 #: The lines of a version that gets a number.

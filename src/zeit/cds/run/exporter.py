@@ -446,6 +446,12 @@ class _Export(Engine):
         began = self.run.clock()
         if began < self._look_at:
             return
+        if self._urgency.fits is not None or not self.spool.is_plain():
+            self._admit_urgent(session)
+        now = self.run.clock()
+        self._look_at = now + max(LOOK, (now - began) / PART)
+
+    def _admit_urgent(self, session):
         queue = self.spool.queue(order=self.options.order, notable=self._urgency.fits)
         urgent = self._urgent(queue)
         fresh = [each.name for each in urgent if (each.name, each.version) not in self._seen]
@@ -463,8 +469,6 @@ class _Export(Engine):
                 map(self._job, wanted),
                 order=lambda jobs: sorted(jobs, key=lambda job: places.get(job.name, math.inf)),
             )
-        now = self.run.clock()
-        self._look_at = now + max(LOOK, (now - began) / PART)
 
     def _send_newer(self, newer):
         """Let a version that came in while the one before was sent go behind all other files."""

@@ -1,6 +1,5 @@
 """What waits in a directory: which files will be sent, and what never will."""
 
-import contextlib
 import dataclasses
 import errno
 import math
@@ -69,9 +68,11 @@ def statuses(directory):
             if names.is_hidden(item.name):
                 yield item.name, None
                 continue
-            # What was taken away since the directory was read is not there.
-            with contextlib.suppress(FileNotFoundError):
-                yield item.name, item.stat(follow_symlinks=False)
+            try:
+                status = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # taken away since the directory was read
+            yield item.name, status
 
 
 def why_ignored(name, status):

@@ -177,16 +177,21 @@ class Partner(Spool):
     def _join(self):
         """Let all partners be known; those who come later get nothing that waits already."""
         everybody = {each.name: each for each in self._everybody()}
-        if not everybody.items() <= self._sharing.partners().items():
-            with self._whole.run() as whole:
-                self._admit(everybody, whole.journal)
+        if everybody.items() <= self._sharing.partners().items():
+            return
+        for each in PRIVATE, PARTNERS:
+            files.make_directory(self._shared(each), like=self.shared.path)
+        with self._sharing.locked():
+            # Several come at once, and one of them was the first.
+            if not everybody.items() <= self._sharing.partners().items():
+                with self._whole.run() as whole:
+                    self._admit(everybody, whole.journal)
 
     def _admit(self, everybody, remembered):
         known = self._sharing.partners()
         new = [each for name, each in everybody.items() if name not in known]
         # From here on an earlier build sends nothing.
         remembered.share()
-        files.make_directory(self._shared(PARTNERS), like=self.shared.path)
         before = [each for each in new if not known and _was_served(remembered, each)]
         if not known and not before and remembered.row('runs'):
             log.warning(
@@ -310,7 +315,7 @@ class Partner(Spool):
         found = _newest(*own, *offered)
         return self._sorted([*found.values()], order), sorted({*ignored, *more})
 
-    def queue(self, *, order='arrival', notable=lambda name: False):
+    def queue(self, *, order='arrival', notable=None):
         """See `ISpool`."""
         own = super().queue(notable=notable)
         with self._translated():
@@ -351,6 +356,10 @@ class Partner(Spool):
     def _had(self):
         """Return the inodes of what this partner has taken, or does not get, a set."""
         return sharing.inodes(*map(self._in, ('new', 'cur', PARKED, WITHDRAWN, SKIPPED)))
+
+    def is_plain(self):
+        """See `ISpool`."""
+        return super().is_plain() and self.shared.is_plain()
 
     def entries(self, names):
         """See `ISpool`."""

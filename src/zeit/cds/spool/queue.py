@@ -105,13 +105,19 @@ def merge(names, numbers, found):
         numbers.insert(place, entry.number)
 
 
+def is_plain(private):
+    """See `ISpool`; of the journal in `private`."""
+    return not _rows(private, having=_SCHEDULED)
+
+
 def notable(private, directory, names, numbers, *, fits):
     """Return the entries that a `Queue` of these `names` calls so.
 
-    The first of them have the `numbers` by the journal in `private`; `fits(name)` asks for one.
+    The first of them have the `numbers` by the journal in `private`; `fits(name)` asks for one,
+    None for none.
     Raises OSError, `SpoolError`.
     """
-    wanted = {*filter(fits, names)}
+    wanted = {*filter(fits, names)} if fits else set()
     fitting = [name for name in names[len(numbers) :] if name in wanted]
     wanted |= {row['name'] for row in _rows(private, having=_SCHEDULED)}
     rows = _rows(private, name=[*wanted])

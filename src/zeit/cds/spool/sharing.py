@@ -58,7 +58,8 @@ class Terms(NamedTuple):
 
     def wants(self, name):
         """Return whether a file of this `name` is for the partner."""
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.wanted.split())
+        patterns = self.wanted.split()
+        return '*' in patterns or any(fnmatch.fnmatchcase(name, each) for each in patterns)
 
 
 def is_shared(path):

@@ -26,7 +26,7 @@ from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.journal import journal
 from zeit.cds.journal.failed_publications import Unpublished
 from zeit.cds.journal.history import Histories
-from zeit.cds.spool import entries, holds, incoming, indoubt, precedence, schedule, sharing
+from zeit.cds.spool import entries, holds, incoming, indoubt, precedence, queue, schedule, sharing
 from zeit.cds.spool.batch import Aborted, Batch
 from zeit.cds.spool.filing import FILING, PRIVATE, SECTIONS, Filing
 from zeit.cds.spool.parking import PARKED, Parking
@@ -336,7 +336,7 @@ class Spool:
                 found = numbered(found, self._looked_at())
         return self._sorted(found, order), ignored
 
-    def queue(self, *, order='arrival', notable=lambda name: False):
+    def queue(self, *, order='arrival', notable=None):
         """See `ISpool`."""
         if self._is_pristine and not os.path.lexists(self._in('new')):
             return Queue([], [], [])
@@ -351,6 +351,10 @@ class Spool:
             if self._is_running:
                 return self._sequence.numbered(found, self.journal)
             return numbered(found, self._looked_at()) if found else []
+
+    def is_plain(self):
+        """See `ISpool`."""
+        return queue.is_plain(self._in(PRIVATE))
 
     def missing(self, name):
         """See `ISpool`."""

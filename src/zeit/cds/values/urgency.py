@@ -20,9 +20,10 @@ class Urgency:
     def __repr__(self):
         return f'<Urgency {self._text}>'
 
-    def fits(self, name):
-        """Return whether a file of this `name` has a priority by that."""
-        return self._of_name(name) != 0
+    @property
+    def fits(self):
+        """The function that tells whether a file of some name has a priority by that, or None."""
+        return self._of_name if self._patterns else None
 
     def of(self, entry):
         """Return the priority of an `IEntry`: its own, if it has one."""
