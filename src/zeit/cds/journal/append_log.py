@@ -47,6 +47,9 @@ LIMIT = 64 * 1024
 #: The last line is looked for in so many bytes at the end first.
 TAIL = 4096
 
+#: So many lines of a new file are in the memory as such, the others as bytes.
+AT_ONCE = 1000
+
 #: The longest wait for the lock, and the pause between two attempts, in seconds.
 PATIENCE = 2
 INTERVAL = 0.005
@@ -326,18 +329,22 @@ class JSONLog:
         """
         with self.locked(), self._translated():
             files.remove_drafts(self._directory)
-            data, last = bytearray(), []
+            blocks, lines, last = [], [], []
             for row in carried():
-                data += b''.join(map(_line, last))
+                lines += map(_line, last)
                 last = [row]
-            data += self._lines(last, self.largest)
-            self._make(self._about(self.largest), data, rename=replacement.over(self._descriptor))
+                if len(lines) >= AT_ONCE:
+                    blocks.append(b''.join(lines))
+                    lines = []
+            blocks.append(b''.join(lines) + self._lines(last, self.largest))
+            replaced = replacement.over(self._descriptor)
+            self._make(self._about(self.largest), *blocks, rename=replaced)
             self._known = self._carried = self._end - self._head
 
     def _about(self, largest):
         return {'kind': 'journal', 'version': self.version, 'id': self._id, LARGEST: largest}
 
-    def _make(self, first, data=b'', *, own=True, rename=os.rename):
+    def _make(self, first, *blocks, own=True, rename=os.rename):
         """Let a new file have the name, which is complete, and locked, before."""
         mode = os.stat(self._directory).st_mode & 0o666
         draft = files.draft(self._directory, io.BytesIO(), mode=mode)
@@ -348,16 +355,17 @@ class JSONLog:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if own:
                 about = creation_time.identity(descriptor.fileno(), self._directory)
-                first = {'carried': len(data), **first, **about}
+                first = {'carried': sum(map(len, blocks)), **first, **about}
             head = _line(first) if first else b''
-            line_format.append(descriptor.fileno(), head, durable=False)
-            line_format.append(descriptor.fileno(), data)
+            for block in (b''.join([head, *blocks[:1]]), *blocks[1:]):
+                line_format.append(descriptor.fileno(), block, durable=False)
+            os.fsync(descriptor.fileno())
             rename(draft, self._path)
             files.sync_directories(self._directory)
             undo.pop_all()
         self.close()
         self._descriptor, self._may_write = descriptor, True
-        self._head, self._end = len(head), len(head + data)
+        self._head, self._end = len(head), sum(map(len, (head, *blocks)))
 
     def _take_over(self):
         """Replace the file that a stopped process has locked.

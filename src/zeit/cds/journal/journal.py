@@ -373,7 +373,8 @@ class Journal:
 
     def forget(self, targets):
         """Forget what is open on these `targets`, URLs, and how runs ended: others know it now."""
-        rows = [(table, key, row) for table in TABLES for key, row in self._tables[table].items()]
+        tables = [(table, rows) for table, rows in self._tables.items() if table not in MANY]
+        rows = [(table, key, row) for table, rows in tables for key, row in rows.items()]
         found = [
             (table, key)
             for table, key, row in rows
