@@ -53,7 +53,7 @@ class Limited:
         def move(stream, *args, **kw):
             moved = original(stream, *args, **kw)
             count = length(moved, *args)
-            if count and not kw.get('reply') and not kw['activity'].startswith('sending: '):
+            if count and not kw.get('reply') and not str(kw['activity']).startswith('sending: '):
                 self.marks.append((self.clock.now, count))
             return moved
 
