@@ -66,7 +66,7 @@ CONTRACT = (
     (
         'the rename to the real name left out',
         DELIVERY,
-        '            self._publish(temporary, name, source)\n',
+        '            self._renaming.give_name(temporary, name, source)\n',
         '',
     ),
     (

@@ -2,6 +2,7 @@
 
 EXCHANGE = 'run/run.py'
 EXPORTER = 'run/exporter.py'
+RENAMING = 'target/renaming.py'
 UPLOAD = 'target/upload.py'
 
 DELIVERIES = (
@@ -31,7 +32,7 @@ DELIVERIES = (
     ),
     (
         'a file that is unknown to a server is taken for a wrong configuration',
-        UPLOAD,
+        RENAMING,
         'if error.is_unsupported and not self._session.renames:',
         'if error.is_unsupported:',
     ),
@@ -79,9 +80,9 @@ DELIVERIES = (
     ),
     (
         'what stands on the server replaced in spite of exists="park"',
-        UPLOAD,
-        "if self._delivery.exists == 'park':",
-        "if self._delivery.exists == 'never':",
+        RENAMING,
+        "if self._session.delivery.exists == 'park':",
+        "if self._session.delivery.exists == 'never':",
     ),
     (
         'a dry run that delivers',
@@ -95,9 +96,9 @@ DELIVERIES = (
         '            self._note_sent(name, temporary, source, reply)\n'
         '            source.require_wanted()\n'
         '            renaming = True\n'
-        '            self._publish(temporary, name, source)\n',
+        '            self._renaming.give_name(temporary, name, source)\n',
         '            renaming = True\n'
-        '            self._publish(temporary, name, source)\n'
+        '            self._renaming.give_name(temporary, name, source)\n'
         '            self._note_sent(name, temporary, source, reply)\n',
     ),
     (
@@ -120,7 +121,7 @@ DELIVERIES = (
     ),
     (
         'put aside before the journal knows',
-        UPLOAD,
+        RENAMING,
         "        self._ledger.note('aside', name, aside=old)\n        try:\n"
         '            self._move_aside(name, old, old_size)\n',
         '        try:\n            self._move_aside(name, old, old_size)\n'
@@ -146,13 +147,13 @@ DELIVERIES = (
     ),
     (
         'a lost answer to a rename not looked after',
-        UPLOAD,
+        RENAMING,
         '            if not self._session.exists(old):\n                if not arrived',
         '            if old is None:\n                if not arrived',
     ),
     (
         'a renaming without a reply believed: an older version may have the name',
-        UPLOAD,
+        RENAMING,
         '        if inferred and not arrived():\n',
         '        if inferred is None:\n',
     ),
@@ -201,13 +202,13 @@ DELIVERIES = (
     ),
     (
         'what may come late is forgotten at the end of the run',
-        UPLOAD,
+        RENAMING,
         '        if name not in self._session.unconfirmed and name not in self._session.garbage:\n',
         '        if name not in self._session.garbage:\n',
     ),
     (
         'an old file put aside twice, the second one being the new one',
-        UPLOAD,
+        RENAMING,
         '            if old in self._session.unconfirmed and not names.token_of(old):\n',
         '            if False:\n',
     ),
