@@ -159,6 +159,19 @@ class EventLoop:
             function()
         return True
 
+    def _look(self, interests):
+        """Look at descriptors; meanwhile gevent may let its greenlets go on."""
+        poller = select.poll()
+        for interest in interests:
+            poller.register(*interest)
+        inner = _suspend()
+        _resume(*self._outer)
+        try:
+            return dict(poller.poll(0))
+        finally:
+            self._outer = _suspend()
+            _resume(*inner)
+
     def _select(self, interests, seconds):
         """Wait for descriptors; meanwhile it is as if asyncio did not run."""
         inner = _suspend()
@@ -190,7 +203,20 @@ async def _awaited(awaitable):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Connects so that what is written in one turn is sent by one system call."""
+    """Connects so that what is written in one turn is sent by one system call; has no threads."""
+
+    def run_in_executor(self, executor, func, *args):
+        """See `asyncio.loop.run_in_executor`; but it is called at once.
+
+        What AsyncSSH has threads for, to sign and to look at its options, takes less time than to
+        start one.  gevent would let other greenlets go on then, in the middle of a turn of asyncio.
+        """
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 as a thread would
+            future.set_exception(error)
+        return future
 
     async def create_connection(self, protocol_factory, *args, **options):
         """See `asyncio.loop.create_connection`."""
@@ -294,10 +320,7 @@ class _Selector(selectors.SelectSelector):
         if seconds:
             found = self._owner._select(interests, seconds)
         else:  # there is something to do: nobody else has to go on first
-            poller = select.poll()
-            for interest in interests:
-                poller.register(*interest)
-            found = dict(poller.poll(0))
+            found = self._owner._look(interests)
         return [(keys[number], _happened(found[number]) & keys[number].events) for number in found]
 
 
