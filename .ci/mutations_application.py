@@ -266,6 +266,18 @@ APPLICATION = (
         '        if failure is not None:\n',
     ),
     (
+        'a retraction that a signal behind the vote keeps from a spool',
+        'publish/outbox.py',
+        '        done = []\n        for spool in',
+        '        done, self.ended = [], True\n        for spool in',
+    ),
+    (
+        'a retraction that a signal keeps from the spools that follow',
+        'publish/publisher.py',
+        '            if not scope.is_open():\n',
+        '            if False:\n',
+    ),
+    (
         'a retraction that was taken back by a savepoint',
         'publish/outbox.py',
         '        del self._kept[self._number :]\n',

@@ -318,7 +318,6 @@ class Retractions:
 
     def tpc_finish(self, current):
         """Do it.  Never raises: the others have committed."""
-        self.ended = True
         done = []
         for spool in dict.fromkeys(spool for spool, _ in self._kept):
             batch = self._batches.get(spool)
@@ -336,6 +335,7 @@ class Retractions:
                     each.failed(error)
                 else:
                     done.append((spool, each))
+        self.ended = True  # not before: a signal in one spool is no abort of the others
         _conclude(done)
 
     def tpc_abort(self, current):

@@ -151,9 +151,17 @@ class Publisher:
         except Exception:  # noqa: BLE001 content may raise anything
             _lost(content)
             return
-        told = []
-        for name, spool in spools():
-            self._retract(name, spool, unique_id, content, told)
+        told, left, until = [], spools(), ago(0)
+        try:
+            while left:
+                self._retract(*left[0], unique_id, content, told)
+                del left[0]
+        except BaseException as error:
+            # A signal ends this process, and with it a transaction, of which nothing is to be kept.
+            if not scope.is_open():
+                for name, _ in left:
+                    self._keep(unique_id, name, error, [], retracts=True, until=until)
+            raise
         _tell(told)
 
     def _retract(self, name, spool, unique_id, content, told):

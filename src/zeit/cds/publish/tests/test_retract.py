@@ -109,13 +109,51 @@ class RetractTests(RetractCase):
         self.retract()
         self.assertEqual(([b'<article/>'], 0), (self.export(), self.spool.status().withdrawn))
 
-    def test_in_each_spool(self):
+    def publish_in_two(self):
+        """Return the two spools."""
         (self.folder / 'other').mkdir()
-        zope.component.provideUtility(Spool(self.folder / 'other'), ISpool, name='o')
+        other = Spool(self.folder / 'other')
+        zope.component.provideUtility(other, ISpool, name='o')
         self.adapt(Deliverable, name='o')
         self.publish()
+        return self.spool, other
+
+    def test_in_each_spool(self):
+        self.publish_in_two()
         self.retract()
         self.assertEqual(({}, {}), (self.waiting(), self.waiting('other')))
+
+    def test_a_signal_keeps_it_from_no_spool(self):
+        spools = self.publish_in_two()
+        signal = unittest.mock.patch.object(Spool, 'latest', side_effect=KeyboardInterrupt)
+        with signal, self.assertRaises(KeyboardInterrupt):
+            self.retract()
+        self.assertEqual([1, 1], [len(spool.status().unpublished) for spool in spools])
+        self.retry()
+        self.assertEqual(({}, {}), (self.waiting(), self.waiting('other')))
+
+    def test_a_signal_that_ends_a_transaction_ends_its_retraction(self):
+        spools = self.publish_in_two()
+        transaction.begin()
+        signal = unittest.mock.patch.object(Spool, 'latest', side_effect=KeyboardInterrupt)
+        with signal, self.assertRaises(KeyboardInterrupt):
+            self.retract()
+        transaction.abort()
+        self.assertEqual([0, 0], [len(spool.status().unpublished) for spool in spools])
+
+    def test_a_signal_behind_the_vote_keeps_it_from_no_spool(self):
+        spools = self.publish_in_two()
+        transaction.begin()
+        self.retract()
+        signal = unittest.mock.patch(
+            'zeit.cds.spool.batch.Batch.retract_all', side_effect=KeyboardInterrupt
+        )
+        with signal, self.assertRaises(KeyboardInterrupt):
+            transaction.commit()
+        transaction.abort()
+        for spool in spools:
+            with spool.run():
+                self.assertEqual([], spool.pending()[0])
 
     def test_also_what_is_retracted_because_something_else_is(self):
         from zeit.content.article.article import Article
