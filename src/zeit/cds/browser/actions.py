@@ -268,9 +268,12 @@ def _digest(found):
     return hashlib.sha256(shown.encode('utf-8', 'backslashreplace')).hexdigest()
 
 
-def server(task, *, spools):
-    """Return how the server of a `task` is called.  Raises `Error`."""
-    return _target(_selected(task.spool, spools), task).title
+def where(task, *, spools):
+    """Return how the spool of a `task` is called, of `unlock` the server.  Raises `Error`."""
+    selected = _selected(task.spool, spools)
+    if task.action == 'unlock':
+        return _target(selected, task).title
+    return selected.name or str(selected.spool.path)
 
 
 def _target(selected, task):

@@ -7,8 +7,11 @@ from zeit.cds.browser.shown import Event, Found, Row
 from zeit.cds.text import printable
 
 
-def delivery(receipt, now):
-    """Return the `Event` of a receipt, as of `receipt --json`; `now` is since the epoch."""
+def delivery(receipt, now, partners):
+    """Return the `Event` of a receipt, as of `receipt --json`.
+
+    `now` is since the epoch, `partners` are their names by the URLs of servers.
+    """
     what = 'imported' if receipt['direction'] == 'in' else 'delivered'
     name = receipt['name'] or ''
     return Event(
@@ -19,11 +22,15 @@ def delivery(receipt, now):
         link=link(name),
         content=printable(receipt['content'] or '', limit=NAME),
         size=messages.size(receipt['size']),
-        texts=(printable(receipt['server'] or ''),),
+        texts=(_partner(receipt['server'], partners),),
     )
 
 
-def answered(answer, overviews, now):
+def _partner(server, partners):
+    return printable(partners.get(server) or server or '')
+
+
+def answered(answer, overviews, now, partners):
     """Return the `Found` of what a source has answered."""
     by_path = {each.found['path']: each for each in overviews}
     where = {path: each.where for path, each in by_path.items()} if len(by_path) > 1 else {}
@@ -34,7 +41,7 @@ def answered(answer, overviews, now):
     return Found(
         text=printable(answer['text'], limit=SAID),
         rows=rows,
-        events=[_event(each, now) for each in answer['events']],
+        events=[_event(each, now, partners) for each in answer['events']],
         buttons=_of_delivered(answer, by_path),
         cut=answer.get('cut') is True,
     )
@@ -76,10 +83,10 @@ def _of_delivered(answer, by_path):
     return tuple(button for each in rows for button in each.buttons(name, 'resend', 'withdraw'))
 
 
-def _event(each, now):
+def _event(each, now, partners):
     name = each['name'] or ''
     reply = each['reply'] if each['event'] == 'delivered' else None
-    texts = (each['server'], each['reason'], reply)
+    texts = (_partner(each['server'], partners), each['reason'], reply)
     return Event(
         at=messages.moment(each['at'], now),
         what=messages.EVENTS.get(each['event'], printable(str(each['event']))),

@@ -66,6 +66,11 @@ FIXED = {
         _('Replaced by a newer version while its transaction was in doubt.'),
         _('The application does not want it any more.'),
         _('The next run tries again.'),
+        _('Check host and port, and whether a firewall drops the packets.'),
+        _('Check user and password; too many attempts may lock the account.'),
+        _('Nothing listens there: check host and port, and whether the server runs.'),
+        _('There is no route to the host: check the network.'),
+        _('There is no route to the network: check the network.'),
         _('begins with a dot, and such files are never sent'),
         _('is a FIFO, not a regular file'),
         _('is a device, not a regular file'),
@@ -88,10 +93,13 @@ FIXED = {
 def said(text):
     """Return a `text` of the core or of others as it can be shown, '' for none.
 
-    That is a message if it is one of ours, or `FIXED`.
+    That is a message if it is one of ours, or `FIXED`, also with advice behind it.
     """
     if isinstance(text, Message):
         return text
+    what, _dot, advice = str(text or '').partition('. ')
+    if advice and what in FIXED:
+        return _('${what}. ${advice}', mapping={'what': FIXED[what], 'advice': said(advice)})
     return FIXED.get(text) or printable(str(text or ''), limit=SAID)
 
 

@@ -12,6 +12,9 @@ from zeit.cds.text import printable
 #: Others lock a server for some minutes each day; for longer than that, in seconds, is trouble.
 LOCKED = 300
 
+#: So many files that are in trouble are named on top.
+NAMED = 3
+
 #: Sections that are no trouble, but may have what the last run has failed to do.
 _LEFT = 'retracted', 'undeleted', 'filing'
 
@@ -19,6 +22,15 @@ _LEFT = 'retracted', 'undeleted', 'filing'
 def title(found):
     """Return how people call the spool of an object of `status --json`."""
     return printable(found['name'] or found['path'])
+
+
+def _names(section):
+    """Return the first names in a `Section`, and why if there is one only: a text."""
+    names = [row.name for row in section.rows[:NAMED]]
+    why = next((text for text in section.rows[0].texts if text), '') if len(names) == 1 else ''
+    if why:
+        return _('${what}: ${why}', mapping={'what': names[0], 'why': why})
+    return ', '.join(names) + (', …' if section.total > len(names) else '')
 
 
 class Overview:
@@ -162,7 +174,7 @@ class Overview:
             if section.bad:
                 about = {'title': section.title, 'n': str(section.total)}
                 text = _('${title}: ${n}', mapping=about)
-                yield Trouble(text, anchor=f'{self._anchor}-{section.kind}')
+                yield Trouble(text, _names(section), anchor=f'{self._anchor}-{section.kind}')
         found = self.found
         if found['killed'] and not found['active']:
             yield Trouble(_('The last run was killed. The next one cleans up after it.'))

@@ -86,12 +86,18 @@ def _page(objects, answer, about, *, now, allowed, max_age):
     spools.sort(key=lambda each: (each.group not in bad, known.index(each.group), bool(each.of)))
     nowhere = bool(objects) and not about['elsewhere'] and all(each.elsewhere for each in spools)
     deliveries = [each for found in objects for each in found.get('deliveries', ())]
+    partners = {
+        target['server']: target['partner']
+        for found in objects
+        for target in found.get('targets', ())
+        if target.get('partner')
+    }
     deliveries.sort(key=lambda each: str(each.get('delivered')), reverse=True)
     return Page(
         **about,
         at=messages.before(0, now),
         spools=spools,
-        deliveries=[events.delivery(each, now) for each in deliveries[:DELIVERIES]],
-        found=answer and events.answered(answer, overviews, now),
+        deliveries=[events.delivery(each, now, partners) for each in deliveries[:DELIVERIES]],
+        found=answer and events.answered(answer, overviews, now, partners),
         nowhere=nowhere,
     )

@@ -67,12 +67,13 @@ def status(page, *, language, token='', message='', failure=None):
     )
 
 
-def confirmation(task, *, language, token, name, locks=None):
+def confirmation(task, *, language, token, name, where, locks=None):
     """Return the question whether a `Task` of `actions` is to be done, a fragment.
 
-    `name` is that of the file, as it is shown; `locks` are what `actions.locks` returns.
+    `name` is that of the file, `where` that of its spool, or of the server, as they are shown;
+    `locks` are what `actions.locks` returns.
     """
-    about = {'task': task, 'token': token, 'name': name, 'locks': locks}
+    about = {'task': task, 'token': token, 'name': name, 'where': where, 'locks': locks}
     return _render('confirmation.pt', language, **about)
 
 

@@ -125,19 +125,23 @@ class Site:
         sure = form.get('confirmed') == 'yes'
         if task.action == 'unlock' and not (sure and task.seen):
             locks = actions.locks(task, spools=spools)
-            return self._ask(task, visitor, actions.server(task, spools=spools), locks=locks)
+            return self._ask(task, visitor, spools, locks=locks)
         if task.about.question and not sure:
-            return self._ask(task, visitor, task.name or _('The whole spool'))
+            return self._ask(task, visitor, spools)
         reason = form.get('reason', '')
         done = actions.perform(task, spools=spools, reason=reason, who=visitor.who)
         self._forget()
         return self._page(visitor, message=done)
 
-    def _ask(self, task, visitor, name, **about):
+    def _ask(self, task, visitor, spools, *, locks=None):
         token = csrf.token(visitor.cookie)
-        name = messages.said(name)
         body = rendering.confirmation(
-            task, language=visitor.language, token=token, name=name, **about
+            task,
+            language=visitor.language,
+            token=token,
+            name=printable(task.name) or _('The whole spool'),
+            where=printable(actions.where(task, spools=spools)),
+            locks=locks,
         )
         return Answer(body, token=token)
 

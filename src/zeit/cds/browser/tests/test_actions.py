@@ -81,7 +81,7 @@ class FileTests(ActionCase):
             self.spool.put(name, b'')
         self.target.hook = _refuse('a.xml', PermanentError(550, 'No way.'))
         self.export()
-        self.assertIn('Failed: 1', self.get().text)
+        self.assertIn('Failed: 1 a.xml: No way.', self.get().text)
         self.press('hold')
         self.assertIn('All is well.', self.get().text)
         self.assertIn('Held 1', self.get().text)
@@ -122,6 +122,7 @@ class FileTests(ActionCase):
             self.assertEqual((200, ['a.xml']), (answer.status, self.waiting()))
             self.assertIn('a.xml', page.text)
             self.assertEqual([Task(action, 'articles', 'a.xml').value], page.values)
+            self.assertIn('articles', page.text)
             self.assertIn(('input', 'confirmed'), [(t, a.get('name')) for t, a in page.tags])
 
     def test_what_cannot_be_done_is_told(self):

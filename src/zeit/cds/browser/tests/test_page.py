@@ -4,10 +4,12 @@ import datetime
 import os
 import time
 import unittest.mock
+from errno import ECONNREFUSED
 
 from zeit.cds.browser import messages, overview, page, rendering, source
 from zeit.cds.browser.tests.case import HOSTILE, BrowserCase, Seen
 from zeit.cds.errors import PermanentError
+from zeit.cds.network.oserrors import from_os
 from zeit.cds.publish.publisher import FIRST
 
 
@@ -93,8 +95,19 @@ class PageTests(BrowserCase):
         self.assertNotIn('All is well.', text)
 
     def test_in_german(self):
-        seen = self.get(self.visitor._replace(language='de'))
-        self.assertIn('Alles in Ordnung.', seen.text)
+        german = self.visitor._replace(language='de')
+        self.assertIn('Alles in Ordnung.', self.get(german).text)
+        # What is always the same is German, too.
+        self.spool.put('a.xml', b'<a/>')
+        refused = from_os(OSError(ECONNREFUSED, os.strerror(ECONNREFUSED)), activity='connecting')
+
+        def hook(operation, name):
+            raise refused
+
+        self.target.hook = hook
+        self.export()
+        self.assertIn('(Connection refused). Dort nimmt niemand an', self.get(german).text)
+        self.assertIn('Connection refused. Nothing listens there', self.get().text)
 
     def test_nothing_that_others_say_is_markup(self):
         self.spool.put(HOSTILE, b'<a/>', content=HOSTILE)

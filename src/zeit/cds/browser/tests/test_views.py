@@ -309,6 +309,10 @@ class PartnerTests(ZopeCase):
         heads = [attrs['id'] for tag, attrs in page.tags if attrs.get('scope') == 'rowgroup']
         self.assertEqual(['spool-0', 'spool-1', 'spool-2'], heads)
         self.assertEqual(2, self.seen(find='a.xml').text.count('delivered'))
+        for query in {}, {'find': 'a.xml'}:
+            text = self.seen(**query).text
+            self.assertIn('second other', text)
+            self.assertIn('articles partner', text)
 
     def test_one_of_them_does_not_get_what_waits(self):
         self.run_once()
