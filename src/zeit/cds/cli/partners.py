@@ -39,7 +39,8 @@ def _paragraph(spool):
 
 def _about(partner):
     """Yield what there is to say of a partner."""
-    terms, waiting, now = partner.terms, partner.status().waiting, time.time()
+    terms, status, now = partner.terms, partner.status(), time.time()
+    waiting = status.waiting
     if terms.wanted != '*':
         yield f'gets {printable(terms.wanted)}'
     if terms.give_up_after is not None:
@@ -48,6 +49,9 @@ def _about(partner):
         size = file_size(sum(each.size for each in waiting))
         oldest = age(now - min(each.waits_since for each in waiting))
         yield f'{plural(len(waiting), "file")} waiting, {size}, the oldest for {oldest}'
+        if status.alone:
+            alone = file_size(sum(each.size for each in status.alone))
+            yield f'of these for it alone: {plural(len(status.alone), "file")}, {alone}'
     else:
         yield 'nothing waiting'
 

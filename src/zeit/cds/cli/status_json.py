@@ -41,6 +41,7 @@ def as_object(snapshot, *, shown=None):
             shown=shown,
         )
         result['partners'] = list(snapshot.found.partners)
+        result['alone'] = _size(getattr(snapshot.found, 'alone', None))
         result |= _roles(snapshot)
         killed = snapshot.numbers.killed
         result['killed'] = None if killed is None else utc(killed)
@@ -61,6 +62,10 @@ def _shared(spool):
     """Return the path of the spool that a partner has with others, None for another one."""
     shared = getattr(spool, 'shared', None)
     return None if shared is None else str(shared.path)
+
+
+def _size(found):
+    return None if found is None else {'files': len(found), 'bytes': sum(e.size for e in found)}
 
 
 def _roles(snapshot):

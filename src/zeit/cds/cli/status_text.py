@@ -58,6 +58,10 @@ def _spool(snapshot):
     if found.partners:
         yield _line('partners', printable(', '.join(found.partners)))
     yield from _waiting(found.waiting, now, whom=whom, failed=snapshot.numbers.failed)
+    if getattr(found, 'alone', ()):
+        alone = plural(len(found.alone), 'file')
+        size = file_size(sum(each.size for each in found.alone))
+        yield _line('', f'for it alone: {alone}, {size}, which all others have')
     if found.held:
         yield from _held(found.held, now)
     if found.filing:

@@ -12,7 +12,7 @@ import time
 import zope.component
 
 from zeit.cds.errors import PRECEDENCE, Error
-from zeit.cds.interfaces import IImporter, ISpool
+from zeit.cds.interfaces import IExporter, IImporter, IPartner, ISpool
 from zeit.cds.monitoring.freshness import unfinished
 from zeit.cds.text import printable
 
@@ -24,6 +24,11 @@ _KNOWN = (
     ('spool_readable', 'gauge', '1 if the spool can be looked at, 0 if not.'),
     ('waiting_files', 'gauge', 'Files in new/ that wait to be delivered, or taken by the CMS.'),
     ('waiting_bytes', 'gauge', 'Their size.'),
+    (
+        'waiting_alone_bytes',
+        'gauge',
+        'Size of what waits for this partner alone, as all others have it; 0 for a spool.',
+    ),
     ('held_files', 'gauge', 'Files of these that a person holds ("zeit-cds hold").'),
     ('embargoed_files', 'gauge', 'Files of these that do not go yet: their embargo has not ended.'),
     ('spool_held', 'gauge', '1 if all files are held, also those that come, 0 if not.'),
@@ -107,7 +112,9 @@ def families(spools, *, now, importing=(), status_of=lambda spool: spool.status(
     for label, spool in spools:
         imports = any(spool is each for each in importing)
         for name, value, labels in _told(label, spool, now, imports=imports, status_of=status_of):
-            known[name].samples.append(({'spool': label, **labels}, value))
+            # An exporter may have the name of its spool.
+            whose = {'partner': spool.name} if IPartner.providedBy(spool) else {}
+            known[name].samples.append(({'spool': label, **whose, **labels}, value))
     return [*known.values()]
 
 
@@ -128,6 +135,7 @@ def _samples(spool, now, *, imports, status_of):
     yield 'spool_readable', 1, {}
     yield 'waiting_files', len(found.waiting), {}
     yield 'waiting_bytes', sum(entry.size for entry in found.waiting), {}
+    yield 'waiting_alone_bytes', sum(each.size for each in getattr(found, 'alone', ())), {}
     held = [each for each in found.waiting if {'', each.name} & {*found.held}]
     yield 'held_files', len(held), {}
     early = [each for each in found.waiting if each.not_before and each.waits_since > now]
@@ -221,11 +229,12 @@ def _quoted(text):
 class Collector:
     """A collector for a registry of prometheus_client.
 
-    `spools()` returns an iterable of (name, `ISpool`); by default those that are registered.
+    `spools()` returns an iterable of (name, `ISpool`); by default those that are registered, and
+    the partners of these.
     """
 
-    def __init__(self, spools=lambda: zope.component.getUtilitiesFor(ISpool)):
-        self._spools = spools
+    def __init__(self, spools=None):
+        self._spools = _registered if spools is None else spools
 
     def __repr__(self):
         return '<Collector of zeit.cds>'
@@ -238,6 +247,18 @@ class Collector:
         """Return the metrics: what the disk says now."""
         found = families(self._spools(), now=time.time(), importing=[*_importing()])
         return [_client(family) for family in found]
+
+
+def _registered():
+    yield from zope.component.getUtilitiesFor(ISpool)
+    for name, exporter in zope.component.getUtilitiesFor(IExporter):
+        try:
+            spool = exporter.spool
+        except Exception as error:  # noqa: BLE001 somebody else's may raise anything
+            log.debug('The exporter %s has no spool.', printable(name), exc_info=error)
+            continue
+        if IPartner.providedBy(spool):
+            yield name, spool
 
 
 def _importing():

@@ -639,8 +639,11 @@ class Partner(Spool):
                 unpublished=self.unpublished,
             )
             offered, more = self._look()
-            about = {'partner': self.name, 'shared': self.shared.path}
-            return status.of_partner(found, offered, more, **about)
+            found = status.of_partner(
+                found, offered, more, partner=self.name, shared=self.shared.path
+            )
+            alone = self._sharing.waiting_alone(self._folder, found.waiting)
+            return dataclasses.replace(found, alone=alone)
 
 
 def _known(found, remembered):

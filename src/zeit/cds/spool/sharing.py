@@ -238,6 +238,18 @@ class Sharing:
                     files.remove(f'{folder}/cur/{stored}')
         return bool(moved)
 
+    def waiting_alone(self, folder, found):
+        """Return those of the entries `found` that wait for the partner in `folder` alone.
+
+        That is what all others have, or do not get.
+        """
+        others = self._others(folder, searched=True)
+        return [
+            each
+            for each in found
+            if all(other.has(each.name, '', each.version[0]) for other in others)
+        ]
+
     def _given(self, folder):
         """Return (name in `new/`, '' if it is not there any more; name in `cur/`) of each file."""
         given = _inodes(f'{folder}/cur')

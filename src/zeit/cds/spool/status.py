@@ -125,6 +125,8 @@ class PartnerStatus(SpoolStatus):
 
     partner: str
     shared: pathlib.Path
+    #: Of what waits, the entries that stay in `new/` for this one alone: all others have them.
+    alone: list = dataclasses.field(default_factory=list)
 
     @functools.cached_property
     def _filed(self):

@@ -21,7 +21,7 @@ import zope.component
 from zeit.cds import errors
 from zeit.cds.cli.tests.test_command_line import CommandLine, ServerCase
 from zeit.cds.errors import PermanentError
-from zeit.cds.interfaces import IImporter, ISpool
+from zeit.cds.interfaces import IExporter, IImporter, ISpool, ITarget
 from zeit.cds.journal.journal import Journal, read
 from zeit.cds.monitoring import metrics
 from zeit.cds.monitoring.freshness import overdue, undelivered
@@ -32,9 +32,11 @@ from zeit.cds.spool.runlock import RunLock
 from zeit.cds.spool.spool import Spool
 from zeit.cds.system import files
 from zeit.cds.testing import layers
+from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests import remembered
 from zeit.cds.tests.driving import DriverCase
 from zeit.cds.values.report import Report
+from zeit.cds.zcml.configured import ConfiguredExporter
 
 
 def refuse(operation, name):
@@ -255,6 +257,27 @@ class TextTests(NumbersCase):
         }
         self.assertEqual((2, 2), (found['parked_files'], found['parkings_total']))
         self.assertEqual({name for name, *_ in self.values()}, {*found})
+
+    def test_a_collector_tells_of_partners(self):
+        other = MemoryTarget()
+        other.url = 'memory:other'
+        zope.component.provideUtility(other, ITarget, name='other')
+        archive = ConfiguredExporter(
+            name='archive', spool='articles', target='other', options=Options()
+        )
+        zope.component.provideUtility(archive, IExporter, name='archive')
+        self.exporter.name = 'articles'
+        self.spool.put('a', b'a')
+        self.assertEqual(['a'], archive.run_once().delivered)
+        registry = prometheus_client.CollectorRegistry()
+        registry.register(metrics.Collector())
+        text = prometheus_client.generate_latest(registry).decode()
+        for labels, value in (
+            ('spool="articles"', 1.0),
+            ('partner="articles",spool="articles"', 1.0),
+            ('partner="archive",spool="archive"', 0.0),
+        ):
+            self.assertIn(f'zeit_cds_waiting_files{{{labels}}} {value}\n', text)
 
     def test_a_registry_looks_at_no_disk_before_it_is_asked(self):
         registry = prometheus_client.CollectorRegistry()

@@ -13,7 +13,8 @@ import zope.interface
 
 from zeit.cds import errors
 from zeit.cds.interfaces import IExporter, IPartner, IStillWanted, IWakeUp
-from zeit.cds.journal import journal
+from zeit.cds.journal import append_log, journal
+from zeit.cds.monitoring import metrics
 from zeit.cds.run.exporter import Exporter, Options
 from zeit.cds.spool import partner, sharing
 from zeit.cds.spool.filing import PRIVATE
@@ -291,6 +292,37 @@ class FilingTests(PartnerTests):
         self.assertEqual(['a', 'b'], [each.name for each in self.partner('B').status().waiting])
         self.assertEqual(['a', 'b'], [each.name for each in self.spool.status().waiting])
 
+    def test_what_waits_for_one_alone_is_what_it_costs(self):
+        self.add('C')
+        self.wanted['C'] = '*.xml'
+        self.put('a', 'b.xml')
+        self.export('A')
+        self.assertEqual(['a'], [each.name for each in self.partner('B').status().alone])
+        self.assertEqual([], self.partner('C').status().alone)
+        self.export('C')
+        self.assertEqual(['a', 'b.xml'], [each.name for each in self.partner('B').status().alone])
+        # Also what it has taken already.
+        self.faults['B', 'upload'] = errors.ConnectionLost(104, 'The connection is cut')
+        self.export('B')
+        self.assertEqual(['a', 'b.xml'], [each.name for each in self.partner('B').status().alone])
+        self.faults.clear()
+        self.put('b.xml', data=b'newer')
+        self.assertEqual(['a'], [each.name for each in self.partner('B').status().alone])
+        self.export('B')
+        self.assertEqual([], self.partner('B').status().alone)
+
+    def test_metrics_tell_partners_from_their_spool_whatever_they_are_called(self):
+        self.put('a')
+        self.export('A')
+        spools = [('A', self.spool), ('A', self.partner('A')), ('B', self.partner('B'))]
+        found = metrics.families(spools, now=0)
+        for family in found:
+            labels = [tuple(sorted(labels.items())) for labels, _ in family.samples]
+            self.assertEqual(len({*labels}), len(labels), family.name)
+        (alone,) = [each.samples for each in found if each.name == 'zeit_cds_waiting_alone_bytes']
+        self.assertEqual([0, 0, 1], [value for _, value in alone])
+        self.assertEqual({'spool': 'B', 'partner': 'B'}, alone[-1][0])
+
 
 class WantedTests(PartnerTests):
     def test_by_pattern(self):
@@ -557,6 +589,29 @@ class BuildTests(PartnerTests):
         first = json.loads(path.read_text().splitlines()[0])
         # Until then it was 3, and that is all that it knows.
         self.assertEqual(4, first['version'])
+
+    def test_also_when_its_journal_was_made_anew(self):
+        self.put('a')
+        self.export('A')
+        path = self.path / PRIVATE / 'journal' / 'state.jsonl'
+        with path.open() as before, unittest.mock.patch.object(append_log, 'LIMIT', 1000):
+            for number in range(20):
+                self.spool.put('a', b'%d' % number)
+            self.assertFalse(os.path.samestat(os.fstat(before.fileno()), path.stat()))
+        self.assertEqual(4, json.loads(path.read_text().splitlines()[0])['version'])
+
+    def test_what_the_first_builds_leave_is_refused_by_each(self):
+        """They had a file of their runs beside the journal."""
+        self.put('a')
+        self.export('A')
+        (self.path / PRIVATE / 'runs').touch()
+        self.put('b')
+        for name in self.names:
+            report = self.export(name)
+            self.assertEqual(78, report.exit_code)
+            self.assertIn('another build', report.error.message)
+        self.assertEqual({'a': b'a'}, self.targets['A'].files)
+        self.assertEqual({}, self.targets['B'].files)
 
     def test_a_run_of_it_is_waited_for(self):
         self.put('a')
