@@ -45,11 +45,11 @@ def race():
     logging.disable(logging.CRITICAL)
     goal = _target(json.loads(place))
     if not int(guarded):
-        FTPSession.make_directory = _refused
+        _refuse_directories(FTPSession)
         if isinstance(goal, SFTPTarget):
             from zeit.cds.sftp.session import SFTPSession
 
-            SFTPSession.make_directory = _refused
+            _refuse_directories(SFTPSession)
     _keep_diary(diary, number)
     for line in sys.stdin:
         report = Exporter(Spool(line.rstrip('\n')), goal).run_once()
@@ -58,8 +58,16 @@ def race():
         print(json.dumps([report.exit_code, [*report.delivered], said]), flush=True)
 
 
-def _refused(session, name):
-    raise PermanentError(550, '550 Permission denied.')
+def _refuse_directories(session_class):
+    """Let the server refuse MKD, as far as a lock can see."""
+    perform = session_class.perform
+
+    def perform_but_for_directories(session, *commands, **options):
+        if commands[0][0] == 'MKD':
+            return [PermanentError(550, '550 Permission denied.')]
+        return perform(session, *commands, **options)
+
+    session_class.perform = perform_but_for_directories
 
 
 def _target(place):
@@ -206,13 +214,14 @@ class Races(layers.ServerTests):
         self.assertEqual(EXPORTERS * self.rounds, len(list(self.server.root.iterdir())))
 
     def test_some_may_not_make_directories(self):
+        turns = range(-(-self.rounds // 3))  # they wait for one another, for seconds
         for unguarded in (EXPORTERS // 2, EXPORTERS):
             with self.subTest(unguarded=unguarded):
                 for path in self.server.root.iterdir():
                     path.unlink()
                 spools = [
                     [self.spool(f'{unguarded}-{number}-{turn}', f'{number}-{turn}.xml')
-                     for turn in range(self.rounds)]
+                     for turn in turns]
                     for number in range(EXPORTERS)
                 ]  # fmt: skip
                 paths = [[str(spool.path) for spool in own] for own in spools]
