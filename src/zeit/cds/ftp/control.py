@@ -135,7 +135,7 @@ class ControlConnection:
 
     def send(self, *commands):
         """Send commands (verb, argument) in one packet; their answers come in this order."""
-        channel = self.channel
+        channel, verbs = self.channel, ' and '.join([verb for verb, _ in commands])
         if self.utf8_due and not (channel.waiting or channel.renaming):
             for _, argument in commands:
                 if not argument.isascii():
@@ -143,14 +143,14 @@ class ControlConnection:
         if channel.broken:
             # The reply before these commands was in order; what came in with it was not.
             self.drop()
-            raise self.out_of_step(f'before {_verbs(commands)}')
+            raise self.out_of_step(f'before {verbs}')
         # A view, which shows nothing of what it is of: a password, perhaps.
         data = memoryview(b''.join([channel.send(*command) for command in commands]))
         if log.isEnabledFor(logging.DEBUG):
             for command in commands:
                 log.debug('> %s', printable(reply_errors.Command(*command).shown))
         try:
-            self.stream.send(data, activity=_Sending(commands))
+            self.stream.send(data, activity=f'sending {verbs}')
         except ConnectionLost:
             self.drop()
             raise
@@ -284,14 +284,3 @@ class ControlConnection:
             f'The server has answered more than it was asked, {when}',
             hint=reply_errors.OUT_OF_STEP,
         )
-
-
-class _Sending(tuple):
-    """The commands that are sent, in words, which are for an error only."""
-
-    def __str__(self):
-        return f'sending {_verbs(self)}'
-
-
-def _verbs(commands):
-    return ' and '.join([verb for verb, _ in commands])

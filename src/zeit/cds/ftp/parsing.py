@@ -190,7 +190,7 @@ def _line(verb, argument, encoding):
 
     Nothing is raised here: what Python says, and the variables, have the line, maybe a password.
     """
-    text = getattr(argument, 'reveal', lambda: argument)()
+    text = argument if isinstance(argument, str) else argument.reveal()
     line = f'{verb} {text}' if text else verb
     if _LINE_END.search(line):
         return None

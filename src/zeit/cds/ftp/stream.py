@@ -148,11 +148,16 @@ class Stream:
 
     def send(self, data, *, activity):
         """Send all of `data` within the time-out.  Raises `ConnectionLost`."""
-        until = now() + self._timeout
+        until = None
         try:
             while data:
-                sent = self._within(until, self._write, data, events=select.POLLOUT)
-                data = data[sent:]
+                give_way()  # also where nothing has to be waited for: see `_within`
+                self.deadline.within(self._timeout)
+                try:
+                    data = data[self._write(data) :]
+                except BlockingIOError:
+                    until = now() + self._timeout if until is None else until
+                    self._wait(select.POLLOUT, until=until)
         except OSError as error:
             raise self._lost(error, activity) from error
 
