@@ -54,6 +54,7 @@ class RealServer:
 
 class OpenSSHTests(layers.ServerTests, unittest.TestCase):
     layer = layers.OPENSSH
+    maxDiff = None
 
     def test_document(self):
         text = docs.require(self, DOCUMENT)
