@@ -31,6 +31,13 @@ WANTED = {'A': '*', 'B': '*.xml', 'C': '*'}
 #: How many steps each example has, and how many examples there are: a thousand in `.ci/long`.
 LENGTH, EXAMPLES = 15, 1000 // every(20)
 
+#: How one of them fails: where, by what, and the exit code of its runs.
+FAILURES = (
+    (('open', 'upload'), lambda: errors.ConnectionLost(104, 'The connection is cut'), 69),
+    (('open',), lambda: errors.PermanentError(530, '530 No.', exit_code=77), 77),
+    (('upload',), lambda: errors.PermanentError(553, '553 No.'), 1),
+)
+
 names = st.sampled_from(NAMES)
 partners = st.sampled_from(PARTNERS)
 
@@ -44,7 +51,7 @@ class Machine(stateful.RuleBasedStateMachine):
         self.spool = Spool(self.folder / 'spool')
         self.targets = {name: self.target(name) for name in PARTNERS}
         self.number, self.put_so_far, self.newest = 0, {}, {}
-        self.failing = None
+        self.failing, self.failure = None, FAILURES[0]
 
     def target(self, name):
         found = MemoryTarget(hook=lambda operation, file: self.hook(name, operation))
@@ -52,8 +59,8 @@ class Machine(stateful.RuleBasedStateMachine):
         return found
 
     def hook(self, name, operation):
-        if name == self.failing and operation in ('open', 'upload'):
-            raise errors.ConnectionLost(104, 'The connection is cut')
+        if name == self.failing and operation in self.failure[0]:
+            raise self.failure[1]()
 
     def teardown(self):
         try:
@@ -69,7 +76,8 @@ class Machine(stateful.RuleBasedStateMachine):
         return Partner(self.spool, terms, everybody=self.everybody)
 
     def export(self, name, **options):
-        return Exporter(self.partner(name), self.targets[name]).run_once(Options(**options))
+        exporter = Exporter(self.partner(name), self.targets[name])
+        return exporter.run_once(Options(park_after=0, **options))
 
     def there(self, section, *, of=None):
         folder = (self.spool.path if of is None else self.partner(of).path) / section
@@ -95,12 +103,12 @@ class Machine(stateful.RuleBasedStateMachine):
     @stateful.rule(name=partners, most=st.sampled_from([None, 1]))
     def run(self, name, most):
         report = self.export(name, max_files=most)
-        expected = {69} if name == self.failing else {0}
-        assert report.exit_code in expected | {0}, report.errors
+        expected = {0, self.failure[2]} if name == self.failing else {0}
+        assert report.exit_code in expected, report.errors
 
-    @stateful.rule(name=st.sampled_from([None, *PARTNERS]))
-    def fail(self, name):
-        self.failing = name
+    @stateful.rule(name=st.sampled_from([None, *PARTNERS]), failure=st.sampled_from(FAILURES))
+    def fail(self, name, failure):
+        self.failing, self.failure = name, failure
 
     @stateful.rule(name=partners, nth=st.integers(1, 120))
     def kill(self, name, nth):
