@@ -374,7 +374,8 @@ class IIncoming(Interface):
     def move(name):
         """Move it to `new/`.
 
-        Returns False if something of that name is there, which is left alone.
+        Returns False if something of that name is there, which is left alone.  Raises `FileError`
+        for what concerns no other file: it is not in `tmp/` any more, or cannot have this name.
         """
 
     def discard():

@@ -142,7 +142,8 @@ def translated(path, *, full=SpoolError):
 def move(path, temporary, name):
     """Move `temporary` from `tmp/` of the spool at `path` to `new/`, as `name`.
 
-    Returns False if there is something of that name already.  Raises `SpoolError`.
+    Returns False if there is something of that name already.  Raises `FileError` if it is not in
+    `tmp/` any more, `NameRefused`, `SpoolError`.
     """
     tmp, new = (os.path.join(path, section) for section in ('tmp', 'new'))
     with translated(new):
@@ -150,6 +151,14 @@ def move(path, temporary, name):
             files.rename_exclusively(os.path.join(tmp, temporary), os.path.join(new, name))
         except FileExistsError:
             return False
+        except FileNotFoundError as error:
+            if os.path.lexists(os.path.join(tmp, temporary)) or not os.path.isdir(new):
+                raise
+            raise FileError(
+                'It was removed from tmp/ before it could be moved to new/',
+                hint='Whatever cleans up there must leave new files alone. The file stays on the '
+                'server; the next run fetches it again.',
+            ) from error
         return True
 
 

@@ -21,7 +21,7 @@ import time
 import zope.interface
 
 from zeit.cds import names
-from zeit.cds.errors import FileError, NameRefused, NotMoved, SourceGone, SpoolError, Withdrawn
+from zeit.cds.errors import FileError, NotMoved, SourceGone, SpoolError, Withdrawn
 from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.journal import journal
 from zeit.cds.journal.failed_publications import Unpublished
@@ -559,7 +559,7 @@ class Spool:
         """See `ISpool`."""
         arrived = False
         if incoming.is_left(self.path, temporary, size=size, sha256=sha256):
-            with contextlib.suppress(NameRefused):  # which is said when it is fetched again
+            with contextlib.suppress(FileError):  # which is said when it is fetched again
                 arrived = incoming.move(self.path, temporary, name)
         arrived = arrived or incoming.has_arrived(self.path, name, inode=inode, sha256=sha256)
         if arrived:

@@ -10,7 +10,6 @@ from zeit.cds.errors import (
     DONE,
     Error,
     FileError,
-    NameRefused,
     ServerError,
     SourceGone,
     raise_signal,
@@ -107,8 +106,8 @@ class Handover:
 
     `modified` is the server's time of the file in ISO 8601, '' if it says nothing.  `unique`: if
     there is something of its name, it gets another one.  `filed_as` is the name that it gets, '' if
-    it does not get there; `same`: an earlier run has brought it there; `refused` is why it cannot
-    have its name, or None.
+    it does not get there; `same`: an earlier run has brought it there; `refused` is why it cannot,
+    or None.
     """
 
     name: str
@@ -117,13 +116,13 @@ class Handover:
     unique: bool
     filed_as: str = ''
     same: bool = False
-    refused: NameRefused | None = None
+    refused: FileError | None = None
 
     def move(self):
         """Move it to `new/`; return whether it is there."""
         try:
             return self.incoming.move(self.filed_as)
-        except NameRefused as error:  # of no concern to the others
+        except FileError as error:  # of no concern to the others
             self.refused = error
             return False
 

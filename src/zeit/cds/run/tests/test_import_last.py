@@ -7,6 +7,7 @@ import unittest.mock
 
 from zeit.cds import errors
 from zeit.cds.lock.lock import WATCH
+from zeit.cds.spool.incoming import Incoming
 from zeit.cds.testing import faults
 from zeit.cds.testing.actions import Disconnect
 from zeit.cds.tests.importing import ImportOptions, ImportScenario
@@ -126,6 +127,23 @@ class LastTests(ImportScenario, unittest.TestCase):
         self.assertEqual(['RETR c', 'RETR b', 'RETR d'], self.fetched())
         del self.left['a']
         self.assertEqual(['a'], self.run_import().delivered)
+
+    def test_a_file_that_somebody_removes_from_tmp(self):
+        """Whoever cleans up there, too soon, keeps one file from coming, and it stays."""
+        real, removed = Incoming.move, []
+
+        def move(incoming, name):
+            if not removed:
+                removed.append(name)
+                (self.path / 'tmp' / incoming.temporary).unlink()
+            return real(incoming, name)
+
+        with unittest.mock.patch.object(Incoming, 'move', move):
+            report = self.run_import('a', 'b', 'c')
+        self.assertEqual((1, removed), (report.exit_code, [name for name, _ in report.failed]))
+        self.assertEqual(2, len(report.delivered))
+        self.assertIn('removed from tmp/', report.failed[0][1])
+        self.assertEqual(removed, self.run_import().delivered)
 
     def test_a_file_that_is_never_begun(self):
         """As a pipe: one attempt in each run, and what to look for."""
