@@ -61,8 +61,10 @@ class Runner(zope.testrunner.runner.Runner):
         folder = pathlib.Path(tempfile.mkdtemp(prefix='zeit.cds-tests-'))
         helpers = []
         try:
-            for number in range(1, min(self._processes, self._share(folder))):
-                helpers.append(self._helper(folder / f'helper-{number}'))
+            processes = min(self._processes, self._share(folder))
+            for number in range(1, processes):
+                helpers.append(self._helper(number, of=processes, path=folder / f'helper-{number}'))
+            self._leave_to_others(0, of=processes)
             super().run_tests()
             while helpers:
                 self._take(*helpers.pop())
@@ -85,12 +87,20 @@ class Runner(zope.testrunner.runner.Runner):
             modules = collections.defaultdict(list)
             for test in suite:
                 modules[type(test).__module__].append(test)
-            self.tests_by_layer_name[layer] = unittest.TestSuite(
+            self.tests_by_layer_name[layer] = shares = unittest.TestSuite(
                 _Share(tests, folder / f'{next(number)}.taken') for tests in modules.values()
             )
+            shares.modules = len(modules)
         return next(number)
 
-    def _helper(self, path):
+    def _leave_to_others(self, number, *, of):
+        """Let each layer of one module have one process: no other one starts its server in vain."""
+        layers = [name for name, suite in self.tests_by_layer_name.items() if suite.modules == 1]
+        for turn, name in enumerate(layers):
+            if turn % of != number:
+                del self.tests_by_layer_name[name]
+
+    def _helper(self, number, *, of, path):
         """Fork a process that does its share; return its id, and where it leaves what it found."""
         sys.stdout.flush()
         sys.stderr.flush()
@@ -102,6 +112,7 @@ class Runner(zope.testrunner.runner.Runner):
             with open(f'{path}.log', 'wb') as log:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
+            self._leave_to_others(number, of=of)
             super().run_tests()
             found = [[str(test) for test, _ in each] for each in (self.failures, self.errors)]
             skipped = [(_name(test), reason) for test, reason in self.skipped]
