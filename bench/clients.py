@@ -32,6 +32,7 @@ from bench.rows import (
     STARTS,
     TEMPORARY,
     TWO_PARTNERS,
+    WAIT,
 )
 from zeit.cds.testing.daemon import servers_directory
 
@@ -396,7 +397,7 @@ CLIENTS = {
         NcFTPPut(),
         Curl(),
         Ftplib(),
-        *(Here(name) for name in (ALONE, *STARTS, *SEARCHES, *LOOKS, TWO_PARTNERS, ONE_HANGS)),
+        *map(Here, (ALONE, *STARTS, *SEARCHES, *LOOKS, *WAIT, TWO_PARTNERS, ONE_HANGS)),
     )
 }
 

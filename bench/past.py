@@ -1,4 +1,4 @@
-"""What a run and a look pay for the past, and to begin: the rows `past`.
+"""What a run and a look pay for the past, for what waits, and to begin: the rows `past`.
 
 Runs are those of one process, as `watch` makes them: one article after the other is put, and
 exported to a directory in memory.  Each look is made by a process of its own.
@@ -17,7 +17,10 @@ import time
 
 from bench.clients import ZEIT_CDS
 from bench.measure import Failed
+from bench.rows import ONE_PUT
 from zeit.cds.run.exporter import Exporter
+from zeit.cds.spool import entries
+from zeit.cds.spool.sequence import Numbers
 from zeit.cds.spool.spool import Spool
 from zeit.cds.testing.memory import MemoryTarget
 
@@ -47,7 +50,7 @@ def measured(row):
     """Yield (client, fields of its `Result`) of a row `past`; raise `Failed`."""
     logging.disable()
     try:
-        rows = {'runs': _runs, 'starts': _starts, 'looks': _looks}
+        rows = {'runs': _runs, 'starts': _starts, 'looks': _looks, 'waiting': _waiting}
         yield from rows[row.past](row)
     finally:
         logging.disable(logging.NOTSET)
@@ -91,6 +94,73 @@ def _memory():
     """Return the memory of this process now, in bytes."""
     pages = int(pathlib.Path('/proc/self/statm').read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+# What a run pays for what waits
+
+#: Sends one file to each of the partners; says when the last of them got it, and the peak memory.
+_SENT = """
+import sys, threading, time
+from zeit.cds.run.exporter import Exporter, Options
+from zeit.cds.spool.partner import Partner
+from zeit.cds.spool.sharing import Terms
+from zeit.cds.spool.spool import Spool
+from zeit.cds.testing.memory import MemoryTarget
+spool, names, began = Spool(sys.argv[1]), sys.argv[2:], []
+def hook(operation, name):
+    if operation == 'upload':
+        began.append(time.time())
+targets = {name: MemoryTarget(hook=hook) for name in names or ['']}
+for name, target in targets.items():
+    target.url = f'memory:{name}'
+terms = [Terms(name, targets[name].url) for name in names]
+spools = [Partner(spool, each, everybody=lambda: terms) for each in terms] or [spool]
+runs = [Exporter(*each).run_once for each in zip(spools, targets.values())]
+threads = [threading.Thread(target=run, args=[Options(max_files=1)]) for run in runs]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(began) == len(targets)
+(peak,) = (line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))
+print(max(began), time.process_time(), peak)
+"""
+
+
+def _waiting(row):
+    """Send the first of `row.files` files, of one exporter and of three partners."""
+    for client in row.clients:
+        with _folder() as folder:
+            names = () if client == ONE_PUT else ('a', 'b', 'c')
+            if names:
+                _rename_into(folder, row.files)
+            else:
+                _put(folder, row.files)
+            began = time.time()
+            process = subprocess.run(
+                [sys.executable, '-c', _SENT, folder, *names],
+                stdout=subprocess.PIPE,
+                env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+                check=True,
+            )
+            first, cpu, peak = map(float, process.stdout.split())
+        yield client, {'until_first': first - began, 'cpu': cpu, 'peak': int(peak) * 1024}
+
+
+def _rename_into(folder, number):
+    for section in 'tmp', 'new', 'cur':
+        os.mkdir(os.path.join(folder, section))
+    for n in range(number):
+        pathlib.Path(folder, 'new', f'article-{n:06}.xml').write_bytes(b'x' * 100)
+
+
+def _put(folder, number):
+    """Do what an application does who puts so many files, but for the fsyncs."""
+    _rename_into(folder, number)
+    with Spool(folder)._visited({}) as visited:
+        found = sorted(entries.scan(os.path.join(folder, 'new'))[0], key=entries.by_name)
+        versions = enumerate((each.name, each.version) for each in found)
+        Numbers(visited).note_all([(*each, {'content': ID.format(n)}) for n, each in versions])
 
 
 # What it costs to begin

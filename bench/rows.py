@@ -36,6 +36,8 @@ SEARCHES = ('receipt', 'receipt --id')
 LOOKS = ('receipt --since 7d', 'status', 'status --prometheus')
 
 #: Who gets the files of one spool.
+#: Who sends the first of many files.
+ONE_PUT, THREE_PARTNERS = WAIT = 'one, put by an application', 'three partners in one process'
 TWO_PARTNERS, ONE_HANGS = 'two partners', 'three, one of them hangs'
 
 #: What is started, to find nothing to do.
@@ -45,6 +47,7 @@ _PAST = {
     'runs': 'a run of one article after {:,} of them, beside one after a tenth of these',
     'starts': 'a command that finds nothing to do',
     'looks': 'a look at {:,} receipts, and a hundredth of open uploads',
+    'waiting': '{:,} files wait, 1 of them is sent to a directory in memory',
     'partners': '{:,} files for each partner of one spool, by one command',
 }
 
@@ -353,6 +356,15 @@ ROWS = (
         clients=(SAFE,), servers=('vsftpd',),
         limits=(_peak(80), Limit(field='until_first', most=2, unit='s')),
     ),
+    Row(
+        name='waiting-here', group='memory', past='waiting', files=100_000, rounds=1, clients=WAIT,
+        servers=MEMORY,
+        limits=(
+            _past('peak', 80, 'MB', factor=1e-6, clients=(ONE_PUT,)),
+            _past('peak', 100 * 1.048576, 'MB', factor=1e-6, clients=(THREE_PARTNERS,)),
+            _past('until_first', 2, 's', clients=WAIT),
+        ),
+    ),
     _sftp('one', 1, goals=(Goal(peer=SFTP_LOCK, ratio=0.9),)),
     _sftp('one-near', 1, rtt=0, goals=(Goal(peer=SFTP_LOCK, more=0.35),)),
     *(
@@ -405,6 +417,7 @@ _LITTLE = {
     'looks': {'files': 20_000},
     'partners': {'files': 20},
     'waiting': {'files': 2000},
+    'waiting-here': {'files': 2000},
     'count-100': {},
     'count-1000': {},
     'latency-1': {'files': 20},

@@ -175,6 +175,11 @@ _PAST = {
         _MEMORY,
         _Column('growth MiB', 'growth', '.2f', factor=1 / MIB, width=12),
     ],
+    'waiting': [
+        _Column('CPU s', 'cpu', '.2f'),
+        _MEMORY,
+        _Column('last first STOR', 'until_first', '.2f', width=17),
+    ],
     'partners': [_Column('seconds', 'seconds', '.2f')],
     'starts': [_Column('CPU ms', 'cpu', '.0f', factor=1000)],
     'looks': [
