@@ -59,6 +59,7 @@ class Runner(zope.testrunner.runner.Runner):
     def run_tests(self):
         """See `zope.testrunner.runner.Runner`."""
         folder = pathlib.Path(tempfile.mkdtemp(prefix='zeit.cds-tests-'))
+        known = sum(suite.countTestCases() for suite in self.tests_by_layer_name.values())
         helpers = []
         try:
             processes = min(self._processes, self._share(folder))
@@ -73,6 +74,8 @@ class Runner(zope.testrunner.runner.Runner):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
             shutil.rmtree(folder)
+        if self.ran < known and not self.options.stop_on_error:
+            self.errors.append((f'{known - self.ran} tests were not run', None))
         if self.skipped and os.environ.get('CI') == 'true':
             self.errors.append(('Skipped, although CI=true', None))
         self.failed = bool(self.import_errors or self.failures or self.errors)
