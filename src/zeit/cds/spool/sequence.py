@@ -65,8 +65,9 @@ class Sequence:
         """
         found = os.stat(self._path)
         if not os.path.lexists(self._private):
-            # The user of the runs must be able to write into it.
-            if found.st_uid != os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            # The user of the runs must be able to write into it; what root makes is theirs.
+            others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            if os.geteuid() not in (0, found.st_uid) and not others:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._private)
             files.make_directory(self._private, like=self._path)
         with contextlib.ExitStack() as stack:

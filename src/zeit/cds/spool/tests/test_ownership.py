@@ -69,6 +69,14 @@ class RootTests(unittest.TestCase):
         self.everything()
         self.assertEqual({(USER, GROUP)}, self.owners())
 
+    def test_root_may_be_the_first(self):
+        (self.spool.path / 'new').mkdir()
+        (self.spool.path / 'new' / 'd.xml').write_bytes(b'<d/>')
+        self.spool.hold('d.xml', 'It waits for a correction.')
+        self.assertEqual(['d.xml'], [*self.spool.status().held])
+        made = (self.spool.path / '.cds').rglob('*')
+        self.assertEqual({(USER, GROUP)}, {(os.stat(p).st_uid, os.stat(p).st_gid) for p in made})
+
     def test_who_goes_on_with_them(self):
         self.everything()
         pid = os.fork()
