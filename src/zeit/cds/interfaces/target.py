@@ -54,6 +54,7 @@ class ITransfers(Interface):
     free = Attribute(
         'False while another task is at work over it, which sets this: then no method may be called'
     )
+    shares = Attribute('True if a sibling works over the same connection, and so costs no login')
     garbage = Attribute('Names that are still to be deleted on the server; others may be added')
     unconfirmed = Attribute(
         'Names of which STOR, DELE or the renaming to another name was not answered: the server '

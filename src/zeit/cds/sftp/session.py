@@ -44,6 +44,9 @@ class SFTPSession(BaseSession):
     #: See `ISession`.
     terms = terms.SFTP
 
+    #: See `ITransfers`.
+    shares = True
+
     def __init__(self, settings, delivery, **options):
         super().__init__(settings, delivery, **options)
         self._directory = Directory(settings, deadline=self._patience)

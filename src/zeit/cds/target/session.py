@@ -47,6 +47,9 @@ class FTPSession(BaseSession):
     #: See `ISession`.
     terms = terms.FTP
 
+    #: See `ITransfers`.
+    shares = False
+
     def __init__(self, settings, delivery, *, capabilities, link=None, **options):
         link = link or Link(settings, capabilities=capabilities)
         super().__init__(settings, delivery, capabilities=capabilities, link=link, **options)

@@ -20,15 +20,20 @@ log = logging.getLogger(__name__)
 #: A login takes as long as a file or two: so many files for each connection must wait.
 FILES = 2
 
+#: So many more siblings where they share a connection: a file waits most of its time.
+SHARING = 2
+
 #: Each of several files of so many bytes is worth a connection of its own.
 LARGE = 8 * 1024 * 1024
 
 
 def _connections_worth(plan, session):
-    """Return how many connections `plan` is worth."""
+    """Return how many connections `plan` is worth, or files at once over one."""
     connections = session.delivery.connections
     if plan.strict or connections < 2:
         return 1
+    if session.shares:
+        connections *= SHARING
     jobs = plan.waiting(FILES * connections)
     large = sum(job.size >= LARGE for job in jobs[:connections])
     others = len(jobs) - large

@@ -103,6 +103,7 @@ class MemorySession:
         self.connections = 1
         self.orderly = False
         self.terms = terms.FTP
+        self.shares = False
         self.learned = {}
         self.free = True
         self.renames = False
