@@ -47,13 +47,13 @@ class Limited:
         self.clock.now = max(self.clock.now, self.clock.now + seconds)
 
     def recorded(self, method, length):
-        """Let a method of streams record what it moves, but for commands and replies."""
+        """Let a method of streams record what it moves, but for replies."""
         original = getattr(Stream, method)
 
         def move(stream, *args, **kw):
             moved = original(stream, *args, **kw)
             count = length(moved, *args)
-            if count and not kw.get('reply') and not str(kw['activity']).startswith('sending: '):
+            if count and not kw.get('reply'):
                 self.marks.append((self.clock.now, count))
             return moved
 
