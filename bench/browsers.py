@@ -19,7 +19,7 @@ import time
 NUMBER, INTERVAL = 50, 5
 
 #: Seconds after which an answer, the start or the end of the server is given up.
-TIMEOUT = 30
+TIMEOUT = 120
 
 _ZCML = """\
 <configure xmlns="http://namespaces.zope.org/zope" xmlns:cds="http://namespaces.zeit.de/cds">
