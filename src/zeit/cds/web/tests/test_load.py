@@ -17,7 +17,7 @@ FILES = 5000
 SECONDS = 60
 
 #: Of one core, for all of the clients.
-SHARE = 0.5
+SHARE = 0.1
 
 
 class LoadTests(ServeCase):
