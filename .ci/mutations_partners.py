@@ -89,6 +89,12 @@ PARTNERS = (
         '(each.number or math.inf) < newest[each.name].number:\n',
     ),
     (
+        'what was withdrawn since it was taken is taken once more',
+        PARTNER,
+        '            numbers.require_wanted(entry.number)\n',
+        '',
+    ),
+    (
         'what was withdrawn for one partner goes to it',
         PARTNER,
         '        if entry.name in self._withdrawn:\n',

@@ -128,8 +128,8 @@ class StageTests(ExporterTests):
         with unittest.mock.patch.object(Spool, 'done', stop):
             self.assertRaises(KeyboardInterrupt, self.export)
         self.put(*self.expected[:-1])
-        self.rename_into('other')
-        self.assertEqual([name, self.expected[0]], self.export(max_files=1).delivered)
+        found = self.export(order='name', max_files=1).delivered
+        self.assertEqual([name, self.expected[0]], found)
         self.assertIn(f'Delivered by an earlier run: {name}', self.log)
 
     def test_what_comes_meanwhile_is_for_the_next_run(self):
@@ -197,3 +197,17 @@ class PartnerStageTests(PartnerTests):
         self.put(name, data=b'newer')
         self.assertEqual([*self.expected[:15], *self.expected[16:], name],
                          self.export('B').delivered)  # fmt: skip
+
+    def test_what_was_withdrawn_since_it_was_taken_is_not_taken_again(self):
+        self.put('a', 'b')
+
+        def lose():
+            self.faults.clear()
+            self.assertTrue(self.partner('A').withdraw('a', 'No.'))
+            raise errors.ConnectionLost(104, 'Connection reset')
+
+        self.faults['A', 'upload', 'a'] = lose
+        report = self.export('A')
+        found = {each.name: each.status for each in report.results}
+        self.assertEqual({'a': 'withdrawn', 'b': 'delivered'}, found)
+        self.assertEqual({'b': b'b'}, self.targets['A'].files)
