@@ -100,6 +100,12 @@ def find(directory, name):
     return entry(name, found) if stat.S_ISREG(found.st_mode) else None
 
 
+def has(directory, name, version):
+    """Return whether that `version` of the file `name` is in `directory`.  Raises OSError."""
+    found = find(directory, name)
+    return found is not None and found.version == tuple(version)
+
+
 def present(directory, names):
     """Return the `IEntry` of each of the `names` that is a regular file in `directory`, a list."""
     return [*filter(None, (find(directory, name) for name in names))]

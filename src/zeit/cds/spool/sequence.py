@@ -226,17 +226,16 @@ class Sequence:
 
     def _needed(self, remembered):
         """Yield the rows of the versions that wait, may be put there, or lack their receipt."""
-        # In this order: what goes from the one to the other is seen.  A run makes what is missing.
-        paths = filter(os.path.lexists, (self._in('new'), self._in(FILING)))
-        waiting = [queue.Files(path) for path in paths]
+        # In this order: what goes from the one to the other is seen.
+        places = self._in('new'), self._in(FILING)
         voted = remembered.latest(indoubt.names(self._in(OUTBOX)))
         sent = {row.get('sequence') for row in remembered.find('uploads')}
         for row in remembered.each('versions'):
             if (
-                any(each.has(row['name'], row['version']) for each in waiting)
-                or row['sequence'] in sent
+                row['sequence'] in sent
                 # What has come since the vote is newer than what was voted for.
                 or row['sequence'] == voted.get(row['name'])
+                or any(entries.has(place, row['name'], row['version']) for place in places)
             ):
                 yield row
 
