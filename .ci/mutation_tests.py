@@ -21,7 +21,7 @@ QUICK = (
 
 #: Tests for what survives these: they know most of it.
 TELLING = (
-    'test_in_place',
+    'test_upload_in_place',
     'test_failures',
     'test_group_commit',
     'test_learned',
@@ -35,7 +35,7 @@ TELLING = (
     'test_throttle',
     'target.tests.test_bandwidth',
     'test_unproven',
-    'test_urgency',
+    'test_priority',
 )
 
 #: For what survives these, too.  Those that start daemons or need minutes stay away.
@@ -65,7 +65,7 @@ HEART = ('CONTRACT', 'DELIVERIES', 'LOCKING', 'LOCAL', 'WIRE')
 #: Tests for the other tables, in addition.
 FURTHER = (
     'browser.tests.test_.*',
-    'test_beside',
+    'test_parallel_runs',
     'test_cli_runs',
     'test_holds',
     'test_hooks',
@@ -76,7 +76,7 @@ FURTHER = (
     'test_import_ahead',
     'test_import_connections',
     'test_import_directories',
-    'test_settled',
+    'test_being_written',
     'test_incoming',
     'test_interrupted_import',
     'test_log',
@@ -91,7 +91,7 @@ FURTHER = (
     'test_secure',
     'test_status_import',
     'test_take_back',
-    'test_tasks',
+    'test_celery_task',
     'test_unlock',
     'test_usable',
     'test_thread',

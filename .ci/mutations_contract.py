@@ -3,7 +3,7 @@
 EXCHANGE = 'run/run.py'
 EXPORTER = 'run/exporter.py'
 DELIVERY = 'target/upload.py'
-RECORD = 'run/record.py'
+RECORD = 'run/log_and_report.py'
 SPOOL = 'spool/spool.py'
 
 CONTRACT = (

@@ -165,7 +165,7 @@ DELIVERIES = (
     ),
     (
         'an older file not told from half a new one',
-        'target/in_place.py',
+        'target/upload_in_place.py',
         '        elif all(old in (None, new)',
         '        elif not all(old in (None, new)',
     ),
@@ -184,7 +184,7 @@ DELIVERIES = (
     ),
     (
         'all of a file removed that nobody will send again',
-        'target/in_place.py',
+        'target/upload_in_place.py',
         '(length == size and waits)',
         'length == size',
     ),

@@ -1,6 +1,6 @@
 """What `check-mutations.py` breaks of names, messages, exit codes and the log."""
 
-RECORD = 'run/record.py'
+RECORD = 'run/log_and_report.py'
 
 EDGE = (
     (

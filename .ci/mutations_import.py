@@ -32,7 +32,7 @@ IMPORTS = (
     ),
     (
         'a file taken that is being written',
-        'target/settled.py',
+        'target/being_written.py',
         '        if age is not None and age >= SETTLED_AFTER:\n',
         '        if age is not None:\n',
     ),

@@ -88,7 +88,7 @@ LOCKING = (
     ),
     (
         'commands in one packet where nothing is known of their order',
-        'target/session.py',
+        'target/ftp_session.py',
         'if capabilities.in_order or (trial and capabilities.may_be_in_order):',
         'if True:',
     ),

@@ -27,7 +27,7 @@ OPERATOR = (
     ),
     (
         'a hold that a copy of the spool forgets',
-        'journal/copies.py',
+        'journal/copied_spool.py',
         "'retracted', 'held', 'accepted'",
         "'retracted', 'accepted'",
     ),
@@ -76,7 +76,7 @@ OPERATOR = (
     (
         'sent once more over a newer version that is in doubt',
         RESENDING,
-        '        if name in indoubt.names(self._in(OUTBOX)):\n',
+        '        if name in transactions_in_doubt.names(self._in(OUTBOX)):\n',
         '        if False:\n',
     ),
     (

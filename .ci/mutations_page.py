@@ -33,13 +33,13 @@ PAGE = (
     ),
     (
         'who is not allowed is not refused',
-        'browser/site.py',
+        'browser/responses.py',
         '            if permission not in visitor.allowed:\n',
         '            if False:\n',
     ),
     (
         'done without being asked once more',
-        'browser/site.py',
+        'browser/responses.py',
         'if task.about.question and not sure:',
         'if False:',
     ),
@@ -81,19 +81,19 @@ PAGE = (
     ),
     (
         'each browser is a look',
-        'browser/looks.py',
+        'browser/shared_look.py',
         '            return known[1]\n        # Where',
         '            pass\n        # Where',
     ),
     (
         'each browser is a rendering',
-        'browser/site.py',
+        'browser/responses.py',
         '        if key not in texts:\n',
         '        if True:\n',
     ),
     (
         'all browsers have the token of one of them',
-        'browser/site.py',
+        'browser/responses.py',
         'return text.replace(stand_in, token) if token else text',
         'return text',
     ),

@@ -126,7 +126,7 @@ PARTNERS = (
     ),
     (
         'partners of one command one after the other',
-        'cli/beside.py',
+        'cli/parallel_runs.py',
         '        thread.start()\n',
         '        thread.start()\n        thread.join()\n',
     ),

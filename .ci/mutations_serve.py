@@ -1,8 +1,8 @@
 """What `check-mutations.py` breaks of `zeit-cds serve`: who is let in, and who is cut off."""
 
-ACCESS, FACTS = 'web/access.py', 'web/facts.py'
+ACCESS, FACTS = 'web/access.py', 'web/metrics_and_health.py'
 PAGES, SERVER = 'web/pages.py', 'web/server.py'
-SERVING, SITE = 'web/serving.py', 'web/site.py'
+SERVING, SITE = 'web/serving.py', 'web/routes.py'
 
 SERVE = (
     (

@@ -6,7 +6,7 @@ FILING = 'spool/filing.py'
 JOURNAL = 'journal/journal.py'
 JSONLOG = 'journal/append_log.py'
 JSONLINES = 'journal/line_format.py'
-DELIVERED = 'target/earlier_upload.py'
+DELIVERED = 'target/interrupted_upload.py'
 SEQUENCE = 'spool/sequence.py'
 SCHEDULE = 'spool/schedule.py'
 
@@ -218,13 +218,13 @@ LOCAL = (
     ),
     (
         'a run puts an old journal into the place of that of who has gone on',
-        'journal/replacement.py',
+        'journal/file_replacement.py',
         '        elif files.is_at(old, draft):\n',
         '        elif True:\n',
     ),
     (
         'who was stopped does not look whether a run has gone on without it',
-        'journal/replacement.py',
+        'journal/file_replacement.py',
         '    if not files.is_at(old, path):\n        raise Replaced\n',
         '',
     ),
@@ -412,7 +412,7 @@ LOCAL = (
     ),
     (
         'a content overtakes itself by an urgent file',
-        'values/urgency.py',
+        'values/priority.py',
         '            if entry.content:\n',
         '            if not entry:\n',
     ),

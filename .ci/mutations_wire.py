@@ -1,8 +1,8 @@
 """What `check-mutations.py` breaks of the work over the wire."""
 
 BASE = 'target/base_session.py'
-LINK = 'target/link.py'
-SESSION = 'target/session.py'
+LINK = 'target/reconnecting.py'
+SESSION = 'target/ftp_session.py'
 ANSWERS = 'ftp/reply_errors.py'
 PROTOCOL = 'ftp/protocol.py'
 TRANSFERS = 'ftp/transfers.py'
@@ -43,18 +43,18 @@ WIRE = (
     (
         'a reply that says nothing is believed',
         'ftp/control.py',
-        'and effects.shows(self, answer.command):',
+        'and was_executed.shows(self, answer.command):',
         'or True:',
     ),
     (
         'a file that is in use taken for renamed',
-        'ftp/effects.py',
+        'ftp/was_executed.py',
         '    return new in listed and old not in listed and believed\n',
         '    return new in listed\n',
     ),
     (
         'a reply that is left over is not noticed',
-        'ftp/effects.py',
+        'ftp/was_executed.py',
         '    return answer.verdict == reply_errors.DONE\n',
         '    return True\n',
     ),

@@ -24,13 +24,14 @@ from zeit.cds.tests import broker
 
 
 try:
-    from zeit.cds.drivers import tasks
+    from zeit.cds.drivers import celery_task
     from zeit.cds.drivers.thread import ExporterThread
     from zeit.cds.zcml import handlers as zcml
 
     MAIN = 'zeit.cds.cli.main'
 except ImportError:  # as it was at `COMMIT`
-    from zeit.cds import tasks, zcml
+    from zeit.cds import tasks as celery_task
+    from zeit.cds import zcml
     from zeit.cds.thread import ExporterThread
 
     MAIN = 'zeit.cds.cli'
@@ -64,7 +65,7 @@ def _celery(stack, site):
     redis = stack.enter_context(broker.Broker())
     app.conf.broker_url = redis.url
     app.set_default()
-    zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+    zope.component.provideUtility(celery_task.WakeUp(), IWakeUp)
     pairs = [f'{BROKER}={redis.url}', f'{SITE}={site}', 'C_FORCE_ROOT=1']
     words = '-m celery -A bench.application worker -c 1'.split()
     _start(stack, ['env', *pairs, sys.executable, *words])

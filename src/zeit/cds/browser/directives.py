@@ -7,9 +7,9 @@ from zope.component.zcml import utility
 from zope.configuration.exceptions import ConfigurationError
 
 from zeit.cds.browser.interfaces import ISite
-from zeit.cds.browser.page import MAX_AGE
-from zeit.cds.browser.site import Site
+from zeit.cds.browser.responses import Site
 from zeit.cds.browser.source import Local, Remote
+from zeit.cds.browser.status_page import MAX_AGE
 from zeit.cds.credentials import SecretFile
 from zeit.cds.errors import Error
 

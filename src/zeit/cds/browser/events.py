@@ -2,8 +2,8 @@
 
 from zeit.cds.browser import messages
 from zeit.cds.browser.messages import SAID
-from zeit.cds.browser.rows import NAME, link, schedule
-from zeit.cds.browser.shown import Event, Found, Row
+from zeit.cds.browser.page_values import Event, Found, Row
+from zeit.cds.browser.table_rows import NAME, link, schedule
 from zeit.cds.text import printable
 
 

@@ -32,6 +32,6 @@ class ISource(Interface):
 
 
 class ISite(Interface):
-    """What is answered to requests; see `zeit.cds.browser.site.Site`."""
+    """What is answered to requests; see `zeit.cds.browser.responses.Site`."""
 
     source = Attribute('An `ISource`')

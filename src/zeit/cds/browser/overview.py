@@ -3,9 +3,9 @@
 from zeit.cds import errors
 from zeit.cds.browser import messages
 from zeit.cds.browser.messages import _
-from zeit.cds.browser.rows import Rows
+from zeit.cds.browser.page_values import Partner, Spool, Trouble
 from zeit.cds.browser.sections import Sections
-from zeit.cds.browser.shown import Partner, Spool, Trouble
+from zeit.cds.browser.table_rows import Rows
 from zeit.cds.text import printable
 
 

@@ -2,9 +2,9 @@
 
 from zeit.cds.browser import messages
 from zeit.cds.browser.messages import _
-from zeit.cds.browser.rows import NAME
-from zeit.cds.browser.shown import Row, Section
+from zeit.cds.browser.page_values import Row, Section
 from zeit.cds.browser.source import SHOWN
+from zeit.cds.browser.table_rows import NAME
 from zeit.cds.publish.publisher import FIRST, LONGEST
 from zeit.cds.text import printable
 from zeit.cds.values.backoff import pause

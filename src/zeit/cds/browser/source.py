@@ -15,7 +15,7 @@ import zope.component
 import zope.interface
 
 from zeit.cds.browser.interfaces import ISource
-from zeit.cds.browser.looks import Looks
+from zeit.cds.browser.shared_look import Looks
 from zeit.cds.cli import events, receipts, selection, snapshot, status_json
 from zeit.cds.errors import UNAVAILABLE, Error, SpoolError
 from zeit.cds.interfaces import ITarget

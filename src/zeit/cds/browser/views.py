@@ -1,4 +1,4 @@
-"""Views of the site root, where there is a Zope: what they do is in `site`, who may in ZCML."""
+"""Views of the site root, where there is a Zope: `responses` is what they do, ZCML says who may."""
 
 import zope.component
 from zope.i18n.interfaces import IUserPreferredLanguages
@@ -8,7 +8,7 @@ from zope.security import checkPermission
 from zeit.cds.browser import csrf, rendering
 from zeit.cds.browser.actions import PERMISSIONS, RETRY, UNLOCK, WITHDRAW
 from zeit.cds.browser.interfaces import ISite
-from zeit.cds.browser.site import Answer, Visitor
+from zeit.cds.browser.responses import Answer, Visitor
 
 
 #: What only a form may change, and how it is asked for.

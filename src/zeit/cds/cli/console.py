@@ -13,7 +13,7 @@ from zeit.cds import errors
 from zeit.cds.cli import journal_stream, progress_bar
 from zeit.cds.cli.output import folded, unwritten
 from zeit.cds.errors import Error, FTPOSError, Locked, RemoteProtocolError, ServerError, UsageError
-from zeit.cds.run.record import REASON
+from zeit.cds.run.log_and_report import REASON
 from zeit.cds.system import logs, signals
 from zeit.cds.text import file_size, plural, printable
 

@@ -11,7 +11,7 @@ from zeit.cds.journal import journal
 from zeit.cds.monitoring.verify import require_there
 from zeit.cds.run import retract_delivered
 from zeit.cds.spool import entries
-from zeit.cds.spool.evidence import delivered
+from zeit.cds.spool.delivered_files import delivered
 from zeit.cds.spool.filing import PRIVATE
 from zeit.cds.spool.holds import ALL
 from zeit.cds.spool.sequence import Sequence

@@ -6,11 +6,11 @@ import re
 import click
 
 from zeit.cds.cli.configuration import USUAL, VARIABLE
-from zeit.cds.ftp.server_options import PASSWORD_FILE, Settings
+from zeit.cds.ftp.connection_options import PASSWORD_FILE, Settings
 from zeit.cds.ftp.tls import TLS
 from zeit.cds.option_types import PATH, SECONDS, SPAN, YES_NO, Kind, Option, line, options, span
-from zeit.cds.sftp.server_options import PASSPHRASE_FILE, SFTP_ONLY
-from zeit.cds.sftp.server_options import Settings as SFTPSettings
+from zeit.cds.sftp.connection_options import PASSPHRASE_FILE, SFTP_ONLY
+from zeit.cds.sftp.connection_options import Settings as SFTPSettings
 from zeit.cds.target.delivery_options import Delivery
 from zeit.cds.values.run_options import ImportOptions, Keep, Options
 

@@ -7,7 +7,7 @@ import time
 import zope.component
 
 from zeit.cds import errors
-from zeit.cds.cli import beside, selection
+from zeit.cds.cli import parallel_runs, selection
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IReport
 from zeit.cds.text import printable
@@ -54,8 +54,8 @@ def run_each(console, exchanges, given, *, factory, options):
 
         return console.guarded(once, about=name, several=len(exchanges) > 1)
 
-    with beside.Beside() as threads:
-        several = beside.partners(exchanges)
+    with parallel_runs.Beside() as threads:
+        several = parallel_runs.partners(exchanges)
         results = {
             number: threads.start(name, functools.partial(run, number))
             for number, (name, _) in enumerate(exchanges)

@@ -333,7 +333,7 @@ def _refuse_passwords(names):
 
 
 def _target(url, *, password_file=None, **options):
-    from zeit.cds.sftp.server_options import SFTP_ONLY
+    from zeit.cds.sftp.connection_options import SFTP_ONLY
 
     location = urls.location(url)
     if location.sftp:
@@ -349,7 +349,7 @@ def _refuse_options(given, unknown, why):
 
 
 def _sftp_target(location, password_file, *, passphrase_file=None, **options):
-    from zeit.cds.sftp.server_options import FTP_ONLY
+    from zeit.cds.sftp.connection_options import FTP_ONLY
     from zeit.cds.sftp.target import SFTPTarget
     from zeit.cds.target.target import TLS_OPTIONS
 

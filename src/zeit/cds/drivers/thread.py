@@ -23,7 +23,7 @@ import zope.interface
 from zeit.cds import errors
 from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IWakeUp
 from zeit.cds.scope import alone
-from zeit.cds.target.kept import Kept
+from zeit.cds.target.kept_connection import Kept
 from zeit.cds.text import printable
 from zeit.cds.values.backoff import INTERVAL, Pace
 from zeit.cds.values.run_options import ImportOptions, Options, options_of

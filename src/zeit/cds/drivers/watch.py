@@ -21,7 +21,7 @@ from zeit.cds.drivers.sdnotify import Heartbeat
 from zeit.cds.errors import DONE, LOGIN_REFUSED
 from zeit.cds.system.forks import Descriptor, opening
 from zeit.cds.system.signals import ENDING
-from zeit.cds.target.kept import Kept
+from zeit.cds.target.kept_connection import Kept
 from zeit.cds.text import age, plural, printable
 from zeit.cds.values.backoff import Pace
 

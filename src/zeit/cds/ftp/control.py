@@ -16,7 +16,7 @@ from zeit.cds.errors import (
     RemoteProtocolError,
     TemporaryError,
 )
-from zeit.cds.ftp import effects, protocol, reply_errors
+from zeit.cds.ftp import protocol, reply_errors, was_executed
 from zeit.cds.ftp.data import DataConnections
 from zeit.cds.network.deadline import Until
 from zeit.cds.text import printable
@@ -180,7 +180,7 @@ class ControlConnection:
         """
         if answer.verdict != reply_errors.UNPROVEN:
             return answer
-        if self.usable and not self.in_between and effects.shows(self, answer.command):
+        if self.usable and not self.in_between and was_executed.shows(self, answer.command):
             self.channel.unproven.discard(answer.command)
             return answer._replace(verdict=reply_errors.SHOWN)
         self.drop()

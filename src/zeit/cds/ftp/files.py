@@ -23,7 +23,7 @@ from zeit.cds.errors import (
     ServerError,
     ServiceClosing,
 )
-from zeit.cds.ftp import effects, parsing
+from zeit.cds.ftp import parsing, was_executed
 from zeit.cds.ftp.reply_errors import DONE, NO_FILE, REFUSED, SUCCESS, UNPROVEN
 from zeit.cds.text import printable
 
@@ -299,7 +299,7 @@ class Files:
     def _value(self, answer):
         """Return the reply that has what was asked for; raise `NoValue` if it is another one."""
         control = self._control
-        if answer.verdict == UNPROVEN and not control.in_between and effects.in_step(control):
+        if answer.verdict == UNPROVEN and not control.in_between and was_executed.in_step(control):
             raise NoValue(answer.reply.code, f'The server does not tell it: {answer.reply.text}')
         return answer.check().reply
 

@@ -7,7 +7,7 @@ import errno
 
 from zeit.cds import errors
 from zeit.cds.errors import ConnectionLost, Error, HandshakeFailed, RemoteProtocolError
-from zeit.cds.ftp.server_options import PORTS
+from zeit.cds.ftp.connection_options import PORTS
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.network.deadline import USED_UP, Until
 

@@ -10,7 +10,7 @@ from zeit.cds.errors import (
     RemoteProtocolError,
     ServerError,
 )
-from zeit.cds.ftp import effects, reply_errors
+from zeit.cds.ftp import reply_errors, was_executed
 from zeit.cds.network.deadline import Until
 
 
@@ -67,7 +67,7 @@ class Start:
             return
         command, reply = answer.command, answer.reply
         if command.verb in reply_errors.LISTINGS and reply.code < 400 and not control.in_between:
-            if effects.in_step(control):
+            if was_executed.in_step(control):
                 # In place of a listing it is a refusal, whatever it means elsewhere.
                 raise PermanentError(reply.code, reply.text, command=command.shown)
         answer.check()

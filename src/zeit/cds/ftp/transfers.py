@@ -14,7 +14,7 @@ from zeit.cds.errors import (
     ReplyLost,
     ServerError,
 )
-from zeit.cds.ftp import effects
+from zeit.cds.ftp import was_executed
 from zeit.cds.ftp.files import NOTHING
 from zeit.cds.ftp.reply_errors import SHOWN
 from zeit.cds.ftp.stream import CHUNK
@@ -117,7 +117,7 @@ class Transfers:
             control.capabilities.refuses_data = True
             return False
         try:
-            return control.usable and (not (early or no_data) or effects.in_step(control))
+            return control.usable and (not (early or no_data) or was_executed.in_step(control))
         except Error as lost:
             log.debug('Out of step: %s', printable(lost.message))
             return False

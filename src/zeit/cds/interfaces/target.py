@@ -21,7 +21,7 @@ class ITarget(Interface):
         `within`: all of that, and what the session does until it is bound anew, must be done within
         so many seconds; None for no bound.  `learned` is what an earlier session had `learned`.
         `kept` is given by who makes one run after the other: it may have a connection, and gets it
-        back, see `zeit.cds.target.kept`.
+        back, see `zeit.cds.target.kept_connection`.
 
         Raises `FTPOSError` if there is no server (`HandshakeFailed`, `CertificateRefused`: none
         that speaks TLS as it should), `PermanentError` with exit code 77 if it refuses
@@ -307,7 +307,7 @@ class ILedger(Interface):
         newer file has had the name since.
 
         'exposed': a file of `size` bytes is going to be sent as `name` itself, a part until it is
-        whole.  `before` is what stands there, as `zeit.cds.target.in_place` tells it.  Until
+        whole.  `before` is what stands there, as `zeit.cds.target.upload_in_place` tells it.  Until
         'placed' or 'tidied', what is found under `name` is of no use, unless it is that.
 
         'tidied': nothing of `name` stands aside any more, and no part of it under its own name.

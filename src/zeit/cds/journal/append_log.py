@@ -25,9 +25,9 @@ import os
 import time
 
 from zeit.cds.errors import SpoolBusy, SpoolError
-from zeit.cds.journal import creation_time, line_format, replacement
+from zeit.cds.journal import creation_time, file_replacement, line_format
+from zeit.cds.journal.file_replacement import Replaced
 from zeit.cds.journal.line_format import LARGEST, largest_in, load, numbered
-from zeit.cds.journal.replacement import Replaced
 from zeit.cds.system import files
 from zeit.cds.system.forks import open_descriptor
 from zeit.cds.text import printable
@@ -224,7 +224,7 @@ class JSONLog:
             self.close()
             return False
         if obtained and not self._may_write:
-            self._replace(rename=replacement.over(self._descriptor))
+            self._replace(rename=file_replacement.over(self._descriptor))
         return obtained
 
     def _open(self):
@@ -337,7 +337,7 @@ class JSONLog:
                     blocks.append(b''.join(lines))
                     lines = []
             blocks.append(b''.join(lines) + self._lines(last, self.largest))
-            replaced = replacement.over(self._descriptor)
+            replaced = file_replacement.over(self._descriptor)
             self._make(self._about(self.largest), *blocks, rename=replaced)
             self._known = self._carried = self._end - self._head
 
@@ -371,10 +371,10 @@ class JSONLog:
         """Replace the file that a stopped process has locked.
 
         When that process continues, it must not rename its own draft over the new file: so all
-        drafts are removed afterwards.  See `zeit.cds.journal.replacement`.
+        drafts are removed afterwards.  See `zeit.cds.journal.file_replacement`.
         """
         try:
-            self._replace(rename=replacement.exchanging(self._descriptor))
+            self._replace(rename=file_replacement.exchanging(self._descriptor))
         except Replaced as error:
             log.debug('%s: %s', printable(self._path), error)
         files.remove_drafts(self._directory)

@@ -14,7 +14,7 @@ others.  Most are written by a run; who puts a file, or publishes, adds some, to
 
 A file that was copied, with the spool around it, or restored, is known as one (see
 `zeit.cds.journal.append_log`): its tokens are the original's, and nothing is adopted before a
-person says so (see `zeit.cds.journal.copies`).
+person says so (see `zeit.cds.journal.copied_spool`).
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from zeit.cds.errors import SpoolError
 from zeit.cds.interfaces import ILedger
 from zeit.cds.journal import append_log, creation_time
 from zeit.cds.journal.append_log import number_of
-from zeit.cds.journal.copies import KEPT, Disowned
+from zeit.cds.journal.copied_spool import KEPT, Disowned
 from zeit.cds.journal.history import History, ago
 from zeit.cds.journal.kinds import COUNTS, KINDS, TABLES, check, lines, told
 from zeit.cds.journal.packed import Packed

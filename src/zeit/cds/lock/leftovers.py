@@ -17,7 +17,7 @@ from zeit.cds.errors import (
 )
 from zeit.cds.lock.holder import content_of, described
 from zeit.cds.lock.release import EVERYTHING, LockFiles
-from zeit.cds.target.in_place import Existing
+from zeit.cds.target.upload_in_place import Existing
 from zeit.cds.text import plural, printable
 
 

@@ -169,7 +169,7 @@ class Arrivals:
     def may_be(self, name, look):
         """Return whether the file `name` on the server may be what was imported.
 
-        `look` is a `zeit.cds.target.settled.Look`.  Only the content tells whether it is: a
+        `look` is a `zeit.cds.target.being_written.Look`.  Only the content tells whether it is: a
         partner sets the times of files.
         """
         entry = self._view.row('arrivals', name)

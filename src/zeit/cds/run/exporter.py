@@ -35,10 +35,10 @@ from zeit.cds.spool import holds
 from zeit.cds.system.signals import deferrable
 from zeit.cds.text import printable
 from zeit.cds.values.plan import AHEAD, Job
+from zeit.cds.values.priority import Urgency
 from zeit.cds.values.progress import Moved
 from zeit.cds.values.report import FileExported
 from zeit.cds.values.run_options import Options
-from zeit.cds.values.urgency import Urgency
 
 
 __all__ = ['Exporter', 'Options']
@@ -381,7 +381,7 @@ class _Export(Engine):
 
     def _file_if_delivered(self, session, entry, upload):
         """File `entry` if it was delivered; return whether it was, and what `_file` returns."""
-        from zeit.cds.target.earlier_upload import was_delivered
+        from zeit.cds.target.interrupted_upload import was_delivered
 
         try:
             with self.spool.open(entry) as source:

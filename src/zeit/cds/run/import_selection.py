@@ -9,8 +9,8 @@ import logging
 
 from zeit.cds import names
 from zeit.cds.errors import NameRefused
+from zeit.cds.target.being_written import Look
 from zeit.cds.target.download import OCCUPIED
-from zeit.cds.target.settled import Look
 from zeit.cds.text import printable
 
 

@@ -25,9 +25,9 @@ from zeit.cds.run.engine import Engine
 from zeit.cds.run.import_selection import Selection
 from zeit.cds.run.run import Run
 from zeit.cds.run.verify_deleted import RemoteCleanup
+from zeit.cds.target.being_written import Fresh, ServerTime, listed_time
 from zeit.cds.target.download import Downloads, NotSettled, Waits, download_files
 from zeit.cds.target.fetcher import Fetcher, NoFile, StillGrowing
-from zeit.cds.target.settled import Fresh, ServerTime, listed_time
 from zeit.cds.text import plural, printable
 from zeit.cds.values.plan import Job
 from zeit.cds.values.progress import WatchedIncoming

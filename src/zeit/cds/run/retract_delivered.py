@@ -15,7 +15,7 @@ from zeit.cds import digests
 from zeit.cds.errors import LOST, FileError, ServerError, SourceGone, raise_signal
 from zeit.cds.journal.append_log import number_of
 from zeit.cds.journal.kinds import told
-from zeit.cds.spool.evidence import delivered
+from zeit.cds.spool.delivered_files import delivered
 from zeit.cds.spool.withdrawal import require_idle
 from zeit.cds.text import printable
 
@@ -182,9 +182,9 @@ def _receipts(journal, **wanted):
 def take_back(journal, receipts, reason):
     """Let the next run delete on the server what was delivered of a file, for a `reason`.
 
-    `receipts` are what `zeit.cds.spool.evidence.delivered` finds; `journal` knows what is written
-    about the file, and is locked.  Returns the URLs of the targets, a list.  Raises `SpoolBusy` if
-    a version of it is being delivered at this moment, and `SpoolError`.
+    `receipts` are what `zeit.cds.spool.delivered_files.delivered` finds; `journal` knows what is
+    written about the file, and is locked.  Returns the URLs of the targets, a list.  Raises
+    `SpoolBusy` if a version of it is being delivered at this moment, and `SpoolError`.
     """
     receipts = [each for each in receipts if each.keys() >= {*_KNOWN}]
     for receipt in receipts:

@@ -30,7 +30,7 @@ from zeit.cds.errors import (
     raise_signal,
 )
 from zeit.cds.run import hooks
-from zeit.cds.run.record import REASON, Record
+from zeit.cds.run.log_and_report import REASON, Record
 from zeit.cds.spool import sharing, statistics
 from zeit.cds.text import printable
 from zeit.cds.usable import require_usable

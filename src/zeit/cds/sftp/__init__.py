@@ -2,6 +2,6 @@
 
 It is loaded by who talks to such a server only.  `protocol` has requests and answers, without a
 socket; `event_loop` lets asyncio go on while somebody waits; `ssh` logs in; `connection` makes
-requests over a login, and `link` replaces it; `directory` says what is there; `session` is the
-`ISession` of all that.  First: `session`.
+requests over a login, and `shared_connection` replaces it; `directory` says what is there;
+`session` is the `ISession` of all that.  First: `session`.
 """

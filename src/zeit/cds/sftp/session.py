@@ -20,7 +20,7 @@ from zeit.cds.interfaces import ISession
 from zeit.cds.sftp import protocol
 from zeit.cds.sftp.capabilities import Abilities
 from zeit.cds.sftp.directory import LIST, Directory, unless_missing
-from zeit.cds.sftp.link import Link
+from zeit.cds.sftp.shared_connection import Link
 from zeit.cds.sftp.transfers import Reading, Writing, digest_of, space
 from zeit.cds.system.throttle import UNLIMITED
 from zeit.cds.target import terms

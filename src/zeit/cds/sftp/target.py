@@ -6,7 +6,7 @@ import zope.interface
 
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.interfaces import ITarget, IUsable
-from zeit.cds.sftp.server_options import Settings
+from zeit.cds.sftp.connection_options import Settings
 from zeit.cds.target.base_target import BaseTarget
 from zeit.cds.target.delivery_options import Delivery
 from zeit.cds.text import printable
@@ -19,7 +19,7 @@ __all__ = ['Delivery', 'SFTPTarget', 'Settings']
 class SFTPTarget(BaseTarget):
     """See `ITarget`.
 
-    `settings` is a `zeit.cds.sftp.server_options.Settings`, `delivery` a `Delivery`.
+    `settings` is a `zeit.cds.sftp.connection_options.Settings`, `delivery` a `Delivery`.
     """
 
     @staticmethod

@@ -23,7 +23,7 @@ from zeit.cds.errors import FileError, NotMoved, SourceGone, SpoolBusy, Withdraw
 from zeit.cds.interfaces import IPartner
 from zeit.cds.journal import journal
 from zeit.cds.journal.kinds import SCHEDULE, TOLD, told
-from zeit.cds.spool import entries, precedence, queue, schedule, sharing
+from zeit.cds.spool import entries, newer_version, queue, schedule, sharing
 from zeit.cds.spool.entries import Entry
 from zeit.cds.spool.filing import FILING, PRIVATE, SECTIONS, Filing
 from zeit.cds.spool.parking import PARKED
@@ -603,9 +603,9 @@ class Partner(Spool):
             with self._translated():
                 parked = self._parking.find(name)
                 there = self._find(parked.name)
-            newer = there and precedence.newer(parked, waits=there)
+            newer = there and newer_version.newer(parked, waits=there)
             if newer:
-                raise precedence.refusal(parked, newer, spool=self.path)
+                raise newer_version.refusal(parked, newer, spool=self.path)
         return super().retry(name, older=older)
 
     def resend(self, name):

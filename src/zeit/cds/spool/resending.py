@@ -12,8 +12,8 @@ from typing import NamedTuple
 from zeit.cds.errors import FileError, SpoolBusy
 from zeit.cds.journal import kinds
 from zeit.cds.journal.append_log import number_of
-from zeit.cds.spool import entries, indoubt, precedence
-from zeit.cds.spool.evidence import was_published
+from zeit.cds.spool import entries, newer_version, transactions_in_doubt
+from zeit.cds.spool.delivered_files import was_published
 from zeit.cds.spool.filing import FILING
 from zeit.cds.spool.sequence import OUTBOX, Numbers
 from zeit.cds.spool.source import Source
@@ -122,7 +122,7 @@ class Resending:
         try:
             files.rename_exclusively(draft, self._in('new', name))
         except FileExistsError:
-            raise precedence.taken(name) from None
+            raise newer_version.taken(name) from None
         return True
 
     def _require_newest(self, delivered, remembered):
@@ -139,7 +139,7 @@ class Resending:
         later = remembered.newest_delivered(name, above=number)
         if later is not None and later['sequence'] > number:
             raise _refused(name, 'a newer version was delivered just now', 'Try again.')
-        if name in indoubt.names(self._in(OUTBOX)):
+        if name in transactions_in_doubt.names(self._in(OUTBOX)):
             hint = '"zeit-cds status" shows what is in doubt; the next run decides.'
             raise _refused(name, 'a newer version may be about to come in', hint)
         for parked in self._parking.versions(name):

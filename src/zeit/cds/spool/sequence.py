@@ -16,9 +16,9 @@ import stat
 from zeit.cds.errors import SpoolBusy, SpoolError, Withdrawn
 from zeit.cds.journal import append_log, journal, kinds
 from zeit.cds.journal.history import moment
-from zeit.cds.spool import entries, indoubt, queue, schedule, sharing
+from zeit.cds.spool import entries, queue, schedule, sharing, transactions_in_doubt
+from zeit.cds.spool.delivered_files import is_published, was_published
 from zeit.cds.spool.entries import Entry
-from zeit.cds.spool.evidence import is_published, was_published
 from zeit.cds.spool.filing import FILING, PRIVATE
 from zeit.cds.spool.parking import Parking
 from zeit.cds.spool.queue import Queue
@@ -221,14 +221,14 @@ class Sequence:
         if told and history.sequence(latest=True) <= told:
             return told
         parked = [about['sequence'] for about in self._parking.content().values()]
-        voted = indoubt.numbers(self._in(OUTBOX))
+        voted = transactions_in_doubt.numbers(self._in(OUTBOX))
         return max([told, history.sequence(), *parked, *voted, *sharing.numbers(self._path)])
 
     def _needed(self, remembered):
         """Yield the rows of the versions that wait, may be put there, or lack their receipt."""
         # In this order: what goes from the one to the other is seen.
         places = self._in('new'), self._in(FILING)
-        voted = remembered.latest(indoubt.names(self._in(OUTBOX)))
+        voted = remembered.latest(transactions_in_doubt.names(self._in(OUTBOX)))
         sent = {row.get('sequence') for row in remembered.find('uploads')}
         for row in remembered.each('versions'):
             if (

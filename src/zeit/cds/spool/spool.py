@@ -26,7 +26,16 @@ from zeit.cds.interfaces import ISpool, IUsable
 from zeit.cds.journal import journal
 from zeit.cds.journal.failed_publications import Unpublished
 from zeit.cds.journal.history import Histories
-from zeit.cds.spool import entries, holds, incoming, indoubt, precedence, queue, schedule, sharing
+from zeit.cds.spool import (
+    entries,
+    holds,
+    incoming,
+    newer_version,
+    queue,
+    schedule,
+    sharing,
+    transactions_in_doubt,
+)
 from zeit.cds.spool.batch import Aborted, Batch
 from zeit.cds.spool.filing import FILING, PRIVATE, SECTIONS, Filing
 from zeit.cds.spool.parking import PARKED, Parking
@@ -167,7 +176,7 @@ class Spool:
                     digests=self._digests, park=self._park, alone=self._alone
                 )
                 self._aborted.remove()
-                indoubt.settle(
+                transactions_in_doubt.settle(
                     self,
                     self._in(OUTBOX),
                     new=self._in('new'),
@@ -498,9 +507,9 @@ class Spool:
                     there = dataclasses.replace(there, number=number)
                 others = self._parking.versions(parked.name)
                 others = [each for each in others if not each.given_up]
-                newer = precedence.newer(parked, waits=there, delivered=delivered, others=others)
+                newer = newer_version.newer(parked, waits=there, delivered=delivered, others=others)
                 if newer and not older:
-                    raise precedence.refusal(parked, newer, spool=self.path)
+                    raise newer_version.refusal(parked, newer, spool=self.path)
                 self._filing.require_movable(parked.name)
                 in_its_place = self._make_room(there, parked)
                 # What goes out now is the newest; who brings an older one back has decided that.
@@ -526,7 +535,7 @@ class Spool:
             return ''
         if entries.find(*os.path.split(private)).version != there.version:
             self._filing.give_back(there.name)
-            raise precedence.taken(there.name)
+            raise newer_version.taken(there.name)
         if there.number > parked.number:
             reason = 'An older version was brought back in its place.'
             return self._park_taken(private, there, reason)
@@ -538,7 +547,7 @@ class Spool:
                 self._parking.bring_back(parked)
         except FileExistsError:
             self._filing.give_back(parked.name)
-            raise precedence.taken(parked.name) from None
+            raise newer_version.taken(parked.name) from None
         except NotMoved:
             self._filing.give_back(parked.name)
             if in_its_place:

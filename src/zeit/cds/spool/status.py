@@ -12,7 +12,7 @@ from zeit.cds.errors import NameRefused, SpoolError
 from zeit.cds.interfaces import ISpoolStatus
 from zeit.cds.journal import journal, kinds
 from zeit.cds.journal.history import moment
-from zeit.cds.spool import entries, indoubt, sharing, statistics
+from zeit.cds.spool import entries, sharing, statistics, transactions_in_doubt
 from zeit.cds.spool.filing import FILING, PRIVATE
 from zeit.cds.spool.runlock import RunLock
 from zeit.cds.spool.sequence import OUTBOX, numbered
@@ -111,7 +111,7 @@ def look(path, *, filing, parking, unpublished):
         given_up=frozenset(stored for stored, about in parked.items() if about['given_up']),
         unpublished=unpublished.content(remembered),
         held={row['name']: _hold(row) for row in remembered.find('held')},
-        in_doubt=indoubt.left(path / OUTBOX),
+        in_doubt=transactions_in_doubt.left(path / OUTBOX),
         filing=[each for each in on_its_way if (each.name, each.version) not in seen],
         active='' if owner is None else owner.shown,
         numbers=statistics.numbers(private, remembered, owner=owner),

@@ -29,7 +29,7 @@ class BaseSession:
 
     `capabilities` is what all sessions of a run know of the server: `known`, `renames`, `learned`
     of `ISession`, and what `Spelling` needs.  `link` has the connection, and replaces it; see
-    `zeit.cds.target.link`.  `kept` is where it is between two sessions, a `Kept`, or None.
+    `zeit.cds.target.reconnecting`.  `kept` is where it is between two sessions, a `Kept`, or None.
     `throttle` is for the files; what is needed for a lock is little, and waits for none of them.
 
     Of a protocol are the operations, and four private methods: `_enter` lets a new connection be in

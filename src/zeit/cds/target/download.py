@@ -15,8 +15,8 @@ from zeit.cds.errors import (
     raise_signal,
 )
 from zeit.cds.interfaces import IOutcome
+from zeit.cds.target.being_written import Fresh, Look
 from zeit.cds.target.fetcher import Fetcher, NoFile, StillGrowing
-from zeit.cds.target.settled import Fresh, Look
 from zeit.cds.target.workers import work_on
 from zeit.cds.text import printable
 from zeit.cds.values.plan import Job, Outcome

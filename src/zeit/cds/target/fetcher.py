@@ -13,7 +13,7 @@ from zeit.cds.errors import (
     SizeMismatch,
     SourceGone,
 )
-from zeit.cds.target.settled import GONE, Look
+from zeit.cds.target.being_written import GONE, Look
 from zeit.cds.text import printable
 
 

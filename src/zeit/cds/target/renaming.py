@@ -14,7 +14,7 @@ from zeit.cds.errors import (
     TakenAway,
     TargetExists,
 )
-from zeit.cds.target.earlier_upload import holds
+from zeit.cds.target.interrupted_upload import holds
 from zeit.cds.text import printable
 
 

@@ -6,7 +6,7 @@ import logging
 import zope.interface
 
 from zeit.cds.errors import ConfigurationError
-from zeit.cds.ftp.server_options import Settings
+from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.ftp.tls import TLS
 from zeit.cds.interfaces import ITarget, IUsable
 from zeit.cds.option_types import options
@@ -35,7 +35,7 @@ def is_loopback(host):
 class FTPTarget(BaseTarget):
     """See `ITarget`.
 
-    `settings` is a `zeit.cds.ftp.server_options.Settings`, `delivery` a `Delivery`.
+    `settings` is a `zeit.cds.ftp.connection_options.Settings`, `delivery` a `Delivery`.
     """
 
     @staticmethod
@@ -88,7 +88,7 @@ class FTPTarget(BaseTarget):
     def _session(self, learned, **options):
         # Who has nothing to send, needs no client.
         from zeit.cds.ftp.capabilities import Capabilities
-        from zeit.cds.target.session import FTPSession
+        from zeit.cds.target.ftp_session import FTPSession
 
         capabilities = Capabilities(learned)
         return FTPSession(self.settings, self.delivery, capabilities=capabilities, **options)

@@ -14,9 +14,9 @@ from zeit.cds.errors import (
     TargetExists,
     raise_signal,
 )
-from zeit.cds.target.earlier_upload import holds
-from zeit.cds.target.in_place import Existing
+from zeit.cds.target.interrupted_upload import holds
 from zeit.cds.target.renaming import AGAIN, Renaming
+from zeit.cds.target.upload_in_place import Existing
 from zeit.cds.target.workers import work_on
 from zeit.cds.text import printable
 from zeit.cds.values.plan import Outcome

@@ -4,7 +4,7 @@
 `standin/site` has `zope.site`, as far as zeit.cds knows of them, by their exact names.  Those of
 zeit.cms were compared with ZeitOnline/vivi on GitHub; no index has the package itself.  What
 happens to content between its events is in `zeit.cms.workflow.publish`, what its celery does to a
-task in `test_tasks`.
+task in `test_celery_task`.
 
 `zeit` and `zope` are namespaces without an `__init__`, so it takes a path only:
 

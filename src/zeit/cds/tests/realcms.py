@@ -30,7 +30,7 @@ from zope.configuration import xmlconfig
 from zope.security.management import getInteraction, queryInteraction
 
 import zeit.cds
-from zeit.cds.drivers import tasks
+from zeit.cds.drivers import celery_task
 from zeit.cds.drivers.thread import ExporterThread
 from zeit.cds.interfaces import (
     IContentFinder,
@@ -165,7 +165,7 @@ def adapter():
     spool = zope.component.getUtility(ISpool, name='articles')
     write("insert into article values ('mine')")
     send = unittest.mock.patch.object(celery.Task, 'apply_async').start()
-    tasks.export.delay('articles')
+    celery_task.export.delay('articles')
     zope.component.getUtility(IPublisher).publish(Article('bad'))
     write("insert into article values ('and more')")
     transaction.commit()
@@ -196,14 +196,14 @@ def outbox():
     outbox = IOutbox(spool)
     with unittest.mock.patch.object(celery.Task, 'apply_async') as send:
         outbox.put('a', b'a')
-        tasks.export.delay('articles')
+        celery_task.export.delay('articles')
         transaction.savepoint(optimistic=True)
         outbox.put('b', b'b')
         write("insert into article values ('mine')")
         transaction.commit()
         assert send.call_count == 1
         outbox.put('c', b'c')
-        tasks.export.delay('articles')
+        celery_task.export.delay('articles')
         transaction.abort()
         assert send.call_count == 1
     assert [each.name for each in spool.status().waiting] == ['a', 'b']
@@ -258,7 +258,7 @@ def worker():
 def eager():
     """As tests of zeit.cms have it: the transaction of the test is not ended."""
     CELERY.conf.task_always_eager = True
-    zope.component.provideUtility(tasks.WakeUp())
+    zope.component.provideUtility(celery_task.WakeUp())
     write("insert into article values ('mine')")
     zope.component.getUtility(IPublisher).publish(Article('good'))
     assert list(zope.component.getUtility(ITarget, name='partner').files) == ['good']

@@ -14,7 +14,7 @@ from zeit.cds.testing import layers
 
 #: What may be missing, and the modules that may need it.
 OPTIONAL = {
-    'celery': {'drivers.tasks'},
+    'celery': {'drivers.celery_task'},
     'inotify_simple': set(),
     'opentelemetry': set(),
     'prometheus_client': {'monitoring.metrics'},

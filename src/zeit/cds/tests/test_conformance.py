@@ -16,22 +16,22 @@ from zope.interface.verify import verifyObject
 import zeit.cds
 from zeit.cds import interfaces
 from zeit.cds.cli.progress_bar import Bar
-from zeit.cds.drivers.tasks import WakeUp
+from zeit.cds.drivers.celery_task import WakeUp
 from zeit.cds.drivers.thread import ExporterThread
 from zeit.cds.ftp.capabilities import Capabilities
-from zeit.cds.ftp.server_options import Settings
+from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.interfaces import ISpool, ITarget
 from zeit.cds.publish.publisher import Publisher
 from zeit.cds.run.exporter import Exporter, Options
 from zeit.cds.run.importer import Importer, ImportOptions
-from zeit.cds.sftp.link import Link
 from zeit.cds.sftp.session import SFTPSession
+from zeit.cds.sftp.shared_connection import Link
 from zeit.cds.sftp.target import SFTPTarget
 from zeit.cds.spool.partner import Partner
 from zeit.cds.spool.sharing import Terms
 from zeit.cds.spool.spool import Spool
 from zeit.cds.target.download import Downloaded
-from zeit.cds.target.session import FTPSession
+from zeit.cds.target.ftp_session import FTPSession
 from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget, NoLedger
@@ -55,7 +55,7 @@ FOREIGN = {
     *('publish.outbox.SpoolDataManager', 'publish.outbox._Phase', 'publish.outbox._Savepoint'),
     *('publish.outbox._NoSavepoint', 'publish.outbox.Retractions', 'publish.outbox._Mark'),
     'zcml.schemas.Attribute',
-    *('browser.source.Local', 'browser.source.Remote', 'browser.site.Site'),
+    *('browser.source.Local', 'browser.source.Remote', 'browser.responses.Site'),
 }
 
 PACKAGE = pathlib.Path(zeit.cds.__file__).parent

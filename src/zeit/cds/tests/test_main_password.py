@@ -9,7 +9,7 @@ import unittest.mock
 from zeit.cds import main
 from zeit.cds.credentials import Secret
 from zeit.cds.errors import ConnectionLost
-from zeit.cds.ftp.server_options import Settings
+from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import faults

@@ -10,12 +10,12 @@ import zope.schema
 
 from zeit.cds import errors
 from zeit.cds.cli.commands import group
-from zeit.cds.ftp.server_options import Settings
+from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.ftp.tls import TLS
 from zeit.cds.interfaces import IExporter, IImporter, IProductConfiguration, ISpool, ITarget
 from zeit.cds.option_types import SECONDS, YES_NO, options, require_fit, whole
-from zeit.cds.sftp.server_options import PASSPHRASE_FILE, SFTP_ONLY
-from zeit.cds.sftp.server_options import Settings as SFTPSettings
+from zeit.cds.sftp.connection_options import PASSPHRASE_FILE, SFTP_ONLY
+from zeit.cds.sftp.connection_options import Settings as SFTPSettings
 from zeit.cds.target.delivery_options import Delivery
 from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing.layers import QUIET

@@ -24,7 +24,7 @@ from zeit.cds.lock.release import HELD
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.sftp.target import SFTPTarget
 from zeit.cds.spool.spool import Spool
-from zeit.cds.target.session import FTPSession
+from zeit.cds.target.ftp_session import FTPSession
 from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import layers
 

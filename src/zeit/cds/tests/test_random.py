@@ -6,7 +6,7 @@ import unittest.mock
 
 from zeit.cds.lock import leftovers, lock
 from zeit.cds.spool import incoming, spool
-from zeit.cds.target import session
+from zeit.cds.target import ftp_session
 from zeit.cds.testing import layers
 from zeit.cds.tests import random_faults
 from zeit.cds.tests.folders import in_memory
@@ -44,7 +44,7 @@ class DriverTests(unittest.TestCase):
         faults = (Fault('STOR', 2, 1, 'alter', (50, True, True)),)
         run = Run(puts=(Put('put', 'a.xml'),), faults=faults)
         self.assertEqual('', self.violated('export', run))
-        with unittest.mock.patch.object(session.FTPSession, 'compare', lambda *a, **kw: None):
+        with unittest.mock.patch.object(ftp_session.FTPSession, 'compare', lambda *a, **kw: None):
             self.assertIn('bytes that it should not have', self.violated('export', run))
 
     def test_a_loss_is_seen(self):

@@ -19,7 +19,7 @@ from zeit.cds.run import importer
 from zeit.cds.run.arrivals import Arrivals
 from zeit.cds.spool import incoming
 from zeit.cds.system import files
-from zeit.cds.target.session import FTPSession
+from zeit.cds.target.ftp_session import FTPSession
 from zeit.cds.target.target import FTPTarget
 from zeit.cds.testing import faults
 from zeit.cds.tests.importing import ImportOptions, ImportScenario, take

@@ -79,7 +79,7 @@ class StartTests(ImportsCase):
             with self.subTest(when):
                 found = self.imported(*arguments)
                 self.assertEqual(RUN, found & HEAVY)
-                for name in 'run.importer', 'target.session', 'ftp.connection', 'drivers.watch':
+                for name in 'run.importer', 'target.ftp_session', 'ftp.connection', 'drivers.watch':
                     self.assertNotIn(f'zeit.cds.{name}', found)
 
     def test_a_look(self):
@@ -88,7 +88,8 @@ class StartTests(ImportsCase):
             with self.subTest(verb):
                 options = ['--all'] if verb == 'retry' else []
                 found = self.imported(verb, *options, '--spool', self.path)
-                for name in 'zope.configuration', 'zope.schema', 'ssl', 'zeit.cds.target.session':
+                ftp = 'zeit.cds.target.ftp_session'
+                for name in 'zope.configuration', 'zope.schema', 'ssl', ftp:
                     self.assertNotIn(name, found)
 
 

@@ -3,7 +3,7 @@
 import re
 import unittest
 
-from zeit.cds.ftp.server_options import Settings
+from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.testing.layers import QUIET
 from zeit.cds.tests import docs
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeit.cds import credentials, errors, names, text, urls
-from zeit.cds.ftp.server_options import Settings
+from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.network.oserrors import from_os
 from zeit.cds.option_types import ENCODING
 from zeit.cds.tests.test_main_password import chain, raised, variables

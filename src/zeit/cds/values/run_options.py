@@ -16,7 +16,7 @@ from zeit.cds.option_types import (
     require_fit,
     whole,
 )
-from zeit.cds.values.urgency import URGENCY
+from zeit.cds.values.priority import URGENCY
 
 
 def _is_command(text):

@@ -1,11 +1,11 @@
-"""The pages of `zeit.cds.browser.site`, for requests of `zeit.cds.web.site`."""
+"""The pages of `zeit.cds.browser.responses`, for requests of `zeit.cds.web.routes`."""
 
 import functools
 
 from zeit.cds.browser import csrf, rendering
 from zeit.cds.browser.actions import PERMISSIONS, VIEWS
-from zeit.cds.browser.site import HTML, Visitor
-from zeit.cds.web.site import Response
+from zeit.cds.browser.responses import HTML, Visitor
+from zeit.cds.web.routes import Response
 
 
 #: What the files of the page are, by the ends of their names.
@@ -27,7 +27,7 @@ class Pages:
 
     @property
     def routes(self):
-        """Those of `zeit.cds.web.site.Site`."""
+        """Those of `zeit.cds.web.routes.Site`."""
         found = {f'/{rendering.PAGE}': {'GET': self.page}, f'/{rendering.TWIN}': {'GET': self.twin}}
         found['/'] = found[f'/{rendering.PAGE}']
         for permission in self._allowed:

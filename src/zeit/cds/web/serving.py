@@ -5,17 +5,17 @@ import logging
 import os
 
 from zeit.cds.browser import rendering
-from zeit.cds.browser import site as browser
+from zeit.cds.browser import responses as browser
 from zeit.cds.browser.source import Local
 from zeit.cds.cli import configuration, selection
 from zeit.cds.credentials import SecretFile
 from zeit.cds.drivers.sdnotify import Heartbeat, Notifier
 from zeit.cds.errors import UsageError
 from zeit.cds.web.access import Gate
-from zeit.cds.web.facts import Facts
+from zeit.cds.web.metrics_and_health import Facts
 from zeit.cds.web.pages import EVERYTHING, Pages
+from zeit.cds.web.routes import Site
 from zeit.cds.web.server import Certificate, Server, is_loopback, resolve
-from zeit.cds.web.site import Site
 
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ import zope.schema
 from zope.interface.interface import InterfaceClass
 
 from zeit.cds.credentials import Secret
-from zeit.cds.ftp.server_options import PASSWORD_FILE, Settings
+from zeit.cds.ftp.connection_options import PASSWORD_FILE, Settings
 from zeit.cds.ftp.tls import TLS
 from zeit.cds.option_types import PATH, YES_NO, Kind, Option, is_one_line, line, options, whole
-from zeit.cds.sftp.server_options import PASSPHRASE_FILE
-from zeit.cds.sftp.server_options import Settings as SFTPSettings
+from zeit.cds.sftp.connection_options import PASSPHRASE_FILE
+from zeit.cds.sftp.connection_options import Settings as SFTPSettings
 from zeit.cds.target.delivery_options import Delivery
 from zeit.cds.values.run_options import ImportOptions, Keep, Options
 

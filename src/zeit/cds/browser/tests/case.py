@@ -7,7 +7,7 @@ import zope.component
 from zope.i18n.interfaces import ITranslationDomain
 
 from zeit.cds.browser import actions, rendering, source
-from zeit.cds.browser.site import Site, Visitor
+from zeit.cds.browser.responses import Site, Visitor
 from zeit.cds.cli.selection import SelectedSpool
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.spool.spool import Spool

@@ -3,7 +3,7 @@
 import threading
 import unittest.mock
 
-from zeit.cds.browser import actions, looks, messages, site, source
+from zeit.cds.browser import actions, messages, responses, shared_look, source
 from zeit.cds.browser.actions import Task
 from zeit.cds.browser.tests.case import HOSTILE, BrowserCase, Seen
 from zeit.cds.errors import FTPOSError, PermanentError
@@ -283,7 +283,8 @@ class LoadTests(ActionCase):
         self.assertNotIn('a.xml', self.site.twin({}).body)
 
     def test_what_was_seen_is_rendered_once(self):
-        spare = unittest.mock.patch.object(site.page, 'of', side_effect=site.page.of)
+        page = responses.status_page
+        spare = unittest.mock.patch.object(page, 'of', side_effect=page.of)
         with spare as rendered:
             for _ in range(20):
                 self.site.page({}, self.visitor)
@@ -303,14 +304,15 @@ class LoadTests(ActionCase):
                               and each in answer.body])  # fmt: skip
 
     def test_the_longer_a_look_takes_the_longer_it_is_good(self):
-        for seconds, good in ((0, looks.FRESH), (0.2, 0.2 * looks.SHARE), (9, looks.STALE)):
+        share = 0.2 * shared_look.SHARE
+        for seconds, good in (0, shared_look.FRESH), (0.2, share), (9, shared_look.STALE):
             now = [0.0]
 
             def look(now=now, seconds=seconds):
                 now[0] += seconds
                 return now[0]
 
-            shared = looks.Looks(look, clock=lambda now=now: now[0])
+            shared = shared_look.Looks(look, clock=lambda now=now: now[0])
             first = shared.get()
             now[0] += good * 0.99
             self.assertEqual(first, shared.get())
@@ -342,14 +344,14 @@ class LoadTests(ActionCase):
         self.assertNotIn('b.xml', Seen(self.site.page({}, self.visitor).body).text)
         self.spool.put('b.xml', b'1')
         self.assertNotIn('b.xml', Seen(self.site.page({}, self.visitor).body).text)
-        now[0] += looks.STALE
+        now[0] += shared_look.STALE
         self.assertIn('b.xml', Seen(self.site.page({}, self.visitor).body).text)
 
     def test_who_asks_while_somebody_looks_gets_what_was_so_before(self):
         now, begun, goes_on = [0.0], threading.Event(), threading.Event()
         self.site.source = source.Local(lambda: self.selected, clock=lambda: now[0])
         before = self.site.source.objects()
-        now[0] += looks.FRESH
+        now[0] += shared_look.FRESH
         status = self.spool.status
 
         def slow():
@@ -366,8 +368,8 @@ class LoadTests(ActionCase):
             with unittest.mock.patch.object(source.time, 'time', return_value=before[0]['at'] + 9):
                 page = Seen(self.site.page({}, self.visitor).body)
             self.assertIn(messages.before(0, before[0]['at']).local, page.text)
-            now[0] += looks.OLD
-            with unittest.mock.patch.object(looks, 'PATIENCE', 0):
+            now[0] += shared_look.OLD
+            with unittest.mock.patch.object(shared_look, 'PATIENCE', 0):
                 self.assertIn('are slow', Seen(self.site.page({}, self.visitor).body).text)
             goes_on.set()
             thread.join()

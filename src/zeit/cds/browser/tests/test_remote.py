@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 from zeit.cds.browser import source
 from zeit.cds.browser.article import lines
 from zeit.cds.browser.interfaces import ISite, ISource
-from zeit.cds.browser.site import Site
+from zeit.cds.browser.responses import Site
 from zeit.cds.browser.tests.case import HOSTILE, BrowserCase
 from zeit.cds.credentials import Secret
 

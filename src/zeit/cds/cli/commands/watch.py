@@ -57,7 +57,7 @@ def watch(console, zcml, *, interval, check, **arguments):
     from zeit.cds.drivers import watch as watching
     from zeit.cds.drivers.sdnotify import Notifier
     from zeit.cds.interfaces import IPartner
-    from zeit.cds.target.kept import Kept
+    from zeit.cds.target.kept_connection import Kept
     from zeit.cds.values.backoff import is_busy
     from zeit.cds.values.run_options import ImportOptions, Options, options_of
 

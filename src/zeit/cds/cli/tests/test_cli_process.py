@@ -18,7 +18,7 @@ from zeit.cds.cli.tests.test_command_line import (
 )
 from zeit.cds.credentials import Secret
 from zeit.cds.ftp.connection import Connection
-from zeit.cds.ftp.server_options import Settings
+from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.testing import faults, layers
 
 

@@ -402,7 +402,7 @@ class Failures(ServerCase):
             'from zeit.cds.lock import leftovers, lock\n'
             'from zeit.cds.run import importer\n'
             'from zeit.cds.spool import status\n'
-            'from zeit.cds.target import earlier_upload, session, target, upload\n'
+            'from zeit.cds.target import ftp_session, interrupted_upload, target, upload\n'
             'from zeit.cds.zcml import handlers\n'
             'if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n'
             'for command in json.loads(sys.argv[1]):\n'

@@ -237,7 +237,7 @@ class Adoptions(CommandLine):
 
     def test_what_is_adopted_is_known_as_our_own_again(self):
         self.copy()
-        with self.assertLogs('zeit.cds.journal.copies', 'WARNING'), self.spool.run():
+        with self.assertLogs('zeit.cds.journal.copied_spool', 'WARNING'), self.spool.run():
             self.assertEqual([], self.spool.journal.open_tokens(self.URL))
         self.adopt('--quiet')
         with self.spool.run():
@@ -255,7 +255,8 @@ class Adoptions(CommandLine):
                 self.setUp()
                 self.copy()
                 for _ in range(2):
-                    with self.assertLogs('zeit.cds.journal.copies', 'WARNING'), self.spool.run():
+                    logger = 'zeit.cds.journal.copied_spool'
+                    with self.assertLogs(logger, 'WARNING'), self.spool.run():
                         # The server is none that anything was left on.
                         token = self.spool.journal.new_token('ftp://u@h/x')
                         self.spool.journal.note('clean', token=token)
@@ -273,14 +274,14 @@ class Adoptions(CommandLine):
             self.spool.journal.note('uploaded', **file, temporary='a.part')
         os.rename(self.path, self.folder / 'lost')
         shutil.copytree(self.folder / 'lost', self.path)
-        with self.assertLogs('zeit.cds.journal.copies', 'WARNING'), self.spool.run():
+        with self.assertLogs('zeit.cds.journal.copied_spool', 'WARNING'), self.spool.run():
             self.assertEqual([self.URL], self.status()[1])
             self.spool.journal.receipt('delivered', dict(**file, filed_as='a'))
         self.assertEqual(([], []), self.status())
 
     def test_not_while_a_run_is_active(self):
         self.copy()
-        with self.assertLogs('zeit.cds.journal.copies', 'WARNING'), self.spool.run():
+        with self.assertLogs('zeit.cds.journal.copied_spool', 'WARNING'), self.spool.run():
             self.assert_line(self.adopt(), 75, 'Another run is active')
 
     def test_wrong_usage(self):

@@ -13,7 +13,7 @@ import signal
 import celery
 import celery.signals
 
-import zeit.cds.drivers.tasks  # noqa: F401 its task
+import zeit.cds.drivers.celery_task  # noqa: F401 its task
 import zeit.cds.zcml.handlers
 from zeit.cds.tests import diary, killing
 

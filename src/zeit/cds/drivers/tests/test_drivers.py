@@ -14,7 +14,7 @@ import zope.component
 from inotify_simple import INotify, flags
 
 from zeit.cds.cli.tests.test_command_line import PROCESS
-from zeit.cds.drivers import tasks
+from zeit.cds.drivers import celery_task
 from zeit.cds.drivers.thread import ExporterThread, ImporterThread
 from zeit.cds.interfaces import IWakeUp
 from zeit.cds.testing import layers
@@ -27,7 +27,7 @@ from zeit.cds.tests.importing import leave
 #: Seconds after which a test gives up.
 TIMEOUT = 60
 
-BY_CELERY = '<utility factory="zeit.cds.drivers.tasks.WakeUp" />'
+BY_CELERY = '<utility factory="zeit.cds.drivers.celery_task.WakeUp" />'
 
 
 class ApplicationCase(layers.ServerTests, unittest.TestCase):
@@ -245,7 +245,7 @@ class ImportTests(ApplicationCase):
     def test_celery(self):
         self.celery(workers=1, more=self.IMPORTER)
         self.leave('a.xml')
-        tasks.import_.delay('letters')
+        celery_task.import_.delay('letters')
         self.assert_imported('a.xml', daemon=self.worker)
 
 
@@ -283,7 +283,7 @@ class KilledTests(ApplicationCase):
         names = self.kill('always', publish='a')
         log = self.worker.log.read_text
         self.wait_until(lambda: 'a task that killed its worker' in log(), self.worker)
-        self.assertEqual(tasks.BEGINNINGS, log().count("exited with 'signal 9"), log())
+        self.assertEqual(celery_task.BEGINNINGS, log().count("exited with 'signal 9"), log())
         (self.folder / 'kill').unlink()
         self.assert_delivered(*names, application.publish('b'), daemon=self.worker)
 

@@ -475,7 +475,7 @@ class WakeTests(DriverCase, unittest.TestCase):
 class ImportTests(unittest.TestCase):
     PROGRAM = """
         import sys, threading
-        import zeit.cds.drivers.tasks, zeit.cds.drivers.thread, zeit.cds.spool.wake
+        import zeit.cds.drivers.celery_task, zeit.cds.drivers.thread, zeit.cds.spool.wake
         from zope.configuration import xmlconfig
 
         used = []
@@ -491,7 +491,7 @@ class ImportTests(unittest.TestCase):
     def test_no_thread_and_no_connection_at_import_or_while_zcml_is_read(self):
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         server = unittest.mock.Mock(host='ftp.example.com', port=21, user='zeit', password='x')
-        more = '<utility factory="zeit.cds.drivers.tasks.WakeUp" />'
+        more = '<utility factory="zeit.cds.drivers.celery_task.WakeUp" />'
         path = application.write(folder, server, more=more, options='tls="explicit"')
         subprocess.run(
             [sys.executable, '-B', '-c', textwrap.dedent(self.PROGRAM), path],

@@ -18,7 +18,7 @@ from zeit.cds.errors import (
     PermanentError,
 )
 from zeit.cds.ftp import active, parsing
-from zeit.cds.ftp.server_options import Settings
+from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.ftp.stream import Stream
 from zeit.cds.network import sockets
 from zeit.cds.network.deadline import Deadline

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 from zeit.cds.errors import ConfigurationError
-from zeit.cds.ftp.server_options import Settings
+from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.ftp.tls import TLS
 from zeit.cds.target.target import FTPTarget, is_loopback
 from zeit.cds.testing.certificates import Certificates

@@ -22,7 +22,7 @@ from zeit.cds.journal import journal
 from zeit.cds.publish.outbox import Outbox
 from zeit.cds.run import retract_delivered
 from zeit.cds.run.exporter import Exporter
-from zeit.cds.spool.evidence import delivered
+from zeit.cds.spool.delivered_files import delivered
 from zeit.cds.spool.sequence import Sequence
 from zeit.cds.spool.spool import Spool
 from zeit.cds.testing.memory import MemoryTarget

@@ -342,7 +342,7 @@ class FinishTests(OutboxTests):
         self.assertTrue(doubt.committed)
         # Whoever knows the outcome is not asked about what is known.
         zope.component.provideAdapter(never, (ISpool,), ITransactionOutcome)
-        with self.assertLogs('zeit.cds.spool.indoubt', 'WARNING'):
+        with self.assertLogs('zeit.cds.spool.transactions_in_doubt', 'WARNING'):
             self.run_once()
         self.assertEqual({'a.xml': b'<a/>', 'b.xml': b'<b/>'}, self.waiting())
         self.assertEqual(([], []), (self.left(), self.spool.status().in_doubt))
@@ -354,7 +354,7 @@ class FinishTests(OutboxTests):
         with interrupt, self.assertRaises(KeyboardInterrupt):
             self.manager.commit()
         self.manager.abort()
-        with self.assertLogs('zeit.cds.spool.indoubt', 'WARNING'):
+        with self.assertLogs('zeit.cds.spool.transactions_in_doubt', 'WARNING'):
             self.run_once()
         self.assertEqual({'a.xml': b'<a/>'}, self.waiting())
 
@@ -373,7 +373,7 @@ class FinishTests(OutboxTests):
         self.fail_once('rename')
         self.voted(-1)
         self.spool.put('a.xml', b'<newer/>')
-        with self.assertLogs('zeit.cds.spool.indoubt', 'WARNING'):
+        with self.assertLogs('zeit.cds.spool.transactions_in_doubt', 'WARNING'):
             self.run_once()
         self.assertEqual({'a.xml': b'<newer/>'}, self.waiting())
         self.assertEqual(['a.xml'], [name for name, _ in self.spool.status().parked])
@@ -383,7 +383,7 @@ class FinishTests(OutboxTests):
         self.outbox.put('a.xml', b'<a/>')
         self.fail_once('rename')
         self.voted(1)
-        with self.assertLogs('zeit.cds.spool.indoubt', 'WARNING'):
+        with self.assertLogs('zeit.cds.spool.transactions_in_doubt', 'WARNING'):
             self.run_once()
         self.assertEqual({'a.xml': b'<a/>'}, self.waiting())
 
@@ -391,9 +391,10 @@ class FinishTests(OutboxTests):
         self.outbox.put('a.xml', b'<a/>')
         self.fail_once('rename')
         self.spool.put('b.xml', b'<b/>')
+        module = 'zeit.cds.spool.transactions_in_doubt'
         with (
-            unittest.mock.patch('zeit.cds.spool.indoubt.lock', side_effect=OSError(37, 'No locks')),
-            self.assertLogs('zeit.cds.spool.indoubt', 'ERROR'),
+            unittest.mock.patch(f'{module}.lock', side_effect=OSError(37, 'No locks')),
+            self.assertLogs(module, 'ERROR'),
         ):
             self.run_once()
         self.assertEqual({'b.xml': b'<b/>'}, self.waiting())
@@ -433,7 +434,7 @@ class SecondPhaseTests(OutboxTests):
         self.assertEqual({}, self.waiting())
 
     def run_in_doubt(self):
-        with self.assertLogs('zeit.cds.spool.indoubt', 'WARNING'):
+        with self.assertLogs('zeit.cds.spool.transactions_in_doubt', 'WARNING'):
             self.run_once()
         self.assertEqual([], self.left())
 
@@ -514,7 +515,7 @@ class SecondPhaseTests(OutboxTests):
         self.manager.abort()
         for spool in self.spool, self.other:
             self.assertEqual(1, len(spool.status().in_doubt))
-            with self.assertLogs('zeit.cds.spool.indoubt', 'WARNING'), spool.run():
+            with self.assertLogs('zeit.cds.spool.transactions_in_doubt', 'WARNING'), spool.run():
                 self.assertEqual(1, len(spool.pending()[0]))
 
 

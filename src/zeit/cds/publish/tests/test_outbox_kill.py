@@ -34,7 +34,7 @@ class KillTests(unittest.TestCase):
         # What the runs say is not the subject; there are some hundred of them.
         log = logging.getLogger('zeit.cds')
         self.enterContext(unittest.mock.patch.object(log, 'disabled', True))
-        for name in ('spool.indoubt', 'spool.spool', 'spool.batch'):
+        for name in ('spool.transactions_in_doubt', 'spool.spool', 'spool.batch'):
             log = logging.getLogger(f'zeit.cds.{name}')
             self.enterContext(unittest.mock.patch.object(log, 'disabled', True))
 

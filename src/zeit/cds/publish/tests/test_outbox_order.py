@@ -303,12 +303,12 @@ class OneOfThemTests(OutboxTests):
         self.assertEqual({'b.xml', 'c.xml'}, {e.name for e in self.spool.pending()[0]})
         (doubt,) = self.spool.status().in_doubt
         self.assertEqual(('a.xml',), doubt.names)
-        with self.assertLogs('zeit.cds.spool.indoubt', 'WARNING') as logs:
+        with self.assertLogs('zeit.cds.spool.transactions_in_doubt', 'WARNING') as logs:
             self.run_once()
         self.assertIn('new/a.xml: Is a directory. A file needs this name', logs.output[-1])
         self.assertNotIn('died', ''.join(logs.output))
         place.rmdir()
-        with self.assertLogs('zeit.cds.spool.indoubt', 'WARNING'):
+        with self.assertLogs('zeit.cds.spool.transactions_in_doubt', 'WARNING'):
             self.run_once()
         self.assertTrue(place.is_file())
         self.assertEqual([], self.left())

@@ -288,7 +288,7 @@ class CallTests(DriverCase, unittest.TestCase):
         batch.close()
         opened = []
         self.target.hook = lambda operation, name: opened.append(self.database.open)
-        with self.assertLogs('zeit.cds.spool.indoubt', 'WARNING'):
+        with self.assertLogs('zeit.cds.spool.transactions_in_doubt', 'WARNING'):
             self.thread.start()
             self.assertEqual(['a'], self.next_run().delivered)
             self.thread.stop()

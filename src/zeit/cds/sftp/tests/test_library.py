@@ -34,7 +34,7 @@ class ImportTests(unittest.TestCase):
             '    before = "asyncssh" in sys.modules; meanwhile()\n'
             '    print(before, "asyncssh" in sys.modules); sys.exit()\n'
             'connection.connected_socket = connecting\n'
-            'from zeit.cds.sftp.server_options import Settings\n'
+            'from zeit.cds.sftp.connection_options import Settings\n'
             'settings = Settings(host="h", user="u", host_key=("SHA256:" + 43 * "A",))\n'
             'connection.Connection(settings, loop=None).open(deadline=None)\n'
         )

@@ -18,7 +18,7 @@ import asyncssh
 
 from zeit.cds import errors
 from zeit.cds.credentials import Secret, SecretFile
-from zeit.cds.sftp.server_options import Hop
+from zeit.cds.sftp.connection_options import Hop
 from zeit.cds.sftp.target import SFTPTarget
 from zeit.cds.testing import layers
 from zeit.cds.testing.sftpservers import OpenSSHServer

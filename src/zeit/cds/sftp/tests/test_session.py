@@ -13,7 +13,7 @@ from zeit.cds.run.exporter import Exporter
 from zeit.cds.sftp import ssh
 from zeit.cds.sftp.directory import base_path
 from zeit.cds.spool.spool import Spool
-from zeit.cds.target.kept import Kept
+from zeit.cds.target.kept_connection import Kept
 from zeit.cds.target.upload import upload_files
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import NoLedger
@@ -245,7 +245,7 @@ class DirectoryTests(unittest.TestCase):
 class ImportTests(SessionCase):
     def test_a_run_over_ftp_imports_nothing_of_it(self):
         code = (
-            'import sys, zeit.cds.cli.main, zeit.cds.zcml.handlers, zeit.cds.target.session;'
+            'import sys, zeit.cds.cli.main, zeit.cds.zcml.handlers, zeit.cds.target.ftp_session;'
             'print(*[name for name in sys.modules if name.startswith(("asyncio", "asyncssh"))])'
         )
         done = subprocess.run(

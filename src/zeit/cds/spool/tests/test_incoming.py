@@ -204,7 +204,7 @@ class CommandTests(CommandLine):
             'from zeit.cds.cli import console, main, runs, selection\n'
             'from zeit.cds.cli.commands import group\n'
             'from zeit.cds.run import importer\n'
-            'from zeit.cds.target import session, target\n'
+            'from zeit.cds.target import ftp_session, target\n'
             'if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n'
             'sys.exit(main.main())\n'
         )

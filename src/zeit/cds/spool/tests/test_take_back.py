@@ -12,7 +12,7 @@ from zeit.cds.monitoring import freshness, metrics
 from zeit.cds.publish.tests.test_outbox_kill import KillTests
 from zeit.cds.run import retract_delivered
 from zeit.cds.run.exporter import Exporter
-from zeit.cds.spool.evidence import delivered
+from zeit.cds.spool.delivered_files import delivered
 from zeit.cds.spool.sequence import Sequence
 from zeit.cds.spool.spool import Spool
 from zeit.cds.spool.tests.test_withdrawal import SteeringCase

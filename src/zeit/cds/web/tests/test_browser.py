@@ -4,7 +4,7 @@ import os
 import unittest.mock
 
 from zeit.cds import errors
-from zeit.cds.browser import looks, rendering
+from zeit.cds.browser import rendering, shared_look
 from zeit.cds.cli.tests.test_command_line import PASSWORD
 from zeit.cds.testing import faults
 from zeit.cds.tests import chromium
@@ -34,7 +34,7 @@ class BrowserCase(chromium.BrowserTests, ApplicationCase):
         self.partner.user, self.partner.password = 'test', PASSWORD
         self.configure(self.partner.port)
         # What a run has done just now is to be seen.
-        self.enterContext(unittest.mock.patch.multiple(looks, FRESH=0, SHARE=0))
+        self.enterContext(unittest.mock.patch.multiple(shared_look, FRESH=0, SHARE=0))
         self.site = self.open(password_file=self.password, **self.options)
 
     def export(self, *arguments, code=errors.DONE):

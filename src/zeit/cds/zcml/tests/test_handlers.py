@@ -19,7 +19,7 @@ from zope.configuration.config import ConfigurationMachine
 from zope.configuration.exceptions import ConfigurationError as ZCMLError
 
 from zeit.cds import errors
-from zeit.cds.ftp.server_options import Settings
+from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.ftp.tls import TLS
 from zeit.cds.interfaces import IExporter, ISpool, ITarget
 from zeit.cds.run.exporter import Exporter, Options

@@ -8,12 +8,12 @@ import unittest.mock
 import wsgiref.util
 import wsgiref.validate
 
-from zeit.cds.browser import looks
+from zeit.cds.browser import shared_look
 from zeit.cds.credentials import Secret
 from zeit.cds.errors import SpoolError
 from zeit.cds.testing import layers
-from zeit.cds.web import access, facts, pages
-from zeit.cds.web.site import HEADERS, Response, Site
+from zeit.cds.web import access, metrics_and_health, pages
+from zeit.cds.web.routes import HEADERS, Response, Site
 from zeit.cds.web.tests.test_access import header
 
 
@@ -156,19 +156,19 @@ class SiteTests(unittest.TestCase):
                 goes_on.wait(20)
             return []
 
-        found = facts.Facts(select, clock=lambda: now[0])
+        found = metrics_and_health.Facts(select, clock=lambda: now[0])
         site = Site(found.routes)
         for _ in range(2):
             self.assertEqual(200, self.ask(path='/healthz', site=site)[0])
         self.assertEqual(1, len(looked))
-        now[0] += looks.FRESH
+        now[0] += shared_look.FRESH
         thread = threading.Thread(target=found.health, args=(None,))
         thread.start()
         self.addCleanup(thread.join)
         self.addCleanup(goes_on.set)
         self.assertTrue(begun.wait(20))
-        with unittest.mock.patch.object(looks, 'PATIENCE', 0):
-            for age, status in (looks.FRESH, 200), (looks.FRESH + looks.OLD, 503):
+        with unittest.mock.patch.object(shared_look, 'PATIENCE', 0):
+            for age, status in (shared_look.FRESH, 200), (shared_look.FRESH + shared_look.OLD, 503):
                 now[0] = age
                 self.assertEqual(status, self.ask(path='/healthz', site=site)[0])
 

@@ -3,7 +3,7 @@
 from zeit.cds.browser import messages
 from zeit.cds.browser.actions import Task
 from zeit.cds.browser.messages import _, encoded
-from zeit.cds.browser.shown import Button, Row
+from zeit.cds.browser.page_values import Button, Row
 from zeit.cds.text import printable
 
 

@@ -9,7 +9,7 @@ import time
 from zeit.cds.browser import events, messages
 from zeit.cds.browser.messages import _
 from zeit.cds.browser.overview import Overview, title
-from zeit.cds.browser.shown import Page, Trouble
+from zeit.cds.browser.page_values import Page, Trouble
 from zeit.cds.browser.source import DELIVERIES, SourceError
 
 

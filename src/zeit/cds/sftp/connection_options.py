@@ -4,8 +4,8 @@ import dataclasses
 import re
 
 from zeit.cds.errors import ConfigurationError
-from zeit.cds.ftp.server_options import Settings as FTPSettings
-from zeit.cds.ftp.server_options import require_host
+from zeit.cds.ftp.connection_options import Settings as FTPSettings
+from zeit.cds.ftp.connection_options import require_host
 from zeit.cds.option_types import (
     PATH,
     PORT,

@@ -26,8 +26,8 @@ from zeit.cds.ftp.reply_errors import NO_FILE, NOT_IMPLEMENTED, SHOWN
 from zeit.cds.interfaces import ISession
 from zeit.cds.target import terms
 from zeit.cds.target.base_session import LEAVING, BaseSession, Content, require_whole
-from zeit.cds.target.link import Link
 from zeit.cds.target.presence import Presence
+from zeit.cds.target.reconnecting import Link
 from zeit.cds.text import printable
 
 

@@ -1,6 +1,6 @@
 """A driver for celery: a task that is a mere wake-up, so that it does no harm to send it twice.
 
-    <utility factory="zeit.cds.drivers.tasks.WakeUp" />
+    <utility factory="zeit.cds.drivers.celery_task.WakeUp" />
 
 sends it for each file that is put into a spool.  The task is a `shared_task`, so any celery
 application has it.  An application with a decorator of its own makes its own task of `run`, which
@@ -8,7 +8,7 @@ only needs to be bound:
 
     @zeit.cms.celery.task(bind=True, acks_late=True)
     def export_cds(self, name):
-        return zeit.cds.drivers.tasks.run(self, name)
+        return zeit.cds.drivers.celery_task.run(self, name)
 
     provideUtility(WakeUp(export_cds))
 
@@ -72,7 +72,7 @@ LIMIT = 40
 PATIENCE = 1
 
 #: The exporters that are about to run in this thread: what is put until then need not wake them.
-_coming = contextvars.ContextVar('zeit.cds.drivers.tasks', default=frozenset())
+_coming = contextvars.ContextVar('zeit.cds.drivers.celery_task', default=frozenset())
 
 
 def run(task, name):

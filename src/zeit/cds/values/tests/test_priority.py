@@ -5,7 +5,7 @@ import unittest
 
 from zeit.cds.spool.entries import Entry
 from zeit.cds.testing import layers
-from zeit.cds.values.urgency import URGENCY, Urgency
+from zeit.cds.values.priority import URGENCY, Urgency
 
 
 def entry(name, number, *, priority=0, content=''):

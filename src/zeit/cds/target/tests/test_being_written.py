@@ -12,7 +12,7 @@ import unittest.mock
 
 from zeit.cds.run.importer import Importer
 from zeit.cds.spool.spool import Spool
-from zeit.cds.target.settled import SETTLED_AFTER, Look, ServerTime
+from zeit.cds.target.being_written import SETTLED_AFTER, Look, ServerTime
 from zeit.cds.testing import faults, ftpstore, layers
 from zeit.cds.tests.importing import ImportOptions, ImportScenario, Skipping, take
 from zeit.cds.tests.test_contract import target

@@ -6,7 +6,7 @@ import time
 import unittest.mock
 from errno import ECONNREFUSED
 
-from zeit.cds.browser import messages, overview, page, rendering, source
+from zeit.cds.browser import messages, overview, rendering, source, status_page
 from zeit.cds.browser.tests.case import HOSTILE, BrowserCase, Seen
 from zeit.cds.errors import PermanentError
 from zeit.cds.network.oserrors import from_os
@@ -30,7 +30,7 @@ class PageTests(BrowserCase):
             (FIRST, 'Attempts: 1, the next one is due'),
         ):
             now = int(failure.last) + seconds
-            shown = page.of(self.site.source.objects(), now=now)
+            shown = status_page.of(self.site.source.objects(), now=now)
             text = Seen(rendering.status(shown, language='en')).text
             self.assertIn(expected, text)
             self.assertIn('Not published', text)
@@ -47,9 +47,9 @@ class PageTests(BrowserCase):
             self.assertIn(f'Embargo until {begin}. Is not sent after {last}.', text)
         self.spool.withdraw('b.xml', '')
         self.site.source.forget()
-        (shown,) = page.of(self.site.source.objects(), now=time.time()).spools
+        (shown,) = status_page.of(self.site.source.objects(), now=time.time()).spools
         self.assertEqual((1, None), (shown.waiting, shown.oldest))
-        shown = page.of(self.site.source.objects(), now=late.timestamp())
+        shown = status_page.of(self.site.source.objects(), now=late.timestamp())
         self.assertNotIn('Embargo until', Seen(rendering.status(shown, language='en')).text)
 
     def test_times_are_local_and_name_their_zone(self):
@@ -89,7 +89,7 @@ class PageTests(BrowserCase):
         self.export()
         self.assertIn('All is well. A server was locked when the last run came', self.get().text)
         now = time.time() + overview.LOCKED + 2
-        shown = page.of(self.site.source.objects(), now=now)
+        shown = status_page.of(self.site.source.objects(), now=now)
         text = Seen(rendering.status(shown, language='en')).text
         self.assertIn('The server has been locked by “write” for 5 min.', text)
         self.assertNotIn('All is well.', text)

@@ -2,9 +2,9 @@
 
 import time
 
-from zeit.cds.browser.looks import Looks
+from zeit.cds.browser.shared_look import Looks
 from zeit.cds.cli import snapshot
-from zeit.cds.web.site import Response, plain
+from zeit.cds.web.routes import Response, plain
 
 
 #: What Prometheus wants to be told (its text format).
@@ -47,5 +47,5 @@ class Facts:
 
     @property
     def routes(self):
-        """Those of `zeit.cds.web.site.Site`."""
+        """Those of `zeit.cds.web.routes.Site`."""
         return {'/metrics': {'GET': self.metrics}, '/healthz': {'GET': self.health}}

@@ -2,7 +2,7 @@ import os
 import unittest
 
 from zeit.cds.run.exporter import Exporter, Options
-from zeit.cds.target import base_session, kept
+from zeit.cds.target import base_session, kept_connection
 from zeit.cds.testing import faults
 from zeit.cds.tests.scenario import Scenario, target
 
@@ -24,7 +24,7 @@ class KeptTests(Scenario, unittest.TestCase):
     def setUp(self):
         super().setUp()
         self.now = 0
-        self.kept = kept.Kept(clock=lambda: self.now)
+        self.kept = kept_connection.Kept(clock=lambda: self.now)
         self.addCleanup(lambda: self.kept.close())
         self.target = target(self.server)
 

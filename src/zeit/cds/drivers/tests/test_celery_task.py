@@ -18,7 +18,7 @@ import zope.component
 import zope.interface
 
 from zeit.cds import errors
-from zeit.cds.drivers import tasks
+from zeit.cds.drivers import celery_task
 from zeit.cds.interfaces import (
     IContentFinder,
     IDeliverable,
@@ -57,7 +57,7 @@ class TaskTests(DriverCase, unittest.TestCase):
         # A message is not sent, it is had again by `work`.
         self.enterContext(unittest.mock.patch.object(celery.canvas.Signature, 'apply_async'))
 
-    def work(self, task=tasks.export, *, name='articles', until=None):
+    def work(self, task=celery_task.export, *, name='articles', until=None):
         """Let a worker have a message, and again when it is retried; return the countdowns.
 
         Time passes by itself.  `until(countdowns)` is asked before each attempt; true ends it.
@@ -99,24 +99,24 @@ class TaskTests(DriverCase, unittest.TestCase):
 
     def test_it_delivers(self):
         self.spool.put('a.xml', b'<a/>')
-        tasks.export.delay('articles')
+        celery_task.export.delay('articles')
         self.assertEqual(['a.xml'], self.next_run().delivered)
 
     def test_what_is_put_wakes_it(self):
-        zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+        zope.component.provideUtility(celery_task.WakeUp(), IWakeUp)
         self.spool.put('a.xml', b'<a/>')
         self.assertEqual(['a.xml'], self.next_run().delivered)
 
     def test_where_a_publication_failed_it_is_sent_with_a_countdown(self):
         with unittest.mock.patch.object(celery.Task, 'apply_async') as send:
-            tasks.WakeUp().wake_later('articles', seconds=60)
+            celery_task.WakeUp().wake_later('articles', seconds=60)
             send.assert_not_called()  # eager as it is, it would be now
             self.app.conf.task_always_eager = False
-            tasks.WakeUp().wake_later('articles', seconds=60)
+            celery_task.WakeUp().wake_later('articles', seconds=60)
         send.assert_called_once_with(('articles',), retry=False, countdown=60)
 
     def test_when_an_embargo_ends_one_message_comes_whatever_number_of_tasks_there_are(self):
-        woken = self.enterContext(unittest.mock.patch.object(tasks, 'wake_in'))
+        woken = self.enterContext(unittest.mock.patch.object(celery_task, 'wake_in'))
         self.spool._clock = lambda: self.now
 
         def seconds():
@@ -131,7 +131,7 @@ class TaskTests(DriverCase, unittest.TestCase):
         put('a.xml', 45)
         for _ in range(5):
             self.work()
-        self.assertEqual([tasks.LONGEST], seconds())  # no longer in a broker
+        self.assertEqual([celery_task.LONGEST], seconds())  # no longer in a broker
         put('b.xml', 10)  # earlier than that
         self.work()
         self.work()
@@ -141,7 +141,7 @@ class TaskTests(DriverCase, unittest.TestCase):
         self.work()
         self.assertEqual(['b.xml'], self.names('cur'))
         (soon,) = seconds()
-        self.assertAlmostEqual(tasks.LONGEST, soon, delta=1)
+        self.assertAlmostEqual(celery_task.LONGEST, soon, delta=1)
         self.now += soon + 100  # the broker has lost it
         self.work()
         self.work()
@@ -153,13 +153,13 @@ class TaskTests(DriverCase, unittest.TestCase):
     def test_sent_twice_it_does_nothing_more(self):
         self.spool.put('a.xml', b'<a/>')
         for expected in (['a.xml'], []):
-            tasks.export.delay('articles')
+            celery_task.export.delay('articles')
             self.assertEqual(expected, self.next_run().delivered)
 
     def test_called_as_a_function_it_is_not_retried(self):
         self.target.files['write'] = b'somebody'
         self.spool.put('a.xml', b'<a/>')
-        self.assertEqual(errors.COME_BACK_LATER, tasks.export('articles'))
+        self.assertEqual(errors.COME_BACK_LATER, celery_task.export('articles'))
 
     def test_while_locked_it_is_retried_with_growing_pauses(self):
         self.target.files['write'] = b'somebody'
@@ -188,9 +188,9 @@ class TaskTests(DriverCase, unittest.TestCase):
 
     def test_while_unreachable_and_then_it_is_given_up(self):
         self.away()
-        with self.assertLogs('zeit.cds.drivers.tasks', 'ERROR') as logs:
+        with self.assertLogs('zeit.cds.drivers.celery_task', 'ERROR') as logs:
             countdowns = self.work()
-        self.assertEqual(tasks.RETRIES, len(countdowns))
+        self.assertEqual(celery_task.RETRIES, len(countdowns))
         self.assertEqual(backoff.LONGEST, countdowns[-1])
         self.assertEqual(sorted(countdowns), countdowns)
         self.assertIn('given up after 15 attempts (69)', logs.output[0])
@@ -267,12 +267,12 @@ class TaskTests(DriverCase, unittest.TestCase):
     def test_called_as_a_function_it_always_tries(self):
         self.refuse()
         for _ in range(3):
-            self.assertEqual(errors.LOGIN_REFUSED, tasks.export('articles'))
+            self.assertEqual(errors.LOGIN_REFUSED, celery_task.export('articles'))
         self.assertEqual(3, self.logins())
 
     def test_an_eager_one_holds_no_publication(self):
         self.away()
-        zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+        zope.component.provideUtility(celery_task.WakeUp(), IWakeUp)
         for name in ('a.xml', 'b.xml'):
             self.spool.put(name, b'<a/>')
         self.assertEqual(1, self.logins())
@@ -291,20 +291,20 @@ class TaskTests(DriverCase, unittest.TestCase):
 
         self.target.hook = refuse
         self.spool.put('a.xml', b'<a/>')
-        self.assertEqual(errors.FILES_FAILED, tasks.export.delay('articles').get())
+        self.assertEqual(errors.FILES_FAILED, celery_task.export.delay('articles').get())
 
     def test_no_such_exporter(self):
         with self.assertRaisesRegex(errors.ConfigurationError, "no exporter 'other'"):
-            tasks.export.delay('other').get()
+            celery_task.export.delay('other').get()
 
     def test_what_was_not_put_into_a_spool_is_tried_again(self):
         publisher = unittest.mock.Mock()
         publisher.retry_due.side_effect = lambda: self.spool.put('late.xml', b'<a/>')
         zope.component.provideUtility(publisher, IPublisher)
-        tasks.export.delay('articles')
+        celery_task.export.delay('articles')
         self.assertEqual(['late.xml'], self.next_run().delivered)
 
-    def receive(self, task=tasks.export, name='articles', *, message='m'):
+    def receive(self, task=celery_task.export, name='articles', *, message='m'):
         """Let a worker have a message; return what its task returns."""
         task.push_request(called_directly=False, is_eager=False, retries=0, id=message)
         try:
@@ -314,13 +314,13 @@ class TaskTests(DriverCase, unittest.TestCase):
 
     def test_a_message_that_kills_its_worker_is_given_up(self):
         self.spool.put('a.xml', b'<a/>')
-        with unittest.mock.patch.object(tasks, '_forget'):  # a kill
-            for _ in range(tasks.BEGINNINGS):
+        with unittest.mock.patch.object(celery_task, '_forget'):  # a kill
+            for _ in range(celery_task.BEGINNINGS):
                 self.receive()
-        with self.assertLogs('zeit.cds.drivers.tasks', 'ERROR') as logs:
+        with self.assertLogs('zeit.cds.drivers.celery_task', 'ERROR') as logs:
             self.assertEqual(errors.SOFTWARE, self.receive())
         self.assertIn('Exporter articles: a task that killed its worker', logs.output[0])
-        self.assertEqual(tasks.BEGINNINGS, self.logins())
+        self.assertEqual(celery_task.BEGINNINGS, self.logins())
         self.receive(message='another one')
         self.receive()
         self.assertEqual(2, self.logins())
@@ -328,7 +328,7 @@ class TaskTests(DriverCase, unittest.TestCase):
 
     def test_what_ends_by_itself_does_not_count(self):
         self.away()
-        for _ in range(2 * tasks.BEGINNINGS):
+        for _ in range(2 * celery_task.BEGINNINGS):
             with self.assertRaises(celery.exceptions.Retry):
                 self.receive()
             self.now += backoff.LONGEST
@@ -337,16 +337,16 @@ class TaskTests(DriverCase, unittest.TestCase):
     def test_nor_is_a_message_given_up_that_cannot_be_noted(self):
         (self.spool.path / '.cds').mkdir()
         (self.spool.path / '.cds' / 'tasks').write_text('')
-        for _ in range(2 * tasks.BEGINNINGS):
+        for _ in range(2 * celery_task.BEGINNINGS):
             self.assertEqual(errors.DONE, self.receive())
 
     def test_an_import_that_kills_its_worker_is_given_up(self):
         self.importer()
-        with unittest.mock.patch.object(tasks, '_forget'):
-            for _ in range(tasks.BEGINNINGS):
-                self.assertEqual(errors.DONE, self.receive(tasks.import_, 'letters'))
-        with self.assertLogs('zeit.cds.drivers.tasks', 'ERROR'):
-            self.assertEqual(errors.SOFTWARE, self.receive(tasks.import_, 'letters'))
+        with unittest.mock.patch.object(celery_task, '_forget'):
+            for _ in range(celery_task.BEGINNINGS):
+                self.assertEqual(errors.DONE, self.receive(celery_task.import_, 'letters'))
+        with self.assertLogs('zeit.cds.drivers.celery_task', 'ERROR'):
+            self.assertEqual(errors.SOFTWARE, self.receive(celery_task.import_, 'letters'))
 
     def test_a_worker_has_nothing_of_the_application_around(self):
         known = []
@@ -357,20 +357,20 @@ class TaskTests(DriverCase, unittest.TestCase):
             scope.side_effect = lambda name=name: known.append(name) or contextlib.nullcontext()
         self.receive()
         self.importer()
-        self.receive(tasks.import_, 'letters')
+        self.receive(celery_task.import_, 'letters')
         self.assertEqual({'own'}, set(known))
         known.clear()
-        tasks.export('articles')
-        tasks.export.delay('articles')
-        tasks.import_('letters')
-        tasks.import_.delay('letters')
+        celery_task.export('articles')
+        celery_task.export.delay('articles')
+        celery_task.import_('letters')
+        celery_task.import_.delay('letters')
         self.assertEqual({'part'}, set(known))
 
     def test_what_it_puts_itself_needs_no_second_message(self):
         publisher = unittest.mock.Mock()
         publisher.retry_due.side_effect = lambda: self.spool.put('late.xml', b'<a/>')
         zope.component.provideUtility(publisher, IPublisher)
-        zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+        zope.component.provideUtility(celery_task.WakeUp(), IWakeUp)
         with unittest.mock.patch.object(celery.Task, 'apply_async') as send:
             self.assertEqual(errors.DONE, self.receive())
             send.assert_not_called()
@@ -398,7 +398,7 @@ class TaskTests(DriverCase, unittest.TestCase):
         zope.component.provideUtility(lambda unique_id: content, IContentFinder)
         zope.component.provideUtility(Publisher(), IPublisher)
         zope.component.provideHandler(wake_later)
-        zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+        zope.component.provideUtility(celery_task.WakeUp(), IWakeUp)
         self.spool.unpublished.add('due', 'why')
         self.now += 60
         self.spool.put('other.xml', b'<a/>')
@@ -413,18 +413,18 @@ class TaskTests(DriverCase, unittest.TestCase):
     def test_an_import(self):
         self.importer()
         self.target.write('a.xml', b'<a/>', age=60)
-        self.assertEqual(errors.DONE, tasks.import_.delay('letters').get())
+        self.assertEqual(errors.DONE, celery_task.import_.delay('letters').get())
         self.assertEqual((['a.xml'], {}), (self.names('new'), self.target.files))
 
     def test_an_import_is_not_retried(self):
         self.importer()
         self.target.files['write'] = b'somebody'
-        self.assertEqual([], self.work(tasks.import_, name='letters'))
+        self.assertEqual([], self.work(celery_task.import_, name='letters'))
         self.assertEqual(errors.COME_BACK_LATER, self.next_run().exit_code)
 
     def test_no_such_importer(self):
         with self.assertRaisesRegex(errors.ConfigurationError, "no importer 'articles'"):
-            tasks.import_.delay('articles').get()
+            celery_task.import_.delay('articles').get()
 
     def test_the_decorator_of_an_application(self):
         app = celery.Celery('newspaper', set_as_current=False)
@@ -433,9 +433,9 @@ class TaskTests(DriverCase, unittest.TestCase):
 
         @app.task(bind=True, name='export_cds')
         def export_cds(self, name):
-            return tasks.run(self, name)
+            return celery_task.run(self, name)
 
-        zope.component.provideUtility(tasks.WakeUp(export_cds), IWakeUp)
+        zope.component.provideUtility(celery_task.WakeUp(export_cds), IWakeUp)
         self.spool.put('a.xml', b'<a/>')
         self.assertEqual(['a.xml'], self.names('cur'))
 
@@ -493,7 +493,7 @@ class TransactionTests(DriverCase, unittest.TestCase):
         self.app.set_current()
         self.app.send_task = unittest.mock.Mock()
         self.addCleanup(transaction.abort)
-        zope.component.provideUtility(tasks.WakeUp(), IWakeUp)
+        zope.component.provideUtility(celery_task.WakeUp(), IWakeUp)
 
     def sent(self):
         """Return what was sent so far: name of the task, arguments, keyword arguments."""
@@ -536,7 +536,7 @@ class TransactionTests(DriverCase, unittest.TestCase):
         with unittest.mock.patch.object(
             TransactionAwareTask, 'run_in_worker', autospec=True
         ) as called:
-            tasks.export(*args, **kw)
+            celery_task.export(*args, **kw)
         self.assertEqual((('articles',), {}), called.call_args.args[1:])
 
 
@@ -557,7 +557,7 @@ class ThreadTests(DriverCase, unittest.TestCase):
         self.addCleanup(self.app.close)
         self.app.send_task = self.send = unittest.mock.Mock()
         apps.return_value = [self.app]
-        self.waker = tasks.WakeUp()
+        self.waker = celery_task.WakeUp()
         self.addCleanup(self.join)
 
     def join(self):
@@ -582,7 +582,7 @@ class ThreadTests(DriverCase, unittest.TestCase):
         self.send.assert_called_once()
 
     def test_a_broker_that_does_not_answer(self):
-        self.enterContext(unittest.mock.patch.object(tasks, 'PATIENCE', 0.05))
+        self.enterContext(unittest.mock.patch.object(celery_task, 'PATIENCE', 0.05))
         answers = threading.Event()
         self.addCleanup(answers.set)
         self.send.side_effect = lambda *args, **kw: answers.wait(20)
@@ -629,8 +629,8 @@ class BrokerTests(DriverCase, unittest.TestCase):
             'max_retries': 1,
             'interval_start': 0,
         }
-        task = app.task(bind=True, name='export')(tasks.run)
-        waker = tasks.WakeUp(task)
+        task = app.task(bind=True, name='export')(celery_task.run)
+        waker = celery_task.WakeUp(task)
         zope.component.provideUtility(waker, IWakeUp)
         before = time.monotonic()
         with self.assertLogs('zeit.cds.spool.wake', 'WARNING') as logs:

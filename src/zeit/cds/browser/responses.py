@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import zope.interface
 
-from zeit.cds.browser import actions, csrf, messages, page, rendering
+from zeit.cds.browser import actions, csrf, messages, rendering, status_page
 from zeit.cds.browser.interfaces import ISite
-from zeit.cds.browser.looks import Looks
 from zeit.cds.browser.messages import _, decoded
+from zeit.cds.browser.shared_look import Looks
 from zeit.cds.errors import Error
 from zeit.cds.text import printable, strict_json
 
@@ -55,7 +55,7 @@ class Site:
     What waits for longer than `max_age` seconds is trouble.
     """
 
-    def __init__(self, source, *, max_age=page.MAX_AGE):
+    def __init__(self, source, *, max_age=status_page.MAX_AGE):
         self.source = source
         self.max_age = max_age
         self._made = _Made()
@@ -158,12 +158,12 @@ class Site:
             objects = self.source.objects()
             answer = self.source.find(text) if text else None
         except Error as error:
-            body = render(page.unreadable(error, **about), token=token)
+            body = render(status_page.unreadable(error, **about), token=token)
         else:
             about |= {'allowed': allowed, 'max_age': self.max_age}
 
             def made(token):
-                return render(page.of(objects, answer, **about), token=token)
+                return render(status_page.of(objects, answer, **about), token=token)
 
             key = visitor.language, allowed
             body = self._made.get(objects, key, made, token=token) if is_usual else made(token)

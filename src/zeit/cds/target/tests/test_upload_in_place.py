@@ -8,7 +8,7 @@ import unittest
 
 from zeit.cds import errors
 from zeit.cds.run.exporter import Exporter
-from zeit.cds.target.in_place import Existing
+from zeit.cds.target.upload_in_place import Existing
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.killing import Process
