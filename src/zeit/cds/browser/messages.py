@@ -15,7 +15,7 @@ from zeit.cds.text import file_size, from_timestamp, printable
 
 _ = MessageFactory('zeit.cds')
 
-#: So many characters are shown of what servers, partners and applications have said.
+#: How many characters are shown of what servers, partners and applications have said.
 SAID = 500
 
 #: What an exit code of a run means.
@@ -167,7 +167,7 @@ def moment(text, now):
 
 
 def before(seconds, now):
-    """Return the `Moment` that was so many `seconds` ago, None for None."""
+    """Return the `Moment` that was this many `seconds` ago, None for None."""
     return None if seconds is None else moment(from_timestamp(now - seconds).isoformat(), now)
 
 

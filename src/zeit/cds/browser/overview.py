@@ -12,7 +12,7 @@ from zeit.cds.text import printable
 #: Others lock a server for some minutes each day; for longer than that, in seconds, is trouble.
 LOCKED = 300
 
-#: So many files that are in trouble are named on top.
+#: How many of the files in trouble are named on top.
 NAMED = 3
 
 #: Sections that are no trouble, but may have what the last run has failed to do.

@@ -26,7 +26,7 @@ LANGUAGES = 'en', 'de'
 #: The name of the page, of its twin for programs, and of the folder with its files.
 PAGE, TWIN, RESOURCES = '@@cds.html', '@@cds.json', '@@/zeit.cds'
 
-#: After so many seconds the page looks again.
+#: After this many seconds the page looks again.
 INTERVAL = 10
 
 
@@ -60,7 +60,7 @@ def status(page, *, language, token='', message='', failure=None):
     """Return the `Page` as a fragment of HTML.
 
     `token` is that of `zeit.cds.browser.csrf`, for the buttons.  `message` says what was done just
-    now; `failure` is the `Error` by which it was not.
+    now; `failure` why it was not, as `messages.failure` tells it, or None.
     """
     return _render(
         'status.pt', language, page=page, token=token, message=message, failure=failure

@@ -1,7 +1,7 @@
 """What is answered to a request: whoever has one, of Zope or of `zeit-cds serve`, asks here.
 
-He has found out who the person is, and what that person is allowed; that a form comes from a page
-of ours is found out here, before anything is done.
+The caller has found out who the person is, and what that person is allowed; that a form comes from
+a page of ours is found out here, before anything is done.
 """
 
 import functools

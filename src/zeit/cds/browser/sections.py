@@ -45,7 +45,7 @@ class Sections:
         return messages.said(each['reason']), tried
 
     def _next(self, each):
-        """Return when a publication that failed is due; who tries it is told to wait so long."""
+        """Return when a publication that failed is due: the publisher waits for that long."""
         number = {'n': str(each['attempts'])}
         last = self._rows.moment(each.get('last_attempt'))
         if last is None:

@@ -7,14 +7,14 @@ from zeit.cds.browser.messages import _
 from zeit.cds.errors import UNAVAILABLE, Error
 
 
-#: For so long, in seconds, all who ask get the same: at least, and at most.  Between that it is so
-#: many times what a look takes, which so is never more than 2 % of a core.
+#: How long, in seconds, all who ask get the same: at least, and at most; in between `SHARE` times
+#: what a look takes, so that looking takes 2 % of a core.
 FRESH, STALE, SHARE = 2, 30, 50
 
-#: While somebody looks, others get what is no longer fresh since so many seconds, at most.
+#: While somebody looks, others get what has not been fresh for this many seconds, at most.
 OLD = 20
 
-#: So many seconds one waits for somebody who looks, where nothing is known from before.
+#: How many seconds to wait for somebody who looks, where nothing is known from before.
 PATIENCE = 5
 
 

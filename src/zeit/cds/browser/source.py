@@ -26,16 +26,16 @@ from zeit.cds.system import files
 from zeit.cds.text import printable
 
 
-#: So many of each kind are shown; the search finds the others.
+#: How many of each kind are shown; the search finds the others.
 SHOWN = 20
 
-#: So many deliveries are shown, of all spools together.
+#: How many deliveries are shown, of all spools together.
 DELIVERIES = 50
 
-#: So long one waits for another machine, in seconds.
+#: How long to wait for another machine, in seconds.
 PATIENCE = 5
 
-#: So long the history is searched at most, in seconds.
+#: How long the history is searched at most, in seconds.
 SEARCH = 3
 
 #: Largest answer of another machine, in bytes.
@@ -284,7 +284,7 @@ class Remote:
         try:
             return self._answer(query)
         except SourceError as error:
-            # Who edits an article does not wait again and again for what is away.
+            # Whoever edits an article does not wait again and again for what is away.
             self._down = self._clock() + PATIENCE, error
             raise
 

@@ -7,7 +7,7 @@ from zeit.cds.browser.page_values import Button, Row
 from zeit.cds.text import printable
 
 
-#: So many characters of a name are shown; all of it where the name is the only one.
+#: How many characters of a name are shown; all of it where the name is the only one.
 NAME = 120
 
 

@@ -56,7 +56,6 @@ class View(BrowserView):
         return answer.body
 
 
-
 class Shown(View):
     """What is shown is an answer to GET."""
 
@@ -86,7 +85,7 @@ class Done(View):
 
 
 class Whole:
-    """A whole page of what is answered, for who has no layout."""
+    """A whole page of what is answered, where there is no layout to put it into."""
 
     def __call__(self):
         answer = self.answer()

@@ -40,7 +40,7 @@ class Awaited(Stream):
         super().__init__(listener, timeout=timeout, deadline=control.deadline, peer=control.peer)
 
     def connected(self, *, timeout):
-        """See `Stream`.  Who is not the server itself is turned away."""
+        """See `Stream`.  Anybody but the server itself is turned away."""
         until = now() + timeout
         try:
             accepted = False

@@ -65,8 +65,8 @@ class Capabilities:
     `eager`: the handshake of TLS as soon as AUTH is answered.  `epsv`: EPSV, not PASV.  `early`:
     STOR, and what fits into a packet or two, before the server has answered.  `together`: two
     commands in one packet.  `prompt`: commands as soon as the server has ended the data connection,
-    before its final reply.  Each is True until the server shows that it does not stand it.
-    `orderly`: True since a session has come to its end in which it has stood all that: it executes
+    before its final reply.  Each is True until the server shows that it cannot cope with it.
+    `orderly`: True since a session in which it coped with all that has come to its end: it executes
     each packet in order, also one of commands that change something.  False if it did not, None as
     long as neither is known.  `ordered` is that of this session: True since it has done so, False
     since it did not, or the connection broke meanwhile.
@@ -87,8 +87,8 @@ class Capabilities:
     `renames`: True since a renaming worked.  `refuses_data`: True since there was no data
     connection for a transfer.
 
-    `breaks`: so many of these connections broke; what the server has ended in order does not count.
-    `held`: so often in a row an answer came only when the data connection was made.
+    `breaks`: how many of these connections broke; what the server has ended in order is not one.
+    `held`: how many times in a row an answer came only when the data connection was made.
     `image`: files are transferred as they are.  None until the server has accepted TYPE I or not.
     """
 

@@ -1,8 +1,8 @@
-"""Data connections that we make, to a port of the server, or the server to one of ours.
+"""Data connections: we make them to a port of the server, or the server makes them to one of ours.
 
 The server announces its port (`EPSV`, RFC 2428; `PASV`, RFC 959); it may have been asked for it in
 advance, and the connection may be made before it is needed: it is prepared then.  Whether the
-server stands that, or EPSV at all, is in its `Capabilities`.
+server copes with that, or knows EPSV at all, is in its `Capabilities`.
 """
 
 import logging
@@ -22,7 +22,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: A port that was asked for in advance is used within so many seconds: servers close it some time.
+#: A port that was asked for in advance is used within this many seconds: servers close old ones.
 PORT_AGE = 5
 
 

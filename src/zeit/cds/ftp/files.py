@@ -30,7 +30,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: So many bytes of commands are sent at once: what fits into one packet.
+#: How many bytes of commands are sent at once: what fits into one packet.
 PACKET = 1400
 
 
@@ -60,7 +60,7 @@ class _Asked(NamedTuple):
 
     @property
     def feature(self):
-        """What the server does not stand if there is something wrong with the answers."""
+        """What the server cannot cope with if there is something wrong with the answers."""
         return 'together' if self.sent is None else 'prompt'
 
 
@@ -121,9 +121,9 @@ class Files:
     def ask_promptly(self, name, following, *, data, sent, until):
         """Ask for the size of a file whose `sent` bytes are sent as soon as the server has them.
 
-        That is when it has ended the connection `data`.  What does not stand two commands in one
-        packet is asked for that alone.  It is not waited for longer than for the
-        final reply of the transfer, nor than `until` (of `now`): then nothing is asked.
+        That is when it has ended the connection `data`.  A server that cannot cope with two
+        commands in one packet is asked for the size alone.  That end is waited for no longer than
+        the final reply to the transfer, nor than `until` (of `now`): then nothing is asked.
         Returns whether it was asked.
         """
         control = self._control

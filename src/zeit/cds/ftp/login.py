@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 #: What to do when a server has no TLS for data connections.
 NO_PRIVACY = 'The server does not encrypt data connections, so no file was sent. Ask its operator.'
 
-#: What servers that demand TLS say to who logs in without: vsftpd 530, ProFTPD 550, Pure-FTPd 421.
+#: What servers that demand TLS say to a login without it: vsftpd 530, ProFTPD 550, Pure-FTPd 421.
 _TLS_DEMANDED = re.compile(r'\b(TLS|SSL|encrypt\w*)\b', re.IGNORECASE)
 
 #: Bad sequence of commands; not logged in.  Some servers want to know the user before PROT.

@@ -12,7 +12,7 @@ from zeit.cds.ftp.stream import Stream
 from zeit.cds.network.deadline import USED_UP, Until
 
 
-#: A greeting that is not there after so many seconds may be one that never comes.
+#: A greeting that is not there after this many seconds may be one that never comes.
 SOON = 5
 
 #: How long it takes at most to find out whether a silent server waits for TLS, in seconds.

@@ -1,4 +1,4 @@
-"""What TLS takes of OpenSSL, and what its errors mean.  Who needs no TLS does not import this."""
+"""What TLS takes of OpenSSL, and what its errors mean; imported only where TLS is used."""
 
 import errno
 import ssl

@@ -27,7 +27,7 @@ MAX_ENTRY = 4096
 #: How much of a reply is shown to people, in characters.
 MAX_SHOWN = 500
 
-#: In so many lines a value is looked for, such as a port: some searches look at each character
+#: In how many lines a value is looked for, such as a port: some searches look at each character
 #: again and again.
 VALUE_LINES = 10
 
@@ -88,7 +88,7 @@ class Reply(NamedTuple):
 
     @property
     def end(self):
-        """Where a value is looked for: the last lines, the last one first, as far as one goes."""
+        """Where a value is looked for: the last lines, the last one first, each cut if too long."""
         return [line[:MAX_SHOWN] for line in reversed(self.lines[-VALUE_LINES:])]
 
 
@@ -172,7 +172,7 @@ def command(verb, argument='', *, encoding='utf-8'):
     The argument may be one that is hidden, see `zeit.cds.ftp.reply_errors.Hidden`.
     Raises `LocalProtocolError` if the argument would be more than one line: names are checked
     long before, so this is the last line of defence.  Raises `ConfigurationError` if user, password
-    or directory are none in this encoding.
+    or directory cannot be written in this encoding.
     """
     data = _line(verb, argument, encoding)
     if data:

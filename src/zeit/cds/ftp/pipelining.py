@@ -2,8 +2,8 @@
 
 The port of the next data connection is asked for (EPSV, PASV) in one packet with a command before
 it: SIZE of the file before, or one of the commands that make the lock.  While the server renames,
-or deletes what was fetched, the next data connection is made.  Whether a server stands all this is
-in its `Capabilities`.
+or deletes what was fetched, the next data connection is made.  Whether a server copes with all this
+is in its `Capabilities`.
 """
 
 import errno
@@ -25,12 +25,12 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: The answer to a pipelined command must be there so many seconds after the one before it:
-#: a server that reads one command from each packet has thrown it away.
+#: The answer to a pipelined command must be there within this many seconds after the one before it:
+#: else the server reads one command from each packet, and has thrown this one away.
 PIPELINED = 10
 
 
-#: Commands that are often followed by a transfer: RNFR is by RNTO, DELE by QUIT.
+#: Commands that a transfer often follows.  Not RNFR, which RNTO follows, nor DELE, before QUIT.
 _WITH_PORT = ('CWD', 'CDUP', 'MKD', 'RMD', 'RNTO')
 
 
@@ -121,7 +121,7 @@ class Pipeline:
     def send(self, command, *others, port=False, feature='together'):
         """Send a command, with `port` also what asks for one, and the `others`, in one packet.
 
-        `feature` is what the server does not stand if it fails.
+        `feature` is what the server cannot cope with if it fails.
         """
         control = self.control
         commands = [command]
@@ -191,8 +191,8 @@ class Pipeline:
     def _doubt(self, answer, reason):
         """Raise `reason`, why another answer to the same packet is missing: this may be that one.
 
-        From a server that has ended the session nothing is missing, and neither is what was not
-        waited for: then only a refusal may be that of the other command.
+        If the server has ended the session, or the time was up, no answer has been left out: then
+        only a refusal may be the answer to the other command.
         """
         control = self.control
         if isinstance(reason, NotProven):
@@ -208,8 +208,8 @@ class Pipeline:
     def _throws_away(self):
         """Return whether the server reads one command from each packet: npm's ftpd, simple-ftpd.
 
-        If nothing comes behind the first answer, PWD is sent, alone; is it answered next, what was
-        to be answered before it was thrown away.
+        If nothing comes behind the first answer, PWD is sent, alone; if that is answered next, what
+        was sent before it was thrown away.
         """
         control = self.control
         if control.answers or control.channel.broken or control.stream.comes_soon():

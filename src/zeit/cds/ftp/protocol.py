@@ -141,9 +141,8 @@ class ControlChannel:
     def send(self, verb, argument=''):
         """Return the bytes of a command whose answer is expected from now on.
 
-        Raises `LocalProtocolError` on a broken channel, while a transfer runs (what servers do
-        with a command then differs: see `docs/architecture.txt`), or when RNTO would follow
-        anything but an accepted RNFR.
+        Raises `LocalProtocolError` on a broken channel, while a transfer runs (servers differ in
+        what they make of a command then), or when RNTO would follow anything but an accepted RNFR.
         """
         if self.broken:
             raise LocalProtocolError(f'{verb} on a broken control connection')

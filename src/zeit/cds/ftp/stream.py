@@ -30,8 +30,8 @@ CHUNK = 256 * 1024
 #: How much is read at once where only replies come, in bytes.
 REPLY = 8 * 1024
 
-#: An answer that is ready is here within two round trips, of so many seconds at most, and these
-#: seconds.
+#: An answer that is ready is here within two round trips, of at most `SLOWEST` seconds each, plus
+#: `READY` seconds.
 SLOWEST, READY = 1, 0.05
 
 #: Close with a reset instead of an orderly end (SO_LINGER, socket(7)): the peer sees an error.

@@ -26,7 +26,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: So many bytes of a file are sent before the server has accepted it: a network takes them, also
+#: How many bytes of a file are sent before the server has accepted it: a network takes them, also
 #: where nobody reads.
 EARLY = 32 * 1024
 
@@ -34,10 +34,10 @@ EARLY = 32 * 1024
 #: system copies it, in bytes.
 PIECE = 64 * 1024
 
-#: Why a data connection failed is waited for so many seconds.
+#: How many seconds to wait for the reason why a data connection failed.
 REASON = 5
 
-#: The final reply to an upload of an empty file is waited for so many seconds where the size
+#: How many seconds to wait for the final reply to an upload of an empty file, where the size
 #: decides without it: AnyEvent::FTP never gives one.
 EMPTY_FILE = 0.5
 
@@ -185,9 +185,9 @@ class Transfers:
         """RETR into `sink.write`; return the number of bytes.
 
         A refusal leaves the connection as it is: the reason may be that there is no such file.
-        With `limit` no more than so many bytes are read; if there are more the connection is
-        dropped: nothing else stops a server for sure.  `within` so many seconds it must begin.
-        `throttle`: see `upload`.
+        With `limit` no more than that many bytes are read; if there are more the connection is
+        dropped: nothing else stops a server for sure.  It must begin `within` that many seconds, if
+        given.  `throttle`: see `upload`.
         """
         control = self._control
         data = self.open_data('RETR', name, within=within)

@@ -41,20 +41,20 @@ VERSION, SHARED = 3, 4
 
 NAME = 'state.jsonl'
 
-#: A file with so many bytes more than twice what it began with is `full`: a run reads all of it.
+#: A file is full with this many bytes more than twice what it began with: a run reads all of it.
 LIMIT = 64 * 1024
 
-#: The last line is looked for in so many bytes at the end first.
+#: How many bytes at the end are searched for the last line first.
 TAIL = 4096
 
-#: So many lines of a new file are in the memory as such, the others as bytes.
+#: How many lines of a new file are kept in memory one by one; the others are joined in blocks.
 AT_ONCE = 1000
 
 #: The longest wait for the lock, and the pause between two attempts, in seconds.
 PATIENCE = 2
 INTERVAL = 0.005
 
-#: The file is opened at most so many times in a row because another file has its name by then.
+#: How often in a row the file is opened anew, at most, because another one has its name by then.
 REPLACED = 1000
 
 _FLAGS = os.O_APPEND | os.O_NOFOLLOW
@@ -92,8 +92,8 @@ class JSONLog:
         self._is_locked = False
         #: Whether this is the one that may have it `open`, and whether it has.
         self._is_run = self._is_open = False
-        #: How long the first line is, and the file; so much behind the first line is known, None
-        #: for who does not look; which lines are, None for all; and the end of what was looked at.
+        #: How long the first line is, and the file; how much behind the first line is known, None
+        #: where nobody looks; which lines are, None for all; and the end of what was looked at.
         self._head = self._end = 0
         self._known = self._having = self._seen = None
         self._carried = 0

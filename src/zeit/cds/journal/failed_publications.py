@@ -27,7 +27,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: While somebody else puts the same content, it is looked at so often, in seconds.
+#: Seconds between two looks whether somebody else still puts the same content.
 INTERVAL = 0.02
 
 #: What the journal has of a failure besides its id and number.
@@ -201,7 +201,7 @@ class Unpublished:
         return failure.number > until
 
     def content(self, remembered=None):
-        """See `IUnpublished`; `remembered` is the `Journal` of who has read that already."""
+        """See `IUnpublished`; `remembered` is the `Journal`, if that was read already."""
         if remembered is None:
             remembered = journal.read(self._private, table='unpublished')
         rows = {row['id']: _failure(row) for row in remembered.find('unpublished')}

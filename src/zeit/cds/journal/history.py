@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 #: The version of what a line says.
 VERSION = 1
 
-#: So many bytes are read at once; a line is shorter by far.  The last one is in so many.
+#: How many bytes are read at once; a line is shorter by far.  The last line is in the last `TAIL`.
 BLOCK = 1024 * 1024
 TAIL = 4096
 
@@ -102,7 +102,7 @@ class History:
             files.remove_drafts(self._directory)
 
     def expired(self, *, keep):
-        """Return all months but so many, the last one not counted; 0: none.
+        """Return all months but the last one and `keep` before it; with 0 none of them.
 
         A clock tells no age: it may be wrong for a moment.
         """
@@ -247,7 +247,7 @@ def _line(moment, entry):
 
 
 def ago(seconds):
-    """Return the time that was so many seconds ago, as `History.find` takes it."""
+    """Return the time that was this many seconds ago, as `History.find` takes it."""
     moment = append_log.now() - datetime.timedelta(seconds=seconds)
     return moment.isoformat(timespec='milliseconds')
 

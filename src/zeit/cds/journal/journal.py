@@ -10,7 +10,7 @@ is written lazily: a run after a loss of power finds the receipt.
 One line is one entry, a JSON object with `kind` and `at` (ISO 8601, UTC), and, where it is about a
 version of a file, `sequence`, its number (see `zeit.cds.spool.sequence`).  `zeit.cds.journal.kinds`
 says what an entry does to tables: it opens a row, which is the entry itself, changes or closes
-others.  Most are written by a run; who puts a file, or publishes, adds some, too.
+others.  Most are written by a run; whoever puts a file, or publishes, adds some, too.
 
 A file that was copied, with the spool around it, or restored, is known as one (see
 `zeit.cds.journal.append_log`): its tokens are the original's, and nothing is adopted before a
@@ -48,14 +48,14 @@ HISTORY = 'history'
 #: What an earlier build had beside them.
 _BEFORE = 'sequence', 'runs', 'unpublished'
 
-#: So many of the latest tokens are still known as ours when a file has been made anew.  Older ones
+#: How many of the latest tokens are still known as ours when a file has been made anew.  Older ones
 #: could only be met again if a command of a long dead session arrived.
 TOKENS = 200
 
-#: So many of the latest retractions are: who publishes looks whether one came meanwhile.
+#: How many of the latest retractions are: whoever publishes looks whether one came meanwhile.
 RETRACTIONS = 50
 
-#: What was found out about a server is believed for so many seconds: servers and firewalls change.
+#: How many seconds what was found out about a server is believed: servers and firewalls change.
 BELIEVED = 24 * 60 * 60
 
 #: The tables that have a row for each file that waits.

@@ -16,9 +16,9 @@
     abandoned   an upload of NAME whose end is not known any more, or does not matter
     missed      NAME could not be brought to TARGET, or from there, in the version VERSION: until
                 it is 'found', delivered or parked, it comes behind all others.  TAKEN: it was
-                confirmed so many times, and gone a moment later; BLOCKS: others were not tried;
+                confirmed this many times, and gone a moment later; BLOCKS: others were not tried;
                 BUSY: it changed while it was sent, and that counts for its next version, too.
-                After so many ATTEMPTS, the last for this REASON
+                ATTEMPTS: how many there were; the last one failed for this REASON
     found       that is over: it was fetched, or is gone
     failed      the server refused NAME, in the version VERSION, the NUMBERth time; counted SINCE
     parked, resent      NAME was put away, was brought back
@@ -28,7 +28,7 @@
     imported    it is there for good, which the history has before it is deleted on TARGET
     compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
     removed     what was fetched as NAME is not on TARGET any more
-    kept        it is there still, although the server has said that it is not
+    kept        it is there still, or may be: it is not to be imported again
     put, seen   NAME, in the version VERSION, got the number SEQUENCE when it was put, or was there;
                 CONTENT is the id of what it is of, CONTENT_VERSION that of it, in the application;
                 it goes by PRIORITY, NOT_BEFORE a time, and NOT_AFTER one
@@ -52,9 +52,9 @@
                 'superseded': the content was published since
     ended       a run has ended: see `zeit.cds.spool.statistics`
     months      the history has a file of each of these MONTHS
-    damaged     so many LINES could not be read, and were left out, and what is MISSING, the journal
+    damaged     LINES lines could not be read, and were left out, and what is MISSING, the journal
                 itself or months of the history: until it is 'acknowledged'
-    accepted    of these MONTHS of the history so many lines are damaged, as a person knows
+    accepted    how many lines of these MONTHS of the history are damaged, as a person knows
     totals      COUNTS before this file began, the file that came in last
 """
 
@@ -67,7 +67,7 @@ from zeit.cds.journal import line_format
 FILE = 'target', 'name'
 
 #: What the application may tell of a version of a file: in its row, its receipts, beside it when it
-#: is parked.  So many characters of each are kept.
+#: is parked.  `LONGEST`: how many characters of each are kept.
 TOLD = 'content', 'content_version'
 LONGEST = 1000
 

@@ -9,7 +9,7 @@ import re
 from zeit.cds.text import printable
 
 
-#: So many bytes of lines are parsed at once.
+#: How many bytes of lines are parsed at once.
 BLOCK = 32 * 1024
 
 #: What is longer is no line, but a hole of a damaged disk, perhaps; it is never read as a whole.

@@ -107,7 +107,7 @@ def refuse(session, locks, *, present=None, rename_follows=''):
     """Raise the `Locked` for the first of `locks` that is there; return a listing.
 
     `present` is one that was just made.  SIZE is asked as well: listings may be cut, and may leave
-    files out.  It is asked before a listing is made, for which the port goes along then.
+    files out.  It comes first: the port for the listing is asked for in the same packet.
     `rename_follows`: see `ISession.sizes`.
     """
     there = set(present or ()).intersection(locks)

@@ -89,6 +89,7 @@ class Leftovers:
         self._restore_asides(present)
         self._remove_parts(waits)
         left = {names.token_of(entry['aside']) for entry in self._noted('asides')}
+        # A file without a token in its name may be of any of these runs: then none is clean.
         left.update(tokens if '' in self._later.values() else self._later.values())
         failures = []
         for token in tokens:

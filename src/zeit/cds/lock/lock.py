@@ -71,7 +71,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: Who announces a lock looks so often, a second apart, whether others have withdrawn.
+#: How often a run that announces its lock looks, a second apart, whether others have withdrawn.
 LOOKS = 5
 
 #: What to do where the lock does not get its name, and files would not get theirs.
@@ -80,10 +80,10 @@ CANNOT_RENAME = (
     '(--no-temporary).'
 )
 
-#: What says that there is no guard: who has one, and who announces a lock, see each other.
+#: What says that there is no guard; whoever has one, and whoever announces a lock, see each other.
 _NO_GUARD = PermanentError, TemporaryError
 
-#: A lock that is held is read again after so many seconds, and over each new connection.
+#: A lock that is held is read again after this many seconds, and over each new connection.
 WATCH = 30
 
 
@@ -132,7 +132,7 @@ class Lock(LockFiles):
     def glance(self, present, *, proves=False):
         """Raise `Locked` if `present`, a listing, shows that.
 
-        It spares who is at work a look at what we would make beside him: `create` looks for sure.
+        Whoever is at work there does not have to see what we would make: `create` looks for sure.
         Of a server that is not known to execute packets in order SIZE is asked as well: that it
         does not is found out by commands that change nothing.  `proves`: `prove` finds that out.
         """
@@ -185,6 +185,7 @@ class Lock(LockFiles):
         delete, deleted = ('DELE', self._staged), []
         if self.guards and not missing:
             self.guards, *deleted = self._keeps_apart(delete)
+        # `_keeps_apart` has sent it along, if it came that far.
         for refusal in deleted or session.perform(delete):
             with _noting(missing, 'delete what it has stored'):
                 if refusal is not None:

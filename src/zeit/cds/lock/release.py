@@ -29,7 +29,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: Removing is tried so often; each time after the first on a new connection.
+#: How often removal is tried; each time after the first on a new connection.
 ATTEMPTS = 2
 
 #: What a lock may leave on a server, in the order in which it must be removed.

@@ -22,7 +22,7 @@ def connected_socket(
 
     `connect_timeout` (seconds) holds for finding the host's addresses, and for each of them; they
     are tried in the resolver's order.  `activity` says what this is for, in a message.
-    `keepalive` lets the system probe a peer that was idle for so many seconds, 0 for never
+    `keepalive` lets the system probe a peer that was idle for this many seconds, 0 for never
     (RFC 1122 section 4.2.3.6), which also keeps a NAT's entry.  `bind` is the address of this
     machine to connect from.  `meanwhile()` is called once, when the connection is on its way.
     Raises `FTPOSError`: the error of the last address that this machine can reach, if there is one.

@@ -15,7 +15,7 @@ USED_UP = (
 
 
 class Until(float):
-    """The moment of `polling.now` in so many `seconds`, which a message can tell."""
+    """The moment of `polling.now`, `seconds` from now; a message can tell how many those were."""
 
     def __new__(cls, seconds):
         made = super().__new__(cls, now() + seconds)
@@ -23,14 +23,14 @@ class Until(float):
         return made
 
     def later(self, seconds):
-        """Return the moment so many seconds later, of the same wait."""
+        """Return the moment that is `seconds` later, of the same wait."""
         made = super().__new__(type(self), self + seconds)
         made.seconds = self.seconds
         return made
 
 
 def unanswered(seconds):
-    """Return the same of a deadline that was only for cleaning up at the end of a run."""
+    """Return what `USED_UP` is, for a deadline that was only for cleaning up after a run."""
     what = f'The server did not answer within the {seconds:g} s for cleaning up'
     return what, 'The next run of this spool cleans up.'
 
@@ -52,10 +52,10 @@ class Deadline:
         return f'<Deadline {self._moment}>'
 
     def restart(self, seconds, *, passed=USED_UP, span=None):
-        """Let it be in so many seconds from now; `passed`: what happened then, what to do next.
+        """Let it be `seconds` from now; `passed`: what happened then, and what to do next.
 
-        `span`: so many seconds more has what has begun by then, if it says that they are enough;
-        None for none.
+        `span`: a transfer that is under way by then gets this many seconds more, if it says that
+        they are enough; None for none.
         """
         self._moment = time.monotonic() + seconds
         self._span = span
@@ -65,8 +65,9 @@ class Deadline:
     def during(self, transfer):
         """Inside, a `transfer` is under way that may have more time than others, or None.
 
-        `transfer.require(seconds)` raises `DeadlinePassed` if it does not end within so many
-        seconds; `transfer.passed()` returns it, if it should have, and did not.
+        `transfer.require(seconds)` raises `DeadlinePassed` if it is not going to end within this
+        many seconds; `transfer.passed()` returns that error, for when it should have ended and has
+        not.
         """
         self._transfer = transfer
         try:

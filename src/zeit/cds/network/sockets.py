@@ -14,8 +14,8 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: The system of this machine takes more to be sent when so many bytes wait at most: they last until
-#: we are called, 0.5 ms at 1 Gbit/s.
+#: The system of this machine takes more to be sent when at most this many bytes wait: they last
+#: until we are called, 0.5 ms at 1 Gbit/s.
 UNSENT = 64 * 1024
 
 

@@ -14,8 +14,8 @@ from zeit.cds.journal.history import ago
 from zeit.cds.system import files
 
 
-#: What cannot be deleted is fetched so often to be compared, in each run, then after pauses: a
-#: minute, two, four, up to about an hour.
+#: What cannot be deleted is fetched to be compared, in each of `TRIES` runs, then after pauses: of
+#: `PAUSE` seconds, twice that, and so on; they double `LONGEST` times, up to about an hour.
 TRIES = 8
 PAUSE = 60
 LONGEST = 6

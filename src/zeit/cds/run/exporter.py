@@ -48,8 +48,8 @@ log = logging.getLogger(__name__)
 #: Receipts of what is filed do not wait for the upload of a file of more bytes than this.
 LARGE = 1024 * 1024
 
-#: A run looks for what is urgent after so many seconds, and again when the look that it took was so
-#: small a part of its time.
+#: A run looks for what is urgent after `LOOK` seconds, and again when the look before it is at most
+#: this `PART` of the time since then.
 LOOK, PART = 10, 1 / 50
 
 #: How often one run sends a file that is replaced faster than it is sent.
@@ -126,7 +126,7 @@ class _Export(Engine):
     # What is to be done
 
     def prepare(self):
-        """Return whether there is something to do; what is none is in the report already."""
+        """Return whether there is something to do; what is not to be sent is in the report then."""
         queue = self.spool.queue(order=self.options.order, notable=self._urgency.fits)
         if not self.options.dry_run:
             self.retracted.prepare()

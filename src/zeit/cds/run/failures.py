@@ -9,7 +9,7 @@ from zeit.cds.journal import append_log
 #: Seconds within which refusals of a file count once: each publication may start a run.
 APART = 60
 
-#: So many characters of a reason are kept.
+#: How many characters of a reason are kept.
 REASON = 500
 
 _WHY = 'attempts', 'reason'
@@ -59,7 +59,8 @@ class Failures:
     def add(self, job, error):
         """`job` has failed because of `error`.
 
-        That no other connection was to be had says nothing about it, unless it broke the first.
+        That no connection could be made says nothing about the file, unless an earlier attempt with
+        it has broken the one before.
         """
         if error.while_connecting and job.attempt == 1:
             return

@@ -8,13 +8,13 @@ from zeit.cds.text import from_timestamp, printable, strict_json
 
 log = logging.getLogger(__name__)
 
-#: That of the format, see docs/json.txt.
+#: The version of what the command gets, see docs/json.txt.
 VERSION = 1
 
-#: So many files are told of.
+#: How many failed files are named, at most.
 MOST = 100
 
-#: So many characters of what a command wrote are logged.
+#: How many characters of what a command wrote are logged.
 SHOWN = 1000
 
 

@@ -102,7 +102,7 @@ class _Import(Engine):
         #: What all connections have in common, the server's time included; known under the lock.
         self.downloads = None
         self.cleanup = None
-        #: How many files were begun, and whether there was one that is not left where it is.
+        #: How many files were begun, and whether any of them was not left on the server.
         self.number = 0
         self.found_any = False
         #: (job, error) of what is not there any more, as the server says.

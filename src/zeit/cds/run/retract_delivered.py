@@ -1,8 +1,8 @@
 """What was delivered and is retracted: deleted on the server, if it is what we have delivered.
 
-Who retracts only writes down of which content, see `zeit.cds.spool.withdrawal`: he waits for no
-server. The next run finds its receipts, and the journal has a row for each file, of which it is the
-last version that was delivered.  Under the lock, and before anything is sent, each of them is
+Whoever retracts only writes down which content, see `zeit.cds.spool.withdrawal`, and waits for no
+server.  The next run finds its receipts, and notes in the journal a row for each file whose last
+delivered version is of that content.  Under the lock, and before anything is sent, each of them is
 deleted, if nothing newer was delivered under its name, and if the server has it with the size and
 the SHA-256 of the receipt; it is read for that.  A receipt says what has become of it.
 
@@ -36,10 +36,10 @@ OUTCOMES = {
 #: What the journal has of a receipt.
 _KNOWN = 'target', 'name', 'sequence', 'size', 'sha256'
 
-#: Of these somebody may want to know.
+#: The outcomes that are logged as warnings: somebody may want to look.
 STAYS = 'changed', 'unknown'
 
-#: What an end concerns that is not the server's of one file.
+#: Errors that concern one file: the run goes on with the others.
 _OF_ONE_FILE = (ServerError, FileError, *LOST)
 
 

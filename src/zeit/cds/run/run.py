@@ -52,7 +52,7 @@ def _exit_code(error):
 
 
 def _concerns_no_file(error):
-    """Let a refusal be one of the run."""
+    """Let a refusal count as one of the whole run: no file is at fault."""
     if error.exit_code == FILES_FAILED:
         error.exit_code = UNAVAILABLE if error.transient else CONFIGURATION
 

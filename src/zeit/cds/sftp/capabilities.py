@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class Abilities(NamedTuple):
-    """What an SFTP server is, and can do; for who looks at the server itself.
+    """What an SFTP server is, and can do; for those who look at the server itself.
 
     `version` and `cipher` are words of SSH.  `replaces`: it renames onto what is there.  `syncs`:
     it says when a file is on its disk.  `digest`: what it computes of a file, or ''.  `space` is

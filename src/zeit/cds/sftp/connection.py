@@ -17,23 +17,23 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: So much is read or written by one request, in bytes: what every server has to take.
+#: How much is read or written by one request, in bytes: what every server has to take.
 BLOCK = 32 * 1024
 
-#: So many bytes of requests are sent at once, at most; but what is longer is one packet of SSH.
+#: How many bytes of requests are sent at once, at most; what is longer goes alone.
 TOGETHER = 32 * 1024
 
-#: After so many bytes, those that are sent look at what has happened meanwhile.
+#: After sending this many bytes, look at what has happened meanwhile.
 LOOK = 512 * 1024
 
-#: So many seconds an orderly end may take.
+#: How many seconds an orderly end may take.
 GOODBYE = 2
 
 
 class Connection:
     """A session of SFTP; `open` begins it, `loop` (an `EventLoop`) lets it go on.
 
-    `block`: so much may be read or written by one request, in bytes.  `sent` counts requests.
+    `block`: how much may be read or written by one request, in bytes.  `sent` counts requests.
     """
 
     def __init__(self, settings, *, loop):

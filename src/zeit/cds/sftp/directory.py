@@ -28,7 +28,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: So many requests for entries of a long directory are on their way.
+#: How many requests for entries of a long directory are on their way at once.
 LISTING = 8
 
 #: Most entries of a directory that are taken.
@@ -37,8 +37,8 @@ MAX_ENTRIES = 125_000
 #: What to do where a directory is not listed, by which locks are seen.
 LIST = 'Give the account the right to list the directory.'
 
-#: So many answers about a directory may bring no new name: a file that gets another name meanwhile
-#: is listed twice, but not for ever.
+#: How many answers in a row may bring no new name: a file that gets another name meanwhile is
+#: listed twice, but not for ever.
 STALE = 100
 
 

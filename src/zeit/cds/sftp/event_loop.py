@@ -18,16 +18,16 @@ from zeit.cds.system.polling import LOOP, now, poll
 from zeit.cds.system.signals import deferrable
 
 
-#: Whoever follows looks so often at least whether it has to lead, in seconds.
+#: Whoever follows looks at least this often whether it has to lead, in seconds.
 LOOKS = 5
 
-#: What was closed, or aborted, is so after so many turns.
+#: After how many turns what was closed, or aborted, has come to its end.
 CLOSING = 3
 
-#: What was cancelled has so many turns to end.
+#: How many turns what was cancelled has to end.
 TURNS = 20
 
-#: So many bytes are held back at most to be sent together.
+#: How many bytes are held back, at most, to be sent together.
 HELD_BACK = 64 * 1024
 
 

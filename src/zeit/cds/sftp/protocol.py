@@ -80,7 +80,7 @@ _ANSWERS = {
 #: No server sends more at once, in bytes: what it is asked for is 32 KiB at most.
 LONGEST = 256 * 1024 + 1024
 
-#: A handle has so many bytes at most.
+#: The most bytes that a handle may have.
 LONGEST_HANDLE = 256
 
 #: What the end of a file, or of a directory, is answered with.
@@ -126,7 +126,7 @@ class Attributes(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What a file system has left for who is no root, in bytes and in files."""
+    """What a file system has left for anybody but root, in bytes and in files."""
 
     free: int
     files: int | None
@@ -297,7 +297,7 @@ class _Reader:
         return self._take(self.number())
 
     def count(self, *, least):
-        """Return a number of things that have so many bytes at least."""
+        """Return how many things follow; each of them has at least `least` bytes."""
         number = self.number()
         if number * least > self.left:
             raise RemoteProtocolError('The server sends a packet that is shorter than it says')

@@ -200,6 +200,7 @@ class SFTPSession(BaseSession):
             self._require_absent(name, error)
             return None
         self.known.add(name)
+        # If the connection broke, it was read twice: only the end is of the second time.
         return content.getvalue()[-size:] if size else b''
 
     def fetch(self, name, file, *, within=None):
@@ -382,7 +383,7 @@ class SFTPSession(BaseSession):
 
     @property
     def connection(self):
-        """The present `Connection`, for who looks at the server itself."""
+        """The present `Connection`."""
         return self._ready()
 
     def space(self):

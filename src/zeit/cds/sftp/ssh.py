@@ -111,7 +111,7 @@ class Login:
         raise failure
 
     def close(self, *, seconds):
-        """End it in an orderly way within so many seconds; never raises."""
+        """End it in an orderly way within `seconds`; never raises."""
         for each in reversed(self._connections):
             each.close()
             with contextlib.suppress(OSError, Error, asyncssh.Error):

@@ -59,7 +59,7 @@ class SFTPTarget(BaseTarget):
         self._require_address()
 
     def _session(self, learned, **options):
-        # Who has nothing to send, needs no client; nor does anybody who has only targets by FTP.
+        # Whoever has nothing to send needs no client, nor does anybody who has targets by FTP only.
         from zeit.cds.sftp.capabilities import Capabilities
         from zeit.cds.sftp.session import SFTPSession
 

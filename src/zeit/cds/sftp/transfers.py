@@ -26,11 +26,11 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: So much is read or written by one request at most, in bytes, where a server takes that: with its
+#: The most that is read or written by one request, in bytes, where a server takes that: with its
 #: head it fills four packets of SSH.
 LARGEST = 4 * 32 * 1024 - 1024
 
-#: So much of a file is on its way at most, in bytes.
+#: How much of a file is on its way, at most, in bytes.
 WINDOW = 2 * 1024 * 1024
 
 #: A file system with fewer bytes is full.

@@ -6,7 +6,7 @@
                         from here on the outcome counts
         committed       the same file, renamed: the outcome is that they go into `new/`
 
-What becomes of those whose process has died is the subject of `indoubt`.
+What becomes of those whose process has died: `zeit.cds.spool.transactions_in_doubt`.
 """
 
 import atexit
@@ -414,7 +414,7 @@ def _parsed(path, entry, **about):
 def _answer(path, delete=False, notice=None):
     """Return whether to delete what was delivered, and (name, file in `path`, version) of a notice.
 
-    One that is there no more was put: its removal is the end of all.
+    A notice whose file is gone was put already: the file is removed last of all.
     """
     if notice is not None:
         name, draft, version = notice

@@ -30,7 +30,7 @@ def delivered(history, *, until=math.inf, **wanted):
 def is_published(journal, content, *, until):
     """Return whether the partner has the content, or is about to get it, and is not told otherwise.
 
-    Up to the number `until`: what has that is the notice that is about to be put.
+    `until` is the number of the notice that is about to be put: what came later does not count.
     """
     notices = {number_of(each) for each in journal.history.find(content=content, kind='notice')}
     receipts = delivered(journal.history, content=content, until=until)

@@ -20,7 +20,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: So many bytes a larger file leaves free on the disk, for the journal and other files.
+#: How many bytes a larger file leaves free on the disk, for the journal and other files.
 SPARE = 1024 * 1024
 
 #: What a file system says of a file that is too large for it, a quota, or the process.

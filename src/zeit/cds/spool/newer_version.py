@@ -36,9 +36,9 @@ class Version(NamedTuple):
 def newer(parked, *, waits=None, delivered=None, others=()):
     """Return the newest `Version` that is newer than the `Parked` file, or None.
 
-    `waits`: the `IEntry` of its name in `new/`; `delivered`: the
-    receipt of the newest version that was delivered;
-    `others`: the `Parked` files of its name.  Of one without a number everything is newer.
+    `waits`: the `IEntry` of its name in `new/`; `delivered`: the receipt of the newest version that
+    was delivered; `others`: the `Parked` files of its name.  If the file has no number, any other
+    version is newer.
     """
     found = []
     if waits is not None:

@@ -21,7 +21,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: So many files are deleted at once.
+#: How many files are deleted at once.
 TOGETHER = 100
 
 #: The tables of the journal whose files a run may look for in `cur/`, or delete on a server.

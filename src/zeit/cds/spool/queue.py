@@ -113,9 +113,8 @@ def is_plain(private):
 def notable(private, directory, names, numbers, *, fits):
     """Return the entries that a `Queue` of these `names` calls so.
 
-    The first of them have the `numbers` by the journal in `private`; `fits(name)` asks for one,
-    None for none.
-    Raises OSError, `SpoolError`.
+    The first of them have the `numbers` by the journal in `private`; `fits(name)` tells whether a
+    name is asked for, None if none is.  Raises OSError, `SpoolError`.
     """
     wanted = {*filter(fits, names)} if fits else set()
     fitting = [name for name in names[len(numbers) :] if name in wanted]

@@ -10,7 +10,7 @@ journal of another partner is read: a version is settled for a partner if one of
 or if its name is none that the partner wants.
 
 One lock, held for a moment, is around all that concerns more than one partner.  Nobody holds it
-while he talks to a server.
+while talking to a server.
 """
 
 import contextlib
@@ -47,8 +47,8 @@ PATIENCE = 30
 class Terms(NamedTuple):
     """What a partner wants: the `name` of its exporter, and the `url` of its target.
 
-    `wanted`: patterns of a shell for names of files, separated by spaces.  `give_up_after`: so many
-    seconds a file waits for it at most, None for no end.
+    `wanted`: patterns of a shell for names of files, separated by spaces.  `give_up_after`: how
+    many seconds a file waits for it at most, None for no end.
     """
 
     name: str
@@ -348,7 +348,6 @@ class _Settled:
             _inode(f'{self._folder}/cur', stored),
             _inode(f'{self._folder}/{SKIPPED}', name),
         )
-
 
     def forget(self, stored, inode):
         """Remove what it has of its own: the file is in `cur/` of the spool by the same name."""

@@ -178,7 +178,7 @@ class _Sync(threading.Thread):
         began = time.monotonic()
         try:
             os.fsync(self._descriptor)
-        except BaseException as error:  # noqa: BLE001 it is raised by who waits for it
+        except BaseException as error:  # noqa: BLE001 whoever waits for it raises it
             self.error = error
         self.seconds = time.monotonic() - began
 

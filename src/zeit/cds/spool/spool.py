@@ -52,10 +52,10 @@ from zeit.cds.values.run_options import Keep
 
 log = logging.getLogger(__name__)
 
-#: So many seconds for an fsync are many: the next one goes on beside the file that is sent.
+#: An fsync of at least this many seconds is slow: the next one goes on while the file is sent.
 SLOWLY = 0.002
 
-#: What is put into the spool, or sent once more, is written to at least every so many seconds.
+#: A draft in `tmp/` that nobody has written to for this many seconds was left by a killed process.
 _WRITING = 24 * 3600
 
 #: The target of a token that is on no server, but in the spool.
@@ -307,7 +307,7 @@ class Spool:
 
     @contextlib.contextmanager
     def _visited(self, about=None):
-        """Return a context manager: a `Journal`, for who is in no run, to add something."""
+        """Return a context manager: a `Journal` to which something is added outside of a run."""
         with self._translated(), self._sequence.visited(about) as visited:
             yield visited
 
@@ -380,7 +380,7 @@ class Spool:
     def _looked_at(self):
         try:
             return journal.read(self._in(PRIVATE), table='versions')
-        except SpoolError:  # who only looks may have no right to see it
+        except SpoolError:  # whoever only looks may have no right to see it
             return journal.Journal(self._in(PRIVATE))
 
     def _numbered(self, entry):
@@ -512,7 +512,7 @@ class Spool:
                     raise newer_version.refusal(parked, newer, spool=self.path)
                 self._filing.require_movable(parked.name)
                 in_its_place = self._make_room(there, parked)
-                # What goes out now is the newest; who brings an older one back has decided that.
+                # What goes out now is the newest: whoever brings back an older one has decided so.
                 number = None if newer else parked.number or None
                 version, about = parked.entry.version, parked.told
                 number = numbers.note(parked.name, version, number=number, told=about)

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 #: Above this, an exit code is that of a process that a signal has ended.
 SIGNAL = 128
 
-#: So many characters of the reason of a run are kept.
+#: How many characters of the reason of a run are kept.
 REASON = 500
 
 
@@ -82,11 +82,10 @@ class Statistics(NamedTuple):
     None; `undeleted`: those that came in, and may still be on the server; each of them is a name
     and when it came in, in seconds since the epoch.  `retracted`: what was delivered, and is to be
     deleted on the server: the id of the content, the file's name, '' if no run has looked for it
-    yet, and since when.  `killed`: when the last run began, if it was
-    killed, else None.  `disowned`: URLs where a copy leaves what is perhaps of its original.
-    `damaged`: so many lines of the journal cannot be read, and `missing`: the journal itself, or
-    months of the history; which nobody has acknowledged.  `failed`: `Attempts` by the name of the
-    file.
+    yet, and since when.  `killed`: when the last run began, if it was killed, else None.
+    `disowned`: URLs where a copy leaves what is perhaps of its original.  `damaged`: how many lines
+    of the journal cannot be read, and `missing`: the journal itself, or months of the history;
+    what somebody has acknowledged is in neither.  `failed`: `Attempts` by the name of the file.
     """
 
     totals: dict
@@ -125,12 +124,13 @@ class Statistics(NamedTuple):
 def ended(spool, report, *, seconds, exit_code=None, target=''):
     """Remember that a run of `spool` has ended after this many `seconds`; return its `Ending`.
 
-    Never raises.  If it cannot be remembered that it has failed, that is news each time.
+    None if another run was active: nothing was done, and that one counts.  Never raises.  If it
+    cannot be remembered that it has failed, that is news each time.
     `report` is its `IReport`; `exit_code` is that of the process, if a signal has ended it;
     `target` is the URL of its target.  Runs that did nothing are not in the history.
     """
     if any(isinstance(error, SpoolBusy) for error in report.errors):
-        return None  # nothing was done, and the other run counts
+        return None
     private = os.path.join(spool.path, PRIVATE)
     code = report.exit_code if exit_code is None else exit_code
     done = getattr(report, 'done', 'delivered')

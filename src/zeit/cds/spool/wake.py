@@ -1,4 +1,4 @@
-"""Delivering at once: who puts a file into a spool says so, and exporters are woken."""
+"""Delivering at once: whoever puts a file into a spool says so, and exporters are woken."""
 
 import functools
 import logging
@@ -67,7 +67,7 @@ def wake_later(event):
 
 
 def wake_in(spool, seconds):
-    """Wake the exporters of `spool` in so many seconds.
+    """Wake the exporters of `spool` in this many `seconds`.
 
     By those that can wait, `ILateWakeUp`; the other ones run again and again by themselves.
     """

@@ -13,10 +13,10 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: After an interruption there are so many seconds to clean up.
+#: How many seconds there are to clean up after an interruption.
 HURRY = 8
 
-#: A connection that was kept is replaced if it does not answer within so many seconds.
+#: A connection that was kept is replaced if it does not answer within this many seconds.
 SOON = 5
 
 
@@ -157,7 +157,7 @@ class BaseSession:
             raise
 
     def _ready(self, *call):
-        """Return a connection that is usable and in the directory, and stands this `call`.
+        """Return a connection that is usable, in the directory, and free for this `call`.
 
         Over each new one garbage is deleted first.
         """

@@ -12,7 +12,7 @@ import datetime
 from typing import NamedTuple
 
 
-#: A file that has not changed for so many seconds is complete.  Times count in whole seconds, so
+#: A file that has not changed for this many seconds is complete.  Times count in whole seconds, so
 #: half of it may be the remainder of one.
 SETTLED_AFTER = 2
 
@@ -106,7 +106,7 @@ class ServerTime:
         now, age = self._clock(), self.age(look)
         tells = (
             self._told and age is not None and 0 <= age < SETTLED_AFTER
-        )  # else the other look may not
+        )  # else only the whole wait tells
         passed = age if tells else 0
         return Fresh(look, at=now, due=now + SETTLED_AFTER - passed)
 

@@ -19,8 +19,8 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: Some servers (zope.server) never begin to send an empty file: so many seconds are enough for one
-#: that sends it.  It is not left out: some say so of files whose length they do not know.
+#: Some servers (zope.server) never begin to send an empty file: this many seconds are enough for
+#: one that does.  It is fetched all the same: some tell 0 where they do not know the length.
 EMPTY = 2
 
 

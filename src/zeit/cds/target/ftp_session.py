@@ -33,7 +33,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: So many times a directory is looked into that others make and remove meanwhile.
+#: How many times to look into a directory that others make and remove meanwhile.
 LOOKS = 3
 
 #: The reply code of what somebody else is at work on (RFC 959 section 4.2.2).
@@ -309,7 +309,7 @@ class FTPSession(BaseSession):
 
         `lost` is the `ReplyLost` by which the upload ended, if it did.
 
-        `following` is what is prepared in the same packet, as far as the server stands that.
+        `following` is what is prepared in the same packet, as far as the server copes with that.
         """
         if self._capabilities.sizes is False:
             following = NOTHING  # a listing follows

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Kept:
-    """At most one connection, for the next run of who has this.
+    """At most one connection, for the next run of whoever has this.
 
     `clock` tells monotonic seconds.
     """

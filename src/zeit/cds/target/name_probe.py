@@ -45,7 +45,7 @@ _STUCK = 'The server changes such a name, and did not delete what got it when th
 #: RFC 959 section 4.2: a syntax error in the argument.
 _NO_ARGUMENT = 501
 
-#: So many names are tried in a run at most.
+#: How many names are tried in a run, at most.
 TRIALS = 100
 
 

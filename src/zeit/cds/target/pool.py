@@ -18,7 +18,7 @@ READY = 'ready'  # the worker is open, and waits for its first job
 DONE = 'done'  # it has done its job; `value` is what `work` returned
 ENDED = 'ended'  # it is closed; `value` is the error that ended it, or None
 
-#: When a run ends before its time, what is on its way has so many seconds to end.
+#: When a run ends before its time, what is on its way has this many seconds to end.
 GRACE = 1.5
 
 

@@ -11,10 +11,10 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: When so many connections of a run broke, one more is made, in reserve.
+#: When this many connections of a run broke, one more is made, in reserve.
 BREAKS = 3
 
-#: After so many, only the first one is replaced: when a server restarts, all of them are lost once.
+#: After this many, only the first one is replaced: when a server restarts, all are lost once.
 REPLACED = 4
 
 
@@ -68,7 +68,7 @@ class Link:
     # Whenever something is to be done
 
     def ready(self, *call, deadline, enter):
-        """Return a connection that is usable and in the directory, and stands this `call`.
+        """Return a connection that is usable, in the directory, and free for this `call`.
 
         `enter(connection)` is called with a new one.  Raises what `ITarget.open` and that raise.
         """
@@ -105,7 +105,7 @@ class Link:
         except (HandshakeFailed, *LOST):
             if known == (self._capabilities.eager, self._capabilities.orderly):
                 raise
-            return self._opened(deadline)  # it does not stand what was tried
+            return self._opened(deadline)  # it cannot cope with what was tried
 
     def _opened(self, deadline):
         connection = Connection(

@@ -86,7 +86,7 @@ class FTPTarget(BaseTarget):
         self._require_address()
 
     def _session(self, learned, **options):
-        # Who has nothing to send, needs no client.
+        # Whoever has nothing to send needs no client.
         from zeit.cds.ftp.capabilities import Capabilities
         from zeit.cds.target.ftp_session import FTPSession
 

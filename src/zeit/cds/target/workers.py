@@ -17,13 +17,13 @@ from zeit.cds.values.plan import Outcome
 
 log = logging.getLogger(__name__)
 
-#: A login takes as long as a file or two: so many files for each connection must wait.
+#: How many files must wait for each connection: a login takes as long as a file or two.
 FILES = 2
 
-#: So many more siblings where they share a connection: a file waits most of its time.
+#: How many times more siblings where they share a connection: a file waits most of its time.
 SHARING = 2
 
-#: Each of several files of so many bytes is worth a connection of its own.
+#: Each of several files of at least this many bytes is worth a connection of its own.
 LARGE = 8 * 1024 * 1024
 
 

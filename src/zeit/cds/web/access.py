@@ -17,7 +17,7 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: So many wrong passwords may come from one address within `WINDOW` seconds, and from all together.
+#: How many wrong passwords may come within `WINDOW` seconds: from one address, from all together.
 GUESSES = 5
 GUESSES_OF_ALL = 100
 WINDOW = 60

@@ -14,7 +14,7 @@ METRICS = 'text/plain; version=0.0.4; charset=utf-8'
 class Facts:
     """What the spools of `select()`, a list of `SelectedSpool`, are like now.
 
-    `max_age`: seconds after which something undelivered is ill, None for never.
+    `max_age`: seconds after which something undelivered is not well, None for never.
     """
 
     def __init__(self, select, *, max_age=None, clock=time.monotonic):

@@ -34,19 +34,19 @@ CONNECTIONS = 500
 HEADERS = 16 * 1024
 BODY = 64 * 1024
 
-#: A client may take so many seconds for one request, one response, a handshake; and be idle.
+#: How many seconds a client may take for one request, one response, a handshake; and be idle.
 PATIENCE = 30
 IDLE = 60
 
-#: At the end requests that are being answered get so many seconds.
+#: How many seconds requests that are being answered get at the end.
 GRACE = 5
 
 #: Seconds between two looks for slow clients, and for a new certificate.
 TICK = 1
 RENEWAL = 60
 
-#: At most that comes out of one record of TLS (RFC 8446, section 5.1): when it is read, nothing is
-#: left that poll(2) does not know of.
+#: The most that comes out of one record of TLS (RFC 8446, section 5.1): when that is read, nothing
+#: is left that poll(2) does not know of.
 RECORD = 16 * 1024
 
 
@@ -205,7 +205,7 @@ class _Listener(waitress.server.TcpWSGIServer):
         super().maintenance(now)
         for channel in [*self.active_channels.values()]:
             if channel.is_slow(now):
-                # Not at the next chance to write: who does not read gives none.
+                # Not at the next chance to write: a client that does not read gives none.
                 channel.handle_close()
 
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 #: What browsers may call this machine by, beside its addresses.
 LOCAL = 'localhost'
 
-#: If the server does nothing for so many seconds, it hangs.
+#: If the server does nothing for this many seconds, it hangs.
 HANGS = 60
 
 
@@ -59,9 +59,9 @@ def run(console, zcml, *, address, actions, password_file, certificate, key, hos
 def application(*, password_file=None, actions=False, hosts=(), max_age=None):
     """Return the WSGI application for the spools that are registered.
 
-    `password_file`: who knows what is in it is let in; `actions`: and may press buttons.  Without
-    a password it answers only who calls this machine `localhost`, or by one of the `hosts`.
-    `max_age`: seconds.  Raises `ConfigurationError` if the password cannot be read.
+    `password_file`: whoever knows what is in it is let in, and may press buttons with `actions`.
+    Without a password it answers only those who call this machine `localhost`, or by one of the
+    `hosts`.  `max_age`: seconds.  Raises `ConfigurationError` if the password cannot be read.
     """
     gate = None
     if password_file is not None:
