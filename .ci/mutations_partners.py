@@ -84,9 +84,9 @@ PARTNERS = (
     ),
     (
         'an older version sent that waits beside a newer one',
-        PARTNER,
-        '(each.number or math.inf) > newest[each.name].number:\n',
-        '(each.number or math.inf) < newest[each.name].number:\n',
+        'spool/entries.py',
+        '        if (each.number or math.inf) > (known.number or math.inf):\n',
+        '        if (each.number or math.inf) < (known.number or math.inf):\n',
     ),
     (
         'what was withdrawn since it was taken is taken once more',

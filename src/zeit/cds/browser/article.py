@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from zeit.cds.browser import messages
 from zeit.cds.browser.messages import _
+from zeit.cds.browser.source import SourceError
 from zeit.cds.errors import Error
 from zeit.cds.text import printable
 
@@ -51,8 +52,16 @@ def lines(source, content, *, now=None):
               for each in _newest(found['events'])),
         ]  # fmt: skip
     except Error as error:
-        said, _hint = messages.failure(error)
-        return [Line(_('What has become of it cannot be found out.'), said, bad=True)]
+        return _unknown(error)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if not source.elsewhere:
+            raise
+        return _unknown(SourceError.strange(source.elsewhere, error))
+
+
+def _unknown(error):
+    said, _hint = messages.failure(error)
+    return [Line(_('What has become of it cannot be found out.'), said, bad=True)]
 
 
 def _newest(events):

@@ -51,6 +51,13 @@ class SourceError(Error):
     exit_code = UNAVAILABLE
     transient = True
 
+    @classmethod
+    def strange(cls, url, error):
+        """Return the one for an `error` in reading what the page at `url` has said."""
+        where = urllib.parse.urljoin(url, '/')
+        what = f'{where} has said something strange: {error!r}'
+        return cls(what, hint='It may be of another version.')
+
 
 @zope.interface.implementer(ISource)
 class Local:

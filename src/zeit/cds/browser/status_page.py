@@ -40,11 +40,7 @@ def of(
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if not elsewhere:
             raise
-        strange = SourceError(
-            f'{elsewhere} has said something strange: {error!r}',
-            hint='It may be of another version.',
-        )
-        return unreadable(strange, **about)
+        return unreadable(SourceError.strange(elsewhere, error), **about)
 
 
 def unreadable(error, *, text='', elsewhere=''):

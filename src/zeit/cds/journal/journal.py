@@ -579,6 +579,6 @@ def versions(private):
 #: The lines of a version that gets a number.
 _NUMBERED = re.compile(
     rb'^{"kind": "(?:put|seen)", "at": "[^"]*", "sequence": (\d+), "name": ("(?:[^"\\]|\\.)*"), '
-    rb'"version": \[(\d+), (\d+), (\d+)\]',
+    rb'"version": \[(\d+), (\d+), (-?\d+)\]',  # a time may be before 1970
     re.MULTILINE,
 )

@@ -463,7 +463,9 @@ class Lock(LockFiles):
         if it is not ours any more, from then on whenever it is called.
         """
         session, now = over or self._session, self._clock()
-        seen = self._seen.get(session) or (self._session in self._seen and (1, now))
+        # The first connection of another session is as good as what was seen over our own.
+        first = (1, self._seen[self._session][1]) if self._session in self._seen else None
+        seen = self._seen.get(session, first)
         if seen and seen[0] == session.connections and now - seen[1] < WATCH:
             return
         try:

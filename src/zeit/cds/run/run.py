@@ -242,8 +242,8 @@ class Run:
     def _note_rights(self, *, known, guard=True, why=''):
         """Write down whether the account may do all that a lock takes; `why` not."""
         row = self.spool.journal.row('rights', self.target.url) or {}
-        if (known, guard) != (row.get('known'), row.get('guard')):
-            about = {'known': known, 'guard': guard, 'why': why}
+        about = {'known': known, 'guard': guard, 'why': why}
+        if about.items() - row.items():
             self.spool.journal.note('rights', target=self.target.url, **about)
 
     def _lock(self, session, *, token):

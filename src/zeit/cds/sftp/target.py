@@ -46,7 +46,7 @@ class SFTPTarget(BaseTarget):
             raise ConfigurationError(
                 f'Nothing says how {printable(settings.user)} logs in on '
                 f'{printable(settings.host)}',
-                hint='Set ssh_key (--ssh-key), agent (--ssh-agent), or a password.',
+                hint='Set ssh_key (--ssh-key), ssh_agent (--ssh-agent), or a password.',
             )
         for secret in settings.password, settings.passphrase:
             if secret is not None:

@@ -111,6 +111,16 @@ def present(directory, names):
     return [*filter(None, (find(directory, name) for name in names))]
 
 
+def newest(*found):
+    """Return the newest entry of each name, a dictionary: what has no number is newer than all."""
+    newest = {}
+    for each in found:
+        known = newest.setdefault(each.name, each)
+        if (each.number or math.inf) > (known.number or math.inf):
+            newest[each.name] = each
+    return newest
+
+
 def by_arrival(entry):
     """The key to sort entries by: the number, then the time of arrival, then the name.
 

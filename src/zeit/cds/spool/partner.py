@@ -14,7 +14,6 @@ import dataclasses
 import errno
 import itertools
 import logging
-import math
 import os
 
 import zope.interface
@@ -312,7 +311,7 @@ class Partner(Spool):
         own, ignored = super().pending(order=order)
         with self._translated():
             offered, more = self._look()
-        found = _newest(*own, *offered)
+        found = entries.newest(*own, *offered)
         return self._sorted([*found.values()], order), sorted({*ignored, *more})
 
     def queue(self, *, order='arrival', notable=None):
@@ -331,7 +330,7 @@ class Partner(Spool):
             more = queue.notable(*about, fits=notable)
             if own.names:
                 queue.merge(names, numbers, super().entries(own.names))
-            more = sorted(_newest(*own.notable, *more).values(), key=entries.by_arrival)
+            more = sorted(entries.newest(*own.notable, *more).values(), key=entries.by_arrival)
             return Queue.sorted(names, sorted({*own.ignored, *ignored}), more, order=order)
 
     def _in_sequence(self):
@@ -366,7 +365,7 @@ class Partner(Spool):
         own = super().entries(names)
         with self._translated():
             offered = self._offered(entries.present(self._shared('new'), names))
-        found = _newest(*own, *offered)
+        found = entries.newest(*own, *offered)
         return [found[name] for name in names if name in found]
 
     def _look(self):
@@ -655,15 +654,6 @@ def _known(found, remembered):
         )
         for each in numbered(found, remembered, timed=True)
     ]
-
-
-def _newest(*found):
-    """Return the entry with the largest number of each name: a dictionary."""
-    newest = {}
-    for each in found:
-        if each.name not in newest or (each.number or math.inf) > newest[each.name].number:
-            newest[each.name] = each
-    return newest
 
 
 def _told(entry):

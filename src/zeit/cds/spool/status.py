@@ -149,11 +149,7 @@ def of_partner(found, offered, ignored, **about):
     `offered` are the entries that it may take from the spool, `ignored` what never goes there;
     `about` is the rest.
     """
-    newest = {}
-    for each in (*offered, *found.waiting):
-        if each.name not in newest or each.number > newest[each.name].number:
-            newest[each.name] = each
-    waiting, refused = _by_name(newest.values())
+    waiting, refused = _by_name(entries.newest(*found.waiting, *offered).values())
     known = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
     known['waiting'] = sorted(waiting, key=entries.by_arrival)
     known['ignored'] = sorted({*found.ignored, *refused, *ignored})

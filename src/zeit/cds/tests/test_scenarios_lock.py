@@ -87,6 +87,17 @@ class RightsTests(LockScenario, unittest.TestCase):
                     self.assertEqual(['a'], self.run_once().delivered)
                     self.assertEqual({'a'}, self.present)
 
+    def test_the_reason_is_that_of_the_last_run(self):
+        reasons = []
+        for verb in 'RETR', 'DELE':
+            self.server.clear_faults()
+            self.fault(verb, faults.Reply('550 Permission denied.'))
+            self.assertEqual(78, self.run_once().exit_code)
+            with self.spool.run():
+                row = self.spool.journal.row('rights', target(self.server).url)
+            reasons.append(row['why'])
+        self.assertEqual(2, len(set(reasons)), reasons)
+
     def begin_anew(self):
         """Have a spool that knows nothing of the server."""
         self.path = in_memory(self)

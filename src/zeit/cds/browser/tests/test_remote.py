@@ -76,6 +76,13 @@ class RemoteTests(RemoteCase):
         (line,) = lines(self.site.source, 'http://xml.zeit.de/a')
         self.assertEqual('Waits for ${partner}, since ${time}.', line.text)
 
+    def test_a_line_for_an_article_of_another_version(self):
+        there = [{'state': 'waiting', 'path': '/spool'}]
+        self.site.source.of = lambda content: {'there': there, 'events': []}
+        (line,) = lines(self.site.source, 'http://xml.zeit.de/a')
+        self.assertTrue(line.bad)
+        self.assertIn(self.url, line.said)
+
     def test_nothing_is_done_from_here(self):
         answer = self.post('action=retry&spool=articles&name=a.xml')
         self.assertEqual(409, answer.status)

@@ -70,6 +70,16 @@ class LockTests(unittest.TestCase):
         self.session.reconnect()
         self.assertEqual([1, 0], [self.reads(lock), self.reads(lock)])
 
+    def test_it_is_watched_over_another_session(self):
+        lock = self.lock()
+        lock.create()
+        other = self.target.open()
+        for seconds, reads in ((0, 0), (WATCH - 1, 0), (1, 1), (WATCH - 1, 0), (1, 1)):
+            self.now += seconds
+            self.calls.clear()
+            lock.watch(over=other)
+            self.assertEqual(reads, self.calls.count('read write'))
+
     def test_the_next_lock_comes_and_goes_while_ours_is_removed(self):
         """On a server whose refusals never say that there is no such file."""
         lock = self.lock()

@@ -7,6 +7,7 @@ import unittest
 import unittest.mock
 
 from zeit.cds import errors
+from zeit.cds.journal.journal import versions
 from zeit.cds.run import exporter
 from zeit.cds.run.tests.test_exporter import ExporterTests
 from zeit.cds.run.tests.test_partners import PartnerTests
@@ -52,6 +53,13 @@ class StageTests(ExporterTests):
 
     def numbered(self):
         return [row['name'] for row in self.spool.journal.find('versions')]
+
+    def test_a_file_from_before_1970_keeps_its_number(self):
+        self.rename_into('a')
+        os.utime(self.path / 'new' / 'a', ns=(0, -(10**9)))
+        with self.spool.run():
+            self.assertEqual([1], [each.number for each in self.spool.entries(['a'])])
+        self.assertEqual([(1, 'a')], [each[:2] for each in versions(self.path / '.cds')])
 
     def test_the_first_file_goes_before_the_last_one_has_a_number(self):
         self.rename_into(*self.expected)

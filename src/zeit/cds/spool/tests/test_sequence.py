@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import logging
 import os
@@ -946,3 +947,12 @@ class OtherUserTests(unittest.TestCase):
         self.spool.put('c', b'1')
         with self.spool.run():
             self.assertEqual(['b', 'c', 'a'], [e.name for e in self.spool.pending()[0]])
+
+
+class NewestTests(unittest.TestCase):
+    def test_what_has_no_number_is_newer_than_all_in_any_order(self):
+        one, two, none = (entries.Entry('a', 1, 0, (n, 1, 0), number=n) for n in (1, 2, 0))
+        for found in itertools.permutations([one, two, none]):
+            self.assertEqual({'a': none}, entries.newest(*found))
+        for found in itertools.permutations([one, two]):
+            self.assertEqual({'a': two}, entries.newest(*found))
