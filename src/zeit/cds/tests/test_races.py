@@ -160,8 +160,8 @@ class Races(layers.ServerTests):
             spool.put(file, f'This is {file}.'.encode('ascii'))
         return spool
 
-    def assert_codes(self, found):
-        """Each run was made, or came too late; one was made.  Return how many a server has ended.
+    def assert_codes(self, found, *, made=1):
+        """Each run was `made`, as many at least, or came too late; return how many a server ended.
 
         Sessions of vsftpd end by themselves where several of them are on a machine: the system
         gives two of them the same port, or none.
@@ -169,7 +169,7 @@ class Races(layers.ServerTests):
         ended = [run for run in found if run[0] not in (0, 75) and OOPS in str(run[2])]
         odd = [run for run in found if run[0] not in (0, 75) and run not in ended]
         self.assertEqual([], odd, found)
-        self.assertIn(0, [code for code, _, _ in found])
+        self.assertGreaterEqual([code for code, _, _ in found].count(0), made)
         return len(ended)
 
     def check_diary(self):

@@ -83,7 +83,7 @@ class MixedRaces(OverSFTP, Races, unittest.TestCase):
         partner = Partner(self.server.root, diary=pathlib.Path(self.folder, 'diary'))
         with partner:
             found = self.race([[str(spool.path) for spool in own] for own in spools])
-        self.assert_codes(found)
+        self.assert_codes(found, made=0)  # he is there most of the time
         self.assertGreater(partner.times, 0)
         self.assertEqual([], partner.strangers)
         self.check_diary()
@@ -115,7 +115,7 @@ class Partner:
         self._thread.join()
 
     def _work(self):
-        while not self._stop.wait(0.005):
+        while not self._stop.wait(0.03):
             with contextlib.suppress(FileExistsError):
                 with open(self._root / 'write', 'xb') as file:
                     file.write(b'partner')
