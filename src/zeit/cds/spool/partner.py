@@ -259,6 +259,8 @@ class Partner(Spool):
                 self._settle()
             try:
                 yield self
+                if self._withdrawn:
+                    self._settle([])
             finally:
                 self._given = []
                 self._withdrawn = {}
@@ -268,6 +270,8 @@ class Partner(Spool):
         try:
             with self._translated():
                 self._sharing.settle(self._folder, given)
+                if not given:
+                    self._sharing.settle_skipped()
                 if given is None:
                     # Runs of the spool, which do that, are few where there are partners.
                     self._whole.remove_drafts()

@@ -37,8 +37,8 @@ from zeit.cds.text import printable
 REGISTRY = os.path.join(PRIVATE, 'partners.json')
 PARTNERS = os.path.join(PRIVATE, 'partners')
 
-#: In the directory of a partner: what it does not get.
-SKIPPED = 'skipped'
+#: In the directory of a partner: what it does not get, and what it had taken, and does not get.
+SKIPPED, WITHDRAWN = 'skipped', 'withdrawn'
 
 #: Seconds that one waits for another one to have filed something.
 PATIENCE = 30
@@ -304,6 +304,38 @@ class Sharing:
                     files.move(self._filing.take(name), self._cur, name)
             files.sync_directories(self._cur, self._new)
 
+    def settle_skipped(self):
+        """Move to `withdrawn/` what is in `new/`, and no partner gets any more, nor has got."""
+        everybody = folders(self._path)
+        skipped = inodes(*(f'{at}/{each}' for at in everybody for each in (SKIPPED, WITHDRAWN)))
+        found = [each for each in scan(self._new) if each[1] in skipped] if skipped else []
+        if not found:
+            return
+        with self.locked():
+            partners = self._others('', searched=True)
+            given = inodes(*(f'{each}/cur' for each in everybody))
+            for name, inode in found:
+                if inode not in given and all(each.has(name, '', inode) for each in partners):
+                    self._withdraw(name, inode, everybody)
+            files.sync_directories(self._new)
+        self.forget_withdrawn()
+
+    def _withdraw(self, name, inode, everybody):
+        try:
+            private = self._filing.take(name)
+        except FileNotFoundError:
+            return
+        if os.lstat(private).st_ino != inode:
+            self._filing.give_back(name)
+            return
+        files.make_directory(self._in(WITHDRAWN), like=self._path)
+        files.move(private, self._in(WITHDRAWN), name)
+        files.sync_directories(self._in(WITHDRAWN))
+        # Moved back to `new/`, it is for all again.
+        for folder in everybody:
+            if _inode(f'{folder}/{SKIPPED}', name) == inode:
+                files.remove(f'{folder}/{SKIPPED}/{name}')
+
     def forget_filed(self):
         """Remove what a killed process has left on its way out of `new/`, and is in `cur/`."""
         left = [*scan(self._in(FILING))]
@@ -313,8 +345,18 @@ class Sharing:
                 if inode in filed:
                     os.unlink(self._in(FILING, name))
 
+    def forget_withdrawn(self):
+        """Let what is withdrawn for all have one name: it is for all if it is moved back."""
+        for folder in folders(self._path):
+            own = [*scan(f'{folder}/{WITHDRAWN}')]
+            common = _inodes(self._in(WITHDRAWN)) if own else set()
+            for name, inode in own:
+                if inode in common:
+                    files.remove(f'{folder}/{WITHDRAWN}/{name}')
+
     def tidy(self, folder):
         """Forget what the partner in `folder` does not get, and does not wait any more."""
+        self.forget_withdrawn()
         skipped = dict(scan(f'{folder}/{SKIPPED}'))
         if skipped:
             known = {*skipped.values()}
@@ -336,7 +378,7 @@ class _Settled:
         self._folder = folder
         self._found = None
         if searched:
-            self._found = _inodes(f'{folder}/cur') | _inodes(f'{folder}/{SKIPPED}')
+            self._found = inodes(*(f'{folder}/{each}' for each in ('cur', SKIPPED, WITHDRAWN)))
 
     def has(self, name, stored, inode):
         """Return whether the file `name`, `stored` in `cur/`, is settled for it."""
@@ -347,6 +389,7 @@ class _Settled:
         return inode in (
             _inode(f'{self._folder}/cur', stored),
             _inode(f'{self._folder}/{SKIPPED}', name),
+            _inode(f'{self._folder}/{WITHDRAWN}', name),
         )
 
     def forget(self, stored, inode):

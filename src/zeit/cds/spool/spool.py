@@ -629,7 +629,14 @@ class Spool:
             done = self._withdrawal.withdraw(name, reason, visited, until=until)
         # Behind that nobody takes it any more.
         found = [each.withdraw(name, reason, until=until) for each in self._partners()]
+        self._forget_withdrawn(found)
         return done or any(found)
+
+    def _forget_withdrawn(self, found):
+        """Let what was withdrawn for all be so once; `found` are those who had it, or lists."""
+        if any(found):
+            with self._translated():
+                sharing.Sharing(self.path).forget_withdrawn()
 
     def drop(self, name, reason):
         """See `ISpool`."""
@@ -734,6 +741,7 @@ class Spool:
             notice = name, files.readable(data, name=name).read(), version
         for partner in partners:
             done += partner.retract(content, reason, notice=notice, **about)
+        self._forget_withdrawn(partners and done)
         if notice is not None and not partners:
             place = functools.partial(self._sequence.place_notice, notice, content, until)
             self._put(*notice[:2], place)

@@ -1,10 +1,12 @@
 """Several partners of one spool, over targets in memory: who gets what, and when it is filed."""
 
 import contextlib
+import datetime
 import json
 import os
 import pathlib
 import tempfile
+import time
 import unittest
 import unittest.mock
 
@@ -399,6 +401,71 @@ class JoiningTests(PartnerTests):
         self.assertEqual(78, report.exit_code)
         self.assertIn('A, B', report.error.message)
         self.assertEqual(['a'], sorted(self.there('new')))
+
+
+class NobodyTests(PartnerTests):
+    """What a partner does not get any more keeps nothing in `new/`."""
+
+    def setUp(self):
+        super().setUp()
+        self.later = 0
+        self.spool = Spool(self.path, clock=lambda: time.time() + self.later)
+        self.put('z')
+
+    def refuse(self, name):
+        """Let a partner try a file, which is refused."""
+        self.faults[name, 'upload', 'a'] = errors.PermanentError(550, 'No.')
+        self.assertEqual(['a'], [each for each, _ in self.export(name).failed])
+        self.faults.clear()
+
+    def expiring(self):
+        soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+        self.spool.put('a', b'a', not_after=soon)
+
+    def test_what_has_expired_for_all(self):
+        self.expiring()
+        self.later = 7200
+        self.export('A')
+        self.assertEqual(['a', 'z'], sorted(self.there('new')))
+        self.export('B')
+        self.assertEqual(({}, {'a': b'a'}), (self.there('new'), self.there('withdrawn')))
+        self.assertEqual({'z': b'z'}, self.there('cur'))
+
+    def test_what_has_expired_when_some_have_tried_it(self):
+        self.expiring()
+        for name in 'AB':
+            self.refuse(name)
+        self.later = 7200
+        for name in 'ABA':
+            self.export(name)
+        self.assertEqual(({}, {'a': b'a'}), (self.there('new'), self.there('withdrawn')))
+        self.assertEqual([{}, {}], [self.there('withdrawn', of=name) for name in 'AB'])
+
+    def test_what_is_withdrawn_for_one_that_has_tried_it(self):
+        self.put('a')
+        self.refuse('B')
+        self.assertTrue(self.partner('B').withdraw('a', 'No.'))
+        self.export('A')
+        self.assertEqual([], self.export('B').delivered)
+        self.assertEqual(({}, ['a', 'z']), (self.there('new'), sorted(self.there('cur'))))
+
+    def test_moved_back_it_is_for_all(self):
+        self.put('a')
+        self.refuse('B')
+        self.assertTrue(self.spool.withdraw('a', 'No.'))
+        os.rename(self.path / 'withdrawn' / 'a', self.path / 'new' / 'a')
+        self.export('A')
+        self.assertEqual(['a'], self.export('B').delivered)
+        self.assertEqual({}, self.there('new'))
+
+    def test_moved_back_after_it_was_given_up_for_all(self):
+        for name in 'AB':
+            self.patience[name] = 0.01
+        time.sleep(0.1)
+        self.export('A')
+        self.patience.clear()
+        os.rename(self.path / 'withdrawn' / 'z', self.path / 'new' / 'z')
+        self.assertEqual([['z'], ['z']], [self.export(name).delivered for name in 'AB'])
 
 
 class LeavingTests(PartnerTests):
