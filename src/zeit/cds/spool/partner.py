@@ -209,6 +209,7 @@ class Partner(Spool):
                 self._hand_over(remembered, folder, each.url)
             elif not is_first:
                 self._skip_all(folder)
+            self._withdraw_taken(folder)
             self._tell_holds(remembered, folder)
         self._sharing.register({**known, **everybody})
         remembered.forget({each.url for each in before})
@@ -235,6 +236,11 @@ class Partner(Spool):
             with Sequence(folder).visited() as visited:
                 for row in rows:
                     visited.note_all('held', [row])
+
+    def _withdraw_taken(self, folder):
+        """What one had taken who comes back was replaced meanwhile, or is not for it any more."""
+        for name, _ in sharing.scan(os.path.join(folder, 'new')):
+            Spool(folder).withdraw(name, 'This partner had been removed.')
 
     def _skip_all(self, folder):
         for name, inode in sharing.scan(self._shared('new')):

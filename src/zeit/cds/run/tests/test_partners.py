@@ -487,6 +487,23 @@ class LeavingTests(PartnerTests):
         self.put('b')
         self.assertEqual(['b'], self.export('B').delivered)
 
+    def test_who_comes_back_gets_nothing_that_it_had_tried(self):
+        self.put('a', data=b'one')
+        self.faults['B', 'upload'] = errors.PermanentError(550, 'No.')
+        self.export('B')
+        self.faults.clear()
+        sharing.Sharing(self.path).leave('B')
+        gone = self.targets.pop('B')
+        self.put('a', data=b'two')
+        self.export('A')
+        self.targets['B'] = gone
+        self.assertEqual([], self.export('B').delivered)
+        history = journal.history(self.partner('B').path / PRIVATE)
+        self.assertEqual(['a'], [each['name'] for each in history.find(kind='withdrawn')])
+        self.put('a', data=b'three')
+        self.export('B')
+        self.assertEqual({'a': b'three'}, gone.files)
+
     def test_its_replaced_versions_are_kept(self):
         self.put('a', data=b'one')
         self.export('B')
