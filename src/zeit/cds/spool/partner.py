@@ -297,6 +297,7 @@ class Partner(Spool):
 
     def _skip_older(self, moment):
         reason = 'It has waited too long for this partner (give_up_after).'
+        self._give_up_taken(moment, reason)
         names = self._in_sequence()[0]
         for start in range(0, len(names), AT_ONCE):
             some = names[start : start + AT_ONCE]
@@ -307,6 +308,15 @@ class Partner(Spool):
                     self._skip(each, reason)
             if found and min(each.arrived for each in found) >= moment:
                 return  # what comes behind came later
+
+    def _give_up_taken(self, moment, reason):
+        names = [name for name, _ in sharing.scan(self._in('new'))]
+        if names:
+            remembered = journal.read(self._in(PRIVATE), tables=['versions'], name=names)
+            found = entries.present(self._in('new'), names)
+            for each in numbered(found, remembered, timed=True):
+                if each.number and each.waits_since < moment:
+                    self.withdraw(each.name, reason, until=each.number)
 
     def require_usable(self):
         """See `IUsable`."""
@@ -460,6 +470,8 @@ class Partner(Spool):
         """
         with self._numbers() as numbers:
             numbers.require_wanted(entry.number)
+            if self._is_skipped(entry):
+                raise Withdrawn('It was withdrawn for this partner.')
             draft = self._in('tmp', f'.draft-{os.urandom(8).hex()}')
             try:
                 try:
@@ -583,11 +595,25 @@ class Partner(Spool):
     def _skip(self, entry, reason):
         """Let this partner not get what waits in the spool; return whether it waits no more."""
         with self._visited() as visited:
+            if self._is_skipped(entry):
+                return True  # another run was the first
+            if self._is_taken(entry):
+                return False  # by a run of this partner, at this very moment
             about = {'name': entry.name, 'sequence': entry.number, 'size': entry.size}
             visited.record('withdrawn', {**about, 'reason': reason, **_told(entry)})
             done = self._let_go(self._folder, entry.name, entry.version[0])
         log.info('Withdrawn for %s: %s: %s', *map(printable, (self.name, entry.name, reason)))
         return done
+
+    def _is_skipped(self, entry):
+        return self._is_in(entry, SKIPPED)
+
+    def _is_taken(self, entry):
+        return any(self._is_in(entry, each) for each in ('new', 'cur'))
+
+    def _is_in(self, entry, section):
+        found = entries.find(self._in(section), entry.name)
+        return found is not None and found.version[0] == entry.version[0]
 
     def drop(self, name, reason):
         """See `ISpool`: this partner does not get it."""

@@ -533,6 +533,34 @@ class PatienceTests(PartnerTests):
         reasons = [each['reason'] for each in history.find(kind='withdrawn')]
         self.assertEqual(2, len(reasons))
 
+    def test_also_what_it_refuses_again_and_again(self):
+        self.put('a', 'b')
+        self.faults['B', 'upload'] = errors.PermanentError(550, 'No.')
+        self.assertEqual(2, len(self.export('B').failed))
+        self.patience['B'] = 0.01
+        time.sleep(0.1)
+        self.export('A')
+        self.export('A')
+        self.assertEqual(({}, ['a', 'b']), (self.there('new'), sorted(self.there('cur'))))
+        self.assertEqual([], self.partner('B').status().waiting)
+
+    def test_not_what_it_gets_at_that_moment_from_another_run(self):
+        self.add('C')
+        self.put('a', 'b')
+
+        def late():
+            self.faults.clear()
+            self.patience['B'] = 0.01
+            self.export('A')
+            self.export('A')
+
+        self.faults['B', 'upload', 'a'] = late
+        self.export('B')
+        history = journal.history(self.partner('B').path / PRIVATE)
+        withdrawn = [each['name'] for each in history.find(kind='withdrawn')]
+        self.assertEqual(len({*withdrawn}), len(withdrawn))
+        self.assertEqual(set(), {*withdrawn} & {*self.targets['B'].files})
+
     def test_but_not_before(self):
         self.put('a')
         self.patience['B'] = 3600
