@@ -149,7 +149,9 @@ def withdraw(console, selected_spools, names, reason):
     for name in dict.fromkeys(names):
         found = [spool for spool in _paths(selected_spools) if waits(spool, name)]
         for spool in found:
-            codes.append(_each(console, _withdraw, spool, name, reason))
+            # What a partner had taken is withdrawn with that of all, or is being delivered.
+            if spool is found[0] or waits(spool, name):
+                codes.append(_each(console, _withdraw, spool, name, reason))
         if not found:
             codes.append(_each(console, _take_back, selected_spools, name, reason))
     return errors.decisive(codes)
@@ -158,9 +160,14 @@ def withdraw(console, selected_spools, names, reason):
 def _withdraw(spool, name, reason):
     if spool.withdraw(name, reason):
         where = printable(str(spool.path / 'withdrawn'))
-        before = delivered(journal.history(spool.path / PRIVATE), name=name)
+        several = not IPartner.providedBy(spool) and is_shared(spool.path)
+        history = spool.history_of_all() if several else journal.history(spool.path / PRIVATE)
+        before = delivered(history, name=name)
         text = f'{printable(name)} is withdrawn, and not sent; its bytes are in {where}.'
-        more = '\n  The version before it is on the server: call this again for that.'
+        what = 'The version before it is on the server'
+        if several:
+            what = 'What partners have got by this name is on their servers'
+        more = f'\n  {what}: call this again for that.'
         return text + more if before else text
     raise SpoolBusy(
         f'{printable(name)} is being delivered at this moment',

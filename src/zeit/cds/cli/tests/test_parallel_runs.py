@@ -116,6 +116,13 @@ class BesideTests(CommandLine):
             self.assertLessEqual({*self.has(name)}, {'/a.xml', '/b.xml'})
             self.assertEqual([], self.servers[name].directories)
 
+    def test_what_one_has_and_one_has_tried_is_withdrawn_once(self):
+        self.servers['archive'].fault('STOR', faults.Reply('550 No.'), path='/a.xml*.part')
+        self.assertEqual(1, self.call('--zcml', self.zcml, 'export', '--all').code)
+        outcome = self.call('--zcml', self.zcml, 'withdraw', 'a.xml', '--reason', 'Wrong.')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertIn('What partners have got by this name is on their servers', outcome.out)
+
     def test_a_dry_run(self):
         outcome = self.call('--zcml', self.zcml, 'export', '--all', '--dry-run')
         self.assertEqual(0, outcome.code, outcome.err)
