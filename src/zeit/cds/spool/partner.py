@@ -481,7 +481,7 @@ class Partner(Spool):
                     sharing.link(self._shared('new', entry.name), draft)
             except FileNotFoundError:
                 what = f'{printable(entry.name)} has disappeared from the spool'
-                raise SourceGone(what) from None
+                raise self._recalled(entry.name, entry.number) or SourceGone(what) from None
             try:
                 found = entries.entry(entry.name, os.lstat(draft))
                 if found.version != entry.version:
@@ -498,6 +498,19 @@ class Partner(Spool):
                 files.remove(draft)
                 raise
         return entry
+
+    def _recalled(self, name, number=None):
+        """Return the `Withdrawn` of what was withdrawn for all, or None."""
+        remembered = journal.read(self._shared(PRIVATE), tables=['versions'], name=[name])
+        rows = remembered.find('versions', name=name, recalled=True)
+        rows = [row for row in rows if number in (None, row['sequence'])]
+        return Withdrawn(rows[-1]['reason']) if rows else None
+
+    def missing(self, name):
+        """See `ISpool`."""
+        found = super().missing(name)
+        with self._translated():
+            return found if isinstance(found, Withdrawn) else self._recalled(name) or found
 
     def _adopt(self, name):
         """Let a file that waits in the spool be ours: a copy takes its place; return its inode.

@@ -219,3 +219,18 @@ class PartnerStageTests(PartnerTests):
         found = {each.name: each.status for each in report.results}
         self.assertEqual({'a': 'withdrawn', 'b': 'delivered'}, found)
         self.assertEqual({'b': b'b'}, self.targets['A'].files)
+
+    def test_who_withdraws_for_all_is_told_so(self):
+        self.put(*self.expected)
+        names = self.expected[1], self.expected[12]
+
+        def withdraw():
+            self.faults.clear()
+            for name in names:
+                self.assertTrue(self.spool.withdraw(name, 'No.'))
+
+        self.faults['A', 'upload'] = withdraw
+        report = self.export('A', strict=True)
+        withdrawn = [each.name for each in report.results if each.status == 'withdrawn']
+        self.assertEqual(([*names], None), (withdrawn, report.error))
+        self.assertEqual({*self.expected} - {*names}, {*report.delivered})
