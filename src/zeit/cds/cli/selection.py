@@ -11,7 +11,8 @@ from zeit.cds.cli import configuration
 from zeit.cds.cli.options import PASSWORD_VARIABLE
 from zeit.cds.errors import DONE, ConfigurationError, UsageError
 from zeit.cds.interfaces import IExporter, IImporter, ISpool, ITarget
-from zeit.cds.spool.spool import Spool
+from zeit.cds.spool import sharing
+from zeit.cds.spool.spool import Spool, Translated
 from zeit.cds.text import printable
 
 
@@ -134,7 +135,7 @@ def checked(*, zcml, names, spool, remote, **target):
             for several, imports in ((exporters, False), (importers, True))
             for name, each in several
         ]
-    (found,) = spools(zcml=zcml, names=names, spool=spool, remote=remote, **target)
+    found = spools(zcml=zcml, names=names, spool=spool, remote=remote, **target)[0]
     return [Checked('', found.spool, found.targets[0][1] if names else None)]
 
 
@@ -167,7 +168,29 @@ def spools(*, zcml, names, spool, remote, **target):
             hint='Write ftp://user@host:port/directory',
         )
     targets = [('', _target(url, **target)) for url in names]
-    return [SelectedSpool('', Spool(spool), targets)]
+    return [SelectedSpool('', Spool(spool), targets)] if names else _at(spool)
+
+
+def _at(path):
+    """Return the `SelectedSpool`s at a `path`: with its partners, or one of them."""
+    parent = os.path.dirname(os.path.abspath(path))
+    if parent.endswith(os.sep + sharing.PARTNERS):
+        whole = os.path.dirname(os.path.dirname(parent))
+        name = os.path.basename(os.path.abspath(path))
+        found = [each for each in _partners(whole) if each.spool.path.name == name]
+        if found:
+            return found
+    return [SelectedSpool('', Spool(path), []), *_partners(path)]
+
+
+def _partners(path):
+    if not sharing.is_shared(path):
+        return []
+    from zeit.cds.spool.partner import Partner
+
+    with Translated(path):
+        known = sharing.known(path)
+    return [SelectedSpool(name, Partner(Spool(path), each), []) for name, each in known.items()]
 
 
 def registered():

@@ -7,6 +7,7 @@ import threading
 
 from zeit.cds.cli.tests.test_command_line import PROCESS, TIMEOUT, CommandLine
 from zeit.cds.drivers.tests.test_watch import Stalled
+from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import faults
 
 
@@ -122,6 +123,32 @@ class BesideTests(CommandLine):
         outcome = self.call('--zcml', self.zcml, 'withdraw', 'a.xml', '--reason', 'Wrong.')
         self.assertEqual((0, ''), (outcome.code, outcome.err))
         self.assertIn('What partners have got by this name is on their servers', outcome.out)
+
+    def test_the_path_of_a_spool_means_all_its_partners(self):
+        self.call('--zcml', self.zcml, 'export', '--all')
+        outcome = self.call('receipt', '--spool', self.path, 'a.xml')
+        self.assertIn('delivered 2 times', outcome.out)
+        for server in self.servers.values():
+            server.delete('/a.xml') if '/a.xml' in server.files else None
+        outcome = self.call('resend', '--spool', self.path, 'a.xml')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.call('--zcml', self.zcml, 'export', '--all')
+        for name in 'agency', 'archive':
+            self.assertEqual(['/a.xml', '/b.xml'], self.has(name))
+
+    def test_an_older_version_that_is_brought_back_by_the_command_that_was_printed(self):
+        self.servers['archive'].fault('STOR', faults.Reply('550 No.'), path='/a.xml*.part')
+        outcome = self.call('--zcml', self.zcml, 'export', '--all', '--park-after', '1')
+        self.assertIn('retry --spool ', outcome.err)
+        self.servers['archive'].clear_faults()
+        folder = self.path / '.cds' / 'partners' / 'archive'
+        for version in 'newer', 'newest':
+            if version == 'newest':
+                outcome = self.call('retry', '--older', '--spool', folder, 'a.xml')
+                self.assertEqual(0, outcome.code, outcome.err)
+            Spool(self.path).put('a.xml', version.encode())
+            self.call('--zcml', self.zcml, 'export', '--all')
+            self.assertEqual(version.encode(), self.servers['archive'].files['/a.xml'])
 
     def test_a_dry_run(self):
         outcome = self.call('--zcml', self.zcml, 'export', '--all', '--dry-run')
