@@ -303,10 +303,11 @@ class Partner(Spool):
             some = names[start : start + AT_ONCE]
             found = self._offered(entries.present(self._shared('new'), some))
             found = [each for each in found if each.number]
-            for each in found:
-                if each.waits_since < moment:
-                    self._skip(each, reason)
-            if found and min(each.arrived for each in found) >= moment:
+            late = [each for each in found if each.waits_since < moment]
+            for each in late:
+                self._skip(each, reason)
+            # Each takes milliseconds, and this may be the run of another one: the next run goes on.
+            if late or (found and min(each.arrived for each in found) >= moment):
                 return  # what comes behind came later
 
     def _give_up_taken(self, moment, reason):

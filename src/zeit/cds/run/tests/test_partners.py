@@ -533,6 +533,17 @@ class PatienceTests(PartnerTests):
         reasons = [each['reason'] for each in history.find(kind='withdrawn')]
         self.assertEqual(2, len(reasons))
 
+    def test_so_many_in_one_run_that_nobody_else_waits_for_long(self):
+        self.enterContext(unittest.mock.patch.object(partner, 'AT_ONCE', 2))
+        self.put(*'abcde')
+        self.patience['B'] = 0.01
+        time.sleep(0.1)
+        waiting = []
+        for _ in range(4):
+            self.export('A')
+            waiting.append(len(self.partner('B').status().waiting))
+        self.assertEqual([3, 1, 0, 0], waiting)
+
     def test_also_what_it_refuses_again_and_again(self):
         self.put('a', 'b')
         self.faults['B', 'upload'] = errors.PermanentError(550, 'No.')
