@@ -21,6 +21,7 @@ import zope.interface
 from zeit.cds.errors import FileError, NotMoved, SourceGone, SpoolBusy, Withdrawn
 from zeit.cds.interfaces import IPartner
 from zeit.cds.journal import journal
+from zeit.cds.journal.history import moment
 from zeit.cds.journal.kinds import SCHEDULE, TOLD, told
 from zeit.cds.spool import entries, newer_version, queue, schedule, sharing
 from zeit.cds.spool.entries import Entry
@@ -315,9 +316,21 @@ class Partner(Spool):
         if names:
             remembered = journal.read(self._in(PRIVATE), tables=['versions'], name=names)
             found = entries.present(self._in('new'), names)
-            for each in numbered(found, remembered, timed=True):
+            for each in self._since_put(numbered(found, remembered, timed=True)):
                 if each.number and each.waits_since < moment:
                     self.withdraw(each.name, reason, until=each.number)
+
+    def _since_put(self, found):
+        """Return the entries `found`, which it has taken, with the times when they came in."""
+        names = [each.name for each in found]
+        about = {'tables': ['versions'], 'name': names}
+        remembered = journal.read(self._shared(PRIVATE), **about) if names else None
+        rows = [remembered.row('versions', each.number) or {} for each in found]
+        times = [moment(row.get('at')) for row in rows]
+        return [
+            each if at is None else dataclasses.replace(each, arrived=at.timestamp())
+            for each, at in zip(found, times, strict=True)
+        ]
 
     def require_usable(self):
         """See `IUsable`."""
@@ -686,7 +699,9 @@ class Partner(Spool):
                 filing=self._filing,
                 parking=self._parking,
                 unpublished=self.unpublished,
+                timed=True,
             )
+            found = dataclasses.replace(found, waiting=self._since_put(found.waiting))
             offered, more = self._look()
             found = status.of_partner(
                 found, offered, more, partner=self.name, shared=self.shared.path

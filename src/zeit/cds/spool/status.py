@@ -80,11 +80,11 @@ class SpoolStatus:
             ) from error
 
 
-def look(path, *, filing, parking, unpublished):
+def look(path, *, filing, parking, unpublished, timed=False):
     """Return the `SpoolStatus` of the spool at `path`; the journal is read once.
 
-    The others are its `zeit.cds.spool.filing.Filing`, `Parking` and `Unpublished`.  Raises OSError,
-    `SpoolError`.
+    The others are its `zeit.cds.spool.filing.Filing`, `Parking` and `Unpublished`; `timed` as in
+    `zeit.cds.spool.sequence.numbered`.  Raises OSError, `SpoolError`.
     """
     private, new = path / PRIVATE, path / 'new'
     # What a first run will create is as good as empty.
@@ -95,7 +95,7 @@ def look(path, *, filing, parking, unpublished):
     on_its_way = filing.content() if there[1] else []
     parked = parking.content()
     remembered = journal.read(private, tables=_SHOWN)
-    timed = sharing.is_shared(path)
+    timed = timed or sharing.is_shared(path)
     waiting, refused = _by_name(numbered(found, remembered, timed=timed))
     seen = {(entry.name, entry.version) for entry in waiting}
     on_its_way = numbered(on_its_way, remembered)

@@ -294,6 +294,17 @@ class FilingTests(PartnerTests):
         self.assertEqual(['a', 'b'], [each.name for each in self.partner('B').status().waiting])
         self.assertEqual(['a', 'b'], [each.name for each in self.spool.status().waiting])
 
+    def test_the_age_of_what_one_has_tried_is_that_of_the_file(self):
+        self.put('a')
+        since = self.partner('B').status().waiting[0].waits_since
+        time.sleep(0.1)
+        self.faults['B', 'upload'] = errors.PermanentError(550, 'No.')
+        self.export('B')
+        time.sleep(0.1)
+        self.export('A')
+        (found,) = self.partner('B').status().waiting
+        self.assertAlmostEqual(since, found.waits_since, delta=0.05)
+
     def test_what_waits_for_one_alone_is_what_it_costs(self):
         self.add('C')
         self.wanted['C'] = '*.xml'
