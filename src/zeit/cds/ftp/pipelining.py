@@ -74,7 +74,8 @@ class Pipeline:
         self.send(first, *others, port=port)
         try:
             answers = [control.answer_or_closing()]
-            if self._throws_away():
+            # Nothing may come between RNFR and RNTO.
+            if commands[-1][0] != 'RNFR' and self._throws_away():
                 return self._one_by_one(commands)  # perhaps all were taken for one
             if port:
                 self._take_port(answers[0])

@@ -1,6 +1,7 @@
 """Servers that answer late, elsewhere, or not at all: no time-out is waited for."""
 
 import io
+import itertools
 import socket
 import time
 import unittest
@@ -106,6 +107,13 @@ class SlowTests(Scenario, unittest.TestCase):
         self.assertNotIn('Given up', self.log)
         self.assertIn('PWD', self.server.commands())
         self.assertEqual(1, self.server.connected)
+
+    def test_nothing_comes_between_rnfr_and_rnto(self):
+        """ProFTPD 1.3.8 refuses that, and from then on whatever is not RNTO."""
+        self.assert_run(0, 'a b', self.export('a', 'b'))
+        commands = [command.split()[0] for command in self.server.commands()]
+        behind = {later for command, later in itertools.pairwise(commands) if command == 'RNFR'}
+        self.assertEqual({'RNTO'}, behind)
 
     def test_a_refused_question(self):
         self.fault('PWD', faults.Reply('550 No.'))
