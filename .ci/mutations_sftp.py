@@ -24,8 +24,8 @@ SFTP = (
     (
         'a host on the way gets the password',
         SSH,
-        '            HostKeys(settings.known_hosts, hop.host, hop.port, **options),\n',
-        '            HostKeys(settings.known_hosts, hop.host, hop.port, **options),\n'
+        '            HostKeys(settings.known_hosts, hop.host, hop.port, way=True, **options),\n',
+        '            HostKeys(settings.known_hosts, hop.host, hop.port, way=True, **options),\n'
         '            settings.password,\n',
     ),
     (

@@ -199,7 +199,7 @@ WIRE = (
     (
         'what a server throws away not asked for again',
         'ftp/pipelining.py',
-        '            if self._throws_away():\n',
+        "            if commands[-1][0] != 'RNFR' and self._throws_away():\n",
         '            if False:\n',
     ),
     (

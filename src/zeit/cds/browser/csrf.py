@@ -59,7 +59,7 @@ def require(*, field, cookie, url, origin='', site=''):
     if site:
         same = same and site == 'same-origin'
     elif origin:
-        same = same and _host(origin) == _host(url)
+        same = same and None is not _host(origin) == _host(url)
     if not same:
         raise Forged(
             _('This form is too old, or comes from another site: nothing was done'),
@@ -70,6 +70,9 @@ def require(*, field, cookie, url, origin='', site=''):
 def _host(url):
     """Return what tells a host and port from others.
 
-    The scheme is left out: a proxy that speaks TLS may not tell of it.
+    The scheme is left out: a proxy that speaks TLS may not tell of it.  None if there is no host.
     """
-    return urllib.parse.urlsplit(url).netloc.rpartition('@')[2].lower()
+    try:
+        return urllib.parse.urlsplit(url).netloc.rpartition('@')[2].lower() or None
+    except ValueError:
+        return None

@@ -52,12 +52,14 @@ class Answer(NamedTuple):
 class Site:
     """The pages that show a `source`, see `zeit.cds.browser.source`.
 
-    What waits for longer than `max_age` seconds is trouble.
+    What waits for longer than `max_age` seconds is trouble.  `also` are others that have looked,
+    and `forget` when something was done.
     """
 
-    def __init__(self, source, *, max_age=status_page.MAX_AGE):
+    def __init__(self, source, *, max_age=status_page.MAX_AGE, also=()):
         self.source = source
         self.max_age = max_age
+        self._also = also
         self._made = _Made()
         self._whole = Looks(lambda: strict_json(self.source.everything()))
 
@@ -117,8 +119,8 @@ class Site:
             return self._page(visitor, failure=error, status=CONFLICT)
 
     def _forget(self):
-        self.source.forget()
-        self._whole.forget()
+        for each in (self.source, self._whole, *self._also):
+            each.forget()
 
     def _act(self, task, form, visitor):
         spools = self.source.select()

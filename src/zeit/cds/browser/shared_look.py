@@ -33,6 +33,8 @@ class Looks:
         self._share = share
         self._clock = clock
         self._lock = threading.Lock()
+        #: Held for a moment only: to keep what was found, and to forget it.
+        self._keeping = threading.Lock()
         #: Until when it is fresh, and what the last look has found; None without one.
         self._known = None
         self._changes = 0
@@ -61,14 +63,18 @@ class Looks:
                 return latest[1]  # somebody else has looked meanwhile
             began, changes = self._clock(), self._changes
             found, now = self._look(), self._clock()
-            if changes == self._changes:  # else something was done meanwhile, and may be missing
-                share = SHARE if self._share is None else self._share
-                self._known = now + min(STALE, max(FRESH, share * (now - began))), found
+            share = SHARE if self._share is None else self._share
+            fresh = now + min(STALE, max(FRESH, share * (now - began)))
+            with self._keeping:
+                # Else something was done meanwhile, and may be missing.
+                if changes == self._changes:
+                    self._known = fresh, found
             return found
         finally:
             self._lock.release()
 
     def forget(self):
         """Let the next one who asks see what has just been done."""
-        self._changes += 1
-        self._known = None
+        with self._keeping:
+            self._changes += 1
+            self._known = None

@@ -1,10 +1,11 @@
 """What `zeit-cds status` finds out; `status_text`, `status_json` and `as_metrics` say it."""
 
 import dataclasses
+import os
 import time
 
 from zeit.cds.cli.unlock import of_a_run, own_tokens
-from zeit.cds.errors import ConfigurationError, Error, Locked
+from zeit.cds.errors import ConfigurationError, Error, Locked, SpoolError
 from zeit.cds.lock.lock import Lock
 from zeit.cds.monitoring import freshness, metrics
 from zeit.cds.text import printable
@@ -88,6 +89,8 @@ def take(selected, *, remote, filed=True):
         found = selected.spool.status()
         if filed:
             found.delivered  # noqa: B018 what is wrong with it is told in its place
+        else:
+            _require_filed(selected.spool)
         return Snapshot(
             selected=selected,
             now=now,
@@ -97,6 +100,20 @@ def take(selected, *, remote, filed=True):
         )
     except Exception as error:  # noqa: BLE001 somebody else's spool may raise anything
         return Snapshot(selected=selected, now=now, error=_foreseen(error), servers=servers)
+
+
+def _require_filed(spool):
+    """Raise `SpoolError` if nobody can look into `cur/`: then nothing is sent either."""
+    path = spool.path / 'cur'
+    try:
+        os.scandir(path).close()
+    except FileNotFoundError:
+        pass  # the first run makes it
+    except OSError as error:
+        raise SpoolError(
+            f'The spool cannot be used: {printable(str(path))}: {error.strerror}',
+            hint='Check owner and mode.',
+        ) from error
 
 
 def _foreseen(error):

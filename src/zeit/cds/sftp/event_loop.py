@@ -105,6 +105,9 @@ class EventLoop:
         """Something has happened that somebody may wait for."""
         if self._ready is not None and self._ready():
             self._asyncio.stop()
+            loop = LOOP.get()
+            if loop is not None and self._leader is not greenlet.getcurrent():
+                loop.wake(self._leader)  # it waits for descriptors, which tell nothing of that
         for task, (loop, ready) in self._followers.items():
             if ready():
                 loop.wake(task)

@@ -26,15 +26,17 @@ class HostKeys:
 
     `path` is a known_hosts file, or None; `fingerprints` are as `ssh-keygen -l` shows them, without
     padding.  `accept_new`: whatever key it has is added to the file if none is known.
+    `way`: it is a host on the way to the server, of which fingerprints tell nothing.
     `refusal` is why its key was refused, when it was.
     Raises `ConfigurationError`.
     """
 
-    def __init__(self, path, host, port, *, fingerprints=(), accept_new=False):
+    def __init__(self, path, host, port, *, fingerprints=(), accept_new=False, way=False):
         self._path = path
         self._host, self._port = host, port
         self._fingerprints = fingerprints
         self._accept_new = accept_new
+        self._way = way
         self.refusal = None
         self._known, self._authorities, self._revoked = self._read()
 
@@ -100,13 +102,17 @@ class HostKeys:
         )
 
     def _unknown(self, key, fingerprint):
+        hint = (
+            'Nothing was sent. Compare it with what the operator of the server tells, and then '
+            f'add it: ssh-keyscan -p {self._port} {printable(self._host)} >> known_hosts'
+        )
+        # For a host on the way that would say that the server has this key.
+        hint += '.' if self._way else f'; or set host_key="{fingerprint}" (--host-key).'
         return HostKeyRefused(
             0,
             f'The host key of {printable(self._host)} is not known: {fingerprint} '
             f'({key.get_algorithm()})',
-            hint='Nothing was sent. Compare it with what the operator of the server tells, and '
-            f'then add it: ssh-keyscan -p {self._port} {printable(self._host)} >> known_hosts; or '
-            f'set host_key="{fingerprint}" (--host-key).',
+            hint=hint,
         )
 
     def _accept(self, key, fingerprint):

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import logging
 import os
+import socket
 from typing import NamedTuple
 
 from zeit.cds.errors import (
@@ -15,6 +16,7 @@ from zeit.cds.errors import (
     ConfigurationError,
     ConnectionLost,
     Error,
+    FTPOSError,
     HandshakeFailed,
     PermanentError,
 )
@@ -58,6 +60,9 @@ SIGNATURES = (
 
 #: All that AsyncSSH has, but for what uses SHA-1 (RFC 9142), or one key for all connections.
 KEY_EXCHANGES = '-*sha1,rsa2048-sha256'
+
+#: How many seconds an ssh-agent may take.
+AGENT = 5
 
 _HINT_LOGIN = (
     'Check the user, and the key, certificate or password; ask the operator of the server whether '
@@ -189,7 +194,7 @@ def _hosts(settings):
             hop.host,
             hop.port,
             hop.user or settings.user,
-            HostKeys(settings.known_hosts, hop.host, hop.port, **options),
+            HostKeys(settings.known_hosts, hop.host, hop.port, way=True, **options),
         )
         for hop in settings.proxy_jump or ()
     ]
@@ -257,6 +262,15 @@ def _refused(problem, client, *, host, timeout):
             f'The server refuses the login of {printable(host.user)}: {printable(problem.reason)}',
             hint=f'{_HINT_LOGIN} It takes: {ways}.',
             exit_code=LOGIN_REFUSED,
+        )
+    if isinstance(problem, asyncssh.ChannelOpenError):
+        # It is the host before it on the way that says so: as if nobody had listened.
+        return FTPOSError(
+            errno.ECONNREFUSED,
+            f'The host before it on the way (proxy_jump) does not connect to '
+            f'{printable(host.name)}, port {host.port}: {printable(problem.reason)}',
+            hint='Check whether the server runs, and whether that host may connect to it '
+            '(AllowTcpForwarding); the next run tries again.',
         )
     return _failure(problem, activity=f'logging in at {printable(host.name)}', timeout=timeout)
 
@@ -385,7 +399,21 @@ def _agent(settings):
         raise ConfigurationError(
             'There is no ssh-agent: SSH_AUTH_SOCK is not set', hint='Or name a key: ssh_key.'
         )
+    if settings.ssh_key is None and settings.password is None:
+        _require_agent(path)  # without it AsyncSSH would go on, and be refused
     return path
+
+
+def _require_agent(path):
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(AGENT)
+            sock.connect(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f'The ssh-agent at {printable(path)} cannot be used: {error.strerror or error}',
+            hint='See whether it runs, and $SSH_AUTH_SOCK. Or name a key: ssh_key.',
+        ) from None
 
 
 def _client_keys(settings):
@@ -397,7 +425,10 @@ def _client_keys(settings):
         key = _read_key(settings)
         if settings.ssh_certificate is None:
             return [key]
-        return [(key, asyncssh.read_certificate(settings.ssh_certificate))]
+        certificate = asyncssh.read_certificate(settings.ssh_certificate)
+        if certificate.key != key.convert_to_public():
+            raise asyncssh.KeyImportError('it is of another key')
+        return [(key, certificate)]
     except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
         problem = printable(str(error))
     except OSError as error:

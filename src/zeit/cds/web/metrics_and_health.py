@@ -28,6 +28,10 @@ class Facts:
     def _take(self):
         return [snapshot.take(each, remote=False, filed=False) for each in self._select()]
 
+    def forget(self):
+        """See `Looks`."""
+        self._looks.forget()
+
     def metrics(self, request):
         """Answer with what `status --prometheus` prints."""
         text = snapshot.as_metrics(self._looks.get())

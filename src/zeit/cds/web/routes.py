@@ -194,7 +194,11 @@ class Site:
         if self._hosts is not None and not self._is_known(request.host):
             refuse(421, f'This is not "{printable(request.host)}": --host would tell that it is.')
         if self._gate is not None and request.path not in self._open:
-            request.user = self._gate.admit(request.authorization, request.address)
+            try:
+                request.user = self._gate.admit(request.authorization, request.address)
+            except Error as error:  # who has not shown a password is told nothing of it
+                log.error('%r: %s', request, printable(error.advice))
+                refuse(503, 'The password cannot be read: see the log')
         methods = self._routes.get(request.path)
         if methods is None:
             refuse(404)

@@ -72,8 +72,9 @@ def application(*, password_file=None, actions=False, hosts=(), max_age=None):
     rendering.prepare()
     source = Local()
     shown = {} if max_age is None else {'max_age': max_age}
-    pages = Pages(browser.Site(source, **shown), allowed=EVERYTHING if actions else frozenset())
     facts = Facts(source.select, max_age=max_age)
+    site = browser.Site(source, also=(facts,), **shown)
+    pages = Pages(site, allowed=EVERYTHING if actions else frozenset())
     # A page that lets its own name point to this machine knows no password.
     known = {LOCAL, *(name.lower() for name in hosts)} if gate is None else None
     return Site({**pages.routes, **facts.routes}, hosts=known, gate=gate, open=('/healthz',))

@@ -5,11 +5,13 @@ import contextlib
 import os
 import signal
 import socket
+import time
 import unittest
 
 from zeit.cds.network.deadline import Deadline
 from zeit.cds.sftp.event_loop import HELD_BACK, EventLoop
 from zeit.cds.system.loop import Loop
+from zeit.cds.system.polling import poll
 from zeit.cds.testing import layers
 
 
@@ -237,6 +239,24 @@ class TogetherTests(EventLoopCase):
         self.turn_until(3)
         self.assertEqual({('a', 1), ('b', 2), ('c', 3)}, {*self.said})
         self.assertEqual('a', self.said[0][0])
+
+    def test_whoever_leads_goes_on_at_once_when_another_one_has_done_it(self):
+        """That one may not have waited for asyncio at all, as for a port that refuses."""
+        done, began = [], time.monotonic()
+
+        def waits():
+            self.events.wait(lambda: done, seconds=LONG, deadline=Deadline())
+            self.said.append('went on')
+
+        def does():
+            poll((), 0.01)
+            done.append(True)
+            self.events.progress()
+
+        for each in waits, does:
+            self.loop.start(each)
+        self.turn_until(1)
+        self.assertLess(time.monotonic() - began, LONG / 2)
 
     def test_the_main_greenlet_may_wait_as_well(self):
         gate = asyncio.Event()

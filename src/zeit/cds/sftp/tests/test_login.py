@@ -355,6 +355,15 @@ class OpenSSHTests(LoginCase):
             self.target(self.server, ssh_key=path, ssh_certificate=f'{path}-cert.pub')
         )
 
+    def test_a_certificate_of_another_key(self):
+        path, _ = self.make_key('ssh-ed25519', known=False)
+        certificate = self.authority.generate_user_certificate(
+            asyncssh.generate_private_key('ssh-ed25519'), 'zeit', principals=[self.server.user]
+        )
+        certificate.write_certificate(f'{path}-cert.pub')
+        target = self.target(self.server, ssh_key=path, ssh_certificate=f'{path}-cert.pub')
+        self.refused(target, errors.ConfigurationError, '-cert.pub', 'another key', code=78)
+
     def test_an_agent(self):
         programs = OpenSSHServer.find().parents[1] / 'bin'
         path, _ = self.make_key('ssh-ed25519')
@@ -375,6 +384,10 @@ class OpenSSHTests(LoginCase):
             os.environ.pop('SSH_AUTH_SOCK', None)
             target = self.target(self.server, ssh_agent=True)
             self.refused(target, errors.ConfigurationError, 'SSH_AUTH_SOCK', code=78)
+        for wrong in (str(self.folder / 'gone'), __file__, 'x' * 200):
+            with unittest.mock.patch.dict(os.environ, SSH_AUTH_SOCK=wrong):
+                target = self.target(self.server, ssh_agent=True, password=None)
+                self.refused(target, errors.ConfigurationError, 'ssh-agent', code=78)
 
     def test_a_password(self):
         self.assert_logs_in(self.target(self.server, password=Secret(self.server.password)))
@@ -386,11 +399,26 @@ class OpenSSHTests(LoginCase):
         target = self.target(server, ssh_key=str(server.client_key), proxy_jump=(hop, hop))
         self.assert_logs_in(target)
 
+    def test_a_host_on_the_way_that_does_not_connect(self):
+        """It may do so later: a run that goes on over a new connection tries again."""
+        server = self.server
+        hop = Hop.read(f'{server.user}@{server.host}:{server.port}')
+        with socket.socket() as nobody:
+            nobody.bind(('127.0.0.1', 0))
+            port = nobody.getsockname()[1]
+            target = self.target(
+                server, port=port, ssh_key=str(server.client_key), proxy_jump=(hop,)
+            )
+            error = self.refused(target, errors.FTPOSError, str(port), 'on the way')
+        self.assertTrue(error.transient)
+        self.assertNotIn('subsystem', error.advice)
+
     def test_a_host_on_the_way_must_be_known_and_gets_no_password(self):
         jump = self.serve('password')
         hop = Hop.read(f'zeit@127.0.0.1:{jump.port}')
         options = {'password': Secret(PASSWORD), 'proxy_jump': (hop,)}
-        self.refused(self.target(self.server, **options), errors.HostKeyRefused)
+        error = self.refused(self.target(self.server, **options), errors.HostKeyRefused)
+        self.assertNotIn('host_key', error.advice)  # that is the server's
         self.assertEqual(['connection'], jump.seen)
         known = self.write('both', jump.known_host)
         target = self.target(self.server, known_hosts=known, **options)

@@ -31,5 +31,5 @@ class RoundTripTests(layers.ServerTests, unittest.TestCase):
     def test_one_article(self):
         # The version; the directory; a listing.  Lock: directories, OPEN, token, guard, look, name.
         # File: OPEN, bytes, name.  Release: OPEN, READ, REMOVE.
-        # One more for each of two listings, if its end comes in a packet of its own.
-        self.assertIn(self.deliver('a.xml'), (15, 16, 17))
+        # Some more where answers, such as the end of a listing, come in packets of their own.
+        self.assertIn(self.deliver('a.xml'), range(15, 20))

@@ -182,11 +182,17 @@ class ApplicationTests(ApplicationCase):
         self.assertEqual(503, status)
         self.assertNotIn(b'a.xml', body)
         self.assertEqual(200, self.open().ask(path='/healthz')[0])
-        (self.path / 'new').rename(self.path / 'other')
-        (self.path / 'new').touch()
-        here = self.open()
-        self.assertEqual(503, here.ask(path='/healthz')[0])
-        self.assertIn(b'zeit_cds_spool_readable{spool="articles"} 0', here.ask(path='/metrics')[2])
+        for section in 'new', 'cur':
+            directory, other = self.path / section, self.path / 'other'
+            directory.mkdir(exist_ok=True)
+            directory.rename(other)
+            directory.touch()
+            here = self.open()
+            self.assertEqual(503, here.ask(path='/healthz')[0])
+            metrics = here.ask(path='/metrics')[2]
+            self.assertIn(b'zeit_cds_spool_readable{spool="articles"} 0', metrics)
+            directory.unlink()
+            other.rename(directory)
 
     def test_with_a_password(self):
         here = self.open(password_file=self.password)
@@ -199,7 +205,9 @@ class ApplicationTests(ApplicationCase):
             self.assertEqual(401, here.ask(headers=self.auth)[0])
         self.password.unlink()
         with self.assertLogs('zeit.cds.web', 'ERROR'):
-            self.assertEqual(503, here.ask(headers=self.auth)[0])
+            status, _, body = here.ask(headers=self.auth)
+        self.assertEqual(503, status)
+        self.assertNotIn(str(self.password).encode(), body)
 
     def test_nothing_is_done_by_get_or_for_another_site(self):
         here = self.open(password_file=self.password, actions=True)
@@ -215,6 +223,8 @@ class ApplicationTests(ApplicationCase):
             ('POST', {}, body, 403),
             ('POST', {'Cookie': cookie}, f'confirmed=yes&task={task}', 403),
             ('POST', {'Cookie': cookie, 'Origin': 'https://evil.example'}, body, 403),
+            ('POST', {'Cookie': cookie, 'Origin': 'http://['}, body, 403),
+            ('POST', {'Cookie': cookie, 'Origin': 'null'}, body, 403),
             ('POST', {'Cookie': cookie, 'Sec-Fetch-Site': 'cross-site'}, body, 403),
             ('POST', {'Cookie': cookie, 'Origin': here.url[:-1]}, body, 200),
         ):
@@ -222,5 +232,11 @@ class ApplicationTests(ApplicationCase):
                 self.assertEqual(['a.xml', 'b.xml'], sorted(os.listdir(self.path / 'new')))
                 found = here.ask(method, '/@@cds-retry', body=sent, headers=form | headers)
                 self.assertEqual(expected, found[0])
+            if expected == 200:
+                # What was done is seen by all who ask.
+                metrics = here.ask(path='/metrics', headers=self.auth)[2]
+                self.assertIn(b'zeit_cds_waiting_files{spool="articles"} 1\n', metrics)
+            else:
+                here.ask(path='/metrics', headers=self.auth)
         self.assertEqual(['b.xml'], os.listdir(self.path / 'new'))
         self.assertIn('a.xml', os.listdir(self.path / 'parked'))
