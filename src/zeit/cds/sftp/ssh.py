@@ -66,7 +66,7 @@ AGENT = 5
 
 _HINT_LOGIN = (
     'Check the user, and the key, certificate or password; ask the operator of the server whether '
-    'he knows the key.'
+    'they know the key.'
 )
 
 
