@@ -67,3 +67,6 @@ class RcloneTests(OnDisk, unittest.TestCase):
     layer = layers.RCLONE_SFTP
     level = 2
     profile = Profile('rclone', Answers(existing=257), {'merges': True})
+
+    #: rclone 1.75.2 merges them, so no guard is made there; and now and then it ended itself.
+    test_of_two_directories_that_get_one_name_one_wins = None
