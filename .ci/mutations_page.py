@@ -10,7 +10,7 @@ PAGE = (
     (
         'a form of another site is taken from an older browser',
         'browser/csrf.py',
-        'same = same and None is not _host(origin) == _host(url)',
+        'same = same and host is not None and host == _host(url)',
         'pass',
     ),
     (

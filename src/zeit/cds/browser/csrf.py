@@ -59,7 +59,8 @@ def require(*, field, cookie, url, origin='', site=''):
     if site:
         same = same and site == 'same-origin'
     elif origin:
-        same = same and None is not _host(origin) == _host(url)
+        host = _host(origin)
+        same = same and host is not None and host == _host(url)
     if not same:
         raise Forged(
             _('This form is too old, or comes from another site: nothing was done'),
