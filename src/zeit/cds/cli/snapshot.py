@@ -1,13 +1,15 @@
 """What `zeit-cds status` finds out; `status_text`, `status_json` and `as_metrics` say it."""
 
+import contextlib
 import dataclasses
 import os
 import time
 
 from zeit.cds.cli.unlock import of_a_run, own_tokens
-from zeit.cds.errors import ConfigurationError, Error, Locked, SpoolError
+from zeit.cds.errors import ConfigurationError, Error, Locked
 from zeit.cds.lock.lock import Lock
 from zeit.cds.monitoring import freshness, metrics
+from zeit.cds.spool.spool import Translated
 from zeit.cds.text import printable
 from zeit.cds.usable import require_usable
 
@@ -104,16 +106,9 @@ def take(selected, *, remote, filed=True):
 
 def _require_filed(spool):
     """Raise `SpoolError` if nobody can look into `cur/`: then nothing is sent either."""
-    path = spool.path / 'cur'
-    try:
-        os.scandir(path).close()
-    except FileNotFoundError:
-        pass  # the first run makes it
-    except OSError as error:
-        raise SpoolError(
-            f'The spool cannot be used: {printable(str(path))}: {error.strerror}',
-            hint='Check owner and mode.',
-        ) from error
+    # The first run makes it.
+    with Translated(spool.path), contextlib.suppress(FileNotFoundError):
+        os.scandir(spool.path / 'cur').close()
 
 
 def _foreseen(error):
