@@ -88,18 +88,21 @@ class EventLoop:
         Raises TimeoutError, and what `deadline` raises.
         """
         until = now() + seconds
-        while not ready():
-            if self._forked:
-                raise Interrupted('This process was forked in the middle of a run')
-            left = until - now()
-            if left <= 0:
-                deadline.within(seconds)  # was it this one?
-                raise TimeoutError
-            left = deadline.within(left)
-            if self._leader is None:
-                self._lead(ready, left)
-            else:
-                self._follow(ready, left)
+        try:
+            while not ready():
+                if self._forked:
+                    raise Interrupted('This process was forked in the middle of a run')
+                left = until - now()
+                if left <= 0:
+                    deadline.within(seconds)  # was it this one?
+                    raise TimeoutError
+                left = deadline.within(left)
+                if self._leader is None:
+                    self._lead(ready, left)
+                else:
+                    self._follow(ready, left)
+        finally:
+            self._hand_over()
 
     def progress(self):
         """Something has happened that somebody may wait for."""
@@ -120,6 +123,13 @@ class EventLoop:
         """Let it see what has come already, without a wait."""
         if self._leader is None and not self._forked:
             self._lead(lambda: True, 0)
+
+    def _hand_over(self):
+        """Let another one lead, if nobody does; that one may have to wait for nothing any more."""
+        if self._leader is None:
+            for task, (loop, _) in self._followers.items():
+                loop.wake(task)
+                break
 
     def _follow(self, ready, seconds):
         me, loop = greenlet.getcurrent(), LOOP.get()
@@ -148,9 +158,7 @@ class EventLoop:
         finally:
             self._leader = self._ready = None
             timer.cancel()
-            for task, (loop, _) in self._followers.items():
-                loop.wake(task)  # it leads from now on
-                break
+            self._hand_over()
 
     def _has_something_to_do(self):
         """Return whether there was something left to do before all wait."""

@@ -9,7 +9,7 @@ import time
 import unittest
 
 from zeit.cds.network.deadline import Deadline
-from zeit.cds.sftp.event_loop import HELD_BACK, EventLoop
+from zeit.cds.sftp.event_loop import HELD_BACK, LOOKS, EventLoop
 from zeit.cds.system.loop import Loop
 from zeit.cds.system.polling import poll
 from zeit.cds.testing import layers
@@ -257,6 +257,21 @@ class TogetherTests(EventLoopCase):
             self.loop.start(each)
         self.turn_until(1)
         self.assertLess(time.monotonic() - began, LONG / 2)
+
+    def test_whoever_would_lead_next_may_have_come_to_its_end_at_the_same_time(self):
+        both, began = asyncio.Event(), time.monotonic()
+
+        async def third():
+            await asyncio.sleep(0.01)
+            both.set()
+            await asyncio.sleep(0.01)
+            return 3
+
+        for name, awaitable in (('a', both.wait()), ('b', both.wait()), ('c', third())):
+            self.task(name, awaitable)
+        self.turn_until(3)
+        self.assertEqual(['a', 'b', 'c'], [name for name, _ in self.said])
+        self.assertLess(time.monotonic() - began, LOOKS / 2)
 
     def test_the_main_greenlet_may_wait_as_well(self):
         gate = asyncio.Event()
