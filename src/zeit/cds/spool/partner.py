@@ -21,9 +21,9 @@ import zope.interface
 from zeit.cds.errors import FileError, NotMoved, SourceGone, SpoolBusy, Withdrawn
 from zeit.cds.interfaces import IPartner
 from zeit.cds.journal import journal
-from zeit.cds.journal.history import moment
+from zeit.cds.journal.history import Histories, moment
 from zeit.cds.journal.kinds import SCHEDULE, TOLD, told
-from zeit.cds.spool import entries, newer_version, queue, schedule, sharing
+from zeit.cds.spool import entries, holds, newer_version, queue, schedule, sharing
 from zeit.cds.spool.entries import Entry
 from zeit.cds.spool.filing import FILING, PRIVATE, SECTIONS, Filing
 from zeit.cds.spool.parking import PARKED
@@ -33,7 +33,7 @@ from zeit.cds.spool.sharing import PARTNERS, SKIPPED, Sharing
 from zeit.cds.spool.spool import Spool
 from zeit.cds.spool.withdrawal import WITHDRAWN
 from zeit.cds.system import files
-from zeit.cds.text import printable
+from zeit.cds.text import from_timestamp, printable
 
 
 log = logging.getLogger(__name__)
@@ -304,9 +304,9 @@ class Partner(Spool):
             some = names[start : start + AT_ONCE]
             found = self._offered(entries.present(self._shared('new'), some))
             found = [each for each in found if each.number]
-            late = [each for each in found if each.waits_since < moment]
+            late = self._late(found, moment)
             for each in late:
-                self._skip(each, reason)
+                self._skip(each, reason, although_held=False)
             # Each takes milliseconds, and this may be the run of another one: the next run goes on.
             if late or (found and min(each.arrived for each in found) >= moment):
                 return  # what comes behind came later
@@ -316,9 +316,24 @@ class Partner(Spool):
         if names:
             remembered = journal.read(self._in(PRIVATE), tables=['versions'], name=names)
             found = entries.present(self._in('new'), names)
-            for each in self._since_put(numbered(found, remembered, timed=True)):
-                if each.number and each.waits_since < moment:
-                    self.withdraw(each.name, reason, until=each.number)
+            found = self._since_put(numbered(found, remembered, timed=True))
+            for each in self._late(found, moment):
+                self.withdraw(each.name, reason, until=each.number)
+
+    def _late(self, found, before):
+        """Return those of the entries `found` that have waited since `before`, and were not held.
+
+        What a person holds does not wait for the partner; when it is released that begins anew.
+        """
+        late = [each for each in found if each.number and each.waits_since < before]
+        if not late:
+            return []
+        remembered = journal.read(self._in(PRIVATE), tables=['held'])
+        since = from_timestamp(before).isoformat(timespec='milliseconds')
+        own = journal.history(self._in(PRIVATE)), journal.history(self._shared(PRIVATE))
+        rows = [*Histories(own).find(kind='released', since=since), *remembered.find('held')]
+        names = {row.get('name') for row in rows}
+        return [] if holds.ALL in names else [each for each in late if each.name not in names]
 
     def _since_put(self, found):
         """Return the entries `found`, which it has taken, with the times when they came in."""
@@ -619,11 +634,13 @@ class Partner(Spool):
                 self._withdrawn[name] = reason
             return done
 
-    def _skip(self, entry, reason):
+    def _skip(self, entry, reason, *, although_held=True):
         """Let this partner not get what waits in the spool; return whether it waits no more."""
-        with self._visited() as visited:
+        with self._visited({'name': [entry.name, holds.ALL]}) as visited:
             if self._is_skipped(entry):
                 return True  # another run was the first
+            if not although_held and holds.held(visited, entry.name):
+                return False
             if self._is_taken(entry):
                 return False  # by a run of this partner, at this very moment
             about = {'name': entry.name, 'sequence': entry.number, 'size': entry.size}
@@ -668,7 +685,12 @@ class Partner(Spool):
             newer = there and newer_version.newer(parked, waits=there)
             if newer:
                 raise newer_version.refusal(parked, newer, spool=self.path)
-        return super().retry(name, older=older)
+        name = super().retry(name, older=older)
+        with self._translated():
+            there = entries.find(self._in('new'), name)
+            if there is not None:
+                self._sharing.unskip(self._folder, name, there.version[0])
+        return name
 
     def resend(self, name):
         """See `ISpool`: this partner gets what was delivered to it, or to another one."""

@@ -201,18 +201,37 @@ class Sharing:
 
         Returns whether that is so.
         """
-        files.make_directory(f'{folder}/{SKIPPED}', like=folder)
-        # One of an older version, whose inode matters no more.
-        files.remove(skipped := f'{folder}/{SKIPPED}/{name}')
         try:
-            link(f'{self._new}/{name}', skipped)
+            self._skip(folder, name, f'{self._new}/{name}')
         except FileNotFoundError:
             return False
         if _inode(f'{folder}/{SKIPPED}', name) != inode:
-            files.remove(skipped)
+            files.remove(f'{folder}/{SKIPPED}/{name}')
             return False
-        files.sync_directories(f'{folder}/{SKIPPED}')
         return True
+
+    def _skip(self, folder, name, path):
+        files.make_directory(f'{folder}/{SKIPPED}', like=folder)
+        # One of an older version, whose inode matters no more.
+        files.remove(skipped := f'{folder}/{SKIPPED}/{name}')
+        link(path, skipped)
+        files.sync_directories(f'{folder}/{SKIPPED}')
+
+    def unskip(self, folder, name, inode):
+        """Let the partner in `folder` get what has this `name` and inode after all."""
+        if _inode(f'{folder}/{SKIPPED}', name) == inode:
+            files.remove(f'{folder}/{SKIPPED}/{name}')
+
+    def skip_given(self, path, name, number):
+        """Let nobody get the version with this `number` twice; `path` is it.
+
+        It is to wait in `new/` once more, as `name`; inside of `locked`.
+        """
+        for folder in folders(self._path):
+            found = journal.history(os.path.join(folder, PRIVATE))
+            found = found.find(name=name, kind='delivered', above=number - 1)
+            if any(each.get('sequence') == number for each in found):
+                self._skip(folder, name, path)
 
     # When all have it
 
@@ -333,8 +352,7 @@ class Sharing:
         files.sync_directories(self._in(WITHDRAWN))
         # Moved back to `new/`, it is for all again.
         for folder in everybody:
-            if _inode(f'{folder}/{SKIPPED}', name) == inode:
-                files.remove(f'{folder}/{SKIPPED}/{name}')
+            self.unskip(folder, name, inode)
 
     def forget_filed(self):
         """Remove what a killed process has left on its way out of `new/`, and is in `cur/`."""
@@ -357,13 +375,14 @@ class Sharing:
     def tidy(self, folder):
         """Forget what the partner in `folder` does not get, and does not wait any more."""
         self.forget_withdrawn()
-        skipped = dict(scan(f'{folder}/{SKIPPED}'))
-        if skipped:
-            known = {*skipped.values()}
-            waiting = {inode for _, inode in scan(self._new) if inode in known}
-            for name, inode in skipped.items():
-                if inode not in waiting:
-                    os.unlink(f'{folder}/{SKIPPED}/{name}')
+        if any(True for _ in scan(f'{folder}/{SKIPPED}')):
+            with self.locked():  # somebody may be about to bring it back
+                skipped = dict(scan(f'{folder}/{SKIPPED}'))
+                known = {*skipped.values()}
+                waiting = {inode for _, inode in scan(self._new) if inode in known}
+                for name, inode in skipped.items():
+                    if inode not in waiting:
+                        files.remove(f'{folder}/{SKIPPED}/{name}')
 
 
 class _Settled:

@@ -495,7 +495,13 @@ class Spool:
 
     def retry(self, name, *, older=False):
         """See `ISpool`."""
-        with contextlib.nullcontext() if self._is_running else self.run(), self._translated():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._translated())
+            shared = sharing.Sharing(self.path) if sharing.is_shared(self.path) else None
+            if shared:
+                stack.enter_context(shared.locked())
+            if not self._is_running:
+                stack.enter_context(self.run())
             parked = self._parking.find(name)
             self._parking.require_name(parked)
             delivered = self.journal.newest_delivered(parked.name, above=parked.number)
@@ -515,6 +521,8 @@ class Spool:
                 # What goes out now is the newest: whoever brings back an older one has decided so.
                 number = None if newer else parked.number or None
                 version, about = parked.entry.version, parked.told
+                if shared and number:
+                    shared.skip_given(self._in(PARKED, parked.stored), parked.name, number)
                 number = numbers.note(parked.name, version, number=number, told=about)
                 numbers.sync()
                 self._bring_back(parked, in_its_place)

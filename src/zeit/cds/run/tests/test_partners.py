@@ -472,12 +472,88 @@ class NobodyTests(PartnerTests):
 
     def test_moved_back_after_it_was_given_up_for_all(self):
         for name in 'AB':
-            self.patience[name] = 0.01
-        time.sleep(0.1)
+            self.patience[name] = 3600
+        self.later = 7200
         self.export('A')
+        self.later = 0
         self.patience.clear()
         os.rename(self.path / 'withdrawn' / 'z', self.path / 'new' / 'z')
         self.assertEqual([['z'], ['z']], [self.export(name).delivered for name in 'AB'])
+
+
+class DroppedTests(PartnerTests):
+    """What a person gives up, and sends after all: each partner gets a version once."""
+
+    def refuse(self, name):
+        self.faults[name, 'upload', 'a'] = errors.PermanentError(550, 'No.')
+        self.assertEqual(['a'], [each for each, _ in self.export(name).failed])
+        self.faults.clear()
+
+    def require_once(self):
+        """Everybody ends with the file, got once."""
+        for _ in range(2):
+            for name in 'AB':
+                self.export(name)
+        for name in 'AB':
+            self.assertEqual({'a': b'a'}, self.targets[name].files)
+            self.assertEqual(1, len(self.receipts(name)), name)
+            self.assertEqual({}, self.there('skipped', of=name))
+        self.assertEqual(({}, {'a': b'a'}), (self.there('new'), self.there('cur')))
+
+    def test_for_all_when_one_has_it(self):
+        self.put('a')
+        self.export('A')
+        self.spool.drop('a', 'Wait.')
+        self.export('A')
+        self.spool.retry('a')
+        self.require_once()
+
+    def test_for_all_when_one_has_it_and_nobody_has_looked_since(self):
+        self.put('a')
+        self.export('A')
+        self.spool.drop('a', 'Wait.')
+        self.spool.retry('a')
+        self.require_once()
+
+    def test_for_all_when_one_has_tried_it(self):
+        for first in 'AB':
+            with self.subTest(first=first):
+                self.setUp()
+                self.put('a')
+                self.refuse('B')
+                self.spool.drop('a', 'Wait.')
+                self.export('A')
+                brings_back = [self.spool, self.partner('B')]
+                for each in brings_back if first == 'A' else reversed(brings_back):
+                    each.retry('a')
+                    self.export('A')
+                    self.export('B')
+                self.require_once()
+
+    def test_for_one_that_has_tried_it_twice(self):
+        self.put('a')
+        self.refuse('B')
+        for _ in range(2):
+            self.assertEqual('a', self.partner('B').drop('a', 'No.'))
+        self.partner('B').retry('a')
+        self.require_once()
+
+    def test_until_it_has_it_after_all_it_is_not_filed(self):
+        self.put('a')
+        self.refuse('B')
+        self.partner('B').drop('a', 'No.')
+        self.partner('B').retry('a')
+        self.export('A')
+        self.assertEqual({'a': b'a'}, self.there('new'))
+        self.require_once()
+
+    def test_filed_without_it_before(self):
+        self.put('a')
+        self.partner('B').drop('a', 'No.')
+        self.export('A')
+        self.assertEqual({'a': b'a'}, self.there('cur'))
+        self.partner('B').retry('a')
+        self.require_once()
 
 
 class LeavingTests(PartnerTests):
@@ -535,9 +611,29 @@ class LeavingTests(PartnerTests):
 
 
 class PatienceTests(PartnerTests):
+    def setUp(self):
+        super().setUp()
+        self.later = 0
+        self.spool = Spool(self.path, clock=lambda: self.now().timestamp())
+        self.enterContext(unittest.mock.patch.object(append_log, 'now', self.now))
+
+    def now(self):
+        return datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=self.later)
+
+    def lose_patience(self):
+        """Let it be an hour later, which is too late for one."""
+        self.patience['B'] = 1800
+        self.later += 3600
+
+    def refuse(self):
+        """Let the partner try what waits, and refuse it."""
+        self.faults['B', 'upload'] = errors.PermanentError(550, 'No.')
+        self.assertGreater(len(self.export('B').failed), 0)
+        self.faults.clear()
+
     def test_what_waits_too_long_for_one_is_given_up(self):
         self.put('a', 'b')
-        self.patience['B'] = 0.01
+        self.lose_patience()
         self.export('A')
         self.assertEqual(({}, ['a', 'b']), (self.there('new'), sorted(self.there('cur'))))
         self.assertEqual([], self.export('B').delivered)
@@ -548,8 +644,7 @@ class PatienceTests(PartnerTests):
     def test_so_many_in_one_run_that_nobody_else_waits_for_long(self):
         self.enterContext(unittest.mock.patch.object(partner, 'AT_ONCE', 2))
         self.put(*'abcde')
-        self.patience['B'] = 0.01
-        time.sleep(0.1)
+        self.lose_patience()
         waiting = []
         for _ in range(4):
             self.export('A')
@@ -558,10 +653,8 @@ class PatienceTests(PartnerTests):
 
     def test_also_what_it_refuses_again_and_again(self):
         self.put('a', 'b')
-        self.faults['B', 'upload'] = errors.PermanentError(550, 'No.')
-        self.assertEqual(2, len(self.export('B').failed))
-        self.patience['B'] = 0.01
-        time.sleep(0.1)
+        self.refuse()
+        self.lose_patience()
         self.export('A')
         self.export('A')
         self.assertEqual(({}, ['a', 'b']), (self.there('new'), sorted(self.there('cur'))))
@@ -573,7 +666,7 @@ class PatienceTests(PartnerTests):
 
         def late():
             self.faults.clear()
-            self.patience['B'] = 0.01
+            self.lose_patience()
             self.export('A')
             self.export('A')
 
@@ -587,7 +680,58 @@ class PatienceTests(PartnerTests):
     def test_but_not_before(self):
         self.put('a')
         self.patience['B'] = 3600
+        self.later = 1800
         self.export('A')
+        self.assertEqual(['a'], self.export('B').delivered)
+
+    def test_while_somebody_holds_it_the_clock_does_not_run(self):
+        for name in 'a', '':
+            with self.subTest(name=name):
+                self.put('a', data=b'of ' + name.encode())
+                self.spool.hold(name, 'Wait.')
+                self.lose_patience()
+                self.export('A')
+                self.assertEqual(['a'], [*self.there('new')])
+                self.spool.release(name)
+                self.export('A')
+                self.later += 60
+                self.export('A')
+                self.assertEqual(['a'], self.export('B').delivered)
+
+    def test_also_of_what_it_had_tried_before(self):
+        self.put('a')
+        self.refuse()
+        self.spool.hold('a', 'Wait.')
+        self.lose_patience()
+        self.export('A')
+        self.spool.release('a')
+        self.export('A')
+        self.assertEqual(['a'], self.export('B').delivered)
+
+    def test_it_begins_anew_when_it_is_released(self):
+        self.put('a', 'b')
+        self.spool.hold('a', 'Wait.')
+        self.lose_patience()
+        self.spool.release('a')
+        self.export('A')
+        self.assertEqual(['a'], [each.name for each in self.partner('B').status().waiting])
+        self.lose_patience()
+        self.export('A')
+        self.assertEqual([], self.partner('B').status().waiting)
+
+    def test_held_at_that_very_moment(self):
+        self.put('a')
+        self.export('B', dry_run=True)
+        skip = Partner._skip
+
+        def held(partner, *arguments, **options):
+            self.spool.hold('a', 'Wait.')
+            return skip(partner, *arguments, **options)
+
+        self.lose_patience()
+        with unittest.mock.patch.object(Partner, '_skip', held):
+            self.export('A')
+        self.spool.release('a')
         self.assertEqual(['a'], self.export('B').delivered)
 
 
