@@ -3,9 +3,11 @@
 import time
 
 from zeit.cds import errors
-from zeit.cds.errors import UsageError
+from zeit.cds.errors import LockLeftBehind, UsageError
 from zeit.cds.interfaces import IPartner
+from zeit.cds.journal import journal
 from zeit.cds.spool import sharing
+from zeit.cds.spool.filing import PRIVATE
 from zeit.cds.spool.partner import Partner
 from zeit.cds.spool.spool import Translated
 from zeit.cds.text import age, file_size, plural, printable
@@ -57,7 +59,10 @@ def _about(partner):
 
 
 def remove(console, selected_spools, name, *, sure):
-    """Let the partner `name` be none any more; return the exit code."""
+    """Let the partner `name` be none any more; return the exit code.
+
+    What a killed run of it has left on its server is told: none follows that would clean up.
+    """
     configured = [each for chosen in selected_spools for each, _ in chosen.targets]
     if name in configured:
         raise UsageError(
@@ -71,10 +76,15 @@ def remove(console, selected_spools, name, *, sure):
             f'There is no partner {printable(name)!r}',
             hint=f'Known: {", ".join(map(printable, known)) or "none"}.',
         )
+    codes = [errors.DONE]
     for spool in found:
-        waiting = len(Partner(spool, sharing.known(spool.path)[name]).status().waiting)
+        partner = Partner(spool, sharing.known(spool.path)[name])
+        waiting = len(partner.status().waiting)
         where = f'{printable(name)} of {printable(str(spool.path))}'
-        question = f'{plural(waiting, "file")} will not be sent to {where}. Remove this partner?'
+        question = f'{plural(waiting, "file")} will not be sent to {where}. '
+        if _left_behind(partner):
+            question += 'Its last run was killed, and one more would clean up its server. '
+        question += 'Remove this partner? [y/N] '
         if not sure and not _asked(console, question, name):
             console.say(f'{printable(name)} was not removed.')
             return errors.COME_BACK_LATER
@@ -82,7 +92,26 @@ def remove(console, selected_spools, name, *, sure):
             sharing.Sharing(spool.path).leave(name)
         if not console.quiet:
             console.say(f'Nothing waits for {where} any more.')
-    return errors.DONE
+        # Now no run of it is active, nor begins.
+        if left := _left_behind(partner):
+            console.tell(left)
+            codes.append(left.exit_code)
+    return errors.decisive(codes)
+
+
+def _left_behind(partner):
+    """Return the `LockLeftBehind` of what killed runs may have left on its server, or None."""
+    url = partner.terms.url
+    tokens = journal.read(partner.path / PRIVATE, table='tokens').open_tokens(url)
+    if not tokens:
+        return None
+    url += '/' if url.endswith('/') else ''  # the root of a server, as the command takes it
+    return LockLeftBehind(
+        f'A run of {printable(partner.name)} was killed, and may have left its lock on the server, '
+        f'and files with {", ".join(tokens)} in their names',
+        hint=f'"zeit-cds unlock {printable(url)}" shows the lock, and removes it: it needs the '
+        'password, and the options of the target. Delete such files by hand.',
+    )
 
 
 def _asked(console, question, name):

@@ -33,6 +33,7 @@ def partners(console, zcml, *, names, remove, yes, spool=None):
 
     \b
     Exit codes: 64 if there is no such partner, or its exporter is there still;
+    73 if it was removed, but a killed run may have left its lock on the server;
     75 if it has an active run, or you say no.
     """
     from zeit.cds.cli import partners as found

@@ -1,0 +1,70 @@
+"""`zeit-cds partners`: who gets the files of a spool, and who does not any more."""
+
+import io
+import re
+import unittest.mock
+
+from zeit.cds.cli.tests.test_command_line import ServerCase
+from zeit.cds.spool.partner import Partner
+from zeit.cds.spool.sharing import Terms, known
+
+
+class _Keyboard(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Removing(ServerCase):
+    def setUp(self):
+        super().setUp()
+        url = self.url.removesuffix('/')
+        self.terms = [Terms('agency', 'ftp://me@elsewhere:21/'), Terms('archive', url)]
+        for each in self.terms:
+            with self.partner(each).run():
+                pass
+
+    def partner(self, terms):
+        return Partner(self.spool, terms, everybody=lambda: self.terms)
+
+    def kill(self):
+        """Leave what a killed run leaves; return its token."""
+        with self.partner(self.terms[1]).run() as run:
+            token = run.journal.new_token(self.terms[1].url)
+        lock = self.server.root / 'write'
+        lock.write_text(f'{token} zeit.cds, host here, pid 4711\n')
+        lock.chmod(0o666)
+        return token
+
+    def remove(self, *arguments):
+        found = 'partners', '--spool', self.path, '--remove', 'archive'
+        return self.call(*found, *arguments, terminal=not arguments)
+
+    def test_nothing_waits_for_it_then(self):
+        outcome = self.remove('--yes')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertEqual(['agency'], [*known(self.path)])
+
+    def test_a_program_must_be_sure(self):
+        outcome = self.call('partners', '--spool', self.path, '--remove', 'archive')
+        self.assert_line(outcome, 64, 'no terminal')
+        self.assertEqual(['agency', 'archive'], [*known(self.path)])
+
+    def test_what_a_killed_run_has_left_on_the_server_is_told(self):
+        token = self.kill()
+        outcome = self.remove('--yes')
+        self.assertEqual(73, outcome.code)
+        self.assertEqual(['agency'], [*known(self.path)])
+        self.assertIn(token, outcome.err)
+        # What it says to do does it.
+        command = re.search('"zeit-cds (unlock [^"]*)"', outcome.err)[1].split()
+        done = self.call(*command, '--yes')
+        self.assertEqual((0, ''), (done.code, done.err))
+        self.assertFalse((self.server.root / 'write').exists())
+
+    def test_a_person_is_told_before(self):
+        self.kill()
+        with unittest.mock.patch('sys.stdin', _Keyboard('n\n')):
+            outcome = self.remove()
+        self.assertEqual((75, ''), (outcome.code, outcome.err))
+        self.assertIn('killed', outcome.out)
+        self.assertEqual(['agency', 'archive'], [*known(self.path)])
