@@ -24,11 +24,11 @@ import logging
 import os
 import time
 
-from zeit.cds.errors import SpoolBusy, SpoolError
+from zeit.cds.errors import SpoolError
 from zeit.cds.journal import creation_time, file_replacement, line_format
 from zeit.cds.journal.file_replacement import Replaced
 from zeit.cds.journal.line_format import LARGEST, largest_in, load, numbered
-from zeit.cds.system import files
+from zeit.cds.system import files, lock_holder
 from zeit.cds.system.forks import open_descriptor
 from zeit.cds.text import printable
 
@@ -202,11 +202,7 @@ class JSONLog:
             elif self._descriptor is not None and self._is_run:
                 self._take_over()
             else:
-                raise SpoolBusy(
-                    f'Another process holds {printable(self._path)} for more than {PATIENCE} '
-                    'seconds',
-                    hint='It should be a moment: "fuser -v" on that file tells which.',
-                )
+                raise lock_holder.busy(self._path, PATIENCE)
         self._catch_up()
 
     def _obtained(self):

@@ -38,8 +38,9 @@ from zeit.cds.text import from_timestamp, printable
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a partner waits until another one has looked what there is.
-PATIENCE = 300
+#: Seconds that a new partner waits until another one has looked what there is; and that each run
+#: does, which may go on without.
+PATIENCE, BRIEFLY = 300, 2
 
 #: The tables of what is open between a spool and a target.
 _OPEN = (
@@ -61,10 +62,21 @@ _FIELDS = [field.name for field in dataclasses.fields(Entry)]
 class _Whole(Spool):
     """The spool that the partners share, for what one of them does for all of them."""
 
-    _patience = PATIENCE
-
-    def __init__(self, spool):
+    def __init__(self, spool, *, patience):
         super().__init__(spool.path, history=spool.history, clock=spool._clock)
+        self._patience = patience
+
+    @contextlib.contextmanager
+    def _visited(self, about=None):
+        """See there: whoever is stopped, and holds the journal, does not keep the others."""
+        with contextlib.ExitStack() as stack:
+            try:
+                visited = stack.enter_context(super()._visited(about))
+            except SpoolBusy:
+                with self.run():
+                    pass  # which takes the journal over
+                visited = stack.enter_context(super()._visited(about))
+            yield visited
 
 
 class _PartnerFiling(Filing):
@@ -118,7 +130,7 @@ class Partner(Spool):
         self._folder = os.fspath(self.path)
         self._filing = _PartnerFiling(self.path, shared=self._sharing)
         self._sequence = _PartnerSequence(self.path, number=self._number)
-        self._whole = _Whole(shared)
+        self._whole = _Whole(shared, patience=BRIEFLY)
         #: What was withdrawn in this run: the reasons by name.
         self._withdrawn = {}
         #: What was given in this run, and may be still in `new/` of the spool.
@@ -181,11 +193,18 @@ class Partner(Spool):
             return
         for each in PRIVATE, PARTNERS:
             files.make_directory(self._shared(each), like=self.shared.path)
-        with self._sharing.locked():
-            # Several come at once, and one of them was the first.
-            if not everybody.items() <= self._sharing.partners().items():
-                with self._whole.run() as whole:
-                    self._admit(everybody, whole.journal)
+        is_known = everybody.get(self.name) == self._sharing.partners().get(self.name)
+        try:
+            with self._sharing.locked(patience=BRIEFLY if is_known else PATIENCE):
+                # Several come at once, and one of them was the first.
+                if not everybody.items() <= self._sharing.partners().items():
+                    patience = BRIEFLY if is_known else PATIENCE
+                    with _Whole(self.shared, patience=patience).run() as whole:
+                        self._admit(everybody, whole.journal)
+        except SpoolBusy as error:
+            if not is_known:
+                raise
+            log.warning('Others come in a later run: %s', error.message)
 
     def _admit(self, everybody, remembered):
         known = self._sharing.partners()
@@ -286,15 +305,18 @@ class Partner(Spool):
                     for each in self._sharing.former():
                         self._sharing.settle(self._sharing.folder(each))
         except SpoolBusy as error:
-            log.info('It is in new/ until a later run: %s', error.message)
+            log.warning('It is in new/ until a later run: %s', error.message)
 
     def _give_up(self):
         """Let what has waited too long for a partner, this or another one, wait no more for it."""
         for name, terms in self._sharing.partners().items():
             if terms.give_up_after is not None:
                 partner = self if name == self.name else Partner(self.shared, terms)
-                with self._translated():
-                    partner._skip_older(self._clock() - terms.give_up_after)
+                try:
+                    with self._translated():
+                        partner._skip_older(self._clock() - terms.give_up_after)
+                except SpoolBusy as error:
+                    log.warning('It waits for %s still: %s', printable(name), error.message)
 
     def _skip_older(self, moment):
         reason = 'It has waited too long for this partner (give_up_after).'
@@ -369,12 +391,12 @@ class Partner(Spool):
         with self._translated():
             if self._is_running:
                 if self._is_unsettled():
-                    with self._whole.run():
-                        pass  # what is in doubt may remain so
+                    self._settle_doubts()
                 self._supersede()
             names, numbers, ignored, unwanted = self._in_sequence()
             if self._is_running and unwanted:
-                self._sharing.settle_unwanted(unwanted)
+                with contextlib.suppress(SpoolBusy):  # the next run does it
+                    self._sharing.settle_unwanted(unwanted)
             about = self._shared(PRIVATE), self._shared('new'), names, numbers
             more = queue.notable(*about, fits=notable)
             if own.names:
@@ -456,6 +478,13 @@ class Partner(Spool):
         """Return whether something is to be put in order before anybody looks."""
         found = (sharing.scan(self._shared(each)) for each in (OUTBOX, FILING))
         return any(True for _ in itertools.chain(*found))
+
+    def _settle_doubts(self):
+        try:
+            with self._whole.run():
+                pass  # what is in doubt may remain so
+        except SpoolBusy as error:
+            log.warning('What is in doubt remains so until a later run: %s', error.message)
 
     def _supersede(self):
         """Withdraw what tells that a content was retracted, if it is published again."""

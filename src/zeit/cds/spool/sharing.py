@@ -10,7 +10,8 @@ journal of another partner is read: a version is settled for a partner if one of
 or if its name is none that the partner wants.
 
 One lock, held for a moment, is around all that concerns more than one partner.  Nobody holds it
-while talking to a server.
+while talking to a server.  A process may be stopped all the same while it has that: so runs of the
+others go on without it, and what is to be filed waits for a later one.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import errno
 import fnmatch
 import io
 import json
+import logging
 import os
 import urllib.parse
 from typing import NamedTuple
@@ -28,10 +30,12 @@ from zeit.cds.journal import journal
 from zeit.cds.spool import entries
 from zeit.cds.spool.filing import FILING, PRIVATE, Filing
 from zeit.cds.spool.runlock import RunLock
-from zeit.cds.system import files
+from zeit.cds.system import files, lock_holder
 from zeit.cds.system.forks import open_descriptor
 from zeit.cds.text import printable
 
+
+log = logging.getLogger(__name__)
 
 #: Who the partners are, and where each of them has its own, in the spool.
 REGISTRY = os.path.join(PRIVATE, 'partners.json')
@@ -40,8 +44,9 @@ PARTNERS = os.path.join(PRIVATE, 'partners')
 #: In the directory of a partner: what it does not get, and what it had taken, and does not get.
 SKIPPED, WITHDRAWN = 'skipped', 'withdrawn'
 
-#: Seconds that one waits for another one to have filed something.
-PATIENCE = 30
+#: Seconds that a person waits for a lock that others need for a moment; and that a run does, which
+#: goes on without, as the one who has it may be stopped.
+PATIENCE, BRIEFLY = 30, 2
 
 
 class Terms(NamedTuple):
@@ -120,6 +125,8 @@ class Sharing:
         self._path = os.fspath(path)
         self._new, self._cur = self._in('new'), self._in('cur')
         self._filing = Filing(path)
+        #: Whether somebody held the lock for too long, and has not been seen without it since.
+        self._is_kept = False
 
     def __repr__(self):
         return f'<Sharing of {self._path!r}>'
@@ -163,18 +170,37 @@ class Sharing:
             self.register(self.partners(), left=[name])
 
     @contextlib.contextmanager
-    def locked(self):
+    def locked(self, *, patience=PATIENCE):
         """Return a context manager: inside of it nobody else files, or takes a name in `cur/`.
 
-        Raises `SpoolBusy`.
+        Raises `SpoolBusy`, if somebody else has it for `patience` seconds.
         """
         path = self._in(PARTNERS)
         with open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
-            if not files.lock_within(descriptor, PATIENCE):
-                raise SpoolBusy(
-                    f'Another process holds {printable(path)} for more than {PATIENCE} seconds',
-                    hint='It should be a moment: "fuser -v" on that directory tells which.',
-                )
+            if not files.lock_within(descriptor, patience):
+                raise lock_holder.busy(path, patience)
+            yield
+
+    @contextlib.contextmanager
+    def _locked_briefly(self):
+        """Return the same for a run, which waits for a moment, once."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.locked(patience=0 if self._is_kept else BRIEFLY))
+            except SpoolBusy:
+                self._is_kept = True
+                raise
+            self._is_kept = False
+            yield
+
+    @contextlib.contextmanager
+    def _locked_if_possible(self):
+        """Return the same, which goes on without it."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._locked_briefly())
+            except SpoolBusy as error:
+                log.debug('Without the lock: %s', error.message)
             yield
 
     # What a partner is given
@@ -187,7 +213,7 @@ class Sharing:
         """
         found = os.lstat(path)
         inode = found.st_ino
-        with self.locked():
+        with self._locked_if_possible():
             places = [self._cur, *(f'{each}/cur' for each in folders(self._path))]
             # By the time of the file each partner comes to the same name.
             for stored in files.candidates(name, at=found.st_mtime):
@@ -247,7 +273,7 @@ class Sharing:
             given = self._given(folder)
             if not given:
                 return False
-        with self.locked():
+        with self._locked_briefly():
             others = self._others(folder, searched=searched)
             moved = [each for each in given if self._settle(folder, *each, others)]
             if moved:
@@ -285,20 +311,23 @@ class Sharing:
         ]
 
     def _settle(self, folder, name, stored, others):
-        """Move one file, if that is due; return whether it is in `cur/` of the spool."""
+        """Move one file, if that is due; return whether it is in `cur/` of the spool then."""
         inode = _inode(f'{folder}/cur', stored)
         if inode is None:
             return False
         waits = bool(name) and _inode(self._new, name) == inode
         if waits and not all(each.has(name, stored, inode) for each in others):
             return False
-        with contextlib.suppress(FileExistsError):  # it is this one: `keep` sees to that
+        with contextlib.suppress(FileExistsError):
             link(f'{folder}/cur/{stored}', f'{self._cur}/{stored}')
+        # It is, unless two took one name at the same time, of whom one was stopped meanwhile.  Then
+        # it remains where it is, as its receipt says.
+        is_filed = _inode(self._cur, stored) == inode
         if waits:
             self._take_out(name, inode)
-        for each in others:
+        for each in others if is_filed else ():
             each.forget(stored, inode)
-        return True
+        return is_filed
 
     def _take_out(self, name, inode):
         """Remove what is in `cur/` now from `new/`, unless it was replaced at this very moment."""
@@ -317,7 +346,7 @@ class Sharing:
         names = [name for name in names if not any(each.wants(name) for each in partners)]
         if not names:
             return
-        with self.locked():
+        with self._locked_briefly():
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
                     files.move(self._filing.take(name), self._cur, name)
@@ -330,7 +359,7 @@ class Sharing:
         found = [each for each in scan(self._new) if each[1] in skipped] if skipped else []
         if not found:
             return
-        with self.locked():
+        with self._locked_briefly():
             partners = self._others('', searched=True)
             given = inodes(*(f'{each}/cur' for each in everybody))
             for name, inode in found:
@@ -376,7 +405,7 @@ class Sharing:
         """Forget what the partner in `folder` does not get, and does not wait any more."""
         self.forget_withdrawn()
         if any(True for _ in scan(f'{folder}/{SKIPPED}')):
-            with self.locked():  # somebody may be about to bring it back
+            with self._locked_briefly():  # somebody may be about to bring it back
                 skipped = dict(scan(f'{folder}/{SKIPPED}'))
                 known = {*skipped.values()}
                 waiting = {inode for _, inode in scan(self._new) if inode in known}

@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import pathlib
+import signal
 import tempfile
 import time
 import unittest
@@ -896,7 +897,6 @@ class BuildTests(PartnerTests):
         self.put('a')
         with (
             unittest.mock.patch.object(partner, 'PATIENCE', 0),
-            unittest.mock.patch.object(partner._Whole, '_patience', 0),
             RunLock(self.path / PRIVATE / 'lock', like=self.made()),
         ):
             report = self.export('A')
@@ -905,6 +905,113 @@ class BuildTests(PartnerTests):
     def made(self):
         (self.path / PRIVATE).mkdir(exist_ok=True)
         return self.path
+
+
+class StoppedTests(PartnerTests):
+    """A process is stopped, as by SIGSTOP, while it has what others need for a moment."""
+
+    def setUp(self):
+        super().setUp()
+        for module in append_log, sharing, partner:
+            for name in {'PATIENCE', 'BRIEFLY'} & {*vars(module)}:
+                self.enterContext(unittest.mock.patch.object(module, name, 0.05))
+        self.put('x')
+        for name in self.names:
+            self.export(name)
+
+    def stopped(self, context):
+        """Let a process enter a context, and stop there; return its number."""
+        child = os.fork()
+        if not child:
+            try:
+                with context:
+                    os.kill(os.getpid(), signal.SIGSTOP)
+            finally:
+                os._exit(0)
+        self.addCleanup(self.end, child)
+        self.assertTrue(os.WIFSTOPPED(os.waitpid(child, os.WUNTRACED)[1]))
+        return child
+
+    def end(self, child, number=signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child, number)
+            os.waitpid(child, 0)
+
+    def rename_into(self, name):
+        """Put a file as another program does: no number is given."""
+        (self.path / 'tmp' / name).write_bytes(name.encode())
+        (self.path / 'tmp' / name).rename(self.path / 'new' / name)
+
+    def test_with_the_journal_of_all(self):
+        self.rename_into('a')
+        self.stopped(self.spool._visited())
+        for name in self.names:
+            self.assertEqual(['a'], self.export(name).delivered)
+        self.assertEqual(['a', 'x'], sorted(self.there('cur')))
+
+    def test_whoever_cannot_go_on_is_told_of_whom(self):
+        child = self.stopped(self.spool._visited())
+        with self.assertRaises(errors.SpoolBusy) as caught:
+            self.spool.hold('a', 'Wait.')
+        self.assertIn(f'Process {child}, which is stopped,', caught.exception.message)
+        self.assertIn(f'kill -CONT {child}', caught.exception.hint)
+
+    def test_with_the_lock_of_filing(self):
+        self.put('a')
+        child = self.stopped(sharing.Sharing(self.path).locked())
+        with self.assertLogs('zeit.cds', 'WARNING') as caught:
+            for name in self.names:
+                self.assertEqual(['a'], self.export(name).delivered)
+        self.assertIn(f'Process {child}, which is stopped,', caught.output[0])
+        self.assertEqual({'a': b'a'}, self.there('new'))
+        self.end(child)
+        for name in self.names:
+            self.assertEqual([], self.export(name).delivered)
+        self.assertEqual(({}, ['a', 'x']), (self.there('new'), sorted(self.there('cur'))))
+
+    def test_with_a_run_of_all(self):
+        self.stopped(self.spool.run())
+        self.put('a')
+        os.link(self.path / 'cur' / 'x', self.path / '.cds' / 'filing' / 'x')  # in doubt
+        for name in self.names:
+            self.assertEqual(['a'], self.export(name).delivered)
+
+    def test_with_the_journal_of_one_that_waits_too_long(self):
+        self.put('a')
+        self.stopped(self.partner('B')._visited())
+        self.patience['B'] = -1
+        self.assertEqual(['a'], self.export('A').delivered)
+
+    def test_while_it_lets_another_one_come(self):
+        self.stopped(sharing.Sharing(self.path).locked())
+        self.add('C')
+        self.put('a')
+        self.assertEqual(['a'], self.export('A').delivered)
+        self.assertEqual(75, self.export('C').exit_code)
+
+    def test_when_it_had_chosen_a_name_that_another_version_gets(self):
+        """No file takes the place of another one: each is where its receipt says."""
+        self.put('a', data=b'one')
+        rename = files.rename_exclusively
+        inner = []
+
+        def stopped(old, new):
+            if new.endswith('partners/A/cur/a'):
+                self.put('a', data=b'two')
+                with unittest.mock.patch.object(files, 'rename_exclusively', rename):
+                    inner.append(self.export('B'))
+            rename(old, new)
+
+        with unittest.mock.patch.object(files, 'rename_exclusively', stopped):
+            self.export('A')
+        self.assertEqual(['a'], inner[0].delivered)
+        for name in 'ABAB':
+            self.assertEqual(0, self.export(name).exit_code)
+        self.assertEqual({}, self.there('new'))
+        for name, words in ('A', [b'two', b'one']), ('B', [b'two']):
+            found = [each for each in self.receipts(name) if each['name'] == 'a']
+            paths = [self.partner(name).filed_at(each['filed_as']) for each in found]
+            self.assertEqual(words, [pathlib.Path(path).read_bytes() for path in paths])
 
 
 class Foreign:

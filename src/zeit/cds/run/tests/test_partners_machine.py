@@ -337,6 +337,7 @@ class MachineTests(unittest.TestCase):
                 max_examples=EXAMPLES,
                 stateful_step_count=LENGTH,
                 deadline=None,
+                report_multiple_bugs=False,
                 derandomize=True,
                 suppress_health_check=[*hypothesis.HealthCheck],
             ),
