@@ -118,26 +118,26 @@ APPLICATION = (
     (
         'the data manager in front of the others',
         'publish/outbox.py',
-        "f'~zeit.cds:",
-        "f' zeit.cds:",
+        "return '~zeit.cds'",
+        "return ' zeit.cds'",
     ),
     (
         'what may be committed is removed',
         'publish/outbox.py',
-        '        self.begun = True\n',
+        '        self.complete = True\n',
         '        pass\n',
     ),
     (
         'a veto leaves a doubt',
         'publish/outbox.py',
-        '        self.begun = self.ended = False\n',
-        '        self.begun, self.ended = True, False\n',
+        '        self.complete = False\n',
+        '        self.complete = True\n',
     ),
     (
         'told before all spools of a transaction have filed',
         'publish/outbox.py',
-        '        if all(member.ended for member in self.members):\n',
-        '        if True:\n',
+        '            part.finish()\n',
+        '            part.finish()\n            part.tell()\n',
     ),
     (
         'tpc_finish raises',
@@ -268,8 +268,8 @@ APPLICATION = (
     (
         'a retraction that a signal behind the vote keeps from a spool',
         'publish/outbox.py',
-        '        done = []\n        for spool in',
-        '        done, self.ended = [], True\n        for spool in',
+        '            self._retract()\n        self._is',
+        '            self._is_carried_out = True\n            self._retract()\n        self._is',
     ),
     (
         'a retraction that a signal keeps from the spools that follow',
@@ -280,7 +280,7 @@ APPLICATION = (
     (
         'a retraction that was taken back by a savepoint',
         'publish/outbox.py',
-        '        del self._kept[self._number :]\n',
+        '        del self._retractions[number:]\n',
         '        pass\n',
     ),
     (

@@ -5,41 +5,30 @@ Where the system does not tell it, inodes are compared.
 """
 
 import ctypes
-import functools
 import os
-import platform
 import struct
 
+from zeit.cds.system import libc
 
-_AT_FDCWD = -100  # fcntl.h: relative paths are relative to the working directory
+
 _AT_EMPTY_PATH = 0x1000  # fcntl.h: the descriptor itself
 _STATX_BTIME = 0x800  # linux/stat.h
 _SIZE = 256  # of struct statx; its mask is at 0, the time of birth at 80
 
-#: The numbers of the system call, for a C library without the function (musl before 1.2.5).
-_NUMBERS = {
-    'x86_64': 332,
-    'i686': 383,
-    'armv7l': 397,
-    'ppc64le': 383,
-    's390x': 379,
-    **dict.fromkeys(('aarch64', 'riscv64', 'loongarch64'), 291),
-}
-
 
 def born(file):
-    """Return when `file`, a path or a descriptor, was made: nanoseconds since the epoch, or None.
+    """Return when `file`, a path or a descriptor, was made: nanoseconds since the epoch.
 
-    None: system, file system or sandbox do not tell.
+    None if system, file system or sandbox do not tell.
     """
-    function = _statx()
+    function = libc.function('statx')
     if function is None:
         return None
     found = ctypes.create_string_buffer(_SIZE)
     if isinstance(file, int):
         where = file, b'', _AT_EMPTY_PATH
     else:
-        where = _AT_FDCWD, os.fsencode(file), 0
+        where = libc.AT_FDCWD, os.fsencode(file), 0
     if function(*where, _STATX_BTIME, found) != 0:
         return None
     (mask,) = struct.unpack_from('=I', found, 0)
@@ -69,16 +58,3 @@ def identity(*files):
         'born': [*map(born, files)],
         'inodes': [os.stat(file).st_ino for file in files],
     }
-
-
-@functools.cache
-def _statx():
-    """Return statx(2), None if there is none."""
-    library = ctypes.CDLL(None, use_errno=True)
-    function = getattr(library, 'statx', None)
-    if function is not None:
-        return function
-    number = _NUMBERS.get(platform.machine())
-    if number is None or platform.system() != 'Linux' or not hasattr(library, 'syscall'):
-        return None
-    return functools.partial(library.syscall, ctypes.c_long(number))

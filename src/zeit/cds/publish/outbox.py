@@ -37,71 +37,43 @@ class Outbox:
 
     def put(self, name, data, **about):
         """See `IOutbox`."""
-        self._joined().put(name, data, **about)
+        self._part().put(name, data, **about)
 
     def retract(self, content, reason, **about):
         """See `IOutbox`."""
         if not is_begun(self._manager):
             return False
-        files = _joined(self._manager.get(), self._spool)
-        if files is not None:
-            files.forget(content)
-        joined = _join(self._manager, Retractions, lambda: Retractions(self._manager))
-        joined.retract(self._spool, _Retraction(content, reason, **about))
+        self._part().retract(_Retraction(content, reason, **about))
         return True
 
-    def _joined(self):
-        """Return the data manager of this spool in the current transaction."""
-        phase = _join(self._manager, _Phase, lambda: _Phase(self._manager))
-
-        def make():
-            joined = SpoolDataManager(self._spool, self._manager, phase=phase)
-            phase.members.append(joined)
-            return joined
-
-        return _join(self._manager, self._spool, make)
-
-
-def _join(manager, key, make):
-    """Return the data manager of this key in the current transaction; `make` makes a new one."""
-    current = manager.get()
-    joined = _joined(current, key)
-    if joined is None:
-        joined = make()
+    def _part(self):
+        """Return what concerns this spool in the current transaction."""
+        current = self._manager.get()
         try:
+            joined = current.data(SpoolsDataManager)
+        except KeyError:
+            joined = None
+        # Going back behind the savepoint before its first file has taken it out again.
+        if joined is None or joined.ended:
+            joined = SpoolsDataManager(self._manager)
+            current.join(joined.votes)
             current.join(joined)
-        except BaseException:
-            joined.abort(current)
-            raise
-        current.set_data(key, joined)
-    return joined
+            current.set_data(SpoolsDataManager, joined)
+        return joined.part(self._spool)
 
 
-def _joined(current, key):
-    """Return the data manager of this key in a transaction, None without one."""
-    try:
-        joined = current.data(key)
-    except KeyError:
-        return None
-    # Going back behind the savepoint before its first file has taken it out again.
-    return None if joined.ended else joined
-
-
-@zope.interface.implementer(transaction.interfaces.ISavepointDataManager)
-class _Phase:
-    """Knows whether all have voted, as the first whose `tpc_finish` is called.
-
-    From then on an abort is no abort: another one may have committed.  `members` are the data
-    managers of spools, which are all to have filed before anybody is told.
-    """
+@zope.interface.implementer(
+    transaction.interfaces.ISavepointDataManager, transaction.interfaces.IDataManagerSavepoint
+)
+class _Votes:
+    """Knows whether all have voted, as the first whose `tpc_finish` is called."""
 
     def __init__(self, manager):
         self.transaction_manager = manager
-        self.members = []
-        self.begun = self.ended = False
+        self.complete = False
 
     def __repr__(self):
-        return f'<_Phase, {"begun" if self.begun else "not begun"}>'
+        return f'<_Votes, {"complete" if self.complete else "not complete"}>'
 
     def sortKey(self):  # noqa: N802 as in IDataManager
         """Return what puts it before all others."""
@@ -109,139 +81,96 @@ class _Phase:
 
     def tpc_finish(self, current):
         """All have voted."""
-        self.begun = True
-
-    def abort(self, current):
-        """It is over, or was taken out by a savepoint."""
-        self.ended = True
+        self.complete = True
 
     def nothing(self, current):
         """Nothing is to be done."""
 
-    tpc_begin = commit = tpc_vote = tpc_abort = nothing
+    tpc_begin = commit = tpc_vote = tpc_abort = abort = nothing
 
     def savepoint(self):
-        """Return an object with `rollback()`: nothing is to be done."""
-        return _NoSavepoint()
+        """Return an object with `rollback()`."""
+        return self
 
-    def finished(self):
-        """One of the members has filed: the last one tells of all."""
-        if all(member.ended for member in self.members):
-            for member in self.members:
-                member.announce()
-
-
-@zope.interface.implementer(transaction.interfaces.IDataManagerSavepoint)
-class _NoSavepoint:
     def rollback(self):
         """Nothing is to be done."""
 
 
 @zope.interface.implementer(transaction.interfaces.ISavepointDataManager)
-class SpoolDataManager:
-    """What one transaction puts into one spool; `phase` is that of the transaction.
+class SpoolsDataManager:
+    """What one transaction puts into spools, and retracts; `votes` belongs to it.
 
     See `transaction.interfaces.IDataManager` for the order of calls.
     """
 
-    def __init__(self, spool, manager, *, phase=None):
+    def __init__(self, manager):
         self.transaction_manager = manager
+        self.votes = _Votes(manager)
         self.ended = False
-        self._phase = phase or _Phase(manager)
-        self._spool = spool
-        self._batch = spool.batch()
+        self._parts = {}
 
     def __repr__(self):
-        return f'<SpoolDataManager of {self._spool!r}>'
+        return f'<SpoolsDataManager of {[*self._parts]!r}>'
 
-    def put(self, name, data, **told):
-        """Put a file into the batch, see `IBatch`.  Raises `NameRefused`, `SpoolError`."""
-        self._batch.put(name, data, **told)
-
-    def forget(self, content):
-        """Take the files of a content out of the batch, see `IBatch`."""
-        self._batch.forget(content)
+    def part(self, spool):
+        """Return the `_Part` about `spool`."""
+        return self._parts.setdefault(spool, _Part(spool))
 
     def savepoint(self):
         """Return an object with `rollback()`."""
-        return _Savepoint(self._batch)
+        return _Savepoint(self._parts)
 
     def sortKey(self):  # noqa: N802 as in IDataManager
         """Return what puts us behind others: what is in doubt is in doubt for a short time."""
-        return f'~zeit.cds:{self._spool.path}'
+        return '~zeit.cds'
 
-    def tpc_begin(self, current):
+    def nothing(self, current):
         """Nothing is to be done."""
 
-    def commit(self, current):
-        """Nothing is to be done."""
+    tpc_begin = commit = nothing
 
     def tpc_vote(self, current):
-        """Make sure that the files can be filed, whatever happens.  Raises `SpoolError`."""
-        application = zope.component.queryAdapter(self._spool, ITransactionOutcome)
-        self._batch.prepare(
-            description=current.description,
-            user=current.user,
-            asks=application is not None,
-        )
+        """Make sure that all of it can be done, whatever happens.  Raises `SpoolError`."""
+        for part in self._parts.values():
+            part.vote(current)
 
     def tpc_finish(self, current):
-        """File them.  Never raises: the others have committed, and what is prepared is safe."""
-        self.ended = True
-        try:
-            self._batch.commit()
-        except Exception as error:  # noqa: BLE001 whatever it is, the transaction is committed
-            names = self._batch.names
-            left = [name for name in names if name not in self._batch.moved] or names
-            log.critical(
-                'Committed, but not filed yet: %s: %s Each run of the spool tries again.',
-                printable(', '.join(left), limit=500),
-                printable(error.advice if isinstance(error, Error) else f'{error}.', limit=500),
-            )
-            log.debug('The reason', exc_info=error)
-        self._phase.finished()
+        """Do it.  Never raises: the others have committed, and what is prepared is safe.
 
-    def announce(self):
-        """Tell what was filed.  What is no Exception goes through: it may be a signal."""
-        told = self._batch.told
-        announce(self._spool, files={name: told[name] for name in self._batch.moved})
+        What is no Exception goes through where somebody is told: it may be a signal.
+        """
+        for part in self._parts.values():
+            part.finish()
+        self.ended = True
+        for part in self._parts.values():
+            part.tell()
 
     def tpc_abort(self, current):
-        """Forget them, unless another one may have committed: then nobody knows."""
-        if self._phase.begun and not self.ended and self._batch.names:
-            self.ended = True
-            log.critical(
-                'The end of a transaction has failed, and it is in doubt whether it was committed: '
-                '%s. The next run of the spool decides.',
-                printable(', '.join(self._batch.names), limit=500),
-            )
-            self._batch.close()
-        else:
+        """Forget it, unless another one may have committed: then nobody knows."""
+        if not self.votes.complete:
             self.abort(current)
+        elif not self.ended:
+            self.ended = True
+            for part in self._parts.values():
+                part.leave_in_doubt()
 
     def abort(self, current):
-        """Forget them; may be called again, and also when all is done."""
+        """Forget it; may be called again, and also when all is done."""
         self.ended = True
-        try:
-            self._batch.abort()
-        except Error as error:
-            log.error(
-                'Aborted, but not removed yet: %s: %s This process tries again, and holds them '
-                'back as long as it lives. Should it be killed before that, they are in doubt.',
-                printable(', '.join(self._batch.names), limit=500),
-                printable(error.advice, limit=500),
-            )
+        for part in self._parts.values():
+            part.rollback((None, 0))
 
 
 @zope.interface.implementer(transaction.interfaces.IDataManagerSavepoint)
 class _Savepoint:
-    def __init__(self, batch):
-        self._batch = batch
-        self._mark = batch.mark()
+    def __init__(self, parts):
+        self._parts = parts
+        self._marks = {spool: part.mark() for spool, part in parts.items()}
 
     def rollback(self):
-        """Forget what was put since."""
-        self._batch.rollback(self._mark)
+        """Forget what was put or retracted since."""
+        for spool, part in self._parts.items():
+            part.rollback(self._marks.get(spool, (None, 0)))
 
 
 class _Retraction(NamedTuple):
@@ -253,125 +182,138 @@ class _Retraction(NamedTuple):
     notice: tuple | None = None
     unanswered: Exception | None = None
 
-    @property
-    def about(self):
-        return {'until': self.until, 'delete': self.delete, 'notice': self.notice}
+    def carry_out(self, retract):
+        """Call `retract`, which is that of an `ISpool`, or of an `IBatch`."""
+        about = {'until': self.until, 'delete': self.delete, 'notice': self.notice}
+        retract(self.content, self.reason, **about)
 
 
-@zope.interface.implementer(transaction.interfaces.ISavepointDataManager)
-class Retractions:
-    """What one transaction retracts, of all spools: it never fails for that.
+class _Part:
+    """What one transaction does in one spool.
 
-    It is voted for as files are, so that a kill between the end of another one and ours loses
-    nothing.  Where there can be no vote, it is done at the end all the same.
+    To retract never fails the transaction.  It is voted for as files are, so that a kill between
+    the end of another data manager and ours loses nothing.  Where there can be no vote, it is done
+    at the end all the same.
     """
 
-    def __init__(self, manager):
-        self.transaction_manager = manager
-        self.ended = False
-        self._phase = _join(manager, _Phase, lambda: _Phase(manager))
-        #: (spool, `_Retraction`), and the batch of each spool that has voted.
-        self._kept = []
-        self._batches = {}
+    def __init__(self, spool):
+        self._spool = spool
+        self._retractions = []
+        #: A batch with the files, and one with the retractions, which is made for the vote.
+        self._files = self._votes = None
+        self._is_carried_out = False
 
-    def __repr__(self):
-        return f'<Retractions, {len(self._kept)}>'
+    def put(self, name, data, **about):
+        """Put a file, see `IBatch`.  Raises `NameRefused`, `SpoolError`."""
+        if self._files is None:
+            self._files = self._spool.batch()
+        self._files.put(name, data, **about)
 
-    def retract(self, spool, retraction):
-        """Add a `_Retraction` in `spool`."""
-        self._kept.append((spool, retraction))
+    def retract(self, retraction):
+        """Add a `_Retraction`; what was put of that content before does not come."""
+        if self._files is not None:
+            self._files.forget(retraction.content)
+        self._retractions.append(retraction)
 
-    def savepoint(self):
-        """Return an object with `rollback()`."""
-        return _Mark(self._kept)
+    def mark(self):
+        """Return a mark to come back to."""
+        return self._files and self._files.mark(), len(self._retractions)
 
-    def sortKey(self):  # noqa: N802 as in IDataManager
-        """Return what puts us behind others, as `SpoolDataManager` is."""
-        return '~zeit.cds'
-
-    def nothing(self, current):
-        """Nothing is to be done."""
-
-    tpc_begin = commit = nothing
-
-    def tpc_vote(self, current):
-        """Make sure that it is done, whatever happens, as far as possible."""
-        for spool in dict.fromkeys(spool for spool, _ in self._kept):
-            with contextlib.ExitStack() as undo:
-                try:
-                    application = zope.component.queryAdapter(spool, ITransactionOutcome)
-                    batch = undo.enter_context(spool.batch())
-                    for _, each in self._of(spool):
-                        batch.retract(each.content, each.reason, **each.about)
-                    batch.prepare(
-                        description=current.description,
-                        user=current.user,
-                        asks=application is not None,
-                    )
-                    self._batches[spool] = batch
-                    undo.pop_all()
-                except Exception as error:  # noqa: BLE001 no retraction fails for that
-                    log.warning('A retraction cannot vote: %s', printable(str(error), limit=500))
-
-    def _of(self, spool):
-        return [(other, each) for other, each in self._kept if other is spool]
-
-    def tpc_finish(self, current):
-        """Do it.  Never raises: the others have committed."""
-        done = []
-        for spool in dict.fromkeys(spool for spool, _ in self._kept):
-            batch = self._batches.get(spool)
-            try:
-                if batch is not None:
-                    batch.commit()
-                    done += self._of(spool)
-                    continue
-            except Exception as error:  # noqa: BLE001 whatever it is, the transaction is committed
-                log.error('Retracted, not carried out yet: %s', printable(str(error), limit=500))
-            for _, each in self._of(spool):
-                try:
-                    spool.retract(each.content, each.reason, **each.about)
-                except Exception as error:  # noqa: BLE001 as above
-                    each.failed(error)
-                else:
-                    done.append((spool, each))
-        self.ended = True  # not before: a signal in one spool is no abort of the others
-        _conclude(done)
-
-    def tpc_abort(self, current):
-        """Forget it, unless another one may have committed: then nobody knows."""
-        if self._phase.begun and not self.ended:
-            self.ended = True
-            log.critical('The end of a transaction has failed, and a retraction is in doubt.')
-            for batch in self._batches.values():
-                batch.close()
-        else:
-            self.abort(current)
-
-    def abort(self, current):
-        """Forget it; may be called again, and also when all is done."""
-        self.ended = True
-        for batch in self._batches.values():
+    def rollback(self, mark):
+        """Forget what came since the `mark` was set; with (None, 0), all of it."""
+        files, number = mark
+        del self._retractions[number:]
+        if files is not None:
+            self._files.rollback(files)
+            return
+        for batch in filter(None, (self._votes, self._files)):
             try:
                 batch.abort()
             except Error as error:
-                log.error('Aborted, but not removed yet: %s', printable(error.advice, limit=500))
+                log.error(
+                    'Aborted, but not removed yet: %s: %s This process tries again, and holds them '
+                    'back as long as it lives. Should it be killed before that, they are in doubt.',
+                    printable(', '.join(batch.names) or 'a retraction', limit=500),
+                    printable(error.advice, limit=500),
+                )
+        self._files = self._votes = None
 
+    def vote(self, current):
+        """Make sure that it can be done, whatever happens.  Raises `SpoolError`."""
+        application = zope.component.queryAdapter(self._spool, ITransactionOutcome)
+        about = {
+            'description': current.description,
+            'user': current.user,
+            'asks': application is not None,
+        }
+        if self._retractions:
+            try:
+                with contextlib.ExitStack() as undo:
+                    batch = undo.enter_context(self._spool.batch())
+                    for each in self._retractions:
+                        each.carry_out(batch.retract)
+                    batch.prepare(**about)
+                    self._votes = batch
+                    undo.pop_all()
+            except Exception as error:  # noqa: BLE001 no retraction fails for that
+                log.warning('A retraction cannot vote: %s', printable(str(error), limit=500))
+        if self._files is not None:
+            self._files.prepare(**about)
 
-def _conclude(done):
-    """Keep what has no answer yet; what is to be deleted on a server is to be so soon."""
-    for _, each in done:
-        if each.unanswered is not None:
-            each.failed(each.unanswered)
-    for spool in dict.fromkeys(spool for spool, each in done if each.delete or each.notice):
-        wake(spool)
+    def finish(self):
+        """Do it: first what is retracted.  Raises no Exception."""
+        if self._retractions:
+            self._retract()
+        self._is_carried_out = True  # not before: after a signal it is in doubt
+        if self._files is None:
+            return
+        try:
+            self._files.commit()
+        except Exception as error:  # noqa: BLE001 whatever it is, the transaction is committed
+            names = self._files.names
+            left = [name for name in names if name not in self._files.moved] or names
+            log.critical(
+                'Committed, but not filed yet: %s: %s Each run of the spool tries again.',
+                printable(', '.join(left), limit=500),
+                printable(error.advice if isinstance(error, Error) else f'{error}.', limit=500),
+            )
+            log.debug('The reason', exc_info=error)
 
+    def _retract(self):
+        done = self._votes is not None
+        if done:
+            try:
+                self._votes.commit()
+            except Exception as error:  # noqa: BLE001 as above
+                done = False
+                log.error('Retracted, not carried out yet: %s', printable(str(error), limit=500))
+        for each in self._retractions:
+            try:
+                if not done:
+                    each.carry_out(self._spool.retract)
+                if each.unanswered is not None:
+                    raise each.unanswered
+            except Exception as error:  # noqa: BLE001 it is kept, to be tried again
+                each.failed(error)
 
-@zope.interface.implementer(transaction.interfaces.IDataManagerSavepoint)
-class _Mark:
-    def __init__(self, kept):
-        self._kept, self._number = kept, len(kept)
+    def tell(self):
+        """Tell what was filed; what is to be deleted on a server is to be so soon."""
+        if any(each.delete or each.notice for each in self._retractions):
+            wake(self._spool)
+        if self._files is not None:
+            told = self._files.told
+            announce(self._spool, files={name: told[name] for name in self._files.moved})
 
-    def rollback(self):
-        """Forget what was added since."""
-        del self._kept[self._number :]
+    def leave_in_doubt(self):
+        """Let the next run decide what has not been done."""
+        if self._is_carried_out:
+            return
+        names = [] if self._files is None else self._files.names
+        if names or self._retractions:
+            log.critical(
+                'The end of a transaction has failed, and it is in doubt whether it was committed: '
+                '%s. The next run of the spool decides.',
+                printable(', '.join(names) or 'a retraction', limit=500),
+            )
+        for batch in filter(None, (self._votes, self._files)):
+            batch.close()

@@ -6,7 +6,6 @@ Nothing here knows what a spool is.
 import contextlib
 import errno
 import fcntl
-import functools
 import io
 import itertools
 import logging
@@ -15,7 +14,6 @@ import os
 import re
 import select
 import stat
-import sys
 import time
 
 from zeit.cds import names
@@ -52,30 +50,9 @@ _REMEDIES = {
     errno.ENOTDIR: 'It must be a directory: move what is there out of the way.',
 }
 
-#: The number of renameat2(2), which musl has no function for, by machine and size of a pointer.
-#: Source: the tables of Linux, arch/*/**/syscall*.tbl and asm-generic/unistd.h.
-_RENAMEAT2 = {
-    ('x86_64', 64): 316,
-    ('x86_64', 32): 353,
-    ('i386', 32): 353,
-    ('i486', 32): 353,
-    ('i586', 32): 353,
-    ('i686', 32): 353,
-    ('aarch64', 64): 276,
-    ('aarch64', 32): 382,
-    ('armv6l', 32): 382,
-    ('armv7l', 32): 382,
-    ('armv8l', 32): 382,
-    ('riscv64', 64): 276,
-    ('loongarch64', 64): 276,
-    ('ppc64le', 64): 357,
-    ('s390x', 64): 347,
-}
-
 #: What a file may be that is no regular one.
 _KINDS = (stat.S_ISFIFO, 'a FIFO'), (stat.S_ISSOCK, 'a socket')
 
-_AT_FDCWD = -100  # fcntl.h: relative paths are relative to the working directory
 _RENAME_NOREPLACE = 1  # linux/fs.h
 _RENAME_EXCHANGE = 2
 
@@ -265,43 +242,18 @@ def exchange(one, other):
 
 def _renameat2(old, new, flags=_RENAME_NOREPLACE):
     """Rename by renameat2(2); return False where system or file system cannot do it."""
-    function = _libc_renameat2()
+    from zeit.cds.system import libc  # many who read files need no ctypes
+
+    function = libc.function('renameat2')
     if function is None:
         return False
-    result = function(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), flags)
-    if result == 0:
+    names = os.fsencode(old), os.fsencode(new)
+    if function(libc.AT_FDCWD, names[0], libc.AT_FDCWD, names[1], flags) == 0:
         return True
-    import ctypes
-
-    number = ctypes.get_errno()
+    number = libc.error()
     if number in (errno.EINVAL, errno.ENOSYS):
         return False
     raise OSError(number, os.strerror(number), os.fspath(old), None, os.fspath(new))
-
-
-@functools.cache
-def _libc_renameat2():
-    import ctypes
-
-    return renameat2_of(ctypes.CDLL(None, use_errno=True))
-
-
-def renameat2_of(libc):
-    """Return the function renameat2(2) of a C library; None if it can have none."""
-    if hasattr(libc, 'renameat2'):
-        return libc.renameat2
-    number = _RENAMEAT2.get((os.uname().machine, 64 if sys.maxsize > 1 << 32 else 32))
-    if number is None or sys.platform != 'linux' or not hasattr(libc, 'syscall'):
-        return None
-    import ctypes
-
-    kinds = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-
-    def renameat2(*args):
-        given = [kind(value) for kind, value in zip(kinds, args, strict=True)]
-        return libc.syscall(ctypes.c_long(number), *given)
-
-    return renameat2
 
 
 def move(path, directory, name):

@@ -52,8 +52,7 @@ from zeit.cds.zcml.product import AppSetup
 
 #: What implements the interface of another package, or wing; its own tests verify that.
 FOREIGN = {
-    *('publish.outbox.SpoolDataManager', 'publish.outbox._Phase', 'publish.outbox._Savepoint'),
-    *('publish.outbox._NoSavepoint', 'publish.outbox.Retractions', 'publish.outbox._Mark'),
+    *('publish.outbox.SpoolsDataManager', 'publish.outbox._Votes', 'publish.outbox._Savepoint'),
     'zcml.schemas.Attribute',
     *('browser.source.Local', 'browser.source.Remote', 'browser.responses.Site'),
 }

@@ -28,7 +28,7 @@ HEAVY = {
     'zope.proxy', 'zope.schema', 'celery', 'opentelemetry', 'prometheus_client', 'transaction',
 }  # fmt: skip
 
-#: What each run works with; `ctypes` is for statx(2), see `zeit.cds.journal.creation_time`.
+#: What each run works with; `ctypes` is for statx(2), see `zeit.cds.system.libc`.
 RUN = {
     'click', 'ctypes', 'json', 'logging', 'pathlib', 'zope.component', 'zope.interface',
 }  # fmt: skip

@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import ctypes
 import errno
 import json
 import os
@@ -17,6 +16,7 @@ import unittest.mock
 from zeit.cds import errors
 from zeit.cds.journal import append_log, creation_time
 from zeit.cds.journal.append_log import JSONLog
+from zeit.cds.system.tests.test_libc import without_function
 from zeit.cds.testing import layers
 
 
@@ -444,19 +444,11 @@ class CopyTests(JSONLogTests):
         self.assertNotEqual(known, self.first_id())
 
     def test_statx_without_the_function_of_the_library(self):
-        library = ctypes.CDLL(None)
-
-        class Library:
-            syscall = library.syscall
-
         expected = creation_time.born(self.file)
-        for has, found in ((True, expected), (False, None)):
-            creation_time._statx.cache_clear()
-            self.addCleanup(creation_time._statx.cache_clear)
-            made = Library() if has else object()
-            with unittest.mock.patch('ctypes.CDLL', return_value=made):
-                self.assertEqual(found, creation_time.born(self.file))
-        creation_time._statx.cache_clear()
+        with without_function('statx'):
+            self.assertEqual(expected, creation_time.born(self.file))
+        with without_function('statx', syscall=False):
+            self.assertIsNone(creation_time.born(self.file))
         with open(self.file) as file:
             self.assertEqual(expected, creation_time.born(file.fileno()))
         self.assertIsNone(creation_time.born(self.path / 'nowhere'))

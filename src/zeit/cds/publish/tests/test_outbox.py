@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 
 from zeit.cds import errors
 from zeit.cds.interfaces import IFilePut, ISpool, ITransactionOutcome
-from zeit.cds.publish.outbox import Outbox, SpoolDataManager, _Phase
+from zeit.cds.publish.outbox import Outbox, SpoolsDataManager
 from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import layers
 
@@ -189,15 +189,12 @@ class TransactionTests(OutboxTests):
         self.assertIsInstance(IOutbox(self.spool), Outbox)
 
     def test_it_is_a_data_manager_behind_the_others(self):
-        manager = SpoolDataManager(self.spool, self.manager)
-        verifyObject(ISavepointDataManager, manager)
-        verifyObject(IDataManagerSavepoint, manager.savepoint())
+        manager = SpoolsDataManager(self.manager)
+        for each in manager, manager.votes:
+            verifyObject(ISavepointDataManager, each)
+            verifyObject(IDataManagerSavepoint, each.savepoint())
         self.assertLess('zzz', manager.sortKey())
-        manager.abort(None)
-        phase = _Phase(self.manager)
-        verifyObject(ISavepointDataManager, phase)
-        verifyObject(IDataManagerSavepoint, phase.savepoint())
-        self.assertLess(phase.sortKey(), ' ')
+        self.assertLess(manager.votes.sortKey(), ' ')
 
 
 class SavepointTests(OutboxTests):

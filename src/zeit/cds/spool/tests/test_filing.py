@@ -1,7 +1,6 @@
 """From `new/` to `cur/`: tried before anything is sent, compared, not broken off, and seen."""
 
 import contextlib
-import ctypes
 import errno
 import json
 import mmap
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import types
 import unittest
 import unittest.mock
 
@@ -27,6 +25,7 @@ from zeit.cds.run.importer import Importer
 from zeit.cds.spool.spool import Spool
 from zeit.cds.system import files
 from zeit.cds.system.signals import deferrable, ending
+from zeit.cds.system.tests.test_libc import without_function
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests import remembered
@@ -296,20 +295,13 @@ class MoveTests(FilingTests):
 
     def test_a_library_without_renameat2(self):
         """musl has no function for it, and syscall(2)."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        function = files.renameat2_of(types.SimpleNamespace(syscall=libc.syscall))
-        with unittest.mock.patch.object(files, '_libc_renameat2', lambda: function):
+        with without_function('renameat2'):
             self.assertTrue(files._renameat2(self.old, self.new))
             self.assertEqual(b'1', self.new.read_bytes())
             self.old.write_bytes(b'2')
             with self.assertRaises(FileExistsError):
                 files._renameat2(self.old, self.new)
         self.assertEqual(b'1', self.new.read_bytes())
-
-    def test_a_machine_that_is_not_known(self):
-        known = types.SimpleNamespace(machine='pdp11')
-        with unittest.mock.patch('os.uname', return_value=known):
-            self.assertIsNone(files.renameat2_of(types.SimpleNamespace(syscall=None)))
 
 
 class ContentTests(FilingTests):
