@@ -61,7 +61,7 @@ _FLAGS = os.O_APPEND | os.O_NOFOLLOW
 
 
 class JSONLog:
-    """The file `name` in `directory`; one that has grown by more than `limit` bytes is full.
+    """The file `NAME` in `directory`; one that has grown by more than `limit` bytes is full.
 
     `learn` is called with what is in the file when it is opened, or looked at, and what others add
     later; `forget` when all of that comes anew.  `floor` returns what numbers are to be larger
@@ -74,7 +74,6 @@ class JSONLog:
         self,
         directory,
         *,
-        name=NAME,
         limit=LIMIT,
         learn=lambda entry: None,
         forget=lambda: None,
@@ -82,7 +81,7 @@ class JSONLog:
         begin=lambda: (),
     ):
         self._directory = os.fspath(directory)
-        self._path = os.path.join(self._directory, name)
+        self._path = os.path.join(self._directory, NAME)
         self._limit = limit
         self._learn = learn
         self._forget = forget
@@ -405,10 +404,6 @@ class JSONLog:
             if added:
                 self._add(added, lazily=not due)
 
-    def append(self, kind, *, lazily=False, **fields):
-        """Add an entry, see `extend`; return it."""
-        return self.extend(kind, [fields], lazily=lazily)[0]
-
     def extend(self, kind, rows, *, lazily=False):
         """Add entries of `kind` with the fields of `rows` (dictionaries); return them, a list.
 
@@ -492,28 +487,34 @@ def _unusable(path, error):
     )
 
 
-def entries(directory, *, name=NAME, having=None):
-    """Yield the entries of the file `name`, oldest first: the first, and those `having` a pattern.
+def entries(directory, *, having=None):
+    """Yield the entries of the file, oldest first: the first, and those `having` a pattern.
 
     None for one that is damaged.
     It reads only, and needs no lock: half a last line is somebody writing at this moment.
     Raises `SpoolError`.
     """
-    path = os.path.join(os.fspath(directory), name)
-    with translated(path), contextlib.suppress(FileNotFoundError):
-        with files.open_regular(path) as file:
+    with _read(directory) as (file, path):
+        if file is not None:
             yield from _parse(file, path, having=having)
 
 
-def blocks(directory, *, name=NAME):
-    """Yield the whole lines of the file `name` in blocks (bytes), the last ones first.
+def latest_entries(directory, *, having):
+    """Yield the entries of the lines `having` a pattern, the last one first, as `entries` does."""
+    with _read(directory) as (file, path):
+        if file is not None:
+            yield from line_format.reverse(file.fileno(), having)
 
-    As `entries` it needs no lock.  Raises `SpoolError`.
-    """
-    path = os.path.join(os.fspath(directory), name)
-    with translated(path), contextlib.suppress(FileNotFoundError):
-        with files.open_regular(path, buffering=0) as file:
-            yield from line_format.blocks(file.fileno(), end=files.end_of_lines(file.fileno()))
+
+@contextlib.contextmanager
+def _read(directory):
+    """Return a context manager: the file, None if there is none, and its path."""
+    path = os.path.join(directory, NAME)
+    with translated(path), contextlib.ExitStack() as stack:
+        file = None
+        with contextlib.suppress(FileNotFoundError):
+            file = stack.enter_context(files.open_regular(path))
+        yield file, path
 
 
 def number_of(entry):

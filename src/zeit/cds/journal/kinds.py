@@ -58,6 +58,7 @@
     totals      COUNTS before this file began, the file that came in last
 """
 
+import functools
 from types import FunctionType, MappingProxyType
 from typing import NamedTuple
 
@@ -292,19 +293,27 @@ def check(entry):
     Raises KeyError, TypeError or ValueError if it is damaged: lacks what its kind needs, or has
     something in its place that is none.
     """
-    kind = KINDS[entry['kind']]
-    for field in (*kind.needs, *TABLES.get(kind.opens or kind.changes, ())):
+    name = entry['kind']
+    kind, (needed, types) = KINDS[name], _rules(name)
+    for field in needed:
         entry[field]
     for table in kind.closes:
         if not entry.keys() >= {*TABLES[table]}:
             entry['name']  # it is about the file, whichever the target
     for field, value in entry.items():
-        shape = kind.types.get(field) or TYPES.get(field)
+        shape = types.get(field)
         if not (type(value) is shape or shape is None or _fits(value, shape)):
             raise ValueError(field)
     if 'entry' in entry:
         check(entry['entry'])
     return kind
+
+
+@functools.cache
+def _rules(name):
+    """Return which fields an entry of this kind needs, and of which types its fields are."""
+    kind = KINDS[name]
+    return (*kind.needs, *TABLES.get(kind.opens or kind.changes, ())), {**TYPES, **kind.types}
 
 
 def _fits(value, shape):

@@ -6,6 +6,7 @@ import math
 import os
 import re
 
+from zeit.cds.system import files
 from zeit.cds.text import printable
 
 
@@ -133,6 +134,15 @@ def blocks(descriptor, *, end, size=LONGEST):
         # A hole, perhaps, is read once, and not kept.
         rest, end = data[:cut] if cut < LONGEST else b'', start
         yield data[cut:]
+
+
+def reverse(descriptor, having):
+    """Yield the entries of whole lines `having` a pattern, the last one first; None: it is damaged.
+
+    Raises OSError.
+    """
+    for block in blocks(descriptor, end=files.end_of_lines(descriptor), size=BLOCK):
+        yield from reversed(_loaded([*_lines(block, having, first=False)]))
 
 
 def backwards(block, needle):

@@ -21,17 +21,25 @@ class Packed(collections.abc.MutableMapping):
     def __len__(self):
         return len(self._rows)
 
-    def __contains__(self, key):
-        return key[0] in self._rows
-
     def __iter__(self):
         return ((number,) for number in self._rows)
 
     def __reversed__(self):
         return ((number,) for number in reversed(self._rows))
 
+    def get(self, key, default=None):
+        """Return the row with this key, or `default`."""
+        packed = self._rows.get(key[0])
+        if packed is None:
+            return default
+        place, *values = marshal.loads(packed)  # noqa: S302 it was packed by this very process
+        return dict(zip(self._fields[place], values, strict=True))
+
     def __getitem__(self, key):
-        return self._unpacked(self._rows[key[0]])
+        row = self.get(key)
+        if row is None:
+            raise KeyError(key)
+        return row
 
     def __setitem__(self, key, row):
         fields = tuple(row)
@@ -42,7 +50,3 @@ class Packed(collections.abc.MutableMapping):
 
     def __delitem__(self, key):
         del self._rows[key[0]]
-
-    def _unpacked(self, packed):
-        place, *values = marshal.loads(packed)  # noqa: S302 it was packed by this very process
-        return dict(zip(self._fields[place], values, strict=True))

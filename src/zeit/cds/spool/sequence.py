@@ -328,7 +328,6 @@ class Numbers:
 
     def note_all(self, versions, *, number=None, kind='put'):
         """Do that, by one write, for several (name, version, told); return their numbers."""
-        # In this order: `zeit.cds.journal.journal.versions` reads such lines without a parser.
         rows = [
             {'sequence': number, 'name': name, 'version': version, **told}
             for name, version, told in versions

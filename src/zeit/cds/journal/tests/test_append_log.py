@@ -47,7 +47,7 @@ class JSONLogTests(unittest.TestCase):
     def fill(self, *numbers):
         with self.log() as log:
             for number in numbers:
-                log.append('x', number=number)
+                log.extend('x', [{'number': number}])
 
     def numbers(self, entries):
         return [entry['number'] for entry in entries if entry['kind'] == 'x']
@@ -81,9 +81,9 @@ class AppendTests(JSONLogTests):
                     return real(*args)
 
                 stack.enter_context(unittest.mock.patch.object(os, name, watched))
-            log.append('x', number=1)
+            log.extend('x', [{'number': 1}])
             self.assertEqual(['write', 'fsync'], calls)
-            log.append('x', number=2)
+            log.extend('x', [{'number': 2}])
             self.assertEqual(['write', 'fsync'] * 2, calls)
 
     def test_a_system_that_writes_byte_by_byte(self):
@@ -96,7 +96,7 @@ class AppendTests(JSONLogTests):
         names = [os.fsdecode(b'caf\xe9'), 'a\nb', 'a\r\x85\u2028b', 'ü', '\U0001f600', '{}"\\']
         with self.log() as log:
             for name in names:
-                log.append('x', name=name)
+                log.extend('x', [{'name': name}])
         with self.log():
             self.assertEqual(names, [entry['name'] for entry in self.found[1:]])
 
@@ -138,40 +138,40 @@ class TogetherTests(JSONLogTests):
                 stack.enter_context(unittest.mock.patch.object(os, name, watched))
             with log.together():
                 for number in (1, 2):
-                    log.append('x', number=number)
+                    log.extend('x', [{'number': number}])
                 with log.together():
-                    log.append('x', number=3, lazily=True)
+                    log.extend('x', [{'number': 3}], lazily=True)
                 self.assertEqual([], calls)
         return calls
 
     def test_one_write_and_one_fsync(self):
         with self.log() as log:
             self.assertEqual(['write', 'fsync'], self.calls(log))
-            log.append('x', number=4)
+            log.extend('x', [{'number': 4}])
         self.assertEqual([1, 2, 3, 4], self.again())
 
     def test_what_was_written_lazily_and_cannot_be_synchronised(self):
         with self.log() as log:
-            log.append('x', number=1, lazily=True)
+            log.extend('x', [{'number': 1}], lazily=True)
             error = OSError(errno.EIO, os.strerror(errno.EIO))
             with unittest.mock.patch('os.fsync', side_effect=error):
                 with self.assertRaisesRegex(errors.SpoolError, os.strerror(errno.EIO)):
                     log.sync()
-            for add in (lambda: log.append('x', number=2), log.sync):
+            for add in (lambda: log.extend('x', [{'number': 2}]), log.sync):
                 with self.assertRaisesRegex(errors.SpoolError, os.strerror(errno.EIO)):
                     add()
 
     def test_nothing_to_be_synchronised(self):
         with self.log() as log, unittest.mock.patch('os.fsync', side_effect=ZeroDivisionError):
             with log.together():
-                log.append('x', number=1, lazily=True)
+                log.extend('x', [{'number': 1}], lazily=True)
             with log.together():
                 pass
         self.assertEqual([1], self.again())
 
     def test_what_was_written_before_an_error_is_there(self):
         with self.log() as log, contextlib.suppress(ZeroDivisionError), log.together():
-            log.append('x', number=1)
+            log.extend('x', [{'number': 1}])
             raise ZeroDivisionError
         self.assertEqual([1], self.again())
 
@@ -182,8 +182,8 @@ class TogetherTests(JSONLogTests):
             with unittest.mock.patch('os.write') as write:
                 write.side_effect = lambda *args: _next(refused, args)
                 with self.assertRaisesRegex(errors.SpoolError, 'Full'), log.together():
-                    log.append('x', number=1)
-                    log.append('x', number=2)
+                    log.extend('x', [{'number': 1}])
+                    log.extend('x', [{'number': 2}])
         self.assertEqual([], self.again())
 
 
@@ -204,14 +204,14 @@ class RefusedTests(JSONLogTests):
                     refused = OSError(number, os.strerror(number))
                     with unittest.mock.patch.object(os, call, side_effect=refused):
                         with self.assertRaisesRegex(errors.SpoolError, refused.strerror) as caught:
-                            log.append('x', number=2)
+                            log.extend('x', [{'number': 2}])
                     self.assertEqual(78, caught.exception.exit_code)
                     wanted = 'Make room' if number == errno.ENOSPC else 'Check owner and mode'
                     self.assertIn(wanted, caught.exception.hint)
                     self.assertEqual(before, self.file.read_bytes())
                     # There is room again, but what was lost may be part of what comes.
                     with self.assertRaisesRegex(errors.SpoolError, refused.strerror):
-                        log.append('x', number=3)
+                        log.extend('x', [{'number': 3}])
                 self.fill(4)
                 self.assertEqual(4, self.again()[-1])
         self.assertEqual([1, 4, 4, 4, 4], self.again())
@@ -227,7 +227,7 @@ class RefusedTests(JSONLogTests):
 
         with self.log() as log, unittest.mock.patch('os.write', write):
             with self.assertRaises(errors.SpoolError):
-                log.append('x', number=2)
+                log.extend('x', [{'number': 2}])
         self.fill(3)
         self.assertEqual([1, 3], self.again())
 
@@ -240,18 +240,18 @@ class RefusedTests(JSONLogTests):
             raise SystemExit(143)
 
         with self.log() as log:
-            log.append('x', number=1)
+            log.extend('x', [{'number': 1}])
             with (
                 unittest.mock.patch('os.fsync', interrupted),
                 self.assertRaises(SystemExit),
             ):
-                log.append('x', number=2)
-            log.append('x', number=3)
+                log.extend('x', [{'number': 2}])
+            log.extend('x', [{'number': 3}])
             with (
                 unittest.mock.patch('os.write', side_effect=OSError(errno.ENOSPC, 'Full')),
                 self.assertRaises(errors.SpoolError),
             ):
-                log.append('x', number=4)
+                log.extend('x', [{'number': 4}])
         self.assertEqual([1, 3], self.again())
 
     def test_nothing_stays_open_when_it_cannot_be_opened(self):
@@ -263,7 +263,7 @@ class RefusedTests(JSONLogTests):
         """A file system may tell another inode of an open file than of its name."""
         self.fill(1)
         self.enterContext(unittest.mock.patch('zeit.cds.system.files.is_at', return_value=False))
-        for method in (JSONLog.open, lambda log: log.append('x', number=2)):
+        for method in (JSONLog.open, lambda log: log.extend('x', [{'number': 2}])):
             log = JSONLog(self.directory)
             with contextlib.closing(log), self.assertRaises(errors.SpoolBusy):
                 method(log)
@@ -477,10 +477,10 @@ class CompactionTests(JSONLogTests):
         with self.log(limit=2000) as log:
             log.compact(lambda: carried)
             self.assertFalse(log.is_full)
-            log.append('x', number='n' * 1000)
+            log.extend('x', [{'number': 'n' * 1000}])
             self.assertFalse(log.is_full)
         with self.log(limit=2000) as log:
-            log.append('x', number='n' * 2000)
+            log.extend('x', [{'number': 'n' * 2000}])
             self.assertTrue(log.is_full)
             log.compact(lambda: carried)
             self.assertFalse(log.is_full)
