@@ -6,20 +6,20 @@ ALARMS = (
     (
         'a failure is told by each run',
         STATISTICS,
-        "    news = '' if told == now else 'failure' if now else 'recovery'\n",
-        "    news = 'failure' if now else 'recovery'\n",
+        "        news=news if last['told'] != before.get('told') else '',",
+        '        news=news,',
     ),
     (
         'figures make another reason',
         STATISTICS,
-        "re.sub('[0-9]+', '#', _reason(report, done))",
-        '_reason(report, done)',
+        "re.sub('[0-9]+', '#', reason)",
+        'reason',
     ),
     (
         'a lock of somebody else is a failure',
         STATISTICS,
-        '    if code == COME_BACK_LATER or code > SIGNAL:\n',
-        '    if code > SIGNAL:\n',
+        '    elif code == COME_BACK_LATER or code > SIGNAL:\n',
+        '    elif code > SIGNAL:\n',
     ),
     (
         'a failure is told while the spool is locked',

@@ -268,8 +268,8 @@ APPLICATION = (
     (
         'a retraction that a signal behind the vote keeps from a spool',
         'publish/outbox.py',
-        '            self._retract()\n        self._is',
-        '            self._is_carried_out = True\n            self._retract()\n        self._is',
+        '            part.finish()\n        self.ended = True\n',
+        '            self.ended = True\n            part.finish()\n',
     ),
     (
         'a retraction that a signal keeps from the spools that follow',

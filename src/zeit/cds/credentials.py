@@ -69,31 +69,40 @@ class Secret:
         self.reveal()
 
 
-class SecretFile(Secret):
-    """The first line of a file, read each time that it is needed; of a pipe it is read once."""
+class _Stored(Secret):
+    """A secret that is read from where it is kept each time that it is needed.
 
-    def __init__(self, path):
+    `_read` returns a `Secret` and the permissions of the file, 0 for what is none.
+    """
+
+    def __init__(self, path, *, what, unless_empty, about):
         super().__init__(None)
-        self._path = os.fspath(path)
-        self._kept = None
+        self._path = path
+        self._words = {'what': what, 'unless_empty': unless_empty}
+        self._about = about
 
     def reveal(self):
         """See `Secret`."""
-        return self._read()[0].checked(
-            what=f'The {self._about}', unless_empty=f'The first line of the {self._about}'
-        )
+        return self._read()[0].checked(**self._words)
 
     def require_usable(self):
         """See `Secret`; owner and group may read the file."""
         self.reveal()
-        _warn_of_readers(f'The {self._about}', self._path, self._read()[1])
+        if self._read()[1] & stat.S_IROTH:
+            command = printable(f'chmod o-r {shlex.quote(self._path)}')
+            log.warning('%s can be read by everybody: %s', self._about, command)
 
-    @property
-    def _about(self):
-        return f'password file {printable(self._path)}'
+
+class SecretFile(_Stored):
+    """The first line of a file, read each time that it is needed; of a pipe it is read once."""
+
+    def __init__(self, path):
+        about = f'password file {printable(os.fspath(path))}'
+        words = {'what': f'The {about}', 'unless_empty': f'The first line of the {about}'}
+        super().__init__(os.fspath(path), about=f'The {about}', **words)
+        self._kept = None
 
     def _read(self):
-        """Return a `Secret` and the permissions of the file, 0 for a pipe."""
         if self._kept is not None:
             return self._kept, 0
         try:
@@ -108,9 +117,42 @@ class SecretFile(Secret):
 
     def _unreadable(self, reason):
         return ConfigurationError(
-            f'The {self._about} cannot be read: {reason}',
+            f'{self._about} cannot be read: {reason}',
             hint='It holds the password in its first line; chmod 600 or 640.',
         )
+
+
+class SecretNetrc(_Stored):
+    """The password of a host and user in a netrc file; `path` is None for ~/.netrc.
+
+    `hint`: where else it may be had from.
+    """
+
+    def __init__(self, host, user, *, path=None, hint=''):
+        where = printable(path or '~/.netrc')
+        about = f'The password for {printable(user)} in {where}'
+        path = os.path.expanduser(path or '~/.netrc')
+        super().__init__(path, what=about, unless_empty=about, about=where)
+        self._hint = hint or 'Name a password file, or an environment variable.'
+        self._host, self._user = host, user
+
+    def _read(self):
+        where = self._about
+        try:
+            found, wrong, mode = _login(self._path, self._host, self._user)
+        except OSError as error:
+            raise ConfigurationError(
+                f'No password: {where} cannot be read: {error.strerror}',
+                hint=self._hint,
+            ) from None
+        if wrong:
+            raise ConfigurationError(f'No password: {where} {wrong}')
+        if found is None:
+            raise ConfigurationError(
+                f'No password for {printable(self._user)} on {printable(self._host)} in {where}',
+                hint=self._hint,
+            )
+        return found, mode
 
 
 def _first_line(path):
@@ -139,12 +181,6 @@ def _decoded(data):
         return None
 
 
-def _warn_of_readers(about, path, mode):
-    if mode & stat.S_IROTH:
-        command = printable(f'chmod o-r {shlex.quote(path)}')
-        log.warning('%s can be read by everybody: %s', about, command)
-
-
 class SecretVariable(Secret):
     """The value of an environment variable."""
 
@@ -160,45 +196,3 @@ class SecretVariable(Secret):
         return Secret(os.environ[self._name].removeprefix('\ufeff')).checked(
             what=about, unless_empty=about, hint='Set it to the password, or unset it.'
         )
-
-
-class SecretNetrc(Secret):
-    """The password of a host and user in a netrc file; `path` is None for ~/.netrc.
-
-    `hint`: where else it may be had from.
-    """
-
-    def __init__(self, host, user, *, path=None, hint=''):
-        super().__init__(None)
-        self._hint = hint or 'Name a password file, or an environment variable.'
-        self._host, self._user, self._where = host, user, path or '~/.netrc'
-        self._path = os.path.expanduser(self._where)
-
-    def reveal(self):
-        """See `Secret`."""
-        about = f'The password for {printable(self._user)} in {printable(self._where)}'
-        return self._read()[0].checked(what=about, unless_empty=about)
-
-    def require_usable(self):
-        """See `Secret`; owner and group may read the file."""
-        self.reveal()
-        _warn_of_readers(printable(self._where), self._path, self._read()[1])
-
-    def _read(self):
-        """Return a `Secret` and the permissions of the file."""
-        where = printable(self._where)
-        try:
-            found, wrong, mode = _login(self._path, self._host, self._user)
-        except OSError as error:
-            raise ConfigurationError(
-                f'No password: {where} cannot be read: {error.strerror}',
-                hint=self._hint,
-            ) from None
-        if wrong:
-            raise ConfigurationError(f'No password: {where} {wrong}')
-        if found is None:
-            raise ConfigurationError(
-                f'No password for {printable(self._user)} on {printable(self._host)} in {where}',
-                hint=self._hint,
-            )
-        return found, mode

@@ -113,12 +113,12 @@ class Statistics(NamedTuple):
     @property
     def last_import(self):
         """How the last run that imports has ended, one of `kinds`; empty without one."""
-        return _last(self.runs, 'imported')
+        return _of_kind(self.runs, 'imported')
 
     @property
     def last_export(self):
         """The same of the last run that exports."""
-        return _last(self.runs, 'delivered')
+        return _of_kind(self.runs, 'delivered')
 
 
 def ended(spool, report, *, seconds, exit_code=None, target=''):
@@ -134,15 +134,16 @@ def ended(spool, report, *, seconds, exit_code=None, target=''):
     private = os.path.join(spool.path, PRIVATE)
     code = report.exit_code if exit_code is None else exit_code
     done = getattr(report, 'done', 'delivered')
-    ending = _ending({}, report, done, code=code)
+    before = {}
+    last = _last(before, report, done, code=code, target=target)
     try:
         with Sequence(spool.path).visited() as visited:
             # A run that could not begin has no journal.
             known = _runs(private) if spool.journal is None else spool.journal.row('runs') or {}
-            ending = _ending(_last(known, done), report, done, code=code)
-            about = {'code': code, 'seconds': seconds, 'target': target}
-            visited.note('ended', **_after(known, report, done, **about))
-            if code != _last(known, done).get('exit_code') or report.delivered or report.failed:
+            before = _of_kind(known, done)
+            last = _last(before, report, done, code=code, target=target)
+            visited.note('ended', **_after(known, report, done, last=last, seconds=seconds))
+            if code != before.get('exit_code') or report.delivered or report.failed:
                 entry = {
                     'target': target,
                     'done': done,
@@ -155,46 +156,48 @@ def ended(spool, report, *, seconds, exit_code=None, target=''):
                 visited.record('ended', entry, lazily=True)
     except (OSError, SpoolError, SpoolBusy) as error:
         log.debug('No statistics: %s', error)
-    return ending
+    news = 'failure' if last['told'] else 'recovery'
+    return Ending(
+        news=news if last['told'] != before.get('told') else '',
+        exit_code=code,
+        reason=last['reason'],
+        failures=last['failures'],
+        at=last['ended'],
+    )
 
 
-def _ending(before, report, done, *, code):
-    told, now = before.get('told'), _told(before, report, done, code=code)
-    news = '' if told == now else 'failure' if now else 'recovery'
-    failures = before.get('failures', 0) + 1 if code else 0
-    return Ending(news, code, _reason(report, done), failures, time.time())
-
-
-def _told(before, report, done, *, code):
-    """Return the failure that will have been told of, None for none."""
+def _last(before, report, done, *, code, target):
+    """Return one of `kinds`, where `before` is what was there."""
+    now, reason = time.time(), _reason(report, done)
     if code == DONE:
-        return None
-    if code == COME_BACK_LATER or code > SIGNAL:
-        return before.get('told')
-    return [code, '' if code == FILES_FAILED else re.sub('[0-9]+', '#', _reason(report, done))]
-
-
-def _after(known, report, done, *, code, seconds, target):
-    """Return what is known of runs when one of the kind `done` has ended."""
-    now, counts, kinds = time.time(), dict(known.get('runs', {})), dict(known.get('kinds', {}))
-    counts[str(code)] = counts.get(str(code), 0) + 1
-    before = _last(known, done)
-    kinds[done] = {
+        told = None
+    elif code == COME_BACK_LATER or code > SIGNAL:
+        told = before.get('told')
+    else:
+        told = [code, '' if code == FILES_FAILED else re.sub('[0-9]+', '#', reason)]
+    return {
         'ended': now,
         'exit_code': code,
         'success': before.get('success') if code else now,
         'failures': before.get('failures', 0) + 1 if code else 0,
-        'reason': _reason(report, done),
+        'reason': reason,
         'target': target,
         'limited': bool(getattr(report, 'limited', False)),
-        'told': _told(before, report, done, code=code),
+        'told': told,
     }
+
+
+def _after(known, report, done, *, last, seconds):
+    """Return what is known of runs when one of the kind `done` has ended: the `last` of these."""
+    now, code = last['ended'], last['exit_code']
+    counts = dict(known.get('runs', {}))
+    counts[str(code)] = counts.get(str(code), 0) + 1
     return {
         'runs': counts,
         'seconds': known.get('seconds', 0) + seconds,
         'last': {'ended': now, 'seconds': seconds, 'exit_code': code},
         'success': known.get('success') if code else now,
-        'kinds': kinds,
+        'kinds': {**known.get('kinds', {}), done: last},
         'locked': _locked(known.get('locked'), report.error, now=now),
     }
 
@@ -224,7 +227,7 @@ def _ended(known):
     return known.get('last', {}).get('ended', 0)
 
 
-def _last(known, kind):
+def _of_kind(known, kind):
     return known.get('kinds', {}).get(kind, {})
 
 
@@ -246,7 +249,7 @@ def last_export(spool):
     It is empty where that is not known.  Never raises: it is no reason not to run.
     """
     with contextlib.suppress(SpoolError):
-        return _last(_runs(os.path.join(spool.path, PRIVATE)), 'delivered')
+        return _of_kind(_runs(os.path.join(spool.path, PRIVATE)), 'delivered')
     return {}
 
 

@@ -54,7 +54,7 @@ from zeit.cds.zcml.schemas import (
 log = logging.getLogger(__name__)
 
 #: `order` of the actions that check references: after everything that registers something.
-LATE = 1_000_000
+LAST = 1_000_000
 
 #: The exit codes of signals.
 _SIGNALS = [128 + number for number in ENDING]
@@ -83,12 +83,10 @@ def _without_text(context):
     return GroupingContextDecorator(context, info=place)
 
 
-def spool(_context, *, name, **given):
+def spool(_context, **given):
     """Register a spool; see `zeit.cds.zcml.schemas`.  Raises ZCML's `ConfigurationError`."""
-    context = _without_text(_context)
-    made = _register(context, ISpool, Spool, schema=ISpoolDirective, name=name, **given)
-    context.action(discriminator=None, callable=_check_path, args=(name, made), order=LATE)
-    context.action(discriminator=None, callable=_check_deliverables, order=LATE)
+    checks = _check_path, _check_deliverables
+    _register(_context, ISpool, Spool, *checks, schema=ISpoolDirective, **given)
 
 
 def _check_path(name, made):
@@ -115,7 +113,7 @@ def _others(interface, name, component):
 _OURS = IDeliverable, IRetraction
 
 
-def _check_deliverables():
+def _check_deliverables(name, made):
     """Find adapters for content that have the name of no spool: they work in vain."""
     known = {name for name, _ in zope.component.getUtilitiesFor(ISpool)}
     for adapter in zope.component.getGlobalSiteManager().registeredAdapters():
@@ -131,49 +129,49 @@ def _check_deliverables():
             )
 
 
-def target(_context, *, name, **given):
+def target(_context, **given):
     """Register a target; see `zeit.cds.zcml.schemas`.  Raises ZCML's `ConfigurationError`."""
-    context = _without_text(_context)
-    made = _register(context, ITarget, _target, schema=ITargetDirective, name=name, **given)
-    context.action(discriminator=None, callable=_warn, args=(name, made), order=LATE)
+    _register(_context, ITarget, _target, _warn, schema=ITargetDirective, **given)
 
 
-def sftp_target(_context, *, name, **given):
+def sftp_target(_context, **given):
     """Register a target over SFTP; see `zeit.cds.zcml.schemas`."""
-    context = _without_text(_context)
-    _register(context, ITarget, _sftp_target, schema=ISFTPTargetDirective, name=name, **given)
+    _register(_context, ITarget, _sftp_target, schema=ISFTPTargetDirective, **given)
 
 
 def _sftp_target(*, passphrase_file=None, **options):
     if passphrase_file is not None:
         options['passphrase'] = SecretFile(passphrase_file)
+    return _target(SFTPTarget, **options)
+
+
+def _target(kind=FTPTarget, **options):
     _take_password(options)
     try:
-        return SFTPTarget.from_options(**options)
+        return kind.from_options(**options)
     except ConfigurationError as error:
         raise ZCMLError(error.advice) from None
 
 
-def _register(context, interface, make, *, schema, name, product_config=None, **given):
-    """Register what `make` makes of the attributes `given`; return a function that returns it.
+def _register(_context, interface, make, *checks, schema, name, product_config=None, **given):
+    """Register what `make` makes of the attributes `given`.
 
-    What needs the product configuration is made later, when the ZCML is executed.
+    What needs the product configuration is made later, when the ZCML is executed.  When all of that
+    is, each of `checks` is called with the name, and a function that returns what was made.
     """
-    if product_config is not None:
+    context = _without_text(_context)
+    if product_config is None:
+        component = make(**required(schema, given))
+        utility(context, provides=interface, component=component, name=name)
+    else:
         late = Late(make, schema=schema, place=product_config, given=given)
         utility(context, provides=interface, factory=late, name=name)
-        return lambda: late.component
-    component = make(**required(schema, given))
-    utility(context, provides=interface, component=component, name=name)
-    return lambda: component
 
+    def made():
+        return late.component if product_config else component
 
-def _target(**options):
-    _take_password(options)
-    try:
-        return FTPTarget.from_options(**options)
-    except ConfigurationError as error:
-        raise ZCMLError(error.advice) from None
+    for check in checks:
+        context.action(discriminator=None, callable=check, args=(name, made), order=LAST)
 
 
 def _take_password(options):
@@ -205,12 +203,9 @@ def _secret(attribute, value, *, host, user):
 
 def exporter(_context, *, name, **given):
     """Register an exporter, and check later what it refers to; see `zeit.cds.zcml.schemas`."""
-    context = _without_text(_context)
     make = functools.partial(_exporter, name=name)
-    made = _register(context, IExporter, make, schema=IExporterDirective, name=name, **given)
-    check = ('Exporter', IExporter, name, made)
-    context.action(discriminator=None, callable=_check, args=check, order=LATE)
-    context.action(discriminator=None, callable=_check_alone, args=(name, made), order=LATE)
+    checks = functools.partial(_check, 'Exporter', IExporter), _check_alone
+    _register(_context, IExporter, make, *checks, schema=IExporterDirective, name=name, **given)
 
 
 def _exporter(*, name, spool, target, **options):
@@ -251,12 +246,10 @@ def _refuse_importers(name, exporter):
             )
 
 
-def importer(_context, *, name, **given):
+def importer(_context, **given):
     """Register an importer, and check later what it refers to; see `zeit.cds.zcml.schemas`."""
-    context = _without_text(_context)
-    made = _register(context, IImporter, _importer, schema=IImporterDirective, name=name, **given)
-    check = ('Importer', IImporter, name, made)
-    context.action(discriminator=None, callable=_check, args=check, order=LATE)
+    check = functools.partial(_check, 'Importer', IImporter)
+    _register(_context, IImporter, _importer, check, schema=IImporterDirective, **given)
 
 
 def _importer(*, spool, target, two_way=False, **options):
