@@ -43,7 +43,7 @@ def export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
     `logfile` is a path, or None.  Returns None and prints nothing; what the server or the network
     did is logged, not raised.
     """
-    _export(store_dir, hostname, port, user, password, ftp_dir, logfile)
+    _run(Exporter, store_dir, hostname, port, user, password, ftp_dir, logfile)
 
 
 def cds_export(*arguments, **named):
@@ -53,7 +53,7 @@ def cds_export(*arguments, **named):
     is at work is no failure.
     Other arguments, or none: it says how it is used, and returns 64.
     """
-    return _script('cds-export', _export, arguments, named)
+    return _script('cds-export', Exporter, arguments, named)
 
 
 def import_(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
@@ -61,7 +61,7 @@ def import_(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
 
     The arguments and what it does not do are those of `export`.
     """
-    _import(store_dir, hostname, port, user, password, ftp_dir, logfile)
+    _run(Importer, store_dir, hostname, port, user, password, ftp_dir, logfile)
 
 
 def cds_import(*arguments, **named):
@@ -69,18 +69,10 @@ def cds_import(*arguments, **named):
 
     What it says, and about other arguments, see `cds_export`.
     """
-    return _script('cds-import', _import, arguments, named)
+    return _script('cds-import', Importer, arguments, named)
 
 
-def _export(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
-    return _run(Exporter, store_dir, hostname, port, user, password, ftp_dir, logfile)
-
-
-def _import(store_dir, hostname, port, user, password, ftp_dir, logfile=None):
-    return _run(Importer, store_dir, hostname, port, user, password, ftp_dir, logfile)
-
-
-def _run(factory, store_dir, hostname, port, user, password, ftp_dir, logfile):
+def _run(factory, store_dir, hostname, port, user, password, ftp_dir, logfile=None):
     password = Secret(password)
     with unheard(), log_to(logfile):
         try:
@@ -117,14 +109,14 @@ def _port(value):
     raise ConfigurationError(f'The port {printable(repr(value))} is no number from 1 to 65535')
 
 
-def _script(name, function, arguments, named):
+def _script(name, factory, arguments, named):
     open_closed()
     try:
-        bound = inspect.signature(function).bind(*arguments, **named)
+        bound = inspect.signature(_run).bind(factory, *arguments, **named)
     except TypeError:
         print(_USAGE.format(script=name), file=sys.stderr, end='')
         return errors.USAGE
-    report = function(*bound.args, **bound.kwargs)
+    report = _run(*bound.args, **bound.kwargs)
     logfile = bound.arguments.get('logfile')
     if logfile is None or not os.path.isfile(logfile):
         # Nobody would see it, and cron sends what is said here.

@@ -137,7 +137,8 @@ def _received(task, exchange, *, about):
     with contextlib.ExitStack() as stack:
         number = 1
         with contextlib.suppress(OSError, ConfigurationError):  # the run will say so
-            path = _noted(exchange.spool.path, request.id)
+            name = hashlib.sha256(str(request.id).encode()).hexdigest()[:32]
+            path = _noted(exchange.spool.path, name)
             stack.callback(_forget, path)
             with files.open_regular(path, 'ab') as file:
                 file.write(b'.')
@@ -154,12 +155,12 @@ def _received(task, exchange, *, about):
         yield goes
 
 
-def _noted(spool, message):
-    """Return the path of the file about a `message` in the directory `spool`.  Raises OSError."""
+def _noted(spool, name):
+    """Return the path of a file about tasks in the directory `spool`.  Raises OSError."""
     directory = os.path.join(spool, PRIVATE, 'tasks')
     for each in os.path.dirname(directory), directory:
         files.make_directory(each, like=spool)
-    return os.path.join(directory, hashlib.sha256(str(message).encode()).hexdigest()[:32])
+    return os.path.join(directory, name)
 
 
 def _forget(path):
@@ -188,21 +189,23 @@ def _come_again(exporter, due):
     if due is None or due <= now:
         return
     at = min(due + SOON, now + LONGEST)
-    path = os.path.join(exporter.spool.path, PRIVATE, 'tasks', 'embargo')
     try:
-        with files.open_regular(path, 'r') as file:
-            known = float(file.read(LIMIT))
-    except (OSError, ValueError):
-        known = 0
-    if now < known <= at:
-        return
-    try:
-        directory = os.path.dirname(path)
-        files.make_directory(directory, like=exporter.spool.path)
-        os.replace(files.draft(directory, io.BytesIO(str(at).encode())), path)
+        path = _noted(exporter.spool.path, 'embargo')
+        if now < _moment(path) <= at:
+            return
+        os.replace(files.draft(os.path.dirname(path), io.BytesIO(str(at).encode())), path)
     except OSError as error:  # then there may be one message more
         log.debug('Not noted when a message comes: %s', error)
     wake_in(exporter.spool, at - now)
+
+
+def _moment(path):
+    """Return what is noted in the file `path`, 0 for nothing."""
+    try:
+        with files.open_regular(path, 'r') as file:
+            return float(file.read(LIMIT))
+    except (OSError, ValueError):
+        return 0
 
 
 def _patience(exporter):
