@@ -339,8 +339,8 @@ LOCAL = (
     (
         'a journal that goes on after the disk has refused',
         JSONLOG,
-        '        if self._broken is not None:\n            raise _unusable',
-        '        if False:\n            raise _unusable',
+        '                raise self._broken\n            with self.locked():\n',
+        '                pass\n            with self.locked():\n',
     ),
     (
         'a receipt that may not be on the disk',

@@ -16,7 +16,7 @@ from zeit.cds.spool.filing import PRIVATE
 from zeit.cds.spool.holds import ALL
 from zeit.cds.spool.sequence import Sequence
 from zeit.cds.spool.sharing import is_shared
-from zeit.cds.spool.spool import Translated
+from zeit.cds.spool.spool import translated
 from zeit.cds.text import plural, printable, retry
 
 
@@ -131,7 +131,7 @@ def _where(name, spool):
 
 def waits(spool, name):
     """Return whether there is a regular file of this name in `new/`."""
-    with Translated(spool.path):
+    with translated(spool.path):
         return entries.find(spool.path / 'new', name) is not None
 
 

@@ -9,7 +9,7 @@ from zeit.cds.journal import journal
 from zeit.cds.spool import sharing
 from zeit.cds.spool.filing import PRIVATE
 from zeit.cds.spool.partner import Partner
-from zeit.cds.spool.spool import Translated
+from zeit.cds.spool.spool import translated
 from zeit.cds.text import age, file_size, plural, printable
 
 
@@ -88,7 +88,7 @@ def remove(console, selected_spools, name, *, sure):
         if not sure and not _asked(console, question, name):
             console.say(f'{printable(name)} was not removed.')
             return errors.COME_BACK_LATER
-        with Translated(spool.path):
+        with translated(spool.path):
             sharing.Sharing(spool.path).leave(name)
         if not console.quiet:
             console.say(f'Nothing waits for {where} any more.')

@@ -12,7 +12,7 @@ from zeit.cds.cli.options import PASSWORD_VARIABLE
 from zeit.cds.errors import DONE, ConfigurationError, UsageError
 from zeit.cds.interfaces import IExporter, IImporter, ISpool, ITarget
 from zeit.cds.spool import sharing
-from zeit.cds.spool.spool import Spool, Translated
+from zeit.cds.spool.spool import Spool, translated
 from zeit.cds.text import printable
 
 
@@ -188,7 +188,7 @@ def _partners(path):
         return []
     from zeit.cds.spool.partner import Partner
 
-    with Translated(path):
+    with translated(path):
         known = sharing.known(path)
     return [SelectedSpool(name, Partner(Spool(path), each), []) for name, each in known.items()]
 

@@ -9,7 +9,7 @@ from zeit.cds.cli.unlock import of_a_run, own_tokens
 from zeit.cds.errors import ConfigurationError, Error, Locked
 from zeit.cds.lock.lock import Lock
 from zeit.cds.monitoring import freshness, metrics
-from zeit.cds.spool.spool import Translated
+from zeit.cds.spool.spool import translated
 from zeit.cds.text import printable
 from zeit.cds.usable import require_usable
 
@@ -107,7 +107,7 @@ def take(selected, *, remote, filed=True):
 def _require_filed(spool):
     """Raise `SpoolError` if nobody can look into `cur/`: then nothing is sent either."""
     # The first run makes it.
-    with Translated(spool.path), contextlib.suppress(FileNotFoundError):
+    with translated(spool.path), contextlib.suppress(FileNotFoundError):
         os.scandir(spool.path / 'cur').close()
 
 

@@ -436,17 +436,17 @@ class JSONLog:
 
         What could not be synchronised is not on the disk, also if the next fsync says nothing.
         """
-        if self._broken is not None:
-            raise _unusable(self._path, self._broken)
         unnumbered = [entry for entry in entries if entry.get('sequence', 0) is None]
-        with self.locked():
-            while True:
-                for number, entry in enumerate(unnumbered, self.largest + 1):
-                    entry['sequence'] = number
-                largest = max([self.largest, *map(number_of, entries)])
-                self._append(self._lines(entries, largest), lazily=lazily)
-                self.largest = largest
-                with self._translated():
+        with self._translated():
+            if self._broken is not None:
+                raise self._broken
+            with self.locked():
+                while True:
+                    for number, entry in enumerate(unnumbered, self.largest + 1):
+                        entry['sequence'] = number
+                    largest = max([self.largest, *map(number_of, entries)])
+                    self._append(self._lines(entries, largest), lazily=lazily)
+                    self.largest = largest
                     if self.is_current():
                         return
                     # Another process did not wait for this one any longer, and replaced the file.
@@ -460,31 +460,16 @@ class JSONLog:
             line_format.append(self._descriptor.fileno(), data, durable=not lazily)
         except OSError as error:
             self._broken = error
-            raise _unusable(self._path, error) from error
+            raise
         self._end += len(data)
         if self._known is not None:
             self._known += len(data)
 
 
-class translated:  # noqa: N801 it is used like a function, and each line comes through it
-    """A context manager that makes a `SpoolError` of an OSError about the file `path`."""
-
-    def __init__(self, path):
-        self._path = path
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, kind, error, traceback):
-        if isinstance(error, OSError):
-            raise _unusable(self._path, error) from error
-
-
-def _unusable(path, error):
-    return SpoolError(
-        f'The journal {printable(path)} cannot be used: {error.strerror}',
-        hint=f'Without it nothing is sent. {files.remedy(error) or "Check owner and mode."}',
-    )
+def translated(path):
+    """Return a context manager that makes a `SpoolError` of an OSError about the file `path`."""
+    about = 'Nothing is sent without the journal, and {} cannot be used'
+    return files.translated(about, path, hint='Check owner and mode.')
 
 
 def entries(directory, *, having=None):

@@ -16,7 +16,6 @@ import logging
 import os
 import re
 
-from zeit.cds.errors import SpoolError
 from zeit.cds.journal import append_log, line_format
 from zeit.cds.system import files
 from zeit.cds.text import printable
@@ -53,16 +52,9 @@ class History:
     def __repr__(self):
         return f'<History {self._directory!r}>'
 
-    @contextlib.contextmanager
     def _translated(self):
-        try:
-            yield
-        except OSError as error:
-            where = printable(os.fsdecode(error.filename or self._directory))
-            raise SpoolError(
-                f'The history {where} cannot be used: {error.strerror}',
-                hint=files.remedy(error) or 'Check owner and mode of .cds and of what is in it.',
-            ) from error
+        hint = 'Check owner and mode of .cds and of what is in it.'
+        return files.translated('The history {} cannot be used', self._directory, hint=hint)
 
     def add(self, *entries, lazily=False):
         """Add `entries` (dictionaries with a 'kind'); they are on the disk on return.

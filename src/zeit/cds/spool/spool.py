@@ -77,22 +77,9 @@ class SpoolPath(type(pathlib.Path())):
         return NamesChecker(['__str__', 'name'], 'zeit.cds.ViewStatus')
 
 
-class Translated:
-    """A context manager that makes a `SpoolError` of what the system says about our directories."""
-
-    def __init__(self, path):
-        self._path = path
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, kind, error, traceback):
-        if isinstance(error, OSError):
-            where = printable(os.fsdecode(error.filename or self._path))
-            raise SpoolError(
-                f'The spool cannot be used: {where}: {error.strerror}',
-                hint=files.remedy(error) or _RIGHTS,
-            ) from error
+def translated(path):
+    """Return a context manager that makes a `SpoolError` of what the system says about a spool."""
+    return files.translated('The spool cannot be used: {}', path, hint=_RIGHTS)
 
 
 @zope.interface.implementer(ISpool, IUsable)
@@ -230,7 +217,7 @@ class Spool:
                 return False
 
     def _translated(self):
-        return Translated(self.path)
+        return translated(self.path)
 
     def _require(self):
         if not files.is_directory(self.path):

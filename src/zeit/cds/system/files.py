@@ -1,6 +1,6 @@
 """Files that survive: moved without overwriting, written for good.
 
-Nothing here knows what a spool is.
+Nothing here knows what is in a spool.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import stat
 import time
 
 from zeit.cds import names
+from zeit.cds.errors import SpoolError
 from zeit.cds.system.forks import Descriptor, not_inherited, open_descriptor
 from zeit.cds.text import from_timestamp, printable
 
@@ -79,6 +80,32 @@ def remedy(error):
     if is_full(error):
         return 'Make room there: "df -h" and "df -i" tell how much is left.'
     return _REMEDIES.get(error.errno, '')
+
+
+class translated:  # noqa: N801 it is used like a function, and nearly all calls come through it
+    """A context manager that makes a `SpoolError` of an OSError.
+
+    What it says begins with `about`, which has {} for the file: that of the error, or else `path`.
+    `hint` is what to do where there is no `remedy`.
+    """
+
+    def __init__(self, about, path, *, hint):
+        self._about = about
+        self._path = path
+        self._hint = hint
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, OSError):
+            # Of a descriptor an error has the number.
+            path = self._path if isinstance(error.filename, int | None) else error.filename
+            where = printable(os.fsdecode(path))
+            raise SpoolError(
+                f'{self._about.format(where)}: {error.strerror}',
+                hint=remedy(error) or self._hint,
+            ) from error
 
 
 class NotRegular(OSError):
