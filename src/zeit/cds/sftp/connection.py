@@ -26,6 +26,9 @@ TOGETHER = 32 * 1024
 #: After sending this many bytes, look at what has happened meanwhile.
 LOOK = 512 * 1024
 
+#: Requests of which there are too many for a log.
+_BLOCKS = protocol.READ, protocol.WRITE
+
 #: How many seconds an orderly end may take.
 GOODBYE = 2
 
@@ -123,13 +126,12 @@ class Connection:
         """Send a request; return it, see `protocol.Request`.  Raises `ConnectionLost`.
 
         `payload` are bytes, as the protocol has them.  It goes when nobody who uses this connection
-        can go on without an answer: each packet of SSH costs two encryptions, here and there, as
-        AsyncSSH sends an empty one before each.
+        can go on without an answer: each packet of SSH costs as much as several requests.
         """
         self._require_usable()
         data, request = self._protocol.request(kind, *payload, shown=shown)
         self.sent += 1
-        if kind not in (protocol.READ, protocol.WRITE):
+        if kind not in _BLOCKS and log.isEnabledFor(logging.DEBUG):
             log.debug('> %s', printable(shown))
         self._write(data)
         return request
@@ -171,7 +173,7 @@ class Connection:
                     deadline=deadline,
                     activity=f'waiting for an answer to {printable(request.shown)}',
                 )
-            if request.kind not in (protocol.READ, protocol.WRITE):
+            if request.kind not in _BLOCKS and log.isEnabledFor(logging.DEBUG):
                 log.debug('< %s: %s', printable(request.shown), _told(request.answer))
         return [request.answer for request in requests]
 

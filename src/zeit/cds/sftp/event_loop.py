@@ -27,9 +27,6 @@ CLOSING = 3
 #: How many turns what was cancelled has to end.
 TURNS = 20
 
-#: How many bytes are held back, at most, to be sent together.
-HELD_BACK = 64 * 1024
-
 
 class EventLoop:
     """See above; whoever makes it calls `end`."""
@@ -214,7 +211,7 @@ async def _awaited(awaitable):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Connects so that what is written in one turn is sent by one system call; has no threads."""
+    """Has no threads."""
 
     def run_in_executor(self, executor, func, *args):
         """See `asyncio.loop.run_in_executor`; but it is called at once.
@@ -228,87 +225,6 @@ class _Loop(asyncio.SelectorEventLoop):
         except Exception as error:  # noqa: BLE001 as a thread would
             future.set_exception(error)
         return future
-
-    async def create_connection(self, protocol_factory, *args, **options):
-        """See `asyncio.loop.create_connection`."""
-        _, holding = await super().create_connection(
-            lambda: _HoldingProtocol(protocol_factory(), loop=self), *args, **options
-        )
-        return holding.transport, holding.protocol
-
-
-class _HoldingProtocol(asyncio.Protocol):
-    """Puts a `_HoldingTransport` in front of the one that `protocol` gets."""
-
-    def __init__(self, protocol, *, loop):
-        self.protocol = protocol
-        self.transport = None
-        self._loop = loop
-
-    def connection_made(self, transport):
-        """See `asyncio.BaseProtocol`."""
-        self.transport = _HoldingTransport(transport, loop=self._loop)
-        transport.set_protocol(self.protocol)
-        self.protocol.connection_made(self.transport)
-
-
-class _HoldingTransport(asyncio.Transport):
-    """Holds back what is written until the next turn of the loop.
-
-    AsyncSSH writes twice for each packet: without this, each half was a system call, a packet of
-    TCP, and something that the server woke up for.
-    """
-
-    def __init__(self, transport, *, loop):
-        super().__init__()
-        self._transport = transport
-        self._loop = loop
-        self._held = []
-        self._size = 0
-
-    def __repr__(self):
-        return f'<{self._size} bytes held back for {self._transport}>'
-
-    def write(self, data):
-        """See `asyncio.WriteTransport`."""
-        if not self._held:
-            self._loop.call_soon(self._send)
-        self._held.append(bytes(data))
-        self._size += len(data)
-        if self._size >= HELD_BACK:
-            self._send()
-
-    def _send(self):
-        held, self._held, self._size = self._held, [], 0
-        if held and not self._transport.is_closing():  # asyncio complains of each in vain
-            self._transport.write(b''.join(held))
-
-    def close(self):
-        """See `asyncio.BaseTransport`."""
-        self._send()
-        self._transport.close()
-
-    def abort(self):
-        """See `asyncio.WriteTransport`."""
-        self._held.clear()
-        self._size = 0
-        self._transport.abort()
-
-    def is_closing(self):
-        """See `asyncio.BaseTransport`."""
-        return self._transport.is_closing()
-
-    def get_extra_info(self, name, default=None):
-        """See `asyncio.BaseTransport`."""
-        return self._transport.get_extra_info(name, default)
-
-    def pause_reading(self):
-        """See `asyncio.ReadTransport`."""
-        self._transport.pause_reading()
-
-    def resume_reading(self):
-        """See `asyncio.ReadTransport`."""
-        self._transport.resume_reading()
 
 
 class _Selector(selectors.SelectSelector):

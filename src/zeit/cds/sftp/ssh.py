@@ -61,6 +61,9 @@ SIGNATURES = (
 #: All that AsyncSSH has, but for what uses SHA-1 (RFC 9142), or one key for all connections.
 KEY_EXCHANGES = '-*sha1,rsa2048-sha256'
 
+#: The number of a packet (RFC 4253, section 12).
+MSG_IGNORE = 2
+
 #: How many seconds an ssh-agent may take.
 AGENT = 5
 
@@ -315,6 +318,7 @@ class _Client(asyncssh.SSHClient):
 
     def connection_made(self, conn):
         self._connection = conn
+        conn.send_packet = _without_ignore(conn.send_packet)
 
     def connection_lost(self, exc):
         self._connection = None
@@ -356,6 +360,20 @@ class _Client(asyncssh.SSHClient):
         except Error as error:
             self.failure = error
             return None
+
+
+def _without_ignore(send_packet):
+    """Return a `send_packet` for a connection of AsyncSSH, which sends no IGNORE packets.
+
+    AsyncSSH has an empty one before each other packet.  That is against an attack on ciphers in CBC
+    mode (RFC 4251, section 9.3.1), of which `CIPHERS` has none.
+    """
+
+    def send_others(kind, *payload, **options):
+        if kind != MSG_IGNORE:
+            send_packet(kind, *payload, **options)
+
+    return send_others
 
 
 class _Session(asyncssh.SSHClientSession):

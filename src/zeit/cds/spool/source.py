@@ -166,15 +166,26 @@ class Source:
         return self._file
 
 
-class _Sync(threading.Thread):
+class _Sync:
     """Calls fsync(2): what comes of it is in `error`, None if nothing, and in `seconds`."""
 
     def __init__(self, descriptor):
-        super().__init__(name='fsync', daemon=True)
         self.error = self.seconds = None
         self._descriptor = descriptor
+        self._thread = None
+
+    def start(self):
+        """Begin it in a thread; raises RuntimeError if there are no more."""
+        thread = threading.Thread(target=self.run, name='fsync', daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def join(self):
+        """Wait until that has ended."""
+        self._thread.join()
 
     def run(self):
+        """Do it here and now."""
         began = time.monotonic()
         try:
             os.fsync(self._descriptor)

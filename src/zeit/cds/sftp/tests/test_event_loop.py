@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import time
 import unittest
 
 from zeit.cds.network.deadline import Deadline
-from zeit.cds.sftp.event_loop import HELD_BACK, LOOKS, EventLoop
+from zeit.cds.sftp.event_loop import LOOKS, EventLoop
 from zeit.cds.system.loop import Loop
 from zeit.cds.system.polling import poll
 from zeit.cds.testing import layers
@@ -116,85 +115,6 @@ class AloneTests(EventLoopCase):
         os.waitpid(child, 0)
         with open(reading, 'rb') as pipe:
             self.assertEqual(b'', pipe.read())
-
-
-class Counting(socket.socket):
-    """Keeps what each call has sent."""
-
-    def __init__(self, other):
-        super().__init__(other.family, other.type, other.proto, other.detach())
-        self.sent = []
-
-    def send(self, data, flags=0):
-        self.sent.append(bytes(data))
-        return super().send(data, flags)
-
-
-class HeldBackTests(EventLoopCase):
-    def setUp(self):
-        super().setUp()
-        ours, self.theirs = map(self.enterContext, socket.socketpair())
-        self.ours = self.enterContext(Counting(ours))
-
-    async def connect(self, protocol=asyncio.Protocol):
-        loop = asyncio.get_running_loop()
-        self.transport, made = await loop.create_connection(protocol, sock=self.ours)
-        return made
-
-    def test_what_is_written_in_one_turn_is_sent_at_once(self):
-        async def write():
-            await self.connect()
-            self.transport.write(b'a')
-            self.transport.write(b'b')
-            self.assertEqual([], self.ours.sent)
-            await asyncio.sleep(0)
-            self.transport.write(b'c')
-            await asyncio.sleep(0)
-
-        self.run_it(write())
-        self.assertEqual([b'ab', b'c'], self.ours.sent)
-
-    def test_not_more_than_fits_into_a_buffer(self):
-        async def write():
-            await self.connect()
-            self.transport.write(bytes(HELD_BACK - 1))
-            self.transport.write(b'b')
-            self.assertEqual(HELD_BACK, sum(map(len, self.ours.sent)))
-
-        self.run_it(write())
-
-    def test_an_orderly_end_sends_it_and_another_one_does_not(self):
-        for name, expected in (('close', b'a'), ('abort', b'')):
-            with self.subTest(name):
-                self.setUp()
-
-                async def write(name=name):
-                    await self.connect()
-                    self.transport.write(b'a')
-                    getattr(self.transport, name)()
-                    await asyncio.sleep(0)
-                    self.assertTrue(self.transport.is_closing())
-
-                self.run_it(write())
-                self.assertEqual(expected, b''.join(self.ours.sent))
-
-    def test_the_protocol_is_told_of_what_comes(self):
-        class Reader(asyncio.Protocol):
-            def connection_made(self, transport):
-                self.made = transport
-                self.found = asyncio.get_running_loop().create_future()
-
-            def data_received(self, data):
-                self.found.set_result(data)
-
-        self.theirs.send(b'x')
-
-        async def read():
-            reader = await self.connect(Reader)
-            self.assertIs(self.transport, reader.made)
-            return await reader.found
-
-        self.assertEqual(b'x', self.run_it(read()))
 
 
 class TogetherTests(EventLoopCase):

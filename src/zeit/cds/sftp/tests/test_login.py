@@ -176,6 +176,21 @@ class LoginCase(unittest.TestCase):
             error = error.__cause__ or error.__context__
 
 
+class PacketTests(LoginCase):
+    def test_none_is_there_to_be_ignored(self):
+        """AsyncSSH would send one before each: twice the packets, and a tenth of a large file."""
+        kinds = []
+        server = self.serve('password')
+        with unittest.mock.patch.object(
+            asyncssh.SSHServerConnection,
+            'log_received_packet',
+            lambda connection, kind, *args: kinds.append(kind),
+        ):
+            self.assert_logs_in(self.target(server))
+        self.assertIn(asyncssh.constants.MSG_SERVICE_REQUEST, kinds)
+        self.assertNotIn(asyncssh.constants.MSG_IGNORE, kinds)
+
+
 class HostKeyTests(LoginCase):
     def test_one_that_is_not_known_is_refused_before_anything_is_said(self):
         server = self.serve('password')
