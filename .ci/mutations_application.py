@@ -184,8 +184,8 @@ APPLICATION = (
     (
         'tried again in a transaction of the application',
         'publish/publisher.py',
-        'if finder() is None or scope.is_open():',
-        'if finder() is None:',
+        'if finding.finder() is None or scope.is_open():',
+        'if finding.finder() is None:',
     ),
     (
         'an adapter to a spool that does not exist',

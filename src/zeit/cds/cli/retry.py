@@ -4,7 +4,7 @@ import zope.component
 
 from zeit.cds.errors import FileError
 from zeit.cds.interfaces import IPublisher
-from zeit.cds.publish.publisher import finder
+from zeit.cds.publish.finding import finder
 from zeit.cds.run import retract_delivered
 from zeit.cds.spool.filing import PRIVATE
 from zeit.cds.spool.sequence import Sequence

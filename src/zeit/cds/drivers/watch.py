@@ -66,7 +66,7 @@ class Turn:
         return f'<Turn of {self.name!r} at {self.at:.0f}>'
 
     def _directory(self):
-        return os.path.join(self.exporter.spool.path, 'new')
+        return self.exporter.spool.arrivals
 
     @property
     def server(self):
@@ -118,9 +118,6 @@ class PartnerTurn(Turn):
         self._ended = ended
         self._thread = self._result = None
         self._again = False
-
-    def _directory(self):
-        return self.exporter.spool.arrivals
 
     @property
     def is_busy(self):

@@ -16,24 +16,12 @@ import time
 
 import zope.component
 import zope.interface
-from zope.interface.interface import InterfaceClass
 
 from zeit.cds import scope
-from zeit.cds.errors import (
-    ConfigurationError,
-    Error,
-    FileError,
-    SpoolBusy,
-)
-from zeit.cds.interfaces import (
-    IContentFinder,
-    IDeliverable,
-    IOutbox,
-    IPublisher,
-    ISpool,
-    IWorkingCopies,
-)
+from zeit.cds.errors import ConfigurationError, Error, SpoolBusy
+from zeit.cds.interfaces import IDeliverable, IOutbox, IPublisher, ISpool, IWorkingCopies
 from zeit.cds.journal.history import ago
+from zeit.cds.publish import finding
 from zeit.cds.publish.rendering import Overtaken, deliver
 from zeit.cds.publish.retraction_adapter import DELETE, NOTICE, RETRACTED, answer, spools
 from zeit.cds.spool.wake import announce, tell_failure, wake, wake_in
@@ -105,11 +93,8 @@ class Publisher:
 
     def publish(self, content):
         """See `IPublisher`."""
-        content = _bare(content)
-        try:
-            unique_id = _id(content)
-        except Exception:  # noqa: BLE001 content may raise anything
-            _lost(content)
+        content, unique_id = _identified(content)
+        if unique_id is None:
             return []
         adapters = zope.component.getSiteManager().adapters
         found = adapters.lookupAll([zope.interface.providedBy(content)], IDeliverable)
@@ -145,11 +130,8 @@ class Publisher:
 
     def retract(self, content):
         """See `IPublisher`."""
-        content = _bare(content)
-        try:
-            unique_id = _id(content)
-        except Exception:  # noqa: BLE001 content may raise anything
-            _lost(content)
+        content, unique_id = _identified(content)
+        if unique_id is None:
             return
         told, left, until = [], spools(), ago(0)
         try:
@@ -223,8 +205,8 @@ class Publisher:
             if not left.retracts:
                 return  # another process has failed to publish it since
             if not left.answer:
-                with _own():
-                    found, notice = answer(_found(unique_id), name)
+                with finding.own():
+                    found, notice = answer(finding.find(unique_id), name)
                 if found == DELETE or notice is not None:
                     what = {'delete': found == DELETE, 'notice': notice}
                     spool.retract(unique_id, RETRACTED, until=left.until, **what)
@@ -247,7 +229,7 @@ class Publisher:
     def retry_due(self):
         """See `IPublisher`."""
         due = [(each, name) for name, kept in _kept() for each in self._due(name, kept)]
-        if finder() is None or scope.is_open():
+        if finding.finder() is None or scope.is_open():
             due = [(each, name) for each, name in due if each.retracts and each.answer]
         tried = [(each.unique_id, name, self._retry(each, name)) for each, name in due]
         # What is busy somebody else is about to do.
@@ -281,10 +263,10 @@ class Publisher:
             if failure.retracts:
                 self._retract_again(name, unique_id, told, failure)
             else:
-                self._put(name, unique_id, told, lambda: _found(unique_id), failure=failure)
-        except (_NotHere, SpoolBusy) as error:
+                self._put(name, unique_id, told, lambda: finding.find(unique_id), failure=failure)
+        except (finding.NotHere, SpoolBusy) as error:
             return error
-        except _NotFound as error:
+        except finding.NotFound as error:
             self._miss(name, failure, error, told)
             return error
         except Exception as error:  # noqa: BLE001 the application's adapter may raise anything
@@ -322,7 +304,7 @@ class Publisher:
                 """Return whether nobody has published it since, in vain, as we are at work."""
                 return failure is None or kept.find(unique_id) == known
 
-            around = scope.around if failure is None else _own
+            around = scope.around if failure is None else finding.own
             while True:
                 with contextlib.suppress(Overtaken), around():
                     files = deliver(find(), unique_id, spool, name, is_current)
@@ -456,79 +438,20 @@ def _kept():
             yield name, kept
 
 
-def _bare(content):
-    """Return content without its security proxy: to publish, nobody needs the right to read."""
-    try:
+def _identified(content):
+    """Return content without its security proxy, and its id; None if it cannot even tell that.
+
+    To publish, nobody needs the right to read.
+    """
+    with contextlib.suppress(ImportError):
         from zope.security.proxy import removeSecurityProxy
-    except ImportError:
-        return content
-    return removeSecurityProxy(content)
 
-
-def _id(content):
-    return str(getattr(content, 'uniqueId', None) or repr(content))
-
-
-class _NotHere(ConfigurationError):
-    """There is nobody who could find content as it is now."""
-
-
-class _NotFound(FileError):
-    """The content was not found: there is none, or, with a cause, that could not be told."""
-
-
-def finder():
-    """Return what finds content, None if nobody here does."""
-    find = zope.component.queryUtility(IContentFinder)
-    if isinstance(find, InterfaceClass):
-        adapters = zope.component.getSiteManager().adapters
-        if adapters.lookup1(zope.interface.implementedBy(str), find) is None:
-            return None
-        return functools.partial(find, alternate=None)
-    return find
-
-
-@contextlib.contextmanager
-def _looking():
+        content = removeSecurityProxy(content)
     try:
-        yield
-    except Exception as error:
-        raise _NotFound(
-            f'The content could not be looked for: {type(error).__name__}: {error}',
-            hint='It will be retried.',
-        ) from error
-
-
-@contextlib.contextmanager
-def _own():
-    """Return `scope.own()`, without which nothing can be found.  Raises `_NotHere`, `_NotFound`."""
-    if scope.is_open():
-        raise _NotHere(
-            'A transaction is open here, and sees only what existed when it began',
-            hint='Commit or abort it first.',
-        )
-    with contextlib.ExitStack() as stack:
-        with _looking():
-            stack.enter_context(scope.own())
-        yield
-
-
-def _found(unique_id):
-    """Return the content with this id; raises `_NotHere`, `_NotFound`."""
-    find = finder()
-    if find is None:
-        raise _NotHere(
-            'Content cannot be found here without the application',
-            hint='Give a ZCML file that includes the application, or let the application retry.',
-        )
-    with _looking():
-        content = find(unique_id)
-    if content is None:
-        raise _NotFound(
-            'There is no content with this id here',
-            hint='If it was deleted, `zeit-cds retry --forget ID` gives it up.',
-        )
-    return content
+        return content, str(getattr(content, 'uniqueId', None) or repr(content))
+    except Exception:  # noqa: BLE001 content may raise anything
+        _lost(content)
+        return content, None
 
 
 def _reason(error):

@@ -8,7 +8,7 @@ import pathlib
 import zope.interface
 
 from zeit.cds import names
-from zeit.cds.errors import NameRefused, SpoolError
+from zeit.cds.errors import NameRefused
 from zeit.cds.interfaces import ISpoolStatus
 from zeit.cds.journal import journal, kinds
 from zeit.cds.journal.history import moment
@@ -17,7 +17,6 @@ from zeit.cds.spool.filing import FILING, PRIVATE
 from zeit.cds.spool.runlock import RunLock
 from zeit.cds.spool.sequence import OUTBOX, numbered
 from zeit.cds.system import files
-from zeit.cds.text import printable
 
 
 #: The tables of the journal that a look shows something of.
@@ -68,16 +67,12 @@ class SpoolStatus:
         return self._newest('cur')
 
     def _newest(self, section):
-        try:
-            return files.newest(self.path / section)
-        except FileNotFoundError:
-            return 0, None
-        except OSError as error:
-            where = printable(str(self.path / section))
-            raise SpoolError(
-                f'The spool cannot be used: {where}: {error.strerror}',
-                hint='Check owner and mode.',
-            ) from error
+        about, path = 'The spool cannot be used: {}', self.path / section
+        with files.translated(about, path, hint='Check owner and mode.'):
+            try:
+                return files.newest(path)
+            except FileNotFoundError:
+                return 0, None
 
 
 def look(path, *, filing, parking, unpublished, timed=False):

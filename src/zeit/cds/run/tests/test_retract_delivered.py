@@ -624,7 +624,7 @@ class NoticeTests(EraseTests):
             self.assertEqual(1, len(self.unpublished))
             self.answer(Notice(name))
             with unittest.mock.patch(
-                'zeit.cds.publish.publisher._found', return_value=self.article
+                'zeit.cds.publish.finding.find', return_value=self.article
             ):
                 self.retry()
             self.export()
