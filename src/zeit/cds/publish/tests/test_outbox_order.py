@@ -265,7 +265,7 @@ class OvertakenTests(OutboxTests):
             self.commit(hold)
             self.assertEqual({}, self.waiting())
             self.run_once()
-        self.assertIn('Committed, but not filed yet: a.xml, b.xml: Another process', logs.output[0])
+        self.assertIn('Committed, but not filed yet: a.xml, b.xml: Process', logs.output[0])
         self.assertEqual({'a.xml': b'<a/>', 'b.xml': b'<b/>'}, self.waiting())
 
 
