@@ -133,8 +133,8 @@ WIRE = (
     (
         'the deadline passes unseen',
         'network/deadline.py',
-        '        if seconds_left <= 0:\n            message, hint',
-        '        if seconds_left is None:\n            message, hint',
+        '                if seconds_left <= 0:\n',
+        '                if seconds_left is None:\n',
     ),
     (
         'a signal in the middle of what one of several connections does',

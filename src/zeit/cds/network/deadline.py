@@ -1,6 +1,5 @@
 """The moment by which everything must be done."""
 
-import contextlib
 import time
 
 from zeit.cds.errors import DeadlinePassed
@@ -39,14 +38,19 @@ class Deadline:
     """The moment by which everything must be done; without a bound until there is one.
 
     The deadline `outer`, if there is one, holds as well.
+
+    `transfer` is what is under way now, and may have more time than others, or None.
+    `transfer.require(seconds)` raises `DeadlinePassed` if it is not going to end within this many
+    seconds; `transfer.passed()` returns that error, for when it should have ended and has not.
     """
+
+    transfer = None
 
     def __init__(self, *, outer=None):
         self._moment = None
         self._span = None
         self._passed = USED_UP
-        self._outer = outer
-        self._transfer = None
+        self._all = (self,) if outer is None else (*outer._all, self)
 
     def __repr__(self):
         return f'<Deadline {self._moment}>'
@@ -61,37 +65,26 @@ class Deadline:
         self._span = span
         self._passed = passed
 
-    @contextlib.contextmanager
-    def during(self, transfer):
-        """Inside, a `transfer` is under way that may have more time than others, or None.
-
-        `transfer.require(seconds)` raises `DeadlinePassed` if it is not going to end within this
-        many seconds; `transfer.passed()` returns that error, for when it should have ended and has
-        not.
-        """
-        self._transfer = transfer
-        try:
-            yield
-        finally:
-            self._transfer = None
-
-    def within(self, timeout, *, transfer=None):
+    def within(self, timeout):
         """Return `timeout`, or what is left if that is less; both in seconds.
 
-        Raises `DeadlinePassed` when nothing is left; `transfer` is that of `during`.
+        Raises `DeadlinePassed` when nothing is left.
         """
-        transfer = transfer or self._transfer
-        if self._outer is not None:
-            timeout = self._outer.within(timeout, transfer=transfer)
-        if self._moment is None:
-            return timeout
-        seconds_left = self._moment - time.monotonic()
-        if seconds_left <= 0 and self._span and transfer is not None:
-            transfer.require(self._span)
-            seconds_left += self._span
-            if seconds_left <= 0:
-                raise transfer.passed()
-        if seconds_left <= 0:
+        for each in self._all:
+            if each._moment is not None:
+                seconds_left = each._moment - time.monotonic()
+                if seconds_left <= 0:
+                    seconds_left = each._prolonged(seconds_left, transfer=self.transfer)
+                if seconds_left < timeout:
+                    timeout = seconds_left
+        return timeout
+
+    def _prolonged(self, seconds_left, *, transfer):
+        """Return what is left with the time that a transfer gets beyond the moment."""
+        if not self._span or transfer is None:
             message, hint = self._passed
             raise DeadlinePassed(message, hint=hint)
-        return min(timeout, seconds_left)
+        transfer.require(self._span)
+        if seconds_left + self._span <= 0:
+            raise transfer.passed()
+        return seconds_left + self._span

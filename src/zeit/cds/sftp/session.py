@@ -298,10 +298,7 @@ class SFTPSession(BaseSession):
 
     def rename(self, old, new):
         """See `ISession`; what has a name is replaced, if the server can, but for locks."""
-        connection, was_known = self._ready(), old in self.known
-        with self._leaving(old):
-            self._confirm(connection, self._renaming(connection, old, new), leaves=old)
-        self._renamed(new, was_known=was_known)
+        self._perform_alone('RNTO', old, new)
         return False
 
     def _renaming(self, connection, old, new):
@@ -317,38 +314,25 @@ class SFTPSession(BaseSession):
 
     def delete(self, name):
         """See `ISession`."""
-        connection = self._ready()
-        with self._leaving(name):
-            request = self._directory.send(connection, protocol.REMOVE, name)
-            self._confirm(connection, request, leaves=name)
-
-    def _confirm(self, connection, request, *, leaves):
-        """Raise it if a request was refused; if there is no answer, it may still be executed."""
-        try:
-            self._directory.value(connection, request)
-        except ServerError:
-            raise
-        except BaseException:
-            self.unconfirmed.add(leaves)
-            raise
+        self._perform_alone('DELE', name)
 
     def make_directory(self, name):
         """See `ISession`."""
-        connection = self._ready()
-        self._directory.value(connection, self._making(connection, name))
-
-    def _making(self, connection, name):
-        return self._directory.send(connection, protocol.MKDIR, name, rest=struct.pack('>I', 0))
+        self._perform_alone('MKD', name)
 
     def remove_directory(self, name):
         """See `ISession`."""
-        connection = self._ready()
-        self._directory.value(connection, self._directory.send(connection, protocol.RMDIR, name))
+        self._perform_alone('RMD', name)
+
+    def _perform_alone(self, *command):
+        (refusal,) = self.perform(command)
+        if refusal is not None:
+            raise refusal
 
     def perform(self, *commands, followed=True, rename_follows='', trial=False):
         """See `ISession`."""
         connection = self._ready()
-        known, asked = self._known_of(commands), []
+        known, asked = self._forget(commands), []
         try:
             for verb, *names in commands:
                 asked.append(self._asked(connection, verb, names))
@@ -369,7 +353,8 @@ class SFTPSession(BaseSession):
         if verb == 'RNTO':
             return [self._renaming(connection, *names)]
         if verb == 'MKD':
-            return [self._making(connection, *names)]
+            rest = struct.pack('>I', 0)
+            return [self._directory.send(connection, protocol.MKDIR, *names, rest=rest)]
         kinds = {'RMD': protocol.RMDIR, 'DELE': protocol.REMOVE}
         return [self._directory.send(connection, kinds[verb], *names)]
 
@@ -377,7 +362,7 @@ class SFTPSession(BaseSession):
         verb, *names = command
         if verb == 'SIZE':
             return [_size(unless_missing(request.answer)) for request in requests]
-        return self._told(command, requests[0].answer, known=known)
+        return self._remember(command, requests[0].answer, known=known)
 
     # For who looks at the server itself
 

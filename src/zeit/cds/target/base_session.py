@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 
-from zeit.cds.errors import LOST, Error, ServerError, SizeMismatch
+from zeit.cds.errors import LOST, Error, SizeMismatch
 from zeit.cds.network.deadline import Deadline, unanswered
 from zeit.cds.system.throttle import UNLIMITED
 from zeit.cds.target.name_probe import Spelling
@@ -56,7 +56,7 @@ class BaseSession:
         self._kept = kept
         self._deadline = Deadline(outer=deadline)
         self._patience = Deadline(outer=self._deadline)
-        self._hurries = False
+        self._hurries = self._followed = False
         self._cleaned_over = None
         self._tried = set()
         self.free = True
@@ -89,35 +89,18 @@ class BaseSession:
         """See `ISession`."""
         return Spelling(self, capabilities=self._capabilities, token=token).refused(names)
 
-    @contextlib.contextmanager
-    def _leaving(self, name):
-        """Inside it a command is sent that takes the file away; a refusal leaves it there."""
-        was_known = name in self.known
-        self.known.discard(name)
-        try:
-            yield
-        except ServerError:
-            if was_known:
-                self.known.add(name)
-            raise
-
-    def _renamed(self, new, *, was_known):
-        """The server has given the name `new` to a file."""
-        self._capabilities.renames = True
-        if was_known:
-            self.known.add(new)
-
-    def _known_of(self, commands):
-        """Return which names that `commands` of `perform` take away were known till now, a set."""
+    def _forget(self, commands):
+        """Forget the names that `commands` of `perform` take away; return those known till now."""
         known = {name for verb, name, *_ in commands if verb in LEAVING and name in self.known}
         self.known.difference_update(known)
         return known
 
-    def _told(self, command, refusal, *, known):
-        """Take note of what became of a command of `perform`; `known` is that of `_known_of`."""
+    def _remember(self, command, refusal, *, known):
+        """Know what became of a command of `perform`: `known` is that of `_forget`."""
         verb, name, *new = command
         if verb == 'RNTO' and refusal is None:
-            self._renamed(*new, was_known=name in known)
+            self._capabilities.renames = True
+            self.known.update(new if name in known else ())
         elif verb in LEAVING and refusal is not None and name in known:
             self.known.add(name)
         return refusal
@@ -195,8 +178,11 @@ class BaseSession:
     @contextlib.contextmanager
     def during(self, transfer, *, followed=False):
         """See `ITransfers`."""
-        with self._patience.during(transfer):
+        self._patience.transfer, self._followed = transfer, followed
+        try:
             yield
+        finally:
+            self._patience.transfer, self._followed = None, False
 
     def sibling(self):
         """See `ITransfers`."""

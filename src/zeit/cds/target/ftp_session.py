@@ -1,6 +1,5 @@
 """A session in a directory on an FTP server, as `ISession` wants it."""
 
-import contextlib
 import errno
 import logging
 
@@ -54,7 +53,6 @@ class FTPSession(BaseSession):
         link = link or Link(settings, capabilities=capabilities)
         super().__init__(settings, delivery, capabilities=capabilities, link=link, **options)
         self._presence = Presence(self._query, capabilities=capabilities)
-        self._followed = False
 
     @property
     def orderly(self):
@@ -113,24 +111,36 @@ class FTPSession(BaseSession):
             connection.drop()  # also where its replies were in order, and made no sense
             raise
 
-    @contextlib.contextmanager
-    def _noting_silence(self, *commands):
-        """Inside it they are sent; without an answer the server may execute one at any time."""
+    def _sent(self, commands, function, *args, **kw):
+        """Return what `function` does, which sends these commands of `perform`, or STOR.
+
+        Without an answer the server may execute one at any time.
+        """
         try:
-            yield
+            return function(*args, **kw)
         except BaseException:
             for verb, *names in commands:
                 if self.connection.is_due(verb, names[-1]):
                     self.unconfirmed.add(names[0])
             raise
 
+    def _take_away(self, command, *call):
+        """Execute a command of `perform` that takes a file away; return what the `call` does."""
+        known = self._forget([command])
+        try:
+            answer = self._sent([command], self._execute, *call, followed=self._followed)
+        except ServerError as refusal:
+            self._remember(command, refusal, known=known)
+            raise
+        self._remember(command, None, known=known)
+        return answer
+
     def _clean_up(self):
         while untried := self._untried():
             name = untried[0]
             self._tried.add(name)
             try:
-                with self._noting_silence(('DELE', name)):
-                    self.connection.command('DELE', name)
+                self._sent([('DELE', name)], self.connection.command, 'DELE', name)
             except ServerError as error:
                 log.debug('Not deleted: %s: %s', printable(name), printable(error.message))
                 if self._may_exist(name):
@@ -148,16 +158,6 @@ class FTPSession(BaseSession):
         """See `ISession`."""
         self._link.cleans_up = self._link.cleans_up or ends
         super().bound(seconds, ends=ends)
-
-    @contextlib.contextmanager
-    def during(self, transfer, *, followed=False):
-        """See `ITransfers`."""
-        self._followed = followed
-        try:
-            with super().during(transfer):
-                yield
-        finally:
-            self._followed = False
 
     # What is there
 
@@ -301,8 +301,8 @@ class FTPSession(BaseSession):
         There is no reply, None, if only the size shows that it is done.  `options`: see
         `Transfers.upload`.
         """
-        with self._noting_silence(('STOR', name)):
-            return self._execute('upload', name, source, began=began, **options)
+        call = 'upload', name, source
+        return self._sent([('STOR', name)], self._execute, *call, began=began, **options)
 
     def compare(self, name, sent, *, following=NOTHING, lost=None):
         """Raise `SizeMismatch` unless the server says that the file has `sent` bytes.
@@ -361,16 +361,12 @@ class FTPSession(BaseSession):
 
     def rename(self, old, new):
         """See `ISession`."""
-        was_known = old in self.known
-        with self._leaving(old), self._noting_silence(('RNTO', old, new)):
-            (answer,) = self._execute('rename', old, new, followed=self._followed)
-        self._renamed(new, was_known=was_known)
+        (answer,) = self._take_away(('RNTO', old, new), 'rename', old, new)
         return answer.verdict == SHOWN
 
     def delete(self, name):
         """See `ISession`."""
-        with self._leaving(name), self._noting_silence(('DELE', name)):
-            self._execute('command', 'DELE', name, followed=self._followed)
+        self._take_away(('DELE', name), 'command', 'DELE', name)
 
     def make_directory(self, name):
         """See `ISession`."""
@@ -404,21 +400,23 @@ class FTPSession(BaseSession):
 
     def _perform_together(self, commands, options):
         """Do the same in one packet, but for the RNFR before the first RNTO."""
-        sent = [each for command in commands for each in _on_the_wire(*command)]
         leaving = [command for command in commands if command[0] in LEAVING]
-        known = self._known_of(leaving)
+        known = self._forget(leaving)
         try:
-            with self._noting_silence(*leaving):
-                verb, *names = commands[0]
-                if verb == 'RNTO':
-                    answers = self._execute('rename', *names, *sent[1:], **options)
-                else:
-                    answers = self._execute('packet', *sent, **options)
-                # In this order: what has got its name may show what became of the others.
-                return [self._became(command, answers, known) for command in commands]
+            return self._sent(leaving, self._perform_packet, commands, options, known)
         except ServerError as error:  # of RNFR
             self.known.update(known)
             return [error]
+
+    def _perform_packet(self, commands, options, known):
+        sent = [each for command in commands for each in _on_the_wire(*command)]
+        verb, *names = commands[0]
+        if verb == 'RNTO':
+            answers = self._execute('rename', *names, *sent[1:], **options)
+        else:
+            answers = self._execute('packet', *sent, **options)
+        # In this order: what has got its name may show what became of the others.
+        return [self._became(command, answers, known) for command in commands]
 
     def _became(self, command, answers, known):
         """Take the answers to a command out of `answers`; return what `perform` does of it."""
@@ -426,7 +424,7 @@ class FTPSession(BaseSession):
         if verb == 'SIZE':
             sizes = self.connection.sizes_of([answers.pop(0) for _ in names])
             return self._presence.found(sizes)
-        return self._told(command, self.connection.shown(answers.pop(0)).error(), known=known)
+        return self._remember(command, self.connection.shown(answers.pop(0)).error(), known=known)
 
     # For who looks at the server itself
 

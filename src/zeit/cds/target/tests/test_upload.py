@@ -169,6 +169,6 @@ class DeadlineTests(unittest.TestCase):
         for seconds in (0, -1):
             for deadline in (Deadline(), Deadline(outer=Deadline())):
                 with self.subTest(seconds=seconds, deadline=deadline):
-                    (deadline._outer or deadline).restart(seconds)
+                    deadline._all[0].restart(seconds)
                     with self.assertRaises(DeadlinePassed):
                         deadline.within(5)
