@@ -407,7 +407,7 @@ LOCAL = (
     (
         'what expires while it is sent is delivered',
         SPOOL,
-        "not_over(self._scheduled(number, 'not_after'), now=self._clock())\n            holds",
+        "not_over(row.get('not_after', ''), now=self._clock())\n            holds",
         "not_over('', now=0)\n            holds",
     ),
     (

@@ -237,7 +237,11 @@ class ControlConnection:
                 raise self.out_of_step(activity)
             data = b''
             if not self.dropped:  # else the answer before this one did not come
-                data = self._receive(activity, until)
+                try:
+                    data = self.stream.receive(activity=activity, until=until, reply=True)
+                except ConnectionLost as error:
+                    self._raise_if_cut(error, activity, until)
+                    raise
             if not data:
                 raise ConnectionLost(
                     errno.ECONNRESET,
@@ -246,12 +250,9 @@ class ControlConnection:
                 )
             self.answers.extend(self.channel.receive(data))
 
-    def _receive(self, activity, until):
-        try:
-            return self.stream.receive(activity=activity, until=until, reply=True)
-        except ConnectionLost as error:
-            if error.errno != errno.ETIMEDOUT or not self.channel.pending:
-                raise
+    def _raise_if_cut(self, error, activity, until):
+        """Raise another error if the time was up in the middle of a reply."""
+        if error.errno == errno.ETIMEDOUT and self.channel.pending:
             raise ConnectionLost(
                 errno.ETIMEDOUT,
                 f'The reply did not end within {until.seconds:g} s, {activity}',

@@ -304,15 +304,20 @@ class Journal:
                 rows[key] = {**rows[key], **changed}
         if kind.opens in self._tables:
             rows, key = self._tables[kind.opens], _key(kind.opens, entry)
-            rows.pop(key, None)
+            if key in rows:
+                del rows[key]
             rows[key] = {**kind.sets, **entry} if kind.sets else entry
 
     def _close(self, table, entry):
         rows = self._tables[table]
+        if not rows:
+            return
         try:
-            rows.pop(_key(table, entry), None)
+            keys = [_key(table, entry)]
         except KeyError:  # it is about the file, whichever the target
-            for key in [key for key, row in rows.items() if row['name'] == entry['name']]:
+            keys = [key for key, row in rows.items() if row['name'] == entry['name']]
+        for key in keys:
+            if key in rows:
                 del rows[key]
 
     def _count(self, name, entry):
@@ -342,6 +347,10 @@ class Journal:
     def row(self, table, *key):
         """Return the row with this key, or None."""
         return self._tables[table].get(key)
+
+    def has_rows(self, table):
+        """Return whether there is any row in `table`."""
+        return bool(self._tables[table])
 
     def told(self, number):
         """Return what the application has told of the version with this number: a dictionary."""

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 #: until we are called, 0.5 ms at 1 Gbit/s.
 UNSENT = 64 * 1024
 
+_QUICKACK = getattr(socket, 'TCP_QUICKACK', None)
+
 
 def begin(sock, where, *, bind=None):
     """Begin to connect, from the address `bind`: connect(2) of a socket that does not block.
@@ -103,5 +105,5 @@ def acknowledge(sock):
 
     A server without TCP_NODELAY sends its second small reply only then: 40 ms later on Linux.
     """
-    if hasattr(socket, 'TCP_QUICKACK'):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    if _QUICKACK is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)

@@ -489,7 +489,6 @@ class _Export(Engine):
 
     def _file_delivered(self, entry, source, receipt):
         name = printable(entry.name)
-        told = kinds.about(self.spool.journal.told(source.number))
         try:
             filed, newer = self.spool.done(entry, source)
             # What has no digest cannot be found again after a kill, nor two versions be told apart.
@@ -514,7 +513,10 @@ class _Export(Engine):
             raise
         as_what = '' if filed == entry.name else f' (as {printable(filed)})'
         log.info("Moved from 'new' to 'cur': %s%s", name, as_what)
-        about = {'size': source.size, 'filed_as': filed, **dict.fromkeys(kinds.TOLD, ''), **told}
+        about = {'size': source.size, 'filed_as': filed}
+        if source.number != entry.number:  # another version than the one that was looked at
+            told = kinds.about(self.spool.journal.told(source.number))
+            about |= {**dict.fromkeys(kinds.TOLD, ''), **told}
         result = self.record.result(entry.name, 'delivered', **about)
         self.record.told.pop(entry.name, None)
         self.record.notify(FileExported(spool=self.spool, target=self.target, result=result))

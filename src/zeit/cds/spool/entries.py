@@ -91,13 +91,23 @@ def find(directory, name):
 
     Raises OSError.
     """
+    found = _status(directory, name)
+    return None if found is None else entry(name, found)
+
+
+def is_there(directory, name):
+    """Return whether there is a regular file `name` in `directory`.  Raises OSError."""
+    return _status(directory, name) is not None
+
+
+def _status(directory, name):
     try:
         found = os.lstat(f'{directory}/{name}')
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             raise
         return None
-    return entry(name, found) if stat.S_ISREG(found.st_mode) else None
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def has(directory, name, version):

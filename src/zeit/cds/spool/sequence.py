@@ -310,10 +310,11 @@ class Numbers:
         return self._journal.told(number).get('content', '')
 
     def require_wanted(self, number):
-        """Raise `Withdrawn` if the version with this number was recalled."""
-        row = self._journal.row('versions', number)
-        if row is not None and row.get('recalled'):
+        """Return the row of the version, {} without one; raise `Withdrawn` if it was recalled."""
+        row = self._journal.row('versions', number) or {}
+        if row.get('recalled'):
             raise Withdrawn(row['reason'])
+        return row
 
     def notices(self, content):
         """Return the rows of what tells that this content is retracted: a list."""

@@ -97,6 +97,7 @@ class Spool:
         self.path = SpoolPath(path)
         self.history = history
         self._clock = clock
+        self.arrivals = self._in('new')
         self.keep = Keep(keep=keep, keep_bytes=keep_bytes)
         self.journal = self._runner = None
         self.set_aside = []
@@ -115,11 +116,6 @@ class Spool:
 
     def _in(self, *segments):
         return os.path.join(self.path, *segments)
-
-    @property
-    def arrivals(self):
-        """See `ISpool`."""
-        return self._in('new')
 
     def filed_at(self, stored):
         """See `ISpool`."""
@@ -378,7 +374,7 @@ class Spool:
         with self._translated():
             self._filing.require_movable(entry.name)
         try:
-            source = Source(self._in('new', entry.name))
+            source = Source(f'{self.arrivals}/{entry.name}')
         except SourceGone:
             if self._is_running:
                 self._require_wanted(entry.name, entry.number, anew=True)
@@ -401,8 +397,8 @@ class Spool:
     def _require_wanted(self, name, number, *, anew=False):
         """Raise what has become of a version; `anew`: whoever has withdrawn it wrote that down."""
         with self._translated(), self._numbers() if anew else contextlib.nullcontext():
-            self._withdrawal.require_wanted(name, number, self.journal)
-            schedule.require_not_over(self._scheduled(number, 'not_after'), now=self._clock())
+            row = self._withdrawal.require_wanted(name, number, self.journal)
+            schedule.require_not_over(row.get('not_after', ''), now=self._clock())
             holds.require_free(self.journal, name)
 
     def look(self, name):
@@ -417,11 +413,9 @@ class Spool:
 
     def require_timely(self, number):
         """See `ISpool`."""
-        schedule.require_not_over(self._scheduled(number, 'not_after'), now=self._clock())
-        schedule.require_begun(self._scheduled(number, 'not_before'), now=self._clock())
-
-    def _scheduled(self, number, field):
-        return (self.journal.row('versions', number) or {}).get(field, '')
+        row = self.journal.row('versions', number) or {}
+        schedule.require_not_over(row.get('not_after', ''), now=self._clock())
+        schedule.require_begun(row.get('not_before', ''), now=self._clock())
 
     # What becomes of it
 
@@ -431,7 +425,7 @@ class Spool:
             if not self._is_durable(source):
                 seconds = source.sync()  # before its inode is to be written
                 self._syncs_slowly = seconds >= SLOWLY
-            with self._alone(self._in('new', entry.name)):
+            with self._alone(f'{self.arrivals}/{entry.name}'):
                 filed, newer = self._filing.file(entry.name, source)
             return filed, newer and self._numbered(newer)
 

@@ -149,10 +149,14 @@ class Withdrawal:
         return [each.name for each in found]
 
     def require_wanted(self, name, number, remembered):
-        """Raise `Withdrawn` if this version was recalled, `SourceGone` if nothing has the name."""
-        Numbers(remembered).require_wanted(number)
-        if entries.find(self._in('new'), name) is None:
+        """Return the row of a version that may go, {} without one.
+
+        Raises `Withdrawn` if it was recalled, `SourceGone` if nothing has the name.
+        """
+        row = Numbers(remembered).require_wanted(number)
+        if not entries.is_there(self._in('new'), name):
             raise SourceGone(f'{printable(name)} has disappeared from the spool')
+        return row
 
     def _take_out(self, row, remembered):
         """Move a file out of `new/`; return its name there, '' if this version is not to be moved.

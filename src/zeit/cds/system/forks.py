@@ -81,7 +81,7 @@ class _Held:
         self._things = weakref.WeakSet()
         self._moments = weakref.WeakSet()
         self._changed = threading.Condition()
-        self._forking = False
+        self._forking = self._awaited = False
         os.register_at_fork(
             before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child
         )
@@ -93,17 +93,18 @@ class _Held:
     def end(self, moment):
         with self._changed:
             self._moments.discard(moment)
-            self._changed.notify_all()
+            if self._awaited:
+                self._changed.notify_all()
 
     def add(self, thing):
-        with self._changed:
-            self._things.add(thing)
+        self._things.add(thing)
         return thing
 
     def _before(self):
         self._changed.acquire()
+        self._awaited = True
         self._changed.wait_for(lambda: not self._moments, LONGEST)
-        self._forking = True
+        self._awaited, self._forking = False, True
 
     def _in_parent(self):
         # Whoever registers in the middle of a fork hears of its end only.
