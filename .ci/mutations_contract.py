@@ -53,7 +53,7 @@ CONTRACT = (
     ),
     (
         'the removal of the lock left out',
-        'lock/release.py',
+        'lock/lock_files.py',
         'refusal, *sizes = self._session.perform(\n',
         'refusal, *sizes = None, [None] or self._session.perform(\n',
     ),

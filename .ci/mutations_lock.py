@@ -4,7 +4,7 @@ EXCHANGE = 'run/run.py'
 EXPORTER = 'run/exporter.py'
 HOLDER = 'lock/holder.py'
 LOCK = 'lock/lock.py'
-LOCKFILES = 'lock/release.py'
+LOCKFILES = 'lock/lock_files.py'
 LEFTOVERS = 'lock/leftovers.py'
 
 LOCKING = (

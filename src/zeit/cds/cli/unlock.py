@@ -29,7 +29,7 @@ from zeit.cds.errors import (
 )
 from zeit.cds.journal import journal
 from zeit.cds.lock import holder
-from zeit.cds.lock.release import LockFiles
+from zeit.cds.lock.lock_files import LockFiles
 from zeit.cds.text import local_time, printable
 from zeit.cds.usable import require_usable
 

@@ -134,7 +134,7 @@ class Capabilities:
         known = {'server': self.server, 'facts': facts, 'once': sorted(self.once)}
         return known if self.facts else {}
 
-    def described(self, server):
+    def identify(self, server):
         """Take note of the digest `server`; what was learned from one with another is forgotten."""
         self.server = server
         if self.earlier and server != self.earlier['server']:

@@ -87,7 +87,7 @@ class Connection:
         """Work for another session from now on, with its `deadline`, and its `capabilities`."""
         control = self.control
         control.deadline = control.stream.deadline = deadline
-        control.told = None
+        control.known_size = None
         if capabilities is not None:
             control.capabilities = capabilities
 

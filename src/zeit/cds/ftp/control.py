@@ -49,9 +49,9 @@ class ControlConnection:
         self.stream = None
         self.dropped = False
         #: The last file whose size the server has told, and that size.
-        self.told = None
+        self.known_size = None
         #: The number of bytes that went over the last data connection.
-        self.transferred = 0
+        self.transferred_bytes = 0
 
     def __repr__(self):
         state = 'usable' if self.usable else 'dropped'
@@ -270,10 +270,10 @@ class ControlConnection:
                 self.answers.extend(self.channel.receive(more))
         except Error as error:  # whoever waits for the answer finds it out
             log.debug('Nothing more is heard: %s', printable(error.message))
-        self.unless_refused()
+        self.raise_if_refused()
         return more is None and self.channel.transferring
 
-    def unless_refused(self):
+    def raise_if_refused(self):
         """Raise `ConnectionLost` if an answer is there that refuses the transfer."""
         for answer in self.answers:
             if answer.verdict in reply_errors.REFUSALS:

@@ -278,7 +278,7 @@ class Files:
 
     def _size(self, answer):
         size = parsing.size(self._value(answer))
-        self._control.told = answer.command.argument, size
+        self._control.known_size = answer.command.argument, size
         self._control.capabilities.sizes = True
         return size
 

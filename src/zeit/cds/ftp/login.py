@@ -85,7 +85,7 @@ def enter_directory(pipeline):
             capabilities.earlier, capabilities.server = {}, SILENT
         raise
     if about:
-        capabilities.described(_digest(about, settings))
+        capabilities.identify(_digest(about, settings))
         if _has_no_mlsd(about[0]):
             capabilities.postpone(LISTINGS[0])
     inside = control.shown(inside)

@@ -97,15 +97,20 @@ class Stream:
             keepalive=keepalive,
             bind=bind,
         )
+        made = cls._of(sock, activity=activity, timeout=timeout, deadline=deadline)
+        made.round_trip = round_trip
+        return made
+
+    @classmethod
+    def _of(cls, sock, *, activity, begin=lambda sock: None, **options):
+        """Return the stream of a socket after `begin(sock)`; after any error that is closed."""
         try:
-            made = cls(sock, timeout=timeout, deadline=deadline)
-            made.round_trip = round_trip
-            return made
-        except OSError as error:
+            begin(sock)
+            return cls(sock, **options)
+        except BaseException as error:
             sock.close()
-            raise from_os(error, activity=activity) from error
-        except BaseException:
-            sock.close()
+            if isinstance(error, OSError):
+                raise from_os(error, activity=activity) from error
             raise
 
     def beside(self, port, *, timeout, host=None, bind=None):
@@ -123,16 +128,13 @@ class Stream:
             sock = not_inherited(socket.socket, family, socket.SOCK_STREAM)
         except OSError as error:
             raise from_os(error, activity=activity) from error
-        try:
+
+        def begin_it(sock):
             begin(sock, (peer, port, *more), bind=bind)
             without_backlog(sock)
-            return Stream(sock, timeout=timeout, deadline=self.deadline, peer=self.peer)
-        except OSError as error:
-            sock.close()
-            raise from_os(error, activity=activity) from error
-        except BaseException:
-            sock.close()
-            raise
+
+        about = {'timeout': timeout, 'deadline': self.deadline, 'peer': self.peer}
+        return Stream._of(sock, activity=activity, begin=begin_it, **about)
 
     def connected(self, *, timeout):
         """Wait for the end of what `beside` began, at most `timeout` seconds.

@@ -98,7 +98,7 @@ class Transfers:
             elif early and isinstance(error, LOST):
                 # pyftpdlib throws away what comes before STOR, and says nothing but that it begins.
                 if not start.accepted or source.size <= EARLY:
-                    control.capabilities.do_without('early', error=_unless_in_vain(error))
+                    control.capabilities.do_without('early', error=_for_good_if_silent(error))
             raise
 
     def _is_refused_in_step(self, start, error, *, early):
@@ -149,7 +149,7 @@ class Transfers:
         """
         control = self._control
         try:
-            control.unless_refused()
+            control.raise_if_refused()
             return function(*args, **kw)
         except ConnectionLost as lost:
             data.abort()
@@ -167,7 +167,7 @@ class Transfers:
 
     def _last_word(self, sent, *, until):
         control = self._control
-        control.transferred = sent
+        control.transferred_bytes = sent
         try:
             answer = control.final(until=until)
             return None if answer.verdict == SHOWN else answer.reply
@@ -202,7 +202,7 @@ class Transfers:
                         return limit
                     sink.write(chunk)
                     total += len(chunk)
-            control.transferred = total
+            control.transferred_bytes = total
             control.final()
             if data.truncated:
                 self._confirm_end(name, total)
@@ -230,7 +230,7 @@ class Transfers:
 
     def read(self, name, *, limit):
         """Return the first `limit` bytes of a file."""
-        if self._control.told == (name, 0):
+        if self._control.known_size == (name, 0):
             return b''  # zope.server never begins to send that
         sink = io.BytesIO()
         self.download(name, sink, limit=limit)
@@ -316,7 +316,7 @@ class Transfers:
         return self._reason_first(data, control.data.protection.secure, data, start=start)
 
 
-def _unless_in_vain(error):
+def _for_good_if_silent(error):
     """Return the error; an `Error` in place of a wait in vain, which would cost as much again."""
     silent = errno.ETIMEDOUT in (getattr(each, 'errno', 0) for each in (error, error.__cause__))
     return Error(error.message) if silent else error

@@ -36,7 +36,7 @@ def in_step(connection):
 
 def _renamed(connection, new):
     """The new name is there, with the size that the file had, and the old one is not."""
-    old, told = connection.renamed, connection.told
+    old, told = connection.renamed, connection.known_size
     size = _size(connection, new)
     if size is not None and told is not None and told[0] == old and told[1] != size:
         return False
@@ -82,7 +82,7 @@ def _size(connection, name):
 
 def _transferred(connection, name):
     """The server has as many bytes as went over the data connection."""
-    return _size(connection, name) == connection.transferred
+    return _size(connection, name) == connection.transferred_bytes
 
 
 def _is_inside(connection, directory):

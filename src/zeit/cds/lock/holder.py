@@ -40,7 +40,7 @@ def content_of(session, name):
     return session.read(name, limit=1000)
 
 
-def described(session, name, *, lost=False):
+def locked_by(session, name, *, lost=False):
     """Return the `Locked` for the lock or guard `name`: who holds it, since when."""
     holder, since, tokens = 'It cannot be read.', None, set()
     try:
@@ -85,7 +85,7 @@ def not_ours(session, name, *, lost=False):
     `lost`: it did so for some time.  A `Locked`, or a `LockVanished` if there is none.
     """
     vanished = has_vanished(session, name)
-    return LockVanished(name) if vanished else described(session, name, lost=lost)
+    return LockVanished(name) if vanished else locked_by(session, name, lost=lost)
 
 
 def has_vanished(session, name):
@@ -116,7 +116,7 @@ def refuse(session, locks, *, present=None, rename_follows=''):
         present = session.names()
     for name in locks:
         if name in there or name in present:
-            raise described(session, name)
+            raise locked_by(session, name)
     return present
 
 
@@ -131,7 +131,7 @@ def refuse_beside_ours(session, locks, **options):
         for name in sorted(present):
             # Perhaps one name to this server: nobody has been told that it has a size.
             if not names.readings(name).isdisjoint(locks):
-                raise described(session, name)
+                raise locked_by(session, name)
     return present
 
 

@@ -15,8 +15,8 @@ from zeit.cds.errors import (
     NotTold,
     ServerError,
 )
-from zeit.cds.lock.holder import content_of, described
-from zeit.cds.lock.release import EVERYTHING, LockFiles
+from zeit.cds.lock.holder import content_of, locked_by
+from zeit.cds.lock.lock_files import EVERYTHING, LockFiles
 from zeit.cds.target.upload_in_place import Existing
 from zeit.cds.text import plural, printable
 
@@ -108,7 +108,7 @@ class Leftovers:
             lock = self._lock(token, name)
             lock.release()
             if lock.touched:
-                raise described(self._session, name)
+                raise locked_by(self._session, name)
 
     def _tokens(self, present):
         """Return the tokens that may have left something, those of the journal first.

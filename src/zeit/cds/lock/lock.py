@@ -54,8 +54,8 @@ from zeit.cds.errors import (
     ServerError,
     TemporaryError,
 )
-from zeit.cds.lock.holder import described, not_ours, refuse, refuse_beside_ours
-from zeit.cds.lock.release import (
+from zeit.cds.lock.holder import locked_by, not_ours, refuse, refuse_beside_ours
+from zeit.cds.lock.lock_files import (
     ANNOUNCED,
     GUARD,
     HELD,
@@ -141,21 +141,21 @@ class Lock(LockFiles):
             return
         for name in names.LOCKS:
             if name in present:
-                raise described(self._session, name)
+                raise locked_by(self._session, name)
         self._refuse_listed(present)
 
     def _refuse_listed(self, present):
         if names.GUARD in present and GUARD not in self._left:
             self._remove_empty_guard()
         for name in self._others_announced(present):
-            raise described(self._session, name)
+            raise locked_by(self._session, name)
 
     def _remove_empty_guard(self):
         try:
             self._session.remove_directory(names.GUARD)
         except ServerError as error:
             log.debug('Somebody has the guard: %s', printable(error.message))
-            raise described(self._session, names.GUARD) from error
+            raise locked_by(self._session, names.GUARD) from error
 
     def _others_announced(self, present):
         """Return the names by which others announce a lock, in order."""
@@ -319,7 +319,7 @@ class Lock(LockFiles):
         if refusal is not None:
             self._left.discard(GUARD)
             if self._can_rename(self._staged_guard, self._probe, refused=_NO_GUARD):
-                raise described(self._session, names.GUARD) from refusal
+                raise locked_by(self._session, names.GUARD) from refusal
             return self._do_without_guard(refusal)
         self._left.discard(STAGED_GUARD)
         return True
@@ -381,7 +381,7 @@ class Lock(LockFiles):
             log.debug('The guard stays for now: %s', printable(outside[0].message))
             self.guards, *_ = self._keeps_apart()
             if not self.guards:
-                raise described(self._session, names.GUARD) from outside[0]
+                raise locked_by(self._session, names.GUARD) from outside[0]
             return
         self._left.discard(GUARD)
 
@@ -405,7 +405,7 @@ class Lock(LockFiles):
             if not others:
                 return
             if first or not left:
-                raise described(session, others[0])
+                raise locked_by(session, others[0])
             self._wait(1)
 
     def _make(self, source, *, spare):
@@ -425,7 +425,7 @@ class Lock(LockFiles):
         """
         session = self._session
         if session.exists(self._name):
-            raise described(session, self._name) from error
+            raise locked_by(session, self._name) from error
         self._left |= {STAGED, ANNOUNCED}
         can_rename = self._can_rename(source, spare)
         if self._renames and not can_rename:
@@ -446,7 +446,7 @@ class Lock(LockFiles):
             content = None
         except PermanentError as error:
             if session.size(self._name) != len(self._content):
-                raise described(session, self._name) from error
+                raise locked_by(session, self._name) from error
             # Nobody of us can have come in between, and it was ours a moment ago.
             self.unreadable = True
             raise

@@ -24,7 +24,7 @@ from zeit.cds.run.arrivals import Arrivals
 from zeit.cds.run.engine import Engine
 from zeit.cds.run.import_selection import Selection
 from zeit.cds.run.run import Run
-from zeit.cds.run.verify_deleted import RemoteCleanup
+from zeit.cds.run.verify_deleted import DeletedFiles
 from zeit.cds.target.being_written import Fresh, ServerTime, listed_time
 from zeit.cds.target.download import Downloads, NotSettled, Waits, download_files
 from zeit.cds.target.fetcher import Fetcher, NoFile, StillGrowing
@@ -201,7 +201,7 @@ class _Import(Engine):
         """Fetch, hand over, and delete on the server what was handed over."""
         fetcher = Fetcher(session, size_check=self.target.size_check)
         known = {'arrivals': self.arrivals, 'record': self.record}
-        self.cleanup = RemoteCleanup(session, fetcher=fetcher, **known)
+        self.cleanup = DeletedFiles(session, fetcher=fetcher, **known)
         self.cleanup.finish(self.arrivals.pending())
         found = self._look(session, lock, fetcher)
         self.failures.forget_all_but(found.keys())

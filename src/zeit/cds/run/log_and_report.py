@@ -23,7 +23,7 @@ REASON = 500
 SHOWN = 20
 
 
-class Record:
+class LogAndReport:
     """The record of one run between `spool` and `target`; `report` is what remains of it.
 
     `done` and `begun` say what a run does to a file: 'delivered', 'sent', or 'imported', 'taken'.
@@ -49,7 +49,7 @@ class Record:
         self._trace = Trace(spool, target, done=done)
 
     def __repr__(self):
-        return f'<Record of {self.report!r}>'
+        return f'<LogAndReport of {self.report!r}>'
 
     def started(self, name):
         """Work on the file `name` begins, perhaps once more."""

@@ -30,7 +30,7 @@ from zeit.cds.errors import (
     raise_signal,
 )
 from zeit.cds.run import hooks
-from zeit.cds.run.log_and_report import REASON, Record
+from zeit.cds.run.log_and_report import REASON, LogAndReport
 from zeit.cds.spool import sharing, statistics
 from zeit.cds.text import printable
 from zeit.cds.usable import require_usable
@@ -61,14 +61,15 @@ class Run:
     """One run between `spool` and `target`, under the lock `name`.
 
     `options` is of `zeit.cds.values.run_options`; `renames` says that files get other names on the
-    server; `clock` tells monotonic seconds, `wait` waits for some; `words` are those of a `Record`.
+    server; `clock` tells monotonic seconds, `wait` waits for some; `words` are for its
+    `LogAndReport`.
     """
 
     def __init__(self, spool, target, options, *, name, clock, wait, renames=False, **words):
         self.spool = spool
         self.target = target
         self.options = options
-        self.record = Record(spool, target, comes_again=options.comes_again, **words)
+        self.record = LogAndReport(spool, target, comes_again=options.comes_again, **words)
         self._name = name
         self._renames = renames
         self.clock = clock

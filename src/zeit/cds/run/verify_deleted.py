@@ -12,7 +12,7 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 
-class RemoteCleanup:
+class DeletedFiles:
     """Looks over `session`, with `fetcher`, and notes what has happened."""
 
     def __init__(self, session, *, fetcher, arrivals, record):
@@ -22,7 +22,7 @@ class RemoteCleanup:
         self._record = record
 
     def __repr__(self):
-        return f'<RemoteCleanup over {self._session!r}>'
+        return f'<DeletedFiles over {self._session!r}>'
 
     def finish(self, names):
         """Forget what was imported under these `names`, as far as it is gone, or was replaced."""
@@ -35,7 +35,7 @@ class RemoteCleanup:
             try:
                 look = self._fetcher.look(name)
             except (FileError, ServerError) as error:
-                unless_fatal(error)
+                raise_if_fatal(error)
                 self._record.failed(name, error, size=0)
                 self._arrivals.settle(name, removed=False)
                 continue
@@ -76,7 +76,7 @@ def _not_deleted():
     )
 
 
-def unless_fatal(error):
+def raise_if_fatal(error):
     """Raise an `error` that would come for any other file, too."""
     if error.while_connecting or error.exit_code == CONFIGURATION:
         raise error

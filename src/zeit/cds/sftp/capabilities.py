@@ -49,7 +49,7 @@ class Capabilities:
         self.stuck = [*facts.get('stuck', ())]
         self.without = {*facts.get('without', ())}
 
-    def described(self, *words):
+    def identify(self, *words):
         """Take note of what the server says of itself; what another one has shown is forgotten."""
         server = digests.sha256(repr(words).encode()).hexdigest()
         if self._server not in ('', server):

@@ -64,7 +64,7 @@ class SFTPSession(BaseSession):
         except BaseException:
             self._link.quit()
             raise
-        self._capabilities.described(connection.server, *sorted(connection.extensions))
+        self._capabilities.identify(connection.server, *sorted(connection.extensions))
 
     def _resume(self, link, *, deadline):
         self._directory.enter(link.connection, deadline=deadline)

@@ -7,7 +7,7 @@ import logging
 from zeit.cds.errors import LOST, Error, SizeMismatch
 from zeit.cds.network.deadline import Deadline, unanswered
 from zeit.cds.system.throttle import UNLIMITED
-from zeit.cds.target.name_probe import Spelling
+from zeit.cds.target.name_probe import NameProbe
 from zeit.cds.text import printable
 
 
@@ -28,7 +28,7 @@ class BaseSession:
     """An `ISession` but for its protocol.
 
     `capabilities` is what all sessions of a run know of the server: `known`, `renames`, `learned`
-    of `ISession`, and what `Spelling` needs.  `link` has the connection, and replaces it; see
+    of `ISession`, and what `NameProbe` needs.  `link` has the connection, and replaces it; see
     `zeit.cds.target.reconnecting`.  `kept` is where it is between two sessions, a `Kept`, or None.
     `throttle` is for the files; what is needed for a lock is little, and waits for none of them.
 
@@ -87,7 +87,7 @@ class BaseSession:
 
     def misspelt(self, names, *, token):
         """See `ISession`."""
-        return Spelling(self, capabilities=self._capabilities, token=token).refused(names)
+        return NameProbe(self, capabilities=self._capabilities, token=token).refused(names)
 
     def _forget(self, commands):
         """Forget the names that `commands` of `perform` take away; return those known till now."""

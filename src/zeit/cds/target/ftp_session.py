@@ -76,7 +76,7 @@ class FTPSession(BaseSession):
         connection.serve(deadline=self._patience, capabilities=self._capabilities)
         self._capabilities.image = known.image
         if known.server:
-            self._capabilities.described(known.server)
+            self._capabilities.identify(known.server)
         self._require_image()
 
     def _enter(self, connection):

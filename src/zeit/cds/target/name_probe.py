@@ -72,7 +72,7 @@ def _clusters(name):
     return found
 
 
-class Spelling:
+class NameProbe:
     """The names in the directory of `session`; `capabilities` is what is known of the server.
 
     What is made there carries `token`.
@@ -85,7 +85,7 @@ class Spelling:
         self._number = 0
 
     def __repr__(self):
-        return f'<Spelling {self._token}>'
+        return f'<NameProbe {self._token}>'
 
     def refused(self, candidates):
         """Return why files must not get some of the names `candidates`: a `NameRefused` by name."""

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 
 from zeit.cds import names
-from zeit.cds.lock.release import EVERYTHING, LockFiles
+from zeit.cds.lock.lock_files import EVERYTHING, LockFiles
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import MemoryTarget

@@ -20,7 +20,7 @@ from zeit.cds.credentials import Secret
 from zeit.cds.errors import PermanentError
 from zeit.cds.journal import append_log
 from zeit.cds.lock.lock import Lock
-from zeit.cds.lock.release import HELD
+from zeit.cds.lock.lock_files import HELD
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.sftp.target import SFTPTarget
 from zeit.cds.spool.spool import Spool

@@ -344,7 +344,7 @@ class Races(unittest.TestCase):
             with self.subTest(reply):
                 rule = self.server.fault('MDTM', faults.Reply(reply))
                 self.assertIn('host elsewhere', self.shown().description)
-                self.assertIn('host elsewhere', holder.described(self.session, 'write').holder)
+                self.assertIn('host elsewhere', holder.locked_by(self.session, 'write').holder)
                 self.server.remove_fault(rule)
 
     def test_a_server_that_does_not_delete(self):

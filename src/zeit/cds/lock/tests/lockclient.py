@@ -9,7 +9,7 @@ from zeit.cds import names
 from zeit.cds.errors import ConnectionLost, Error, PermanentError
 from zeit.cds.lock.leftovers import Leftovers
 from zeit.cds.lock.lock import Lock
-from zeit.cds.lock.release import LockFiles
+from zeit.cds.lock.lock_files import LockFiles
 
 
 REFUSED, LOST = 'refused', 'lost'

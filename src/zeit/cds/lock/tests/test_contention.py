@@ -8,7 +8,7 @@ from unittest import mock
 
 from zeit.cds.credentials import Secret
 from zeit.cds.lock.lock import Lock
-from zeit.cds.lock.release import HELD
+from zeit.cds.lock.lock_files import HELD
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.spool.spool import Spool
 from zeit.cds.target.target import FTPTarget

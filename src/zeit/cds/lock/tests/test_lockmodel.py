@@ -8,7 +8,7 @@ from zeit.cds import errors, names
 from zeit.cds.credentials import Secret
 from zeit.cds.lock.leftovers import Leftovers
 from zeit.cds.lock.lock import Lock
-from zeit.cds.lock.release import EVERYTHING
+from zeit.cds.lock.lock_files import EVERYTHING
 from zeit.cds.lock.tests import lockclient, modelserver
 from zeit.cds.lock.tests.lockclient import (
     announcing,

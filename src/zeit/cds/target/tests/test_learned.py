@@ -307,7 +307,7 @@ class WaysTests(unittest.TestCase):
     def test_every_way_to_list(self):
         for listing in LISTINGS:
             before = Capabilities()
-            before.described('x')
+            before.identify('x')
             before.prefer(listing)
             after = Capabilities(before.learned)
             self.assertEqual((listing, set(LISTINGS)), (after.listings[0], {*after.listings}))
@@ -327,14 +327,14 @@ class WaysTests(unittest.TestCase):
             capabilities = Capabilities(known)
             self.assertTrue(capabilities.together)
             capabilities.do_without('together', error=lost)
-            capabilities.described('x')
+            capabilities.identify('x')
             known = capabilities.learned
             self.assertEqual((facts, False), (known['facts'], capabilities.together), session)
         self.assertFalse(Capabilities(known).together)
 
     def test_a_connection_that_is_not_lost_again(self):
         capabilities = Capabilities({'server': 'x', 'facts': {}, 'once': ['together']})
-        capabilities.described('x')
+        capabilities.identify('x')
         self.assertEqual({}, capabilities.learned)
 
     def test_what_did_not_help(self):
@@ -346,7 +346,7 @@ class WaysTests(unittest.TestCase):
         capabilities = self.capabilities(epsv=False)
         capabilities.doubt('epsv')
         self.assertEqual({'epsv': False}, capabilities.learned['facts'])
-        capabilities.described('x')
+        capabilities.identify('x')
         self.assertEqual({}, capabilities.learned)
 
 
