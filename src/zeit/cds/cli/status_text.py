@@ -118,7 +118,7 @@ def _spool(snapshot):
         shown = printable(str(found.path))
         lines = plural(numbers.damaged, 'line')
         if numbers.damaged:
-            yield _line('damaged', f'{lines} of the journal could not be read and were skipped;')
+            yield _line('damaged', f'skipped {lines} of the journal that cannot be read;')
         if numbers.missing:
             yield _line('missing', f'gone from .cds: {", ".join(numbers.missing)};')
         yield _line('', f'once you know why: zeit-cds journal verify --acknowledge --spool {shown}')

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import re
+import stat
 
 from zeit.cds.journal import append_log, line_format
 from zeit.cds.system import files
@@ -96,9 +97,12 @@ class History:
     def expired(self, *, keep):
         """Return all months but the last one and `keep` before it; with 0 none of them.
 
-        A clock tells no age: it may be wrong for a moment.
+        A clock tells no age: it may be wrong for a moment.  What it calls the future does not
+        count, so that this month stays whatever another clock has left.
         """
-        return self.months()[: -keep - 1] if keep else []
+        present = f'{append_log.now():%Y-%m}'
+        months = [month for month in self.months() if month <= present]
+        return months[: -keep - 1] if keep else []
 
     def remove(self, months):
         """Remove the files of these months."""
@@ -118,21 +122,38 @@ class History:
         path = self._path(f'{moment:%Y-%m}')
         flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW
         with contextlib.suppress(FileNotFoundError):
-            return files.open_regular_descriptor(path, flags)
+            return self._with_month(files.open_regular_descriptor(path, flags), moment)
         files.make_directory(self._directory, like=self._like)
-        first = _line(moment, {'kind': 'month', 'before': (self.months() or [''])[-1]})
         with contextlib.suppress(FileExistsError):
             mode = os.stat(self._like).st_mode & 0o666
-            files.make_exclusively(path, mode=mode, content=first)
+            files.make_exclusively(path, mode=mode, content=self._first(moment))
         files.sync_directories(self._directory)
-        return files.open_regular_descriptor(path, flags)
+        return self._with_month(files.open_regular_descriptor(path, flags), moment)
+
+    def _with_month(self, descriptor, moment):
+        """Return `descriptor`, of a file that begins as a month does, also if it was emptied."""
+        try:
+            if not os.fstat(descriptor.fileno()).st_size:
+                line_format.append(descriptor.fileno(), self._first(moment))
+        except BaseException:
+            descriptor.close()
+            raise
+        return descriptor
+
+    def _first(self, moment):
+        return _line(moment, {'kind': 'month', 'before': (self.months() or [''])[-1]})
 
     def months(self):
-        """Return the months of which there is a file, 'YYYY-MM', sorted."""
-        present = []
+        """Return the months of which there is a file, 'YYYY-MM', sorted.
+
+        One that is empty has lost its first line, and all others: it counts as not there.
+        """
+        present = {}
         with self._translated(), contextlib.suppress(FileNotFoundError):
-            present = os.listdir(self._directory)
-        return sorted(found[1] for found in map(_MONTH.fullmatch, present) if found)
+            with os.scandir(self._directory) as entries:
+                present = {each.name: each for each in entries}
+        found = filter(None, map(_MONTH.fullmatch, present))
+        return sorted(each[1] for each in found if _is_there(present[each[0]]))
 
     def find(
         self,
@@ -236,6 +257,14 @@ class Histories:
 def _line(moment, entry):
     at = moment.isoformat(timespec='milliseconds')
     return f'{json.dumps({"at": at, "v": VERSION, **entry})}\n'.encode('ascii')
+
+
+def _is_there(entry):
+    """Return whether this `os.DirEntry` is there, and no empty file."""
+    with contextlib.suppress(FileNotFoundError):
+        found = entry.stat(follow_symlinks=False)
+        return found.st_size > 0 or not stat.S_ISREG(found.st_mode)
+    return False
 
 
 def ago(seconds):

@@ -87,7 +87,7 @@ def _journal(private):
                 where = f'{printable(path)}, line {number}'
                 damaged.append(f'{where}: it lacks what an entry of its kind needs')
     if lines := (found.row('damage') or {'lines': 0})['lines']:
-        damaged.append(f'{printable(path)}: {plural(lines, "line")} were skipped')
+        damaged.append(f'{printable(path)}: {plural(lines, "line")} skipped')
     row = found.damage() or {'missing': []}
     damaged += [f'{printable(private)}: {each} is missing' for each in row['missing']]
     if not os.path.lexists(private) and _was_used(os.path.dirname(private)):

@@ -417,9 +417,15 @@ class RetentionTests(HistoryTests):
                 self.fill(month)
         with self.clock(2046, 1, 1):
             self.history.begin()
-        self.history.remove(self.history.expired(keep=6))
+            self.history.remove(self.history.expired(keep=6))
         self.assertEqual(7, len(self.history.months()))
         self.assertIn('2026-01', self.history.months())
+
+    def test_this_month_stays_whatever_a_clock_that_was_wrong_has_left(self):
+        for year in (2026, 2040, 2046):
+            with self.clock(year, 2, 1):
+                self.history.begin()
+        self.assertEqual(['2026-02', '2040-02', '2046-02'], self.months_after(1))
 
     def test_in_zcml(self):
         zope.configuration.xmlconfig.string(f"""
@@ -800,12 +806,12 @@ class VerifyTests(CommandLine):
                 self.assertEqual(2, self.spool.journal.row('damage')['lines'])
         self.assertNotIn(b'nonsense', self.state.read_bytes())
         shown = self.call('status', '--spool', self.path).out
-        self.assertIn('damaged    2 lines of the journal could not be read', shown)
+        self.assertIn('damaged    skipped 2 lines of the journal that', shown)
         (found,) = json.loads(self.call('status', '--json', '--spool', self.path).out)
         self.assertEqual(2, found['damaged'])
         outcome = self.call('journal', 'verify', '--acknowledge', '--spool', self.path)
         self.assertEqual(1, outcome.code)
-        self.assertIn('2 lines were skipped', outcome.err)
+        self.assertIn('2 lines skipped', outcome.err)
         self.assertEqual(0, self.verify().code)
         self.assertNotIn('damaged', self.call('status', '--spool', self.path).out)
 
@@ -850,8 +856,21 @@ class VerifyTests(CommandLine):
         (self.months / '2026-10.jsonl').unlink()
         self.assert_gone('2026-10')
 
+    def test_a_month_that_is_empty(self):
+        (self.months / '2026-10.jsonl').write_bytes(b'')
+        self.assert_gone('2026-10')
+
+    def test_this_month_is_empty_and_begins_again(self):
+        month = self.months / '2026-10.jsonl'
+        month.write_bytes(b'')
+        october = datetime.datetime(2026, 10, 15, tzinfo=datetime.UTC)
+        with unittest.mock.patch.object(append_log, 'now', lambda: october):
+            self.assert_gone('2026-10')
+        first, *_ = month.read_text().splitlines()
+        self.assertEqual('month', json.loads(first)['kind'])
+
     def test_all_months_but_one_that_a_run_has_removed(self):
-        (self.path / '.cds' / 'history' / '2026-09.jsonl').write_text('')
+        (self.path / '.cds' / 'history' / '2026-09.jsonl').write_text('{}\n')
         november = datetime.datetime(2026, 11, 15, tzinfo=datetime.UTC)
         with unittest.mock.patch.object(append_log, 'now', lambda: november):
             with Spool(self.path, history=1).run():
