@@ -356,12 +356,13 @@ class Journal:
         """Return what the application has told of the version with this number: a dictionary."""
         return told(self.row('versions', number) or {})
 
-    def newest_delivered(self, name, *, above=0):
+    def newest_delivered(self, name, *, above=0, history=None):
         """Return the receipt of the newest version of `name` that was delivered, or None.
 
-        Its number tells which one that is, no clock; one that is not `above` may be left out.
+        Its number tells which one that is, no clock; one that is not `above` may be left out.  It
+        is searched for in the `history`, by default this one's.
         """
-        found = self.history.find(name=name, kind='delivered', above=above)
+        found = (history or self.history).find(name=name, kind='delivered', above=above)
         newest = max(found, key=number_of, default=None)
         return None if newest is None else {**newest, 'sequence': number_of(newest)}
 

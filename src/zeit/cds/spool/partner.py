@@ -135,6 +135,8 @@ class Partner(Spool):
         self._withdrawn = {}
         #: What was given in this run, and may be still in `new/` of the spool.
         self._given = []
+        #: The number and name of what was given since, by inode.
+        self._sent = {}
 
     def __repr__(self):
         return f'<Partner {self.name!r} of {self.shared!r}>'
@@ -251,11 +253,14 @@ class Partner(Spool):
                 sharing.link(self._shared(PRIVATE, path), os.path.join(private, path))
 
     def _tell_holds(self, remembered, folder):
+        """Let what is held for all be held for a partner, and what has been released since not."""
         rows = remembered.find('held')
-        if rows:
+        before = journal.read(os.path.join(folder, PRIVATE), table='held').find('held')
+        if rows or before:
+            released = {row['name'] for row in before} - {row['name'] for row in rows}
             with Sequence(folder).visited() as visited:
-                for row in rows:
-                    visited.note_all('held', [row])
+                visited.note_all('released', [{'name': name} for name in sorted(released)])
+                visited.note_all('held', rows)
 
     def _withdraw_taken(self, folder):
         """What one had taken who comes back was replaced meanwhile, or is not for it any more."""
@@ -289,23 +294,36 @@ class Partner(Spool):
                     self._settle([])
             finally:
                 self._given = []
+                self._sent = {}
                 self._withdrawn = {}
 
     def _settle(self, given=None):
         """Let what all have go to `cur/`; what has to wait for that goes in a later run."""
         try:
             with self._translated():
-                self._sharing.settle(self._folder, given)
+                self._sharing.settle(self._folder, given, leaving=self._leave)
                 if not given:
-                    self._sharing.settle_skipped()
+                    self._sharing.settle_skipped(leaving=self._leave)
                 if given is None:
                     # Runs of the spool, which do that, are few where there are partners.
                     self._whole.remove_drafts()
                     self._sharing.tidy(self._folder)
                     for each in self._sharing.former():
-                        self._sharing.settle(self._sharing.folder(each))
+                        folder = self._sharing.folder(each)
+                        self._sharing.settle(folder, leaving=self._leave)
         except SpoolBusy as error:
             log.warning('It is in new/ until a later run: %s', error.message)
+
+    def _leave(self, inodes):
+        """Let what has these inodes get another number if somebody moves it back to `new/`."""
+        about = {each: self._sent.pop(each) for each in inodes if each in self._sent}
+        searched = inodes - about.keys()
+        for number, name, version in journal.versions(self._shared(PRIVATE)) if searched else ():
+            if version[0] in searched:
+                about.setdefault(version[0], (number, name))
+        rows = [{'sequence': number, 'name': name} for number, name in about.values()]
+        with self._whole._visited() as visited:
+            visited.note_all('left', rows)
 
     def _give_up(self):
         """Let what has waited too long for a partner, this or another one, wait no more for it."""
@@ -621,6 +639,7 @@ class Partner(Spool):
         filed, newer = super().done(entry, source)
         if filed:
             self._given.append((entry.name, filed))
+            self._sent[source.version[0]] = source.number, entry.name
         return filed, newer or self._newer(entry.name, source)
 
     def _newer(self, name, source):
@@ -641,6 +660,7 @@ class Partner(Spool):
         given, self._given = self._given, []
         if given:
             self._settle(given)
+            self._sent.clear()  # there may be many
 
     def filed(self, name, *, sha256, version=None):
         """See `ISpool`."""

@@ -261,12 +261,13 @@ class Sharing:
 
     # When all have it
 
-    def settle(self, folder, given=None):
+    def settle(self, folder, given=None, *, leaving=lambda inodes: None):
         """Let what all partners have leave `new/`: as far as the one in `folder` was given it.
 
         `given` is (name, name in `cur/`) of what it was given just now, or None: then all that is
         in its `cur/` is looked at.  What was replaced in `new/` before all had it goes to `cur/`,
-        too, and nobody else gets it.  Returns whether something was moved.
+        too, and nobody else gets it.  Before that `leaving` is called with the inodes, a set.
+        Returns whether something was moved.
         """
         searched = given is None
         if searched:
@@ -275,7 +276,11 @@ class Sharing:
                 return False
         with self._locked_briefly():
             others = self._others(folder, searched=searched)
-            moved = [each for each in given if self._settle(folder, *each, others)]
+            due = {each: self._due(folder, *each, others) for each in given}
+            due = {each: inode for each, inode in due.items() if inode is not None}
+            if due:
+                leaving({*due.values()})
+            moved = [each for each in due if self._settle(folder, *each, due[each], others)]
             if moved:
                 files.sync_directories(self._cur, self._new)
                 # What it has of its own is of no use any more.
@@ -310,20 +315,21 @@ class Sharing:
             _Settled(each, at, searched=searched) for at, each in folders if at != folder
         ]
 
-    def _settle(self, folder, name, stored, others):
-        """Move one file, if that is due; return whether it is in `cur/` of the spool then."""
+    def _due(self, folder, name, stored, others):
+        """Return the inode of a file that is to be moved, None if it is not."""
         inode = _inode(f'{folder}/cur', stored)
-        if inode is None:
-            return False
-        waits = bool(name) and _inode(self._new, name) == inode
-        if waits and not all(each.has(name, stored, inode) for each in others):
-            return False
+        if inode is not None and name and _inode(self._new, name) == inode:
+            return inode if all(each.has(name, stored, inode) for each in others) else None
+        return inode
+
+    def _settle(self, folder, name, stored, inode, others):
+        """Move one file; return whether it is in `cur/` of the spool then."""
         with contextlib.suppress(FileExistsError):
             link(f'{folder}/cur/{stored}', f'{self._cur}/{stored}')
         # It is, unless two took one name at the same time, of whom one was stopped meanwhile.  Then
         # it remains where it is, as its receipt says.
         is_filed = _inode(self._cur, stored) == inode
-        if waits:
+        if name and _inode(self._new, name) == inode:
             self._take_out(name, inode)
         for each in others if is_filed else ():
             each.forget(stored, inode)
@@ -352,8 +358,11 @@ class Sharing:
                     files.move(self._filing.take(name), self._cur, name)
             files.sync_directories(self._cur, self._new)
 
-    def settle_skipped(self):
-        """Move to `withdrawn/` what is in `new/`, and no partner gets any more, nor has got."""
+    def settle_skipped(self, *, leaving=lambda inodes: None):
+        """Move to `withdrawn/` what is in `new/`, and no partner gets any more, nor has got.
+
+        `leaving` as in `settle`.
+        """
         everybody = folders(self._path)
         skipped = inodes(*(f'{at}/{each}' for at in everybody for each in (SKIPPED, WITHDRAWN)))
         found = [each for each in scan(self._new) if each[1] in skipped] if skipped else []
@@ -362,9 +371,15 @@ class Sharing:
         with self._locked_briefly():
             partners = self._others('', searched=True)
             given = inodes(*(f'{each}/cur' for each in everybody))
-            for name, inode in found:
-                if inode not in given and all(each.has(name, '', inode) for each in partners):
-                    self._withdraw(name, inode, everybody)
+            due = [
+                (name, inode)
+                for name, inode in found
+                if inode not in given and all(each.has(name, '', inode) for each in partners)
+            ]
+            if due:
+                leaving({inode for _, inode in due})
+            for name, inode in due:
+                self._withdraw(name, inode, everybody)
             files.sync_directories(self._new)
         self.forget_withdrawn()
 

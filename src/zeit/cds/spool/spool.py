@@ -485,7 +485,8 @@ class Spool:
                 stack.enter_context(self.run())
             parked = self._parking.find(name)
             self._parking.require_name(parked)
-            delivered = self.journal.newest_delivered(parked.name, above=parked.number)
+            about = {'above': parked.number, 'history': shared and self.history_of_all()}
+            delivered = self.journal.newest_delivered(parked.name, **about)
             with self._numbers() as numbers:
                 there = entries.find(self._in('new'), parked.name)
                 if there is not None:

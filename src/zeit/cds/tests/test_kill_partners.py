@@ -85,6 +85,11 @@ class Matrix:
             self.assertEqual(bool(self.fails(name)), bool(self.export(name).exit_code))
         self.put('a.xml', b'second')
         self.put('c.txt', b'first')
+        # What nobody gets any more leaves the spool in the run that is killed.
+        self.put('d.txt', b'first')
+        self.nobodys = self.newest.pop('d.txt')
+        for name in self.partners:
+            self.assertTrue(self.partner(name).withdraw('d.txt', 'No.'))
 
     def free(self, server):
         server.clear_faults()
@@ -198,6 +203,7 @@ class Matrix:
         """Nothing is lost, and what is filed all have, or need no more."""
         waits = {*self.there('new').values(), *self.there('.cds/filing').values()}
         filed = {*self.there('cur').values()}
+        self.assertIn(self.nobodys, waits | {*self.there('withdrawn').values()})
         for data in self.newest.values():
             self.assertIn(data, waits | filed)
         for name in self.partners:
@@ -234,7 +240,9 @@ class Matrix:
                 self.assertEqual({}, self.there(section, of=name), (name, section))
         for section in 'new', 'tmp', 'parked', '.cds/filing':
             self.assertEqual({}, self.there(section), section)
+        self.assertEqual({'d.txt': self.nobodys}, self.there('withdrawn'))
         filed = [*self.there('cur').values()]
+        self.assertNotIn(self.nobodys, filed)
         self.assertEqual(len({*filed}), len(filed))
         self.assertLessEqual({*self.newest.values()}, {*filed})
 

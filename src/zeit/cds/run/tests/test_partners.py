@@ -405,6 +405,19 @@ class JoiningTests(PartnerTests):
             self.assertEqual(['c'], self.export(name).delivered)
         self.assertEqual({}, self.there('new'))
 
+    def test_killed_before_anybody_knows_it_and_released_since(self):
+        class Killed(BaseException):
+            pass
+
+        self.put('a', 'b')
+        self.spool.hold('a', 'Wait.')
+        killed = unittest.mock.patch.object(sharing.Sharing, 'register', side_effect=Killed)
+        with killed, self.assertRaises(Killed):
+            self.export('A')
+        self.spool.release('a')
+        self.spool.hold('b', 'Wait.')
+        self.assertEqual(['a'], self.export('A').delivered)
+
     def test_an_exporter_of_the_whole_spool_is_refused_then(self):
         self.add('B')
         self.put('a')
@@ -470,6 +483,21 @@ class NobodyTests(PartnerTests):
         self.export('A')
         self.assertEqual(['a'], self.export('B').delivered)
         self.assertEqual({}, self.there('new'))
+
+    def test_moved_back_it_is_another_one_wherever_it_was(self):
+        """Its number is another one: a receipt of before does not count."""
+        self.put('a')
+        for name in 'AB':
+            self.export(name)
+        self.put('b')
+        os.rename(self.path / 'cur' / 'a', self.path / 'new' / 'a')
+        for name in 'ABAB':
+            self.export(name)
+        for name in 'AB':
+            numbers = [each['sequence'] for each in self.receipts(name)]
+            self.assertEqual(len({*numbers}), len(numbers), numbers)
+            self.assertEqual(4, len(numbers))
+        self.assertEqual(({}, ['a', 'b', 'z']), (self.there('new'), sorted(self.there('cur'))))
 
     def test_moved_back_after_it_was_given_up_for_all(self):
         for name in 'AB':
@@ -546,6 +574,16 @@ class DroppedTests(PartnerTests):
         self.partner('B').retry('a')
         self.export('A')
         self.assertEqual({'a': b'a'}, self.there('new'))
+        self.require_once()
+
+    def test_not_if_a_newer_one_was_delivered(self):
+        self.put('a', data=b'old')
+        self.spool.drop('a', 'Wait.')
+        self.put('a')
+        for name in 'AB':
+            self.export(name)
+        with self.assertRaises(errors.FileError):
+            self.spool.retry('a')
         self.require_once()
 
     def test_filed_without_it_before(self):

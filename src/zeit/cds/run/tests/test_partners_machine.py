@@ -70,6 +70,8 @@ class Machine(stateful.RuleBasedStateMachine):
         self.expiring, self.held, self.moved = set(), set(), set()
         #: What each need not get: it was taken back, or came too late, or the partner was away.
         self.excused = {name: set() for name in PARTNERS}
+        #: What a person has dropped for each: it may be filed without, and is sent after a retry.
+        self.dropped = {name: set() for name in PARTNERS}
         self.failing, self.failure = None, FAILURES[0]
 
     def target(self, name):
@@ -203,6 +205,8 @@ class Machine(stateful.RuleBasedStateMachine):
 
     @stateful.rule(name=names, of=some)
     def drop(self, name, of):
+        for each in PARTNERS if of is None else [of]:
+            self.dropped[each] |= self.versions(name)
         with contextlib.suppress(errors.SpoolBusy):  # one was killed while it sent that
             self.decides(of).drop(name, 'Later.')
 
@@ -268,7 +272,8 @@ class Machine(stateful.RuleBasedStateMachine):
         for data in self.there('cur').values():
             name = self.put_so_far[data]
             for partner in self.present:
-                if self.newest[name] == data and self.needs(partner, name):
+                is_dropped = data in self.dropped[partner]
+                if self.newest[name] == data and self.needs(partner, name) and not is_dropped:
                     assert data in self.given(partner), (data, partner)
 
     def needs(self, partner, name):
