@@ -4,12 +4,14 @@ import datetime
 
 from zeit.cds.cli.status_json import VERSION
 from zeit.cds.errors import FileError
+from zeit.cds.interfaces import IPartner
 from zeit.cds.journal import journal, kinds
 from zeit.cds.journal.history import is_pattern
 from zeit.cds.monitoring.verify import require_there
 from zeit.cds.run import retract_delivered
-from zeit.cds.spool import schedule
+from zeit.cds.spool import schedule, sharing
 from zeit.cds.spool.filing import PRIVATE
+from zeit.cds.spool.partner import Partner
 from zeit.cds.text import local_time, plural, printable, strict_json
 
 
@@ -32,6 +34,20 @@ def receipts(spool, *, since='', **wanted):
         wanted = {'pattern': wanted['name']}
     found = journal.history(spool.path / PRIVATE).find(**wanted, since=since)
     return [each for each in found if each.get('kind') in _DONE][::-1]
+
+
+def with_partners(selected_spools):
+    """Return the `SelectedSpool`s, and with a spool all of its partners, also who was removed."""
+    found = [*selected_spools]
+    known = {str(each.spool.path) for each in found}
+    for each in selected_spools:
+        if not IPartner.providedBy(each.spool):
+            path = each.spool.path
+            for name, terms in {**sharing.known(path), **sharing.known(path, left=True)}.items():
+                partner = Partner(each.spool, terms)
+                if str(partner.path) not in known:
+                    found.append(each._replace(name=name, spool=partner))
+    return found
 
 
 def none_of(selected_spools, **wanted):
@@ -88,6 +104,7 @@ def as_text(found, **wanted):
             for label, text in (
                 *_told(receipt, value),
                 *_notice(receipt),
+                *_partner(selected),
                 ('size', plural(size, 'byte') if isinstance(size, int) else size),
                 *_end(selected, receipt),
             )
@@ -107,6 +124,12 @@ def _notice(receipt):
     """Yield that a file is no article, if it is none."""
     if receipt.get('notice') is True:
         yield 'notice', 'It tells the partner that this content is retracted.'
+
+
+def _partner(selected):
+    """Yield which partner it was, of several."""
+    if IPartner.providedBy(selected.spool):
+        yield 'partner', selected.spool.name
 
 
 def _end(selected, receipt):

@@ -47,7 +47,7 @@ def receipt(console, zcml, *, names, spool=None, content, as_json, since):
     selected = selection.spools(zcml=zcml, names=spools, spool=spool, remote=False)
     found = [
         (spool, each)
-        for spool in selected
+        for spool in receipts.with_partners(selected)
         for each in receipts.receipts(spool.spool, since=since or '', **wanted)
     ]
     if as_json:

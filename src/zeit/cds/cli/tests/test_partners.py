@@ -1,12 +1,15 @@
 """`zeit-cds partners`: who gets the files of a spool, and who does not any more."""
 
 import io
+import json
 import re
 import unittest.mock
 
 from zeit.cds.cli.tests.test_command_line import ServerCase
+from zeit.cds.run.exporter import Exporter
 from zeit.cds.spool.partner import Partner
-from zeit.cds.spool.sharing import Terms, known
+from zeit.cds.spool.sharing import Sharing, Terms, known
+from zeit.cds.testing.memory import MemoryTarget
 
 
 class _Keyboard(io.StringIO):
@@ -14,7 +17,7 @@ class _Keyboard(io.StringIO):
         return True
 
 
-class Removing(ServerCase):
+class PartnersCase(ServerCase):
     def setUp(self):
         super().setUp()
         url = self.url.removesuffix('/')
@@ -26,6 +29,33 @@ class Removing(ServerCase):
     def partner(self, terms):
         return Partner(self.spool, terms, everybody=lambda: self.terms)
 
+
+class Receipts(PartnersCase):
+    def receipt(self, *arguments):
+        return self.call('receipt', '--spool', self.path, 'a.xml', *arguments)
+
+    def deliver(self, name):
+        terms = {each.name: each for each in self.terms}[name]
+        exporter = Exporter(self.partner(terms), MemoryTarget())
+        self.assertEqual(['a.xml', 'b.xml'], exporter.run_once().delivered)
+
+    def test_each_names_its_partner(self):
+        for each in self.terms:
+            self.deliver(each.name)
+        outcome = self.receipt()
+        self.assertEqual(0, outcome.code, outcome.err)
+        self.assertEqual(['agency', 'archive'], re.findall('partner  (.*)', outcome.out))
+
+    def test_those_of_one_who_was_removed_remain(self):
+        self.deliver('archive')
+        Sharing(self.path).leave('archive')
+        outcome = self.receipt()
+        self.assertEqual(['archive'], re.findall('partner  (.*)', outcome.out))
+        (found,) = json.loads(self.receipt('--json').out)
+        self.assertEqual('archive', found['spool'])
+
+
+class Removing(PartnersCase):
     def kill(self):
         """Leave what a killed run leaves; return its token."""
         with self.partner(self.terms[1]).run() as run:
