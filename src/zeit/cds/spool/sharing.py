@@ -423,7 +423,9 @@ class Sharing:
             with self._locked_briefly():  # somebody may be about to bring it back
                 skipped = dict(scan(f'{folder}/{SKIPPED}'))
                 known = {*skipped.values()}
-                waiting = {inode for _, inode in scan(self._new) if inode in known}
+                # What a killed process has left on its way out comes back.
+                places = map(scan, (self._new, self._in(FILING), self._new))
+                waiting = {inode for place in places for _, inode in place if inode in known}
                 for name, inode in skipped.items():
                     if inode not in waiting:
                         files.remove(f'{folder}/{SKIPPED}/{name}')

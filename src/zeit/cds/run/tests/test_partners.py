@@ -475,6 +475,17 @@ class NobodyTests(PartnerTests):
         self.assertEqual([], self.export('B').delivered)
         self.assertEqual(({}, ['a', 'z']), (self.there('new'), sorted(self.there('cur'))))
 
+    def test_killed_while_it_leaves_the_spool(self):
+        for name in 'AB':
+            self.export(name)
+        self.put('a')
+        for name in 'AB':
+            self.assertTrue(self.partner(name).withdraw('a', 'No.'))
+        os.rename(self.path / 'new' / 'a', self.path / '.cds' / 'filing' / 'a')
+        for name in 'BABA':
+            self.assertNotIn('a', self.export(name).delivered)
+        self.assertEqual(({}, {'a': b'a'}), (self.there('new'), self.there('withdrawn')))
+
     def test_moved_back_it_is_for_all(self):
         self.put('a')
         self.refuse('B')
