@@ -7,14 +7,14 @@ PARTNERS = (
     (
         'filed when one partner has it',
         SHARING,
-        '        if waits and not all(each.has(name, stored, inode) for each in others):\n',
-        '        if False:\n',
+        '            return inode if all(each.has(name, stored, inode) for each in others) else None\n',
+        '            return inode\n',
     ),
     (
         'never filed',
         SHARING,
-        '        if waits and not all(each.has(name, stored, inode) for each in others):\n',
-        '        if waits:\n',
+        '            return inode if all(each.has(name, stored, inode) for each in others) else None\n',
+        '            return None\n',
     ),
     (
         'a version that nobody has got taken out of new with the one before',
