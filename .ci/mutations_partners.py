@@ -7,14 +7,14 @@ PARTNERS = (
     (
         'filed when one partner has it',
         SHARING,
-        '            return inode if all(each.has(name, stored, inode) for each in others) else None\n',
-        '            return inode\n',
+        'if all(each.has(name, stored, inode) for each in others) else None\n',
+        'if True else None\n',
     ),
     (
         'never filed',
         SHARING,
-        '            return inode if all(each.has(name, stored, inode) for each in others) else None\n',
-        '            return None\n',
+        'if all(each.has(name, stored, inode) for each in others) else None\n',
+        'if False else None\n',
     ),
     (
         'a version that nobody has got taken out of new with the one before',

@@ -97,7 +97,7 @@ class Spool:
         self.path = SpoolPath(path)
         self.history = history
         self._clock = clock
-        self.arrivals = self._in('new')
+        self._new = self._in('new')
         self.keep = Keep(keep=keep, keep_bytes=keep_bytes)
         self.journal = self._runner = None
         self.set_aside = []
@@ -116,6 +116,11 @@ class Spool:
 
     def _in(self, *segments):
         return os.path.join(self.path, *segments)
+
+    @property
+    def arrivals(self):
+        """See `ISpool`."""
+        return self._new
 
     def filed_at(self, stored):
         """See `ISpool`."""
@@ -374,7 +379,7 @@ class Spool:
         with self._translated():
             self._filing.require_movable(entry.name)
         try:
-            source = Source(f'{self.arrivals}/{entry.name}')
+            source = Source(f'{self._new}/{entry.name}')
         except SourceGone:
             if self._is_running:
                 self._require_wanted(entry.name, entry.number, anew=True)
@@ -425,7 +430,7 @@ class Spool:
             if not self._is_durable(source):
                 seconds = source.sync()  # before its inode is to be written
                 self._syncs_slowly = seconds >= SLOWLY
-            with self._alone(f'{self.arrivals}/{entry.name}'):
+            with self._alone(f'{self._new}/{entry.name}'):
                 filed, newer = self._filing.file(entry.name, source)
             return filed, newer and self._numbered(newer)
 
