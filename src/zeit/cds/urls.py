@@ -68,8 +68,7 @@ def location(url):
     if not usable or parts.scheme not in SCHEMES or parts.query or parts.fragment:
         raise UsageError(
             'This is not the URL of a directory on an FTP or SFTP server',
-            hint='Write ftp://user@host:port/directory, or ftpes:// or ftps:// with TLS; or '
-            'sftp://',
+            hint='Write ftp://user@host:port/directory; with TLS ftpes:// or ftps://, over SSH sftp://',
         )
     user = urllib.parse.unquote(parts.username or '')
     directory = urllib.parse.unquote(parts.path)
@@ -82,14 +81,14 @@ def location(url):
                 hint='%0d and %0a are ends of lines.',
             )
     if not user.strip():
-        raise UsageError(
-            'The URL has no user',
-            hint='Write ftp://user@host/directory; without an account the user is anonymous.',
-        )
+        hint = f'Write {parts.scheme}://user@host/directory'
+        if parts.scheme != 'sftp':
+            hint += '; without an account the user is anonymous.'
+        raise UsageError('The URL has no user', hint=hint)
     if directory in ('', '/'):
         raise UsageError(
             'The URL has no directory',
-            hint='Write ftp://user@host/directory; // is the root of the server.',
+            hint=f'Write {parts.scheme}://user@host/directory; // is the root of the server.',
         )
     return Location(
         host=host,

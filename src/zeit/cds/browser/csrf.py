@@ -36,11 +36,15 @@ def cookie_name(url):
     return '__Host-zeit-cds' if url.startswith('https:') else 'zeit-cds'
 
 
+def cookie_attributes(url):
+    """Return what else is to be said when that cookie is set: {attribute: value}."""
+    return {'path': '/', 'httponly': True, 'samesite': 'Lax', 'secure': url.startswith('https:')}
+
+
 def token(cookie):
     """Return the token of a browser that has sent this `cookie` (None: it has none): a str.
 
-    It is the same, or a new one that is to be set: HttpOnly, SameSite=Lax, path /, over HTTPS
-    Secure, without an end.
+    It is the same, or a new one that is to be set.
     """
     return cookie if _is_token(cookie) else secrets.token_urlsafe(32)
 

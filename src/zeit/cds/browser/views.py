@@ -45,14 +45,8 @@ class View(BrowserView):
         response.setHeader('Content-Type', answer.type)
         response.setHeader('Cache-Control', 'no-store')
         if answer.token:
-            response.setCookie(
-                csrf.cookie_name(self._url),
-                answer.token,
-                path='/',
-                httponly=True,
-                samesite='Lax',
-                secure=self._url.startswith('https:'),
-            )
+            name, attributes = csrf.cookie_name(self._url), csrf.cookie_attributes(self._url)
+            response.setCookie(name, answer.token, **attributes)
         return answer.body
 
 

@@ -423,9 +423,12 @@ class LocationTests(unittest.TestCase):
             ('ftp://me@h', 'directory'),
             ('ftpes://me@h/', 'directory'),
             ('ftp://me@h:2121/', 'directory'),
+            ('sftp://h/in', 'user'),
+            ('sftp://me@h', 'directory'),
         ):
-            with self.assertRaisesRegex(errors.UsageError, f'no {missing}$', msg=url):
+            with self.assertRaisesRegex(errors.UsageError, f'no {missing}$', msg=url) as caught:
                 urls.location(url)
+            self.assertIn(f' {url.partition(":")[0]}://', caught.exception.hint)
 
     def test_the_scheme_says_how_it_is_encrypted(self):
         for scheme, tls in (('ftp', None), ('ftpes', 'explicit'), ('ftps', 'implicit')):

@@ -1,6 +1,7 @@
 """The pages of `zeit.cds.browser.responses`, for requests of `zeit.cds.web.routes`."""
 
 import functools
+import http.cookies
 
 from zeit.cds.browser import csrf, rendering
 from zeit.cds.browser.actions import PERMISSIONS, VIEWS
@@ -98,11 +99,10 @@ def _response(request, visitor, answer):
     if answer.type == HTML:
         body = rendering.document(body, language=visitor.language, refreshes=answer.refreshes)
     if answer.token:
-        name, secure = csrf.cookie_name(request.url), ''
-        if request.url.startswith('https:'):
-            secure = '; Secure'
-        value = f'{name}={answer.token}; Path=/; HttpOnly; SameSite=Lax{secure}'
-        headers.append(('Set-Cookie', value))
+        name = csrf.cookie_name(request.url)
+        cookie = http.cookies.SimpleCookie({name: answer.token})
+        cookie[name].update(csrf.cookie_attributes(request.url))
+        headers.append(('Set-Cookie', cookie[name].OutputString()))
     return Response(
         status=answer.status,
         body=body.encode('utf-8', 'replace'),

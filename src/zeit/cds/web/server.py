@@ -111,7 +111,7 @@ class Certificate:
             # Without a function OpenSSL would ask on the terminal.
             self.context.load_cert_chain(*self._paths, password=lambda: b'')
         except ssl.SSLError as error:
-            raise _unusable(self._paths, error.reason or 'they are no PEM files') from None
+            raise _unusable(self._paths, error.reason or 'it cannot be decoded') from None
         except OSError as error:
             raise _unusable(self._paths, error.strerror) from None
 
@@ -120,7 +120,7 @@ def _unusable(paths, reason):
     names = ', '.join(dict.fromkeys(map(printable, paths)))
     return ConfigurationError(
         f'The certificate or its key cannot be used ({names}): {printable(str(reason))}',
-        hint='Both are PEM files, the key without a passphrase.',
+        hint='Both must be PEM, and the key must belong to the certificate and have no passphrase.',
     )
 
 

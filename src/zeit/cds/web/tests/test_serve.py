@@ -214,7 +214,8 @@ class ApplicationTests(ApplicationCase):
         form = {'Content-Type': 'application/x-www-form-urlencoded', **self.auth}
         page = here.ask(headers=self.auth)
         cookie = page[1]['Set-Cookie'].partition(';')[0]
-        self.assertIn('; HttpOnly; SameSite=', page[1]['Set-Cookie'])
+        for attribute in ('HttpOnly', 'SameSite=Lax', 'Path=/'):
+            self.assertIn(f'; {attribute}', page[1]['Set-Cookie'])
         token = re.search(rb'name="csrf_token" value="([^"]+)"', page[2])[1].decode()
         task = urllib.parse.quote(Task('park', 'articles', 'a.xml').value)
         body = f'csrf_token={token}&confirmed=yes&task={task}'
