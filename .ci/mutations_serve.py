@@ -55,9 +55,9 @@ SERVE = (
     ),
     (
         'a script reads the cookie',
-        PAGES,
-        '; HttpOnly',
-        '',
+        'browser/csrf.py',
+        "'httponly': True",
+        "'httponly': False",
     ),
     (
         'slow clients stay',
