@@ -1,62 +1,4 @@
-"""What a line of the journal says, by its kind: capitals are fields.
-
-    journal     the first line of a file: an id, when file and directory were made, their inodes
-    disowned    ENTRY is about what the original has left, if this is a copy
-    token       TOKEN is about to be used on TARGET
-    clean       nothing of TOKEN is left on TARGET
-    learned     what is KNOWN of the server of TARGET (see `ISession.learned`), {} if nothing is
-    rights      the account may do on TARGET all that a lock takes, or that is not KNOWN any more;
-                whether there can be a GUARD, see `zeit.cds.lock.lock`; WHY not
-    uploaded    NAME is complete on TARGET under TEMPORARY, its size was compared; it gets its name
-    placed      NAME is complete on TARGET as NAME; with a VERSION it could not be filed
-    aside       what stood under NAME is about to be renamed to ASIDE
-    exposed     a file of SIZE is about to be sent as NAME itself, where BEFORE stands
-    tidied      nothing stands aside any more, and no part under its own name
-    delivered   NAME is complete on TARGET and filed, the history has the receipt
-    abandoned   an upload of NAME whose end is not known any more, or does not matter
-    missed      NAME could not be brought to TARGET, or from there, in the version VERSION: until
-                it is 'found', delivered or parked, it comes behind all others.  TAKEN: it was
-                confirmed this many times, and gone a moment later; BLOCKS: others were not tried;
-                BUSY: it changed while it was sent, and that counts for its next version, too.
-                ATTEMPTS: how many there were; the last one failed for this REASON
-    found       that is over: it was fetched, or is gone
-    failed      the server refused NAME, in the version VERSION, the NUMBERth time; counted SINCE
-    parked, resent      NAME was put away, was brought back
-    fetched     NAME of TARGET is complete in tmp/ as TEMPORARY, whose inode is INODE, and gets the
-                name FILED_AS in new/; the server's file is of MODIFIED ('' if that tells nothing)
-    dropped     it does not get there; its temporary is going to be deleted
-    imported    it is there for good, which the history has before it is deleted on TARGET
-    compared    what is on TARGET as NAME is what was fetched; it is of MODIFIED
-    removed     what was fetched as NAME is not on TARGET any more
-    kept        it is there still, or may be: it is not to be imported again
-    put, seen   NAME, in the version VERSION, got the number SEQUENCE when it was put, or was there;
-                CONTENT is the id of what it is of, CONTENT_VERSION that of it, in the application;
-                it goes by PRIORITY, NOT_BEFORE a time, and NOT_AFTER one
-    left        it waits no more
-    recalled    the version SEQUENCE of NAME must not go any more, for a REASON
-    withdrawn   it is out of new/, as the history has before; what is there again is a new version
-    given_up    the same, but it is in parked/, where it is no alarm: what is recalled PARKS
-    held        no version of NAME goes, for a REASON, nor of any file if that is '', until
-                'released'
-    raised      the next number is larger than SEQUENCE
-    unpublished     what has the ID could not be put, or RETRACTS in vain, for a REASON, after so
-                many ATTEMPTS; what has a number UNTIL this must not go, what was delivered has the
-                ANSWER of `IRetraction`
-    published   that is over
-    retracted   the content with this ID: what began before the number SEQUENCE does not go
-    erase       what was delivered of the content with this ID, before the number SEQUENCE, is to be
-                deleted on its targets; 'erased': there is a 'remove' of each file
-    remove      NAME on TARGET, of SIZE and SHA256, is to be deleted, as the content ID is retracted
-    retraction  it is, or stays, and the history has the receipt
-    notice      the version SEQUENCE of NAME tells the partner that the content ID is retracted;
-                'superseded': the content was published since
-    ended       a run has ended: see `zeit.cds.spool.statistics`
-    months      the history has a file of each of these MONTHS
-    damaged     LINES lines could not be read, and were left out, and what is MISSING, the journal
-                itself or months of the history: until it is 'acknowledged'
-    accepted    how many lines of these MONTHS of the history are damaged, as a person knows
-    totals      COUNTS before this file began, the file that came in last
-"""
+"""What a line of the journal says, by its kind, and what follows from that: see `KINDS`."""
 
 import functools
 from types import FunctionType, MappingProxyType
@@ -192,25 +134,37 @@ _ARRIVAL = 'temporary', 'size', 'sha256', 'modified', 'filed_as', 'at'
 _OVER = Kind(closes=('failed', 'missed'), lazily=True)
 _NUMBERED = Kind(opens='versions', needs=('name', 'version'), lazily=True)
 
+#: All kinds.  In the comments capitals are fields, and what has no comment is in the one above.
 KINDS = MappingProxyType(
     {
+        # The first line of a file: an id, when file and directory were made, their inodes.
         'journal': Kind(types={'version': int}),
+        # COUNTS before this file began, the file that came in last.
         'totals': Kind(),
+        # ENTRY is about what the original has left, if this is a copy.
         'disowned': Kind(needs=('why', 'entry')),
+        # TOKEN is about to be used on TARGET.
         'token': Kind(opens='tokens', needs=('target',), sets={'clean': False}),
+        # Nothing of TOKEN is left on TARGET.
         'clean': Kind(changes='tokens', sets={'clean': True}, lazily=True),
+        # What is KNOWN of the server of TARGET (see `ISession.learned`), {} if nothing is.
         'learned': Kind(
-            opens='learned',
-            needs=('known', 'at'),
-            types={'known': (_FACTS, _empty)},
-            lazily=True,
+            opens='learned', needs=('known', 'at'), types={'known': (_FACTS, _empty)}, lazily=True
         ),
+        # The account may do on TARGET all that a lock takes, or that is not KNOWN any more; whether
+        # there can be a GUARD, see `zeit.cds.lock.lock`; WHY not.
         'rights': Kind(opens='rights', needs=('known',), types={'known': bool}),
+        # NAME is complete on TARGET under TEMPORARY, its size was compared; it gets its name.
         'uploaded': Kind(opens='uploads', needs=_UPLOAD),
+        # NAME is complete on TARGET as NAME; with a VERSION it could not be filed.
         'placed': Kind(opens='uploads', needs=_UPLOAD, closes=('exposed',)),
+        # What stood under NAME is about to be renamed to ASIDE.
         'aside': Kind(opens='asides', needs=('aside',)),
+        # A file of SIZE is about to be sent as NAME itself, where BEFORE stands.
         'exposed': Kind(opens='exposed', needs=('size', 'before')),
+        # Nothing stands aside any more, and no part under its own name.
         'tidied': Kind(closes=('asides', 'exposed'), lazily=True),
+        # NAME is complete on TARGET and filed, the history has the receipt.
         'delivered': Kind(
             closes=('uploads', 'failed', 'versions', 'notices'),
             changes='asides',
@@ -218,70 +172,100 @@ KINDS = MappingProxyType(
             counts='delivered',
             lazily=True,
         ),
+        # An upload of NAME whose end is not known any more, or does not matter.
         'abandoned': Kind(closes=('uploads',)),
+        # NAME could not be brought to TARGET, or from there, in the version VERSION: until it is
+        # 'found', delivered or parked, it comes behind all others.  TAKEN: it was confirmed this
+        # many times, and gone a moment later; BLOCKS: others were not tried; BUSY: it changed while
+        # it was sent, and that counts for its next version, too;
+        # ATTEMPTS: how many there were, the last one of which failed for this REASON.
         'missed': Kind(
-            opens='missed',
-            needs=('version', 'at'),
-            types={'version': ([int], _MAYBE)},
+            opens='missed', needs=('version', 'at'), types={'version': ([int], _MAYBE)}
         ),
+        # That is over: it was fetched, or is gone.
         'found': Kind(closes=('missed',), lazily=True),
+        # The server refused NAME, in the version VERSION, the NUMBERth time; counted SINCE.
         'failed': Kind(
             opens='failed',
             needs=('version', 'number', 'since'),
             types={'since': str},
             counts='failed',
         ),
+        # NAME was put away, or brought back.
         'parked': _OVER._replace(counts='parked'),
         'resent': _OVER,
+        # NAME of TARGET is complete in tmp/ as TEMPORARY, whose inode is INODE, and gets the name
+        # FILED_AS in new/; the server's file is of MODIFIED ('' if that tells nothing).
         'fetched': Kind(opens='arrivals', needs=_ARRIVAL),
+        # It does not get there; its temporary is going to be deleted.
         'dropped': Kind(closes=('arrivals',), lazily=True),
+        # It is there for good, which the history has before it is deleted on TARGET.
         'imported': Kind(
-            changes='arrivals',
-            needs=('at',),
-            sets={'moved': True},
-            counts='received',
-            lazily=True,
+            changes='arrivals', needs=('at',), sets={'moved': True}, counts='received', lazily=True
         ),
+        # What is on TARGET as NAME is what was fetched; it is of MODIFIED.
         'compared': Kind(changes='arrivals', sets={'modified': ''}),
+        # What was fetched as NAME is not on TARGET any more.
         'removed': Kind(closes=('arrivals',), lazily=True),
+        # It is there still, or may be: it is not to be imported again.
         'kept': Kind(opens='arrivals', needs=_ARRIVAL),
+        # NAME, in the version VERSION, got the number SEQUENCE when it was put, or was there;
+        # CONTENT is the id of what it is of, CONTENT_VERSION that of it, in the application; it
+        # goes by PRIORITY, NOT_BEFORE a time, and NOT_AFTER one.
         'put': _NUMBERED,
         'seen': _NUMBERED,
+        # It waits no more.
         'left': Kind(closes=('versions',), lazily=True),
+        # The version SEQUENCE of NAME must not go any more, for a REASON.
         'recalled': Kind(
             changes='versions',
             needs=('reason',),
             sets={'recalled': True, 'moved': False, 'reason': '', 'parks': False},
         ),
+        # It is out of new/, as the history has before; what is there again is a new version.
         'withdrawn': Kind(
             changes='versions', sets={'moved': True}, counts='withdrawn', lazily=True
         ),
+        # The same, but it is in parked/, where it is no alarm: what is recalled PARKS.
         'given_up': Kind(changes='versions', sets={'moved': True}, lazily=True),
+        # No version of NAME goes, for a REASON, nor of any file if that is '', until 'released'.
         'held': Kind(opens='held', needs=('reason', 'at')),
         'released': Kind(closes=('held',)),
+        # The next number is larger than SEQUENCE.
         'raised': Kind(needs=('sequence',), lazily=True),
+        # What has the ID could not be put, or RETRACTS in vain, for a REASON, after so many
+        # ATTEMPTS; what has a number UNTIL this must not go, what was delivered has the ANSWER of
+        # `IRetraction`.
         'unpublished': Kind(
             opens='unpublished',
             needs=('reason', 'attempts', 'since', 'last'),
             types={'since': _seconds, 'last': _seconds},
         ),
+        # That is over.
         'published': Kind(closes=('unpublished',), needs=('id',)),
+        # The content with this ID: what began before the number SEQUENCE does not go.
         'retracted': Kind(opens='retracted', needs=('sequence',)),
+        # What was delivered of the content with this ID, before the number SEQUENCE, is to be
+        # deleted on its targets; 'erased': there is a 'remove' of each file.
         'erase': Kind(opens='erasures', needs=('sequence', 'at')),
         'erased': Kind(closes=('erasures',)),
+        # NAME on TARGET, of SIZE and SHA256, is to be deleted, as the content ID is retracted.
         'remove': Kind(opens='removals', needs=('id', 'sequence', 'size', 'sha256', 'at')),
+        # It is, or stays, and the history has the receipt.
+        'retraction': Kind(closes=('removals',), counts='retracted', lazily=True),
+        # The version SEQUENCE of NAME tells the partner that the content ID is retracted;
+        # 'superseded': the content was published since.
         'notice': Kind(opens='notices', needs=('id', 'name')),
         'superseded': Kind(closes=('notices',), lazily=True),
-        'retraction': Kind(closes=('removals',), counts='retracted', lazily=True),
-        'ended': Kind(
-            opens='runs',
-            needs=tuple(_RUNS),
-            types=_RUNS,
-            lazily=True,
-        ),
+        # A run has ended: see `zeit.cds.spool.statistics`.
+        'ended': Kind(opens='runs', needs=tuple(_RUNS), types=_RUNS, lazily=True),
+        # The history has a file of each of these MONTHS.
         'months': Kind(opens='months', needs=('months',)),
+        # LINES lines could not be read, and were left out, and what is MISSING, the journal itself
+        # or months of the history: until it is 'acknowledged'.
         'damaged': Kind(opens='damage', needs=('lines', 'missing')),
         'acknowledged': Kind(closes=('damage',)),
+        # How many lines of these MONTHS of the history are damaged, as a person knows.
         'accepted': Kind(opens='accepted', needs=('months',), types={'months': {str: int}}),
     }
 )
