@@ -154,8 +154,8 @@ APPLICATION = (
     (
         'what could not be published is not kept',
         'publish/publisher.py',
-        'unique_id, name, error, told)\n                del left[0]\n',
-        'unique_id, "", error, told)\n                del left[0]\n',
+        'unique_id, name, error, later)\n                del left[0]\n',
+        'unique_id, "", error, later)\n                del left[0]\n',
     ),
     (
         'what failed is tried each time',
@@ -173,7 +173,7 @@ APPLICATION = (
         'what failed wakes nobody',
         'publish/publisher.py',
         '            seconds = pause(attempts,',
-        '            attempts = 1\n            told = []\n            seconds = pause(attempts,',
+        '            attempts = 1\n            later = []\n            seconds = pause(attempts,',
     ),
     (
         'what fails is not written anew when its transaction is committed',
@@ -304,7 +304,7 @@ APPLICATION = (
     (
         'told before all is in the spools',
         'publish/publisher.py',
-        '            told.append(functools.partial(announce, spool, files=files))\n',
+        '            later.append(functools.partial(announce, spool, files=files))\n',
         '            announce(spool, files=files)\n',
     ),
     (

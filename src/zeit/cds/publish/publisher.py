@@ -99,12 +99,12 @@ class Publisher:
         adapters = zope.component.getSiteManager().adapters
         found = adapters.lookupAll([zope.interface.providedBy(content)], IDeliverable)
         left = sorted(name for name, _ in found)
-        done, told = [], []
+        done, later = [], []
         try:
             while left:
                 name = left[0]
                 try:
-                    done += self._put(name, unique_id, told, lambda: content, within=PATIENCE)
+                    done += self._put(name, unique_id, later, lambda: content, within=PATIENCE)
                 except Exception as error:  # noqa: BLE001 the application's adapter may raise anything
                     log.error(
                         'Not exported: %s to the spool %s: %s',
@@ -113,7 +113,7 @@ class Publisher:
                         _reason(error),
                         exc_info=error,
                     )
-                    self._keep(unique_id, name, error, told)
+                    self._keep(unique_id, name, error, later)
                 del left[0]
         except BaseException as error:
             # A signal ends this process: the others know of what it has not come to.
@@ -124,8 +124,8 @@ class Publisher:
             with contextlib.suppress(Error):  # then it stays in memory
                 if kept.save():
                     spool = zope.component.getUtility(ISpool, name=name)
-                    told.append(functools.partial(wake_in, spool, FIRST + GRACE))
-        _tell(told)
+                    later.append(functools.partial(wake_in, spool, FIRST + GRACE))
+        _call(later)
         return done
 
     def retract(self, content):
@@ -133,10 +133,10 @@ class Publisher:
         content, unique_id = _identified(content)
         if unique_id is None:
             return
-        told, left, until = [], spools(), ago(0)
+        later, left, until = [], spools(), ago(0)
         try:
             while left:
-                self._retract(*left[0], unique_id, content, told)
+                self._retract(*left[0], unique_id, content, later)
                 del left[0]
         except BaseException as error:
             # A signal ends this process, and with it a transaction, of which nothing is to be kept.
@@ -144,9 +144,9 @@ class Publisher:
                 for name, _ in left:
                     self._keep(unique_id, name, error, [], retracts=True, until=until)
             raise
-        _tell(told)
+        _call(later)
 
-    def _retract(self, name, spool, unique_id, content, told):
+    def _retract(self, name, spool, unique_id, content, later):
         found, notice, unanswered = '', None, None
         try:
             with scope.around():
@@ -178,7 +178,7 @@ class Publisher:
                 if unanswered is not None:
                     raise unanswered
                 if what['delete'] or notice is not None:
-                    told.append(functools.partial(wake, spool))
+                    later.append(functools.partial(wake, spool))
         except Exception as error:  # noqa: BLE001 as above
             failed(error)
 
@@ -190,11 +190,11 @@ class Publisher:
             _reason(error),
             exc_info=error,
         )
-        told = []
-        self._keep(unique_id, name, error, told, **about)
-        _tell(told)
+        later = []
+        self._keep(unique_id, name, error, later, **about)
+        _call(later)
 
-    def _retract_again(self, name, unique_id, told, failure):
+    def _retract_again(self, name, unique_id, later, failure):
         """Try once more to retract what could not be."""
         spool = zope.component.getUtility(ISpool, name=name)
         kept = spool.unpublished
@@ -212,7 +212,7 @@ class Publisher:
                     spool.retract(unique_id, RETRACTED, until=left.until, **what)
             kept.settle(left)
         self._missed.pop((name, unique_id), None)
-        told.append(functools.partial(wake, spool))
+        later.append(functools.partial(wake, spool))
 
     def retry(self, unique_id=None):
         """See `IPublisher`."""
@@ -257,33 +257,33 @@ class Publisher:
 
     def _retry(self, failure, name):
         """Try an `IFailure` of the spool `name` once more; return the error, or None."""
-        unique_id, told = failure.unique_id, []
+        unique_id, later = failure.unique_id, []
         again = {'retracts': failure.retracts, 'answer': failure.answer}
         try:
             if failure.retracts:
-                self._retract_again(name, unique_id, told, failure)
+                self._retract_again(name, unique_id, later, failure)
             else:
-                self._put(name, unique_id, told, lambda: finding.find(unique_id), failure=failure)
+                self._put(name, unique_id, later, lambda: finding.find(unique_id), failure=failure)
         except (finding.NotHere, SpoolBusy) as error:
             return error
         except finding.NotFound as error:
-            self._miss(name, failure, error, told)
+            self._miss(name, failure, error, later)
             return error
         except Exception as error:  # noqa: BLE001 the application's adapter may raise anything
             what = 'retracted' if failure.retracts else 'exported'
             log.warning('Still not %s: %s: %s', what, printable(unique_id), _reason(error))
             log.debug('The reason', exc_info=error)
-            self._keep(unique_id, name, error, told, **again)
+            self._keep(unique_id, name, error, later, **again)
             return error
         finally:
-            _tell(told)
+            _call(later)
         return None
 
-    def _put(self, name, unique_id, told, find, *, within=0, failure=None):
+    def _put(self, name, unique_id, later, find, *, within=0, failure=None):
         """Put the content that `find` returns into the spool `name`.
 
-        Returns a list of the file's name, if it has one; who is to be told of it is added to
-        `told`.  Somebody who puts it at this moment is waited for `within` seconds.  A `failure`
+        Returns a list of the file's name, if it has one; what is to be called later, to tell of it,
+        is added to `later`.  Somebody who puts it now is waited for `within` seconds.  A `failure`
         that somebody has settled since needs nothing more.
         """
         spool = zope.component.queryUtility(ISpool, name=name)
@@ -318,10 +318,10 @@ class Publisher:
             scope.at_commit((name, unique_id), None)
         self._missed.pop((name, unique_id), None)
         if files:
-            told.append(functools.partial(announce, spool, files=files))
+            later.append(functools.partial(announce, spool, files=files))
         return [*files]
 
-    def _miss(self, name, failure, error, told):
+    def _miss(self, name, failure, error, later):
         """Remember, in this process only, that the content of a failure was not found."""
         key = name, failure.unique_id
         attempts = self._missed.get(key, (0, 0))[0] + 1
@@ -334,11 +334,10 @@ class Publisher:
         if error.__cause__ is not None:
             spool = zope.component.getUtility(ISpool, name=name)
             seconds = pause(failure.attempts + attempts, first=FIRST, longest=LONGEST)
-            told.append(_failed(spool, failure.unique_id, error, seconds))
+            later.append(_failed(spool, failure.unique_id, error, seconds))
 
-    def _keep(self, unique_id, name, error, told, **about):
-        """Keep it, to be tried again, see `IUnpublished.add`; who is to be told is added to `told`.
-        """
+    def _keep(self, unique_id, name, error, later, **about):
+        """Keep it, to be tried again, see `IUnpublished.add`; `later` as in `_put`."""
         spool = zope.component.queryUtility(ISpool, name=name)
         if spool is None:
             log.critical(
@@ -350,7 +349,7 @@ class Publisher:
         with _in_memory_at_least(unique_id):
             attempts = spool.unpublished.add(unique_id, _reason(error), **about)
             seconds = pause(attempts, first=FIRST, longest=LONGEST)
-            told.append(_failed(spool, unique_id, error, seconds))
+            later.append(_failed(spool, unique_id, error, seconds))
         with _in_memory_at_least(unique_id):
             failure = spool.unpublished.find(unique_id)
             renew = functools.partial(_renew, spool, unique_id, failure)
@@ -385,10 +384,10 @@ def _failed(spool, unique_id, error, seconds):
     )
 
 
-def _tell(told):
-    """Tell everybody, when all is in the spools: what is woken may end this process."""
-    for tell in told:
-        tell()
+def _call(later):
+    """Tell everybody, as all is in the spools: what is woken may end this process."""
+    for call in later:
+        call()
 
 
 def _recall(spool, known):
