@@ -245,6 +245,9 @@ def size(reply):
     There may be words before the number or behind it, such as `81 Bytes`.  Raises `NoValue` if
     there is no number, or another one could be meant as well.
     """
+    (first, *others) = reply.lines
+    if not others and first.isascii() and first.isdigit() and len(first) <= 20:
+        return int(first)  # as nearly all say it
     for line in reply.end:
         words = [*line.split(), '']
         numbers = [n for n, word in enumerate(words) if _NUMBER.fullmatch(word)]

@@ -401,7 +401,11 @@ class Spool:
 
     def _require_wanted(self, name, number, *, anew=False):
         """Raise what has become of a version; `anew`: whoever has withdrawn it wrote that down."""
-        with self._translated(), self._numbers() if anew else contextlib.nullcontext():
+        if anew:
+            with self._translated(), self._numbers():
+                self._require_wanted(name, number)
+            return
+        with self._translated():
             row = self._withdrawal.require_wanted(name, number, self.journal)
             schedule.require_not_over(row.get('not_after', ''), now=self._clock())
             holds.require_free(self.journal, name)

@@ -81,19 +81,22 @@ class _Held:
         self._things = weakref.WeakSet()
         self._moments = weakref.WeakSet()
         self._changed = threading.Condition()
-        self._forking = self._awaited = False
+        #: How many threads are about to fork, or do so; whether one does.
+        self._forks, self._forking = 0, False
         os.register_at_fork(
             before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child
         )
 
     def begin(self, moment):
-        with self._changed:
-            self._moments.add(moment)
+        self._moments.add(moment)
+        if self._forks:  # which may not wait for this one, of which nothing is open yet
+            with self._changed:
+                pass
 
     def end(self, moment):
-        with self._changed:
-            self._moments.discard(moment)
-            if self._awaited:
+        self._moments.discard(moment)
+        if self._forks:
+            with self._changed:
                 self._changed.notify_all()
 
     def add(self, thing):
@@ -102,18 +105,18 @@ class _Held:
 
     def _before(self):
         self._changed.acquire()
-        self._awaited = True
+        self._forks += 1
         self._changed.wait_for(lambda: not self._moments, LONGEST)
-        self._awaited, self._forking = False, True
+        self._forking = True
 
     def _in_parent(self):
         # Whoever registers in the middle of a fork hears of its end only.
         if self._forking:
-            self._forking = False
+            self._forks, self._forking = self._forks - 1, False
             self._changed.release()
 
     def _in_child(self):
-        self._forking = False
+        self._forks, self._forking = 0, False
         self._changed = threading.Condition()  # whoever had the old one may not be here
         for thing in [*self._things]:
             # Closed is closed, whatever the system says to it.

@@ -51,6 +51,7 @@ class BaseSession:
         self._settings = settings
         self.delivery = delivery
         self._capabilities = capabilities
+        self.known = capabilities.known
         self._link = link
         self._throttle = throttle
         self._kept = kept
@@ -65,11 +66,6 @@ class BaseSession:
 
     def __repr__(self):
         return f'<{type(self).__name__} {self._link}, {len(self.garbage)} to be deleted>'
-
-    @property
-    def known(self):
-        """See `ISession`."""
-        return self._capabilities.known
 
     @property
     def learned(self):

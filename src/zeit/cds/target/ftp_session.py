@@ -91,11 +91,6 @@ class FTPSession(BaseSession):
                 hint='Leave out size_check="no" (--no-size-check), so that sizes are compared.',
             )
 
-    def _ready(self, *call):
-        super()._ready(*call)
-        self._link.keep_reserve(deadline=self._patience)
-        return self._link.connection
-
     def _execute(self, method, *args, **kw):
         connection = self._ready(method, *args)
         try:

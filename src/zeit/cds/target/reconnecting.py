@@ -84,6 +84,8 @@ class Link:
         if not self._inside:
             enter(self.connection)
             self._inside = True
+        if self._capabilities.breaks >= BREAKS:
+            self._keep_reserve(deadline)
         return self.connection
 
     def _count_break(self):
@@ -117,12 +119,12 @@ class Link:
         connection.open()
         return connection
 
-    def keep_reserve(self, *, deadline):
+    def _keep_reserve(self, deadline):
         """Log in once more for cleaning up, where connections break again and again.
 
         Servers turn away who logs in too often, and then nobody could remove our lock any more.
         """
-        if self._reserves and not self.cleans_up and self._capabilities.breaks >= BREAKS:
+        if self._reserves and not self.cleans_up:
             self._reserves = False
             try:
                 self._reserve = self._logged_in(deadline)
