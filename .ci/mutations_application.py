@@ -255,9 +255,9 @@ APPLICATION = (
     ),
     (
         'a version withdrawn that nobody has asked about',
-        'run/exporter.py',
-        'self.spool.withdraw(entry.name, reason, until=entry.number)',
-        'self.spool.withdraw(entry.name, reason)',
+        'run/export_selection.py',
+        'self._spool.withdraw(entry.name, reason, until=entry.number)',
+        'self._spool.withdraw(entry.name, reason)',
     ),
     (
         'what failed after a retraction is forgotten, too',

@@ -205,8 +205,8 @@ LOCKING = (
     ),
     (
         'names not compared before files get them',
-        'run/exporter.py',
-        'session.misspelt(names, token=self.run.token)',
+        'run/export_selection.py',
+        'session.misspelt(names, token=token)',
         '{}',
     ),
     (

@@ -21,8 +21,8 @@ OPERATOR = (
     ),
     (
         'a held file that was delivered before, and is sent again',
-        'run/exporter.py',
-        "        if self.ledger.row('uploads', entry.name):\n            return None\n",
+        'run/export_selection.py',
+        "        if self._ledger.row('uploads', entry.name):\n            return None\n",
         '',
     ),
     (

@@ -9,29 +9,26 @@ import zope.component
 import zope.component.event  # connects zope.event with the registry's subscribers
 import zope.interface
 
-from zeit.cds import names, scope
+from zeit.cds import names
 from zeit.cds.errors import (
-    Embargoed,
     Error,
     Expired,
     FileError,
-    Held,
     NotMoved,
     ServerError,
     SourceChanged,
     SourceGone,
     SpoolError,
-    TakenAway,
     TargetExists,
 )
-from zeit.cds.interfaces import IExporter, ISpool, IStillWanted, ITarget
+from zeit.cds.interfaces import IExporter, ISpool, ITarget
 from zeit.cds.journal import kinds
 from zeit.cds.run.engine import Engine
+from zeit.cds.run.export_selection import Selection
 from zeit.cds.run.group_commit import Group
 from zeit.cds.run.refusals import Refusals
 from zeit.cds.run.retract_delivered import RetractedFiles
 from zeit.cds.run.run import Run
-from zeit.cds.spool import holds
 from zeit.cds.system.signals import deferrable
 from zeit.cds.text import printable
 from zeit.cds.values.plan import AHEAD, Job
@@ -103,17 +100,21 @@ class _Export(Engine):
             record=self.record,
             park_after=0 if self.options.dry_run else self.options.park_after,
         )
+        self.selection = Selection(
+            self.options,
+            spool=self.spool,
+            target=self.target,
+            ledger=self.ledger,
+            failures=self.failures,
+            refusals=self.refusals,
+            record=self.record,
+        )
         self.retracted = RetractedFiles(self.ledger, record=self.record, size_check=check)
         #: What goes first, and the names of all that comes behind that; see `complete`.
         self.entries, self._names = [], []
-        self._untimely = {}
-        #: Why the server does not keep some names, by name.
-        self._misspelt = {}
         self._urgency = Urgency(self.options.priority)
         #: What urgent was there when this run looked last, and when it looks again.
         self._seen, self._look_at = set(), run.clock() + LOOK
-        #: Who knows whether a file is still wanted, None without anybody.
-        self.application = zope.component.queryAdapter(self.spool, IStillWanted)
         #: How many versions of each file went out.
         self.sent = collections.Counter()
         #: What was filed, and has no receipt yet.
@@ -133,14 +134,14 @@ class _Export(Engine):
             self.failures.forget_all_but(queue.names)
         for name, reason in queue.ignored:
             self.record.skipped(name, reason)
-        self._untimely = self.spool.untimely(queue.notable)
+        self.selection.untimely = self.spool.untimely(queue.notable)
         self._seen = {(each.name, each.version) for each in self._urgent(queue)}
         names = self._urgency.in_order(queue.names, queue.notable)
         while names and not self.entries:
-            self.entries, names = self._wanted(names[:AHEAD]), names[AHEAD:]
+            self.entries, names = self.selection.wanted(names[:AHEAD]), names[AHEAD:]
         # What has a time is dealt with by each run, however far that comes.
         self._names = names
-        self._bring_forward(self._untimely)
+        self._bring_forward(self.selection.untimely)
         return bool(self.entries or self.retracted.rows()) and self._can_file()
 
     def _urgent(self, queue):
@@ -152,27 +153,7 @@ class _Export(Engine):
         found = [name for name in self._names if name in names]
         if found:
             self._names = [name for name in self._names if name not in names]
-            self.entries += self._wanted(found)
-
-    def _wanted(self, names):
-        """Return the entries of what is to go of these names, a list; of the others it is said."""
-        found = self.spool.entries(names)
-        there = {entry.name for entry in found}
-        for name in names:
-            if name not in there:
-                self.record.gone(name, self.spool.missing(name))
-        self._tell(*found)
-        self._untimely = self.spool.untimely(found) | self._untimely
-        return self._spelt([entry for entry in found if self._is_wanted(entry)])
-
-    def _tell(self, *entries):
-        """Let results of these entries say what the application has told of them."""
-        for entry in entries:
-            told = {field: getattr(entry, field) for field in kinds.TOLD}
-            if any(told.values()):
-                self.record.told[entry.name] = told
-            else:
-                self.record.told.pop(entry.name, None)
+            self.entries += self.selection.wanted(found)
 
     def _can_file(self):
         """Return whether what is delivered can be filed; if not, the server is tidied anyway."""
@@ -182,59 +163,6 @@ class _Export(Engine):
             except SpoolError as error:
                 self.obstacle = error
         return self.obstacle is None
-
-    def _is_wanted(self, entry):
-        untimely = self._untimely.get(entry.name)
-        if isinstance(untimely, Expired) and self._is_withdrawn(entry, untimely):
-            return False
-        try:
-            self.target.check(entry.name)
-        except Error as error:
-            self.refusals.refused(entry, error)
-            return False
-        if not self.options.strict and self._rests(entry):
-            return False
-        held = self._held(entry, untimely)
-        if held is not None:
-            self.record.held(entry.name, held)
-            return False
-        if entry.size or self.options.empty == 'send':
-            return True
-        if self.options.empty == 'park' and not self.options.dry_run:
-            self.refusals.park(entry, 'The file is empty.')
-        else:
-            self.record.skipped(entry.name, 'is empty')
-        return False
-
-    def _held(self, entry, untimely):
-        """Return the `Held` of an entry, None if it may go; `untimely` is that of its time.
-
-        One that an earlier run may have delivered has to be looked for, whatever becomes of it.
-        """
-        if self.ledger.row('uploads', entry.name):
-            return None
-        if isinstance(untimely, Embargoed):
-            self.record.embargoed(untimely.until)
-        held = holds.held(self.spool.journal, entry.name)
-        return untimely if held is None and isinstance(untimely, Held) else held
-
-    def _is_withdrawn(self, entry, expired):
-        """Withdraw what has expired; return False if an earlier run may have delivered it."""
-        if self.ledger.row('uploads', entry.name):
-            return False
-        if not self.options.dry_run:
-            self.spool.withdraw(entry.name, expired.message, until=entry.number)
-        self.record.gone(entry.name, expired)
-        return True
-
-    def _rests(self, entry):
-        """Say it if a file is not sent now, as it was taken away on arrival; return whether."""
-        seconds = self.failures.rests(entry.name, [*entry.version])
-        if seconds and (self.target.size_check or self.target.temporary):
-            what = f'It was confirmed and taken away, and is not sent again for {seconds:.0f} s'
-            self.record.failed(entry.name, TakenAway(what), size=entry.size)
-            return True
-        return False
 
     def _jobs(self):
         """Yield all jobs; of those of a later turn only what may have failed is complete."""
@@ -248,7 +176,7 @@ class _Export(Engine):
 
     def complete(self, jobs):
         names = [job.name for job in jobs if job.entry is None]
-        found = {entry.name: entry for entry in self._wanted(names)} if names else {}
+        found = {entry.name: entry for entry in self.selection.wanted(names)} if names else {}
         jobs = (self._job(found[job.name]) if job.name in found else job for job in jobs)
         return [job for job in jobs if job.entry is not None]
 
@@ -262,8 +190,7 @@ class _Export(Engine):
         )
 
     def _open(self, entry):
-        if self.application is not None:
-            self._ask(entry)
+        self.selection.ask(entry)
         source = self.spool.open(entry)
         try:
             # Whatever version has this name by now.
@@ -276,20 +203,6 @@ class _Export(Engine):
         rate = self.run.rate(entry.name, size=source.size)
         source.watch(Moved(name=entry.name, progress=self.progress, rate=rate), rate=rate)
         return source
-
-    def _ask(self, entry):
-        """Withdraw what the application does not want any more."""
-        try:
-            with scope.around():
-                is_wanted = self.application.wanted(entry)
-        except Exception as error:
-            raise FileError(
-                f'Nobody can tell whether it is wanted: {type(error).__name__}: {error}',
-                hint='The next run asks again.',
-            ) from error
-        if not is_wanted:
-            reason = 'The application does not want it any more.'
-            self.spool.withdraw(entry.name, reason, until=entry.number)
 
     # For the frame
 
@@ -321,8 +234,9 @@ class _Export(Engine):
             self.retracted.delete(session, lock)
             self.entries = [each for each in self.entries if self._is_settled(each.name, session)]
             self._names = [name for name in self._names if self._is_settled(name, session)]
-        self._learn_spelling(session, [*(entry.name for entry in self.entries), *self._names])
-        self.entries = self._spelt(self.entries)
+        names = [*(entry.name for entry in self.entries), *self._names]
+        self.selection.learn_spelling(session, names, token=self.run.token)
+        self.entries = self.selection.spelt(self.entries)
         self.expect([*(entry.size for entry in self.entries), *[None] * len(self._names)])
         self.work(session, lock, self._jobs())
 
@@ -331,17 +245,6 @@ class _Export(Engine):
         if name in session.unconfirmed:
             self.record.skipped(name, 'waits: that it is deleted there was not answered')
         return name not in session.unconfirmed
-
-    def _learn_spelling(self, session, names):
-        """Know which of these names the server does not keep."""
-        self._misspelt |= session.misspelt(names, token=self.run.token)
-
-    def _spelt(self, entries):
-        """Return the entries whose names the server keeps; the others are refused."""
-        for entry in entries:
-            if entry.name in self._misspelt:
-                self.refusals.refused(entry, self._misspelt[entry.name])
-        return [entry for entry in entries if entry.name not in self._misspelt]
 
     def _settle_uncertain(self, session):
         """File what an earlier run delivered, but did not file: it does not go again."""
@@ -459,9 +362,9 @@ class _Export(Engine):
         # What is replaced faster than it is sent has had its turn.
         fresh = [name for name in fresh if self.sent[name] < VERSIONS]
         if fresh:
-            self._untimely = self.spool.untimely(queue.notable)
-            self._learn_spelling(session, fresh)
-            wanted = self._wanted(fresh)
+            self.selection.untimely = self.spool.untimely(queue.notable)
+            self.selection.learn_spelling(session, fresh, token=self.run.token)
+            wanted = self.selection.wanted(fresh)
             self.expect([each.size for each in wanted])
             names = self._urgency.in_order(queue.names, queue.notable)
             places = {name: place for place, name in enumerate(names)}
@@ -473,7 +376,7 @@ class _Export(Engine):
     def _send_newer(self, newer):
         """Let a version that came in while the one before was sent go behind all other files."""
         self.sent[newer.name] += 1
-        self._tell(newer)
+        self.selection.tell(newer)
         if self.sent[newer.name] < VERSIONS:
             self.expect([newer.size])
             self.plan.add([self._job(newer)])
