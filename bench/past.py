@@ -60,6 +60,12 @@ def _folder():
     return tempfile.TemporaryDirectory(dir='/dev/shm' if os.path.isdir('/dev/shm') else None)
 
 
+def _environment():
+    """Return that of a process with our modules; their bytecode is there from the second on."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')}
+    return {**others, 'PYTHONPATH': os.pathsep.join(sys.path)}
+
+
 # What a run pays
 
 
@@ -140,7 +146,7 @@ def _waiting(row):
             process = subprocess.run(
                 [sys.executable, '-c', _SENT, folder, *names],
                 stdout=subprocess.PIPE,
-                env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+                env=_environment(),
                 check=True,
             )
             first, cpu, peak = map(float, process.stdout.split())
@@ -261,7 +267,7 @@ def _command(*words, tries):
             [sys.executable, '-c', _MEASURED, *words],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+            env=_environment(),
             check=True,
         )
         seconds, peak = process.stderr.split()[-2:]

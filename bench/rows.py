@@ -294,10 +294,12 @@ ROWS = (
         ),
     ),
     Row(
-        name='replies', group='small', files=100, clients=(SAFE, BEFORE), servers=WAITING,
+        name='replies', group='small', files=100, clients=(SAFE, BEFORE),
+        servers=WAITING + SERVERS,
         goals=(
             Goal(peer=BEFORE, ratio=8, servers=WAITING[:2]),
             Goal(peer=BEFORE, ratio=3, servers=WAITING[2:]),
+            Goal(peer=BEFORE, ratio=1),
         ),
     ),
     _large('large-1', 1),
