@@ -61,18 +61,22 @@ def scan(directory):
     return found, sorted(ignored), sorted(hidden)
 
 
-def statuses(directory):
-    """Yield name and `os.stat_result` of what is in `directory`, None for what is hidden."""
+def statuses(directory, *, wanted=None):
+    """Yield name and `os.stat_result` of what is in `directory`, None for what is hidden.
+
+    Given `wanted(name, inode)`, only of that for which it is true: of others less is read.
+    """
     with os.scandir(directory) as items:
         for item in items:
-            if names.is_hidden(item.name):
-                yield item.name, None
-                continue
-            try:
-                status = item.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # taken away since the directory was read
-            yield item.name, status
+            name = item.name
+            if names.is_hidden(name):
+                yield name, None
+            elif wanted is None or wanted(name, item.inode()):
+                try:
+                    status = item.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # taken away since the directory was read
+                yield name, status
 
 
 def why_ignored(name, status):

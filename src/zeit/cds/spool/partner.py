@@ -427,12 +427,12 @@ class Partner(Spool):
 
         See `zeit.cds.spool.queue.Files`.
         """
-        had, unwanted = self._had(), []
+        had, unwanted, wants = self._had(), [], self.terms.test()
 
         def wanted(name, inode):
             if inode in had:
                 return False
-            if not self.terms.wants(name):
+            if wants is not None and not wants(name):
                 unwanted.append(name)
                 return False
             return True

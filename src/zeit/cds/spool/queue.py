@@ -43,18 +43,18 @@ class Files:
     little memory.  Raises OSError.
     """
 
-    def __init__(self, directory, *, wanted=lambda name, inode: True):
+    def __init__(self, directory, *, wanted=None):
         self._directory = directory
         self._places, self._versions, self._times = {}, array.array('q'), array.array('d')
         self.ignored = []
-        for name, status in entries.statuses(directory):
-            if status is None or not wanted(name, status.st_ino):
+        add_version, add_time = self._versions.append, self._times.append
+        for name, status in entries.statuses(directory, wanted=wanted):
+            if status is None:
                 continue
             if stat.S_ISREG(status.st_mode):
-                self._places[name] = len(self._times)
-                version = status.st_ino, status.st_size, status.st_mtime_ns
-                self._versions.append(hash(version))
-                self._times.append(status.st_ctime)
+                self._places[name] = len(self._places)
+                add_version(hash((status.st_ino, status.st_size, status.st_mtime_ns)))
+                add_time(status.st_ctime)
             else:
                 self.ignored.append(entries.why_ignored(name, status))
         self.ignored.sort()

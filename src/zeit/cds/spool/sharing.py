@@ -63,8 +63,15 @@ class Terms(NamedTuple):
 
     def wants(self, name):
         """Return whether a file of this `name` is for the partner."""
+        test = self.test()
+        return test is None or test(name)
+
+    def test(self):
+        """Return the function that does that, for many names; None if all are for it."""
         patterns = self.wanted.split()
-        return '*' in patterns or any(fnmatch.fnmatchcase(name, each) for each in patterns)
+        if '*' in patterns:
+            return None
+        return lambda name: any(fnmatch.fnmatchcase(name, each) for each in patterns)
 
 
 def is_shared(path):
