@@ -32,7 +32,7 @@ from zeit.cds.spool.filing import FILING, PRIVATE, Filing
 from zeit.cds.spool.runlock import RunLock
 from zeit.cds.system import files, lock_holder
 from zeit.cds.system.forks import open_descriptor
-from zeit.cds.text import printable
+from zeit.cds.text import plural, printable
 
 
 log = logging.getLogger(__name__)
@@ -354,16 +354,25 @@ class Sharing:
             self._filing.give_back(name)
 
     def settle_unwanted(self, names):
-        """Move to `cur/` what nobody wants of what is in `new/` by these `names`."""
+        """Move to `cur/` what nobody wants of what is in `new/` by these `names`, and say so."""
         partners = self.partners().values()
-        names = [name for name in names if not any(each.wants(name) for each in partners)]
+        names = sorted(name for name in names if not any(each.wants(name) for each in partners))
         if not names:
             return
+        moved = []
         with self._locked_briefly():
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
                     files.move(self._filing.take(name), self._cur, name)
+                    moved.append(name)
             files.sync_directories(self._cur, self._new)
+        if moved:
+            # Nothing else tells it: a pattern that is wrong would look like deliveries.
+            log.warning(
+                "Moved from 'new' to 'cur' without being sent, as no exporter wants it: %s%s",
+                printable(moved[0]),
+                f' and {plural(len(moved) - 1, "more file")}' * (len(moved) > 1),
+            )
 
     def settle_skipped(self, *, leaving=lambda inodes: None):
         """Move to `withdrawn/` what is in `new/`, and no partner gets any more, nor has got.

@@ -100,6 +100,7 @@ class KindTests(unittest.TestCase):
         for make, values in (
             (Options, {'order': 'size'}),
             (Options, {'max_files': 0}),
+            (Options, {'wanted': ' '}),
             (Options, {'max_files': '3'}),
             (Settings, {'host': 'h', 'directory': None}),
             (Settings, {'host': 'h', 'reply_timeout': None}),

@@ -12,6 +12,7 @@ from zeit.cds.option_types import (
     Kind,
     described,
     is_one_line,
+    line,
     one_of,
     require_fit,
     whole,
@@ -107,7 +108,7 @@ class Options(_Run):
     )
     wanted: str = described(
         '*',
-        Kind('some patterns on one line', 'PATTERNS', fits=is_one_line),
+        line('some patterns on one line', 'PATTERNS'),
         'Where several exporters have one spool: files with these names are for this one; patterns '
         'as in a shell, separated by spaces.',
         cli=False,

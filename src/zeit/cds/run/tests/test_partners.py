@@ -351,9 +351,15 @@ class WantedTests(PartnerTests):
 
     def test_what_nobody_wants(self):
         self.wanted |= {'A': '*.xml', 'B': '*.xml'}
-        self.put('a.jpg')
-        self.assertEqual([], self.export('A').delivered)
-        self.assertEqual(({}, ['a.jpg']), (self.there('new'), sorted(self.there('cur'))))
+        self.put('a.jpg', 'b.jpg', 'c.xml')
+        with self.assertLogs('zeit.cds', 'WARNING') as logs:
+            self.assertEqual(['c.xml'], self.export('A').delivered)
+        self.assertEqual(['c.xml'], [*self.there('new')])
+        self.assertEqual(['a.jpg', 'b.jpg'], sorted(self.there('cur')))
+        (line,) = logs.output
+        self.assertIn('without being sent, as no exporter wants it: a.jpg and 1 more file', line)
+        with self.assertNoLogs('zeit.cds', 'WARNING'):
+            self.export('A')
 
 
 class JoiningTests(PartnerTests):
