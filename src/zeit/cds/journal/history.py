@@ -188,7 +188,7 @@ class History:
                 number = line_format.largest_in([block]) if above else None
                 if number is not None and number <= above:
                     break
-                if until and _begun(block) > until:
+                if until and _written_at(block, block.find(_AT)) > until:
                     continue
                 for line in line_format.backwards(block, needle):
                     entry = _parsed(line, path)
@@ -199,7 +199,7 @@ class History:
                         and (not containing or _contains(entry, containing))
                     ):
                         yield entry
-                if since and _written(block) < since:
+                if since and _written_at(block, block.rfind(_AT)) < since:
                     return
 
     def _blocks(self, path, *, size=None):
@@ -307,15 +307,8 @@ def _fits(name, pattern):
     return isinstance(name, str) and (name == pattern or fnmatch.fnmatchcase(name, pattern))
 
 
-def _begun(block):
-    """Return when the first line of `block` was written that tells it (str), else ''."""
-    at = block.find(_AT)
-    return block[at + len(_AT) :][:_TIME].decode('ascii', 'replace') if at >= 0 else ''
-
-
-def _written(block):
-    """Return when the last line of `block` was written that tells it (str), else ''."""
-    at = block.rfind(_AT)
+def _written_at(block, at):
+    """Return when the line that begins `at` this place of `block` was written (str); '' for -1."""
     return block[at + len(_AT) :][:_TIME].decode('ascii', 'replace') if at >= 0 else ''
 
 

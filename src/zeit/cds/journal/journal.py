@@ -563,8 +563,8 @@ def read(private, *, tables=tuple(TABLES), having=None, **about):
             found.log.damaged += 1
             continue
         if entry.get('kind') == 'journal':
-            found.is_copy = not creation_time.is_own(entry, os.path.join(path, append_log.NAME),
-            path)
+            written = os.path.join(path, append_log.NAME), path
+            found.is_copy = not creation_time.is_own(entry, *written)
         found.learn(entry)
     return found
 

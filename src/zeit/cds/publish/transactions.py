@@ -55,7 +55,6 @@ class TransactionScope:
             if not was_begun and is_begun() and not transaction.get()._resources:
                 transaction.abort()  # nobody has one, and nobody would end it
 
-
     def is_open(self):
         """See `IScope`."""
         return is_begun()
