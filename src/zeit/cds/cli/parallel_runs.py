@@ -10,8 +10,9 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: Seconds that these runs may take to come to their ends, when a signal ends the command.
-PATIENCE = 60
+#: Seconds that these runs may take to come to their ends, when a signal ends the command; and after
+#: which it says that it waits.
+PATIENCE, SOON = 60, 1
 
 
 class Beside:
@@ -41,10 +42,16 @@ class Beside:
         for thread in self._threads:
             thread.interrupted.set()
         for thread in self._threads:
+            if not thread.ended.wait(SOON):
+                about = printable(thread.about), PATIENCE
+                log.warning('%s: waiting for the end of its run, for %d s at most.', *about)
+        for thread in self._threads:
             if thread.ended.wait(max(0, end - time.monotonic())):
                 thread.join()
             else:
-                log.warning('%s: its run has not ended.', printable(thread.about))
+                log.warning(
+                    '%s: its run did not end; the next one cleans up.', printable(thread.about)
+                )
 
 
 class _Thread(threading.Thread):

@@ -4,11 +4,29 @@ import json
 import signal
 import subprocess
 import threading
+import unittest
+import unittest.mock
 
+from zeit.cds.cli import parallel_runs
 from zeit.cds.cli.tests.test_command_line import PROCESS, TIMEOUT, CommandLine
 from zeit.cds.drivers.tests.test_watch import Stalled
 from zeit.cds.spool.spool import Spool
-from zeit.cds.testing import faults
+from zeit.cds.testing import faults, layers
+
+
+class WaitingTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def test_what_it_waits_for_at_the_end_is_said(self):
+        hangs = threading.Event()
+        self.addCleanup(hangs.set)
+        self.enterContext(unittest.mock.patch.object(parallel_runs, 'SOON', 0))
+        self.enterContext(unittest.mock.patch.object(parallel_runs, 'PATIENCE', 0))
+        with self.assertLogs('zeit.cds', 'WARNING') as caught, parallel_runs.Beside() as beside:
+            beside.start('archive', lambda interrupted: hangs.wait(TIMEOUT))
+        self.assertEqual(2, len(caught.records))
+        for each in caught.records:
+            self.assertIn('archive', each.getMessage())
 
 
 class BesideTests(CommandLine):
