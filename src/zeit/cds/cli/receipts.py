@@ -80,6 +80,8 @@ def none_of(selected_spools, **wanted):
             for each in found.unpublished
             if field == 'content' and each.unique_id == value
         ]
+        if gone := ', '.join(each for each in found.numbers.missing if each != journal.JOURNAL):
+            hints.append(f'The receipts of {gone} are gone from {where}.')
     return FileError(f'There is no receipt for {printable(value)}', hint=' '.join(hints))
 
 

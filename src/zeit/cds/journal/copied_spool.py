@@ -54,7 +54,7 @@ class Disowned:
             found = [{'kind': 'disowned', 'why': why, 'entry': row} for row in rows]
             self.entries = found + self.entries
         else:
-            log.warning('%s; it has left nothing on a server: %s', why, self.spool)
+            log.warning('%s; it knows of nothing left on a server: %s', why, self.spool)
 
     def warn(self):
         """Say what a person has to decide, if there is something."""

@@ -71,6 +71,13 @@ class Receipts(ServerCase):
         outcome = self.receipt('--json', 'a.xml')
         self.assertEqual((1, '[]\n', 1), (outcome.code, outcome.out, outcome.err.count('\n')))
 
+    def test_those_of_a_month_are_gone(self):
+        self.export()
+        (month,) = (self.path / '.cds' / 'history').iterdir()
+        month.write_bytes(b'')
+        said = f'no receipt for a.xml. The receipts of {month.stem} are gone from {self.path}.$'
+        self.assert_line(self.receipt('a.xml'), 1, said)
+
     def test_parked(self):
         with self.spool.run():
             self.spool.park(self.spool.pending()[0][0], 'No\x1b!')

@@ -446,7 +446,7 @@ class SpoolTests(JournalTests):
         self.restored()
         with self.assertLogs('zeit.cds.journal', 'WARNING') as logs, self.spool.run():
             pass
-        self.assertIn('it has left nothing on a server', logs.output[0])
+        self.assertIn('it knows of nothing left on a server', logs.output[0])
         with self.assertNoLogs('zeit.cds.journal', 'WARNING'), self.spool.run():
             pass
         self.assertEqual(1, len([*receipts(self.spool_path / '.cds')]))
