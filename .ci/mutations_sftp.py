@@ -100,4 +100,16 @@ SFTP = (
         '                    add(sock)\n',
         '                    pass\n',
     ),
+    (
+        'whoever would lead, and need not, leaves the others without anybody who does',
+        EVENTS,
+        '        finally:\n            self._hand_over()\n',
+        '        finally:\n            pass\n',
+    ),
+    (
+        'there are packets that are to be ignored',
+        SSH,
+        '        if kind != MSG_IGNORE:\n',
+        '        if True:\n',
+    ),
 )
