@@ -127,7 +127,7 @@ WIRE = (
     (
         'a renaming that is not to be costs a login',
         LINK,
-        ' or connection.withdraw()',
+        ' or files.withdraw()',
         '',
     ),
     (

@@ -178,7 +178,7 @@ class Examination(Run):
 
 def _encryption(session):
     """Yield what there is to say of TLS, where it is spoken."""
-    protection = session.protection
+    protection = session.connection.protection
     if protection is None:
         return
     from zeit.cds.check import certificates

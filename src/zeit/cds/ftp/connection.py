@@ -29,7 +29,7 @@ QUIT_TIMEOUT = 2
 class Connection:
     """A login; in the directory, and in binary mode, if that was entered.
 
-    `control` is its `ControlConnection`, `data` has its data connections.
+    `control` is its `ControlConnection`, `data` has its data connections, `files` its `Files`.
     `context` is what `settings.tls.context()` made, if TLS is wanted; `capabilities` are the
     server's.
     """
@@ -42,7 +42,7 @@ class Connection:
         )
         self._context = context
         self._pipeline = pipeline = Pipeline(control)
-        self._files = files = Files(pipeline)
+        self.files = files = Files(pipeline)
         transfers = Transfers(control, files=files)
         listings = Listings(transfers, pipeline=pipeline, files=files)
         control.list_names = listings.list_names
@@ -51,7 +51,7 @@ class Connection:
         self.data = control.data
         self.is_due, self.shown, self.drop = control.is_due, control.shown, control.drop
         self.command = pipeline.command
-        self.is_reusable, self.withdraw = files.is_reusable, files.withdraw
+        self.is_reusable = files.is_reusable
         self.size, self.sizes, self.sizes_of = files.size, files.sizes, files.sizes_of
         self.modified, self.look, self.is_directory = files.modified, files.look, files.is_directory
         self.rename, self.packet = files.rename, files.packet
@@ -67,11 +67,6 @@ class Connection:
     def usable(self):
         """See `ControlConnection`."""
         return self.control.usable
-
-    @property
-    def due(self):
-        """See `Files`."""
-        return self._files.due
 
     @property
     def capabilities(self):

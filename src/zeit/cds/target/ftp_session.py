@@ -433,11 +433,6 @@ class FTPSession(BaseSession):
         """The present `Connection`."""
         return self._link.connection
 
-    @property
-    def protection(self):
-        """The `Protection` of the present connection, None without TLS."""
-        return self.connection.protection
-
     def list_by(self, listing):
         """Return the names that one way to list shows, a `Listing`: a set of str."""
         return self._query('list_by', listing)

@@ -72,10 +72,10 @@ class Link:
 
         `enter(connection)` is called with a new one.  Raises what `ITarget.open` and that raise.
         """
-        connection = self.connection
-        broken = not connection.usable
-        is_due = connection.due in (None, call[:2]) or connection.withdraw()
-        if not (is_due and connection.is_reusable()):
+        connection, files = self.connection, self.connection.files
+        broken = not connection.control.usable
+        is_due = files.due in (None, call[:2]) or files.withdraw()
+        if not (is_due and files.is_reusable()):
             log.debug('Connecting again')
             connection.drop()
             if broken:
@@ -155,7 +155,7 @@ class Link:
         connection = self.connection
         if self.made == 1 and connection.usable:
             self._capabilities.ended()
-        if kept is not None and connection.due is None and self._inside:
+        if kept is not None and connection.files.due is None and self._inside:
             if connection.is_reusable():
                 connection.data.forget()
                 connection.serve(deadline=Deadline())
