@@ -23,8 +23,8 @@ HERE = pathlib.Path(__file__).parent
 #: What the page is written in, the first one where nothing else is wanted.
 LANGUAGES = 'en', 'de'
 
-#: The name of the page, of its twin for programs, and of the folder with its files.
-PAGE, TWIN, RESOURCES = '@@cds.html', '@@cds.json', '@@/zeit.cds'
+#: The name of the page, of the same for programs, and of the folder with its files.
+PAGE, DATA, RESOURCES = '@@cds.html', '@@cds.json', '@@/zeit.cds'
 
 #: After this many seconds the page looks again.
 INTERVAL = 10

@@ -70,7 +70,7 @@ class Site:
         """Answer GET `@@cds.html`; `query` is a mapping: `find` a text, or `file`, see `_text`."""
         return self._page(visitor, text=_text(query))
 
-    def twin(self, query):
+    def data(self, query):
         """Answer GET `@@cds.json`: what `status --json` prints.
 
         All who ask get the same for a while, see `Looks`.  With `short` it is what the page shows

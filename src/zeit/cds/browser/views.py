@@ -91,11 +91,11 @@ class Page(Whole, Shown):
     """`@@cds.html`"""
 
 
-class Twin(View):
+class Data(View):
     """`@@cds.json`"""
 
     def __call__(self):
-        return self.answered(self.site.twin(self.request.form))
+        return self.answered(self.site.data(self.request.form))
 
 
 class Retry(Whole, Done):

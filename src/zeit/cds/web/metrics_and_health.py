@@ -11,7 +11,7 @@ from zeit.cds.web.routes import Response, plain
 METRICS = 'text/plain; version=0.0.4; charset=utf-8'
 
 
-class Facts:
+class MetricsAndHealth:
     """What the spools of `select()`, a list of `SelectedSpool`, are like now.
 
     `max_age`: seconds after which something undelivered is not well, None for never.
@@ -51,5 +51,5 @@ class Facts:
 
     @property
     def routes(self):
-        """Those of `zeit.cds.web.routes.Site`."""
+        """Those of `zeit.cds.web.routes.Application`."""
         return {'/metrics': {'GET': self.metrics}, '/healthz': {'GET': self.health}}

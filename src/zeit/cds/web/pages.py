@@ -28,8 +28,8 @@ class Pages:
 
     @property
     def routes(self):
-        """Those of `zeit.cds.web.routes.Site`."""
-        found = {f'/{rendering.PAGE}': {'GET': self.page}, f'/{rendering.TWIN}': {'GET': self.twin}}
+        """Those of `zeit.cds.web.routes.Application`."""
+        found = {f'/{rendering.PAGE}': {'GET': self.page}, f'/{rendering.DATA}': {'GET': self.data}}
         found['/'] = found[f'/{rendering.PAGE}']
         for permission in self._allowed:
             done = functools.partial(self.act, permission)
@@ -45,9 +45,9 @@ class Pages:
         visitor = self._visitor(request)
         return _response(request, visitor, self._site.page(request.query, visitor))
 
-    def twin(self, request):
+    def data(self, request):
         """Answer with the same for programs."""
-        return _response(request, None, self._site.twin(request.query))
+        return _response(request, None, self._site.data(request.query))
 
     def act(self, permission, request):
         """Answer a form that was sent to the page of a `permission`."""

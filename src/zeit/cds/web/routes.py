@@ -136,7 +136,7 @@ def _fields(text):
         refuse(400, 'Too many fields')
 
 
-class Site:
+class Application:
     """A WSGI application.
 
     `routes`: by path the methods, and by method the function that takes a `Request` and returns a

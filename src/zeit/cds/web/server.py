@@ -107,11 +107,13 @@ class Certificate:
         return found
 
     def _load(self):
+        asked = []
         try:
             # Without a function OpenSSL would ask on the terminal.
-            self.context.load_cert_chain(*self._paths, password=lambda: b'')
+            self.context.load_cert_chain(*self._paths, password=lambda: asked.append(True) or b'')
         except ssl.SSLError as error:
-            raise _unusable(self._paths, error.reason or 'it cannot be decoded') from None
+            reason = 'the key has a passphrase' if asked else error.reason
+            raise _unusable(self._paths, reason or 'it cannot be decoded') from None
         except OSError as error:
             raise _unusable(self._paths, error.strerror) from None
 

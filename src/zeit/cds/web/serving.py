@@ -5,16 +5,16 @@ import logging
 import os
 
 from zeit.cds.browser import rendering
-from zeit.cds.browser import responses as browser
+from zeit.cds.browser.responses import Site
 from zeit.cds.browser.source import Local
 from zeit.cds.cli import configuration, selection
 from zeit.cds.credentials import SecretFile
 from zeit.cds.drivers.sdnotify import Heartbeat, Notifier
 from zeit.cds.errors import UsageError
 from zeit.cds.web.access import Gate
-from zeit.cds.web.metrics_and_health import Facts
+from zeit.cds.web.metrics_and_health import MetricsAndHealth
 from zeit.cds.web.pages import EVERYTHING, Pages
-from zeit.cds.web.routes import Site
+from zeit.cds.web.routes import Application
 from zeit.cds.web.server import Certificate, Server, is_loopback, resolve
 
 
@@ -36,7 +36,7 @@ def run(console, zcml, *, address, actions, password_file, certificate, key, hos
     _require_safe(host, addresses, password_file, certificate, key, actions)
     encryption = None if certificate is None else Certificate(certificate, key)
     # What is wrong with the configuration is said now.
-    selection.spools(zcml=zcml, names=(), spool=None, remote=False)
+    selection.named(zcml, (), None)
     site = application(
         password_file=password_file, actions=actions, hosts={host, *hosts}, max_age=max_age
     )
@@ -72,12 +72,13 @@ def application(*, password_file=None, actions=False, hosts=(), max_age=None):
     rendering.prepare()
     source = Local()
     shown = {} if max_age is None else {'max_age': max_age}
-    facts = Facts(source.select, max_age=max_age)
-    site = browser.Site(source, also=(facts,), **shown)
+    numbers = MetricsAndHealth(source.select, max_age=max_age)
+    site = Site(source, also=(numbers,), **shown)
     pages = Pages(site, allowed=EVERYTHING if actions else frozenset())
     # A page that lets its own name point to this machine knows no password.
     known = {LOCAL, *(name.lower() for name in hosts)} if gate is None else None
-    return Site({**pages.routes, **facts.routes}, hosts=known, gate=gate, open=('/healthz',))
+    routes = {**pages.routes, **numbers.routes}
+    return Application(routes, hosts=known, gate=gate, open=('/healthz',))
 
 
 def _require_safe(host, addresses, password_file, certificate, key, actions):

@@ -277,10 +277,10 @@ class LoadTests(ActionCase):
         self.assertEqual(1, looked.call_count)
         with unittest.mock.patch.object(self.spool, 'status', side_effect=status) as looked:
             for _ in range(20):
-                self.assertIn('a.xml', self.site.twin({}).body)
+                self.assertIn('a.xml', self.site.data({}).body)
         self.assertEqual(1, looked.call_count)
         self.press('withdraw')
-        self.assertNotIn('a.xml', self.site.twin({}).body)
+        self.assertNotIn('a.xml', self.site.data({}).body)
 
     def test_what_was_seen_is_rendered_once(self):
         page = responses.status_page

@@ -24,7 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         query = dict(urllib.parse.parse_qsl(self.path.partition('?')[2]))
         body = self.server.body
         if body is None:
-            body = self.server.site.twin(query).body.encode()
+            body = self.server.site.data(query).body.encode()
         self.send_response(self.server.status)
         if self.server.status == 302:
             self.send_header('Location', 'http://127.0.0.1:1/')
@@ -132,7 +132,7 @@ class RemoteTests(RemoteCase):
             verifyObject(ISource, each)
         verifyObject(ISite, self.site)
 
-    def test_the_twin(self):
+    def test_what_programs_get(self):
         self.spool.put('a.xml', b'<a/>')
-        (found,) = json.loads(self.site.twin({}).body)
+        (found,) = json.loads(self.site.data({}).body)
         self.assertEqual('a.xml', found['waiting']['names'][0]['name'])

@@ -119,7 +119,7 @@ class ViewTests(ZopeCase):
                 with self.subTest(user, path=path):
                     self.assertEqual(status, self.zope(path, user=user).getStatus())
 
-    def test_the_twin_is_the_status_of_the_command_line(self):
+    def test_what_programs_get_is_the_status_of_the_command_line(self):
         self.spool.put('a.xml', b'<a/>')
         response = self.zope('/@@cds.json', user='editor')
         self.assertEqual('application/json', response.getHeader('Content-Type'))

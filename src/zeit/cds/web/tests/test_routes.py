@@ -13,7 +13,7 @@ from zeit.cds.credentials import Secret
 from zeit.cds.errors import SpoolError
 from zeit.cds.testing import layers
 from zeit.cds.web import access, metrics_and_health, pages
-from zeit.cds.web.routes import HEADERS, Response, Site
+from zeit.cds.web.routes import HEADERS, Application, Response
 from zeit.cds.web.tests.test_access import header
 
 
@@ -25,7 +25,7 @@ def fails(request):
     raise SpoolError('It is gone: <b>', hint='Look for it.')
 
 
-class SiteTests(unittest.TestCase):
+class ApplicationTests(unittest.TestCase):
     layer = layers.QUIET
 
     def setUp(self):
@@ -51,7 +51,7 @@ class SiteTests(unittest.TestCase):
         def start_response(status, headers, exc_info=None):
             answered.append((int(status[:3]), dict(headers)))
 
-        site = site or Site(self.routes, hosts={'localhost'})
+        site = site or Application(self.routes, hosts={'localhost'})
         if method in ('GET', 'HEAD', 'POST') and path.startswith('/'):
             site = wsgiref.validate.validator(site)
         result = site(given, start_response)
@@ -109,10 +109,10 @@ class SiteTests(unittest.TestCase):
             with self.subTest(host):
                 found, _, body = self.ask(HTTP_HOST=host)
                 self.assertEqual(status, found, body)
-        self.assertEqual(200, self.ask(site=Site(self.routes), HTTP_HOST='any')[0])
+        self.assertEqual(200, self.ask(site=Application(self.routes), HTTP_HOST='any')[0])
 
     def test_a_password(self):
-        site = Site(self.routes, gate=access.Gate(Secret('geheim')), open=('/open',))
+        site = Application(self.routes, gate=access.Gate(Secret('geheim')), open=('/open',))
         for path in '/', '/none', '/form':
             status, headers, _ = self.ask(path=path, site=site)
             self.assertEqual(401, status)
@@ -137,7 +137,7 @@ class SiteTests(unittest.TestCase):
         self.assertEqual(ZeroDivisionError, logged.records[0].exc_info[0])
 
     def test_no_log_and_no_repr_has_the_password(self):
-        site = Site(self.routes, gate=access.Gate(Secret('geheim')))
+        site = Application(self.routes, gate=access.Gate(Secret('geheim')))
         given = header('me', 'geheim').reveal()
         with self.assertLogs('zeit.cds.web', 'DEBUG') as logged:
             logging.getLogger('zeit.cds.web').debug('%r', site)
@@ -156,8 +156,8 @@ class SiteTests(unittest.TestCase):
                 goes_on.wait(20)
             return []
 
-        found = metrics_and_health.Facts(select, clock=lambda: now[0])
-        site = Site(found.routes)
+        found = metrics_and_health.MetricsAndHealth(select, clock=lambda: now[0])
+        site = Application(found.routes)
         for _ in range(2):
             self.assertEqual(200, self.ask(path='/healthz', site=site)[0])
         self.assertEqual(1, len(looked))

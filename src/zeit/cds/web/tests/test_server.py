@@ -260,3 +260,4 @@ class TLSTests(unittest.TestCase):
             with self.subTest(path, key=its_key), self.assertRaises(ConfigurationError) as caught:
                 server.Certificate(path, its_key)
             self.assertIn(str(its_key or path), str(caught.exception))
+        self.assertIn('has a passphrase', str(caught.exception))
