@@ -26,15 +26,143 @@ class Sections:
         return [each for each in self._each() if each.total]
 
     def _each(self):
-        yield from (self._failed(), self._parked(given_up=False), self._unpublished())
-        yield from (self._in_doubt(), self._ignored(), self._held(), self._unfetched())
-        yield from (self._undeleted(), self._filing(), self._retracted())
-        yield from () if self._shared else (self._waiting(),)
-        yield self._parked(given_up=True)
+        """Yield the sections in the order of the page; those of the same kind are one method."""
+        found, row, imported = self._found, self._rows.row, self._found['imported'] or {}
+        failed, waiting = self._waiting()
+        given_up, parked = self._parked()
+        yield failed
+        yield parked
+        yield _section(
+            'unpublished',
+            _('Not published'),
+            found['unpublished'],
+            self._unpublished,
+            bad=True,
+            note=_('The application tries again by itself.'),
+        )
+        yield _section(
+            'in-doubt',
+            _('In doubt'),
+            found['in_doubt'],
+            self._in_doubt,
+            bad=True,
+            note=_('Transactions that did not end: the next run decides.'),
+        )
+        yield _section(
+            'ignored',
+            _('Never sent'),
+            found['ignored'],
+            lambda each: row(each, texts=[messages.said(each['reason'])]),
+            bad=bool(found['delivered']),
+        )
+        note = _('It is not sent until somebody releases it.')
+        yield _section('held', _('Held'), found['held'], self._held, note=note)
+        yield _section(
+            'unfetched',
+            _('On the server, not fetched yet'),
+            imported.get('failed', []),
+            lambda each: row(each, texts=self._attempts(each)),
+            bad=True,
+        )
+        yield _section(
+            'undeleted',
+            _('Fetched, but still on the server'),
+            imported.get('undeleted', []),
+            lambda each: row(each, since='since'),
+        )
+        yield _section(
+            'filing',
+            _('Sent, on the way to cur'),
+            found['filing']['names'],
+            lambda each: row(each, since='arrived'),
+            total=found['filing']['files'],
+        )
+        yield _section(
+            'retracted',
+            _('To be deleted on the server'),
+            found['retracted'],
+            lambda each: row({**each, 'name': each['name'] or each['id']}, since='since'),
+        )
+        if not self._shared:
+            yield waiting
+        yield given_up
 
-    def _section(self, kind, title, found, row, *, bad=False, total=None, note=''):
-        rows = [row(each) for each in found[:SHOWN]]
-        return Section(kind, title, rows, len(found) if total is None else total, bad, note)
+    def _waiting(self):
+        """Return the sections of what has failed, and of what has not been tried yet."""
+        waiting = self._found['waiting']
+        held = {each['name'] for each in self._found['held']}
+        tried = [each for each in waiting['names'] if each['attempts']]
+        # What is held is not tried again.
+        failed = [each for each in tried if each['name'] not in held]
+        rest = [e for e in waiting['names'] if not e['attempts'] and e['name'] not in held]
+        all_failed = waiting.get('failed', len(tried)) - (len(tried) - len(failed))
+        all_held = sum(each['name'] in held for each in waiting['names'])
+        return (
+            _section(
+                'failed',
+                _('Failed'),
+                failed,
+                lambda each: self._rows.row(
+                    each, 'hold', 'park', texts=self._attempts(each), since='arrived'
+                ),
+                bad=True,
+                total=all_failed,
+                note=_('The next run tries again.'),
+            ),
+            _section(
+                'waiting',
+                _('Waiting'),
+                rest,
+                lambda each: self._rows.row(each, since='arrived'),
+                total=waiting['files'] - all_held - all_failed,
+            ),
+        )
+
+    def _parked(self):
+        """Yield the sections of what was given up by hand, and of what is to be looked after."""
+        note = _('What is parked is not sent, until somebody presses “Retry”.')
+        for kind, title, actions, given_up in (
+            ('given-up', _('Parked by hand'), ['retry'], True),
+            ('parked', _('Parked'), ['retry', 'give-up'], False),
+        ):
+            yield _section(
+                kind,
+                title,
+                [each for each in self._found['parked'] if each['given_up'] == given_up],
+                lambda each, actions=actions: self._row_with_reason(each, *actions),
+                bad=not given_up,
+                note=note,
+            )
+
+    # Rows
+
+    def _row_with_reason(self, each, *actions):
+        texts = [messages.said(each['reason'])]
+        return self._rows.row(each, *actions, texts=texts, since='since')
+
+    def _held(self, each):
+        row = self._row_with_reason(each, 'release')
+        return row if each['name'] else row._replace(name=_('The whole spool'))
+
+    def _unpublished(self, each):
+        texts = [
+            _('It could not be retracted.') if each['retracts'] else '',
+            messages.said(each['reason']),
+            self._next(each),
+        ]
+        about = {'name': each['id'], 'since': each['since']}
+        return self._rows.row(about, 'retry', texts=texts, since='since')
+
+    def _in_doubt(self, each):
+        names = [printable(name, limit=NAME) for name in each['names']]
+        known = _('It is committed.') if each['committed'] else ''
+        who = ', '.join(filter(None, (each['description'], each['user'])))
+        return Row(
+            ', '.join(names[:SHOWN]),
+            '',
+            since=self._rows.moment(each['since']),
+            texts=tuple(filter(None, (messages.said(who), known))),
+        )
 
     def _attempts(self, each):
         last = self._rows.moment(each['last_attempt'])
@@ -57,147 +185,8 @@ class Sections:
             'age': messages.age(left)
         })  # fmt: skip
 
-    def _waiting(self):
-        waiting, held = self._found['waiting'], self._held_names
-        rest = [e for e in waiting['names'] if not e['attempts'] and e['name'] not in held]
-        elsewhere = sum(each['name'] in held for each in waiting['names'])
-        return self._section(
-            'waiting',
-            _('Waiting'),
-            rest,
-            lambda each: self._rows.row(each, since='arrived'),
-            total=waiting['files'] - elsewhere - self._failed().total,
-        )
 
-    @property
-    def _held_names(self):
-        return {each['name'] for each in self._found['held']}
-
-    def _failed(self):
-        waiting, held = self._found['waiting'], self._held_names
-        tried = [each for each in waiting['names'] if each['attempts']]
-        # What is held is not tried again.
-        failed = [each for each in tried if each['name'] not in held]
-        total = waiting.get('failed', len(tried))
-        return self._section(
-            'failed',
-            _('Failed'),
-            failed,
-            lambda each: self._rows.row(
-                each, 'hold', 'park', texts=self._attempts(each), since='arrived'
-            ),
-            bad=True,
-            total=total - (len(tried) - len(failed)),
-            note=_('The next run tries again.'),
-        )
-
-    def _parked(self, *, given_up):
-        found = [each for each in self._found['parked'] if each['given_up'] == given_up]
-        return self._section(
-            'given-up' if given_up else 'parked',
-            _('Parked by hand') if given_up else _('Parked'),
-            found,
-            lambda each: self._rows.row(
-                each,
-                *('retry', 'give-up')[: 1 if given_up else 2],
-                texts=[messages.said(each['reason'])],
-                since='since',
-            ),
-            bad=not given_up,
-            note=_('What is parked is not sent, until somebody presses “Retry”.'),
-        )
-
-    def _unpublished(self):
-        return self._section(
-            'unpublished',
-            _('Not published'),
-            self._found['unpublished'],
-            lambda each: self._rows.row(
-                {'name': each['id']},
-                'retry',
-                texts=[
-                    _('It could not be retracted.') if each['retracts'] else '',
-                    messages.said(each['reason']),
-                    self._next(each),
-                ],
-            )._replace(since=self._rows.moment(each['since'])),
-            bad=True,
-            note=_('The application tries again by itself.'),
-        )
-
-    def _in_doubt(self):
-        def row(each):
-            names = [printable(name, limit=NAME) for name in each['names']]
-            known = _('It is committed.') if each['committed'] else ''
-            who = ', '.join(filter(None, (each['description'], each['user'])))
-            return Row(
-                ', '.join(names[:SHOWN]),
-                '',
-                since=self._rows.moment(each['since']),
-                texts=tuple(filter(None, (messages.said(who), known))),
-            )
-
-        note = _('Transactions that did not end: the next run decides.')
-        found = self._found['in_doubt']
-        return self._section('in-doubt', _('In doubt'), found, row, bad=True, note=note)
-
-    def _ignored(self):
-        found = self._found['ignored']
-        return self._section(
-            'ignored',
-            _('Never sent'),
-            found,
-            lambda each: self._rows.row(each, texts=[messages.said(each['reason'])]),
-            bad=bool(self._found['delivered']),
-        )
-
-    def _held(self):
-        def row(each):
-            found = self._rows.row(
-                each,
-                'release',
-                texts=[messages.said(each['reason'])],
-                since='since',
-            )
-            return found if each['name'] else found._replace(name=_('The whole spool'))
-
-        note = _('It is not sent until somebody releases it.')
-        return self._section('held', _('Held'), self._found['held'], row, note=note)
-
-    def _filing(self):
-        filing = self._found['filing']
-        return self._section(
-            'filing',
-            _('Sent, on the way to cur'),
-            filing['names'],
-            lambda each: self._rows.row(each, since='arrived'),
-            total=filing['files'],
-        )
-
-    def _retracted(self):
-        return self._section(
-            'retracted',
-            _('To be deleted on the server'),
-            self._found['retracted'],
-            lambda each: self._rows.row({'name': each['name'] or each['id'], **{
-                key: each[key] for key in ('since',)}}, since='since'),
-        )  # fmt: skip
-
-    def _unfetched(self):
-        found = (self._found['imported'] or {}).get('failed', [])
-        return self._section(
-            'unfetched',
-            _('On the server, not fetched yet'),
-            found,
-            lambda each: self._rows.row(each, texts=self._attempts(each)),
-            bad=True,
-        )
-
-    def _undeleted(self):
-        found = (self._found['imported'] or {}).get('undeleted', [])
-        return self._section(
-            'undeleted',
-            _('Fetched, but still on the server'),
-            found,
-            lambda each: self._rows.row(each, since='since'),
-        )
+def _section(kind, title, found, row, *, bad=False, total=None, note=''):
+    """Return the `Section` of what is `found`, by `row(each)`; `total` if that is not all."""
+    rows = [row(each) for each in found[:SHOWN]]
+    return Section(kind, title, rows, len(found) if total is None else total, bad, note)

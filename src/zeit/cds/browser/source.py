@@ -180,44 +180,33 @@ def _deliveries(selected):
 
 def _there(selected, fits):
     found = selected.spool.status()
-    about = {'spool': selected.name, 'path': str(selected.spool.path)}
-    states = (
-        ('waiting', found.waiting),
-        ('filing', found.filing),
-    )
-    for state, entries in states:
+
+    def told(name, content, state, *, since=None, reason=None, **more):
+        about = {'spool': selected.name, 'path': str(selected.spool.path)}
+        about |= {'name': name, 'content': content, 'state': state}
+        return about | {'since': status_json.utc(since), 'reason': reason} | more
+
+    for state, entries in (('waiting', found.waiting), ('filing', found.filing)):
         for entry in entries:
             if fits(entry.name, entry.content):
                 held = found.held.get('') or found.held.get(entry.name)
-                yield {
-                    **about,
-                    'name': entry.name,
-                    'content': entry.content,
-                    'state': 'held' if held and state == 'waiting' else state,
-                    'since': status_json.utc(entry.arrived),
-                    'reason': held[0] if held else None,
-                    'not_before': entry.not_before or None,
-                    'not_after': entry.not_after or None,
-                }
+                yield told(
+                    entry.name,
+                    entry.content,
+                    'held' if held and state == 'waiting' else state,
+                    since=entry.arrived,
+                    reason=held[0] if held else None,
+                    not_before=entry.not_before or None,
+                    not_after=entry.not_after or None,
+                )
     for name, reason in found.parked:
         content = found.parked_content[name].get('content', '')
         if fits(name, content):
-            given_up = name in found.given_up
-            state = 'given up' if given_up else 'parked'
-            yield {
-                **about, 'name': name, 'content': content, 'state': state,
-                'since': None, 'reason': reason,
-            }  # fmt: skip
-    for failure in found.unpublished:
-        if fits('', failure.unique_id):
-            yield {
-                **about,
-                'name': None,
-                'content': failure.unique_id,
-                'state': 'unpublished',
-                'since': status_json.utc(failure.since),
-                'reason': failure.reason,
-            }
+            state = 'given up' if name in found.given_up else 'parked'
+            yield told(name, content, state, reason=reason)
+    for each in found.unpublished:
+        if fits('', each.unique_id):
+            yield told(None, each.unique_id, 'unpublished', since=each.since, reason=each.reason)
 
 
 @zope.interface.implementer(ISource)

@@ -32,27 +32,7 @@ def as_object(snapshot, *, shown=None):
         'error': failure(snapshot.error),
     }
     if snapshot.found is not None:
-        failed = snapshot.numbers.failed
-        result |= _spool_object(
-            snapshot.found,
-            snapshot.now,
-            parked_since=snapshot.parked_since,
-            failed=failed,
-            shown=shown,
-        )
-        result['partners'] = list(snapshot.found.partners)
-        result['alone'] = _size(getattr(snapshot.found, 'alone', None))
-        result |= _roles(snapshot)
-        killed = snapshot.numbers.killed
-        result['killed'] = None if killed is None else utc(killed)
-        result['disowned'] = snapshot.numbers.disowned
-        result['retracted'] = [
-            {'id': content or None, 'name': name or None, 'since': utc(since)}
-            for content, name, since in snapshot.numbers.retracted
-        ]
-        result['damaged'] = snapshot.numbers.damaged
-        result['locked'] = _locked(snapshot.numbers.runs.get('locked'))
-        result['missing'] = snapshot.numbers.missing
+        result |= _spool_object(snapshot, shown=shown)
     importing = snapshot.selected.imports and not snapshot.selected.exports
     servers = [_server_object(server, importing=importing) for server in snapshot.servers]
     return result | {'servers': servers}
@@ -98,7 +78,7 @@ def _imports(snapshot):
 
 
 def _last_run(last, runs):
-    success, newest = last.get('success'), runs.get('last', {})
+    newest = runs.get('last', {})
     is_newest = newest.get('ended') == last.get('ended')
     return {
         'last_run': last
@@ -111,7 +91,7 @@ def _last_run(last, runs):
             'limited': last.get('limited', False),
         }
         or None,
-        'last_success': None if success is None else utc(success),
+        'last_success': utc(last.get('success')),
     }
 
 
@@ -127,14 +107,15 @@ def _locked(met):
 def _attempts(failed):
     return {
         'attempts': failed.number,
-        'last_attempt': None if failed.last is None else utc(failed.last),
+        'last_attempt': utc(failed.last),
         'reason': failed.reason or None,
     }
 
 
-def _spool_object(found, now, *, parked_since, failed, shown):
+def _spool_object(snapshot, *, shown):
+    found, numbers, now = snapshot.found, snapshot.numbers, snapshot.now
     return {
-        'waiting': _waiting(found.waiting, now, shown=shown, failed=failed),
+        'waiting': _waiting(found.waiting, now, shown=shown, failed=numbers.failed),
         'filing': _entries(found.filing, now, shown=shown),
         'held': [
             {'name': name or None, 'reason': reason, 'since': utc(since)}
@@ -145,7 +126,7 @@ def _spool_object(found, now, *, parked_since, failed, shown):
                 'name': name,
                 'reason': reason,
                 'given_up': name in found.given_up,
-                'since': utc(parked_since[name]) if name in parked_since else None,
+                'since': utc(snapshot.parked_since.get(name)),
                 'content': found.parked_content[name].get('content'),
                 'content_version': found.parked_content[name].get('content_version'),
             }
@@ -176,6 +157,18 @@ def _spool_object(found, now, *, parked_since, failed, shown):
         'ignored': [{'name': name, 'reason': reason} for name, reason in found.ignored],
         'hidden': list(found.hidden),
         'active': found.active or None,
+        'partners': list(found.partners),
+        'alone': _size(getattr(found, 'alone', None)),
+        **_roles(snapshot),
+        'killed': utc(numbers.killed),
+        'disowned': numbers.disowned,
+        'retracted': [
+            {'id': content or None, 'name': name or None, 'since': utc(since)}
+            for content, name, since in numbers.retracted
+        ],
+        'damaged': numbers.damaged,
+        'locked': _locked(numbers.runs.get('locked')),
+        'missing': numbers.missing,
     }
 
 
@@ -246,5 +239,5 @@ def failure(error):
 
 
 def utc(seconds):
-    """Return a time in `seconds` since the epoch as it is written in JSON."""
-    return from_timestamp(seconds).isoformat(timespec='seconds')
+    """Return a time in `seconds` since the epoch as it is written in JSON; None for None."""
+    return None if seconds is None else from_timestamp(seconds).isoformat(timespec='seconds')

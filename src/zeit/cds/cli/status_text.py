@@ -45,6 +45,12 @@ def _line(label, text):
     return f'  {label:<11}{text}'
 
 
+def _more(found):
+    """Yield how many of them were not shown."""
+    if len(found) > SHOWN:
+        yield _line('', f'and {len(found) - SHOWN} more')
+
+
 def _wrapped(text, *, indent=0):
     """Yield what others have said in lines that fit."""
     margin = ' ' * indent
@@ -160,8 +166,7 @@ def _retracted(found, now):
     for content, name, since in found[:SHOWN]:
         yield _line('', f'{printable(name or content)} for {age(now - since)}')
         yield from _told(content if name else '')
-    if len(found) > SHOWN:
-        yield _line('', f'and {len(found) - SHOWN} more')
+    yield from _more(found)
 
 
 def _filing(found, now):
@@ -199,8 +204,7 @@ def _imports(numbers, now):
         yield _line('undeleted', f'{number}, imported but still on the server:')
         for name, when in numbers.undeleted[:SHOWN]:
             yield _line('', f'{printable(name)} for {age(now - when)}')
-        if len(numbers.undeleted) > SHOWN:
-            yield _line('', f'and {len(numbers.undeleted) - SHOWN} more')
+        yield from _more(numbers.undeleted)
 
 
 def _last(last, numbers, now, *, what):
@@ -252,8 +256,7 @@ def _waiting(entries, now, *, whom, failed):
             yield from _attempts(failed[entry.name], now)
         yield from _told(entry.content, entry.content_version)
         yield from _schedule(entry, now)
-    if len(entries) > SHOWN:
-        yield _line('', f'and {len(entries) - SHOWN} more')
+    yield from _more(entries)
 
 
 def _schedule(entry, now):
@@ -285,8 +288,7 @@ def _unfetched(found, now):
     for name in [*found][:SHOWN]:
         yield _line('', printable(name))
         yield from _attempts(found[name], now)
-    if len(found) > SHOWN:
-        yield _line('', f'and {len(found) - SHOWN} more')
+    yield from _more(found)
 
 
 def _title(server):
