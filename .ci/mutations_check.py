@@ -63,7 +63,7 @@ CHECKS = (
     ),
     (
         'a server asked although this side is not set up',
-        'cli/checks.py',
+        'cli/commands/check.py',
         'if remote and not any(f.result == FAILED for f in known) else None',
         'if remote else None',
     ),

@@ -293,15 +293,18 @@ class Console:
             return False
         return True
 
-    @property
-    def can_ask(self):
-        """True if there is a person at both ends."""
-        return sys.stdin.isatty() and sys.stdout.isatty()
+    def confirms(self, question, *, otherwise, hint='Pass --yes.'):
+        """Return whether a person says yes; no answer is a no, and then `otherwise` is said.
 
-    def ask(self, question):
-        """Return whether a person says yes; no answer is a no."""
+        Raises `UsageError`, with the `hint`, if there is no person at both ends.
+        """
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise UsageError(f'{otherwise}: there is no terminal to ask on', hint=hint)
         self.say(question, nl=False)
-        return sys.stdin.readline().strip().lower() in ('y', 'yes')
+        if sys.stdin.readline().strip().lower() in ('y', 'yes'):
+            return True
+        self.say(f'{otherwise}.')
+        return False
 
     def complain(self, text, *, warning=False):
         """Write a line to standard error, unless it is a warning that nobody wants to see."""

@@ -20,11 +20,12 @@ from zeit.cds.spool.spool import translated
 from zeit.cds.text import plural, printable, retry
 
 
-def selected(zcml, spool, names, everything=None):
-    """Return the `SelectedSpool`s of a command with NAME..., or --all.  Raises `UsageError`.
+def exported(zcml, spool, names, everything=None, *, by=None):
+    """Return the spools of a command with NAME..., or --all.  Raises `UsageError`.
 
-    `everything` is None if the command has no --all.  What waits in a spool that is only imported
-    into is the application's, whatever it is called: such a spool is named by --spool.
+    `everything` is None if the command has no --all, `by` an exporter, None for any.  What waits in
+    a spool that is only imported into is the application's, whatever it is called: such a spool is
+    named by --spool.
     """
     if everything and names:
         raise UsageError('--all cannot be combined with names', hint='Choose one.')
@@ -32,14 +33,18 @@ def selected(zcml, spool, names, everything=None):
         hint = '' if everything is None else 'Or pass --all.'
         raise UsageError("Missing argument 'NAME...'", hint=hint)
     require_names(() if names is True else names)
-    found = selection.spools(zcml=zcml, names=(), spool=spool, remote=False)
-    exported = [each for each in found if each.exports or not each.imports]
-    if found and not exported:
+    found = selection.named(zcml, (), spool)
+    chosen = [each for each in found if each.exports or not each.imports]
+    if found and not chosen:
         raise UsageError(
             f'There is no spool in {printable(str(zcml))} that is exported',
             hint='A spool that an importer fills is named by --spool.',
         )
-    return exported
+    if by is not None:
+        chosen = [each for each in chosen if by in [name for name, _ in each.targets]]
+        if not chosen:
+            raise UsageError(f'There is no exporter {printable(by)!r} in {printable(str(zcml))}')
+    return [each.spool for each in chosen]
 
 
 def require_names(names):
@@ -56,11 +61,11 @@ def held_names(names, everything):
     return [ALL] if everything else [*dict.fromkeys(names)]
 
 
-def hold(console, selected_spools, names, reason):
+def hold(console, spools, names, reason):
     """Hold; return the exit code."""
     codes = [errors.DONE]
     for name in names:
-        for spool in _spools_with(name, selected_spools):
+        for spool in _with(name, spools):
             if spool.hold(name, reason):
                 codes.append(_tell(console, SpoolBusy(
                     f'{printable(name)} is being delivered at this moment, and may go still',
@@ -73,11 +78,11 @@ def hold(console, selected_spools, names, reason):
     return errors.decisive(codes)
 
 
-def release(console, selected_spools, names):
+def release(console, spools, names):
     """Release; return the exit code."""
     codes = [errors.DONE]
     for name in names:
-        done = [spool for spool in _paths(selected_spools) if spool.release(name)]
+        done = [spool for spool in spools if spool.release(name)]
         for spool in () if console.quiet else done:
             held = spool.status().held
             more = 'the next run sends it.'
@@ -93,19 +98,18 @@ def release(console, selected_spools, names):
     return errors.decisive(codes)
 
 
-def drop(console, selected_spools, names, reason, *, sure):
+def drop(console, spools, names, reason, *, sure):
     """Give up; return the exit code.  Raises `UsageError` if nobody can be asked."""
     codes = [errors.DONE]
     for name in dict.fromkeys(names):
-        found = [each for each in _paths(selected_spools) if _where(name, each)]
+        found = [each for each in spools if _where(name, each)]
         for spool in found:
             where = f'{_where(name, spool)} in {printable(str(spool.path))}'
             question = f'Drop {printable(name)}, which {where}? [y/N] '
-            if not (sure or _asked(console, question, name)):
-                console.say(f'{printable(name)} was not dropped.')
-                codes.append(errors.COME_BACK_LATER)
-            else:
+            if sure or console.confirms(question, otherwise=f'{printable(name)} was not dropped'):
                 codes.append(_each(console, _drop, spool, name, reason))
+            else:
+                codes.append(errors.COME_BACK_LATER)
         if not found:
             hint = 'It must wait in new or be in parked: "zeit-cds status" shows what is there.'
             error = FileError(f'{printable(name)} neither waits nor is parked', hint=hint)
@@ -135,25 +139,17 @@ def waits(spool, name):
         return entries.find(spool.path / 'new', name) is not None
 
 
-def _asked(console, question, name):
-    if not console.can_ask:
-        raise UsageError(
-            f'{printable(name)} was not dropped: there is no terminal to ask on', hint='Pass --yes.'
-        )
-    return console.ask(question)
-
-
-def withdraw(console, selected_spools, names, reason):
+def withdraw(console, spools, names, reason):
     """Take back; return the exit code."""
     codes = [errors.DONE]
     for name in dict.fromkeys(names):
-        found = [spool for spool in _paths(selected_spools) if waits(spool, name)]
+        found = [spool for spool in spools if waits(spool, name)]
         for spool in found:
             # What a partner had taken is withdrawn with that of all, or is being delivered.
             if spool is found[0] or waits(spool, name):
                 codes.append(_each(console, _withdraw, spool, name, reason))
         if not found:
-            codes.append(_each(console, _take_back, selected_spools, name, reason))
+            codes.append(_each(console, _take_back, spools, name, reason))
     return errors.decisive(codes)
 
 
@@ -189,8 +185,8 @@ def take_back(spool, name, reason):
         return retract_delivered.take_back(visited, receipts, reason)
 
 
-def _take_back(selected_spools, name, reason):
-    found = [url for each in _paths(selected_spools) for url in take_back(each, name, reason)]
+def _take_back(spools, name, reason):
+    found = [url for each in spools for url in take_back(each, name, reason)]
     if not found:
         raise FileError(
             f'{printable(name)} neither waits, nor is it on a server as far as receipts tell',
@@ -215,21 +211,13 @@ def names_in(path):
     return names
 
 
-def only_to(selected_spools, exporter, zcml):
-    """Return those of the `SelectedSpool`s that this exporter sends from.  Raises `UsageError`."""
-    found = [each for each in selected_spools if exporter in [name for name, _ in each.targets]]
-    if not found:
-        raise UsageError(f'There is no exporter {printable(exporter)!r} in {printable(str(zcml))}')
-    return found
-
-
-def resend(console, selected_spools, names, *, since=None, to=None):
+def resend(console, spools, names, *, since=None, to=None):
     """Send once more what has these names, or all that was delivered since; return the exit code.
 
     `since` is a time (ISO 8601, UTC); `to` the exporter that is to get it, also what others have
     got.
     """
-    codes, spools = [errors.DONE], [each for each in _paths(selected_spools) if _is_sent(each)]
+    codes, spools = [errors.DONE], [each for each in spools if _is_sent(each)]
     for spool in spools:
         if to is None:
             require_there(spool)
@@ -283,14 +271,9 @@ def _each(console, function, *arguments):
     return errors.DONE
 
 
-def _spools_with(name, selected_spools):
+def _with(name, spools):
     """Return the spools in which the file waits; all, if it waits nowhere."""
-    found = _paths(selected_spools)
-    return [spool for spool in found if name and waits(spool, name)] or found
-
-
-def _paths(selected_spools):
-    return [selected.spool for selected in selected_spools]
+    return [spool for spool in spools if name and waits(spool, name)] or spools
 
 
 def _what(name, spool):

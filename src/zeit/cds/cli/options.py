@@ -269,5 +269,20 @@ def take(arguments):
     The names are those of `zeit.cds.target.target.FTPTarget.from_options`, or of the same for SFTP,
     and `password_file`, `passphrase_file`.
     """
-    found = {name: arguments.pop(name) for name in [*arguments] if name in _TARGET_NAMES}
+    return _given(arguments, _TARGET_NAMES)
+
+
+def split(arguments):
+    """Return two dictionaries: which exporters or importers are meant, and the options of the run.
+
+    The first one has arguments of `zeit.cds.cli.selection.exchanges`.  What was not given is in
+    neither.
+    """
+    selected = {'names': (), 'spool': None} | take(arguments)
+    selected |= _given(arguments, {'names', 'spool', 'everything'})
+    return selected, _given(arguments, {*arguments})
+
+
+def _given(arguments, names):
+    found = {name: arguments.pop(name) for name in [*arguments] if name in names}
     return {name: value for name, value in found.items() if value is not None}

@@ -19,10 +19,10 @@ class Beside:
     """A context manager around such runs: on its way out they are asked to end, and waited for."""
 
     def __init__(self):
-        self._threads = []
+        self._runs = []
 
     def __repr__(self):
-        return f'<Beside {self._threads!r}>'
+        return f'<Beside {[thread for _, thread, *_ in self._runs]!r}>'
 
     def __enter__(self):
         return self
@@ -32,53 +32,44 @@ class Beside:
 
         `interrupted()` tells the run whether it is to end.
         """
-        thread = _Thread(name, run)
-        self._threads.append(thread)
+        from concurrent.futures import Future
+
+        done, interrupted = Future(), threading.Event()
+
+        def work():
+            try:
+                done.set_result(run(interrupted.is_set))
+            except BaseException as error:  # noqa: BLE001 it is raised by who asks for the result
+                done.set_exception(error)
+
+        # What hangs for longer must not keep the process: the next run heals what it leaves.
+        thread = threading.Thread(target=work, name=f'zeit.cds {name}', daemon=True)
+        self._runs.append((name, thread, done, interrupted))
         thread.start()
-        return thread.result
+        return done.result
 
     def __exit__(self, *exc_info):
         end = time.monotonic() + PATIENCE
-        for thread in self._threads:
-            thread.interrupted.set()
-        for thread in self._threads:
-            if not thread.ended.wait(SOON):
-                about = printable(thread.about), PATIENCE
+        for *_, interrupted in self._runs:
+            interrupted.set()
+        for name, _, done, _ in self._runs:
+            if not _has_ended(done, SOON):
+                about = printable(name), PATIENCE
                 log.warning('%s: waiting for the end of its run, for %d s at most.', *about)
-        for thread in self._threads:
-            if thread.ended.wait(max(0, end - time.monotonic())):
+        for name, thread, done, _ in self._runs:
+            # A `join` that a signal ends takes the thread for one that has ended, in Python before
+            # 3.13.
+            if _has_ended(done, max(0, end - time.monotonic())):
                 thread.join()
             else:
-                log.warning(
-                    '%s: its run did not end; the next one cleans up.', printable(thread.about)
-                )
+                log.warning('%s: its run did not end; the next one cleans up.', printable(name))
 
 
-class _Thread(threading.Thread):
-    def __init__(self, name, run):
-        # What hangs for longer must not keep the process: the next run heals what it leaves.
-        super().__init__(name=f'zeit.cds {name}', daemon=True)
-        self.about = name
-        self.interrupted = threading.Event()
-        #: To be waited for: a `join` that a signal ends takes the thread for one that has ended, in
-        #: Python before 3.13.
-        self.ended = threading.Event()
-        self._work = run
-        self._result = self._error = None
+def _has_ended(done, seconds):
+    """Return whether a run ends within so many seconds; `done` is its future."""
+    from concurrent.futures import wait
 
-    def run(self):
-        try:
-            self._result = self._work(self.interrupted.is_set)
-        except BaseException as error:  # noqa: BLE001 it is raised by who asks for the result
-            self._error = error
-        finally:
-            self.ended.set()
-
-    def result(self):
-        self.ended.wait()
-        if self._error is not None:
-            raise self._error
-        return self._result
+    return bool(wait([done], timeout=seconds).done)
 
 
 def partners(exchanges):

@@ -85,8 +85,8 @@ def remove(console, selected_spools, name, *, sure):
         if _left_behind(partner):
             question += 'Its last run was killed, and one more would clean up its server. '
         question += 'Remove this partner? [y/N] '
-        if not sure and not _asked(console, question, name):
-            console.say(f'{printable(name)} was not removed.')
+        otherwise = f'{printable(name)} was not removed'
+        if not sure and not console.confirms(question, otherwise=otherwise):
             return errors.COME_BACK_LATER
         with translated(spool.path):
             sharing.Sharing(spool.path).leave(name)
@@ -112,11 +112,3 @@ def _left_behind(partner):
         hint=f'"zeit-cds unlock {printable(url)}" shows the lock, and removes it: it needs the '
         'password, and the options of the target. Delete such files by hand.',
     )
-
-
-def _asked(console, question, name):
-    if not console.can_ask:
-        raise UsageError(
-            f'{printable(name)} was not removed: there is no terminal to ask on', hint='Pass --yes.'
-        )
-    return console.ask(question)

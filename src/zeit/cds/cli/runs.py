@@ -8,9 +8,11 @@ import zope.component
 
 from zeit.cds import errors
 from zeit.cds.cli import parallel_runs, selection
+from zeit.cds.cli.options import split
+from zeit.cds.cli.status_json import VERSION, failure, utc
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IReport
-from zeit.cds.text import printable
+from zeit.cds.text import printable, strict_json
 from zeit.cds.values.run_options import options_of
 
 
@@ -18,14 +20,16 @@ from zeit.cds.values.run_options import options_of
 _REPORT = {*IReport.names()} - {'done', 'due', 'errors', 'limited'}
 
 
-def run_each(console, exchanges, given, *, factory, options):
-    """Make a run of each (name, exporter or importer); return the decisive exit code.
+def run_each(console, zcml, arguments, *, factory, options):
+    """Make a run of each chosen exporter or importer; return the decisive exit code.
 
     Partners of one spool run side by side, all others one after the other.
 
-    `given` are the options of the command line, `factory` is the class of those that are ours, and
+    `arguments` are those of the command line, `factory` is the class of those that are ours, and
     `options` that of their options.  With the option `as_json` JSON is printed, one array for all.
     """
+    selected, given = split(arguments)
+    exchanges = selection.exchanges(factory, zcml=zcml, **selected)
     objects = [[] for _ in exchanges]
     interface = IImporter if IImporter.implementedBy(factory) else IExporter
     as_json = given.pop('as_json')
@@ -64,16 +68,12 @@ def run_each(console, exchanges, given, *, factory, options):
         codes = [run(each) for each in range(len(exchanges)) if each not in several]
         codes += [result() for result in results.values()]
     if as_json:
-        from zeit.cds.cli import run_json
-
-        console.say(run_json.as_json([each for found in objects for each in found]))
+        console.say(strict_json([each for found in objects for each in found]))
     return errors.decisive(codes)
 
 
 def _told(name, exchange, options, objects, *, interface):
     """Return what `run_once` does; add what a program wants to know of it to `objects`."""
-    from zeit.cds.cli import run_json
-
     started, report, failed = time.monotonic(), None, None
     try:
         report = run_once(exchange, options)
@@ -85,7 +85,7 @@ def _told(name, exchange, options, objects, *, interface):
         if report is not None or failed is not None:
             about = {'seconds': time.monotonic() - started, 'error': failed}
             about['imports'] = interface is IImporter
-            objects.append(run_json.as_object(name, exchange, report, **about))
+            objects.append(_object(name, exchange, report, **about))
 
 
 def run_once(exchange, options):
@@ -105,3 +105,44 @@ def run_once(exchange, options):
             hint='It must return what IReport describes.',
         )
     return report
+
+
+# JSON
+
+
+def _object(name, exchange, report, *, imports, seconds, error=None):
+    """Return a dictionary: what became of a run of the exporter or importer `exchange`.
+
+    `name` is that in ZCML, `imports` says which way it goes, `report` is an `IReport`, None if
+    there is none because of `error`.
+    """
+    error = error or report.error
+    results = [] if report is None else report.results
+    due = getattr(report, 'due', None)
+    return {
+        'version': VERSION,
+        'name': name or None,
+        'direction': 'in' if imports else 'out',
+        'path': str(exchange.spool.path),
+        'server': exchange.target.url,
+        'exit_code': error.exit_code if report is None else report.exit_code,
+        'seconds': round(seconds, 3),
+        'limited': bool(getattr(report, 'limited', False)),
+        'due': utc(due),
+        'error': failure(error),
+        'files': [_file(each) for each in results],
+    }
+
+
+def _file(result):
+    seconds = getattr(result, 'seconds', None)
+    return {
+        'name': result.name,
+        'status': result.status,
+        'size': result.size,
+        'seconds': None if seconds is None else round(seconds, 3),
+        'reason': result.reason or None,
+        'filed_as': result.filed_as or None,
+        'content': getattr(result, 'content', '') or None,
+        'content_version': getattr(result, 'content_version', '') or None,
+    }

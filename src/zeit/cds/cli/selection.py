@@ -43,26 +43,16 @@ class SelectedServer(NamedTuple):
     name: str = ''
 
 
-def exporters(*, zcml, names, spool, everything=False, **target):
-    """Return the chosen exporters as a list of (name, `IExporter`).
+def exchanges(factory, *, zcml, names, spool, everything=False, **target):
+    """Return the chosen exporters or importers as a list of (name, each of them).
 
-    `zcml` and `spool` are paths, one of them None; `names` is what was named: exporters, or one
-    URL; or `everything` in the ZCML.  `target` has further options of a target.  Raises
-    `UsageError`, `ConfigurationError`.
+    `factory` is the class of those that are ours.  `zcml` and `spool` are paths, one of them None;
+    `names` is what was named: exporters, or one URL; or `everything` in the ZCML.  `target` has
+    further options of a target.  Raises `UsageError`, `ConfigurationError`.
     """
-    from zeit.cds.run.exporter import Exporter
-
-    return _exchanges(IExporter, Exporter, 'deliver', zcml, names, spool, everything, target)
-
-
-def importers(*, zcml, names, spool, everything=False, **target):
-    """Return the chosen importers as a list of (name, `IImporter`); see `exporters`."""
-    from zeit.cds.run.importer import Importer
-
-    return _exchanges(IImporter, Importer, 'import', zcml, names, spool, everything, target)
-
-
-def _exchanges(interface, factory, what, zcml, names, spool, everything, target):
+    interface, what = IExporter, 'deliver'
+    if IImporter.implementedBy(factory):
+        interface, what = IImporter, 'import'
     kind = factory.__name__.lower()
     _refuse_passwords(names)
     if everything and (names or spool is not None):
@@ -89,10 +79,12 @@ def watched(*, zcml, names, spool, **target):
     """Return what runs again and again: (name, `IExporter`) and (name, `IImporter`), two lists.
 
     It is what has one of the names; without names everything.  With `spool` it is one exporter.
-    Arguments and errors are those of `exporters`.
+    Arguments and errors are those of `exchanges`.
     """
     if zcml is None:
-        return exporters(zcml=zcml, names=names, spool=spool, **target), []
+        from zeit.cds.run.exporter import Exporter
+
+        return exchanges(Exporter, zcml=zcml, names=names, spool=spool, **target), []
     _refuse_passwords(names)
     _only_zcml(zcml, spool, target)
     known = _registered(zcml, IExporter), _registered(None, IImporter)
@@ -154,7 +146,7 @@ def require_usable(exchange):
 def spools(*, zcml, names, spool, remote, **target):
     """Return the chosen spools, a list of `SelectedSpool`.
 
-    The arguments are those of `exporters`; `remote` says that a target is needed for each.
+    The arguments are those of `exchanges`; `remote` says that a target is needed for each.
     """
     _refuse_passwords(names)
     if zcml is not None:
@@ -169,6 +161,16 @@ def spools(*, zcml, names, spool, remote, **target):
         )
     targets = [('', _target(url, **target)) for url in names]
     return [SelectedSpool('', Spool(spool), targets)] if names else _at(spool)
+
+
+def named(zcml, names, spool):
+    """Return the spools with these names, without names all, or what is at the path `spool`.
+
+    That is a list of `SelectedSpool`.  Raises `UsageError`, `ConfigurationError`.
+    """
+    if spool is not None and names:
+        raise UsageError('Names of spools need --zcml', hint='Give --spool alone.')
+    return spools(zcml=zcml, names=names, spool=spool, remote=False)
 
 
 def _at(path):

@@ -349,16 +349,11 @@ def _shown(console, found, own):
 
 def _remove(console, session, found, *, sure):
     name = f"'{printable(found.name)}'"
-    if not sure:
-        if not console.can_ask:
-            raise UsageError(
-                f'{name} was not removed: there is no terminal to ask on',
-                hint='If nobody is using the server, pass --yes.',
-            )
-        question = f'Remove {name}? Its owner may be using the server. [y/N] '
-        if not console.ask(question):
-            console.say(f'{name} was not removed.')
-            return errors.COME_BACK_LATER
+    question = f'Remove {name}? Its owner may be using the server. [y/N] '
+    about = {'otherwise': f'{name} was not removed'}
+    about['hint'] = 'If nobody is using the server, pass --yes.'
+    if not (sure or console.confirms(question, **about)):
+        return errors.COME_BACK_LATER
     remover = Remover(session)
     remover.remove(found)
     console.say(f'{name} removed.')

@@ -34,7 +34,7 @@ WINGS = {
     'browser': 'system values journal spool monitoring publish cli',
     'vivi': 'journal spool monitoring publish browser',
     'web': 'drivers cli browser',
-    'commands': 'system values ftp journal spool target monitoring run drivers cli web',
+    'commands': 'system values ftp journal spool target monitoring run check drivers zcml cli web',
     'main': 'system values spool target run cli',
 }
 

@@ -36,9 +36,7 @@ def adopt(console, zcml, *, names, forget, spool=None):
     from zeit.cds.cli import selection
     from zeit.cds.text import printable
 
-    if spool is not None and names:
-        raise errors.UsageError('Names of spools need --zcml', hint='Give --spool alone.')
-    for selected in selection.spools(zcml=zcml, names=names, spool=spool, remote=False):
+    for selected in selection.named(zcml, names, spool):
         where = printable(str(selected.spool.path))
         targets = selected.spool.adopt(forget=forget)
         what = 'is left to the other copy' if forget else 'will be cleaned up by the next run'

@@ -30,5 +30,5 @@ def drop(console, zcml, *, names, reason, yes, spool=None):
     """
     from zeit.cds.cli import file_actions
 
-    selected = file_actions.selected(zcml, spool, names)
-    return file_actions.drop(console, selected, names, reason, sure=yes)
+    spools = file_actions.exported(zcml, spool, names)
+    return file_actions.drop(console, spools, names, reason, sure=yes)

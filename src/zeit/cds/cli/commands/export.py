@@ -33,14 +33,7 @@ def export(console, zcml, **arguments):
     On success the result is printed on a terminal only, so that cron sends mail
     only when something is wrong.  With --json a program gets it in any case.
     """
-    from zeit.cds.cli import runs, selection
+    from zeit.cds.cli import runs
     from zeit.cds.run.exporter import Exporter, Options
 
-    target = options.take(arguments)
-    given = {name: value for name, value in arguments.items() if value is not None}
-    names, spool = given.pop('names'), given.pop('spool', None)
-    everything = given.pop('everything')
-    exporters = selection.exporters(
-        zcml=zcml, names=names, spool=spool, everything=everything, **target
-    )
-    return runs.run_each(console, exporters, given, factory=Exporter, options=Options)
+    return runs.run_each(console, zcml, arguments, factory=Exporter, options=Options)

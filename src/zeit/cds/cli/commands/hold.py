@@ -30,8 +30,8 @@ def hold(console, zcml, *, names, everything, reason, spool=None):
     """
     from zeit.cds.cli import file_actions
 
-    selected = file_actions.selected(zcml, spool, names, everything)
-    return file_actions.hold(console, selected, file_actions.held_names(names, everything), reason)
+    spools = file_actions.exported(zcml, spool, names, everything)
+    return file_actions.hold(console, spools, file_actions.held_names(names, everything), reason)
 
 
 @click.command(cls=options.Command)
@@ -54,5 +54,5 @@ def release(console, zcml, *, names, everything, spool=None):
     """
     from zeit.cds.cli import file_actions
 
-    selected = file_actions.selected(zcml, spool, names, everything)
-    return file_actions.release(console, selected, file_actions.held_names(names, everything))
+    spools = file_actions.exported(zcml, spool, names, everything)
+    return file_actions.release(console, spools, file_actions.held_names(names, everything))

@@ -31,14 +31,7 @@ def import_(console, zcml, **arguments):
     success the result is printed on a terminal only, so that cron sends mail
     only when something is wrong.  With --json a program gets it in any case.
     """
-    from zeit.cds.cli import runs, selection
+    from zeit.cds.cli import runs
     from zeit.cds.run.importer import Importer, ImportOptions
 
-    target = options.take(arguments)
-    given = {name: value for name, value in arguments.items() if value is not None}
-    names, spool = given.pop('names'), given.pop('spool', None)
-    everything = given.pop('everything')
-    importers = selection.importers(
-        zcml=zcml, names=names, spool=spool, everything=everything, **target
-    )
-    return runs.run_each(console, importers, given, factory=Importer, options=ImportOptions)
+    return runs.run_each(console, zcml, arguments, factory=Importer, options=ImportOptions)

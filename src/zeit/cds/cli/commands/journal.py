@@ -43,10 +43,8 @@ def verify(console, zcml, *, names, acknowledge, spool=None):
     from zeit.cds.monitoring import verify as verifying
     from zeit.cds.text import plural, printable
 
-    if spool is not None and names:
-        raise errors.UsageError('Names of spools need --zcml', hint='Give --spool alone.')
     codes = [errors.DONE]
-    for selected in selection.spools(zcml=zcml, names=names, spool=spool, remote=False):
+    for selected in selection.named(zcml, names, spool):
         about, damaged = verifying.verify(selected.spool)
         for line in damaged:
             console.complain(line)

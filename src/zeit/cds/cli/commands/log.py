@@ -39,9 +39,7 @@ def log(console, zcml, *, names, spool=None, since, until, name, content, **flag
 
     if flags['as_json'] and flags['as_csv']:
         raise errors.UsageError('--json cannot be combined with --csv', hint='Choose one.')
-    if spool is not None and names:
-        raise errors.UsageError('Names of spools need --zcml', hint='Give --spool alone.')
-    selected = selection.spools(zcml=zcml, names=names, spool=spool, remote=False)
+    selected = selection.named(zcml, names, spool)
     wanted = {'failed': flags['failed'], 'name': name or '', 'content': content or ''}
     found = events.events(selected, **wanted, since=since or '', until=until or '')
     form = 'json' if flags['as_json'] else 'csv' if flags['as_csv'] else 'text'

@@ -39,9 +39,7 @@ def partners(console, zcml, *, names, remove, yes, spool=None):
     from zeit.cds.cli import partners as found
     from zeit.cds.cli import selection
 
-    if spool is not None and names:
-        raise errors.UsageError('Names of spools need --zcml', hint='Give --spool alone.')
-    selected = selection.spools(zcml=zcml, names=names, spool=spool, remote=False)
+    selected = selection.named(zcml, names, spool)
     if remove is not None:
         return found.remove(console, selected, remove, sure=yes)
     console.say(found.as_text(selected))

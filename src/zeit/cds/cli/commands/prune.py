@@ -36,13 +36,12 @@ def prune(console, zcml, *, names, dry_run, spool=None, **given):
     from zeit.cds.values.run_options import Keep
 
     given = {name: value for name, value in given.items() if value is not None}
-    if spool is not None and names:
-        raise errors.UsageError('Names of spools need --zcml', hint='Give --spool alone.')
+    found = selection.named(zcml, names, spool)
     if spool is not None and not given:
         raise errors.UsageError('Nothing is to be deleted', hint='Give --keep or --keep-bytes.')
-    for selected in selection.spools(zcml=zcml, names=names, spool=spool, remote=False):
-        found = selected.spool.prune(Keep(**given) if given else None, dry_run=dry_run)
-        for each in found if dry_run else ():
+    for selected in found:
+        pruned = selected.spool.prune(Keep(**given) if given else None, dry_run=dry_run)
+        for each in pruned if dry_run else ():
             from zeit.cds.journal.history import moment
 
             when = moment(each.at)
@@ -52,7 +51,7 @@ def prune(console, zcml, *, names, dry_run, spool=None, **given):
             )
         if dry_run or (sys.stdout.isatty() and not console.quiet):
             what = 'would be deleted' if dry_run else 'deleted'
-            size = file_size(sum(each.size for each in found))
+            size = file_size(sum(each.size for each in pruned))
             where = printable(str(selected.spool.path / 'cur'))
-            console.say(f'{plural(len(found), "file")} {what} ({size}) in {where}')
+            console.say(f'{plural(len(pruned), "file")} {what} ({size}) in {where}')
     return errors.DONE

@@ -44,7 +44,7 @@ def receipt(console, zcml, *, names, spool=None, content, as_json, since):
     spools = names if content else names[1:]
     if spool is not None and spools:
         raise UsageError('More than one name was given', hint='Names of spools need --zcml.')
-    selected = selection.spools(zcml=zcml, names=spools, spool=spool, remote=False)
+    selected = selection.named(zcml, spools, spool)
     found = [
         (spool, each)
         for spool in receipts.with_partners(selected)

@@ -60,9 +60,7 @@ def resend(console, zcml, *, names, since, to, spool=None, **given):
         raise errors.UsageError("Missing argument 'NAME...'", hint='Or give --since or --from.')
     if to is not None and zcml is None:
         raise errors.UsageError('--to needs --zcml', hint='It is the name of an exporter there.')
-    selected = file_actions.selected(zcml, spool, names or any(ways[1:]))
-    if to is not None:
-        selected = file_actions.only_to(selected, to, zcml)
+    spools = file_actions.exported(zcml, spool, names or any(ways[1:]), by=to)
     if source is not None:
         names = file_actions.names_in(source)
-    return file_actions.resend(console, selected, names, since=since, to=to)
+    return file_actions.resend(console, spools, names, since=since, to=to)

@@ -45,7 +45,7 @@ def retry(console, zcml, *, names, everything, older, forget, spool=None):
         raise errors.UsageError('--forget cannot be combined with --older', hint='Choose one.')
     if not names and not everything:
         raise errors.UsageError("Missing argument 'NAME...'", hint='Or pass --all.')
-    selected = selection.spools(zcml=zcml, names=(), spool=spool, remote=False)
+    selected = selection.named(zcml, (), spool)
     if everything:
         names = retrying.everything(selected)
         if not names and not console.quiet:

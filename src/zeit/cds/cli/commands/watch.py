@@ -61,9 +61,7 @@ def watch(console, zcml, *, interval, check, **arguments):
     from zeit.cds.values.backoff import is_busy
     from zeit.cds.values.run_options import ImportOptions, Options, options_of
 
-    target = options.take(arguments)
-    given = {name: value for name, value in arguments.items() if value is not None}
-    names, spool = given.pop('names'), given.pop('spool', None)
+    selected, given = options.split(arguments)
 
     def _turn(exporter):
         return watching.PartnerTurn if IPartner.providedBy(exporter.spool) else watching.Turn
@@ -84,7 +82,7 @@ def watch(console, zcml, *, interval, check, **arguments):
 
     def turns():
         """Return all `Turn`s of what the configuration has now."""
-        exporters, importers = selection.watched(zcml=zcml, names=names, spool=spool, **target)
+        exporters, importers = selection.watched(zcml=zcml, **selected)
         several = len(exporters) + len(importers) > 1
         shared = {name: value for name, value in given.items() if name in SHARED}
         chosen = [(_turn(each), name, name, each, Options, given) for name, each in exporters]

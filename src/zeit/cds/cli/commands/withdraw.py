@@ -32,5 +32,5 @@ def withdraw(console, zcml, *, names, reason, spool=None):
     """
     from zeit.cds.cli import file_actions
 
-    selected = file_actions.selected(zcml, spool, names)
-    return file_actions.withdraw(console, selected, names, reason)
+    spools = file_actions.exported(zcml, spool, names)
+    return file_actions.withdraw(console, spools, names, reason)

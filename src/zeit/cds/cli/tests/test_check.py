@@ -7,7 +7,8 @@ import unittest.mock
 import zope.component.testing
 
 from zeit.cds.check.finding import CAN, CANNOT, FAILED, OK, RESULTS, UNKNOWN, WARNING, Finding
-from zeit.cds.cli import checks, selection
+from zeit.cds.cli import selection
+from zeit.cds.cli.commands.check import Result, as_text
 from zeit.cds.cli.tests.test_command_line import CommandLine, ServerCase
 from zeit.cds.cli.tests.test_configuration import ZCML
 from zeit.cds.cli.tests.test_json import documented, strict
@@ -120,7 +121,7 @@ class ZcmlTests(ServerCase):
 class TextTests(CommandLine):
     def text(self, *findings):
         checked = selection.Checked('', self.spool, None)
-        return checks.as_text([checks.Result(checked, findings, [], None)]).splitlines()
+        return as_text([Result(checked, findings, [], None)]).splitlines()
 
     def test_a_table(self):
         _, *lines, _, last = self.text(

@@ -15,6 +15,7 @@ from zeit.cds.cli.console import Console
 from zeit.cds.cli.tests.test_cli_runs import ZcmlCase
 from zeit.cds.cli.tests.test_command_line import ServerCase
 from zeit.cds.credentials import Secret
+from zeit.cds.errors import UsageError
 from zeit.cds.journal.journal import Journal
 from zeit.cds.lock import holder
 from zeit.cds.target.target import FTPTarget
@@ -405,7 +406,7 @@ class Blind(unittest.TestCase):
 
     def unlock(self):
         lines = []
-        console = unittest.mock.Mock(say=lines.append, can_ask=False)
+        console = unittest.mock.Mock(say=lines.append)
         server = unittest.mock.Mock(target=self.target, spools=[])
         try:
             return unlock.run(console, server, sure=True), lines
@@ -504,4 +505,5 @@ class ConsoleTest(unittest.TestCase):
             unittest.mock.patch('sys.stdin', _Keyboard()),
             unittest.mock.patch('sys.stdout', io.StringIO()),
         ):
-            self.assertFalse(Console().can_ask)
+            with self.assertRaisesRegex(UsageError, r'kept: there is no terminal to ask on'):
+                Console().confirms('Remove it?', otherwise='It was kept')
