@@ -37,11 +37,15 @@ def receipts(spool, *, since='', **wanted):
 
 
 def with_partners(selected_spools):
-    """Return the `SelectedSpool`s, and with a spool all of its partners, also who was removed."""
+    """Return the `SelectedSpool`s, and with a spool all of its partners, also who was removed.
+
+    Raises `SpoolError`.
+    """
     found = [*selected_spools]
     known = {str(each.spool.path) for each in found}
     for each in selected_spools:
         if not IPartner.providedBy(each.spool):
+            require_there(each.spool)
             path = each.spool.path
             for name, terms in {**sharing.known(path), **sharing.known(path, left=True)}.items():
                 partner = Partner(each.spool, terms)
