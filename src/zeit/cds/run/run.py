@@ -188,7 +188,7 @@ class Run:
             else:
                 self._enter(session, work, idle=idle)
         except Error as error:
-            error.server = self.target.title
+            self._place(error)
             raise
         except BaseException:
             session.hurry()
@@ -300,6 +300,11 @@ class Run:
             self._release_at_last(lock, ending)
             raise
 
+    def _place(self, error):
+        """Say on which server `error` was, if it was not in the spool."""
+        if not isinstance(error, SpoolError):
+            error.server = self.target.title
+
     def _transfer(self, lock, session, work):
         try:
             log.info('Creating lock file: %s', self._name)
@@ -308,7 +313,7 @@ class Run:
             work.transfer(session, lock)
         except Error as error:
             raise_signal(error)
-            error.server = self.target.title
+            self._place(error)
             # Noted before the lock is removed: that may fail for the same reason.
             self.record.given_up(error)
 

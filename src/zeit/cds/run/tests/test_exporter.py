@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import tempfile
 import unittest
 import unittest.mock
@@ -86,6 +87,15 @@ INFO Exiting with success.""",
             'INFO Exiting with success.',
             self.log,
         )
+
+    def test_the_journal_disappears_meanwhile_which_is_no_fault_of_the_server(self):
+        self.put('a')
+        self.faults['store'] = lambda: shutil.rmtree(self.path / '.cds')
+        report = self.export()
+        self.assertEqual((errors.CONFIGURATION, []), (report.exit_code, report.delivered))
+        self.assertEqual({''}, {str(each.server or '') for each in report.errors})
+        self.assertNotIn('Error accessing FTP server', self.log)
+        self.assertEqual(['a'], self.names('new'))
 
     def test_the_order(self):
         self.put('c', 'a', 'b')
