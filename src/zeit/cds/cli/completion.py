@@ -14,33 +14,21 @@ import shlex
 MOST = 500
 
 
-def exporters(context, parameter, incomplete):
-    """Return the exporters of the ZCML file whose names begin so."""
-    return _registered(context, incomplete, 'IExporter')
+def registered(*interfaces):
+    """Return a function that completes names of what the ZCML file has of these interfaces."""
 
+    def complete(context, parameter, incomplete):
+        if context.params.get('spool'):
+            return []
+        given = context.params.get('names') or ()
+        found = {name for each in interfaces for name, _ in _utilities(context, each)}
+        return sorted(name for name in found.difference(given) if name.startswith(incomplete))
 
-def importers(context, parameter, incomplete):
-    """Return its importers."""
-    return _registered(context, incomplete, 'IImporter')
-
-
-def exchanges(context, parameter, incomplete):
-    """Return its exporters and importers."""
-    return _registered(context, incomplete, 'IExporter', 'IImporter')
-
-
-def spools(context, parameter, incomplete):
-    """Return its spools."""
-    return _registered(context, incomplete, 'ISpool')
-
-
-def everything(context, parameter, incomplete):
-    """Return its spools, exporters and importers."""
-    return _registered(context, incomplete, 'ISpool', 'IExporter', 'IImporter')
+    return complete
 
 
 def files(*sections):
-    """Return a function that does so with the files in these directories of the spools."""
+    """Return a function that completes names of files in these directories of the spools."""
 
     def complete(context, parameter, incomplete):
         found = set()
@@ -73,14 +61,6 @@ def _spools(context):
     return [str(each.path) for _, each in _utilities(context, 'ISpool')]
 
 
-def _registered(context, incomplete, *interfaces):
-    if context.params.get('spool'):
-        return []
-    given = context.params.get('names') or ()
-    found = {name for each in interfaces for name, _ in _utilities(context, each)}
-    return sorted(name for name in found.difference(given) if name.startswith(incomplete))
-
-
 def _utilities(context, name):
     """Return (name, component) of the ZCML file for the interface of this `name`."""
     import logging
@@ -100,3 +80,10 @@ def _utilities(context, name):
             return list(zope.component.getUtilitiesFor(getattr(interfaces, name)))
         except Exception:  # noqa: BLE001 the command says it when it is called
             return []
+
+
+exporters = registered('IExporter')
+importers = registered('IImporter')
+exchanges = registered('IExporter', 'IImporter')
+spools = registered('ISpool')
+everything = registered('ISpool', 'IExporter', 'IImporter')

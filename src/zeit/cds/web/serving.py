@@ -27,18 +27,21 @@ LOCAL = 'localhost'
 HANGS = 60
 
 
-def run(console, zcml, *, address, actions, password_file, certificate, key, hosts, max_age):
-    """Serve until a signal ends it.  Raises `UsageError`, `ConfigurationError`."""
+def run(console, zcml, *, listen, actions, password_file, certificate, key, host, max_age):
+    """Serve until a signal ends it.  Raises `UsageError`, `ConfigurationError`.
+
+    `listen` is (address, port), `host` has the names that browsers may call it by, beside that.
+    """
     if zcml is None:
         raise UsageError('No spools given: give --zcml FILE', hint=configuration.NONE)
-    host, port = address
-    addresses = resolve(host, port)
-    _require_safe(host, addresses, password_file, certificate, key, actions)
+    address, port = listen
+    addresses = resolve(address, port)
+    _require_safe(address, addresses, password_file, certificate, key, actions)
     encryption = None if certificate is None else Certificate(certificate, key)
     # What is wrong with the configuration is said now.
     selection.named(zcml, (), None)
     site = application(
-        password_file=password_file, actions=actions, hosts={host, *hosts}, max_age=max_age
+        password_file=password_file, actions=actions, hosts={address, *host}, max_age=max_age
     )
     notifier = Notifier(os.environ)
     with (

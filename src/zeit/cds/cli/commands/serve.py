@@ -42,7 +42,7 @@ _ADDRESS = Kind('a host and a port, such as 127.0.0.1:8079 or [::1]:8079', 'HOST
     options.MAX_AGE,
 )
 @command
-def serve(console, zcml, *, listen, actions, password_file, certificate, key, host, max_age):
+def serve(console, zcml, **arguments):
     """Show a page that tells what `status` tells, until it is ended.
 
     \b
@@ -72,14 +72,4 @@ def serve(console, zcml, *, listen, actions, password_file, certificate, key, ho
         missing = error.name.partition('.')[0]
         hint = "pip install 'zeit.cds[web]' brings it."
         raise errors.UsageError(f'This needs {missing}', hint=hint) from None
-    return serving.run(
-        console,
-        zcml,
-        address=listen,
-        actions=actions,
-        password_file=password_file,
-        certificate=certificate,
-        key=key,
-        hosts=host,
-        max_age=max_age,
-    )
+    return serving.run(console, zcml, **arguments)
