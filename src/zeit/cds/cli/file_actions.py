@@ -56,15 +56,10 @@ def require_names(names):
             )
 
 
-def held_names(names, everything):
-    """Return what is meant: names, or that of all files."""
-    return [ALL] if everything else [*dict.fromkeys(names)]
-
-
 def hold(console, spools, names, reason):
-    """Hold; return the exit code."""
+    """Hold files of these names, without names all; return the exit code."""
     codes = [errors.DONE]
-    for name in names:
+    for name in dict.fromkeys(names or [ALL]):
         for spool in _with(name, spools):
             if spool.hold(name, reason):
                 codes.append(_tell(console, SpoolBusy(
@@ -79,9 +74,9 @@ def hold(console, spools, names, reason):
 
 
 def release(console, spools, names):
-    """Release; return the exit code."""
+    """Release files of these names, without names all; return the exit code."""
     codes = [errors.DONE]
-    for name in names:
+    for name in dict.fromkeys(names or [ALL]):
         done = [spool for spool in spools if spool.release(name)]
         for spool in () if console.quiet else done:
             held = spool.status().held

@@ -31,7 +31,7 @@ def hold(console, zcml, *, names, everything, reason, spool=None):
     from zeit.cds.cli import file_actions
 
     spools = file_actions.exported(zcml, spool, names, everything)
-    return file_actions.hold(console, spools, file_actions.held_names(names, everything), reason)
+    return file_actions.hold(console, spools, names, reason)
 
 
 @click.command(cls=options.Command)
@@ -55,4 +55,4 @@ def release(console, zcml, *, names, everything, spool=None):
     from zeit.cds.cli import file_actions
 
     spools = file_actions.exported(zcml, spool, names, everything)
-    return file_actions.release(console, spools, file_actions.held_names(names, everything))
+    return file_actions.release(console, spools, names)
