@@ -10,7 +10,7 @@ known as a copy.  Where the system does not tell that time, inodes are compared:
 copy, but also when a file system was mounted again.
 
 Each line has the `largest` number that any line has as `sequence` so far, so whoever appends reads
-only the last line.
+only the last line.  A copy, or what was restored, goes on with the microseconds since the epoch.
 """
 
 import contextlib
@@ -308,7 +308,11 @@ class JSONLog:
 
     def _largest(self):
         """Return the largest number so far: the last line tells it, if it is not an old one."""
-        return self._floor(self._told())
+        told = self._told()
+        if creation_time.is_own(self._first(), self._descriptor.fileno(), self._directory) is False:
+            # Its original may have given more numbers, but none as large as this: microseconds.
+            told = max(told, time.time_ns() // 1000)
+        return self._floor(told)
 
     def _told(self):
         descriptor, end = self._descriptor.fileno(), self._end

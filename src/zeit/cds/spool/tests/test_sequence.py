@@ -9,6 +9,7 @@ import logging
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import stat
@@ -82,6 +83,18 @@ class SequenceTests(unittest.TestCase):
         self.assertEqual([4], self.note('c', run=True))
         self.assertEqual([5], self.note('d'))
         self.assertEqual([2, 3, 4, 5], sorted(self.read().values()))
+
+    def test_a_restored_backup_repeats_no_number_of_what_came_after_it(self):
+        self.note('a')
+        shutil.copytree(self.folder, self.folder / 'backup')
+        lost = self.note('b', 'c')
+        given = []
+        for run in False, True, False:
+            for name in os.listdir(self.folder / 'backup'):
+                shutil.rmtree(self.folder / name)
+                shutil.copytree(self.folder / 'backup' / name, self.folder / name)
+            given += self.note('d', run=run) + self.note('e')
+        self.assertEqual(sorted({*lost, *given}), lost + given)
 
     def test_names_of_any_bytes(self):
         names = [os.fsdecode(b'caf\xe9'), 'a\nb\r\x85\u2028', '"}{', '\U0001f600', 'n' * 255]
@@ -440,7 +453,7 @@ class SequenceTests(unittest.TestCase):
         (copy / 'journal').mkdir(parents=True)
         os.link(self.path, copy / 'journal' / 'state.jsonl')
         with journal.visit(copy, floor=int) as visited:
-            self.assertEqual(2, Numbers(visited).note('c', (1,)))
+            self.assertGreater(Numbers(visited).note('c', (1,)), 2)
         self.assertEqual([2], self.note('b'))
         self.assertEqual(['a', 'b'], self.known())
         with self.assertLogs('zeit.cds'), journal.Journal(copy) as remembered:
@@ -763,7 +776,7 @@ class PutTests(unittest.TestCase):
                     (self.path / JOURNAL).write_bytes(content)
                 self.spool.put('f', b'1')
                 line = (self.path / JOURNAL).read_text().splitlines()[-1]
-                self.assertEqual(6, json.loads(line)['sequence'])
+                self.assertLess(5, json.loads(line)['sequence'])
 
     def test_it_does_not_grow_with_what_is_gone(self):
         self.spool.put('first', b'1')
