@@ -174,10 +174,12 @@ class Probe:
             data.sendall(b'1' * 1000)
             self.await_data('a')
             client.send(client.verb)
-            with contextlib.suppress(OSError):
-                # Some listen to commands when data have come.
-                data.sendall(b'2' * 1000)
             reply = client.answer()
+            with contextlib.suppress(OSError):
+                data.sendall(b'2' * 1000)
+            if reply == 'silent':
+                # Some listen to commands when data have come.
+                reply = client.answer()
         final = client.answer(seconds=5)
         if reply == 'silent':
             # The reply to the upload, then the one that was held back.
