@@ -426,11 +426,12 @@ class Sharing:
     def forget_withdrawn(self):
         """Let what is withdrawn for all have one name: it is for all if it is moved back."""
         for folder in folders(self._path):
-            own = [*scan(f'{folder}/{WITHDRAWN}')]
+            places = f'{folder}/{WITHDRAWN}', f'{folder}/{SKIPPED}'
+            own = [(f'{place}/{name}', inode) for place in places for name, inode in scan(place)]
             common = _inodes(self._in(WITHDRAWN)) if own else set()
-            for name, inode in own:
+            for path, inode in own:
                 if inode in common:
-                    files.remove(f'{folder}/{WITHDRAWN}/{name}')
+                    files.remove(path)
 
     def tidy(self, folder):
         """Forget what the partner in `folder` does not get, and does not wait any more."""

@@ -628,12 +628,12 @@ class Spool:
             done = self._withdrawal.withdraw(name, reason, visited, until=until)
         # Behind that nobody takes it any more.
         found = [each.withdraw(name, reason, until=until) for each in self._partners()]
-        self._forget_withdrawn(found)
+        self._forget_withdrawn(found and (done or any(found)))
         return done or any(found)
 
-    def _forget_withdrawn(self, found):
-        """Let what was withdrawn for all be so once; `found` are those who had it, or lists."""
-        if any(found):
+    def _forget_withdrawn(self, done):
+        """Let what was withdrawn for all be so once, if something was."""
+        if done:
             with self._translated():
                 sharing.Sharing(self.path).forget_withdrawn()
 

@@ -501,6 +501,15 @@ class NobodyTests(PartnerTests):
         self.assertEqual(['a'], self.export('B').delivered)
         self.assertEqual({}, self.there('new'))
 
+    def test_moved_back_it_is_for_who_was_not_to_get_it_before(self):
+        self.export('A')
+        self.put('a')
+        self.add('C')
+        self.export('A')
+        self.assertTrue(self.spool.withdraw('a', 'No.'))
+        os.rename(self.path / 'withdrawn' / 'a', self.path / 'new' / 'a')
+        self.assertEqual(['a'], self.export('C').delivered)
+
     def test_moved_back_it_is_another_one_wherever_it_was(self):
         """Its number is another one: a receipt of before does not count."""
         self.put('a')

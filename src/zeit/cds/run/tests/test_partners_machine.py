@@ -116,6 +116,8 @@ class Machine(stateful.RuleBasedStateMachine):
             (self.spool.path / 'tmp').mkdir(exist_ok=True)
             (self.spool.path / 'new').mkdir(exist_ok=True)
             (self.spool.path / 'tmp' / 'x').write_bytes(data)
+            if self.there('new').get(name) in self.expiring:
+                self.expiring.add(data)  # as another program does not know of that time
             (self.spool.path / 'tmp' / 'x').rename(self.spool.path / 'new' / name)
         else:
             self.spool.put(name, data)
