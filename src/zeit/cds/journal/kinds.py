@@ -156,7 +156,7 @@ KINDS = MappingProxyType(
         'rights': Kind(opens='rights', needs=('known',), types={'known': bool}),
         # NAME is complete on TARGET under TEMPORARY, its size was compared; it gets its name.
         'uploaded': Kind(opens='uploads', needs=_UPLOAD),
-        # NAME is complete on TARGET as NAME; with a VERSION it could not be filed.
+        # NAME is complete on TARGET as NAME; with a VERSION that one is, and is to be filed.
         'placed': Kind(opens='uploads', needs=_UPLOAD, closes=('exposed',)),
         # What stood under NAME is about to be renamed to ASIDE.
         'aside': Kind(opens='asides', needs=('aside',)),

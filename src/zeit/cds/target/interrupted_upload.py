@@ -33,7 +33,14 @@ def was_delivered(upload, source, *, name, session, ledger):
             return session.size(name) == upload['size']
     # Once only: a run whose time is used up by that must not be followed by another one.
     ledger.note('abandoned', name)
-    return holds(session, name, source)
+    if not holds(session, name, source):
+        return False
+    # Whoever is killed before the receipt is written has it filed, too.
+    version = [*source.version]
+    about = {'sequence': source.number, 'source': version, 'version': version, 'temporary': ''}
+    known = {field: upload[field] for field in ('size', 'sha256', 'reply')}
+    ledger.note('placed', name, **about, **known)
+    return True
 
 
 class _Content:

@@ -142,6 +142,24 @@ class RuleTests(LedgerTests):
         self.prepare()
         self.assert_filed()
 
+    def test_94_killed_once_more_before_its_receipt(self):
+        self.prepare()
+        done = Spool.done
+
+        def die(*args):
+            done(*args)
+            self.dead = True
+            raise Killed
+
+        with unittest.mock.patch.object(Spool, 'done', die), _mortal(self):
+            self.assertRaises(Killed, self.export)
+        self.dead = False
+        self.assertEqual(([], [self.CONTENT]), (self.section('new'), self.content('cur')))
+        self.assertEqual(0, self.export().exit_code)
+        (receipt,) = self.receipts()
+        self.assertEqual(('226 Stored.', 'a'), (receipt['reply'], receipt['filed_as']))
+        self.assertEqual(([], {}), (self.sent(), self.uploads()))
+
     def test_94_without_a_temporary_name(self):
         self.prepare(temporary='')
         self.assert_filed()
