@@ -309,8 +309,14 @@ LOCAL = (
     (
         'a run that is killed while it reads what may be there is followed by another one',
         DELIVERED,
-        "    ledger.note('abandoned', name)\n    return holds",
-        '    return holds',
+        "    ledger.note('abandoned', name)\n    if not holds",
+        '    if not holds',
+    ),
+    (
+        'killed once more before its receipt, it never gets one',
+        DELIVERED,
+        "    ledger.note('placed', name, **about, **known)\n",
+        '',
     ),
     (
         'taken for delivered with another size on the server',
