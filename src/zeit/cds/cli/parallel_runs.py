@@ -45,7 +45,11 @@ class Beside:
         # What hangs for longer must not keep the process: the next run heals what it leaves.
         thread = threading.Thread(target=work, name=f'zeit.cds {name}', daemon=True)
         self._runs.append((name, thread, done, interrupted))
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # there are no more threads, and nothing to be waited for
+            self._runs.pop()
+            raise
         return done.result
 
     def __exit__(self, *exc_info):

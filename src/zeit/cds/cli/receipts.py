@@ -12,6 +12,7 @@ from zeit.cds.run import retract_delivered
 from zeit.cds.spool import schedule, sharing
 from zeit.cds.spool.filing import PRIVATE
 from zeit.cds.spool.partner import Partner
+from zeit.cds.spool.spool import translated
 from zeit.cds.text import local_time, plural, printable, strict_json
 
 
@@ -47,7 +48,9 @@ def with_partners(selected_spools):
         if not IPartner.providedBy(each.spool):
             require_there(each.spool)
             path = each.spool.path
-            for name, terms in {**sharing.known(path), **sharing.known(path, left=True)}.items():
+            with translated(path):
+                partners = {**sharing.known(path), **sharing.known(path, left=True)}
+            for name, terms in partners.items():
                 partner = Partner(each.spool, terms)
                 if str(partner.path) not in known:
                     found.append(each._replace(name=name, spool=partner))

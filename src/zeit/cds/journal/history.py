@@ -148,12 +148,12 @@ class History:
 
         One that is empty has lost its first line, and all others: it counts as not there.
         """
-        present = {}
         with self._translated(), contextlib.suppress(FileNotFoundError):
             with os.scandir(self._directory) as entries:
                 present = {each.name: each for each in entries}
-        found = filter(None, map(_MONTH.fullmatch, present))
-        return sorted(each[1] for each in found if _is_there(present[each[0]]))
+            found = filter(None, map(_MONTH.fullmatch, present))
+            return sorted(each[1] for each in found if _is_there(present[each[0]]))
+        return []
 
     def find(
         self,

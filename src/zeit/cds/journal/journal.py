@@ -579,5 +579,5 @@ def versions(private):
     path = os.path.join(private, JOURNAL)
     for entry in append_log.latest_entries(path, having=lines(kinds=['put', 'seen'])):
         match entry:  # what is damaged is left out
-            case {'sequence': int(number), 'name': str(name), 'version': [*version]}:
-                yield number, name, (*version,)
+            case {'sequence': int(number), 'name': str(name), 'version': [int(), int(), int()]}:
+                yield number, name, (*entry['version'],)

@@ -392,6 +392,11 @@ class _Export(Engine):
 
     def _file_delivered(self, entry, source, receipt):
         name = printable(entry.name)
+        # Not what was told last: a newer version may be known by now.
+        told = {field: getattr(entry, field) for field in kinds.TOLD}
+        if source.number != entry.number:  # it came before this one was opened
+            about = kinds.about(self.spool.journal.told(source.number))
+            told = dict.fromkeys(kinds.TOLD, '') | about
         try:
             filed, newer = self.spool.done(entry, source)
             # What has no digest cannot be found again after a kill, nor two versions be told apart.
@@ -416,10 +421,7 @@ class _Export(Engine):
             raise
         as_what = '' if filed == entry.name else f' (as {printable(filed)})'
         log.info("Moved from 'new' to 'cur': %s%s", name, as_what)
-        about = {'size': source.size, 'filed_as': filed}
-        if source.number != entry.number:  # another version than the one that was looked at
-            told = kinds.about(self.spool.journal.told(source.number))
-            about |= {**dict.fromkeys(kinds.TOLD, ''), **told}
+        about = {'size': source.size, 'filed_as': filed, **told}
         result = self.record.result(entry.name, 'delivered', **about)
         self.record.told.pop(entry.name, None)
         self.record.notify(FileExported(spool=self.spool, target=self.target, result=result))

@@ -467,9 +467,9 @@ class Partner(Spool):
 
         In a run each gets a number.
         """
-        had = self._had() if found else set()
+        had, wants = self._had() if found else set(), self.terms.test()
         found = [each for each in found if each.version[0] not in had]
-        found = [each for each in found if self.terms.wants(each.name)]
+        found = [each for each in found if wants is None or wants(each.name)]
         if not found:
             return []
         names = [each.name for each in found]

@@ -52,7 +52,7 @@ class Files:
             if status is None:
                 continue
             if stat.S_ISREG(status.st_mode):
-                self._places[name] = len(self._places)
+                self._places[name] = len(self._times)  # a directory may show a name twice
                 add_version(hash((status.st_ino, status.st_size, status.st_mtime_ns)))
                 add_time(status.st_ctime)
             else:

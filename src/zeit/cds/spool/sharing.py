@@ -132,8 +132,8 @@ class Sharing:
         self._path = os.fspath(path)
         self._new, self._cur = self._in('new'), self._in('cur')
         self._filing = Filing(path)
-        #: Whether somebody held the lock for too long, and has not been seen without it since.
-        self._is_kept = False
+        #: That somebody held the lock for too long, and has not been seen without it since.
+        self._kept = None
 
     def __repr__(self):
         return f'<Sharing of {self._path!r}>'
@@ -177,15 +177,18 @@ class Sharing:
             self.register(self.partners(), left=[name])
 
     @contextlib.contextmanager
-    def locked(self, *, patience=PATIENCE):
+    def locked(self, *, patience=PATIENCE, busy=None):
         """Return a context manager: inside of it nobody else files, or takes a name in `cur/`.
 
-        Raises `SpoolBusy`, if somebody else has it for `patience` seconds.
+        Raises `SpoolBusy`, if somebody else has it for `patience` seconds; what it says is that of
+        `busy`, if given.
         """
         path = self._in(PARTNERS)
         with open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
             if not files.lock_within(descriptor, patience):
-                raise lock_holder.busy(path, patience)
+                # Not looked for again: that reads what each process has open.
+                busy = busy or lock_holder.busy(path, patience)
+                raise SpoolBusy(busy.message, hint=busy.hint)
             yield
 
     @contextlib.contextmanager
@@ -193,11 +196,12 @@ class Sharing:
         """Return the same for a run, which waits for a moment, once."""
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(self.locked(patience=0 if self._is_kept else BRIEFLY))
-            except SpoolBusy:
-                self._is_kept = True
+                patience = BRIEFLY if self._kept is None else 0
+                stack.enter_context(self.locked(patience=patience, busy=self._kept))
+            except SpoolBusy as error:
+                self._kept = SpoolBusy(error.message, hint=error.hint)
                 raise
-            self._is_kept = False
+            self._kept = None
             yield
 
     @contextlib.contextmanager
@@ -369,10 +373,12 @@ class Sharing:
         if moved:
             # Nothing else tells it: a pattern that is wrong would look like deliveries.
             log.warning(
-                "Moved from 'new' to 'cur' without being sent, as no exporter wants it: %s%s",
+                "Not sent, as no exporter wants it, but moved to 'cur': %s%s",
                 printable(moved[0]),
                 f' and {plural(len(moved) - 1, "more file")}' * (len(moved) > 1),
             )
+            for name in moved[1:]:
+                log.info("Not sent, but moved to 'cur': %s", printable(name))
 
     def settle_skipped(self, *, leaving=lambda inodes: None):
         """Move to `withdrawn/` what is in `new/`, and no partner gets any more, nor has got.

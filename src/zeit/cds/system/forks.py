@@ -106,8 +106,10 @@ class _Held:
     def _before(self):
         self._changed.acquire()
         self._forks += 1
-        self._changed.wait_for(lambda: not self._moments, LONGEST)
-        self._forking = True
+        try:
+            self._changed.wait_for(lambda: not self._moments, LONGEST)
+        finally:  # also after a signal: Python forks all the same
+            self._forking = True
 
     def _in_parent(self):
         # Whoever registers in the middle of a fork hears of its end only.

@@ -19,7 +19,7 @@ def busy(path, seconds):
         if _is_stopped(pid):
             who += ', which is stopped,'
             hint = f'Let it go on: kill -CONT {pid}; or end it: kill -KILL {pid}'
-    return SpoolBusy(f'{who} holds {printable(path)} for more than {seconds} seconds', hint=hint)
+    return SpoolBusy(f'{who} has held {printable(path)} for more than {seconds} seconds', hint=hint)
 
 
 def _find(path):
@@ -35,9 +35,10 @@ def _find(path):
 
 def _has_locked(pid, descriptor, wanted):
     with contextlib.suppress(OSError):
-        if os.path.samestat(os.stat(f'/proc/{pid}/fd/{descriptor}'), wanted):
-            with open(f'/proc/{pid}/fdinfo/{descriptor}', encoding='ascii') as file:
-                return any(line.startswith('lock:') and ' FLOCK ' in line for line in file)
+        with open(f'/proc/{pid}/fdinfo/{descriptor}', encoding='ascii', errors='replace') as file:
+            if any(line.startswith('lock:') and ' FLOCK ' in line for line in file):
+                # Of nothing else: a look at a file on a server that is away would not return.
+                return os.path.samestat(os.stat(f'/proc/{pid}/fd/{descriptor}'), wanted)
     return False
 
 

@@ -17,6 +17,14 @@ from zeit.cds.testing import faults, layers
 class WaitingTests(unittest.TestCase):
     layer = layers.QUIET
 
+    def test_what_could_not_begin_is_not_waited_for(self):
+        refused = unittest.mock.patch.object(threading.Thread, 'start', side_effect=RuntimeError)
+        waited = unittest.mock.patch.object(parallel_runs, '_has_ended', return_value=True)
+        with waited as waits, self.assertRaises(RuntimeError), parallel_runs.Beside() as beside:
+            with refused:
+                beside.start('A', lambda interrupted: 0)
+        self.assertEqual([], waits.mock_calls)
+
     def test_what_it_waits_for_at_the_end_is_said(self):
         hangs = threading.Event()
         self.addCleanup(hangs.set)

@@ -201,6 +201,13 @@ class LookupTests(HistoryTests):
 
 
 class WritingTests(HistoryTests):
+    def test_a_month_that_nobody_may_look_at(self):
+        self.fill(1)
+        refused = PermissionError(errno.EACCES, 'Permission denied', str(self.month()))
+        with unittest.mock.patch.object(history, '_is_there', side_effect=refused):
+            with self.assertRaisesRegex(errors.SpoolError, 'jsonl cannot be used: Permission'):
+                self.history.months()
+
     def test_mode_and_group_follow_the_spool(self):
         os.chmod(self.path, 0o2770)
         if os.geteuid() == 0:

@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import io
 import json
+import math
 import os
 import unittest.mock
 
@@ -26,6 +27,7 @@ from zeit.cds.journal.kinds import LONGEST
 from zeit.cds.journal.tests.test_history import Recovering
 from zeit.cds.publish.outbox import Outbox
 from zeit.cds.publish.tests.test_publisher import UUID, Deliverable, PublishTests
+from zeit.cds.run import exporter
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests import remembered
@@ -265,6 +267,43 @@ class EventTests(ToldCase):
         self.target.hook = correct
         self.export()
         self.assertEqual([('', '')], self.told_of(IFileExported))
+
+    def test_newer_versions_come_before_it_is_opened_and_while_it_is_sent(self):
+        self.put()
+
+        def correct(operation, name):
+            if not versions or (versions == ['9'] and operation != 'publish'):
+                return
+            version = versions.pop(0)
+            self.put(version.encode() * int(version), content_version=version)
+
+        versions = ['8', '9']
+        self.target.hook = correct
+        self.export()
+        self.assertEqual([(ID, '8'), (ID, '9')], self.told_of(IFileExported))
+
+    def test_an_urgent_one_is_seen_while_it_is_sent(self):
+        self.put()
+        transfer, running = exporter._Export.transfer, []
+
+        def noted(run, session, lock):
+            running[:] = run, session
+            transfer(run, session, lock)
+
+        def correct(operation, name):
+            if operation == 'publish':
+                self.target.hook = lambda *args: None
+                self.put(b'12', content_version='8', priority=1)
+                run, session = running
+                # As while it goes over another connection, and over this one others went.
+                with run.spool.journal.log.locked():
+                    run.between(session)
+
+        self.target.hook = correct
+        self.enterContext(unittest.mock.patch.object(exporter._Export, 'transfer', noted))
+        self.enterContext(unittest.mock.patch.multiple(exporter, LOOK=0, PART=math.inf))
+        self.export()
+        self.assertEqual([(ID, '7'), (ID, '8')], self.told_of(IFileExported))
 
     def test_a_newer_version_comes_while_it_is_sent_and_is_refused(self):
         self.put()

@@ -357,7 +357,7 @@ class WantedTests(PartnerTests):
         self.assertEqual(['c.xml'], [*self.there('new')])
         self.assertEqual(['a.jpg', 'b.jpg'], sorted(self.there('cur')))
         (line,) = logs.output
-        self.assertIn('without being sent, as no exporter wants it: a.jpg and 1 more file', line)
+        self.assertIn("Not sent, as no exporter wants it, but moved to 'cur': a.jpg and 1", line)
         with self.assertNoLogs('zeit.cds', 'WARNING'):
             self.export('A')
 

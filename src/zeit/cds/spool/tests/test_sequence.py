@@ -22,7 +22,7 @@ import unittest.mock
 from zeit.cds import errors
 from zeit.cds.journal import append_log, journal, line_format
 from zeit.cds.run.exporter import Exporter
-from zeit.cds.spool import entries, sequence
+from zeit.cds.spool import entries, queue, sequence
 from zeit.cds.spool.sequence import Numbers
 from zeit.cds.spool.spool import Spool
 from zeit.cds.system import files
@@ -474,6 +474,34 @@ for number in range(30):
     spool.put('common.xml', f'{sys.argv[2]} {number}'.encode())
     spool.put(f'{sys.argv[2]}-{number:02}.xml', b'own')
 """
+
+
+class QueueTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def setUp(self):
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.spool = Spool(self.path)
+        for name in 'cba':
+            self.spool.put(name, b'1')
+
+    def in_sequence(self):
+        found = queue.Files(self.path / 'new')
+        return found.in_sequence(journal.versions(self.path / '.cds'))[0]
+
+    def test_a_name_that_the_system_shows_twice(self):
+        """As file systems do if it is replaced while the directory is read."""
+        found = sorted(entries.statuses(self.path / 'new'))
+        found.insert(2, found[0])
+        with unittest.mock.patch.object(entries, 'statuses', lambda *a, **kw: found):
+            self.assertEqual(['c', 'b', 'a'], self.in_sequence())
+
+    def test_a_version_that_is_none_is_left_out(self):
+        with open(self.path / '.cds' / 'journal' / append_log.NAME, 'a') as file:
+            for version in ([[1], 2, 3], []):
+                entry = {'kind': 'put', 'sequence': 9, 'name': 'a', 'version': version}
+                print(json.dumps(entry), file=file)
+        self.assertEqual(['c', 'b', 'a'], self.in_sequence())
 
 
 class PutTests(unittest.TestCase):
