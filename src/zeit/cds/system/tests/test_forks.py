@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import unittest.mock
@@ -183,6 +184,29 @@ class ForkTests(unittest.TestCase):
         opening.__enter__()
         del opening  # as a frame is, that an exception leaves between two lines
         self.assertEqual('alive', in_child(lambda: 'alive'))
+
+    def test_a_signal_during_that_wait_leaves_no_lock(self):
+        """Python reports what a handler raises there, and forks all the same."""
+        held = forks._held()
+        broken = unittest.mock.patch.object(held._changed, 'wait_for', side_effect=SystemExit)
+        with broken, unittest.mock.patch('sys.unraisablehook') as reported:
+            pid = os.fork()
+            if not pid:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        self.assertEqual(1, reported.call_count)
+        opened = threading.Event()
+
+        def open_something():
+            held._forks, forks_ = 1, held._forks  # so that it asks for the lock
+            with forks.opening():
+                opened.set()
+            held._forks = forks_
+
+        thread = threading.Thread(target=open_something, daemon=True)
+        thread.start()
+        thread.join(5)
+        self.assertTrue(opened.is_set())
 
     def test_a_child_opens_and_forks_on_its_own(self):
         def grandchild():
