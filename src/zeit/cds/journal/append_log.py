@@ -308,8 +308,9 @@ class JSONLog:
 
     def _largest(self):
         """Return the largest number so far: the last line tells it, if it is not an old one."""
-        told = self._told()
-        if creation_time.is_own(self._first(), self._descriptor.fileno(), self._directory) is False:
+        told, descriptor = self._told(), self._descriptor.fileno()
+        was_opened = self.largest is None
+        if was_opened and creation_time.is_own(self._first(), descriptor, self._directory) is False:
             # Its original may have given more numbers, but none as large as this: microseconds.
             told = max(told, time.time_ns() // 1000)
         return self._floor(told)
