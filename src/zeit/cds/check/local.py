@@ -11,6 +11,7 @@ import time
 from zeit.cds.check import finding
 from zeit.cds.check.finding import FAILED, OK, UNKNOWN, WARNING, Finding
 from zeit.cds.errors import CONFIGURATION, Error, SpoolBusy
+from zeit.cds.interfaces import IPartner
 from zeit.cds.spool.filing import PRIVATE, SECTIONS
 from zeit.cds.target.target import is_loopback
 from zeit.cds.text import age, file_size, from_timestamp, plural, printable
@@ -164,12 +165,20 @@ def _clock(name, spool, now):
         yield Finding(name, OK, shown)
 
 
+def _partners(name, spool, now):
+    for each in spool.without_exporter() if IPartner.providedBy(spool) else ():
+        advice = f'Give it an exporter, or: zeit-cds partners --remove {printable(each)}'
+        about = f'{printable(each)} gets files of this spool, and has no exporter'
+        yield Finding(name, WARNING, about, setting=advice)
+
+
 SPOOL = {
     'directories': _directories,
     'rights': _rights,
     'filing': _filing,
     'disk space': _room,
     'clock': _clock,
+    'partners': _partners,
 }
 
 

@@ -97,7 +97,7 @@ def drop(console, spools, names, reason, *, sure):
     """Give up; return the exit code.  Raises `UsageError` if nobody can be asked."""
     codes = [errors.DONE]
     for name in dict.fromkeys(names):
-        found = [each for each in spools if _where(name, each)]
+        found = _shared_alone([each for each in spools if _where(name, each)])
         for spool in found:
             where = f'{_where(name, spool)} in {printable(str(spool.path))}'
             question = f'Drop {printable(name)}, which {where}? [y/N] '
@@ -268,7 +268,18 @@ def _each(console, function, *arguments):
 
 def _with(name, spools):
     """Return the spools in which the file waits; all, if it waits nowhere."""
-    return [spool for spool in spools if name and waits(spool, name)] or spools
+    found = [spool for spool in spools if name and waits(spool, name)]
+    return _shared_alone(found or spools)
+
+
+def _shared_alone(spools):
+    """Return `spools` without the partners of those among them, who do as their spool does."""
+    paths = {spool.path for spool in spools}
+    return [
+        spool
+        for spool in spools
+        if not IPartner.providedBy(spool) or spool.shared.path not in paths
+    ]
 
 
 def _what(name, spool):

@@ -90,7 +90,9 @@ def _spool(snapshot):
             yield _line('', f'{printable(name)}{how_long}: {why}')
             yield from _told(**found.parked_content[name])
     if found.withdrawn:
-        yield _line('withdrawn', f'{plural(found.withdrawn, "file")} in withdrawn, never sent')
+        # Some partners may have had it.
+        what = 'not sent any more' if found.partners else 'never sent'
+        yield _line('withdrawn', f'{plural(found.withdrawn, "file")} in withdrawn, {what}')
     retracts = [each for each in found.unpublished if each.retracts]
     publishes = [each for each in found.unpublished if not each.retracts]
     for failed, what, why in (

@@ -286,6 +286,9 @@ class IPartner(ISpool):
     name = Attribute('The name of its exporter')
     shared = Attribute('The `ISpool` whose files it gets')
 
+    def without_exporter():
+        """Return the names of partners for whom files wait, and who have no exporter, sorted."""
+
 
 class IEntry(Interface):
     """One file that waits in a spool; a value, compared by what the file system said."""

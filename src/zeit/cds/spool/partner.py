@@ -188,6 +188,12 @@ class Partner(Spool):
         with self._translated():
             return self.name in self._sharing.partners()
 
+    def without_exporter(self):
+        """Return the names of partners for whom files wait, and who have no exporter, sorted."""
+        with self._translated():
+            known = self._sharing.partners()
+        return sorted({*known} - {each.name for each in self._everybody()})
+
     def _join(self):
         """Let all partners be known; those who come later get nothing that waits already."""
         everybody = {each.name: each for each in self._everybody()}

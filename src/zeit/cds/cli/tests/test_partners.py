@@ -5,6 +5,7 @@ import json
 import re
 import unittest.mock
 
+from zeit.cds.check import local
 from zeit.cds.cli.tests.test_command_line import ServerCase
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.spool.partner import Partner
@@ -53,6 +54,57 @@ class Receipts(PartnersCase):
         self.assertEqual(['archive'], re.findall('partner  (.*)', outcome.out))
         (found,) = json.loads(self.receipt('--json').out)
         self.assertEqual('archive', found['spool'])
+
+
+class ForAll(PartnersCase):
+    """What is done in the spool is done for its partners, and once."""
+
+    def setUp(self):
+        super().setUp()
+        self.zcml_path = self.path.parent / 'cds.zcml'
+        exporters = ''.join(
+            f'<cds:target name="{each.name}" host="localhost" port="{number}" user="me" '
+            f'password="secret" directory="/" />'
+            f'<cds:exporter name="{each.name}" spool="articles" target="{each.name}" />'
+            for number, each in enumerate(self.terms, start=1)
+        )
+        self.zcml_path.write_text(
+            '<configure xmlns="http://namespaces.zope.org/zope" '
+            'xmlns:cds="http://namespaces.zeit.de/cds"><include package="zeit.cds" />'
+            f'<cds:spool name="articles" path="{self.path}" />{exporters}</configure>'
+        )
+
+    def told(self, *arguments):
+        """Call a command; return what the log then says of each, and of each partner once."""
+        outcome = self.call('--zcml', self.zcml_path, *arguments)
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        found = json.loads(self.call('--zcml', self.zcml_path, 'log', '--json').out)
+        kinds = 'held', 'given_up'
+        return outcome, sorted(each['spool'] for each in found if each['event'] in kinds)
+
+    def test_a_hold_of_what_is_to_come(self):
+        outcome, found = self.told('hold', 'c.xml')
+        self.assertEqual(['agency', 'archive', 'articles'], found)
+        self.assertEqual(1, outcome.out.count('is held'), outcome.out)
+
+    def test_one_without_an_exporter_is_named_by_the_check(self):
+        for present, named in ((self.terms, []), (self.terms[1:], ['agency'])):
+            partner = Partner(self.spool, self.terms[1], everybody=lambda: present)  # noqa: B023
+            found = [each for each in local.spool(partner) if each.name == 'partners']
+            self.assertEqual(named, [each.found.split()[0] for each in found])
+
+    def test_a_hold_of_the_whole_spool(self):
+        _, found = self.told('hold', '--all')
+        self.assertEqual(['agency', 'archive', 'articles'], found)
+
+    def test_what_one_has_failed_to_send_is_dropped_once(self):
+        with self.partner(self.terms[1]).run() as run:
+            (entry,) = run.entries(['a.xml'])
+            with run.open(entry):
+                pass
+        outcome, found = self.told('drop', 'a.xml', '--yes')
+        self.assertEqual(['archive', 'articles'], found)
+        self.assertEqual(1, outcome.out.count('is not sent'), outcome.out)
 
 
 class Removing(PartnersCase):
