@@ -9,9 +9,6 @@ import os
 import unittest
 import unittest.mock
 
-import zope.component
-import zope.component.globalregistry
-
 from zeit.cds import errors
 from zeit.cds.cli import console as console_module
 from zeit.cds.cli.tests.test_command_line import PASSWORD, ServerCase
@@ -224,11 +221,7 @@ class ZcmlCase(ServerCase):
 
     def setUp(self):
         super().setUp()
-        registry = zope.component.globalregistry.BaseGlobalComponents('test')
-        for name in ('base', 'globalSiteManager'):
-            self.enterContext(
-                unittest.mock.patch.object(zope.component.globalregistry, name, registry)
-            )
+        self.use_own_registry()
         (self.folder / 'images').mkdir()
         self.file = self.folder / 'cds.zcml'
         images = self.folder / 'images'

@@ -14,6 +14,8 @@ import tempfile
 import unittest
 import unittest.mock
 
+from zope.component import _api, globalregistry
+
 from zeit.cds import names
 from zeit.cds.cli import main
 from zeit.cds.cli.commands import group
@@ -258,6 +260,14 @@ class ServerCase(CommandLine):
         super().setUp()
         self.server = self.layer.require(self)
         self.url = f'ftp://{self.server.user}@{self.server.host}:{self.server.port}//'
+
+    def use_own_registry(self):
+        """Let what ZCML registers be gone after the test."""
+        registry = globalregistry.BaseGlobalComponents('test')
+        # The second one keeps the first one from its first call on.
+        places = (globalregistry, 'base'), (_api, 'base'), (globalregistry, 'globalSiteManager')
+        for module, name in places:
+            self.enterContext(unittest.mock.patch.object(module, name, registry))
 
     def export(self, *arguments, url=None, **options):
         return self.call('export', '--spool', self.path, *arguments, url or self.url, **options)

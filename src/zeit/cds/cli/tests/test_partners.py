@@ -61,6 +61,7 @@ class ForAll(PartnersCase):
 
     def setUp(self):
         super().setUp()
+        self.use_own_registry()
         self.zcml_path = self.path.parent / 'cds.zcml'
         exporters = ''.join(
             f'<cds:target name="{each.name}" host="localhost" port="{number}" user="me" '
