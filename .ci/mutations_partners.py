@@ -2,6 +2,7 @@
 
 SHARING = 'spool/sharing.py'
 PARTNER = 'spool/partner.py'
+JOINING = 'spool/joining.py'
 
 PARTNERS = (
     (
@@ -54,19 +55,19 @@ PARTNERS = (
     ),
     (
         'a partner gets what waited before it came',
-        PARTNER,
-        '                self._skip_all(folder)\n',
+        JOINING,
+        '                common.skip_all(folder)\n',
         '                pass\n',
     ),
     (
         'who was alone forgets what it knew',
-        PARTNER,
+        JOINING,
         '                self._hand_over(remembered, folder, each.url)\n',
         '                pass\n',
     ),
     (
         'an earlier build goes on',
-        PARTNER,
+        JOINING,
         '        remembered.share()\n',
         '',
     ),
@@ -78,9 +79,9 @@ PARTNERS = (
     ),
     (
         'numbers of a partner of its own',
-        PARTNER,
-        '            visited.number = self._number\n',
-        '',
+        'spool/sequence.py',
+        "        about |= {'floor': self._floor, 'number': self._number}\n",
+        "        about |= {'floor': self._floor}\n",
     ),
     (
         'an older version sent that waits beside a newer one',

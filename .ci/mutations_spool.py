@@ -413,7 +413,7 @@ LOCAL = (
     (
         'what expires while it is sent is delivered',
         SPOOL,
-        "not_over(row.get('not_after', ''), now=self._clock())\n            holds",
+        "not_over(row.get('not_after', ''), now=self.clock())\n            holds",
         "not_over('', now=0)\n            holds",
     ),
     (

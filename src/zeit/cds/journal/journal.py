@@ -73,8 +73,9 @@ class Journal:
 
     `floor`, given the largest number that the file tells, returns the one that new ones are to be
     larger than; `needed`, which is called with this one, what of the table 'versions' matters
-    later.  Who only looks may want the rows of some `tables` alone.  `acknowledges`: a person knows
-    what is damaged, and nobody is told any more.
+    later; `number()` the next number, where they are not given here.  Who only looks may want the
+    rows of some `tables` alone.  `acknowledges`: a person knows what is damaged, and nobody is told
+    any more.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Journal:
         limit=None,
         floor=lambda told: told,
         needed=None,
+        number=None,
         tables=tuple(TABLES),
         acknowledges=False,
     ):
@@ -108,8 +110,7 @@ class Journal:
         self.newest = None
         #: Whether there is anything in it.
         self.began = False
-        #: Returns the next number of a version, where numbers are not given here.
-        self.number = None
+        self._number = number
         self._forget()
 
     def _forget(self):
@@ -198,9 +199,9 @@ class Journal:
 
     def note_all(self, kind, rows):
         """Add entries of `kind` by one write, with the fields of `rows`; return them, a list."""
-        if self.number is not None:
+        if self._number is not None:
             rows = [
-                {**row, 'sequence': self.number()} if row.get('sequence', 0) is None else row
+                {**row, 'sequence': self._number()} if row.get('sequence', 0) is None else row
                 for row in rows
             ]
         entries = self.log.extend(kind, rows, lazily=KINDS[kind].lazily)
@@ -532,15 +533,15 @@ def latest(private, *, before):
 
 
 @contextlib.contextmanager
-def visit(private, *, floor, about=None, patience=None):
+def visit(private, *, floor, number=None, about=None, patience=None):
     """Return a context manager: a locked `Journal` for a process that is not in a run.
 
     It knows what is written `about` something, a dictionary for `zeit.cds.journal.kinds.lines`, by
-    default nothing; and what is added to it.  `floor` as in `Journal`, `patience` in seconds as in
-    its log. Raises `SpoolError`, `SpoolBusy`.
+    default nothing; and what is added to it.  `floor` and `number` as in `Journal`, `patience` in
+    seconds as in its log.  Raises `SpoolError`, `SpoolBusy`.
     """
     require_current(private)
-    found = Journal(private, floor=floor)
+    found = Journal(private, floor=floor, number=number)
     found.log.patience = patience
     with contextlib.closing(found.log):
         if about is not None:

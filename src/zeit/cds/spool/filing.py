@@ -26,13 +26,17 @@ FILING = os.path.join(PRIVATE, 'filing')
 
 
 class Filing:
-    """Files what was delivered, in the spool at `path`.  All methods raise OSError."""
+    """Files what was delivered, in the spool at `path`.  All methods raise OSError.
 
-    def __init__(self, path):
+    `keep(path, name)` moves a file into `cur/` as `name`, or as a unique name, and returns that.
+    """
+
+    def __init__(self, path, *, keep=None):
         self._path = os.fspath(path)
         self._new, self._private, self._cur = (
             os.path.join(self._path, section) for section in ('new', FILING, 'cur')
         )
+        self._keep = keep or (lambda path, name: files.move(path, self._cur, name))
 
     def __repr__(self):
         return f'<Filing in {self._path!r}>'
@@ -85,10 +89,6 @@ class Filing:
             return filed, entries.entry(name, os.lstat(os.path.join(self._new, name)))
         except FileNotFoundError:
             return filed, None
-
-    def _keep(self, path, name):
-        """Move the file `path` into `cur/` as `name`, or as a unique name; return that."""
-        return files.move(path, self._cur, name)
 
     def sync(self):
         """Make what was filed survive a loss of power."""

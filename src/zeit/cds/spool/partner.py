@@ -11,104 +11,30 @@ are those of the spool.
 
 import contextlib
 import dataclasses
-import errno
-import itertools
 import logging
 import os
 
 import zope.interface
 
-from zeit.cds.errors import FileError, NotMoved, SourceGone, SpoolBusy, Withdrawn
+from zeit.cds.errors import FileError, SourceGone, SpoolBusy, Withdrawn
 from zeit.cds.interfaces import IPartner
 from zeit.cds.journal import journal
-from zeit.cds.journal.history import Histories, moment
 from zeit.cds.journal.kinds import SCHEDULE, TOLD, told
-from zeit.cds.spool import entries, holds, newer_version, queue, schedule, sharing
-from zeit.cds.spool.entries import Entry
-from zeit.cds.spool.filing import FILING, PRIVATE, SECTIONS, Filing
+from zeit.cds.spool import entries, giving_up, holds, newer_version, queue, schedule, sharing
+from zeit.cds.spool.common_spool import CommonSpool, Offered
+from zeit.cds.spool.filing import PRIVATE, SECTIONS, Filing
+from zeit.cds.spool.joining import Joining
 from zeit.cds.spool.parking import PARKED
 from zeit.cds.spool.queue import Queue
-from zeit.cds.spool.sequence import AT_ONCE, OUTBOX, Numbers, Sequence, numbered
-from zeit.cds.spool.sharing import PARTNERS, SKIPPED, Sharing
+from zeit.cds.spool.sequence import AT_ONCE, Sequence, numbered
+from zeit.cds.spool.sharing import SKIPPED
 from zeit.cds.spool.spool import Spool
 from zeit.cds.spool.withdrawal import WITHDRAWN
 from zeit.cds.system import files
-from zeit.cds.text import from_timestamp, printable
+from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
-
-#: Seconds that a new partner waits until another one has looked what there is; and that each run
-#: does, which may go on without.
-PATIENCE, BRIEFLY = 300, 2
-
-#: The tables of what is open between a spool and a target.
-_OPEN = (
-    *('tokens', 'learned', 'rights', 'uploads', 'asides', 'exposed', 'missed', 'removals'),
-    *('failed', 'erasures', 'notices', 'runs'),
-)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Offered(Entry):
-    """An `IEntry` of what waits in the spool, to be taken; `is_durable`: it was put so."""
-
-    is_durable: bool = dataclasses.field(default=False, compare=False)
-
-
-_FIELDS = [field.name for field in dataclasses.fields(Entry)]
-
-
-class _Whole(Spool):
-    """The spool that the partners share, for what one of them does for all of them."""
-
-    def __init__(self, spool, *, patience):
-        super().__init__(spool.path, history=spool.history, clock=spool._clock)
-        self._patience = patience
-
-    @contextlib.contextmanager
-    def _visited(self, about=None):
-        """See there: whoever is stopped, and holds the journal, does not keep the others."""
-        with contextlib.ExitStack() as stack:
-            try:
-                visited = stack.enter_context(super()._visited(about))
-            except SpoolBusy:
-                with self.run():
-                    pass  # which takes the journal over
-                visited = stack.enter_context(super()._visited(about))
-            yield visited
-
-
-class _PartnerFiling(Filing):
-    """Files what a partner was given."""
-
-    def __init__(self, path, *, shared):
-        super().__init__(path)
-        self._shared = shared
-
-    def _keep(self, path, name):
-        return self._shared.keep(path, self._path, name)
-
-
-class _PartnerSequence(Sequence):
-    """Has numbers of the whole spool: `number()` returns the next one."""
-
-    def __init__(self, path, *, number):
-        super().__init__(path)
-        self._number = number
-
-    def journal(self, **options):
-        """See there."""
-        found = super().journal(**options)
-        found.number = self._number
-        return found
-
-    @contextlib.contextmanager
-    def visited(self, about=None):
-        """See there."""
-        with super().visited(about) as visited:
-            visited.number = self._number
-            yield visited
 
 
 @zope.interface.implementer(IPartner)
@@ -122,15 +48,15 @@ class Partner(Spool):
     def __init__(self, shared, terms, *, everybody=None):
         self.shared = shared
         self.terms = terms
-        self._everybody = everybody or (lambda: [terms])
-        self._sharing = Sharing(shared.path)
+        self._joining = Joining(shared, everybody=everybody or (lambda: [terms]))
+        self._common = CommonSpool(shared)
+        self._sharing = self._common.sharing
         folder = self._sharing.folder(terms.name)
-        super().__init__(folder, history=shared.history, clock=shared._clock)
+        super().__init__(folder, history=shared.history, clock=shared.clock)
         self.keep = shared.keep
         self._folder = os.fspath(self.path)
-        self._filing = _PartnerFiling(self.path, shared=self._sharing)
-        self._sequence = _PartnerSequence(self.path, number=self._number)
-        self._whole = _Whole(shared, patience=BRIEFLY)
+        self._filing = Filing(self.path, keep=self._keep)
+        self._sequence = Sequence(self.path, number=self._common.new_number)
         #: What was withdrawn in this run: the reasons by name.
         self._withdrawn = {}
         #: What was given in this run, and may be still in `new/` of the spool.
@@ -165,18 +91,14 @@ class Partner(Spool):
             *(each for each in sharing.folders(self.shared.path) if each != self._folder),
         ]
 
+    def _keep(self, path, name):
+        return self._sharing.keep(path, self._folder, name)
+
     def _partners(self):
         return []
 
     def _shared(self, *segments):
         return os.path.join(self.shared.path, *segments)
-
-    def _number(self):
-        """Return a new number, which survives a loss of power."""
-        with self._whole._visited() as visited:
-            number = visited.note('raised', sequence=None)['sequence']
-            visited.log.sync()
-            return number
 
     def _require_one_partner(self, name):
         """It is one."""
@@ -186,96 +108,12 @@ class Partner(Spool):
     @property
     def _has_joined(self):
         with self._translated():
-            return self.name in self._sharing.partners()
+            return self._joining.has_joined(self.name)
 
     def without_exporter(self):
-        """Return the names of partners for whom files wait, and who have no exporter, sorted."""
+        """See `IPartner`."""
         with self._translated():
-            known = self._sharing.partners()
-        return sorted({*known} - {each.name for each in self._everybody()})
-
-    def _join(self):
-        """Let all partners be known; those who come later get nothing that waits already."""
-        everybody = {each.name: each for each in self._everybody()}
-        if everybody.items() <= self._sharing.partners().items():
-            return
-        for each in PRIVATE, PARTNERS:
-            files.make_directory(self._shared(each), like=self.shared.path)
-        is_known = everybody.get(self.name) == self._sharing.partners().get(self.name)
-        try:
-            with self._sharing.locked(patience=BRIEFLY if is_known else PATIENCE):
-                # Several come at once, and one of them was the first.
-                if not everybody.items() <= self._sharing.partners().items():
-                    patience = BRIEFLY if is_known else PATIENCE
-                    with _Whole(self.shared, patience=patience).run() as whole:
-                        self._admit(everybody, whole.journal)
-        except SpoolBusy as error:
-            if not is_known:
-                raise
-            log.warning('Others come in a later run: %s', error.message)
-
-    def _admit(self, everybody, remembered):
-        known = self._sharing.partners()
-        new = [each for name, each in everybody.items() if name not in known]
-        # From here on an earlier build sends nothing.
-        remembered.share()
-        before = [each for each in new if not known and _was_served(remembered, each)]
-        if not known and not before and remembered.row('runs'):
-            log.warning(
-                'Nobody can tell which of these got the files of %s until now; each gets what '
-                'waits: %s',
-                printable(str(self.shared.path)),
-                printable(', '.join(everybody)),
-            )
-            before = new
-        is_first = not known and not remembered.row('runs')
-        for each in new:
-            folder = self._sharing.folder(each.name)
-            files.make_directory(folder, like=self.shared.path)
-            files.make_directory(os.path.join(folder, PRIVATE), like=self.shared.path)
-            if each in before:
-                self._hand_over(remembered, folder, each.url)
-            elif not is_first:
-                self._skip_all(folder)
-            self._withdraw_taken(folder)
-            self._tell_holds(remembered, folder)
-        self._sharing.register({**known, **everybody})
-        remembered.forget({each.url for each in before})
-
-    def _hand_over(self, remembered, folder, url):
-        """Let a partner know what its spool knew, until there were several."""
-        with Sequence(folder).journal() as own:
-            rows = [row for table in _OPEN for row in remembered.find(table)]
-            with own.together():
-                for row in rows:
-                    if row.get('target', url) == url:
-                        own.note_all(row['kind'], [row])
-        # Behind the journal: where a history is without one, it was lost.
-        private = os.path.join(folder, PRIVATE)
-        files.make_directory(os.path.join(private, journal.HISTORY), like=folder)
-        for month in remembered.history.months():
-            path = os.path.join(journal.HISTORY, f'{month}.jsonl')
-            with contextlib.suppress(FileExistsError):
-                sharing.link(self._shared(PRIVATE, path), os.path.join(private, path))
-
-    def _tell_holds(self, remembered, folder):
-        """Let what is held for all be held for a partner, and what has been released since not."""
-        rows = remembered.find('held')
-        before = journal.read(os.path.join(folder, PRIVATE), table='held').find('held')
-        if rows or before:
-            released = {row['name'] for row in before} - {row['name'] for row in rows}
-            with Sequence(folder).visited() as visited:
-                visited.note_all('released', [{'name': name} for name in sorted(released)])
-                visited.note_all('held', rows)
-
-    def _withdraw_taken(self, folder):
-        """What one had taken who comes back was replaced meanwhile, or is not for it any more."""
-        for name, _ in sharing.scan(os.path.join(folder, 'new')):
-            Spool(folder).withdraw(name, 'This partner had been removed.')
-
-    def _skip_all(self, folder):
-        for name, inode in sharing.scan(self._shared('new')):
-            self._let_go(folder, name, inode)
+            return self._joining.without_exporter()
 
     # A run
 
@@ -289,7 +127,7 @@ class Partner(Spool):
         if not rehearsal:
             with self._translated():
                 self.shared._require()
-                self._join()
+                self._joining.join(self.name)
         with super().run(rehearsal=rehearsal, acknowledges=acknowledges):
             if not rehearsal:
                 self._give_up()
@@ -312,7 +150,7 @@ class Partner(Spool):
                     self._sharing.settle_skipped(leaving=self._leave)
                 if given is None:
                     # Runs of the spool, which do that, are few where there are partners.
-                    self._whole.remove_drafts()
+                    self._common.remove_drafts()
                     self._sharing.tidy(self._folder)
                     for each in self._sharing.former():
                         folder = self._sharing.folder(each)
@@ -321,15 +159,7 @@ class Partner(Spool):
             log.warning('It is in new/ until a later run: %s', error.message)
 
     def _leave(self, inodes):
-        """Let what has these inodes get another number if somebody moves it back to `new/`."""
-        about = {each: self._sent.pop(each) for each in inodes if each in self._sent}
-        searched = inodes - about.keys()
-        for number, name, version in journal.versions(self._shared(PRIVATE)) if searched else ():
-            if version[0] in searched:
-                about.setdefault(version[0], (number, name))
-        rows = [{'sequence': number, 'name': name} for number, name in about.values()]
-        with self._whole._visited() as visited:
-            visited.note_all('left', rows)
+        self._common.leave(inodes, self._sent)
 
     def _give_up(self):
         """Let what has waited too long for a partner, this or another one, wait no more for it."""
@@ -338,7 +168,7 @@ class Partner(Spool):
                 partner = self if name == self.name else Partner(self.shared, terms)
                 try:
                     with self._translated():
-                        partner._skip_older(self._clock() - terms.give_up_after)
+                        partner._skip_older(self.clock() - terms.give_up_after)
                 except SpoolBusy as error:
                     log.warning('It waits for %s still: %s', printable(name), error.message)
 
@@ -366,32 +196,11 @@ class Partner(Spool):
             for each in self._late(found, moment):
                 self.withdraw(each.name, reason, until=each.number)
 
-    def _late(self, found, before):
-        """Return those of the entries `found` that have waited since `before`, and were not held.
-
-        What a person holds does not wait for the partner; when it is released that begins anew.
-        """
-        late = [each for each in found if each.number and each.waits_since < before]
-        if not late:
-            return []
-        remembered = journal.read(self._in(PRIVATE), tables=['held'])
-        since = from_timestamp(before).isoformat(timespec='milliseconds')
-        own = journal.history(self._in(PRIVATE)), journal.history(self._shared(PRIVATE))
-        rows = [*Histories(own).find(kind='released', since=since), *remembered.find('held')]
-        names = {row.get('name') for row in rows}
-        return [] if holds.ALL in names else [each for each in late if each.name not in names]
+    def _late(self, found, moment):
+        return giving_up.late(found, moment, self._in(PRIVATE), self._shared(PRIVATE))
 
     def _since_put(self, found):
-        """Return the entries `found`, which it has taken, with the times when they came in."""
-        names = [each.name for each in found]
-        about = {'tables': ['versions'], 'name': names}
-        remembered = journal.read(self._shared(PRIVATE), **about) if names else None
-        rows = [remembered.row('versions', each.number) or {} for each in found]
-        times = [moment(row.get('at')) for row in rows]
-        return [
-            each if at is None else dataclasses.replace(each, arrived=at.timestamp())
-            for each, at in zip(found, times, strict=True)
-        ]
+        return giving_up.since_put(found, self._shared(PRIVATE))
 
     def require_usable(self):
         """See `IUsable`."""
@@ -414,8 +223,7 @@ class Partner(Spool):
         own = super().queue(notable=notable)
         with self._translated():
             if self._is_running:
-                if self._is_unsettled():
-                    self._settle_doubts()
+                self._common.settle_doubts()
                 self._supersede()
             names, numbers, ignored, unwanted = self._in_sequence()
             if self._is_running and unwanted:
@@ -451,6 +259,25 @@ class Partner(Spool):
         """Return the inodes of what this partner has taken, or does not get, a set."""
         return sharing.inodes(*map(self._in, ('new', 'cur', PARKED, WITHDRAWN, SKIPPED)))
 
+    def _look(self):
+        """Return what is in `new/` of the spool for this partner, and what never goes."""
+        found, ignored = self._common.scan()
+        return self._offered(found), ignored
+
+    def _offered(self, found):
+        """Return those of the entries `found` in `new/` of the spool that are for this partner.
+
+        In a run each gets a number.
+        """
+        had, wants = self._had() if found else set(), self.terms.test()
+        found = [each for each in found if each.version[0] not in had]
+        found = [each for each in found if wants is None or wants(each.name)]
+        return self._common.offered(found, anew=self._is_running)
+
+    def _find(self, name):
+        """Return what waits in the spool as `name` for this partner, or None."""
+        return next(iter(self._offered(entries.present(self._shared('new'), [name]))), None)
+
     def is_plain(self):
         """See `ISpool`."""
         return super().is_plain() and self.shared.is_plain()
@@ -462,53 +289,6 @@ class Partner(Spool):
             offered = self._offered(entries.present(self._shared('new'), names))
         found = entries.newest(*own, *offered)
         return [found[name] for name in names if name in found]
-
-    def _look(self):
-        """Return what is in `new/` of the spool for this partner, and what never goes."""
-        found, ignored = self._scan()
-        return self._offered(found), ignored
-
-    def _offered(self, found):
-        """Return those of the entries `found` in `new/` of the spool that are for this partner.
-
-        In a run each gets a number.
-        """
-        had, wants = self._had() if found else set(), self.terms.test()
-        found = [each for each in found if each.version[0] not in had]
-        found = [each for each in found if wants is None or wants(each.name)]
-        if not found:
-            return []
-        names = [each.name for each in found]
-        remembered = journal.read(self._shared(PRIVATE), tables=['versions'], name=names)
-        offered = _known(found, remembered)
-        if self._is_running and not all(each.number for each in offered):
-            with self._whole._visited({'name': names}) as visited:
-                # What was there may have been replaced until it is locked.
-                Numbers(visited).see(entries.present(self._shared('new'), names))
-                offered = _known(found, visited)
-        return offered
-
-    def _find(self, name):
-        """Return what waits in the spool as `name` for this partner, or None."""
-        return next(iter(self._offered(entries.present(self._shared('new'), [name]))), None)
-
-    def _scan(self):
-        try:
-            return entries.scan(self._shared('new'))[:2]
-        except FileNotFoundError:
-            return [], []
-
-    def _is_unsettled(self):
-        """Return whether something is to be put in order before anybody looks."""
-        found = (sharing.scan(self._shared(each)) for each in (OUTBOX, FILING))
-        return any(True for _ in itertools.chain(*found))
-
-    def _settle_doubts(self):
-        try:
-            with self._whole.run():
-                pass  # what is in doubt may remain so
-        except SpoolBusy as error:
-            log.warning('What is in doubt remains so until a later run: %s', error.message)
 
     def _supersede(self):
         """Withdraw what tells that a content was retracted, if it is published again."""
@@ -556,18 +336,14 @@ class Partner(Spool):
                 raise Withdrawn('It was withdrawn for this partner.')
             draft = self._in('tmp', f'.draft-{os.urandom(8).hex()}')
             try:
-                try:
-                    sharing.link(self._shared('new', entry.name), draft)
-                except NotMoved:
-                    self._adopt(entry.name)
-                    sharing.link(self._shared('new', entry.name), draft)
+                self._common.link(entry.name, draft)
             except FileNotFoundError:
                 what = f'{printable(entry.name)} has disappeared from the spool'
-                raise self._recalled(entry.name, entry.number) or SourceGone(what) from None
+                raise self._common.recalled(entry.name, entry.number) or SourceGone(what) from None
             try:
                 found = entries.entry(entry.name, os.lstat(draft))
                 if found.version != entry.version:
-                    entry = self._numbered_in_spool(found)
+                    entry = self._common.opened(found)
                 kind = 'put' if entry.is_durable else 'seen'
                 about = _told(entry)
                 numbers.note(
@@ -581,62 +357,11 @@ class Partner(Spool):
                 raise
         return entry
 
-    def _recalled(self, name, number=None):
-        """Return the `Withdrawn` of what was withdrawn for all, or None."""
-        remembered = journal.read(self._shared(PRIVATE), tables=['versions'], name=[name])
-        rows = remembered.find('versions', name=name, recalled=True)
-        rows = [row for row in rows if number in (None, row['sequence'])]
-        return Withdrawn(rows[-1]['reason']) if rows else None
-
     def missing(self, name):
         """See `ISpool`."""
         found = super().missing(name)
         with self._translated():
-            return found if isinstance(found, Withdrawn) else self._recalled(name) or found
-
-    def _adopt(self, name):
-        """Let a file that waits in the spool be ours: a copy takes its place; return its inode.
-
-        For one that Linux lets nobody else link who may not write it (fs.protected_hardlinks).  It
-        is the same version, with the same number and times.  Raises FileNotFoundError, `NotMoved`.
-        """
-        new = self._shared('new', name)
-        with self._whole._visited({'name': [name]}) as visited, files.open_regular(new) as file:
-            before = entries.entry(name, os.fstat(file.fileno()))
-            number = Numbers(visited).see([before])[name, before.version]
-            mode = os.fstat(file.fileno()).st_mode & 0o777
-            draft = files.draft(self._shared('tmp'), file, mode=mode)
-            try:
-                os.utime(draft, ns=(before.version[2],) * 2)
-                copied = entries.entry(name, os.lstat(draft))
-                row = visited.row('versions', number)
-                visited.note_all(row['kind'], [{**row, 'version': copied.version}])
-                visited.log.sync()
-                if not files.exchange(draft, new):
-                    raise NotMoved(
-                        f'{printable(name)} may not be linked, and not be replaced by a copy here',
-                        hint='Let the CMS have the umask 007, or run both as one user.',
-                    )
-                if os.lstat(draft).st_ino != before.version[0]:
-                    # Somebody has put another one there at this very moment.
-                    files.exchange(draft, new)
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), new)
-            finally:
-                os.unlink(draft)
-            files.sync_directories(self._shared('new'), self._shared('tmp'))
-            return copied.version[0]
-
-    def _let_go(self, folder, name, inode):
-        """Let the partner in `folder` not get a file that waits; return whether that is so."""
-        try:
-            return self._sharing.skip(folder, name, inode)
-        except NotMoved:
-            return self._sharing.skip(folder, name, self._adopt(name))
-
-    def _numbered_in_spool(self, found):
-        with self._whole._visited({'name': [found.name]}) as visited:
-            Numbers(visited).see([found])
-            return _known([found], visited)[0]
+            return found if isinstance(found, Withdrawn) else self._common.recalled(name) or found
 
     # What becomes of it
 
@@ -654,7 +379,7 @@ class Partner(Spool):
             there = entries.find(self._shared('new'), name)
             if there is None or there.version == source.version:
                 return None
-            newer = self._numbered_in_spool(there)
+            newer = self._common.opened(there)
         if newer.number <= source.number:
             return None
         self._withdrawn.pop(newer.name, None)
@@ -700,7 +425,7 @@ class Partner(Spool):
                 return False  # by a run of this partner, at this very moment
             about = {'name': entry.name, 'sequence': entry.number, 'size': entry.size}
             visited.record('withdrawn', {**about, 'reason': reason, **_told(entry)})
-            done = self._let_go(self._folder, entry.name, entry.version[0])
+            done = self._common.skip(self._folder, entry.name, entry.version[0])
         log.info('Withdrawn for %s: %s: %s', *map(printable, (self.name, entry.name, reason)))
         return done
 
@@ -717,7 +442,7 @@ class Partner(Spool):
     def drop(self, name, reason):
         """See `ISpool`: this partner does not get it."""
         with self._translated():
-            self._join()
+            self._joining.join(self.name)
             with contextlib.suppress(SourceGone):
                 found = self._find(name)
                 if found is not None and found.number:
@@ -750,7 +475,7 @@ class Partner(Spool):
     def resend(self, name):
         """See `ISpool`: this partner gets what was delivered to it, or to another one."""
         with self._translated():
-            self._join()
+            self._joining.join(self.name)
             waits = self._find(name) is not None
         if waits:
             raise FileError(
@@ -787,25 +512,5 @@ class Partner(Spool):
             return dataclasses.replace(found, alone=alone)
 
 
-def _known(found, remembered):
-    """Return these entries with their numbers, as far as they have one, as `Offered`."""
-    return [
-        Offered(
-            *(getattr(each, field) for field in _FIELDS),
-            is_durable=(remembered.row('versions', each.number) or {}).get('kind') == 'put',
-        )
-        for each in numbered(found, remembered, timed=True)
-    ]
-
-
 def _told(entry):
     return told({field: getattr(entry, field) for field in (*TOLD, *SCHEDULE)})
-
-
-def _was_served(remembered, terms):
-    """Return whether what a spool knows of its runs, a `Journal`, is about this partner."""
-    runs = remembered.row('runs') or {}
-    last = runs.get('kinds', {}).get('delivered', {}).get('target')
-    if last == terms.url or remembered.find('tokens', target=terms.url):
-        return True
-    return next(remembered.history.find(target=terms.url, kind='delivered'), None) is not None

@@ -36,10 +36,14 @@ AT_ONCE = 1000
 
 
 class Sequence:
-    """The order of what comes into the spool at `path`."""
+    """The order of what comes into the spool at `path`.
 
-    def __init__(self, path):
+    `number()` returns the next number of a version, where numbers are given elsewhere.
+    """
+
+    def __init__(self, path, *, number=None):
         self._path = os.fspath(path)
+        self._number = number
         self._private = self._in(PRIVATE)
         self._parking = Parking(path, drafts=FILING)
         #: The journal, as `_place` tells it, that stayed locked by another process.
@@ -53,7 +57,7 @@ class Sequence:
 
     def journal(self, *, acknowledges=False):
         """Return the `Journal` of a run; `acknowledges` as there."""
-        about = {'floor': self._floor, 'needed': self._needed}
+        about = {'floor': self._floor, 'needed': self._needed, 'number': self._number}
         return journal.Journal(self._private, acknowledges=acknowledges, **about)
 
     @contextlib.contextmanager
@@ -83,7 +87,8 @@ class Sequence:
         """
         place = self._place()
         patience = 0 if place is not None and place == self._kept else None
-        about = {'floor': self._floor, 'about': about, 'patience': patience}
+        about = {'about': about, 'patience': patience}
+        about |= {'floor': self._floor, 'number': self._number}
         try:
             return stack.enter_context(journal.visit(self._private, **about))
         except SpoolBusy:

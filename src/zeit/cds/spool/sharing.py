@@ -24,14 +24,14 @@ import os
 import urllib.parse
 from typing import NamedTuple
 
-from zeit.cds.errors import NotMoved, SpoolBusy, SpoolError
+from zeit.cds.errors import NotMoved, SpoolError
 from zeit.cds.interfaces import IPartner
 from zeit.cds.journal import journal
 from zeit.cds.spool import entries
 from zeit.cds.spool.filing import FILING, PRIVATE, Filing
 from zeit.cds.spool.runlock import RunLock
-from zeit.cds.system import files, lock_holder
-from zeit.cds.system.forks import open_descriptor
+from zeit.cds.spool.short_lock import ShortLock
+from zeit.cds.system import files
 from zeit.cds.text import plural, printable
 
 
@@ -43,10 +43,6 @@ PARTNERS = os.path.join(PRIVATE, 'partners')
 
 #: In the directory of a partner: what it does not get, and what it had taken, and does not get.
 SKIPPED, WITHDRAWN = 'skipped', 'withdrawn'
-
-#: Seconds that a person waits for a lock that others need for a moment; and that a run does, which
-#: goes on without, as the one who has it may be stopped.
-PATIENCE, BRIEFLY = 30, 2
 
 
 class Terms(NamedTuple):
@@ -132,8 +128,8 @@ class Sharing:
         self._path = os.fspath(path)
         self._new, self._cur = self._in('new'), self._in('cur')
         self._filing = Filing(path)
-        #: That somebody held the lock for too long, and has not been seen without it since.
-        self._kept = None
+        #: Inside of it nobody else files, or takes a name in `cur/`.
+        self.lock = ShortLock(self._in(PARTNERS))
 
     def __repr__(self):
         return f'<Sharing of {self._path!r}>'
@@ -173,46 +169,8 @@ class Sharing:
         Raises `SpoolBusy` if a run of it is active.
         """
         folder = self.folder(name)
-        with RunLock(os.path.join(folder, PRIVATE, 'lock'), like=folder), self.locked():
+        with RunLock(os.path.join(folder, PRIVATE, 'lock'), like=folder), self.lock.held():
             self.register(self.partners(), left=[name])
-
-    @contextlib.contextmanager
-    def locked(self, *, patience=PATIENCE, busy=None):
-        """Return a context manager: inside of it nobody else files, or takes a name in `cur/`.
-
-        Raises `SpoolBusy`, if somebody else has it for `patience` seconds; what it says is that of
-        `busy`, if given.
-        """
-        path = self._in(PARTNERS)
-        with open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
-            if not files.lock_within(descriptor, patience):
-                # Not looked for again: that reads what each process has open.
-                busy = busy or lock_holder.busy(path, patience)
-                raise SpoolBusy(busy.message, hint=busy.hint)
-            yield
-
-    @contextlib.contextmanager
-    def _locked_briefly(self):
-        """Return the same for a run, which waits for a moment, once."""
-        with contextlib.ExitStack() as stack:
-            try:
-                patience = BRIEFLY if self._kept is None else 0
-                stack.enter_context(self.locked(patience=patience, busy=self._kept))
-            except SpoolBusy as error:
-                self._kept = SpoolBusy(error.message, hint=error.hint)
-                raise
-            self._kept = None
-            yield
-
-    @contextlib.contextmanager
-    def _locked_if_possible(self):
-        """Return the same, which goes on without it."""
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(self._locked_briefly())
-            except SpoolBusy as error:
-                log.debug('Without the lock: %s', error.message)
-            yield
 
     # What a partner is given
 
@@ -224,7 +182,7 @@ class Sharing:
         """
         found = os.lstat(path)
         inode = found.st_ino
-        with self._locked_if_possible():
+        with self.lock.held_if_possible():
             places = [self._cur, *(f'{each}/cur' for each in folders(self._path))]
             # By the time of the file each partner comes to the same name.
             for stored in files.candidates(name, at=found.st_mtime):
@@ -262,7 +220,7 @@ class Sharing:
     def skip_given(self, path, name, number):
         """Let nobody get the version with this `number` twice; `path` is it.
 
-        It is to wait in `new/` once more, as `name`; inside of `locked`.
+        It is to wait in `new/` once more, as `name`; with the `lock`.
         """
         for folder in folders(self._path):
             found = journal.history(os.path.join(folder, PRIVATE))
@@ -285,7 +243,7 @@ class Sharing:
             given = self._given(folder)
             if not given:
                 return False
-        with self._locked_briefly():
+        with self.lock.held_briefly():
             others = self._others(folder, searched=searched)
             due = {each: self._due(folder, *each, others) for each in given}
             due = {each: inode for each, inode in due.items() if inode is not None}
@@ -364,7 +322,7 @@ class Sharing:
         if not names:
             return
         moved = []
-        with self._locked_briefly():
+        with self.lock.held_briefly():
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
                     files.move(self._filing.take(name), self._cur, name)
@@ -390,7 +348,7 @@ class Sharing:
         found = [each for each in scan(self._new) if each[1] in skipped] if skipped else []
         if not found:
             return
-        with self._locked_briefly():
+        with self.lock.held_briefly():
             partners = self._others('', searched=True)
             given = inodes(*(f'{each}/cur' for each in everybody))
             due = [
@@ -443,7 +401,7 @@ class Sharing:
         """Forget what the partner in `folder` does not get, and does not wait any more."""
         self.forget_withdrawn()
         if any(True for _ in scan(f'{folder}/{SKIPPED}')):
-            with self._locked_briefly():  # somebody may be about to bring it back
+            with self.lock.held_briefly():  # somebody may be about to bring it back
                 skipped = dict(scan(f'{folder}/{SKIPPED}'))
                 known = {*skipped.values()}
                 # What a killed process has left on its way out comes back.

@@ -96,7 +96,7 @@ class Spool:
     def __init__(self, path, *, history=0, keep=None, keep_bytes=None, clock=time.time):
         self.path = SpoolPath(path)
         self.history = history
-        self._clock = clock
+        self.clock = clock
         self._new = self._in('new')
         self.keep = Keep(keep=keep, keep_bytes=keep_bytes)
         self.journal = self._runner = None
@@ -407,7 +407,7 @@ class Spool:
             return
         with self._translated():
             row = self._withdrawal.require_wanted(name, number, self.journal)
-            schedule.require_not_over(row.get('not_after', ''), now=self._clock())
+            schedule.require_not_over(row.get('not_after', ''), now=self.clock())
             holds.require_free(self.journal, name)
 
     def look(self, name):
@@ -418,13 +418,13 @@ class Spool:
         """See `ISpool`."""
         if not any(each.not_before or each.not_after for each in entries_):
             return {}
-        return schedule.untimely(sorted(entries_, key=entries.by_arrival), now=self._clock())
+        return schedule.untimely(sorted(entries_, key=entries.by_arrival), now=self.clock())
 
     def require_timely(self, number):
         """See `ISpool`."""
         row = self.journal.row('versions', number) or {}
-        schedule.require_not_over(row.get('not_after', ''), now=self._clock())
-        schedule.require_begun(row.get('not_before', ''), now=self._clock())
+        schedule.require_not_over(row.get('not_after', ''), now=self.clock())
+        schedule.require_begun(row.get('not_before', ''), now=self.clock())
 
     # What becomes of it
 
@@ -489,7 +489,7 @@ class Spool:
             stack.enter_context(self._translated())
             shared = sharing.Sharing(self.path) if sharing.is_shared(self.path) else None
             if shared:
-                stack.enter_context(shared.locked())
+                stack.enter_context(shared.lock.held())
             if not self._is_running:
                 stack.enter_context(self.run())
             parked = self._parking.find(name)

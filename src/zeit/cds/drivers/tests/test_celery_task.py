@@ -117,7 +117,7 @@ class TaskTests(DriverCase, unittest.TestCase):
 
     def test_when_an_embargo_ends_one_message_comes_whatever_number_of_tasks_there_are(self):
         woken = self.enterContext(unittest.mock.patch.object(celery_task, 'wake_in'))
-        self.spool._clock = lambda: self.now
+        self.spool.clock = lambda: self.now
 
         def seconds():
             found = [call.args[1] for call in woken.call_args_list]

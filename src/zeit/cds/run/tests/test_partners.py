@@ -19,7 +19,7 @@ from zeit.cds.interfaces import IExporter, IPartner, IStillWanted, IWakeUp
 from zeit.cds.journal import append_log, journal
 from zeit.cds.monitoring import metrics
 from zeit.cds.run.exporter import Exporter, Options
-from zeit.cds.spool import partner, sharing
+from zeit.cds.spool import joining, partner, sharing, short_lock
 from zeit.cds.spool.filing import PRIVATE
 from zeit.cds.spool.partner import Partner
 from zeit.cds.spool.runlock import RunLock
@@ -960,7 +960,7 @@ class BuildTests(PartnerTests):
     def test_a_run_of_it_is_waited_for(self):
         self.put('a')
         with (
-            unittest.mock.patch.object(partner, 'PATIENCE', 0),
+            unittest.mock.patch.object(joining, 'PATIENCE', 0),
             RunLock(self.path / PRIVATE / 'lock', like=self.made()),
         ):
             report = self.export('A')
@@ -976,7 +976,7 @@ class StoppedTests(PartnerTests):
 
     def setUp(self):
         super().setUp()
-        for module in append_log, sharing, partner:
+        for module in append_log, short_lock, joining:
             for name in {'PATIENCE', 'BRIEFLY'} & {*vars(module)}:
                 self.enterContext(unittest.mock.patch.object(module, name, 0.05))
         self.put('x')
@@ -1022,7 +1022,7 @@ class StoppedTests(PartnerTests):
 
     def test_with_the_lock_of_filing(self):
         self.put('a')
-        child = self.stopped(sharing.Sharing(self.path).locked())
+        child = self.stopped(sharing.Sharing(self.path).lock.held())
         with self.assertLogs('zeit.cds', 'WARNING') as caught:
             for name in self.names:
                 self.assertEqual(['a'], self.export(name).delivered)
@@ -1047,7 +1047,7 @@ class StoppedTests(PartnerTests):
         self.assertEqual(['a'], self.export('A').delivered)
 
     def test_while_it_lets_another_one_come(self):
-        self.stopped(sharing.Sharing(self.path).locked())
+        self.stopped(sharing.Sharing(self.path).lock.held())
         self.add('C')
         self.put('a')
         self.assertEqual(['a'], self.export('A').delivered)

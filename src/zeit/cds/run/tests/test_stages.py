@@ -11,8 +11,8 @@ from zeit.cds.journal.journal import versions
 from zeit.cds.run import exporter
 from zeit.cds.run.tests.test_exporter import ExporterTests
 from zeit.cds.run.tests.test_partners import PartnerTests
+from zeit.cds.spool.common_spool import Offered
 from zeit.cds.spool.entries import Entry
-from zeit.cds.spool.partner import Offered
 from zeit.cds.spool.spool import Spool
 from zeit.cds.values import plan
 
