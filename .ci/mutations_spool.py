@@ -345,8 +345,8 @@ LOCAL = (
     (
         'a journal that goes on after the disk has refused',
         JSONLOG,
-        '                raise self._broken\n            with self.locked():\n',
-        '                pass\n            with self.locked():\n',
+        '            self._require_sound()\n            with self.locked():\n                while',
+        '            with self.locked():\n                while',
     ),
     (
         'a receipt that may not be on the disk',

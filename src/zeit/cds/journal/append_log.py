@@ -99,6 +99,7 @@ class JSONLog:
         #: What is written `together`, and whether it must be synchronised; None outside of that.
         self._group = None
         self._due = False
+        #: Errno and text, once an entry could not be written.
         self._broken = None
         #: How many damaged lines were left out when it was read.
         self.damaged = 0
@@ -428,12 +429,11 @@ class JSONLog:
     def sync(self):
         """Let what was added lazily survive a loss of power."""
         with self.locked(), self._translated():
-            if self._broken is not None:
-                raise self._broken
+            self._require_sound()
             try:
                 os.fsync(self._descriptor.fileno())
             except OSError as error:
-                self._broken = error
+                self._broken = error.errno, error.strerror
                 raise
 
     def _add(self, entries, *, lazily):
@@ -443,8 +443,7 @@ class JSONLog:
         """
         unnumbered = [entry for entry in entries if entry.get('sequence', 0) is None]
         with self._translated():
-            if self._broken is not None:
-                raise self._broken
+            self._require_sound()
             with self.locked():
                 while True:
                     for number, entry in enumerate(unnumbered, self.largest + 1):
@@ -457,6 +456,11 @@ class JSONLog:
                     # Another process did not wait for this one any longer, and replaced the file.
                     self._lock()
 
+    def _require_sound(self):
+        """Raise the OSError, a new one each time, that an entry could not be written for."""
+        if self._broken is not None:
+            raise OSError(*self._broken)
+
     def _lines(self, entries, largest):
         return b''.join(_line({**entry, LARGEST: largest}) for entry in entries)
 
@@ -464,7 +468,7 @@ class JSONLog:
         try:
             line_format.append(self._descriptor.fileno(), data, durable=not lazily)
         except OSError as error:
-            self._broken = error
+            self._broken = error.errno, error.strerror
             raise
         self._end += len(data)
         if self._known is not None:

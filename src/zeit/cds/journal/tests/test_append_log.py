@@ -157,9 +157,13 @@ class TogetherTests(JSONLogTests):
             with unittest.mock.patch('os.fsync', side_effect=error):
                 with self.assertRaisesRegex(errors.SpoolError, os.strerror(errno.EIO)):
                     log.sync()
+            reasons = []
             for add in (lambda: log.extend('x', [{'number': 2}]), log.sync):
-                with self.assertRaisesRegex(errors.SpoolError, os.strerror(errno.EIO)):
+                with self.assertRaisesRegex(errors.SpoolError, os.strerror(errno.EIO)) as caught:
                     add()
+                reasons.append(caught.exception.__cause__)
+            # The traceback of one and the same would grow, and keep all frames that it has been in.
+            self.assertEqual(3, len({*map(id, reasons), id(error)}))
 
     def test_nothing_to_be_synchronised(self):
         with self.log() as log, unittest.mock.patch('os.fsync', side_effect=ZeroDivisionError):
