@@ -178,9 +178,12 @@ class Overview:
         found = self.found
         if found['killed'] and not found['active']:
             yield Trouble(_('The last run was killed. The next one cleans up after it.'))
+        hint = f'zeit-cds journal verify --acknowledge --spool {printable(found["path"])}'
         if found['damaged'] or found['missing']:
             text = _('The journal is damaged, or parts of the history are missing.')
-            hint = f'zeit-cds journal verify --acknowledge --spool {printable(found["path"])}'
+            yield Trouble(text, hint=hint)
+        if found['restored']:
+            text = _('This spool was copied, or restored from a backup.')
             yield Trouble(text, hint=hint)
         if found['disowned']:
             text = _('This spool is a copy: what its original left on servers is not removed.')

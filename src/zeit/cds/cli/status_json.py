@@ -169,6 +169,7 @@ def _spool_object(snapshot, *, shown):
         'damaged': numbers.damaged,
         'locked': _locked(numbers.runs.get('locked')),
         'missing': numbers.missing,
+        'restored': numbers.restored,
     }
 
 

@@ -122,13 +122,15 @@ def _spool(snapshot):
         yield _line('ignored', f'{len(ignored)} in new, {what}:')
         yield from (_line('', f'{printable(name)} {reason}') for name, reason in ignored)
     numbers = snapshot.numbers
-    if numbers.damaged or numbers.missing:
+    if numbers.damaged or numbers.missing or numbers.restored:
         shown = printable(str(found.path))
         lines = plural(numbers.damaged, 'line')
         if numbers.damaged:
             yield _line('damaged', f'skipped {lines} of the journal that cannot be read;')
         if numbers.missing:
             yield _line('missing', f'gone from .cds: {", ".join(numbers.missing)};')
+        if numbers.restored:
+            yield _line('restored', 'copied, or from a backup: it lacks what came after that;')
         yield _line('', f'once you know why: zeit-cds journal verify --acknowledge --spool {shown}')
     if numbers.disowned:
         adopt = f'"zeit-cds adopt --spool {printable(str(found.path))}"'

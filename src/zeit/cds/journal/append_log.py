@@ -65,7 +65,7 @@ class JSONLog:
 
     `learn` is called with what is in the file when it is opened, or looked at, and what others add
     later; `forget` when all of that comes anew.  `floor` returns what numbers are to be larger
-    than, given the largest one that the file tells; `begin` the entries of a new file.
+    than, given the largest one that the file tells; `begin` the entries of a new file, given that.
 
     Methods raise `SpoolError` when the file system refuses, and `SpoolBusy`.
     """
@@ -78,7 +78,7 @@ class JSONLog:
         learn=lambda entry: None,
         forget=lambda: None,
         floor=lambda told: told,
-        begin=lambda: (),
+        begin=lambda largest: (),
     ):
         self._directory = os.fspath(directory)
         self._path = os.path.join(self._directory, NAME)
@@ -238,7 +238,7 @@ class JSONLog:
             # Another process was faster, and may have removed the drafts since.
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 floor = self._floor(0)
-                data = self._lines(self._begin(), floor)
+                data = self._lines(self._begin(floor), floor)
                 self._make(self._about(floor), data, rename=files.rename_exclusively)
                 return
             self._descriptor = files.open_regular_descriptor(self._path, _FLAGS | os.O_RDWR)

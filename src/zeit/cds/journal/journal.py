@@ -22,6 +22,7 @@ import itertools
 import logging
 import os
 import weakref
+from types import MappingProxyType
 
 import zope.interface
 
@@ -55,6 +56,9 @@ RETRACTIONS = 50
 
 #: How many seconds what was found out about a server is believed: servers and firewalls change.
 BELIEVED = 24 * 60 * 60
+
+#: What the row of 'damage' begins with.
+_SOUND = MappingProxyType({'kind': 'damaged', 'lines': 0, 'missing': []})
 
 #: The tables that have a row for each file that waits.
 MANY = ('versions',)
@@ -101,7 +105,7 @@ class Journal:
             learn=lambda entry: own.learn(entry),
             forget=lambda: own._forget(),
             floor=floor,
-            begin=lambda: own._begin(),
+            begin=lambda largest: own._begin(largest),
         )
         self.history = history(directory)
         #: Whether it was copied or restored, or nobody knows, and that is not written down yet.
@@ -164,19 +168,27 @@ class Journal:
         """Return a context manager: what is written inside is durable on leaving."""
         return self.log.together()
 
-    def _begin(self):
-        """Return what a new one begins with: with a history, it is not the first."""
-        lost = {'kind': 'damaged', 'lines': 0, 'missing': [JOURNAL]}
-        return [lost] if self.history.months() else []
+    def _begin(self, largest):
+        """Return what a new one begins with: with a history, it is not the first.
+
+        Nor is it if versions have had numbers, which the `largest` tells: parked files still do.
+        """
+        return [{**_SOUND, 'missing': [JOURNAL]}] if largest or self.history.months() else []
 
     def damage(self):
         """Return the row of what damage there is, also found just now, or None."""
-        row = self.row('damage') or {'kind': 'damaged', 'lines': 0, 'missing': []}
-        there, known = self.history.months(), self.row('months') or {'months': []}
-        gone = [month for month in known['months'] if month not in there]
+        known = self.row('damage')
+        row = known or _SOUND
+        there, begun = self.history.months(), self.row('months') or {'months': []}
+        gone = [month for month in begun['months'] if month not in there]
         lost = [JOURNAL] if there and not self.began else []
         lines, missing = row['lines'] + self.log.damaged, sorted({*row['missing'], *gone, *lost})
-        return {**row, 'lines': lines, 'missing': missing} if lines or missing else None
+        return {**row, 'lines': lines, 'missing': missing} if known or lines or missing else None
+
+    @property
+    def is_restored(self):
+        """True if it was copied or restored, until a person has acknowledged that."""
+        return self.log.is_own is False or (self.row('damage') or {}).get('restored', False)
 
     def begin_history(self, *, keep):
         """Let the history of this month begin, and know its months; `keep`: see `expired`."""
@@ -438,6 +450,9 @@ class Journal:
         self._disowned = disowned
         for entry in kept:
             self.learn(entry)
+        if self.log.is_own is False and not disowned.entries:
+            # Else a person gets to know it where he adopts that.
+            self.learn({**(self.row('damage') or _SOUND), 'restored': True})
         self.compact()
 
     @property
@@ -565,7 +580,8 @@ def read(private, *, tables=tuple(TABLES), having=None, **about):
             continue
         if entry.get('kind') == 'journal':
             written = os.path.join(path, append_log.NAME), path
-            found.is_copy = not creation_time.is_own(entry, *written)
+            found.log.is_own = creation_time.is_own(entry, *written)
+            found.is_copy = not found.log.is_own
         found.learn(entry)
     return found
 

@@ -56,7 +56,7 @@ _FACTS = {'server': str, 'once': [str], 'facts': {str: (bool, [str], _MAYBE)}}
 
 _TRUTHS = (
     *('clean', 'moved', 'recalled', 'replaced', 'busy', 'blocks', 'guard', 'retracts'),
-    *('parks', 'notice'),
+    *('parks', 'notice', 'restored'),
 )
 
 #: What the fields are that matter to somebody: of a type; one of those in a tuple; a list of such,
@@ -262,7 +262,7 @@ KINDS = MappingProxyType(
         # The history has a file of each of these MONTHS.
         'months': Kind(opens='months', needs=('months',)),
         # LINES lines could not be read, and were left out, and what is MISSING, the journal itself
-        # or months of the history: until it is 'acknowledged'.
+        # or months of the history; it is a copy, or was RESTORED: until it is 'acknowledged'.
         'damaged': Kind(opens='damage', needs=('lines', 'missing')),
         'acknowledged': Kind(closes=('damage',)),
         # How many lines of these MONTHS of the history are damaged, as a person knows.

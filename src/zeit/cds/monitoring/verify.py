@@ -90,6 +90,8 @@ def _journal(private):
         damaged.append(f'{printable(path)}: {plural(lines, "line")} skipped')
     row = found.damage() or {'missing': []}
     damaged += [f'{printable(private)}: {each} is missing' for each in row['missing']]
+    if found.is_restored:
+        damaged.append(f'{printable(private)} was copied, or restored from a backup')
     if not os.path.lexists(private) and _was_used(os.path.dirname(private)):
         damaged.append(f'There is no {printable(private)}: nothing is known of what was delivered')
     for url in found.disowned:

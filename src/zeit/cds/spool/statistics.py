@@ -84,8 +84,9 @@ class Statistics(NamedTuple):
     deleted on the server: the id of the content, the file's name, '' if no run has looked for it
     yet, and since when.  `killed`: when the last run began, if it was killed, else None.
     `disowned`: URLs where a copy leaves what is perhaps of its original.  `damaged`: how many lines
-    of the journal cannot be read, and `missing`: the journal itself, or months of the history;
-    what somebody has acknowledged is in neither.  `failed`: `Attempts` by the name of the file.
+    of the journal cannot be read, `missing`: the journal itself, or months of the history, and
+    `restored`: whether the spool is a copy or was restored, if it has left nothing on a server;
+    what somebody has acknowledged is in none of these.  `failed`: `Attempts` by the file's name.
     """
 
     totals: dict
@@ -98,6 +99,7 @@ class Statistics(NamedTuple):
     disowned: list = ()
     damaged: int = 0
     missing: list = ()
+    restored: bool = False
     failed: dict = MappingProxyType({})
 
     @property
@@ -269,6 +271,7 @@ def numbers(private, remembered, *, owner):
         disowned=remembered.disowned,
         damaged=damage['lines'],
         missing=damage['missing'],
+        restored=remembered.is_restored,
         undeleted=_timed((row['name'], row.get('at')) for row in moved),
         retracted=_timed((row['id'], row.get('name', ''), row['at']) for row in retracted),
         totals=remembered.totals,

@@ -907,11 +907,53 @@ class VerifyTests(CommandLine):
         (found,) = json.loads(self.call('status', '--json', '--spool', self.path).out)
         self.assertEqual((2, []), (found['damaged'], found['missing']))
 
-    def test_a_copy_that_nobody_has_decided_about(self):
-        self.path.rename(self.folder / 'original')
-        shutil.copytree(self.folder / 'original', self.path)
+    def test_a_journal_that_is_missing_with_all_else_but_a_parked_file(self):
+        """It has its number beside it: so this is not the first journal."""
+        self.spool.put('a.xml', b'')
+        with self.spool.run():
+            self.spool.park(self.spool.pending()[0][0], 'No.')
+        shutil.rmtree(self.path / '.cds')
         with self.spool.run():
             pass
+        self.assert_gone('journal')
+
+    def settle(self):
+        with self.spool.run():
+            for token in self.spool.journal.open_tokens('ftp://h/'):
+                self.spool.journal.note('clean', token=token)
+
+    def restore(self):
+        self.path.rename(self.folder / 'original')
+        shutil.copytree(self.folder / 'original', self.path)
+
+    def test_a_restored_spool_until_that_is_acknowledged(self):
+        self.settle()
+        self.restore()
+        for _ in range(3):
+            shown = self.call('status', '--spool', self.path).out
+            self.assertIn('restored   copied, or from a backup: it lacks what came after', shown)
+            self.assertIn(f'journal verify --acknowledge --spool {self.path}', shown)
+            (found,) = json.loads(self.call('status', '--json', '--spool', self.path).out)
+            self.assertIs(True, found['restored'])
+            with self.spool.run():
+                self.spool.journal.compact()
+        outcome = self.call('journal', 'verify', '--acknowledge', '--spool', self.path)
+        self.assertEqual(1, outcome.code)
+        self.assertIn('.cds was copied, or restored from a backup', outcome.err)
+        self.assertEqual(0, self.verify().code)
+        self.assertNotIn('restored', self.call('status', '--spool', self.path).out)
+
+    def test_one_that_is_acknowledged_before_a_run_has_met_it(self):
+        self.settle()
+        self.restore()
+        self.call('journal', 'verify', '--acknowledge', '--spool', self.path)
+        self.assertNotIn('restored', self.call('status', '--spool', self.path).out)
+
+    def test_a_copy_that_nobody_has_decided_about(self):
+        self.restore()
+        with self.spool.run():
+            pass
+        self.assertFalse(self.spool.status().numbers.restored, 'it is disowned')
         outcome = self.verify()
         self.assertEqual(1, outcome.code)
         self.assertIn('"zeit-cds adopt" decides', outcome.err)
