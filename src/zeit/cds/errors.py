@@ -366,7 +366,7 @@ _NO_REQUEST = 8
 _REFUSED = (402, 502, 504, _NO_REQUEST)
 #: The command is not implemented, or not even recognized.
 _UNSUPPORTED = (402, 500, 502, _NO_REQUEST)
-_DENIED = re.compile(r'permission|permitted|privilege|denied|not allowed|forbidden', re.IGNORECASE)
+_DENIED = r'(?i)permission|permitted|privilege|denied|not allowed|forbidden'
 
 
 class ServerError(Error):
@@ -392,7 +392,7 @@ class ServerError(Error):
     @property
     def is_denial(self):
         """True if it says that nobody, or not this account, may use the command."""
-        return self.code in _REFUSED or bool(_DENIED.search(str(self)))
+        return self.code in _REFUSED or bool(re.search(_DENIED, str(self)))
 
     @property
     def message(self):

@@ -52,15 +52,15 @@ _DROPPED = ' .\\'
 #: What they do not see in a name.
 _UNSEEN = re.compile('[^ -~]+|"+')
 _VERSION = re.compile(r';[-0-9]*$')
-_STAGED_GUARD = re.compile(rf'{WRITE}\.{_TOKEN}\.d(\.|$)')
-_TEMPORARY = re.compile(rf'.*\.{_TOKEN}-[0-9]+\.part[\W_]?', re.DOTALL)
-_PROBE = re.compile(rf'\.{_TOKEN}\.probe')
-_BROKEN = re.compile(rf'(?:write|read)\.{_TOKEN}\.broken')
-_ANNOUNCED = re.compile(rf'(?:write|read)\.{_TOKEN}\.next')
-_CARRIES = re.compile(
-    rf'.*\.({_TOKEN})(?:-[0-9]+)?\.(?:part[\W_]?|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
-    rf'|({_TOKEN})(?:\s.*)?',
-    re.DOTALL,
+# These are compiled by the first look at a server: many runs find nothing to do.
+_STAGED_GUARD = rf'{WRITE}\.{_TOKEN}\.d(\.|$)'
+_TEMPORARY = rf'(?s).*\.{_TOKEN}-[0-9]+\.part[\W_]?'
+_PROBE = rf'\.{_TOKEN}\.probe'
+_BROKEN = rf'(?:write|read)\.{_TOKEN}\.broken'
+_ANNOUNCED = rf'(?:write|read)\.{_TOKEN}\.next'
+_CARRIES = (
+    rf'(?s).*\.({_TOKEN})(?:-[0-9]+)?\.(?:part[\W_]?|aside)|(?:write|read)\.({_TOKEN})(?:\..*)?'
+    rf'|({_TOKEN})(?:\s.*)?'
 )
 
 
@@ -78,7 +78,7 @@ def is_temporary(name):
     """Return whether `name` is such a name; `zeit.cds.target.name_probe` may put a character behind
     it.
     """
-    return bool(_TEMPORARY.fullmatch(name))
+    return bool(re.fullmatch(_TEMPORARY, name))
 
 
 def aside(name, *, token):
@@ -98,7 +98,7 @@ def announced(name, *, token):
 
 def is_announced(name):
     """Return whether `name` is such a name."""
-    return bool(_ANNOUNCED.fullmatch(name))
+    return bool(re.fullmatch(_ANNOUNCED, name))
 
 
 def staged_guard(*, token):
@@ -108,7 +108,7 @@ def staged_guard(*, token):
 
 def is_guard(name):
     """Return whether `name` is one of the directories that become the guard, or the guard."""
-    return name == GUARD or bool(_STAGED_GUARD.match(name))
+    return name == GUARD or bool(re.match(_STAGED_GUARD, name))
 
 
 def broken(name, *, token):
@@ -121,7 +121,7 @@ def broken(name, *, token):
 
 def is_broken(name):
     """Return whether `name` is such a name."""
-    return bool(_BROKEN.fullmatch(name))
+    return bool(re.fullmatch(_BROKEN, name))
 
 
 def probe(*, token):
@@ -131,7 +131,7 @@ def probe(*, token):
 
 def is_probe(name):
     """Return whether `name` is such a name."""
-    return bool(_PROBE.fullmatch(name))
+    return bool(re.fullmatch(_PROBE, name))
 
 
 def token_of(text):
@@ -140,7 +140,7 @@ def token_of(text):
     Only where this package puts it: an article may be named after a token, and a partner's lock may
     mention one.
     """
-    match = _CARRIES.fullmatch(text)
+    match = re.fullmatch(_CARRIES, text)
     return next(filter(None, match.groups())) if match else ''
 
 

@@ -160,6 +160,52 @@ def described(default, kind, text, *, name='', **further):
     return dataclasses.field(default=default, metadata={'option': option})
 
 
+class Values:
+    """The values of the options that a class has; read only, given by name, compared by value.
+
+    Each subclass becomes a dataclass.  But dataclasses would compile methods for each of them, at
+    each start: a tenth of the time of a run that finds nothing to do.
+
+    Raises `ConfigurationError` for values that make no sense: `__post_init__` says which do.
+    """
+
+    def __init_subclass__(cls):
+        dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
+
+    def __init__(self, **given):
+        for field in dataclasses.fields(self):
+            value = given.pop(field.name, field.default)
+            if value is dataclasses.MISSING:
+                raise TypeError(f'{type(self).__name__} needs the argument {field.name}')
+            object.__setattr__(self, field.name, value)
+        if given:
+            raise TypeError(f'{type(self).__name__} takes no argument {", ".join(given)}')
+        self.__post_init__()
+
+    def __post_init__(self):
+        require_fit(self)
+
+    def __repr__(self):
+        shown = (f'{f.name}={getattr(self, f.name)!r}' for f in dataclasses.fields(self) if f.repr)
+        return f'{type(self).__qualname__}({", ".join(shown)})'
+
+    def __eq__(self, other):
+        return self._compared == other._compared if type(self) is type(other) else NotImplemented
+
+    def __hash__(self):
+        return hash(self._compared)
+
+    @property
+    def _compared(self):
+        return tuple(getattr(self, each.name) for each in dataclasses.fields(self) if each.compare)
+
+    def __setattr__(self, name, value):
+        raise dataclasses.FrozenInstanceError(f'{name} cannot be changed: dataclasses.replace')
+
+    def __delattr__(self, name):
+        raise dataclasses.FrozenInstanceError(f'{name} cannot be removed')
+
+
 @functools.cache
 def options(kind):
     """Return the options of a dataclass by the names of its fields."""

@@ -18,7 +18,7 @@ def main(args=None):
     open_closed()
     if args is None:
         # Nothing that is imported is garbage: to look for it takes a tenth of a start.
-        gc.set_threshold(50_000)
+        gc.set_threshold(100_000)
     try:
         return _run(sys.argv[1:] if args is None else args)
     except KeyboardInterrupt:

@@ -1,6 +1,5 @@
 """The options of `zeit-cds`, made of their descriptions, with their defaults in the help."""
 
-import dataclasses
 import re
 
 import click
@@ -114,13 +113,11 @@ def _all(kind, *, section, names=None):
     )
 
 
-@dataclasses.dataclass
 class Common:
     """What may stand before and behind the name of a sub-command."""
 
-    verbosity: int = 0
-    log_file: str | None = None
-    zcml: str | None = None
+    verbosity = 0
+    log_file = zcml = None
 
 
 def _more(context, parameter, value):

@@ -15,9 +15,9 @@ from zeit.cds.option_types import (
     YES_NO,
     Kind,
     Option,
+    Values,
     described,
     one_of,
-    require_fit,
 )
 from zeit.cds.text import printable
 
@@ -40,8 +40,7 @@ PASSWORD_FILE = Option(
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Values):
     """How to reach a server.
 
     With the default of `data_timeout` slower than about 4 KiB/s is a stall.  `epsv` is about
@@ -119,7 +118,7 @@ class Settings:
                 'The directory is a URL, not a path on the server',
                 hint='Give the path alone; host, port and user are separate settings.',
             )
-        require_fit(self)
+        super().__post_init__()
         if isinstance(self.password, (str, bytes)):
             raise ConfigurationError(
                 'The password is plain text, which a traceback would show',

@@ -31,6 +31,8 @@ MAX_SHOWN = 500
 #: again and again.
 VALUE_LINES = 10
 
+# What most replies do not need is compiled when it is first used.
+
 #: A code, and what tells whether more lines follow: `-`.  Some servers put no blank behind it.
 _CODE = re.compile(rb'([1-5][0-9][0-9])(-|(?![0-9]))')
 
@@ -40,34 +42,31 @@ _LAST = re.compile(rb'([1-5][0-9][0-9])(\s|$)')
 #: RFC 2428 section 3: any delimiter.  Some servers fill in protocol and address, which should be
 #: empty; some leave out the brackets.
 _EPSV = (
-    re.compile(r'\(\s*(.)\d?\1[^()]*?\1\s*([0-9]{1,5})\s*\1\s*\)'),
-    re.compile(r'([!-/:-@[-`{-~])\d?\1\S*?\1([0-9]{1,5})\1'),
+    r'\(\s*(.)\d?\1[^()]*?\1\s*([0-9]{1,5})\s*\1\s*\)',
+    r'([!-/:-@[-`{-~])\d?\1\S*?\1([0-9]{1,5})\1',
 )
 
-_PASV = re.compile(r'(?<![0-9])([0-9]{1,3})' + r'\s*,\s*([0-9]{1,3})' * 5 + '(?![0-9])')
+_PASV = r'(?<![0-9])([0-9]{1,3})' + r'\s*,\s*([0-9]{1,3})' * 5 + '(?![0-9])'
 
 #: A word that is a number, and what must not stand behind it: another number, or a unit.
-_NUMBER = re.compile(r'\(?([0-9]{1,20})[.,;:)]*', re.ASCII)
-_NO_BYTES = re.compile(
-    r'\(?[0-9].*|[kmgt](i?b|i?bytes?)?\W*|(kilo|mega|giga)\w*\W*', re.IGNORECASE | re.ASCII
-)
+_NUMBER = r'(?a)\(?([0-9]{1,20})[.,;:)]*'
+_NO_BYTES = r'(?ai)\(?[0-9].*|[kmgt](i?b|i?bytes?)?\W*|(kilo|mega|giga)\w*\W*'
 
 #: A time (RFC 3659 section 2.3), a word of its own.  The year of servers that print '19' and the
 #: years since 1900, as some have done since 2000, has five digits.
-_TIME = re.compile(r'(?<!\S)(?:([0-9]{4})|19(1[0-9]{2}))([0-9]{10})(?:\.[0-9]*)?(?!\S)', re.ASCII)
+_TIME = r'(?a)(?<!\S)(?:([0-9]{4})|19(1[0-9]{2}))([0-9]{10})(?:\.[0-9]*)?(?!\S)'
 
 #: The facts of a listing that are of use (RFC 3659 section 7.5).
 _FACT = re.compile('(?:^|;)(type|size|modify)=([^;]*)')
 
 #: A file in the format of `ls -l`, in which nearly all servers answer LIST: its length, the month
 #: and the day with the time or the year, the name.
-_LONG = re.compile(
-    r'-[-a-zA-Z]{9}\S*\s+\d+\s.*?\s(\d+)\s+'
-    r'([A-Z][a-z]{2}\s+\d{1,2}\s+(?:\d\d:\d\d|\d{4}))\s(.+)',
-    re.ASCII,
+_LONG = (
+    r'(?a)-[-a-zA-Z]{9}\S*\s+\d+\s.*?\s(\d+)\s+'
+    r'([A-Z][a-z]{2}\s+\d{1,2}\s+(?:\d\d:\d\d|\d{4}))\s(.+)'
 )
 
-_MINUTE = re.compile(r'([A-Z][a-z]{2}) (\d{1,2}) (\d\d):(\d\d)', re.ASCII)
+_MINUTE = r'(?a)([A-Z][a-z]{2}) (\d{1,2}) (\d\d):(\d\d)'
 _MONTHS = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split()
 _LEAP_YEAR = 2000
 
@@ -204,7 +203,7 @@ def epsv_port(reply):
     """Return the port of a 229 reply (RFC 2428 section 3), as in `(|||6446|)`."""
     for line in reply.end:
         for pattern in _EPSV:
-            match = pattern.search(line)
+            match = re.search(pattern, line)
             if match is not None and 0 < int(match[2]) < 65536:
                 return int(match[2])
     raise RemoteProtocolError(f'The server announced no port: {reply.text}')
@@ -215,7 +214,7 @@ def pasv_address(reply):
 
     The place and the brackets of the six numbers are not standardised; they are looked for.
     """
-    match = _PASV.search(' '.join(reversed(reply.end)))
+    match = re.search(_PASV, ' '.join(reversed(reply.end)))
     numbers = [int(number) for number in match.groups()] if match else [256]
     port = numbers[-2] * 256 + numbers[-1] if match else 0
     if max(numbers) > 255 or port == 0:
@@ -250,11 +249,11 @@ def size(reply):
         return int(first)  # as nearly all say it
     for line in reply.end:
         words = [*line.split(), '']
-        numbers = [n for n, word in enumerate(words) if _NUMBER.fullmatch(word)]
+        numbers = [n for n, word in enumerate(words) if re.fullmatch(_NUMBER, word)]
         if numbers and (numbers[0] == 0 or len(numbers) == 1):
             first = numbers[0]
-            if not _NO_BYTES.fullmatch(words[first + 1]):
-                return int(_NUMBER.fullmatch(words[first])[1])
+            if not re.fullmatch(_NO_BYTES, words[first + 1]):
+                return int(re.fullmatch(_NUMBER, words[first])[1])
     raise NoValue(reply.code, f'The server told no size: {reply.text}')
 
 
@@ -274,7 +273,7 @@ def time_value(text):
 
     Fractions of seconds are left out.
     """
-    if not (match := _TIME.search(text)):
+    if not (match := re.search(_TIME, text)):
         return None
     year = match[1] or str(1900 + int(match[2]))
     try:
@@ -326,7 +325,7 @@ def mlsd_entry(line):
 
 def long_entry(line):
     """Return what `mlsd_entry` does, of a line of LIST; the `time` is as that has it."""
-    found = _LONG.fullmatch(line)
+    found = re.fullmatch(_LONG, line)
     return found and (found[3], Facts(digits=found[1], time=' '.join(found[2].split())))
 
 
@@ -346,7 +345,7 @@ def is_minutes_before(time, now):
 
 def _minute(time):
     """Return the moment in a leap year, which has all days, or None."""
-    match = _MINUTE.fullmatch(time)
+    match = re.fullmatch(_MINUTE, time)
     try:
         numbers = match and (_MONTHS.index(match[1]) + 1, *map(int, match.groups()[1:]))
         return numbers and datetime.datetime(_LEAP_YEAR, *numbers)

@@ -1,9 +1,7 @@
 """TLS for FTP (RFC 4217): what is wanted of it."""
 
-import dataclasses
-
 from zeit.cds.errors import ConfigurationError
-from zeit.cds.option_types import PATH, YES_NO, described, line, one_of, options, require_fit
+from zeit.cds.option_types import PATH, YES_NO, Values, described, line, one_of, options
 
 
 #: `explicit`: the connection begins in clear, AUTH TLS comes before the login (RFC 4217).
@@ -13,8 +11,7 @@ MODES = ('no', 'explicit', 'implicit')
 VERSIONS = ('1.2', '1.3')
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TLS:
+class TLS(Values):
     """How a connection is encrypted, if at all.
 
     `curve` is the only one that is offered for the key exchange: vsftpd and Pure-FTPd accept P-256
@@ -58,7 +55,7 @@ class TLS:
     )
 
     def __post_init__(self):
-        require_fit(self)
+        super().__post_init__()
         if self.minimum > self.maximum:
             raise ConfigurationError('The maximum version of TLS is below the minimum')
         if self.key and not self.certificate:

@@ -13,21 +13,22 @@ from zeit.cds.option_types import (
     YES_NO,
     Kind,
     Option,
+    Values,
     described,
     options,
-    require_fit,
 )
 
 
 #: The usual port, registered with IANA for SSH.
 SSH_PORT = 22
 
-_FINGERPRINT = re.compile(r'SHA256:[A-Za-z0-9+/]{43}=?')
+def _is_fingerprint(text):
+    return re.fullmatch(r'SHA256:[A-Za-z0-9+/]{43}=?', text)
 
 
 def _fingerprints(text):
     found = tuple(each.rstrip('=') for each in text.split())
-    if not found or not all(map(_FINGERPRINT.fullmatch, found)):
+    if not found or not all(map(_is_fingerprint, found)):
         raise ValueError(text)
     return found
 
@@ -39,14 +40,16 @@ def _hops(text):
 class Hop(str):
     """A host on the way, `user@host:port`; user and port may be missing."""
 
-    _PARTS = re.compile(r'(?:(?P<user>[^@\s,]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:@\[\],]+)'
-                        r'(?::(?P<port>[0-9]{1,5}))?')  # fmt: skip
+    _PARTS = (
+        r'(?:(?P<user>[^@\s,]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:@\[\],]+)'
+        r'(?::(?P<port>[0-9]{1,5}))?'
+    )
 
     @classmethod
     def read(cls, text):
         """Return the hop; raises ValueError."""
         made = cls(text.strip())
-        match = cls._PARTS.fullmatch(made)
+        match = re.fullmatch(cls._PARTS, made)
         if match is None or not 0 < int(match['port'] or SSH_PORT) < 65536:
             raise ValueError(text)
         made.user, made.host = match['user'], match['host'].strip('[]')
@@ -58,7 +61,7 @@ FINGERPRINTS = Kind(
     'a fingerprint as ssh-keygen -l shows it: SHA256:...',
     'FINGERPRINT',
     _fingerprints,
-    lambda value: bool(value) and all(map(_FINGERPRINT.fullmatch, value)),
+    lambda value: bool(value) and all(map(_is_fingerprint, value)),
 )
 HOPS = Kind(
     'a host, or several with commas between them: user@host:port',
@@ -79,8 +82,7 @@ def _as_ftp(name):
     return dataclasses.field(default=found.default, metadata=found.metadata)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Values):
     """How to reach a server.
 
     `password` and `passphrase` are each a `zeit.cds.credentials.Secret`, or None.
@@ -150,7 +152,7 @@ class Settings:
                 'The directory is a URL, not a path on the server',
                 hint='Give the path alone; host, port and user are separate settings.',
             )
-        require_fit(self)
+        super().__post_init__()
         for name in 'password', 'passphrase':
             if isinstance(getattr(self, name), (str, bytes)):
                 raise ConfigurationError(

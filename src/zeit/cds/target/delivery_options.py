@@ -1,13 +1,10 @@
 """How files are stored on a server: what a person chooses, or ZCML."""
 
-import dataclasses
-
-from zeit.cds.option_types import YES_NO, described, one_of, require_fit, whole
+from zeit.cds.option_types import YES_NO, Values, described, one_of, whole
 from zeit.cds.values.bandwidth import BANDWIDTH
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Delivery:
+class Delivery(Values):
     """How files get onto a server, or from there.
 
     Raises `ConfigurationError` for values that make no sense.
@@ -45,6 +42,3 @@ class Delivery:
         'Compute no SHA-256 for longer files: they are faster, but sent again if a delivery is '
         'uncertain.',
     )
-
-    def __post_init__(self):
-        require_fit(self)

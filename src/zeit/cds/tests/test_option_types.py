@@ -1,6 +1,7 @@
 """Each option has all of its faces, they take the same values, and documents say the same."""
 
 import contextlib
+import dataclasses
 import re
 import textwrap
 import unittest
@@ -10,6 +11,7 @@ import zope.schema
 
 from zeit.cds import errors
 from zeit.cds.cli.commands import group
+from zeit.cds.credentials import Secret
 from zeit.cds.ftp.connection_options import Settings
 from zeit.cds.ftp.tls import TLS
 from zeit.cds.interfaces import IExporter, IImporter, IProductConfiguration, ISpool, ITarget
@@ -119,6 +121,43 @@ class KindTests(unittest.TestCase):
     def test_the_defaults_fit(self):
         for make in (Options, ImportOptions, Delivery, TLS, Keep):
             require_fit(make())
+
+
+class ValuesTests(unittest.TestCase):
+    layer = QUIET
+
+    def test_they_are_given_by_name(self):
+        for make, values in (
+            (Settings, {}),
+            (Settings, {'host': 'h', 'hots': 'h'}),
+            (SFTPSettings, {'host': 'h', 'known_hosts': '/k'}),
+        ):
+            with self.subTest(values), self.assertRaises(TypeError):
+                make(**values)
+        with self.assertRaises(TypeError):
+            TLS('explicit')
+
+    def test_they_are_not_changed(self):
+        options = Options(max_files=3)
+        with self.assertRaises(dataclasses.FrozenInstanceError):
+            options.max_files = 4
+        with self.assertRaises(dataclasses.FrozenInstanceError):
+            del options.max_files
+        self.assertEqual(3, options.max_files)
+        other = dataclasses.replace(options, strict=True)
+        self.assertEqual((3, True), (other.max_files, other.strict))
+
+    def test_they_are_compared_by_value_but_for_who_watches(self):
+        alike = Options(strict=True, progress=1), Options(strict=True, progress=2)
+        self.assertEqual(*alike)
+        self.assertEqual(1, len({*alike}))
+        self.assertNotEqual(Options(), Options(strict=True))
+        self.assertNotEqual(Keep(), Delivery())
+
+    def test_secrets_are_not_shown(self):
+        settings = Settings(host='h', password=Secret('geheim'))
+        self.assertIn("host='h'", repr(settings))
+        self.assertNotIn('password', repr(settings))
 
 
 class FaceTests(ZCMLTests):

@@ -11,10 +11,9 @@ _DAY = 24 * 60
 
 _UNITS = {'K': 1024, 'M': 1024**2, 'G': 1024**3}
 
-_PART = re.compile(
-    r'(?P<amount>\d{1,6}(?:\.\d{1,3})?)(?P<unit>[KMG])'
-    r'(?:\s+(?P<begin>\d\d:[0-5]\d)-(?P<end>\d\d:[0-5]\d))?',
-    re.ASCII,
+_PART = (
+    r'(?a)(?P<amount>\d{1,6}(?:\.\d{1,3})?)(?P<unit>[KMG])'
+    r'(?:\s+(?P<begin>\d\d:[0-5]\d)-(?P<end>\d\d:[0-5]\d))?'
 )
 
 
@@ -38,7 +37,7 @@ class Bandwidth:
         self._text = text
         self._hours, self._otherwise = [], None
         for part in text.split(','):
-            self._add(_PART.fullmatch(part.strip()))
+            self._add(re.fullmatch(_PART, part.strip()))
 
     def __repr__(self):
         return f'<Bandwidth {self._text}>'

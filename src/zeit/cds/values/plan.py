@@ -1,7 +1,6 @@
 """Which job comes next, and when to give up: decisions, no clock, no network, no spool."""
 
 import collections
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -393,18 +392,16 @@ class Plan:
             self.stopped = error
 
 
-@dataclasses.dataclass(kw_only=True)
 class _Failure:
-    """A job that has failed, when `since` jobs had been handed out.
+    """A `job` that has failed, when `since` jobs had been handed out, because of `error`.
 
     `is_final`: it has no other attempt.  `is_proven`: see `Plan.proven`.
     """
 
-    since: int
-    job: Job | None = None
-    error: Error | None = None
-    is_final: bool = False
-    is_proven: bool = False
+    def __init__(self, *, since):
+        self.since = since
+        self.job = self.error = None
+        self.is_final = self.is_proven = False
 
 
 def _ends_all(error):

@@ -10,11 +10,11 @@ from zeit.cds.option_types import (
     SPAN,
     YES_NO,
     Kind,
+    Values,
     described,
     is_one_line,
     line,
     one_of,
-    require_fit,
     whole,
 )
 from zeit.cds.values.priority import URGENCY
@@ -32,8 +32,7 @@ _COMMAND = Kind('a command with its arguments, on one line', 'COMMAND', fits=_is
 _EMPTY = 'What to do with files of 0 bytes.'
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Run:
+class _Run(Values):
     """What all runs have; the fields that are no options are for who calls.
 
     `interrupted()` is asked between two files: true ends the run.  `postponed()` is asked once,
@@ -80,11 +79,7 @@ class _Run:
     progress: object = dataclasses.field(default=None, compare=False)
     kept: object = dataclasses.field(default=None, compare=False)
 
-    def __post_init__(self):
-        require_fit(self)
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Options(_Run):
     """How a run works that exports; see `_Run` and the descriptions."""
 
@@ -123,7 +118,6 @@ class Options(_Run):
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class ImportOptions(_Run):
     """How a run works that imports; see `_Run` and the descriptions."""
 
@@ -144,8 +138,7 @@ class ImportOptions(_Run):
     empty: str = described('take', one_of('take', 'skip'), _EMPTY)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Keep:
+class Keep(Values):
     """What `zeit-cds prune` leaves in `cur/`; nothing else ever deletes anything there.
 
     Raises `ConfigurationError` for values that make no sense.
@@ -163,9 +156,6 @@ class Keep:
         'Let "zeit-cds prune" delete the oldest files in cur until the rest has this size.',
         unset='keep all',
     )
-
-    def __post_init__(self):
-        require_fit(self)
 
     @property
     def all(self):
