@@ -349,6 +349,30 @@ LOCAL = (
         '            with self.locked():\n                while',
     ),
     (
+        'a month that has lost lines at its end',
+        JOURNAL,
+        'if there.get(month, size) < size]',
+        'if False]',
+    ),
+    (
+        'a month whose end was not on the disk when its size was noted',
+        JOURNAL,
+        '                self.history.sync(month)  # else',
+        '                pass  # else',
+    ),
+    (
+        'a restored spool that has left nothing on a server',
+        JOURNAL,
+        "'restored': True})",
+        "'restored': False})",
+    ),
+    (
+        'a journal that is gone, and parked files that have had numbers',
+        JOURNAL,
+        'if largest or self.history.months() else []',
+        'if self.history.months() else []',
+    ),
+    (
         'a receipt that may not be on the disk',
         'journal/history.py',
         'line_format.append(file, data, durable=not lazily)',
@@ -363,7 +387,7 @@ LOCAL = (
     (
         'a receipt of a killed run that is not on the disk yet',
         JOURNAL,
-        '            self.history.sync(found[0])\n',
+        "            self.history.sync(found[0]['at'][:7])\n",
         '            pass\n',
     ),
     (

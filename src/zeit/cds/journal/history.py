@@ -72,10 +72,10 @@ class History:
                 data = b'\n' + data
             line_format.append(file, data, durable=not lazily)
 
-    def sync(self, entry):
-        """Make an `entry` that was found survive a loss of power."""
+    def sync(self, month):
+        """Make what is there of a month survive a loss of power."""
         with self._translated():
-            with files.open_regular(self._path(entry['at'][:7])) as file:
+            with files.open_regular(self._path(month)) as file:
                 os.fsync(file.fileno())
             files.sync_directories(self._directory)
 
@@ -144,16 +144,21 @@ class History:
         return _line(moment, {'kind': 'month', 'before': (self.months() or [''])[-1]})
 
     def months(self):
-        """Return the months of which there is a file, 'YYYY-MM', sorted.
+        """Return the months of which there is a file, 'YYYY-MM', sorted."""
+        return [*self.sizes()]
 
-        One that is empty has lost its first line, and all others: it counts as not there.
+    def sizes(self):
+        """Return how many bytes there are of each month: a dictionary, sorted.
+
+        A file that is empty has lost its first line, and all others: it counts as not there.
         """
         with self._translated(), contextlib.suppress(FileNotFoundError):
             with os.scandir(self._directory) as entries:
                 present = {each.name: each for each in entries}
             found = filter(None, map(_MONTH.fullmatch, present))
-            return sorted(each[1] for each in found if _is_there(present[each[0]]))
-        return []
+            sizes = ((each[1], _size(present[each[0]])) for each in found)
+            return dict(sorted(each for each in sizes if each[1]))
+        return {}
 
     def find(
         self,
@@ -259,12 +264,12 @@ def _line(moment, entry):
     return f'{json.dumps({"at": at, "v": VERSION, **entry})}\n'.encode('ascii')
 
 
-def _is_there(entry):
-    """Return whether this `os.DirEntry` is there, and no empty file."""
+def _size(entry):
+    """Return how large this `os.DirEntry` is, 0 if it has gone; what is no file is not empty."""
     with contextlib.suppress(FileNotFoundError):
         found = entry.stat(follow_symlinks=False)
-        return found.st_size > 0 or not stat.S_ISREG(found.st_mode)
-    return False
+        return found.st_size if stat.S_ISREG(found.st_mode) else max(1, found.st_size)
+    return 0
 
 
 def ago(seconds):

@@ -20,6 +20,7 @@ person says so (see `zeit.cds.journal.copied_spool`).
 import contextlib
 import itertools
 import logging
+import math
 import os
 import weakref
 from types import MappingProxyType
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 #: Where journal and history are, in the spool's own directory.
 JOURNAL = 'journal'
 HISTORY = 'history'
+
+#: How a month is called of which some lines are gone.
+PART = '{} (in part)'
 
 #: What an earlier build had beside them.
 _BEFORE = 'sequence', 'runs', 'unpublished'
@@ -179,8 +183,10 @@ class Journal:
         """Return the row of what damage there is, also found just now, or None."""
         known = self.row('damage')
         row = known or _SOUND
-        there, begun = self.history.months(), self.row('months') or {'months': []}
+        there, begun = self.history.sizes(), self.row('months') or {'months': []}
         gone = [month for month in begun['months'] if month not in there]
+        gone += [PART.format(month) for month, size in begun.get('sizes', {}).items()
+                 if there.get(month, size) < size]  # fmt: skip
         lost = [JOURNAL] if there and not self.began else []
         lines, missing = row['lines'] + self.log.damaged, sorted({*row['missing'], *gone, *lost})
         return {**row, 'lines': lines, 'missing': missing} if known or lines or missing else None
@@ -191,12 +197,21 @@ class Journal:
         return self.log.is_own is False or (self.row('damage') or {}).get('restored', False)
 
     def begin_history(self, *, keep):
-        """Let the history of this month begin, and know its months; `keep`: see `expired`."""
+        """Let the history of this month begin, and know its months; `keep`: see `expired`.
+
+        Of each but the last it knows the size, so that it is noticed if lines of it are gone.
+        """
         self.history.begin()
         expired = self.history.expired(keep=keep)
-        months = [month for month in self.history.months() if month not in expired]
-        if (self.row('months') or {}).get('months') != months:
-            self.note('months', months=months)
+        there = {m: size for m, size in self.history.sizes().items() if m not in expired}
+        row = self.row('months') or {}
+        known = row.get('sizes', {})
+        # The last one still grows; others do where the clock of another process is behind.
+        closed = {month: min(there[month], known.get(month, math.inf)) for month in [*there][:-1]}
+        if (row.get('months'), known) != ([*there], closed):
+            for month in closed.keys() - known:
+                self.history.sync(month)  # else a loss of power would look like damage
+            self.note('months', months=[*there], sizes=closed)
         self.history.remove(expired)
 
     def at(self, url):
@@ -260,7 +275,7 @@ class Journal:
             return False
         # The killed run may not have come to make it durable.
         try:
-            self.history.sync(found[0])
+            self.history.sync(found[0]['at'][:7])
         except SpoolError as error:
             # The next time that would say nothing: it has to be written anew.
             log.warning('A receipt is written once more: %s', error.message)

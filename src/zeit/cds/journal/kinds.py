@@ -259,10 +259,11 @@ KINDS = MappingProxyType(
         'superseded': Kind(closes=('notices',), lazily=True),
         # A run has ended: see `zeit.cds.spool.statistics`.
         'ended': Kind(opens='runs', needs=tuple(_RUNS), types=_RUNS, lazily=True),
-        # The history has a file of each of these MONTHS.
-        'months': Kind(opens='months', needs=('months',)),
+        # The history has a file of each of these MONTHS, of at least such SIZES.
+        'months': Kind(opens='months', needs=('months',), types={'sizes': {str: _number}}),
         # LINES lines could not be read, and were left out, and what is MISSING, the journal itself
-        # or months of the history; it is a copy, or was RESTORED: until it is 'acknowledged'.
+        # or months of the history, or parts of them; it is a copy, or was RESTORED: until it is
+        # 'acknowledged'.
         'damaged': Kind(opens='damage', needs=('lines', 'missing')),
         'acknowledged': Kind(closes=('damage',)),
         # How many lines of these MONTHS of the history are damaged, as a person knows.

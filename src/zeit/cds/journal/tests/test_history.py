@@ -204,7 +204,7 @@ class WritingTests(HistoryTests):
     def test_a_month_that_nobody_may_look_at(self):
         self.fill(1)
         refused = PermissionError(errno.EACCES, 'Permission denied', str(self.month()))
-        with unittest.mock.patch.object(history, '_is_there', side_effect=refused):
+        with unittest.mock.patch.object(history, '_size', side_effect=refused):
             with self.assertRaisesRegex(errors.SpoolError, 'jsonl cannot be used: Permission'):
                 self.history.months()
 
@@ -862,6 +862,46 @@ class VerifyTests(CommandLine):
     def test_a_month_that_is_missing(self):
         (self.months / '2026-10.jsonl').unlink()
         self.assert_gone('2026-10')
+
+    def test_a_month_that_was_cut_at_the_end_of_a_line(self):
+        with self.spool.run():
+            pass  # the month before has ended by now
+        first, *_ = (self.months / '2026-10.jsonl').read_bytes().splitlines(keepends=True)
+        (self.months / '2026-10.jsonl').write_bytes(first)
+        self.assert_gone('2026-10 (in part)')
+        (self.months / '2026-10.jsonl').unlink()
+        self.assert_gone('2026-10')
+
+    def test_a_month_that_has_ended_and_grows_once_more(self):
+        month = self.months / '2026-10.jsonl'
+        before = month.stat().st_size
+        with month.open('ab') as file:
+            file.write(b'{}\n')
+        with self.assertNoLogs('zeit.cds', 'WARNING'):
+            for _ in range(2):
+                with self.spool.run():
+                    # What was added may not survive a loss of power.
+                    sizes = self.spool.journal.row('months')['sizes']
+                    self.assertEqual(before, sizes['2026-10'])
+        self.assertEqual([], self.spool.status().numbers.missing)
+
+    def test_what_is_known_of_the_size_of_a_month_is_on_the_disk(self):
+        synced, real = [], os.fsync
+
+        def fsync(descriptor):
+            synced.append(os.readlink(f'/proc/self/fd/{descriptor}'))
+            real(descriptor)
+
+        december = datetime.datetime(2026, 12, 1, tzinfo=datetime.UTC)
+        for times in (1, 0):
+            synced.clear()
+            with (
+                unittest.mock.patch('os.fsync', fsync),
+                unittest.mock.patch.object(append_log, 'now', lambda: december),
+                self.spool.run(),
+            ):
+                self.assertEqual(times, synced.count(f'{self.months}/2026-11.jsonl'))
+                self.assertEqual(0, synced.count(f'{self.months}/2026-10.jsonl'))
 
     def test_a_month_that_is_empty(self):
         (self.months / '2026-10.jsonl').write_bytes(b'')
