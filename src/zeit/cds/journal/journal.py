@@ -306,7 +306,7 @@ class Journal:
         kind = entry['kind']
         self.began = True
         name, number = entry.get('name'), number_of(entry)
-        if name is not None:
+        if name is not None and self._disowned.entries:
             self._disowned.supersede(entry)
         if kind == 'totals':
             self.totals |= {count: entry.get(count, 0) for count in COUNTS}
@@ -315,8 +315,8 @@ class Journal:
             self._disowned.entries.append(entry)
         elif kind != 'journal':
             self._apply(effect, entry)
-            if name is not None and number > self._latest.get(name, 0):
-                if effect.opens not in MANY:
+            if effect.opens not in MANY and name is not None:
+                if number > self._latest.get(name, 0):
                     self._latest[name] = number
 
     def _apply(self, kind, entry):
@@ -357,19 +357,35 @@ class Journal:
 
     def find(self, table, **wanted):
         """Return the rows of `table` that have these values, in the order of time: a list."""
-        return [row for row in self.each(table) if wanted.items() <= row.items()]
-
-    def each(self, table, *, backwards=False):
-        """Yield the rows of `table`, in the order of time; or the last one first."""
         rows = self._tables[table]
-        yield from map(rows.__getitem__, reversed(rows) if backwards else rows)
+        if table in MANY:
+            return rows.find(**wanted)
+        return [row for row in rows.values() if wanted.items() <= row.items()]
+
+    def each(self, table):
+        """Yield the rows of `table`, in the order of time."""
+        yield from self._tables[table].values()
+
+    def versions(self):
+        """Yield (number, name, version) of each version that waits, as is known: last one first."""
+        fields = 'sequence', 'name', 'version', 'moved'
+        rows = self._tables['versions'].columns(*fields, backwards=True)
+        for number, name, version, moved in rows:
+            if not moved:
+                yield number, name, version
+
+    def having(self, *fields):
+        """Yield the rows of the versions that have one of these fields, in the order of time."""
+        return self._tables['versions'].having(*fields)
 
     def latest(self, names):
         """Return the largest number of each of the `names` that an entry has: a dictionary."""
-        found = {name: self._latest[name] for name in names if name in self._latest}
-        for row in self.each('versions'):
-            if row['name'] in names:
-                found[row['name']] = max(row['sequence'], found.get(row['name'], 0))
+        found = {}
+        for name in names:
+            numbers = [row['sequence'] for row in self.find('versions', name=name)]
+            number = max(self._latest.get(name, 0), *numbers, 0)
+            if number:
+                found[name] = number
         return found
 
     def row(self, table, *key):

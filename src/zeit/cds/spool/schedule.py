@@ -16,6 +16,9 @@ from zeit.cds.journal.history import moment
 #: Priorities are from minus that to that; without one it is 0.
 MOST = 1000
 
+#: The fields of a version that have a time.
+TIMES = 'not_before', 'not_after'
+
 
 def told(*, priority=0, not_before=None, not_after=None, **about):
     """Return what is to be kept of a version, a dictionary as `kinds.told` makes it.
@@ -56,7 +59,7 @@ def seconds(text):
 
 def is_timed(about):
     """Return whether what is told of a version, a dictionary, has a time."""
-    return bool(about.get('not_before') or about.get('not_after'))
+    return any(map(about.get, TIMES))
 
 
 def inherited(row):
@@ -64,7 +67,7 @@ def inherited(row):
 
     Another program does not know of an embargo: it has put right a word, or restored a copy.
     """
-    return {field: row[field] for field in ('not_before', 'not_after') if row.get(field)}
+    return {field: row[field] for field in TIMES if row.get(field)}
 
 
 def require_begun(text, *, now):

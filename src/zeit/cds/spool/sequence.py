@@ -247,9 +247,7 @@ class Sequence:
     def queue(self, remembered, *, order, notable):
         """Return the `Queue` of what waits, see `ISpool.queue`."""
         found = queue.Files(self._in('new'))
-        rows = (row for row in remembered.each('versions', backwards=True) if not row.get('moved'))
-        known = ((row['sequence'], row['name'], row['version']) for row in rows)
-        names, numbers = found.in_sequence(known)
+        names, numbers = found.in_sequence(remembered.versions())
         entries_ = queue.notable(self._private, self._in('new'), names, numbers, fits=notable)
         return Queue.sorted(names, found.ignored, entries_, order=order)
 
@@ -261,18 +259,21 @@ class Sequence:
             known = numbers.known({entry.name for entry in found})
             if any((entry.name, entry.version) not in known for entry in found):
                 # Once more: what was there may have been replaced until it is locked.
-                numbers.see(entries.present(self._in('new'), [entry.name for entry in found]))
+                there = entries.present(self._in('new'), [entry.name for entry in found])
+                known |= numbers.see(there)
             numbers.sync()
-        return numbered(found, remembered)
+        return numbered(found, remembered, known=known)
 
 
-def numbered(found, remembered, *, timed=False):
+def numbered(found, remembered, *, timed=False, known=None):
     """Return the entries `found` with the numbers that they have in a `Journal`, 0 without one.
 
     And with what the application has told of them.  `timed`: their time of arrival is that of the
-    number, where the change of the inode tells when somebody has linked it.
+    number, where the change of the inode tells when somebody has linked it.  `known`: the numbers,
+    as `Numbers.known` returns them, if that was asked already.
     """
-    known = Numbers(remembered).known({entry.name for entry in found})
+    if known is None:
+        known = Numbers(remembered).known({entry.name for entry in found})
     numbers = [known.get((entry.name, entry.version), 0) for entry in found]
     times = [each.arrived for each in found]
     if timed:
@@ -297,12 +298,13 @@ class Numbers:
     def __repr__(self):
         return f'<Numbers in {self._journal!r}>'
 
-    def known(self, names=None):
-        """Return the numbers of what waits by (name, version): a dict; None for all names."""
+    def known(self, names):
+        """Return the numbers of what waits by these names, by (name, version): a dict."""
         return {
-            (row['name'], tuple(row['version'])): row['sequence']
-            for row in self._journal.each('versions')
-            if (names is None or row['name'] in names) and not row.get('moved')
+            (name, tuple(row['version'])): row['sequence']
+            for name in names
+            for row in self._journal.find('versions', name=name)
+            if not row.get('moved')
         }
 
     def newest(self, names):
@@ -359,8 +361,10 @@ class Numbers:
         known = self.known({each.name for each in entries})
         unknown = [each for each in entries if (each.name, each.version) not in known]
         unknown.sort(key=lambda each: (each.arrived, each.name))
-        timed = filter(schedule.is_timed, self._journal.each('versions') if unknown else ())
-        timed = {row['name']: row for row in timed if not row.get('moved')}
+        timed = self._journal.having(*schedule.TIMES) if unknown else ()
+        timed = {
+            row['name']: row for row in timed if schedule.is_timed(row) and not row.get('moved')
+        }
         newest = self.newest(timed) if timed else {}
         inherited = {
             name: schedule.inherited(row)
