@@ -1,5 +1,6 @@
 """What stands before a sub-command of `zeit-cds`, and all of these."""
 
+import importlib
 import os
 
 import click
@@ -17,6 +18,9 @@ NAMES = (
     *('journal', 'demo'),
 )
 
+#: Those that are not in a module of their name.
+_MODULES = {'import': 'import_', 'release': 'hold'}
+
 
 class _Commands(click.Group):
     """The sub-commands: each is imported when it is asked for."""
@@ -27,50 +31,10 @@ class _Commands(click.Group):
 
     def get_command(self, context, name):
         """Return the one with this name, None if there is none."""
-        match name:
-            case 'check':
-                from zeit.cds.cli.commands.check import check as found
-            case 'export':
-                from zeit.cds.cli.commands.export import export as found
-            case 'import':
-                from zeit.cds.cli.commands.import_ import import_ as found
-            case 'watch':
-                from zeit.cds.cli.commands.watch import watch as found
-            case 'status':
-                from zeit.cds.cli.commands.status import status as found
-            case 'serve':
-                from zeit.cds.cli.commands.serve import serve as found
-            case 'log':
-                from zeit.cds.cli.commands.log import log as found
-            case 'receipt':
-                from zeit.cds.cli.commands.receipt import receipt as found
-            case 'retry':
-                from zeit.cds.cli.commands.retry import retry as found
-            case 'resend':
-                from zeit.cds.cli.commands.resend import resend as found
-            case 'hold':
-                from zeit.cds.cli.commands.hold import hold as found
-            case 'release':
-                from zeit.cds.cli.commands.hold import release as found
-            case 'drop':
-                from zeit.cds.cli.commands.drop import drop as found
-            case 'withdraw':
-                from zeit.cds.cli.commands.withdraw import withdraw as found
-            case 'prune':
-                from zeit.cds.cli.commands.prune import prune as found
-            case 'partners':
-                from zeit.cds.cli.commands.partners import partners as found
-            case 'adopt':
-                from zeit.cds.cli.commands.adopt import adopt as found
-            case 'unlock':
-                from zeit.cds.cli.commands.unlock import unlock as found
-            case 'journal':
-                from zeit.cds.cli.commands.journal import journal as found
-            case 'demo':
-                from zeit.cds.cli.commands.demo import demo as found
-            case _:
-                return None
-        return found
+        if name not in NAMES:
+            return None
+        module = importlib.import_module(f'zeit.cds.cli.commands.{_MODULES.get(name, name)}')
+        return getattr(module, 'import_' if name == 'import' else name)
 
 
 def _version(context, parameter, value):
