@@ -1,7 +1,6 @@
 """The values that a run leaves behind: a result for each file, the report, the events."""
 
 import dataclasses
-import types
 from typing import NamedTuple
 
 import zope.interface
@@ -18,21 +17,8 @@ from zeit.cds.interfaces import (
 )
 
 
-#: A file's exit code by its status.
-_EXIT_CODES = types.MappingProxyType(
-    {
-        'delivered': errors.DONE,
-        'planned': errors.DONE,
-        'gone': errors.DONE,
-        'withdrawn': errors.DONE,
-        'held': errors.DONE,
-        'retracted': errors.DONE,
-        'skipped': errors.DONE,
-        'parked': errors.FILES_FAILED,
-        'kept': errors.FILES_FAILED,
-        'failed': errors.FILES_FAILED,
-    }
-)
+#: What a file may have come to, see `IResult`, for which the exit code is `FILES_FAILED`.
+_FAILED = frozenset({'failed', 'kept', 'parked'})
 
 
 @zope.interface.implementer(IResult)
@@ -78,17 +64,13 @@ class Report:
 
     @property
     def failed(self):
-        return [
-            (result.name, result.reason)
-            for result in self.results
-            if _EXIT_CODES[result.status] != errors.DONE
-        ]
+        found = (each for each in self.results if each.status in _FAILED)
+        return [(each.name, each.reason) for each in found]
 
     @property
     def exit_code(self):
-        codes = {_EXIT_CODES[result.status] for result in self.results}
-        codes.update(error.exit_code for error in self.errors)
-        return errors.decisive(codes)
+        failed = [errors.FILES_FAILED] if self.failed else []
+        return errors.decisive([*failed, *(error.exit_code for error in self.errors)])
 
 
 @zope.interface.implementer(IFileExported)
