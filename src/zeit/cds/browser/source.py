@@ -136,7 +136,7 @@ class Local:
         for selected in self.select():
             if text and _is_here(selected.spool):
                 there += _there(selected, fits)
-                told += itertools.islice(events.all_of(selected, **wanted), DELIVERIES)
+                told += itertools.islice(events.of_spool(selected, **wanted), DELIVERIES)
         cut = wanted['enough']()
         told = [events.as_object(*each) for each in told]
         told.sort(key=lambda event: str(event['at']), reverse=True)

@@ -54,17 +54,13 @@ def events(selected_spools, *, failed=False, name='', content='', since='', unti
     wanted = kinds.told({'content': content})
     if name:
         wanted |= {'pattern': name} if is_pattern(name) else {'name': name}
-    found = [_of(selected, failed, since=since, until=until, **wanted)
-             for selected in selected_spools]  # fmt: skip
+    wanted |= {'failed': failed, 'since': since, 'until': until}
+    found = [of_spool(selected, **wanted) for selected in selected_spools]
     return heapq.merge(*found, key=lambda event: str(event[1].get('at')), reverse=True)
 
 
-def all_of(selected, **wanted):
-    """Yield (selected, line) of all that fits, see `zeit.cds.journal.history.History.find`."""
-    return _of(selected, False, **wanted)
-
-
-def _of(selected, failed, **wanted):
+def of_spool(selected, *, failed=False, **wanted):
+    """Yield (selected, line) of what is `wanted`, see `zeit.cds.journal.history.History.find`."""
     require_there(selected.spool)
     for line in journal.history(selected.spool.path / PRIVATE).find(**wanted):
         if line.get('kind') in WORDS and (_has_failed(line) or not failed):
