@@ -19,71 +19,56 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: Name, kind and help of each.  Counters never go down, but to 0 when a spool is made anew.
-_KNOWN = (
-    ('spool_readable', 'gauge', '1 if the spool can be looked at, 0 if not.'),
-    ('waiting_files', 'gauge', 'Files in new/ that wait to be delivered, or taken by the CMS.'),
-    ('waiting_bytes', 'gauge', 'Their size.'),
-    (
-        'waiting_alone_bytes',
-        'gauge',
-        'Size of what waits for this partner alone, as all others have it; 0 for a spool.',
+#: The metrics and their help.  The name of a counter ends with _total; it never goes down, but to 0
+#: when a spool is made anew.
+_HELP = {
+    'spool_readable': '1 if the spool can be looked at, 0 if not.',
+    'waiting_files': 'Files in new/ that wait to be delivered, or taken by the CMS.',
+    'waiting_bytes': 'Their size.',
+    'waiting_alone_bytes': (
+        'Size of what waits for this partner alone, as all others have it; 0 for a spool.'
     ),
-    ('held_files', 'gauge', 'Files of these that a person holds ("zeit-cds hold").'),
-    ('embargoed_files', 'gauge', 'Files of these that do not go yet: their embargo has not ended.'),
-    ('spool_held', 'gauge', '1 if all files are held, also those that come, 0 if not.'),
-    ('filing_files', 'gauge', 'Files that were sent, and are not in cur/ yet.'),
-    ('filing_bytes', 'gauge', 'Their size.'),
-    ('parked_files', 'gauge', 'Files that are parked and not retried.'),
-    ('ignored_files', 'gauge', 'Files in new/ that can never be delivered.'),
-    (
-        'unpublished_contents',
-        'gauge',
-        'Contents that could not be put into the spool, or could not be retracted.',
+    'held_files': 'Files of these that a person holds ("zeit-cds hold").',
+    'embargoed_files': 'Files of these that do not go yet: their embargo has not ended.',
+    'spool_held': '1 if all files are held, also those that come, 0 if not.',
+    'filing_files': 'Files that were sent, and are not in cur/ yet.',
+    'filing_bytes': 'Their size.',
+    'parked_files': 'Files that are parked and not retried.',
+    'ignored_files': 'Files in new/ that can never be delivered.',
+    'unpublished_contents': (
+        'Contents that could not be put into the spool, or could not be retracted.'
     ),
-    ('retracted_files', 'gauge', 'Delivered files that are to be deleted on the server.'),
-    ('in_doubt_files', 'gauge', 'Files of transactions whose outcome is not known.'),
-    ('undeleted_files', 'gauge', 'Files that were imported, and may still be on the server.'),
-    (
-        'oldest_undelivered_age_seconds',
-        'gauge',
-        'Age of the oldest of all these, or of the last successful import; 0 if there is none.',
+    'retracted_files': 'Delivered files that are to be deleted on the server.',
+    'in_doubt_files': 'Files of transactions whose outcome is not known.',
+    'undeleted_files': 'Files that were imported, and may still be on the server.',
+    'oldest_undelivered_age_seconds': (
+        'Age of the oldest of all these, or of the last successful import; 0 if there is none.'
     ),
-    ('delivered_files_total', 'counter', 'Files that were delivered.'),
-    ('delivered_bytes_total', 'counter', 'Their size.'),
-    ('received_files_total', 'counter', 'Files that were fetched.'),
-    ('received_bytes_total', 'counter', 'Their size.'),
-    ('last_received_timestamp_seconds', 'gauge', 'When a file was last fetched; 0: never.'),
-    (
-        'failed_files_total',
-        'counter',
-        'Refusals of files, by the server or for their name, one for each run.',
+    'delivered_files_total': 'Files that were delivered.',
+    'delivered_bytes_total': 'Their size.',
+    'received_files_total': 'Files that were fetched.',
+    'received_bytes_total': 'Their size.',
+    'last_received_timestamp_seconds': 'When a file was last fetched; 0: never.',
+    'failed_files_total': (
+        'Refusals of files, by the server or for their name, one for each run.'
     ),
-    ('parkings_total', 'counter', 'How often a file was parked.'),
-    ('withdrawn_files_total', 'counter', 'Files that were withdrawn before they were delivered.'),
-    (
-        'retractions_total',
-        'counter',
-        'Retractions that ended: the file was deleted, or is another one by now.',
+    # Not parked_files_total: OpenMetrics would take that for a sample of parked_files.
+    'parkings_total': 'How often a file was parked.',
+    'withdrawn_files_total': 'Files that were withdrawn before they were delivered.',
+    'retractions_total': 'Retractions that ended: the file was deleted, or is another one by now.',
+    'runs_total': 'Runs that ended, by exit code; "other": any other code.',
+    'run_seconds_total': 'Their total duration.',
+    'last_run_timestamp_seconds': 'When the last run ended; 0: never.',
+    'last_run_duration_seconds': 'Its duration.',
+    'last_run_exit_code': 'Its exit code.',
+    'last_success_timestamp_seconds': 'When a run ended with exit code 0; 0: never.',
+    'run_active_since_timestamp_seconds': 'When the active run started; 0: none is.',
+    'locked_since_timestamp_seconds': (
+        'When the server was first seen locked; 0: it was not, for the last run.'
     ),
-    ('runs_total', 'counter', 'Runs that ended, by exit code; "other": any other code.'),
-    ('run_seconds_total', 'counter', 'Their total duration.'),
-    ('last_run_timestamp_seconds', 'gauge', 'When the last run ended; 0: never.'),
-    ('last_run_duration_seconds', 'gauge', 'Its duration.'),
-    ('last_run_exit_code', 'gauge', 'Its exit code.'),
-    ('last_success_timestamp_seconds', 'gauge', 'When a run ended with exit code 0; 0: never.'),
-    ('run_active_since_timestamp_seconds', 'gauge', 'When the active run started; 0: none is.'),
-    (
-        'locked_since_timestamp_seconds',
-        'gauge',
-        'When the server was first seen locked; 0: it was not, for the last run.',
-    ),
-)
+}
 
 _PREFIX = 'zeit_cds_'
-
-#: Not parked_files_total: OpenMetrics would take that for a sample of parked_files.
-_TOTALS = {'parked': 'parkings_total', 'retracted': 'retractions_total'}
 
 #: The exit codes of a run: no value of a label comes from elsewhere.
 _CODES = tuple(map(str, sorted((*PRECEDENCE, 129, 130, 143))))
@@ -91,12 +76,16 @@ _CODES = tuple(map(str, sorted((*PRECEDENCE, 129, 130, 143))))
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A metric: `name`, `kind` ('gauge' or 'counter'), `help`, and (labels, value) of `samples`."""
+    """A metric: its `name`, `help`, and (labels, value) of its `samples`."""
 
     name: str
-    kind: str
     help: str
     samples: list = dataclasses.field(default_factory=list)
+
+    @property
+    def kind(self):
+        """Its type: 'counter' or 'gauge'."""
+        return 'counter' if self.name.endswith('_total') else 'gauge'
 
 
 def families(spools, *, now, importing=(), status_of=lambda spool: spool.status()):
@@ -108,93 +97,82 @@ def families(spools, *, now, importing=(), status_of=lambda spool: spool.status(
 
     Each spool that can be looked at has each of them, and labels whose values are few.
     """
-    known = {name: Family(name=_PREFIX + name, kind=kind, help=text) for name, kind, text in _KNOWN}
-    for label, spool in spools:
-        imports = any(spool is each for each in importing)
-        for name, value, labels in _told(label, spool, now, imports=imports, status_of=status_of):
+    known = {name: Family(name=_PREFIX + name, help=text) for name, text in _HELP.items()}
+    for name, spool in spools:
+        labels = {'spool': name}
+        if IPartner.providedBy(spool):
             # An exporter may have the name of its spool.
-            whose = {'partner': spool.name} if IPartner.providedBy(spool) else {}
-            known[name].samples.append(({'spool': label, **whose, **labels}, value))
+            labels['partner'] = spool.name
+        try:
+            imports = any(spool is each for each in importing)
+            samples = [*_samples(status_of(spool), now, imports=imports)]
+        except Exception as error:  # noqa: BLE001 somebody else's spool may raise anything
+            foreseen = isinstance(error, (Error, OSError))
+            level = logging.DEBUG if foreseen else logging.ERROR
+            log.log(level, 'The spool %s has no numbers.', printable(name), exc_info=error)
+            samples = [('spool_readable', 0), *_kept_in_memory(spool, now)]
+        for metric, value, *more in samples:
+            known[metric].samples.append((labels | dict(more), value))
     return [*known.values()]
 
 
-def _told(label, spool, now, **options):
-    try:
-        return [*_samples(spool, now, **options)]
-    except Exception as error:  # noqa: BLE001 somebody else's spool may raise anything
-        foreseen = isinstance(error, (Error, OSError))
-        level = logging.DEBUG if foreseen else logging.ERROR
-        log.log(level, 'The spool %s has no numbers.', printable(label), exc_info=error)
-    return [('spool_readable', 0, {}), *_kept(spool, now)]
-
-
-def _samples(spool, now, *, imports, status_of):
-    """Yield (name, value, further labels)."""
-    found = status_of(spool)
-    numbers = found.numbers
-    yield 'spool_readable', 1, {}
-    yield 'waiting_files', len(found.waiting), {}
-    yield 'waiting_bytes', sum(entry.size for entry in found.waiting), {}
-    yield 'waiting_alone_bytes', sum(each.size for each in getattr(found, 'alone', ())), {}
-    held = [each for each in found.waiting if {'', each.name} & {*found.held}]
-    yield 'held_files', len(held), {}
-    early = [each for each in found.waiting if each.not_before and each.waits_since > now]
-    yield 'embargoed_files', len(early), {}
-    yield 'spool_held', int('' in found.held), {}
-    yield 'filing_files', len(found.filing), {}
-    yield 'filing_bytes', sum(entry.size for entry in found.filing), {}
-    yield 'parked_files', len(found.parked) - len(found.given_up), {}
-    yield 'ignored_files', len(found.ignored), {}
-    yield 'unpublished_contents', len(found.unpublished), {}
-    yield 'retracted_files', len(numbers.retracted), {}
-    yield 'in_doubt_files', sum(len(doubt.names) for doubt in found.in_doubt), {}
-    roles = {'imports': imports or numbers.imports, 'exports': numbers.exports}
-    yield 'undeleted_files', len(numbers.undeleted), {}
-    yield 'last_received_timestamp_seconds', numbers.newest[1] if numbers.newest else 0, {}
-    waiting = unfinished(found, **roles)
-    oldest = min((each.since for each in waiting), default=now)
-    yield 'oldest_undelivered_age_seconds', max(0, now - oldest), {}
-    yield from _totals(numbers.totals)
-    yield from _runs(numbers.runs)
+def _samples(found, now, *, imports):
+    """Yield (name, value) of what is `found`, an `ISpoolStatus`, and perhaps one more label."""
+    numbers, waiting = found.numbers, found.waiting
+    yield 'spool_readable', 1
+    yield 'waiting_files', len(waiting)
+    yield 'waiting_bytes', sum(entry.size for entry in waiting)
+    yield 'waiting_alone_bytes', sum(each.size for each in getattr(found, 'alone', ()))
+    yield 'held_files', sum(bool({'', each.name} & {*found.held}) for each in waiting)
+    early = [each for each in waiting if each.not_before and each.waits_since > now]
+    yield 'embargoed_files', len(early)
+    yield 'spool_held', int('' in found.held)
+    yield 'filing_files', len(found.filing)
+    yield 'filing_bytes', sum(entry.size for entry in found.filing)
+    yield 'parked_files', len(found.parked) - len(found.given_up)
+    yield 'ignored_files', len(found.ignored)
+    yield 'unpublished_contents', len(found.unpublished)
+    yield 'retracted_files', len(numbers.retracted)
+    yield 'in_doubt_files', sum(len(doubt.names) for doubt in found.in_doubt)
+    yield 'undeleted_files', len(numbers.undeleted)
+    late = unfinished(found, imports=imports or numbers.imports, exports=numbers.exports)
+    oldest = min((each.since for each in late), default=now)
+    yield 'oldest_undelivered_age_seconds', max(0, now - oldest)
+    totals = numbers.totals
+    yield 'delivered_files_total', totals['delivered']
+    yield 'delivered_bytes_total', totals['delivered_bytes']
+    yield 'received_files_total', totals['received']
+    yield 'received_bytes_total', totals['received_bytes']
+    yield 'last_received_timestamp_seconds', numbers.newest[1] if numbers.newest else 0
+    yield 'failed_files_total', totals['failed']
+    yield 'parkings_total', totals['parked']
+    yield 'withdrawn_files_total', totals['withdrawn']
+    yield 'retractions_total', totals['retracted']
+    runs = numbers.runs
+    ended, last, locked = (runs.get(key) or {} for key in ('runs', 'last', 'locked'))
+    for code in _CODES:
+        yield 'runs_total', ended.get(code, 0), ('exit_code', code)
+    other = sum(number for code, number in ended.items() if code not in _CODES)
+    yield 'runs_total', other, ('exit_code', 'other')
+    yield 'run_seconds_total', runs.get('seconds', 0)
+    yield 'last_run_timestamp_seconds', last.get('ended') or 0
+    yield 'last_run_duration_seconds', last.get('seconds') or 0
+    yield 'last_run_exit_code', last.get('exit_code') or 0
+    yield 'last_success_timestamp_seconds', runs.get('success') or 0
     active = numbers.owner
-    yield 'run_active_since_timestamp_seconds', active.since.timestamp() if active else 0, {}
+    yield 'run_active_since_timestamp_seconds', active.since.timestamp() if active else 0
+    yield 'locked_since_timestamp_seconds', locked.get('since') or 0
 
 
-def _kept(spool, now):
+def _kept_in_memory(spool, now):
     """Yield what this process knows of contents that such a spool did not take."""
     try:
         kept = spool.unpublished.content()
     except Exception:  # noqa: BLE001 why nothing can be read is known already
         kept = []
     if kept:
-        yield 'unpublished_contents', len(kept), {}
-        yield 'oldest_undelivered_age_seconds', max(0, now - min(each.since for each in kept)), {}
-
-
-def _totals(totals):
-    for name, value in totals.items():
-        yield _counter(name), value, {}
-
-
-def _counter(name):
-    if name in _TOTALS:
-        return _TOTALS[name]
-    return f'{name}_total' if name.endswith('_bytes') else f'{name}_files_total'
-
-
-def _runs(runs):
-    ended = runs.get('runs', {})
-    for code in _CODES:
-        yield 'runs_total', ended.get(code, 0), {'exit_code': code}
-    other = sum(number for code, number in ended.items() if code not in _CODES)
-    yield 'runs_total', other, {'exit_code': 'other'}
-    yield 'run_seconds_total', runs.get('seconds', 0), {}
-    last, locked = runs.get('last') or {}, runs.get('locked') or {}
-    yield 'last_run_timestamp_seconds', last.get('ended') or 0, {}
-    yield 'last_run_duration_seconds', last.get('seconds') or 0, {}
-    yield 'last_run_exit_code', last.get('exit_code') or 0, {}
-    yield 'last_success_timestamp_seconds', runs.get('success') or 0, {}
-    yield 'locked_since_timestamp_seconds', locked.get('since') or 0, {}
+        yield 'unpublished_contents', len(kept)
+        yield 'oldest_undelivered_age_seconds', max(0, now - min(each.since for each in kept))
 
 
 # Text
@@ -245,28 +223,23 @@ class Collector:
 
     def collect(self):
         """Return the metrics: what the disk says now."""
-        found = families(self._spools(), now=time.time(), importing=[*_importing()])
+        importing = [spool for _, spool in _spools_of(IImporter)]
+        found = families(self._spools(), now=time.time(), importing=importing)
         return [_client(family) for family in found]
 
 
 def _registered():
     yield from zope.component.getUtilitiesFor(ISpool)
-    for name, exporter in zope.component.getUtilitiesFor(IExporter):
-        try:
-            spool = exporter.spool
-        except Exception as error:  # noqa: BLE001 somebody else's may raise anything
-            log.debug('The exporter %s has no spool.', printable(name), exc_info=error)
-            continue
-        if IPartner.providedBy(spool):
-            yield name, spool
+    yield from (pair for pair in _spools_of(IExporter) if IPartner.providedBy(pair[1]))
 
 
-def _importing():
-    for name, importer in zope.component.getUtilitiesFor(IImporter):
+def _spools_of(interface):
+    """Yield (name, `ISpool`) of the exporters or importers that have one."""
+    for name, exchange in zope.component.getUtilitiesFor(interface):
         try:
-            yield importer.spool
+            yield name, exchange.spool
         except Exception as error:  # noqa: BLE001 somebody else's may raise anything
-            log.debug('The importer %s has no spool.', printable(name), exc_info=error)
+            log.debug('%s has no spool.', printable(name), exc_info=error)
 
 
 def _client(family):
