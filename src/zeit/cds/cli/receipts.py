@@ -107,59 +107,39 @@ def as_text(found, **wanted):
     for selected, receipt in found:
         what = f', {_VERBS.get(receipt["kind"], receipt["kind"])}' if len(done) > 1 else ''
         lines += ['', f'  {_moment(receipt.get("at"))}{what}']
-        size = receipt.get('size')
         lines += [
             f'    {label:<9}{printable(str(text)) if text not in (None, "") else "not known"}'
-            for label, text in (
-                *_told(receipt, value),
-                *_notice(receipt),
-                *_partner(selected),
-                ('size', plural(size, 'byte') if isinstance(size, int) else size),
-                *_end(selected, receipt),
-            )
+            for label, text in _rows(selected, receipt, heading=value)
         ]
     return '\n'.join(lines)
 
 
-def _told(receipt, value):
-    """Yield what the heading, `value`, does not say of the content."""
-    names = {'name': 'file', 'content': 'content', 'content_version': 'version'}
-    for each, label in names.items():
-        if receipt.get(each) not in (None, '', value):
-            yield label, receipt[each]
-
-
-def _notice(receipt):
-    """Yield that a file is no article, if it is none."""
+def _rows(selected, receipt, *, heading):
+    """Yield (label, text) of a receipt: what the heading does not say."""
+    for field, label in (('name', 'file'), ('content', 'content'), ('content_version', 'version')):
+        if receipt.get(field) not in (None, '', heading):
+            yield label, receipt[field]
     if receipt.get('notice') is True:
         yield 'notice', 'It tells the partner that this content is retracted.'
-
-
-def _partner(selected):
-    """Yield which partner it was, of several."""
     if IPartner.providedBy(selected.spool):
         yield 'partner', selected.spool.name
-
-
-def _end(selected, receipt):
-    """Yield what only a file that was sent has, one that came in, was withdrawn or retracted."""
-    if receipt.get('kind') == 'withdrawn':
+    size, kind, filed = receipt.get('size'), receipt.get('kind'), receipt.get('filed_as')
+    yield 'size', plural(size, 'byte') if isinstance(size, int) else size
+    if kind == 'withdrawn':
         yield 'reason', receipt.get('reason')
-        return
-    if receipt.get('kind') == 'retraction':
+    elif kind == 'retraction':
         yield 'server', receipt.get('target')
         yield 'outcome', retract_delivered.OUTCOMES.get(receipt.get('outcome'))
         if receipt.get('reason'):
             yield 'reason', receipt['reason']
-        return
-    yield 'sha256', receipt.get('sha256')
-    yield 'server', receipt.get('target')
-    filed = receipt.get('filed_as')
-    if receipt.get('kind') == 'imported':
-        yield 'put into', f'{selected.spool.path}/new/{filed}'
     else:
-        yield 'reply', receipt.get('reply')
-        yield 'filed as', selected.spool.filed_at(filed) if isinstance(filed, str) else filed
+        yield 'sha256', receipt.get('sha256')
+        yield 'server', receipt.get('target')
+        if kind == 'imported':
+            yield 'put into', f'{selected.spool.path}/new/{filed}'
+        else:
+            yield 'reply', receipt.get('reply')
+            yield 'filed as', selected.spool.filed_at(filed) if isinstance(filed, str) else filed
 
 
 def _moment(text):
