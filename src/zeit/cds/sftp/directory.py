@@ -37,6 +37,9 @@ MAX_ENTRIES = 125_000
 #: What to do where a directory is not listed, by which locks are seen.
 LIST = 'Give the account the right to list the directory.'
 
+#: What no part of a path is called.
+_NO_NAMES = frozenset((b'', b'.', b'..'))
+
 #: How many answers in a row may bring no new name: a file that gets another name meanwhile is
 #: listed twice, but not for ever.
 STALE = 100
@@ -80,7 +83,7 @@ class Directory:
                 f'The name cannot be written in {self._encoding}',
                 hint='Set the encoding that the server has its names in: encoding (--encoding).',
             ) from None
-        if b'\0' in encoded or any(part in (b'', b'.', b'..') for part in encoded.split(b'/')):
+        if b'\0' in encoded or not _NO_NAMES.isdisjoint(encoded.split(b'/')):
             raise NameRefused('This is no name of a file')
         return b'/'.join([self._base.rstrip(b'/'), encoded]) if self._base else encoded
 

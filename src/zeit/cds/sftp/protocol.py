@@ -77,6 +77,9 @@ _ANSWERS = {
     CHECK_FILE_HANDLE: EXTENDED_REPLY,
 }
 
+#: The numbers of a packet (RFC 4251, section 5).
+_BYTE, _NUMBER, _LONG = map(struct.Struct, ('>B', '>I', '>Q'))
+
 #: No server sends more at once, in bytes: what it is asked for is 32 KiB at most.
 LONGEST = 256 * 1024 + 1024
 
@@ -160,7 +163,7 @@ class Request:
 
 def string(value):
     """Return bytes as a string of the protocol."""
-    return struct.pack('>I', len(value)) + value
+    return _NUMBER.pack(len(value)) + value
 
 
 class Protocol:
@@ -183,7 +186,7 @@ class Protocol:
 
     def begin(self):
         """Return the bytes that begin a session."""
-        return _packet(INIT, struct.pack('>I', VERSION))
+        return _packet(INIT, _NUMBER.pack(VERSION))
 
     def request(self, kind, *payload, shown=''):
         """Return the bytes of a request, and its `Request`.
@@ -193,7 +196,7 @@ class Protocol:
         number = self._number
         self._number = (number + 1) & 0xFFFFFFFF
         request = self._waiting[number] = Request(kind, shown)
-        head = struct.pack('>I', number)
+        head = _NUMBER.pack(number)
         if isinstance(kind, bytes):
             return _packet(EXTENDED, head, string(kind), *payload), request
         return _packet(kind, head, *payload), request
@@ -207,11 +210,11 @@ class Protocol:
         answered = []
         view, position = memoryview(self._buffer), 0
         try:
-            while len(view) - position >= 4:
-                (length,) = struct.unpack_from('>I', view, position)
+            while (left := len(view) - position - 4) >= 0:
+                (length,) = _NUMBER.unpack_from(view, position)
                 if not 1 <= length <= LONGEST:
                     raise RemoteProtocolError(f'The server sends a packet of {length} bytes')
-                if len(view) - position - 4 < length:
+                if left < length:
                     break
                 packet = bytes(view[position + 4 : position + 4 + length])
                 position += 4 + length
@@ -266,6 +269,10 @@ def _packet(kind, *payload):
     return b''.join((struct.pack('>IB', sum(map(len, payload)) + 1, kind), *payload))
 
 
+def _short():
+    return RemoteProtocolError('The server sends a packet that is shorter than it says')
+
+
 class _Reader:
     """Takes values out of a packet; raises `RemoteProtocolError` where it is too short."""
 
@@ -279,19 +286,27 @@ class _Reader:
 
     def _take(self, count):
         if count > self.left:
-            raise RemoteProtocolError('The server sends a packet that is shorter than it says')
+            raise _short()
         start = self._position
         self._position += count
         return self._data[start : self._position]
 
+    def _value(self, kind):
+        try:
+            (value,) = kind.unpack_from(self._data, self._position)
+        except struct.error:
+            raise _short() from None
+        self._position += kind.size
+        return value
+
     def byte(self):
-        return self._take(1)[0]
+        return self._value(_BYTE)
 
     def number(self):
-        return int.from_bytes(self._take(4))
+        return self._value(_NUMBER)
 
     def long(self):
-        return int.from_bytes(self._take(8))
+        return self._value(_LONG)
 
     def string(self):
         return self._take(self.number())
@@ -300,7 +315,7 @@ class _Reader:
         """Return how many things follow; each of them has at least `least` bytes."""
         number = self.number()
         if number * least > self.left:
-            raise RemoteProtocolError('The server sends a packet that is shorter than it says')
+            raise _short()
         return number
 
     def rest(self):

@@ -57,16 +57,20 @@ def deferrable(*, longest=LONGEST):
     It may be entered again inside.  Or after `longest` seconds.  That is: what the handlers of
     `ENDING` do, whosever they are; they are there again afterwards.  Where there is none, the
     system ends the process at once, as it would without this; where signals are not handled,
-    outside of the main thread, there is nothing to do.
+    outside of the main thread, there is nothing to do.  Inside of another one it is that one.
     """
     uninterrupted = _Uninterrupted(longest)
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in ENDING}
+        uninterrupted.handlers = {n: before for n, before in found.items() if callable(before)}
+    around = {*uninterrupted.handlers.values()}
+    if len(around) == 1 and isinstance(outer := around.pop(), _Uninterrupted):
+        yield outer
+        return
     with contextlib.ExitStack() as stack:
-        if threading.current_thread() is threading.main_thread():
-            for number in ENDING:
-                if callable(before := signal.getsignal(number)):
-                    uninterrupted.handlers[number] = before
-                    stack.callback(signal.signal, number, before)
-                    signal.signal(number, uninterrupted)
+        for number, before in uninterrupted.handlers.items():
+            stack.callback(signal.signal, number, before)
+            signal.signal(number, uninterrupted)
         yield uninterrupted
 
 

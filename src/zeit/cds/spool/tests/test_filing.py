@@ -459,6 +459,25 @@ class SignalTests(FilingTests):
             self.assertEqual([signal.SIGHUP] * 2, came)
         self.assertEqual(handlers, [signal.getsignal(number) for number in (1, 2, 15)])
 
+    def test_the_outermost_decides(self):
+        """What is put off inside of another one, is until that is left as well."""
+        came = []
+        before = signal.signal(signal.SIGHUP, lambda number, frame: came.append(number))
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        with deferrable() as outer:
+            with outer:
+                with deferrable() as inner, inner:
+                    os.kill(os.getpid(), signal.SIGHUP)
+                self.assertEqual([], came)
+            self.assertEqual([signal.SIGHUP], came)
+            with deferrable() as inner:
+                with inner:
+                    os.kill(os.getpid(), signal.SIGHUP)
+                    self.assertEqual([signal.SIGHUP], came)
+                self.assertEqual([signal.SIGHUP] * 2, came)
+            os.kill(os.getpid(), signal.SIGHUP)
+            self.assertEqual([signal.SIGHUP] * 3, came)
+
     def test_in_a_thread_there_is_nothing_to_do(self):
         def work():
             with deferrable() as uninterrupted, uninterrupted:
