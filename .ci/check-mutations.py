@@ -217,7 +217,11 @@ def check_all(chosen, source, **options):
 
 
 def copy(source, directory):
-    """Copy a folder of sources into a directory, with the documents beside it; return the path."""
+    """Copy a folder of sources into a directory, with the documents beside it; return the path.
+
+    There are tests that become another user, who imports what is there.
+    """
+    os.chmod(directory, 0o755)
     (pathlib.Path(directory) / 'docs').symlink_to(HERE.parent / 'docs')
     return pathlib.Path(
         shutil.copytree(
