@@ -63,9 +63,9 @@ CHECKS = (
     ),
     (
         'a server asked although this side is not set up',
-        'cli/commands/check.py',
-        'if remote and not any(f.result == FAILED for f in known) else None',
-        'if remote else None',
+        'cli/checks.py',
+        'if remote and FAILED not in [finding.result for finding in known]:',
+        'if remote:',
     ),
     (
         'one exporter in place of all',

@@ -25,16 +25,16 @@ WINGS = {
     'lock': 'target',
     'monitoring': 'system journal spool',
     'run': 'system values ftp journal spool target lock monitoring',
-    'check': 'system values ftp journal spool target lock run',
+    'check': 'values ftp spool target run',
     'publish': 'values journal spool',
-    'drivers': 'system values spool target monitoring',
-    'zcml': 'system values ftp sftp spool target run',
+    'drivers': 'system values spool target',
+    'zcml': 'system values ftp sftp spool target',
     'cli': 'system values ftp sftp journal spool target lock monitoring run check publish drivers'
     ' zcml',
     'browser': 'system values journal spool monitoring publish cli',
-    'vivi': 'journal spool monitoring publish browser',
+    'vivi': 'monitoring publish browser',
     'web': 'drivers cli browser',
-    'commands': 'system values ftp journal spool target monitoring run check drivers zcml cli web',
+    'commands': 'values journal monitoring run cli web',
     'main': 'system values spool target run cli',
 }
 

@@ -8,7 +8,7 @@ import zope.component.testing
 
 from zeit.cds.check.finding import CAN, CANNOT, FAILED, OK, RESULTS, UNKNOWN, WARNING, Finding
 from zeit.cds.cli import selection
-from zeit.cds.cli.commands.check import Result, as_text
+from zeit.cds.cli.checks import Result, as_text
 from zeit.cds.cli.tests.test_command_line import CommandLine, ServerCase
 from zeit.cds.cli.tests.test_configuration import ZCML
 from zeit.cds.cli.tests.test_json import documented, strict
