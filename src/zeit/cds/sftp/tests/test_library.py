@@ -29,6 +29,20 @@ class ImportTests(unittest.TestCase):
         )  # fmt: skip
         self.assertEqual(('[] ctypes.util True\n', ''), (done.stdout, done.stderr))
 
+    def test_of_certificates_there_is_nothing_without_pyopenssl(self):
+        code = (
+            'import sys\n'
+            'sys.modules["OpenSSL"] = None\n'
+            'import zeit.cds.sftp.ssh\n'
+            'print("cryptography.x509" in sys.modules, "asyncssh.crypto.x509" in sys.modules)\n'
+        )
+        path = os.pathsep.join(filter(None, sys.path))
+        done = subprocess.run(
+            [sys.executable, '-c', code], env={**os.environ, 'PYTHONPATH': path},
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        self.assertEqual(('False False\n', ''), (done.stdout, done.stderr))
+
     def test_it_is_not_imported_before_the_connection_is_on_its_way(self):
         code = (
             'import sys, zeit.cds.sftp.session; from zeit.cds.sftp import connection\n'
