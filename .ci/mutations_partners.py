@@ -38,7 +38,7 @@ PARTNERS = (
     (
         'what nobody wants stays in new',
         PARTNER,
-        '                self._sharing.settle_unwanted(unwanted)\n',
+        '                self._sharing.settle_unwanted(found.unwanted)\n',
         '                pass\n',
     ),
     (
@@ -124,6 +124,18 @@ PARTNERS = (
         'drivers/watch.py',
         '        self._thread.start()\n',
         '        self._thread.start()\n        self._thread.join()\n',
+    ),
+    (
+        'a look is for who asks when it has begun',
+        'spool/shared_looks.py',
+        '                    self._next = None  # who asks from here on is not in this one\n',
+        '                    pass\n',
+    ),
+    (
+        'a look for one partner only finds what another one has not had',
+        'spool/common_spool.py',
+        '            new = [each for each in demands if inode not in each.had]\n',
+        '            new = [each for each in demands[:1] if inode not in each.had]\n',
     ),
     (
         'partners of one command one after the other',

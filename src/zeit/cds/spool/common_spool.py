@@ -12,10 +12,11 @@ import os
 
 from zeit.cds.errors import NotMoved, SpoolBusy, Withdrawn
 from zeit.cds.journal import journal
-from zeit.cds.spool import entries, sharing, short_lock
+from zeit.cds.spool import entries, queue, sharing, short_lock
 from zeit.cds.spool.entries import Entry
 from zeit.cds.spool.filing import FILING, PRIVATE
 from zeit.cds.spool.sequence import OUTBOX, Numbers, numbered
+from zeit.cds.spool.shared_looks import Found
 from zeit.cds.spool.sharing import Sharing
 from zeit.cds.spool.spool import Spool
 from zeit.cds.system import files
@@ -114,6 +115,23 @@ class CommonSpool(Spool):
         return Withdrawn(rows[-1]['reason']) if rows else None
 
     # Files
+
+    def look(self, demands):
+        """Return the `Found` of what is in `new/` for the partners of these `Demand` objects."""
+        unwanted = []
+
+        def wanted(name, inode):
+            new = [each for each in demands if inode not in each.had]
+            if any(each.wants is None or each.wants(name) for each in new):
+                return True
+            if len(new) == len(demands):
+                unwanted.append(name)
+            return False
+
+        is_all = any(not each.had and each.wants is None for each in demands)
+        found = queue.Files(self._new, wanted=None if is_all else wanted)
+        names, numbers = found.in_sequence(journal.versions(self._in(PRIVATE)))
+        return Found(names, numbers, found.inodes(names), found.ignored, unwanted)
 
     def scan(self):
         """Return the entries of what is in `new/`, and what never goes."""

@@ -27,6 +27,7 @@ from zeit.cds.spool.joining import Joining
 from zeit.cds.spool.parking import PARKED
 from zeit.cds.spool.queue import Queue
 from zeit.cds.spool.sequence import AT_ONCE, Sequence, numbered
+from zeit.cds.spool.shared_looks import Demand
 from zeit.cds.spool.sharing import SKIPPED
 from zeit.cds.spool.spool import Spool
 from zeit.cds.spool.withdrawal import WITHDRAWN
@@ -124,11 +125,13 @@ class Partner(Spool):
     @contextlib.contextmanager
     def run(self, *, rehearsal=False, acknowledges=False):
         """See `ISpool`."""
-        if not rehearsal:
-            with self._translated():
-                self.shared._require()
-                self._joining.join(self.name)
-        with super().run(rehearsal=rehearsal, acknowledges=acknowledges):
+        with contextlib.ExitStack() as stack:
+            if not rehearsal:
+                stack.enter_context(self.shared.looks.coming(self))
+                with self._translated():
+                    self.shared._require()
+                    self._joining.join(self.name)
+            stack.enter_context(super().run(rehearsal=rehearsal, acknowledges=acknowledges))
             if not rehearsal:
                 self._give_up()
                 self._settle()
@@ -163,19 +166,28 @@ class Partner(Spool):
 
     def _give_up(self):
         """Let what has waited too long for a partner, this or another one, wait no more for it."""
-        for name, terms in self._sharing.partners().items():
-            if terms.give_up_after is not None:
-                partner = self if name == self.name else Partner(self.shared, terms)
-                try:
-                    with self._translated():
-                        partner._skip_older(self.clock() - terms.give_up_after)
-                except SpoolBusy as error:
-                    log.warning('It waits for %s still: %s', printable(name), error.message)
+        partners = [
+            self if name == self.name else Partner(self.shared, terms)
+            for name, terms in self._sharing.partners().items()
+            if terms.give_up_after is not None
+        ]
+        if not partners:
+            return
+        with self._translated():
+            demands = [each._demand() for each in partners]
+            found = self._common.look(demands)
+        for partner, demand in zip(partners, demands, strict=True):
+            try:
+                with self._translated():
+                    moment = self.clock() - partner.terms.give_up_after
+                    partner._skip_older(moment, found.of(demand)[0])
+            except SpoolBusy as error:
+                log.warning('It waits for %s still: %s', printable(partner.name), error.message)
 
-    def _skip_older(self, moment):
+    def _skip_older(self, moment, names):
+        """Let this partner not get what waits for it since before `moment`, of these `names`."""
         reason = 'It has waited too long for this partner (give_up_after).'
         self._give_up_taken(moment, reason)
-        names = self._in_sequence()[0]
         for start in range(0, len(names), AT_ONCE):
             some = names[start : start + AT_ONCE]
             found = self._offered(entries.present(self._shared('new'), some))
@@ -225,35 +237,21 @@ class Partner(Spool):
             if self._is_running:
                 self._common.settle_doubts()
                 self._supersede()
-            names, numbers, ignored, unwanted = self._in_sequence()
-            if self._is_running and unwanted:
+            demand = self._demand()
+            found = self.shared.looks.ask(self, demand, self._common.look)
+            names, numbers = found.of(demand)
+            if self._is_running and found.unwanted:
                 with contextlib.suppress(SpoolBusy):  # the next run does it
-                    self._sharing.settle_unwanted(unwanted)
+                    self._sharing.settle_unwanted(found.unwanted)
             about = self._shared(PRIVATE), self._shared('new'), names, numbers
             more = queue.notable(*about, fits=notable)
             if own.names:
                 queue.merge(names, numbers, super().entries(own.names))
             more = sorted(entries.newest(*own.notable, *more).values(), key=entries.by_arrival)
-            return Queue.sorted(names, sorted({*own.ignored, *ignored}), more, order=order)
+            return Queue.sorted(names, sorted({*own.ignored, *found.ignored}), more, order=order)
 
-    def _in_sequence(self):
-        """Return (names, numbers, ignored, names of others) of what waits in the spool.
-
-        See `zeit.cds.spool.queue.Files`.
-        """
-        had, unwanted, wants = self._had(), [], self.terms.test()
-
-        def wanted(name, inode):
-            if inode in had:
-                return False
-            if wants is not None and not wants(name):
-                unwanted.append(name)
-                return False
-            return True
-
-        found = queue.Files(self._shared('new'), wanted=wanted)
-        versions = journal.versions(self._shared(PRIVATE))
-        return *found.in_sequence(versions), found.ignored, unwanted
+    def _demand(self):
+        return Demand(self._had(), self.terms.test())
 
     def _had(self):
         """Return the inodes of what this partner has taken, or does not get, a set."""

@@ -46,8 +46,10 @@ class Files:
     def __init__(self, directory, *, wanted=None):
         self._directory = directory
         self._places, self._versions, self._times = {}, array.array('q'), array.array('d')
+        self._inodes = array.array('Q')
         self.ignored = []
         add_version, add_time = self._versions.append, self._times.append
+        add_inode = self._inodes.append
         for name, status in entries.statuses(directory, wanted=wanted):
             if status is None:
                 continue
@@ -55,6 +57,7 @@ class Files:
                 self._places[name] = len(self._times)  # a directory may show a name twice
                 add_version(hash((status.st_ino, status.st_size, status.st_mtime_ns)))
                 add_time(status.st_ctime)
+                add_inode(status.st_ino)
             else:
                 self.ignored.append(entries.why_ignored(name, status))
         self.ignored.sort()
@@ -62,30 +65,34 @@ class Files:
     def __repr__(self):
         return f'<{len(self._places)} files in {self._directory!r}>'
 
-    def has(self, name, version):
-        """Return whether that `version` is there by this `name`."""
-        place = self._places.get(name)
-        return place is not None and self._versions[place] == hash(tuple(version))
-
     def in_sequence(self, versions):
         """Return (names, numbers): what has a number, by that, and then the others by arrival.
 
-        `versions` are (number, name, version), of whichever files.  May be called once.
+        `versions` are (number, name, version), of whichever files, no more of which are read than
+        needed.
         """
-        names, numbers = [], array.array('Q')
+        names, numbers, known = [], array.array('Q'), bytearray(len(self._times))
         for number, name, version in versions:
-            if self.has(name, version):
-                del self._places[name]
-                names.append(name)
-                numbers.append(number)
+            place = self._places.get(name)
+            if place is None or known[place] or self._versions[place] != hash((*version,)):
+                continue
+            known[place] = True
+            names.append(name)
+            numbers.append(number)
+            if len(names) == len(self._places):
+                break
         names.reverse()
         numbers.reverse()
         if any(a > b for a, b in itertools.pairwise(numbers)):
             names = [name for _, name in sorted(zip(numbers, names, strict=True))]
             numbers = array.array('Q', sorted(numbers))
-        others = sorted(self._places)
+        others = sorted(name for name, place in self._places.items() if not known[place])
         others.sort(key=lambda name: self._times[self._places[name]])
         return names + others, numbers
+
+    def inodes(self, names):
+        """Return the inodes of the files with these names."""
+        return array.array('Q', (self._inodes[self._places[name]] for name in names))
 
 
 def merge(names, numbers, found):

@@ -42,6 +42,7 @@ from zeit.cds.spool.parking import PARKED, Parking
 from zeit.cds.spool.queue import Queue
 from zeit.cds.spool.runlock import RunLock
 from zeit.cds.spool.sequence import OUTBOX, Sequence, numbered
+from zeit.cds.spool.shared_looks import SharedLooks
 from zeit.cds.spool.source import Source
 from zeit.cds.spool.wake import announce
 from zeit.cds.spool.withdrawal import Withdrawal
@@ -101,6 +102,8 @@ class Spool:
         self.keep = Keep(keep=keep, keep_bytes=keep_bytes)
         self.journal = self._runner = None
         self.set_aside = []
+        #: Those of its partners, if it has several.
+        self.looks = SharedLooks()
         self.unpublished = Unpublished(self._in(PRIVATE), visited=self._visited)
         self._aborted = Aborted()
         self._filing = Filing(self.path)

@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import tempfile
+import threading
 import time
 import unittest
 import unittest.mock
@@ -19,7 +20,8 @@ from zeit.cds.interfaces import IExporter, IPartner, IStillWanted, IWakeUp
 from zeit.cds.journal import append_log, journal
 from zeit.cds.monitoring import metrics
 from zeit.cds.run.exporter import Exporter, Options
-from zeit.cds.spool import joining, partner, sharing, short_lock
+from zeit.cds.spool import joining, partner, shared_looks, sharing, short_lock
+from zeit.cds.spool.common_spool import CommonSpool
 from zeit.cds.spool.filing import PRIVATE
 from zeit.cds.spool.partner import Partner
 from zeit.cds.spool.runlock import RunLock
@@ -337,6 +339,90 @@ class FilingTests(PartnerTests):
         (alone,) = [each.samples for each in found if each.name == 'zeit_cds_waiting_alone_bytes']
         self.assertEqual([0, 0, 1], [value for _, value in alone])
         self.assertEqual({'spool': 'B', 'partner': 'B'}, alone[-1][0])
+
+
+class SharedLookTests(PartnerTests):
+    """What happens between the look at what waits and the turn of a file."""
+
+    def after_the_look(self, of, action):
+        """Call `action` when a run of the partner `of` has looked."""
+        look = CommonSpool.look
+
+        def looked(spool, demands):
+            mock.stop()
+            found = look(spool, demands)
+            action()
+            return found
+
+        mock = unittest.mock.patch.object(CommonSpool, 'look', looked)
+        mock.start()
+        return self.export(of)
+
+    def test_another_one_files_what_this_one_had(self):
+        self.put('a')
+        self.export('A')
+        self.put('b')
+        found = []
+        report = self.after_the_look('A', lambda: found.append(self.export('B')))
+        self.assertEqual(['b'], report.delivered)
+        self.assertEqual(['a', 'b'], found[0].delivered)
+        self.assertEqual(({}, ['a', 'b']), (self.there('new'), [*self.there('cur')]))
+        self.assertEqual([2, 2], [len(self.receipts(name)) for name in self.names])
+
+    def test_another_one_gets_what_this_one_is_about_to_send(self):
+        self.put('a')
+        report = self.after_the_look('A', lambda: self.export('B'))
+        self.assertEqual(['a'], report.delivered)
+        self.assertEqual(({}, {'a': b'a'}), (self.there('new'), self.there('cur')))
+
+    def test_a_newer_version_goes(self):
+        self.put('a', data=b'one')
+        report = self.after_the_look('A', lambda: self.put('a', data=b'two'))
+        self.assertEqual(['a'], report.delivered)
+        self.assertEqual({'a': b'two'}, self.targets['A'].files)
+        self.assertEqual(['a'], self.export('B').delivered)
+        self.assertEqual(({}, {'a': b'two'}), (self.there('new'), self.there('cur')))
+
+    def test_what_is_gone_since_is_not_sent(self):
+        self.put('a', 'b')
+        report = self.after_the_look('A', lambda: self.spool.withdraw('a', 'It was wrong.'))
+        self.assertEqual(['b'], report.delivered)
+
+    def test_each_finds_what_it_has_not_had_and_wants(self):
+        self.put('a', 'b', 'c')
+        self.export('A', max_files=1)
+        self.wanted['B'] = 'a b'
+        demands = [self.partner(name)._demand() for name in self.names]
+        found = CommonSpool(self.spool).look(demands)
+        self.assertEqual([['b', 'c'], ['a', 'b']], [found.of(each)[0] for each in demands])
+        self.assertEqual([[2, 3], [1, 2]], [[*found.of(each)[1]] for each in demands])
+        found = CommonSpool(self.spool).look(demands[1:])
+        self.assertEqual((['a', 'b'], ['c']), (found.names, found.unwanted))
+
+    def test_threads_that_begin_together_look_once(self):
+        self.put('a')
+        self.export('A')
+        self.export('B')
+        self.put('b')
+        partners = [self.partner(name) for name in self.names]
+        both = threading.Barrier(2)
+        look = unittest.mock.Mock(side_effect=partners[0]._common.look)
+        queues = []
+
+        def run(partner):
+            partner._common.look = look
+            with self.spool.looks.coming(partner):
+                both.wait(30)
+                queues.append(partner.queue())
+
+        with unittest.mock.patch.object(shared_looks, 'MOMENT', 30):
+            threads = [threading.Thread(target=run, args=[each]) for each in partners]
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+        self.assertEqual(1, look.call_count)
+        self.assertEqual([['b'], ['b']], [each.names for each in queues])
 
 
 class WantedTests(PartnerTests):
