@@ -129,7 +129,7 @@ PAGE = (
     ),
     (
         'no part of a name is found',
-        'journal/history.py',
+        'journal/search.py',
         "return json.dumps(containing)[1:-1].encode('ascii')",
         "return json.dumps(containing).encode('ascii')",
     ),

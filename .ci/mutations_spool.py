@@ -373,6 +373,12 @@ LOCAL = (
         'if self.history.months() else []',
     ),
     (
+        'a hole of the disk in a month, and what is behind it',
+        'journal/history.py',
+        "if '' < _written_at(",
+        'if _written_at(',
+    ),
+    (
         'a receipt that may not be on the disk',
         'journal/history.py',
         'line_format.append(file, data, durable=not lazily)',

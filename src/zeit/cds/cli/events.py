@@ -8,7 +8,8 @@ import textwrap
 from zeit.cds import errors
 from zeit.cds.cli.status_json import VERSION
 from zeit.cds.journal import journal, kinds
-from zeit.cds.journal.history import is_pattern, moment
+from zeit.cds.journal.history import moment
+from zeit.cds.journal.search import is_pattern
 from zeit.cds.monitoring.verify import require_there
 from zeit.cds.run import retract_delivered
 from zeit.cds.spool.filing import PRIVATE

@@ -1,12 +1,15 @@
 """What `zeit-cds receipt` does: the evidence of a delivery."""
 
+import collections
 import datetime
+import textwrap
 
 from zeit.cds.cli.status_json import VERSION
 from zeit.cds.errors import FileError
 from zeit.cds.interfaces import IPartner
 from zeit.cds.journal import journal, kinds
-from zeit.cds.journal.history import is_pattern
+from zeit.cds.journal.history import Matches
+from zeit.cds.journal.search import is_pattern
 from zeit.cds.monitoring.verify import require_there
 from zeit.cds.run import retract_delivered
 from zeit.cds.spool import schedule, sharing
@@ -23,7 +26,7 @@ _VERBS = {'retraction': 'retracted'}
 
 
 def receipts(spool, *, since='', **wanted):
-    """Return the receipts of files sent, come in, withdrawn or retracted, oldest first.
+    """Return the `Matches`: the receipts of files sent, come in, withdrawn or retracted.
 
     They are dictionaries.  `wanted` is their `name`, which may be a pattern of a shell, or
     `content`, the id of what they are of.  `since`: none older than that (ISO 8601, UTC).  It only
@@ -33,8 +36,8 @@ def receipts(spool, *, since='', **wanted):
     wanted |= kinds.told(wanted)
     if is_pattern(wanted.get('name', '')):
         wanted = {'pattern': wanted['name']}
-    found = journal.history(spool.path / PRIVATE).find(**wanted, since=since)
-    return [each for each in found if each.get('kind') in _DONE][::-1]
+    history = journal.history(spool.path / PRIVATE)
+    return Matches(history, **wanted, since=since, kinds=_DONE)
 
 
 def with_partners(selected_spools):
@@ -96,22 +99,27 @@ def none_of(selected_spools, **wanted):
 
 
 def as_text(found, **wanted):
-    """Return what people read; `found` are pairs of a `SelectedSpool` and a receipt.
+    """Yield what people read, in pieces; `found` are pairs of a `SelectedSpool` and `Matches`.
 
     `wanted` as in `receipts`.
     """
     (value,) = wanted.values()
-    done = {receipt.get('kind') for _, receipt in found}
+    done = sum((matches.kinds for _, matches in found), collections.Counter())
     verb = ' or '.join(_VERBS.get(kind, kind) for kind in _DONE if kind in done)
-    lines = [f'{printable(value)}: {verb} {plural(len(found), "time")}']
-    for selected, receipt in found:
+    yield f'{printable(value)}: {verb} {plural(done.total(), "time")}\n'
+    for selected, receipt in _each(found):
         what = f', {_VERBS.get(receipt["kind"], receipt["kind"])}' if len(done) > 1 else ''
-        lines += ['', f'  {_moment(receipt.get("at"))}{what}']
+        lines = ['', f'  {_moment(receipt.get("at"))}{what}']
         lines += [
             f'    {label:<9}{printable(str(text)) if text not in (None, "") else "not known"}'
             for label, text in _rows(selected, receipt, heading=value)
         ]
-    return '\n'.join(lines)
+        yield ''.join(f'{line}\n' for line in lines)
+
+
+def _each(found):
+    """Yield (`SelectedSpool`, receipt) of each of the `Matches`, a spool after the other."""
+    return ((selected, receipt) for selected, matches in found for receipt in matches)
 
 
 def _rows(selected, receipt, *, heading):
@@ -153,8 +161,15 @@ def _moment(text):
 
 
 def as_json(found):
-    """Return a JSON array with an object for each delivery; sizes in bytes, times in UTC."""
-    return strict_json([as_object(selected, receipt) for selected, receipt in found])
+    """Yield a JSON array, in pieces: an object for each delivery; sizes in bytes, times in UTC.
+
+    `found` as in `as_text`.
+    """
+    before = '['
+    for selected, receipt in _each(found):
+        yield f'{before}\n{textwrap.indent(strict_json(as_object(selected, receipt)), "  ")}'
+        before = ','
+    yield '[]\n' if before == '[' else '\n]\n'
 
 
 def as_object(selected, receipt):

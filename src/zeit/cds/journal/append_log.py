@@ -319,7 +319,8 @@ class JSONLog:
     def _told(self):
         descriptor, end = self._descriptor.fileno(), self._end
         last = itertools.islice(line_format.blocks(descriptor, end=end, size=TAIL), 1)
-        return largest_in(itertools.chain(last, line_format.blocks(descriptor, end=end))) or 0
+        blocks = itertools.chain(last, line_format.blocks(descriptor, end=end))
+        return largest_in(block for _, block in blocks) or 0
 
     # Another file
 

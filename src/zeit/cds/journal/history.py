@@ -7,9 +7,9 @@ is in the journal.  Several processes may add lines at once; reading needs neith
 right to write.  Half a line, from a write that was cut off, is ended by the next one who writes.
 """
 
+import collections
 import contextlib
 import datetime
-import fnmatch
 import heapq
 import json
 import logging
@@ -18,8 +18,8 @@ import re
 import stat
 
 from zeit.cds.journal import append_log, line_format
+from zeit.cds.journal.search import Search
 from zeit.cds.system import files
-from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,6 @@ BLOCK = 1024 * 1024
 TAIL = 4096
 
 _MONTH = re.compile(r'([0-9]{4}-[0-9]{2})\.jsonl')
-
-#: What is something else in a pattern than in a name.
-_WILD = re.compile(r'[*?[]')
 
 #: How a line begins, and how long the time is that follows.
 _AT, _TIME = b'{"at": "', 29
@@ -54,8 +51,7 @@ class History:
         return f'<History {self._directory!r}>'
 
     def _translated(self):
-        hint = 'Check owner and mode of .cds and of what is in it.'
-        return files.translated('The history {} cannot be used', self._directory, hint=hint)
+        return translated(self._directory)
 
     def add(self, *entries, lazily=False):
         """Add `entries` (dictionaries with a 'kind'); they are on the disk on return.
@@ -160,55 +156,43 @@ class History:
             return dict(sorted(each for each in sizes if each[1]))
         return {}
 
-    def find(
-        self,
-        *,
-        since='',
-        until='',
-        above=0,
-        pattern='',
-        containing='',
-        enough=bool,
-        **wanted,
-    ):
-        """Yield the entries that have the values `wanted`, the newest first; all without any.
+    def find(self, *, above=0, enough=bool, **wanted):
+        """Yield the entries that a `Search` for what is `wanted` finds, the newest first.
 
-        The first of `wanted` is what is searched for: only lines with that are parsed.  `since` and
-        `until` are times (ISO 8601, UTC): what was written long before, or after, is not parsed,
-        and whole months of that are not even read.  `above`: nor is what was written when there was
-        no number of a version above that.  `pattern` is one of a shell, for names; if the name is
-        the same text, it fits, too.  `containing`: a text in the name, or in the id of the content.
-        `enough()` is called again and again, and ends it if it returns true.
+        What was written long before `since`, or after `until`, is not parsed, and whole months of
+        that are not even read.  `above`: nor is what was written when there was no number of a
+        version above that.  `enough()` is called again and again, and ends it if it returns true.
         """
-        needle = _needle(pattern, wanted, containing)
+        search = Search(**wanted)
+        for path, _, block in self.searched(search, above=above, enough=enough):
+            yield from search.entries(block, path)
+
+    def searched(self, search, *, above=0, enough=bool):
+        """Yield what a `Search` may find something in, the newest first; the others as in `find`.
+
+        These are the path of a file, where a block of lines begins in it, and the block (bytes).
+        """
         for month in reversed(self.months()):
-            if month < since[:7]:
+            if month < search.since[:7]:
                 return
-            if until and month > until[:7]:
+            if search.until and month > search.until[:7]:
                 continue
             path = self._path(month)
-            for block in self._blocks(path):
+            for start, block in self._blocks(path):
                 if enough():
                     return
                 number = line_format.largest_in([block]) if above else None
                 if number is not None and number <= above:
                     break
-                if until and _written_at(block, block.find(_AT)) > until:
+                if search.until and _written_at(block, block.find(_AT)) > search.until:
                     continue
-                for line in line_format.backwards(block, needle):
-                    entry = _parsed(line, path)
-                    if (
-                        since <= str(entry.get('at')) <= (until or 'z')
-                        and wanted.items() <= entry.items()
-                        and (not pattern or _fits(entry.get('name'), pattern))
-                        and (not containing or _contains(entry, containing))
-                    ):
-                        yield entry
-                if since and _written_at(block, block.rfind(_AT)) < since:
+                yield path, start, block
+                # Where the disk has a hole nothing tells it.
+                if '' < _written_at(block, block.rfind(_AT)) < search.since:
                     return
 
     def _blocks(self, path, *, size=None):
-        """Yield the lines of a file in blocks (bytes), the last ones first."""
+        """Yield the lines of a file as `line_format.blocks` does, the last ones first."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._translated())
             stack.enter_context(contextlib.suppress(FileNotFoundError))
@@ -237,11 +221,40 @@ class History:
         largest = 0
         for month in reversed(self.months()):
             blocks = (self._blocks(self._path(month), size=size) for size in (TAIL, BLOCK))
-            found = line_format.largest_in(next(each, b'') for each in blocks)
+            found = line_format.largest_in(next(each, (0, b''))[1] for each in blocks)
             largest = max(largest, found or 0)
             if largest and latest:
                 break
         return largest
+
+
+class Matches:
+    """What `wanted` finds in a `history`, the oldest first; it is not all in the memory at once.
+
+    The history is read when this is made, and what was found once more each time that somebody
+    iterates over it.  `kinds` is how many there are of each kind, a `collections.Counter`.
+    """
+
+    def __init__(self, history, **wanted):
+        self._search = Search(**wanted)
+        self._places = []
+        self.kinds = collections.Counter()
+        for path, start, block in history.searched(self._search):
+            kinds = [str(entry.get('kind')) for entry in self._search.entries(block, path)]
+            self.kinds.update(kinds)
+            if kinds:
+                self._places.append((path, start, len(block)))
+
+    def __repr__(self):
+        return f'<Matches: {self.kinds.total()} of {self._search!r}>'
+
+    def __iter__(self):
+        for path, start, size in reversed(self._places):
+            block = b''
+            with translated(path), contextlib.suppress(FileNotFoundError):
+                with files.open_regular(path, buffering=0) as file:
+                    block = os.pread(file.fileno(), size, start)
+            yield from reversed([*self._search.entries(block)])
 
 
 class Histories:
@@ -257,6 +270,12 @@ class Histories:
         """Yield what `History.find` does, of all of them; what two have in common twice."""
         found = [each.find(**wanted) for each in self._histories]
         yield from heapq.merge(*found, key=lambda entry: str(entry.get('at')), reverse=True)
+
+
+def translated(path):
+    """Return a context manager that makes a `SpoolError` of an OSError about the history."""
+    hint = 'Check owner and mode of .cds and of what is in it.'
+    return files.translated('The history {} cannot be used', path, hint=hint)
 
 
 def _line(moment, entry):
@@ -286,39 +305,6 @@ def moment(text):
         return None
 
 
-def is_pattern(name):
-    """Return whether `name` is a pattern of a shell, and not only a name."""
-    return len(_WILD.split(name, maxsplit=1)) > 1
-
-
-def _needle(pattern, wanted, containing):
-    """Return what each line has that is looked for (bytes)."""
-    if pattern:
-        # It stands behind the name of its field, so the text before the first * is enough.
-        begin = json.dumps(_WILD.split(pattern, maxsplit=1)[0])[:-1]
-        return f'"name": {begin}'.encode('ascii')
-    if containing:
-        return json.dumps(containing)[1:-1].encode('ascii')
-    for key, value in wanted.items():
-        return f'{json.dumps(key)}: {json.dumps(value)}'.encode('ascii')
-    return b'"kind": '
-
-
-def _contains(entry, text):
-    return any(text in str(entry.get(field, '')) for field in ('name', 'content'))
-
-
-def _fits(name, pattern):
-    return isinstance(name, str) and (name == pattern or fnmatch.fnmatchcase(name, pattern))
-
-
 def _written_at(block, at):
     """Return when the line that begins `at` this place of `block` was written (str); '' for -1."""
     return block[at + len(_AT) :][:_TIME].decode('ascii', 'replace') if at >= 0 else ''
-
-
-def _parsed(line, path):
-    if (entry := line_format.load(line)) is not None:
-        return entry
-    log.warning('A line of %s is damaged and left out: %s', printable(path), printable(repr(line)))
-    return {}

@@ -122,9 +122,9 @@ def _lines(data, having, *, first):
 
 
 def blocks(descriptor, *, end, size=LONGEST):
-    """Yield what is before `end` in blocks of lines (bytes) of about `size`, the last ones first.
+    """Yield what is before `end` in blocks of lines of about `size`, the last ones first.
 
-    `end` is the end of a line.  Raises OSError.
+    Each is (where it begins in the file, bytes).  `end` is the end of a line.  Raises OSError.
     """
     rest = b''
     while end:
@@ -133,7 +133,7 @@ def blocks(descriptor, *, end, size=LONGEST):
         cut = (data.find(b'\n') + 1 or len(data)) if start else 0
         # A hole, perhaps, is read once, and not kept.
         rest, end = data[:cut] if cut < LONGEST else b'', start
-        yield data[cut:]
+        yield start + cut, data[cut:]
 
 
 def reverse(descriptor, having):
@@ -141,7 +141,7 @@ def reverse(descriptor, having):
 
     Raises OSError.
     """
-    for block in blocks(descriptor, end=files.end_of_lines(descriptor), size=BLOCK):
+    for _, block in blocks(descriptor, end=files.end_of_lines(descriptor), size=BLOCK):
         yield from reversed(_loaded([*_lines(block, having, first=False)]))
 
 

@@ -46,14 +46,18 @@ def receipt(console, zcml, *, names, spool=None, content, as_json, since):
         raise UsageError('More than one name was given', hint='Names of spools need --zcml.')
     selected = selection.named(zcml, spools, spool)
     found = [
-        (spool, each)
+        (spool, receipts.receipts(spool.spool, since=since or '', **wanted))
         for spool in receipts.with_partners(selected)
-        for each in receipts.receipts(spool.spool, since=since or '', **wanted)
     ]
+    is_there = any(matches.kinds for _, matches in found)
+    pieces = ()
     if as_json:
-        console.say(receipts.as_json(found))
-    elif found:
-        console.say(receipts.as_text(found, **wanted))
-    if not found:
+        pieces = receipts.as_json(found)
+    elif is_there:
+        pieces = receipts.as_text(found, **wanted)
+    for piece in pieces:
+        if not console.say(piece, nl=False):
+            break
+    if not is_there:
         raise receipts.none_of(selected, **wanted)
     return errors.DONE

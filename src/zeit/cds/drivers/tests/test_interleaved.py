@@ -86,7 +86,7 @@ class InterleavedTests(ApplicationCase):
     def check(self, name, versions):
         """Compare what the partner has, and what the receipts tell, with what was published."""
         file = f'{{urn:uuid:{name}}}.xml'
-        told = receipts(self.spool, name=file)
+        told = [*receipts(self.spool, name=file)]
         found = [(each['content_version'], each['kind']) for each in told if 'outcome' not in each]
         delivered = [version for version, kind in found if kind == 'delivered']
         # In their order, each but once, and either the one or the other.

@@ -350,6 +350,7 @@ class HoleTests(HistoryTests):
             self.addCleanup(tracemalloc.stop)
             self.assertEqual([2, 1], self.found())
             self.assertLess(tracemalloc.get_traced_memory()[1], 1024 * 1024)
+            self.assertEqual([2, 1], self.found(name='a', since='2000'))
 
 
 class KilledRunTests(HistoryTests):
