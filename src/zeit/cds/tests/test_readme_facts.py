@@ -40,6 +40,12 @@ class FactsTest(unittest.TestCase):
         words = [table.sub('', text).split() for text in texts]
         self.assertLess(sum(map(len, words)), 23_500)
 
+    def test_path_of_cron(self):
+        """Not the whole `bin` of a clone, which has a `python` and a `test`."""
+        (link,) = re.findall(r'``ln -s /\S+/bin/zeit-cds (\S+)``', self.readme)
+        (path,) = re.findall(r'^ +PATH=(.*)$', self.readme, re.MULTILINE)
+        self.assertEqual([link, '/usr/bin', '/bin'], path.split(':'))
+
     def test_exit_codes(self):
         rows = re.findall(r'^(\d+)  +\S', self.readme, re.MULTILINE)
         codes = sorted({*errors.PRECEDENCE, errors.TOO_OLD, 129, 130, 143})
