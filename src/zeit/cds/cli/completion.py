@@ -7,7 +7,6 @@ said.
 import contextlib
 import itertools
 import os
-import shlex
 
 
 #: The most names that are offered.
@@ -51,6 +50,8 @@ def _as_shown(name):
     executed.  The other shells quote it.
     """
     if os.environ.get('_ZEIT_CDS_COMPLETE', '').startswith('bash'):
+        import shlex  # not for a command that runs
+
         return shlex.quote(name)
     return name
 

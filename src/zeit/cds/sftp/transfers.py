@@ -86,8 +86,9 @@ class Writing:
         """Write all, let it be durable, compare; return (bytes, what the server has confirmed)."""
         if self._lasts and self._algorithm and not self._is_ours(source):
             self._digest = hashlib.new(self._algorithm, usedforsecurity=False)
-        buffer = memoryview(bytearray(self._block))
-        while count := source.readinto(buffer[: self._throttle.piece(self._block)]):
+        # Most files are small; one that grows meanwhile is read to its end all the same.
+        buffer = memoryview(bytearray(min(self._block, max(1, source.size))))
+        while count := source.readinto(buffer[: self._throttle.piece(len(buffer))]):
             self._throttle.spend(count)
             self._write(buffer[:count])
         return self._sent, self._end(source)

@@ -8,7 +8,7 @@ import re
 
 
 #: Text in quotes, or without blanks; in both a backslash makes the next character an ordinary one.
-_TOKEN = re.compile(r'\s*(?:"((?:\\.|[^"\\])*)"|((?:\\.|[^\s\\])+))', re.DOTALL)
+_TOKEN = r'(?s)\s*(?:"((?:\\.|[^"\\])*)"|((?:\\.|[^\s\\])+))'
 
 _KEYS = ('machine', 'login', 'user', 'account', 'password')
 
@@ -37,7 +37,7 @@ def _entries(text):
         if macro:
             macro = bool(line.strip())
             continue
-        for found in _TOKEN.finditer(line):
+        for found in re.finditer(_TOKEN, line):
             token = re.sub(r'\\(.)', r'\1', found[2] if found[1] is None else found[1])
             if key == 'machine':
                 entries.append({key: token})
