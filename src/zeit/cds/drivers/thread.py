@@ -180,6 +180,8 @@ class _Loop:
 
     def _wait(self):
         """Return when it is time for the next run, or for the end."""
+        if self._ended.is_set():
+            return  # as it came, and woke, before the run cleared that
         waited_for = self._woken if self._pace.hurries else self._ended
         pause, left = self._pace.pause_at(time.time()), self._kept.left
         if left < pause and not waited_for.wait(left):

@@ -197,6 +197,21 @@ class ThreadTests(DriverCase, unittest.TestCase):
             self.assertTrue(self.thread.stop())
             self.assertFalse(self.thread.running)
 
+    def test_stopped_before_a_run_looks_for_what_was_put(self):
+        at_work, go_on = threading.Event(), threading.Event()
+
+        def before():
+            at_work.set()
+            go_on.wait(TIMEOUT)
+
+        with unittest.mock.patch.object(self.thread, 'before', before):
+            self.thread.start()
+            self.assertTrue(at_work.wait(TIMEOUT))
+            with self.assertLogs('zeit.cds.drivers.thread', 'WARNING'):
+                self.assertFalse(self.thread.stop(timeout=0))
+            go_on.set()
+            self.assertTrue(self.thread.stop(timeout=TIMEOUT))
+
     def test_started_again_while_the_run_goes_on_that_a_stop_has_not_waited_for(self):
         at_work, go_on = threading.Event(), threading.Event()
 
