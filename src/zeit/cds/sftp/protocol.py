@@ -129,7 +129,10 @@ class Attributes(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What a file system has left for anybody but root, in bytes and in files."""
+    """What a file system has left for anybody but root, in bytes and in files.
+
+    Some file systems, such as btrfs, do not count files: then `files` is None.
+    """
 
     free: int
     files: int | None
@@ -371,8 +374,8 @@ def refusal(code, said, *, command):
 def space(data):
     """Return the `Space` that an answer to `STATVFS` tells."""
     packet = _Reader(data)
-    _, fragment, _, _, free, _, _, files, *_ = [packet.long() for _ in range(11)]
-    return Space(free * fragment, files)
+    _, fragment, _, _, free, most, _, files, *_ = [packet.long() for _ in range(11)]
+    return Space(free * fragment, files if most else None)
 
 
 def digest(data):

@@ -127,10 +127,11 @@ class Writing:
             return refusal
         if left.free >= FULL and left.files != 0:
             return refusal
+        room = '' if left.files is None else f', for {left.files} files'
         return ServerFull(
             refusal.code,
             f'The server has no room left: {refusal.message}',
-            hint=f'{left.free} bytes are free there, for {left.files} files.',
+            hint=f'{left.free} bytes are free there{room}.',
         )
 
     def _end(self, source):

@@ -70,6 +70,23 @@ class UploadTests(FaultCase):
         self.assertEqual(69, report.exit_code, report)
         self.assertIn('no room', report.failed[0][1])
 
+    def test_a_file_system_that_does_not_count_files_is_not_full(self):
+        self.serve()
+        self.server.fault('WRITE', Status(4, 'Failure'), path='*.part')
+        free = 500
+        self.answer(
+            'statvfs',
+            lambda request, _: packet(
+                201,
+                number(request),
+                struct.pack('>11Q', 4096, 4096, 1000, free, free, 0, 0, 0, 0, 0, 255),
+            ),
+        )
+        report = self.export('a.xml')
+        self.assertEqual(1, report.exit_code, report)
+        free = 0
+        self.assertEqual(69, self.export('a.xml').exit_code)
+
     def test_a_failure_with_room_counts_against_the_file(self):
         self.serve()
         self.server.fault('WRITE', Status(4, 'Failure'), path='*.part')
