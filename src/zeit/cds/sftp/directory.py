@@ -41,7 +41,8 @@ LIST = 'Give the account the right to list the directory.'
 _NO_NAMES = frozenset((b'', b'.', b'..'))
 
 #: How many answers in a row may bring no new name: a file that gets another name meanwhile is
-#: listed twice, but not for ever.
+#: listed twice, and some servers have nothing to say before they say that it is the end; but not
+#: for ever.
 STALE = 100
 
 
@@ -162,7 +163,7 @@ class Directory:
                 for name, about in answer:
                     self._take(found, name, about)
                 stale = stale + 1 if len(found) == known else 0
-                if not answer or stale > STALE:
+                if stale > STALE:
                     raise RemoteProtocolError('The server lists nothing new, and does not end')
         finally:
             self.close(connection, handle)

@@ -9,6 +9,7 @@ replaces what is there.
 
 import datetime
 import io
+import itertools
 import logging
 import struct
 
@@ -112,12 +113,16 @@ class SFTPSession(BaseSession):
         """See `ISession`."""
         listed = self._query(self._directory.listing)
         found = {n: (a.size, _time(a.mtime)) for n, a in listed.items() if a.kind == 0o100000}
-        unclear = [n for n, a in sorted(listed.items()) if a.is_link or a.kind == 0]
-        for name in [n for n in unclear if wanted is None or wanted(n)][:most]:
+        unclear = sorted(n for n, a in listed.items() if a.is_link or a.kind == 0)
+        found.update(itertools.islice(self._only_files(filter(wanted, unclear)), most))
+        return found
+
+    def _only_files(self, names):
+        """Yield (name, facts) of each that leads to a file, as `files` has them."""
+        for name in names:
             about = self._query(self._directory.stat, name)
             if isinstance(about, protocol.Attributes) and about.is_file:
-                found[name] = about.size, _time(about.mtime)
-        return found
+                yield name, (about.size, _time(about.mtime))
 
     def exists(self, name):
         """See `ISession`."""

@@ -140,6 +140,27 @@ class ListingTests(FaultCase):
             self.assertEqual({'ok'}, session.names())
         self.assertEqual(4, len(logs.output))
 
+    def test_an_answer_without_names_is_not_the_end(self):
+        self.serve({'/cds/a.xml': b'<a/>'})
+        session = self.open()
+        kept = []
+
+        def later(request, whole):
+            kept.append(whole[9:])  # behind length, kind and number
+            known = kept[-2] if kept[1:] else number(0)
+            return whole if kept[2:] else packet(104, number(request), known)
+
+        self.answer('READDIR', later)
+        self.assertEqual({'a.xml'}, session.names())
+        self.assertTrue(session.connection.usable)
+
+    def test_directories_do_not_use_up_the_files_that_a_run_may_take(self):
+        self.serve({'/cds/letter.xml': b'<a/>'})
+        session = self.open()
+        session.make_directory('archive')
+        self.answer('READDIR', self.names('archive', 'letter.xml'), times=1)
+        self.assertEqual(['letter.xml'], [*session.files(most=1)])
+
     def test_who_may_not_list_is_told_which_right_is_missing(self):
         self.serve()
         self.server.fault('OPENDIR', Status(3, 'Permission denied'))
