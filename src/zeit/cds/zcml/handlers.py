@@ -302,7 +302,10 @@ def load(path):
         xmlconfig.include(machine, path)
         machine.execute_actions()
     except OSError as error:
-        raise ConfigurationError(f'{printable(path)}: {error.strerror}') from error
+        hint = ''
+        if isinstance(error, PermissionError):
+            hint = 'Call the command as the user of the runs, who may read that.'
+        raise ConfigurationError(f'{printable(path)}: {error.strerror}', hint=hint) from error
     except UnicodeDecodeError as error:
         # Its own text may quote the file.
         raise ConfigurationError(f'{printable(path)}: it is not a text in UTF-8') from error

@@ -443,7 +443,7 @@ class Failures(ServerCase):
         self.closed(self.path)
         expected = (
             (['export', '--spool', self.path, self.url], 'The spool cannot be used: .*ermission'),
-            (['status', '--zcml', zcml], '.*/cds.zcml: Permission denied'),
+            (['status', '--zcml', zcml], '.*/cds.zcml: Permission denied. Call the command as'),
             (
                 ['watch', '--check', '--spool', spool, '--password-file', password, self.url],
                 'The password file .* cannot be read: Permission denied',
