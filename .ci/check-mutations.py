@@ -5,11 +5,11 @@
 
 Every mutation of `mutations_*.py`, rows of (what, file, exact text, its replacement), is applied
 to a copy of src (with words: those whose names contain one of them), and the tests that are named
-after the file run there; if it survives these, the quick ones of the heart, the original document
-among them; then the slower ones; all until the first is red.  What the original document must
-notice is shown to that alone.  The table shows what each mutation turned red, and how long that
-took.  The exit code is 1 if one survives, if it no longer fits the code, or if the tests are red
-without any.
+after the file run there; if it survives these, those beside it; then the quick ones of the heart,
+the original document among them; then the slower ones; all until the first is red.  What the
+original document must notice is shown to that alone.  The table shows what each mutation turned
+red, and how long that took.  The exit code is 1 if one survives, if it no longer fits the code, or
+if the tests are red without any.
 
 The original document needs fixed ports.  Where network namespaces can be made (`unshare -n`, as
 root), each run has one of its own and several run at a time; elsewhere one by one.
@@ -80,6 +80,12 @@ class Mutation(NamedTuple):
         path.write_text(text.replace(self.old, self.new), 'utf-8')
         return ''
 
+    @property
+    def beside(self):
+        """The modules with the tests of its wing: a pattern, in a tuple; none for the contract."""
+        wing, _, module = self.path.partition('/')
+        return (rf'{wing}\.tests\.test_.*',) if module and not self.contract else ()
+
     def stages(self):
         """Yield (modules, options of zope.testrunner): the next ones if those before are green."""
         if self.contract:
@@ -88,6 +94,8 @@ class Mutation(NamedTuple):
         else:
             # Those that are named after the file know most of it, and soon.
             yield (rf'test_\w*{pathlib.Path(self.path).stem}\w*',), ('--stop-on-error',)
+            if self.beside:
+                yield self.beside, ('--stop-on-error',)
             yield QUICK, ('--stop-on-error',)
             yield TELLING, ('--stop-on-error',)
             yield self.thorough, ('--stop-on-error',)
@@ -258,7 +266,7 @@ def main(words):
     options = {'document': document, 'isolated': namespaces()}
     with tempfile.TemporaryDirectory(prefix='zeit.cds-mutations-') as directory:
         source = copy(SOURCE, directory)
-        thorough = {module for mutation in chosen for module in mutation.thorough}
+        thorough = {module for each in chosen for module in (*each.thorough, *each.beside)}
         together = {'options': (f'-j{os.cpu_count() or 1}',), 'timeout': 4 * TIMEOUT}
         modules = (*QUICK, *TELLING, *sorted(thorough))
         run = run_tests(source, modules=modules, **together, **options)
