@@ -24,7 +24,7 @@ import logging
 import os
 import time
 
-from zeit.cds.errors import SpoolError
+from zeit.cds.errors import SpoolBusy, SpoolError
 from zeit.cds.journal import creation_time, file_replacement, line_format
 from zeit.cds.journal.file_replacement import Replaced
 from zeit.cds.journal.line_format import LARGEST, largest_in, load, numbered
@@ -106,8 +106,8 @@ class JSONLog:
         #: `VERSION` or `SHARED`.
         self.version = VERSION
         self._id = os.urandom(16).hex()
-        #: How long it waits for the lock, in seconds; None for `PATIENCE`.
-        self.patience = None
+        #: The `SpoolBusy` that was met before, None without one: nobody waits once more for that.
+        self.busy = None
         #: True for the very file that was written here, False for a copy, None where nothing tells.
         self.is_own = True
         #: The largest number so far: inside of `locked`.
@@ -192,7 +192,7 @@ class JSONLog:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _lock(self):
-        end = time.monotonic() + (PATIENCE if self.patience is None else self.patience)
+        end = time.monotonic() + (0 if self.busy else PATIENCE)
         replaced = 0
         while not self._obtained():
             if self._descriptor is None and replaced < REPLACED:
@@ -202,7 +202,9 @@ class JSONLog:
             elif self._descriptor is not None and self._is_run:
                 self._take_over()
             else:
-                raise lock_holder.busy(self._path, PATIENCE)
+                # Not looked for again: that reads what each process has open.
+                self.busy = self.busy or lock_holder.busy(self._path, PATIENCE)
+                raise SpoolBusy(self.busy.message, hint=self.busy.hint)
         self._catch_up()
 
     def _obtained(self):

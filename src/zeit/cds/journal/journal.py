@@ -579,16 +579,16 @@ def latest(private, *, before):
 
 
 @contextlib.contextmanager
-def visit(private, *, floor, number=None, about=None, patience=None):
+def visit(private, *, floor, number=None, about=None, busy=None):
     """Return a context manager: a locked `Journal` for a process that is not in a run.
 
     It knows what is written `about` something, a dictionary for `zeit.cds.journal.kinds.lines`, by
-    default nothing; and what is added to it.  `floor` and `number` as in `Journal`, `patience` in
-    seconds as in its log.  Raises `SpoolError`, `SpoolBusy`.
+    default nothing; and what is added to it.  `floor` and `number` as in `Journal`, `busy` as in
+    its log.  Raises `SpoolError`, `SpoolBusy`.
     """
     require_current(private)
     found = Journal(private, floor=floor, number=number)
-    found.log.patience = patience
+    found.log.busy = busy
     with contextlib.closing(found.log):
         if about is not None:
             found.log.look(lines(**about))

@@ -46,8 +46,8 @@ class Sequence:
         self._number = number
         self._private = self._in(PRIVATE)
         self._parking = Parking(path, drafts=FILING)
-        #: The journal, as `_place` tells it, that stayed locked by another process.
-        self._kept = None
+        #: The journal, as `_place` tells it, that stayed locked, and the `SpoolBusy` about it.
+        self._kept = None, None
 
     def __repr__(self):
         return f'<Sequence of {self._path!r}>'
@@ -86,13 +86,13 @@ class Sequence:
         If it stayed locked before, and nothing was added since, this does not wait once more.
         """
         place = self._place()
-        patience = 0 if place is not None and place == self._kept else None
-        about = {'about': about, 'patience': patience}
+        where, busy = self._kept
+        about = {'about': about, 'busy': busy if place == where else None}
         about |= {'floor': self._floor, 'number': self._number}
         try:
             return stack.enter_context(journal.visit(self._private, **about))
-        except SpoolBusy:
-            self._kept = place
+        except SpoolBusy as error:
+            self._kept = place, SpoolBusy(error.message, hint=error.hint)
             raise
 
     def _place(self):

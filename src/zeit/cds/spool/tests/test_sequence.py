@@ -25,7 +25,7 @@ from zeit.cds.run.exporter import Exporter
 from zeit.cds.spool import entries, queue, sequence
 from zeit.cds.spool.sequence import Numbers
 from zeit.cds.spool.spool import Spool
-from zeit.cds.system import files
+from zeit.cds.system import files, lock_holder
 from zeit.cds.testing import layers
 from zeit.cds.testing.memory import MemoryTarget
 from zeit.cds.tests.folders import in_memory
@@ -639,6 +639,7 @@ class PutTests(unittest.TestCase):
             open(self.path / JOURNAL, 'rb') as file,
             unittest.mock.patch.object(append_log, 'PATIENCE', 0.02),
             unittest.mock.patch('time.sleep', waited.append),
+            unittest.mock.patch.object(lock_holder, '_find', return_value=None) as find,
         ):
             fcntl.flock(file, fcntl.LOCK_EX)
             self.spool.put('b', b'1')
@@ -646,6 +647,7 @@ class PutTests(unittest.TestCase):
             waited.clear()
             self.spool.put('c', b'1')
             self.assertEqual([], waited)
+            self.assertEqual(1, find.call_count, 'that reads what each process has open')
         self.spool.put('d', b'1')
         self.assertEqual({'a': 1, 'd': 2, 'b': 3, 'c': 4}, self.numbers())
 
