@@ -70,17 +70,21 @@ def _environment():
 
 
 def _runs(row):
-    """Compare what a run needs after a tenth of `row.files` runs and after all of them."""
-    with _folder() as folder:
-        spool, target, done, points = Spool(folder), MemoryTarget(), 0, []
-        for point in row.files // 10, row.files:
-            while done < point:
-                _run(spool, target)
-                done += 1
-            found = [_run(spool, target) for _ in range(ROUNDS)]
-            done += ROUNDS
-            points.append((statistics.median(found), _memory()))
-    (before, small), (cpu, memory) = points
+    """Compare what a run needs after a tenth of `row.files` runs and after all of them.
+
+    That is done in two spools in turn, so that both have the same machine.
+    """
+    with _folder() as young, _folder() as old:
+        spools = [(Spool(folder), MemoryTarget()) for folder in (young, old)]
+        for _ in range(row.files // 10):
+            for each in spools:
+                _run(*each)
+        small = _memory()
+        for _ in range(row.files - row.files // 10):
+            _run(*spools[1])
+        memory = _memory()
+        found = [[_run(*each) for each in spools] for _ in range(ROUNDS)]
+    before, cpu = map(statistics.median, zip(*found, strict=True))
     fields = {'cpu': cpu, 'times': cpu / before, 'growth': memory - small, 'peak': memory}
     yield row.clients[0], fields
 

@@ -326,7 +326,7 @@ ROWS = (
         ),
     ),
     Row(
-        name='runs', group='past', past='runs', files=5000, rounds=1, clients=(ALONE,),
+        name='runs', group='past', past='runs', files=20_000, rounds=1, clients=(ALONE,),
         servers=MEMORY,
         limits=(
             _past('times', 1.15, 'times the CPU'),
