@@ -154,7 +154,9 @@ class Sections:
         return self._rows.row(about, 'retry', texts=texts, since='since')
 
     def _in_doubt(self, each):
-        names = [printable(name, limit=NAME) for name in each['names']]
+        # A page of another machine may be of an older version.
+        names = [*each['names'], *each.get('retracts', ())]
+        names = [printable(name, limit=NAME) for name in names]
         known = _('It is committed.') if each['committed'] else ''
         who = ', '.join(filter(None, (each['description'], each['user'])))
         return Row(

@@ -147,6 +147,7 @@ def _spool_object(snapshot, *, shown):
         'in_doubt': [
             {
                 'names': list(each.names),
+                'retracts': [content for content, *_ in each.retractions],
                 'description': each.description,
                 'user': each.user,
                 'since': utc(each.since),

@@ -18,6 +18,7 @@ FILING = '{name} was sent, and has been on its way to cur/ for {age}'
 IGNORED = '{name} has been in new/ for {age} and can never be sent'
 PARKED = '{name} is parked, undelivered for {age}'
 IN_DOUBT = '{name} has been in doubt for {age}'
+RETRACTION_IN_DOUBT = 'retraction of {name} has been in doubt for {age}'
 UNPUBLISHED = 'publication of {name} has been failing for {age}'
 UNRETRACTED = 'retraction of {name} has been failing for {age}'
 RETRACTED = '{name} has been waiting for {age} to be deleted on the server'
@@ -56,7 +57,7 @@ def undelivered(found):
     All that lies in `new/` counts, or is on its way from there to `cur/`, also what can never be
     sent, such as a name with a dot before it, as nobody puts it there in order that nothing
     happens; parked files, by the time of their
-    content; files in doubt; and contents that could not be put into the spool.
+    content; files and retractions in doubt; and contents that could not be put into the spool.
     """
     held = {*found.held}
     result = [
@@ -75,9 +76,12 @@ def undelivered(found):
         if name not in found.given_up
         and (since := _time(found.path / 'parked' / name, 'st_mtime')) is not None
     ]
-    result += [
-        Unfinished(name, doubt.since, IN_DOUBT) for doubt in found.in_doubt for name in doubt.names
-    ]
+    for doubt in found.in_doubt:
+        result += [Unfinished(name, doubt.since, IN_DOUBT) for name in doubt.names]
+        result += [
+            Unfinished(content, doubt.since, RETRACTION_IN_DOUBT)
+            for content, *_ in doubt.retractions
+        ]
     return result + [
         Unfinished(failed.unique_id, failed.since, UNRETRACTED if failed.retracts else UNPUBLISHED)
         for failed in found.unpublished

@@ -11,6 +11,7 @@ from zeit.cds.browser.tests.case import HOSTILE, BrowserCase, Seen
 from zeit.cds.errors import PermanentError
 from zeit.cds.network.oserrors import from_os
 from zeit.cds.publish.publisher import FIRST
+from zeit.cds.text import printable
 
 
 class PageTests(BrowserCase):
@@ -34,6 +35,17 @@ class PageTests(BrowserCase):
             text = Seen(rendering.status(shown, language='en')).text
             self.assertIn(expected, text)
             self.assertIn('Not published', text)
+
+    def test_a_retraction_in_doubt(self):
+        with self.spool.batch() as batch:
+            batch.retract(HOSTILE, 'no more', until=1)
+            batch.prepare(asks=True)
+        (found,) = self.site.source.objects()
+        self.assertEqual(([], [HOSTILE]), (found['in_doubt'][0]['names'],
+                                           found['in_doubt'][0]['retracts']))  # fmt: skip
+        text = self.get().text
+        self.assertIn('In doubt', text)
+        self.assertIn(printable(HOSTILE), text)
 
     def test_until_when_a_file_is_under_embargo(self):
         end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=5)

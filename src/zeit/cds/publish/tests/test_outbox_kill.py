@@ -13,7 +13,12 @@ import zope.component
 import zope.component.testing
 
 from zeit.cds.interfaces import ITransactionOutcome
-from zeit.cds.monitoring.freshness import IN_DOUBT, undelivered
+from zeit.cds.monitoring.freshness import (
+    IN_DOUBT,
+    RETRACTION_IN_DOUBT,
+    undelivered,
+    unfinished,
+)
 from zeit.cds.monitoring.metrics import families
 from zeit.cds.publish.tests import outboxkill
 from zeit.cds.spool.spool import Spool
@@ -217,6 +222,14 @@ class DecisionTests(KillTests):
             family.name: family.samples for family in families([('s', self.spool)], now=time.time())
         }
         self.assertEqual([({'spool': 's'}, 2)], samples['zeit_cds_in_doubt_files'])
+
+    def test_until_then_a_retraction_is_overdue_as_well(self):
+        with self.spool.batch() as batch:
+            batch.retract('http://xml.zeit.de/c', 'no more', until=1)
+            batch.prepare(asks=True)
+        found = unfinished(self.spool.status(), imports=False, exports=True)
+        told = [(each.name, each.what) for each in found]
+        self.assertIn(('http://xml.zeit.de/c', RETRACTION_IN_DOUBT), told)
 
     def test_it_is_asked_about_this_transaction(self):
         asked = []
