@@ -55,6 +55,8 @@ class Turn:
         self.exporter = exporter
         #: The directory where files come in; None if that is on a server, which does not tell.
         self.new = self._directory()
+        #: The directories in which something appears when there is something to do.
+        self.watched = {self.new, self._own_directory()} - {None}
         #: Seconds after which something hangs: a file that is on its way has the time twice.
         self.longest = 2 * deadline + GRACE if deadline else math.inf
         self.at = now
@@ -67,6 +69,9 @@ class Turn:
 
     def _directory(self):
         return self.exporter.spool.arrivals
+
+    def _own_directory(self):
+        return self.exporter.spool.own_arrivals
 
     @property
     def server(self):
@@ -173,6 +178,9 @@ class ImportTurn(Turn):
     def _directory(self):
         return None
 
+    def _own_directory(self):
+        return None
+
     @property
     def server(self):
         """See `Turn`."""
@@ -208,9 +216,10 @@ class Watch:
                 stack.callback(turn.kept.close)
             alarm = stack.enter_context(self._alarm())
             heartbeat = stack.enter_context(Heartbeat(self._notifier))
-            new = {turn.new for turn in self._turns if turn.new is not None}
-            arriving = stack.enter_context(Arriving(sorted(new), alarm=alarm))
-            how = f', at intervals only: {arriving.obstacle}' if new and arriving.obstacle else ''
+            watched = {each for turn in self._turns for each in turn.watched}
+            arriving = stack.enter_context(Arriving(sorted(watched), alarm=alarm))
+            only = f', at intervals only: {arriving.obstacle}'
+            how = only if watched and arriving.obstacle else ''
             log.info('%s%s', self._about, how)
             self._notifier.tell(READY=1, STATUS=self._about)
             try:
@@ -244,7 +253,7 @@ class Watch:
         while True:
             for turn in self._turns:
                 self._tell(turn, turn.result())
-                if turn.is_due(now=self._clock(), arrived=turn.new in arrived):
+                if turn.is_due(now=self._clock(), arrived=bool(turn.watched & arrived)):
                     self._allow(heartbeat, turn.longest)
                     self._tell(turn, turn.begin(self._clock, wake=self._ring))
                 if self._hangup:

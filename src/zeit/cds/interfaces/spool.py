@@ -10,6 +10,10 @@ class ISpool(Interface):
 
     path = Attribute('The directory (`pathlib.Path`) with `tmp/`, `new/` and `cur/`')
     arrivals = Attribute('The path of the directory in which what is to be sent appears')
+    own_arrivals = Attribute(
+        'That in which something appears when a file is brought back for this one of several '
+        'partners alone; None if it is in the other one'
+    )
     journal = Attribute('What it remembers (a `zeit.cds.journal.journal.Journal`), during a run')
     unpublished = Attribute('What the application failed to put into it: an `IUnpublished`')
     set_aside = Attribute(

@@ -11,6 +11,7 @@ are those of the spool.
 
 import contextlib
 import dataclasses
+import io
 import logging
 import os
 
@@ -28,7 +29,7 @@ from zeit.cds.spool.parking import PARKED
 from zeit.cds.spool.queue import Queue
 from zeit.cds.spool.sequence import AT_ONCE, Sequence, numbered
 from zeit.cds.spool.shared_looks import Demand
-from zeit.cds.spool.sharing import SKIPPED
+from zeit.cds.spool.sharing import RESENT, SKIPPED
 from zeit.cds.spool.spool import Spool
 from zeit.cds.spool.withdrawal import WITHDRAWN
 from zeit.cds.system import files
@@ -77,6 +78,19 @@ class Partner(Spool):
     def arrivals(self):
         """See `ISpool`."""
         return self.shared.arrivals
+
+    @property
+    def own_arrivals(self):
+        """See `ISpool`."""
+        return self._folder
+
+    def _tell_watch(self):
+        """Let whoever watches `own_arrivals` see that a file was brought back.
+
+        It is not `new/`, where what a run takes appears.
+        """
+        with contextlib.suppress(OSError):  # then the next run comes by itself
+            os.replace(files.draft(self._folder, io.BytesIO()), self._in(RESENT))
 
     def filed_at(self, stored):
         """See `ISpool`: with this partner until all have it, then in the spool."""
@@ -468,6 +482,7 @@ class Partner(Spool):
             there = entries.find(self._in('new'), name)
             if there is not None:
                 self._sharing.unskip(self._folder, name, there.version[0])
+        self._tell_watch()
         return name
 
     def resend(self, name):
@@ -481,6 +496,7 @@ class Partner(Spool):
                 hint='The next run sends what waits.',
             )
         super().resend(name)
+        self._tell_watch()
 
     def prune(self, keep=None, *, dry_run=False):
         """See `ISpool`: what is delivered is in the spool, and deleted there."""

@@ -4,6 +4,7 @@
     .cds/partners/NAME/     a spool of its own, see `zeit.cds.spool.partner`, and in there
         cur/                what it was given, until that is in `cur/` of the spool
         skipped/            what it does not get
+        resent              empty, made anew when something is brought back for it alone
 
 Files are there by hard links, so that their bytes are kept whatever is renamed in `new/`, and no
 journal of another partner is read: a version is settled for a partner if one of these two has it,
@@ -43,6 +44,9 @@ PARTNERS = os.path.join(PRIVATE, 'partners')
 
 #: In the directory of a partner: what it does not get, and what it had taken, and does not get.
 SKIPPED, WITHDRAWN = 'skipped', 'withdrawn'
+
+#: There, too: whoever watches sees it appear.
+RESENT = 'resent'
 
 
 class Terms(NamedTuple):

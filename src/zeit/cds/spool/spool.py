@@ -125,6 +125,9 @@ class Spool:
         """See `ISpool`."""
         return self._new
 
+    #: See `ISpool`.
+    own_arrivals = None
+
     def filed_at(self, stored):
         """See `ISpool`."""
         return self._in('cur', stored)

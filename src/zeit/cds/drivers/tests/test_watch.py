@@ -22,6 +22,8 @@ from zeit.cds.drivers.inotify import Arriving
 from zeit.cds.drivers.sdnotify import Heartbeat, Notifier
 from zeit.cds.drivers.watch import Turn
 from zeit.cds.errors import SpoolBusy
+from zeit.cds.spool import sharing
+from zeit.cds.spool.partner import Partner
 from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import faults, layers
 from zeit.cds.tests import application
@@ -734,3 +736,36 @@ class PartnersTests(WatchCase):
             self.spool.put(name, name.encode())
             self.has(self.server, name)
             self.has(self.other, name)
+
+    def sent(self):
+        """Let both get a file, and the watch end; return the partner of the second exporter."""
+        self.spool.put('a.xml', b'a')
+        self.start('--interval', '3600')
+        end = time.monotonic() + TIMEOUT
+        while not (self.spool.path / 'cur' / 'a.xml').exists():
+            self.assertLess(time.monotonic(), end, self.log.read_text())
+            time.sleep(0.01)
+        self.end()
+        self.systemd.hear('STOPPING=1')
+        return Partner(self.spool, sharing.known(self.spool.path)['archive'])
+
+    def uploads(self, line):
+        """Wait until the log has a line about an upload."""
+        end = time.monotonic() + TIMEOUT
+        while f'Uploading: {line}' not in self.log.read_text():
+            self.assertLess(time.monotonic(), end, self.log.read_text())
+            time.sleep(0.01)
+
+    def test_what_is_sent_again_to_one_goes_at_once(self):
+        partner = self.sent()
+        self.watch('--interval', '3600', hears='archive')
+        partner.resend('a.xml')
+        self.uploads('a.xml')
+
+    def test_what_one_had_put_away_goes_at_once(self):
+        partner = self.sent()
+        self.spool.put('b.xml', b'b')
+        partner.drop('b.xml', 'No.')
+        self.watch('--interval', '3600', hears='archive')
+        partner.retry('b.xml')
+        self.has(self.other, 'b.xml')
