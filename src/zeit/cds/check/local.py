@@ -32,9 +32,12 @@ MOST = 1000
 SLACK = 60
 
 
-def spool(spool, *, now=time.time):
-    """Return the `Finding`s about a spool; `now` tells seconds since the epoch."""
-    return _ask(SPOOL, spool, now=now())
+def spool(spool, *, now=time.time, common=True):
+    """Return the `Finding`s about a spool; `now` tells seconds since the epoch.
+
+    `common`: also about what it has in common with others, as one of several partners.
+    """
+    return _ask(SPOOL | COMMON if common else SPOOL, spool, now=now())
 
 
 def target(target, *, now=time.time):
@@ -178,8 +181,10 @@ SPOOL = {
     'filing': _filing,
     'disk space': _room,
     'clock': _clock,
-    'partners': _partners,
 }
+
+#: What the partners of a spool have in common.
+COMMON = {'partners': _partners}
 
 
 # The target

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from zeit.cds import errors
 from zeit.cds.check import local, server
 from zeit.cds.check.finding import CANNOT, FAILED, UNKNOWN, WARNING, failed
+from zeit.cds.interfaces import IPartner
 from zeit.cds.text import plural, printable, strict_json
 from zeit.cds.zcml.configured import require_one_way
 
@@ -39,11 +40,12 @@ class Result(NamedTuple):
 
 def results(chosen, *, remote):
     """Return a `Result` for each `Checked`; what one spool is told of is not found out twice."""
-    spools, found = {}, []
+    spools, found, common = {}, [], set()
     for each in chosen:
-        path = str(each.spool.path)
+        path, shared = (str(place) for place in (each.spool.path, _shared(each.spool)))
         if path not in spools:
-            spools[path] = local.spool(each.spool)
+            spools[path] = local.spool(each.spool, common=shared not in common)
+            common.add(shared)
         there = []
         if each.target is not None:
             hooks = local.hooks(getattr(each.exchange, 'options', None))
@@ -54,6 +56,10 @@ def results(chosen, *, remote):
             asked = server.server(each.spool, each.target, imports=each.imports)
         found.append(Result(each, spools[path], there, asked))
     return found
+
+
+def _shared(spool):
+    return spool.shared.path if IPartner.providedBy(spool) else spool.path
 
 
 def _one_way(checked):

@@ -188,7 +188,8 @@ def _take_back(spools, name, reason):
             hint='What is parked is given up by "zeit-cds drop".',
         )
     where = ', '.join(map(printable, found))
-    return f'{printable(name)} will be deleted on {where} by the next run, if it is still ours.'
+    what = f'{printable(name)} will be deleted on {where}'
+    return f'{what} by the next run there, if it is still ours.'
 
 
 def names_in(path):

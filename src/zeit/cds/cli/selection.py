@@ -10,7 +10,7 @@ from zeit.cds import credentials, urls, usable
 from zeit.cds.cli import configuration
 from zeit.cds.cli.options import PASSWORD_VARIABLE
 from zeit.cds.errors import DONE, ConfigurationError, UsageError
-from zeit.cds.interfaces import IExporter, IImporter, ISpool, ITarget
+from zeit.cds.interfaces import IExporter, IImporter, IPartner, ISpool, ITarget
 from zeit.cds.spool import sharing
 from zeit.cds.spool.spool import Spool, translated
 from zeit.cds.text import printable
@@ -236,9 +236,10 @@ def _spools(zcml, names):
     # An exporter made by somebody else may have a spool that is registered nowhere.
     own = (e for e in known if all(e[1].spool is not s for s in registered.values()))
     found += [_selected(name, exchange.spool, [(name, exchange)]) for name, exchange in own]
+    found += _without_exporter(found)
     if not names:
         return found
-    everything = [*registered, *(name for name, _ in known)]
+    everything = [*dict.fromkeys([*registered, *(n for n, _ in known), *(s.name for s in found)])]
     if unknown := [name for name in names if name not in everything]:
         raise _unknown('spool or exporter', unknown[0], everything, zcml)
     return [
@@ -246,6 +247,15 @@ def _spools(zcml, names):
         for each in found
         if each.name in names or any(name in names for name, _ in each.targets)
     ]
+
+
+def _without_exporter(known):
+    """Return the partners of spools for whom files wait, and who have no exporter any more."""
+    there = {str(each.spool.path) for each in known}
+    shared = {str(each.spool.shared.path) for each in known if IPartner.providedBy(each.spool)}
+    shared |= {path for path in there if sharing.is_shared(path)}
+    found = [each for path in sorted(shared) for each in _partners(path)]
+    return [each for each in found if str(each.spool.path) not in there]
 
 
 def _selected(name, spool, exchanges):

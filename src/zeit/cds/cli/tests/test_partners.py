@@ -2,12 +2,15 @@
 
 import io
 import json
+import os
 import re
 import unittest.mock
 
+from zeit.cds import errors
 from zeit.cds.check import local
 from zeit.cds.cli.tests.test_command_line import ServerCase
 from zeit.cds.run.exporter import Exporter
+from zeit.cds.spool import sharing
 from zeit.cds.spool.partner import Partner
 from zeit.cds.spool.sharing import Sharing, Terms, known
 from zeit.cds.testing.memory import MemoryTarget
@@ -31,7 +34,26 @@ class PartnersCase(ServerCase):
         return Partner(self.spool, terms, everybody=lambda: self.terms)
 
 
+class Told(PartnersCase):
+    def test_what_was_withdrawn_some_may_have_had(self):
+        self.spool.withdraw('a.xml', 'It was wrong.')
+        found = self.call('status', '--spool', self.path).out
+        self.assertIn('1 file in withdrawn, not sent any more', found)
+        self.assertNotIn('never sent', found)
+
+
 class Receipts(PartnersCase):
+    def test_who_the_partners_are_cannot_be_read(self):
+        for content in '{', '[]', '{"agency": {}}':
+            with self.subTest(content):
+                (self.path / sharing.REGISTRY).write_text(content)
+                outcome = self.receipt()
+                self.assertEqual(errors.SpoolError.exit_code, outcome.code, outcome.err)
+                self.assertIn('is damaged', outcome.err)
+        (self.path / sharing.REGISTRY).chmod(0)
+        if os.geteuid():
+            self.assertEqual(errors.SpoolError.exit_code, self.receipt().code)
+
     def receipt(self, *arguments):
         return self.call('receipt', '--spool', self.path, 'a.xml', *arguments)
 
@@ -93,6 +115,22 @@ class ForAll(PartnersCase):
             partner = Partner(self.spool, self.terms[1], everybody=lambda: present)  # noqa: B023
             found = [each for each in local.spool(partner) if each.name == 'partners']
             self.assertEqual(named, [each.found.split()[0] for each in found])
+
+    def test_one_without_an_exporter_is_told_of_once_by_the_check(self):
+        self.terms.append(Terms('third', 'ftp://me@third:21/'))
+        with self.partner(self.terms[-1]).run():
+            pass
+        found = self.call('--zcml', self.zcml_path, 'check').out
+        self.assertEqual(1, found.count('third gets files of this spool'), found)
+
+    def test_one_without_an_exporter_has_a_status(self):
+        text = self.zcml_path.read_text()
+        self.zcml_path.write_text(re.sub('<cds:exporter name="archive".*?/>', '', text))
+        for names in [], ['archive']:
+            outcome = self.call('--zcml', self.zcml_path, 'status', '--json', *names)
+            found = {each['name']: each['waiting']['files'] for each in json.loads(outcome.out)}
+            self.assertEqual(2, found['archive'], outcome.out)
+        self.assertEqual(64, self.call('--zcml', self.zcml_path, 'status', 'other').code)
 
     def test_a_hold_of_the_whole_spool(self):
         _, found = self.told('hold', '--all')
