@@ -13,7 +13,7 @@ WIRE = (
     (
         'the final reply ignored',
         TRANSFERS,
-        '            answer = control.final(until=until)\n',
+        '            answer = self._final(data, start, until=until)\n',
         '            answer = control.answer(until=until)\n',
     ),
     (

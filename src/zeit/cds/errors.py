@@ -7,6 +7,7 @@ it.  The hint is attached as a note (PEP 678), so it stands in each traceback be
 Errors are made once, where the operating system or the server spoke, and are never wrapped again.
 """
 
+import errno
 import re
 
 
@@ -348,15 +349,30 @@ class ServiceClosing(ConnectionLost):
 
 
 class ReplyLost(ConnectionLost):
-    """All `sent` bytes of a file went out, but the server's final word did not come in."""
+    """All `sent` bytes of a file went out, but the server's final word did not come in.
 
-    def __init__(self, *, sent, cause):
+    `early`: some of them before the server had begun.
+    """
+
+    def __init__(self, *, sent, cause, early=False):
         super().__init__(
             getattr(cause, 'errno', 0),
             f'No final reply to the upload: {cause.message}',
             hint='The size that the server tells over a new connection decides.',
         )
         self.sent = sent
+        self.early = early
+
+
+class EarlyDataLost(ConnectionLost):
+    """The server has begun an upload, and lost what was sent before that."""
+
+    def __init__(self, *, cause):
+        super().__init__(
+            errno.ECONNRESET,
+            f'The server has thrown away what was sent before it began: {cause.message}',
+            hint='From now on nothing is sent before it begins.',
+        )
 
 
 #: SSH_FX_OP_UNSUPPORTED; no FTP server has such a code.

@@ -49,6 +49,10 @@ class Stream:
 
     truncated = False
 
+    #: The other side has reset the connection, also while something was to be sent: it may not have
+    #: received all.
+    was_reset = False
+
     #: Something has come in that was not received yet, and that poll(2) does not see any more.
     holds = False
 
@@ -222,6 +226,7 @@ class Stream:
                 pass  # what was there has been dropped
 
     def _lost(self, error, activity, *, within=None):
+        self.was_reset = self.was_reset or not isinstance(error, TimeoutError)
         within = self._timeout if within is None else within
         if isinstance(error, TimeoutError):
             self.deadline.within(within)  # was it this one?
@@ -274,6 +279,7 @@ class Stream:
                 with contextlib.suppress(BlockingIOError):  # nothing for us: a ticket of TLS
                     return not self._read(REPLY)
         except OSError as error:
+            self.was_reset = not isinstance(error, TimeoutError)
             log.debug('No orderly end of the data connection: %s', error)
         return False
 

@@ -8,9 +8,9 @@ from zeit.cds.errors import (
     LOST,
     ConnectionLost,
     DataConnectionRefused,
+    EarlyDataLost,
     Error,
     NotProven,
-    RemoteProtocolError,
     ReplyLost,
     ServerError,
 )
@@ -41,6 +41,10 @@ REASON = 5
 #: decides without it: AnyEvent::FTP never gives one.
 EMPTY_FILE = 0.5
 
+#: The same where the server has reset the data connection, and bytes were sent before it had
+#: accepted STOR: pyftpdlib throws those away, and says nothing but that it begins.
+THROWN_AWAY = 0.5
+
 
 class Transfers:
     """Transfers files over a `ControlConnection`; `files` are its `Files`."""
@@ -63,12 +67,13 @@ class Transfers:
         A local error, also one that `source` raises, resets the data connection so that the
         server cannot take the part for the whole.  After any error the connection is dropped,
         unless the server has refused STOR before it began, and it is certain that no reply is left
-        over.  Raises `ReplyLost` when all was sent and only the final word is missing.
+        over.  Raises `ReplyLost` when all was sent and only the final word is missing,
+        `EarlyDataLost` when what was sent before the start did not arrive.
         """
         control = self._control
         start = Start(control, 'STOR', name, began=began)
         wait = not control.data.may_be_early
-        early = early and not wait
+        start.early = early = early and not wait
         prompt = False
         try:
             data = control.data.open(wait=wait)
@@ -88,7 +93,7 @@ class Transfers:
                     prompt = self._files.ask_promptly(
                         name, following, data=data, sent=sent, until=until
                     )
-                return sent, self._last_word(sent, until=until)
+                return sent, self._last_word(sent, data=data, start=start, until=until)
         except BaseException as error:
             if not self._is_refused_in_step(start, error, early=early):
                 control.drop()
@@ -96,8 +101,8 @@ class Transfers:
             if prompt and sent and isinstance(error, (*LOST, ReplyLost)):
                 control.capabilities.do_without('prompt', error=error)
             elif early and isinstance(error, LOST):
-                # pyftpdlib throws away what comes before STOR, and says nothing but that it begins.
-                if not start.accepted or source.size <= EARLY:
+                thrown_away = isinstance(error, EarlyDataLost)
+                if thrown_away or not start.accepted or source.size <= EARLY:
                     control.capabilities.do_without('early', error=_for_good_if_silent(error))
             raise
 
@@ -158,28 +163,45 @@ class Transfers:
             try:
                 if start is not None:
                     start.wait()
-                control.final()
+                self._final(data, start)
+            except EarlyDataLost:
+                raise
             except ConnectionLost as silence:
                 if control.channel.waiting:
                     raise lost from silence
                 raise
             raise
 
-    def _last_word(self, sent, *, until):
+    def _final(self, data, start, *, until=None):
+        """Return the final answer to a transfer, see `ControlConnection.final`.
+
+        Raises `EarlyDataLost` if there is none soon where that was thrown away.
+        """
+        control = self._control
+        if not (start and start.early and data.was_reset):
+            return control.final(until=until)
+        try:
+            soon = min(THROWN_AWAY, control.settings.reply_timeout)
+            return control.final(until=Until(soon))
+        except ConnectionLost as silence:
+            if control.channel.transferring:
+                raise EarlyDataLost(cause=silence) from silence
+            raise
+
+    def _last_word(self, sent, *, data, start, until):
         control = self._control
         control.transferred_bytes = sent
         try:
-            answer = control.final(until=until)
+            answer = self._final(data, start, until=until)
             return None if answer.verdict == SHOWN else answer.reply
         except ServerError:
             self._files.confirm_order()
             raise
-        except NotProven as error:
-            raise ReplyLost(sent=sent, cause=error) from error
-        except (ConnectionLost, RemoteProtocolError) as error:
-            if not control.channel.transferring:
-                raise  # it did come: 426
-            raise ReplyLost(sent=sent, cause=error) from error
+        except LOST as error:
+            came = not (control.channel.transferring or isinstance(error, NotProven))  # 426
+            if came or isinstance(error, EarlyDataLost):
+                raise
+            raise ReplyLost(sent=sent, early=start.early, cause=error) from error
 
     def download(self, name, sink, *, limit=None, within=None, throttle=UNLIMITED):
         """RETR into `sink.write`; return the number of bytes.

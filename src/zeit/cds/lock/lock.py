@@ -156,6 +156,12 @@ class Lock(LockFiles):
         except ServerError as error:
             log.debug('Somebody has the guard: %s', printable(error.message))
             raise locked_by(self._session, names.GUARD) from error
+        except LOST_CONNECTION as error:
+            if error.while_connecting:
+                raise
+            # So some servers refuse it (thinftp).
+            if names.GUARD in self._session.names():
+                raise locked_by(self._session, names.GUARD) from error
 
     def _others_announced(self, present):
         """Return the names by which others announce a lock, in order."""
@@ -315,7 +321,14 @@ class Lock(LockFiles):
     def _take_guard(self):
         """Return True with the guard, False where there can be none."""
         self._left.add(GUARD)
-        (refusal,) = self._session.perform(('RNTO', self._staged_guard, names.GUARD))
+        try:
+            (refusal,) = self._session.perform(('RNTO', self._staged_guard, names.GUARD))
+        except LOST_CONNECTION as error:
+            # So some servers refuse it (thinftp); `release` removes it, should it be ours later.
+            inside = None if error.while_connecting else self._inside_guard()
+            if inside and self._token not in inside:
+                raise locked_by(self._session, names.GUARD) from error
+            raise
         if refusal is not None:
             self._left.discard(GUARD)
             if self._can_rename(self._staged_guard, self._probe, refused=_NO_GUARD):

@@ -10,6 +10,9 @@ import os
 
 from zeit.cds import names
 from zeit.cds.errors import (
+    LOST as LOST_CONNECTION,
+)
+from zeit.cds.errors import (
     UNAVAILABLE,
     ConfigurationError,
     ConnectionLost,
@@ -178,7 +181,7 @@ class LockFiles:
         if GUARD in self._left:
             self._remove_directory(names.GUARD, self._token)
             # Also if that was not there: the kill may have come just after it was removed.
-            if self._remove_directory('', names.GUARD) or not self._is_empty_guard():
+            if self._remove_guard():
                 self._left.discard(GUARD)
         removed = LOCK in self._left and self._remove_lock()
         if stays is not None:
@@ -202,12 +205,30 @@ class LockFiles:
                     failure = error
         return failure
 
-    def _is_empty_guard(self):
-        """Return whether the guard is there and nobody's: it stays, and the next run looks."""
+    def _remove_guard(self):
+        """Remove the guard, unless it has another owner, or is gone.
+
+        Returns False if it is nobody's, and stays: the next run looks.
+        """
         try:
-            return not self._session.names(inside=names.GUARD)
-        except ServerError:
-            return False
+            self._session.remove_directory(names.GUARD)
+            return True
+        except ServerError as error:
+            log.debug('Not removed: %s: %s', names.GUARD, printable(error.message))
+            return self._inside_guard() != set()
+        except LOST_CONNECTION as error:
+            # So some servers refuse it, each time (thinftp).
+            if error.while_connecting or self._inside_guard() == set():
+                raise
+            return True
+
+    def _inside_guard(self):
+        """Return what is inside the guard, a set of str; None if the server does not show it."""
+        try:
+            return self._session.names(inside=names.GUARD)
+        except ServerError as error:
+            log.debug('The guard cannot be listed: %s', printable(error.message))
+            return None
 
     def _remove_lock(self):
         """Remove the lock if it is ours; return whether it was.
@@ -292,17 +313,13 @@ class LockFiles:
                 raise
 
     def _remove_directory(self, parent, name):
-        """Remove a directory, if it is there and ours; return whether it was."""
+        """Remove a directory that is ours, if it is there."""
         try:
             self._session.remove_directory(f'{parent}/{name}' if parent else name)
-            return True
         except ServerError as error:
             log.debug('Not removed: %s/%s: %s', parent, name, printable(error.message))
-            if name == names.GUARD:
-                return False  # it has another owner, or is gone
             if self._has_directory(parent, name):
                 raise
-            return False
 
     def _has_directory(self, parent, name):
         """Return whether a directory `name` is shown, in the one `parent` if given."""

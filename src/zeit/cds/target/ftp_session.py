@@ -11,6 +11,8 @@ from zeit.cds.errors import (
     LOST,
     ConfigurationError,
     DataConnectionRefused,
+    EarlyDataLost,
+    Error,
     NotTold,
     NoValue,
     ReplyLost,
@@ -113,6 +115,8 @@ class FTPSession(BaseSession):
         """
         try:
             return function(*args, **kw)
+        except EarlyDataLost:
+            raise  # it was executed
         except BaseException:
             for verb, *names in commands:
                 if self.connection.is_due(verb, names[-1]):
@@ -251,34 +255,39 @@ class FTPSession(BaseSession):
 
     def store(self, name, data, *, rename_follows=''):
         """See `ISession`."""
-        lost, began, following = None, [], Following(transfer=True, rename=rename_follows)
+        began, following = [], Following(transfer=True, rename=rename_follows)
+        options = {'began': began.append, 'following': following}
         orderly = bool(self._capabilities.orderly)
-        options = {'following': following} if orderly and self.delivery.size_check else {}
         try:
-            content = Content(data)
-            sent, _ = self.stor(name, content, early=orderly, began=began.append, **options)
-        except ReplyLost as error:
-            if not self.delivery.size_check:
-                raise
-            sent, lost = error.sent, error
+            self._send(name, Content(data), early=orderly, **options)
         except LOST as error:
-            if began or error.while_connecting:
+            # A STOR that has begun cannot come late.
+            once_more = not began or isinstance(error, EarlyDataLost)
+            if error.while_connecting or not once_more:
                 raise
-            sent, _ = self.stor(name, Content(data), early=False)
-        if self.delivery.size_check:
-            self.compare(name, sent, following=following, lost=lost)
+            self.unconfirmed.discard(name)
+            self._send(name, Content(data), early=False, **options)
         self.known.add(name)
 
     def upload(self, name, source, *, began=lambda name: None, rename_follows=False):
         """See `ITransfers`."""
         following = Following(transfer=self._followed, rename=name if rename_follows else '')
-        lost = None
-        options = {'following': following} if self.delivery.size_check else {}
-        options['throttle'] = self._throttle
         if source.size > self.delivery.digest_limit:
             source.skip_digest()
+        options = {'following': following, 'throttle': self._throttle}
+        return self._send(name, source, began=began, **options)
+
+    def _send(self, name, source, *, following, early=True, **options):
+        """Do `stor` and `compare`; return the text of the final reply, '' without one.
+
+        `early`: data may be sent before STOR is accepted, and what is `following` may be asked for
+        before the final reply.
+        """
+        lost = None
+        if early and self.delivery.size_check:
+            options['following'] = following
         try:
-            sent, answer = self.stor(name, source, began=began, **options)
+            sent, answer = self.stor(name, source, early=early, **options)
             reply = answer.text if answer else ''
         except ReplyLost as error:
             if not self.delivery.size_check:
@@ -321,6 +330,10 @@ class FTPSession(BaseSession):
                     f'The server refuses TYPE I, and of {sent} bytes it has {there}',
                     hint='It changes the ends of lines, or tells no sizes. Ask its operator.',
                 )
+            if lost is not None and lost.early:
+                error = EarlyDataLost(cause=lost)
+                self._capabilities.do_without('early', error=Error(error.message))
+                raise error from lost
             if size is None and lost is None:
                 raise TakenAway(f'{sent} bytes were sent, but the server has no file')
             what = f'{sent} bytes were sent, but the server has {there}'

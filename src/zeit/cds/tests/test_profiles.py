@@ -28,7 +28,6 @@ def _tests(base, profile):
         {
             # Without delays: the relay between both acknowledges when it likes.
             'options': {**profile.options, 'prompt': True},
-            'guard': not profile.merges,
             # What the server closes the connection for may still be done: the next run looks.
             'settling': int(profile.answers.full == 'closes'),
             'level': 2,

@@ -1,3 +1,4 @@
+import errno
 import unittest
 import unittest.mock
 
@@ -255,6 +256,20 @@ class LockTests(unittest.TestCase):
         lock.release()
         self.assertEqual([other], list(self.target.files))
         self.assertEqual(other, self.locked(self.lock().look).name)
+
+    def test_a_server_that_ends_the_session_where_it_refuses_to_remove_the_guard(self):
+        """It is held as long as it is there (thinftp)."""
+        refused = errors.ConnectionLost(errno.ECONNRESET, 'closed')
+        self.target.directories['write.guard'] = {names.new_token()}
+        self.faults['remove_directory write.guard'] = refused
+        self.assertEqual('write.guard', self.locked(self.lock().look).name)
+
+        def give_back():
+            self.target.directories.clear()
+            raise refused
+
+        self.faults['remove_directory write.guard'] = [give_back]
+        self.lock().look()
 
     def test_of_two_that_announce_the_one_with_the_lower_token_waits(self):
         for token, waits in ((f'cds{"0" * 16}', 0), (f'cds{"f" * 16}', LOOKS - 1)):

@@ -14,7 +14,7 @@ from zeit.cds.testing import faults, layers
 from zeit.cds.testing.memory import NoLedger
 from zeit.cds.tests.contract import job
 from zeit.cds.tests.importing import ImportScenario
-from zeit.cds.tests.scenario import SHORT, Scenario, target
+from zeit.cds.tests.scenario import PATIENCE, SHORT, Scenario, target
 from zeit.cds.tests.test_contract import target as on_disk
 from zeit.cds.values.plan import Plan
 from zeit.cds.values.run_options import ImportOptions, Options
@@ -196,13 +196,25 @@ class ExportTests(Remembering, Scenario, unittest.TestCase):
         self.assertEqual({'epsv': False}, self.facts())
 
     def test_a_server_that_throws_away_what_comes_early(self):
-        """It is waited for in vain once: pyftpdlib, where STOR comes behind its data."""
-        self.fault('STOR', faults.Forget(10), path='/cds/*.part', times=1)
-        report = self.export('a', 'b', 'c', **SHORT)
+        """It is sent again in the same run: pyftpdlib, where STOR comes behind its data."""
+        over_tls = faults.Alter(keep=0), faults.Lie(''), faults.ReplyLate()
+        for actions in (faults.Forget(10),), over_tls:
+            with self.subTest(actions=actions):
+                self.prepare()
+                self.fault('STOR', *actions, path='/cds/*.part', times=1)
+                self.assert_run(0, 'a b c', self.export('a', 'b', 'c'))
+                self.assertLess(self.took, PATIENCE)
+                facts = self.facts()
+                self.assertIs(False, facts.pop('early'))
+                self.assertLessEqual({*facts}, {'prompt'})
+                self.assert_run(0, 'd e', self.export('d', 'e'))
+                self.assertIs(False, self.facts()['early'])
+
+    def test_it_throws_away_the_lock(self):
+        self.assert_run(0, 'a', self.export('a'))
+        self.fault('STOR', faults.Forget(10), path='/cds/write.*', times=1)
+        self.assert_run(0, 'b', self.export('b'))
         self.assertEqual({'early': False}, self.facts())
-        self.assertLessEqual({'b', 'c'}, {*report.delivered})
-        self.assertEqual(0, self.export('d', 'e').exit_code)
-        self.assertEqual(({'early': False}, []), (self.facts(), self.section('new')))
 
 
 class OrderlyTests(Remembering, Scenario, unittest.TestCase):
