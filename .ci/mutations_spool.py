@@ -373,6 +373,18 @@ LOCAL = (
         'if self.history.months() else []',
     ),
     (
+        'a line of somebody else before one that has no room',
+        'journal/line_format.py',
+        'if data.startswith(os.pread(descriptor, len(data) + 1, size)):',
+        'if os.fstat(descriptor).st_size <= size + len(data):',
+    ),
+    (
+        'an empty line of two that write at once is no damage',
+        'journal/line_format.py',
+        '    if not line:  # two have',
+        '    if False:  # two have',
+    ),
+    (
         'a hole of the disk in a month, and what is behind it',
         'journal/history.py',
         "if '' < _written_at(",

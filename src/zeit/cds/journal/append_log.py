@@ -550,7 +550,8 @@ def _line(entry):
 def _parse(file, path, **options):
     """Yield the entries, None for one that is damaged; `options` are those of `numbered`."""
     for number, entry in numbered(file, **options):
-        if entry is None:
+        if not entry:  # one without any field is none, either
+            entry = None
             where = 'A line' if options.get('having') else f'Line {number}'
             log.warning('%s of %s is damaged and left out', where, printable(path))
         elif entry.get('kind') == 'journal':

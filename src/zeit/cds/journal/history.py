@@ -210,7 +210,7 @@ class History:
         for month in months:
             found = damaged[month] = []
             with self._translated(), files.open_regular(self._path(month)) as file:
-                lines += sum(1 for _ in line_format.verified(file, found))
+                lines += sum(1 for _, entry in line_format.verified(file, found) if entry)
         return months, lines, damaged
 
     def sequence(self, *, latest=False):

@@ -37,8 +37,8 @@ def append(descriptor, data, *, durable=True):
     except BaseException:  # also for a signal
         # What failed must not be found: nobody would write it again.
         with contextlib.suppress(OSError):
-            # Unless somebody else has added a line behind it, where no lock keeps others away.
-            if os.fstat(descriptor).st_size <= size + len(data):
+            # Unless there is a line of somebody else, too, where no lock keeps others away.
+            if data.startswith(os.pread(descriptor, len(data) + 1, size)):
                 os.ftruncate(descriptor, size)
         raise
 
@@ -94,7 +94,7 @@ def numbered(file, *, having=None, end=math.inf):
 
 
 def _without_a_hole(file, data, left):
-    """Return `data` with an empty line for the part of a line at its end, and what was skipped.
+    """Return `data` with a damaged line for the part of a line at its end, and what was skipped.
 
     That is the rest of the line, in bytes, at most `left`.  Half a line stays what it is.
     """
@@ -103,7 +103,7 @@ def _without_a_hole(file, data, left):
         piece = file.readline(min(LONGEST, left - skipped))
         skipped += len(piece)
     whole = data[: data.rfind(b'\n') + 1]
-    return (whole + b'\n' if piece else whole), skipped
+    return (whole + b'-\n' if piece else whole), skipped
 
 
 def _lines(data, having, *, first):
@@ -190,6 +190,8 @@ def _loaded(lines):
 
 def load(line):
     """Return what a line says, a dictionary, None if it is damaged."""
+    if not line:  # two have written at once, see `History.add`
+        return {}
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):

@@ -289,6 +289,36 @@ class WritingTests(HistoryTests):
         self.fill(3)
         self.assertEqual([3, 1], self.found())
 
+    def test_what_others_have_added_just_before_stays(self):
+        real, theirs = os.write, History(self.path / 'history', like=self.path)
+        self.fill(1)
+
+        def write(descriptor, data):
+            write.calls += 1
+            if write.calls == 1:
+                with unittest.mock.patch('os.write', real):
+                    theirs.add({'kind': 'delivered', 'name': 'a', 'sequence': 2})
+                return real(descriptor, data[:20])
+            raise OSError(errno.ENOSPC, 'Full')
+
+        write.calls = 0
+        long = {'kind': 'delivered', 'name': 'a', 'sequence': 3, 'reply': 'x' * 500}
+        with unittest.mock.patch('os.write', write):
+            with self.assertRaisesRegex(errors.SpoolError, 'Full'):
+                self.history.add(long)
+        self.fill(4)
+        self.assertEqual([4, 2, 1], self.found())
+
+    def test_two_that_write_at_once_leave_no_damage(self):
+        """One of them sees that the line of the other has no end yet."""
+        self.fill(1)
+        with unittest.mock.patch('os.pread', return_value=b'x'):
+            self.fill(2)
+        self.assertIn(b'\n\n', self.month().read_bytes())
+        (month,), lines, damaged = self.history.verify()
+        self.assertEqual((3, {month: []}), (lines, damaged))
+        self.assertEqual([2, 1], self.found())
+
     def test_what_others_have_added_meanwhile_stays(self):
         self.fill(1)
 
