@@ -200,8 +200,8 @@ LOCAL = (
     (
         'a number that somebody else has had meanwhile',
         JSONLOG,
-        '                    if self.is_current():\n                        return\n',
-        '                    return\n',
+        '                if self.is_current():\n                    return\n',
+        '                return\n',
     ),
     (
         'what was written while another journal was made is lost',
@@ -345,8 +345,8 @@ LOCAL = (
     (
         'a journal that goes on after the disk has refused',
         JSONLOG,
-        '            self._require_sound()\n            with self.locked():\n                while',
-        '            with self.locked():\n                while',
+        '        if self._broken is not None:\n',
+        '        if False:\n',
     ),
     (
         'a month that has lost lines at its end',

@@ -431,13 +431,8 @@ class JSONLog:
 
     def sync(self):
         """Let what was added lazily survive a loss of power."""
-        with self.locked(), self._translated():
-            self._require_sound()
-            try:
-                os.fsync(self._descriptor.fileno())
-            except OSError as error:
-                self._broken = error.errno, error.strerror
-                raise
+        with self.locked(), self._translated(), self._unless_broken():
+            os.fsync(self._descriptor.fileno())
 
     def _add(self, entries, *, lazily):
         """Add `entries`, all or none.  Raises `SpoolError`, from then on each time.
@@ -445,34 +440,35 @@ class JSONLog:
         What could not be synchronised is not on the disk, also if the next fsync says nothing.
         """
         unnumbered = [entry for entry in entries if entry.get('sequence', 0) is None]
-        with self._translated():
-            self._require_sound()
-            with self.locked():
-                while True:
-                    for number, entry in enumerate(unnumbered, self.largest + 1):
-                        entry['sequence'] = number
-                    largest = max([self.largest, *map(number_of, entries)])
-                    self._append(self._lines(entries, largest), lazily=lazily)
-                    self.largest = largest
-                    if self.is_current():
-                        return
-                    # Another process did not wait for this one any longer, and replaced the file.
-                    self._lock()
+        with self._translated(), self.locked():
+            while True:
+                for number, entry in enumerate(unnumbered, self.largest + 1):
+                    entry['sequence'] = number
+                largest = max([self.largest, *map(number_of, entries)])
+                self._append(self._lines(entries, largest), lazily=lazily)
+                self.largest = largest
+                if self.is_current():
+                    return
+                # Another process did not wait for this one any longer, and replaced the file.
+                self._lock()
 
-    def _require_sound(self):
-        """Raise the OSError, a new one each time, that an entry could not be written for."""
+    @contextlib.contextmanager
+    def _unless_broken(self):
+        """Raise the OSError, a new one each time, that something before was not written for."""
         if self._broken is not None:
             raise OSError(*self._broken)
+        try:
+            yield
+        except OSError as error:
+            self._broken = error.errno, error.strerror
+            raise
 
     def _lines(self, entries, largest):
         return b''.join(_line({**entry, LARGEST: largest}) for entry in entries)
 
     def _append(self, data, *, lazily):
-        try:
+        with self._unless_broken():
             line_format.append(self._descriptor.fileno(), data, durable=not lazily)
-        except OSError as error:
-            self._broken = error.errno, error.strerror
-            raise
         self._end += len(data)
         if self._known is not None:
             self._known += len(data)

@@ -150,10 +150,8 @@ class History:
         """
         with self._translated(), contextlib.suppress(FileNotFoundError):
             with os.scandir(self._directory) as entries:
-                present = {each.name: each for each in entries}
-            found = filter(None, map(_MONTH.fullmatch, present))
-            sizes = ((each[1], _size(present[each[0]])) for each in found)
-            return dict(sorted(each for each in sizes if each[1]))
+                found = [(_MONTH.fullmatch(each.name), _size(each)) for each in entries]
+            return dict(sorted((match[1], size) for match, size in found if match and size))
         return {}
 
     def find(self, *, above=0, enough=bool, **wanted):

@@ -392,10 +392,6 @@ class Journal:
         """Return the row with this key, or None."""
         return self._tables[table].get(key)
 
-    def has_rows(self, table):
-        """Return whether there is any row in `table`."""
-        return bool(self._tables[table])
-
     def told(self, number):
         """Return what the application has told of the version with this number: a dictionary."""
         return told(self.row('versions', number) or {})

@@ -43,8 +43,6 @@ def release(journal, name):
 
 def held(journal, name):
     """Return the `Held` of the file `name`, or None."""
-    if not journal.has_rows('held'):
-        return None
     for each in (ALL, name):
         row = journal.row('held', each)
         if row is not None:
