@@ -172,8 +172,8 @@ APPLICATION = (
     (
         'what failed wakes nobody',
         'publish/publisher.py',
-        '            seconds = pause(attempts,',
-        '            attempts = 1\n            later = []\n            seconds = pause(attempts,',
+        '            seconds = pause_after(attempts)\n',
+        '            later = []\n            seconds = pause_after(attempts)\n',
     ),
     (
         'what fails is not written anew when its transaction is committed',

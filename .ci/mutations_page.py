@@ -118,7 +118,7 @@ PAGE = (
     (
         'whoever is away is waited for each time',
         'browser/source.py',
-        'self._down = self._clock() + PATIENCE, error',
+        'self._down = self._clock() + ANSWER_SECONDS, error',
         'pass',
     ),
     (

@@ -14,7 +14,7 @@ from zeit.cds.text import printable
 log = logging.getLogger(__name__)
 
 #: So long a pipe is waited for, in seconds: somebody may have to say a passphrase.
-PATIENCE = 60
+PIPE_SECONDS = 60
 
 
 def sendable(value, *, what):
@@ -157,7 +157,7 @@ class SecretNetrc(_Stored):
 
 def _first_line(path):
     """Return a `Secret`, or None if it is no UTF-8, and the permissions of the file."""
-    line, mode = first_line(path, within=PATIENCE)
+    line, mode = first_line(path, within=PIPE_SECONDS)
     line = _decoded(line)
     return None if line is None else Secret(line), mode
 

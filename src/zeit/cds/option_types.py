@@ -17,7 +17,7 @@ from zeit.cds.text import printable
 
 
 #: The longest time that can be given, in seconds.
-LONGEST = 86400
+LONGEST_SECONDS = 86400
 
 #: What encodings that include ASCII leave as it is: others have a meaning for ESC or a backslash.
 _ASCII = ''.join(map(chr, range(128))) + '\x1b$B!!\\u0041'
@@ -95,16 +95,16 @@ ENCODING = Kind('an encoding that includes ASCII', 'NAME', fits=_is_encoding)
 
 # NaN is in no range.
 SECONDS = Kind(
-    f'a number of seconds above 0, at most {LONGEST}',
+    f'a number of seconds above 0, at most {LONGEST_SECONDS}',
     'SECONDS',
     float,
-    lambda value: 0 < value <= LONGEST,
+    lambda value: 0 < value <= LONGEST_SECONDS,
 )
 SECONDS_OR_0 = Kind(
-    f'a number of seconds from 0 to {LONGEST}',
+    f'a number of seconds from 0 to {LONGEST_SECONDS}',
     'SECONDS',
     float,
-    lambda value: 0 <= value <= LONGEST,
+    lambda value: 0 <= value <= LONGEST_SECONDS,
 )
 
 

@@ -22,7 +22,7 @@ VIEW = 'zeit.cds.ViewStatus'
 RELOAD = _('Reload the page.')
 
 #: Longest reason that is kept, in characters.
-LONGEST = 300
+REASON_CHARACTERS = 300
 
 
 class Action(NamedTuple):
@@ -126,8 +126,8 @@ def perform(task, *, spools, reason='', who=''):
     selected = _selected(task.spool, spools)
     if task.action in _BY_NAME:
         file_actions.require_names([task.name])
-    said = ' '.join(reason.split())[:LONGEST] or 'no reason given'
-    reason = printable(f'{who}: {said}' if who else said, limit=2 * LONGEST)
+    said = ' '.join(reason.split())[:REASON_CHARACTERS] or 'no reason given'
+    reason = printable(f'{who}: {said}' if who else said, limit=2 * REASON_CHARACTERS)
     where = printable(str(selected.spool.path))
     log.info('%s: %s %s in %s', printable(who), task.action, printable(task.name), where)
     return _DO[task.action](selected, task, reason)

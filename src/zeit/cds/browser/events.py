@@ -1,9 +1,9 @@
 """What has happened to files: the last deliveries, and the answer to a search."""
 
 from zeit.cds.browser import messages
-from zeit.cds.browser.messages import SAID
+from zeit.cds.browser.messages import SAID_CHARACTERS
 from zeit.cds.browser.page_values import Event, Found, Row
-from zeit.cds.browser.table_rows import NAME, link, schedule
+from zeit.cds.browser.table_rows import NAME_CHARACTERS, link, schedule
 from zeit.cds.text import printable
 
 
@@ -18,9 +18,9 @@ def delivery(receipt, now, partners):
         at=messages.moment(receipt['delivered'], now),
         what=messages.EVENTS[what],
         spool=printable(receipt['spool'] or receipt['path']),
-        name=printable(name, limit=NAME),
+        name=printable(name, limit=NAME_CHARACTERS),
         link=link(name),
-        content=printable(receipt['content'] or '', limit=NAME),
+        content=printable(receipt['content'] or '', limit=NAME_CHARACTERS),
         size=messages.size(receipt['size']),
         texts=(_partner(receipt['server'], partners),),
     )
@@ -39,7 +39,7 @@ def answered(answer, overviews, now, partners):
         for each in answer['there']
     ]
     return Found(
-        text=printable(answer['text'], limit=SAID),
+        text=printable(answer['text'], limit=SAID_CHARACTERS),
         rows=rows,
         events=[_event(each, now, partners) for each in answer['events']],
         buttons=_of_delivered(answer, by_path),
@@ -61,9 +61,9 @@ def _there(each, overview, now, *, where=''):
     name = each['name'] or each['content'] or ''
     buttons = overview.rows.buttons(name, *_POSSIBLE.get(each['state'], ())) if overview else ()
     return Row(
-        name=printable(name, limit=SAID),
+        name=printable(name, limit=SAID_CHARACTERS),
         link=link(name),
-        content=printable(each['content'] or '', limit=SAID) if each['name'] else '',
+        content=printable(each['content'] or '', limit=SAID_CHARACTERS) if each['name'] else '',
         since=messages.moment(each['since'], now),
         texts=(*schedule(each, now), messages.said(each['reason'])),
         buttons=buttons,
@@ -91,9 +91,9 @@ def _event(each, now, partners):
         at=messages.moment(each['at'], now),
         what=messages.EVENTS.get(each['event'], printable(str(each['event']))),
         spool=printable(each['spool'] or each['path']),
-        name=printable(name, limit=SAID),
+        name=printable(name, limit=SAID_CHARACTERS),
         link=link(name),
-        content=printable(each['content'] or '', limit=SAID),
+        content=printable(each['content'] or '', limit=SAID_CHARACTERS),
         size=messages.size(each['size']),
         texts=tuple(messages.said(text) for text in texts if text),
     )

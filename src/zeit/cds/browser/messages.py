@@ -16,7 +16,7 @@ from zeit.cds.text import file_size, from_timestamp, printable
 _ = MessageFactory('zeit.cds')
 
 #: How many characters are shown of what servers, partners and applications have said.
-SAID = 500
+SAID_CHARACTERS = 500
 
 #: What an exit code of a run means.
 OUTCOMES = {
@@ -100,7 +100,7 @@ def said(text):
     what, _dot, advice = str(text or '').partition('. ')
     if advice and what in FIXED:
         return _('${what}. ${advice}', mapping={'what': FIXED[what], 'advice': said(advice)})
-    return FIXED.get(text) or printable(str(text or ''), limit=SAID)
+    return FIXED.get(text) or printable(str(text or ''), limit=SAID_CHARACTERS)
 
 
 def failure(error):

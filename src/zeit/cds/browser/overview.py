@@ -10,10 +10,10 @@ from zeit.cds.text import printable
 
 
 #: Others lock a server for some minutes each day; for longer than that, in seconds, is trouble.
-LOCKED = 300
+LOCKED_SECONDS = 300
 
 #: How many of the files in trouble are named on top.
-NAMED = 3
+NAMED_FILES = 3
 
 #: Sections that are no trouble, but may have what the last run has failed to do.
 _LEFT = 'retracted', 'undeleted', 'filing'
@@ -26,7 +26,7 @@ def title(found):
 
 def _names(section):
     """Return the first names in a `Section`, and why if there is one only: a text."""
-    names = [row.name for row in section.rows[:NAMED]]
+    names = [row.name for row in section.rows[:NAMED_FILES]]
     why = next((text for text in section.rows[0].texts if text), '') if len(names) == 1 else ''
     if why:
         return _('${what}: ${why}', mapping={'what': names[0], 'why': why})
@@ -163,7 +163,7 @@ class Overview:
             if partner.bad and not (partner.partly and told):
                 text = _('The last run failed: ${outcome}.', mapping={'outcome': partner.outcome})
                 yield Trouble(text, partner.reason, anchor=self._anchor)
-            if partner.lock and (partner.locked is None or partner.locked.seconds > LOCKED):
+            if partner.lock and (partner.locked is None or partner.locked.seconds > LOCKED_SECONDS):
                 about = {'lock': partner.lock, 'age': partner.locked.age if partner.locked else '?'}
                 text = _('The server has been locked by “${lock}” for ${age}.', mapping=about)
                 yield Trouble(text, partner.holder, anchor=self._anchor)

@@ -27,7 +27,7 @@ LANGUAGES = 'en', 'de'
 PAGE, DATA, RESOURCES = '@@cds.html', '@@cds.json', '@@/zeit.cds'
 
 #: After this many seconds the page looks again.
-INTERVAL = 10
+REFRESH_SECONDS = 10
 
 
 def language(preferred):
@@ -101,7 +101,7 @@ def _render(template, language, /, **options):
         here=PAGE,
         resources=RESOURCES,
         version=_version(),
-        interval=INTERVAL,
+        interval=REFRESH_SECONDS,
         translate=zope.i18n.translate,
         target_language=language,
     )

@@ -4,10 +4,9 @@ from zeit.cds.browser import messages
 from zeit.cds.browser.messages import _
 from zeit.cds.browser.page_values import Row, Section
 from zeit.cds.browser.source import SHOWN
-from zeit.cds.browser.table_rows import NAME
-from zeit.cds.publish.publisher import FIRST, LONGEST
+from zeit.cds.browser.table_rows import NAME_CHARACTERS
+from zeit.cds.publish.publisher import pause_after
 from zeit.cds.text import printable
-from zeit.cds.values.backoff import pause
 
 
 class Sections:
@@ -156,7 +155,7 @@ class Sections:
     def _in_doubt(self, each):
         # A page of another machine may be of an older version.
         names = [*each['names'], *each.get('retracts', ())]
-        names = [printable(name, limit=NAME) for name in names]
+        names = [printable(name, limit=NAME_CHARACTERS) for name in names]
         known = _('It is committed.') if each['committed'] else ''
         who = ', '.join(filter(None, (each['description'], each['user'])))
         return Row(
@@ -180,7 +179,7 @@ class Sections:
         last = self._rows.moment(each.get('last_attempt'))
         if last is None:
             return _('Attempts: ${n}', mapping=number)
-        left = pause(each['attempts'], first=FIRST, longest=LONGEST) - last.seconds
+        left = pause_after(each['attempts']) - last.seconds
         if left <= 0:
             return _('Attempts: ${n}, the next one is due', mapping=number)
         return _('Attempts: ${n}, the next one in ${age}', mapping=number | {

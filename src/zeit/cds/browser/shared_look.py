@@ -9,13 +9,13 @@ from zeit.cds.errors import UNAVAILABLE, Error
 
 #: How long, in seconds, all who ask get the same: at least, and at most; in between `SHARE` times
 #: what a look takes, so that looking takes 2 % of a core.
-FRESH, STALE, SHARE = 2, 30, 50
+MIN_SECONDS, MAX_SECONDS, SHARE = 2, 30, 50
 
 #: While somebody looks, others get what has not been fresh for this many seconds, at most.
-OLD = 20
+OLD_SECONDS = 20
 
 #: How many seconds to wait for somebody who looks, where nothing is known from before.
-PATIENCE = 5
+WAIT_SECONDS = 5
 
 
 class Slow(Error):
@@ -26,7 +26,7 @@ class Slow(Error):
 
 
 class Looks:
-    """Calls `look` when somebody asks and nothing is known that is `FRESH`; `share` as `SHARE`."""
+    """Calls `look` when somebody asks and nothing is known that is fresh; `share` as `SHARE`."""
 
     def __init__(self, look, *, share=None, clock=time.monotonic):
         self._look = look
@@ -52,8 +52,8 @@ class Looks:
             return known[1]
         # Where somebody looks already, what was so before is better than to wait: a slow disk would
         # keep all threads of a web server.
-        usable = known is not None and self._clock() < known[0] + OLD
-        if not self._lock.acquire(timeout=0 if usable else PATIENCE):
+        usable = known is not None and self._clock() < known[0] + OLD_SECONDS
+        if not self._lock.acquire(timeout=0 if usable else WAIT_SECONDS):
             if usable:
                 return known[1]
             raise Slow(_('The spools are slow'), hint=_('Ask again later.'))
@@ -64,7 +64,7 @@ class Looks:
             began, changes = self._clock(), self._changes
             found, now = self._look(), self._clock()
             share = SHARE if self._share is None else self._share
-            fresh = now + min(STALE, max(FRESH, share * (now - began)))
+            fresh = now + min(MAX_SECONDS, max(MIN_SECONDS, share * (now - began)))
             with self._keeping:
                 # Else something was done meanwhile, and may be missing.
                 if changes == self._changes:

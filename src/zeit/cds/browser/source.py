@@ -33,16 +33,16 @@ SHOWN = 20
 DELIVERIES = 50
 
 #: How long to wait for another machine, in seconds.
-PATIENCE = 5
+ANSWER_SECONDS = 5
 
 #: How long the history is searched at most, in seconds.
-SEARCH = 3
+SEARCH_SECONDS = 3
 
 #: Largest answer of another machine, in bytes.
-LIMIT = 4 * 1024 * 1024
+ANSWER_BYTES = 4 * 1024 * 1024
 
 #: Longest text that is searched for, in characters.
-LONGEST = 1000
+SEARCH_CHARACTERS = 1000
 
 
 class SourceError(Error):
@@ -121,7 +121,7 @@ class Local:
         `state`, `since`, `reason`.  `cut` is true if it took too long, and older events may be
         missing.  Raises `Error`.
         """
-        text = text[:LONGEST]
+        text = text[:SEARCH_CHARACTERS]
         return self._found(
             text, lambda name, content: text in name or text in content, containing=text
         )
@@ -131,7 +131,7 @@ class Local:
         return self._found(content, lambda name, found: found == content, content=content)
 
     def _found(self, text, fits, **wanted):
-        there, told, end = [], [], self._clock() + SEARCH
+        there, told, end = [], [], self._clock() + SEARCH_SECONDS
         wanted['enough'] = lambda: self._clock() > end
         for selected in self.select():
             if text and _is_here(selected.spool):
@@ -248,7 +248,7 @@ class Remote:
         request = urllib.request.Request(url, headers={'Accept': 'application/json'})  # noqa: S310
         if self._credentials is not None:
             request.add_unredirected_header('Authorization', _basic(*self._credentials))
-        return _OPENER.open(request, timeout=PATIENCE)
+        return _OPENER.open(request, timeout=ANSWER_SECONDS)
 
     def select(self):
         """See `ISource`."""
@@ -264,7 +264,7 @@ class Remote:
 
     def find(self, text):
         """See `Local`."""
-        return self._ask(find=text[:LONGEST])
+        return self._ask(find=text[:SEARCH_CHARACTERS])
 
     def of(self, content):
         """See `Local`."""
@@ -281,7 +281,7 @@ class Remote:
             return self._answer(query)
         except SourceError as error:
             # Whoever edits an article does not wait again and again for what is away.
-            self._down = self._clock() + PATIENCE, error
+            self._down = self._clock() + ANSWER_SECONDS, error
             raise
 
     def _answer(self, query):
@@ -290,7 +290,7 @@ class Remote:
             url += '?' + urllib.parse.urlencode(query, errors='surrogateescape')
         try:
             with self._open(url) as answer:
-                found = json.loads(answer.read(LIMIT))
+                found = json.loads(answer.read(ANSWER_BYTES))
         except urllib.error.HTTPError as error:
             with error:
                 raise self._unreadable(f'it has answered {error.code} {error.reason}') from None

@@ -8,7 +8,7 @@ from zeit.cds.text import printable
 
 
 #: How many characters of a name are shown; all of it where the name is the only one.
-NAME = 120
+NAME_CHARACTERS = 120
 
 
 def link(name):
@@ -57,9 +57,9 @@ class Rows:
         """Return the `Row` of a file that `each` tells of; `since` is a field of it, a time."""
         name = each['name'] or ''
         return Row(
-            name=printable(name, limit=NAME),
+            name=printable(name, limit=NAME_CHARACTERS),
             link=link(name),
-            content=printable(each.get('content') or '', limit=NAME),
+            content=printable(each.get('content') or '', limit=NAME_CHARACTERS),
             since=self.moment(each.get(since)) if since else None,
             texts=(*schedule(each, self.now), *filter(None, texts)),
             buttons=self.buttons(name, *actions),

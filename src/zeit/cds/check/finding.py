@@ -18,7 +18,7 @@ OK, WARNING, CAN, CANNOT, FAILED, UNKNOWN = RESULTS = (
 )
 
 #: Longest text of an error, in characters.
-LIMIT = 500
+TEXT_CHARACTERS = 500
 
 
 class Finding(NamedTuple):
@@ -46,7 +46,7 @@ def failed(name, error):
     return Finding(
         name,
         UNKNOWN if busy else FAILED,
-        printable(said, limit=LIMIT),
-        setting=printable(error.hint, limit=LIMIT),
+        printable(said, limit=TEXT_CHARACTERS),
+        setting=printable(error.hint, limit=TEXT_CHARACTERS),
         code=error.exit_code,
     )

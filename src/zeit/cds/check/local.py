@@ -19,17 +19,17 @@ from zeit.cds.usable import require_usable
 
 
 #: A file system with less room than this, in bytes and in inodes, is soon full.
-ROOM = 256 * 1024 * 1024
-INODES = 1000
+ROOM_BYTES = 256 * 1024 * 1024
+ROOM_INODES = 1000
 
 #: A certificate that expires within so many days has to be renewed soon.
-SOON = 21
+SOON_DAYS = 21
 
 #: Of so many files that wait the rights are looked at.
-MOST = 1000
+MAX_FILES = 1000
 
 #: A clock that was set back by less than so many seconds disturbs nobody.
-SLACK = 60
+SLACK_SECONDS = 60
 
 
 def spool(spool, *, now=time.time, common=True):
@@ -113,7 +113,7 @@ def _unreadable(name, new):
         return
     closed = []
     with os.scandir(new) as items:
-        for item, _ in zip(items, range(MOST), strict=False):
+        for item, _ in zip(items, range(MAX_FILES), strict=False):
             if item.is_file(follow_symlinks=False) and not os.access(item.path, os.R_OK):
                 closed.append(item)
     if closed:
@@ -147,7 +147,7 @@ def _room(name, spool, now):
     inodes = found.f_favail if found.f_files else None
     about = f'{file_size(free)} free'
     about += '' if inodes is None else f', {plural(inodes, "inode")}'
-    if free < ROOM or (inodes is not None and inodes < INODES):
+    if free < ROOM_BYTES or (inodes is not None and inodes < ROOM_INODES):
         advice = 'Make room: a full spool takes no publications.'
         yield Finding(name, WARNING, about, setting=advice)
     else:
@@ -157,7 +157,7 @@ def _room(name, spool, now):
 def _clock(name, spool, now):
     last = spool.status().numbers.runs.get('last', {}).get('ended', 0)
     shown = f'{from_timestamp(now):%Y-%m-%d %H:%M:%S} UTC'
-    if last > now + SLACK:
+    if last > now + SLACK_SECONDS:
         yield Finding(
             name,
             WARNING,
@@ -263,7 +263,7 @@ def about_certificate(name, certificate, now, *, where='', others=''):
         result, code = (WARNING, 0) if others else (FAILED, CONFIGURATION)
         return Finding(name, result, about, setting='Have it renewed.', code=code)
     about += f'good for {plural(int(days), "day")}{others}'
-    if days < SOON:
+    if days < SOON_DAYS:
         return Finding(name, WARNING, about, setting='Have it renewed.')
     return Finding(name, OK, about)
 

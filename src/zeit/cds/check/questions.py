@@ -29,10 +29,10 @@ NAMES = {
 
 #: A server whose times are not of UTC is off by a multiple of so many seconds: there are zones of
 #: 45 minutes.
-ZONE = 900
+ZONE_SECONDS = 900
 
 #: So much two clocks may differ, in seconds: times are whole seconds.
-SLACK = 3
+SLACK_SECONDS = 3
 
 
 class Probe:
@@ -176,12 +176,12 @@ def time(name, probe):
 
 def _clock(ahead):
     """Return what there is to say of a server whose clock is so many seconds ahead of ours."""
-    off = round(ahead / ZONE) * ZONE
+    off = round(ahead / ZONE_SECONDS) * ZONE_SECONDS
     instead = 'its times are compared with its times only'
-    if abs(ahead) <= SLACK:
+    if abs(ahead) <= SLACK_SECONDS:
         return Finding('keep time', CAN, 'in UTC, as this machine does')
     way = 'ahead' if ahead > 0 else 'behind'
-    if off and abs(ahead - off) <= SLACK:
+    if off and abs(ahead - off) <= SLACK_SECONDS:
         hours, minutes = divmod(abs(off) // 60, 60)
         zone = f'{"+" if off > 0 else "-"}{hours:02}:{minutes:02}'
         return Finding('tell UTC', CANNOT, f'its times are UTC{zone}', instead)

@@ -28,7 +28,7 @@ from zeit.cds.values.run_options import Options
 log = logging.getLogger(__name__)
 
 #: All of it must be done within so many seconds.
-LIMIT = 300
+LIMIT_SECONDS = 300
 
 LOGIN, LIST, LOCK, FILES, END = 'log in', 'list', 'lock', 'send files', 'clean up'
 DATA = 'move data'
@@ -48,7 +48,7 @@ def server(spool, target, *, imports, wait=time.sleep, clock=time.monotonic):
     examination = Examination(
         spool,
         target,
-        Options(deadline=LIMIT),
+        Options(deadline=LIMIT_SECONDS),
         name=names.READ if imports else names.WRITE,
         renames=target.temporary,
         wait=wait,
@@ -163,7 +163,7 @@ class Examination(Run):
         except (ServerError, FileError, *LOST) as error:
             if error.while_connecting:
                 raise
-            why = printable(error.message, limit=finding.LIMIT)
+            why = printable(error.message, limit=finding.TEXT_CHARACTERS)
             self.findings.append(Finding(name, UNKNOWN, why, setting=error.hint))
 
     def _look_behind(self):

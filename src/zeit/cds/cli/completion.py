@@ -10,7 +10,7 @@ import os
 
 
 #: The most names that are offered.
-MOST = 500
+MAX_NAMES = 500
 
 
 def registered(*interfaces):
@@ -36,9 +36,9 @@ def files(*sections):
                 names = (item.name for item in items)
                 # The others cannot be told to the shell.
                 wanted = (n for n in names if n.startswith(incomplete) and n.isprintable())
-                found.update(itertools.islice((n for n in wanted if n[0] != '.'), MOST))
+                found.update(itertools.islice((n for n in wanted if n[0] != '.'), MAX_NAMES))
         left = sorted(found.difference(context.params.get('names') or ()))
-        return [_as_shown(name) for name in left[:MOST]]
+        return [_as_shown(name) for name in left[:MAX_NAMES]]
 
     return complete
 

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds that these runs may take to come to their ends, when a signal ends the command; and after
 #: which it says that it waits.
-PATIENCE, SOON = 60, 1
+END_SECONDS, SILENT_SECONDS = 60, 1
 
 
 class Beside:
@@ -53,12 +53,12 @@ class Beside:
         return done.result
 
     def __exit__(self, *exc_info):
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + END_SECONDS
         for *_, interrupted in self._runs:
             interrupted.set()
         for name, _, done, _ in self._runs:
-            if not _has_ended(done, SOON):
-                about = printable(name), PATIENCE
+            if not _has_ended(done, SILENT_SECONDS):
+                about = printable(name), END_SECONDS
                 log.warning('%s: waiting for the end of its run, for %d s at most.', *about)
         for name, thread, done, _ in self._runs:
             # A `join` that a signal ends takes the thread for one that has ended, in Python before

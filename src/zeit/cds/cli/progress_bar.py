@@ -13,16 +13,16 @@ from zeit.cds.text import file_size
 
 
 #: Seconds between two drawings; a run that is done before the first one shows nothing.
-REDRAW = 0.2
+REDRAW_SECONDS = 0.2
 
 #: The rate is that of the last seconds, not of a beginning long ago.
-WINDOW = 10
+RATE_SECONDS = 10
 
 #: The time left is by the rate of this part of the run, if that is longer.
 RECENT = 1 / 2
 
 #: Columns of the bar itself.
-SHORTEST, LONGEST = 10, 40
+MIN_COLUMNS, MAX_COLUMNS = 10, 40
 
 #: Columns of a terminal that does not know how many it has.
 USUAL = 80
@@ -84,7 +84,7 @@ class Bar:
             self._erase()
 
     def _keep_drawing(self):
-        while not self._ended.wait(REDRAW):
+        while not self._ended.wait(REDRAW_SECONDS):
             self.draw()
 
     def expected(self, *, files, size):
@@ -126,7 +126,7 @@ class Bar:
         self._began = now if self._began is None else self._began
         self._past.append((now, self._bytes(), self._files_done))
         self._cost.learn(now, self._files_done, self._bytes())
-        since = now - max(WINDOW, (now - self._began) * RECENT)
+        since = now - max(RATE_SECONDS, (now - self._began) * RECENT)
         while len(self._past) > 2 and self._past[1][0] <= since:
             self._past.popleft()
 
@@ -168,8 +168,8 @@ class Bar:
             if text and len('  '.join([*parts, text])) <= width:
                 parts.append(text)
         line = '  '.join(parts)
-        room = min(width - len(line) - 2, LONGEST + 2)
-        if room >= SHORTEST + 2:
+        room = min(width - len(line) - 2, MAX_COLUMNS + 2)
+        if room >= MIN_COLUMNS + 2:
             return f'{self._bar(room - 2)}  {line}'
         return line[: max(width, 0)]
 
@@ -185,11 +185,11 @@ class Bar:
         since, size, files = self._past[0]
         elapsed, work_now = now - since, self._work(size_now, files_now)
         done = work_now - self._work(size, files)
-        if elapsed < REDRAW or (done <= 0 and size_now <= size):
+        if elapsed < REDRAW_SECONDS or (done <= 0 and size_now <= size):
             return None, None
         whole = self._work(self._size, self._files)
         left = max(whole - work_now, 0) * elapsed / done if done > 0 else None
-        recent, size, _ = next(each for each in self._past if each[0] > now - WINDOW)
+        recent, size, _ = next(each for each in self._past if each[0] > now - RATE_SECONDS)
         rate = max(size_now - size, 0) / (now - recent) if recent < now else 0
         return left, rate
 

@@ -37,7 +37,7 @@ from zeit.cds.usable import require_usable
 log = logging.getLogger(__name__)
 
 #: So much of a lock is read and compared, in bytes.
-LIMIT = 4096
+LOCK_BYTES = 4096
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ def lock_at(session, name, present):
     """Return the `FoundLock` of one name, or None; `present` is a listing, which may be cut."""
     reason = ''
     try:
-        content = session.read(name, limit=LIMIT)
+        content = session.read(name, limit=LOCK_BYTES)
     except (ServerError, NotTold) as error:
         content, reason = None, error.message
     if content is None and name not in present:

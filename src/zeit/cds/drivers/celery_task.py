@@ -46,7 +46,7 @@ from zeit.cds.spool.statistics import last_export
 from zeit.cds.spool.wake import wake_in
 from zeit.cds.system import files
 from zeit.cds.text import age, printable
-from zeit.cds.values.backoff import SOON, Pace, goes_on, pause
+from zeit.cds.values.backoff import AFTER_EMBARGO_SECONDS, Pace, goes_on, pause
 from zeit.cds.values.run_options import ImportOptions, Options, options_of
 
 
@@ -188,7 +188,7 @@ def _come_again(exporter, due):
     now = time.time()
     if due is None or due <= now:
         return
-    at = min(due + SOON, now + LONGEST)
+    at = min(due + AFTER_EMBARGO_SECONDS, now + LONGEST)
     try:
         path = _noted(exporter.spool.path, 'embargo')
         if now < _moment(path) <= at:

@@ -25,7 +25,7 @@ from zeit.cds.interfaces import IExporter, IImporter, IPublisher, IWakeUp
 from zeit.cds.scope import alone
 from zeit.cds.target.kept_connection import Kept
 from zeit.cds.text import printable
-from zeit.cds.values.backoff import INTERVAL, Pace
+from zeit.cds.values.backoff import INTERVAL_SECONDS, Pace
 from zeit.cds.values.run_options import ImportOptions, Options, options_of
 
 
@@ -42,7 +42,7 @@ class _RunnerThread:
     options_class = None
     kind = ''
 
-    def __init__(self, name, *, interval=INTERVAL):
+    def __init__(self, name, *, interval=INTERVAL_SECONDS):
         self.name = name
         self._interval = interval
         self._loop = None

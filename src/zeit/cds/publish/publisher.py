@@ -32,18 +32,23 @@ from zeit.cds.values.backoff import pause
 log = logging.getLogger(__name__)
 
 #: Longest reason that is kept, in characters.
-REASON = 500
+REASON_CHARACTERS = 500
 
 #: Seconds after which a publication that failed is due to be tried again, and at most; it doubles.
 #: Longer than half an hour no message should wait in a broker: Redis gives it out again after one.
-FIRST = 60
-LONGEST = 1800
+FIRST_SECONDS = 60
+LONGEST_SECONDS = 1800
 
 #: Who is woken for it comes so many seconds later: the clocks of two machines are not the same.
-GRACE = 5
+CLOCK_SECONDS = 5
 
 #: Seconds that a publication waits for somebody else who puts the same content; then it is kept.
-PATIENCE = 10
+WAIT_SECONDS = 10
+
+
+def pause_after(attempts):
+    """Return after how many seconds what has failed so often is due to be tried again."""
+    return pause(attempts, first=FIRST_SECONDS, longest=LONGEST_SECONDS)
 
 
 def published(content, event):
@@ -104,7 +109,7 @@ class Publisher:
             while left:
                 name = left[0]
                 try:
-                    done += self._put(name, unique_id, later, lambda: content, within=PATIENCE)
+                    done += self._put(name, unique_id, later, lambda: content, within=WAIT_SECONDS)
                 except Exception as error:  # noqa: BLE001 the application's adapter may raise anything
                     log.error(
                         'Not exported: %s to the spool %s: %s',
@@ -124,7 +129,7 @@ class Publisher:
             with contextlib.suppress(Error):  # then it stays in memory
                 if kept.save():
                     spool = zope.component.getUtility(ISpool, name=name)
-                    later.append(functools.partial(wake_in, spool, FIRST + GRACE))
+                    later.append(functools.partial(wake_in, spool, FIRST_SECONDS + CLOCK_SECONDS))
         _call(later)
         return done
 
@@ -158,7 +163,7 @@ class Publisher:
             scope.at_commit((name, unique_id), None)
             # Who puts it at this moment has begun before: that does not go either.
             with contextlib.suppress(SpoolBusy), _alone(
-                spool.unpublished, unique_id, within=PATIENCE
+                spool.unpublished, unique_id, within=WAIT_SECONDS
             ):
                 pass
             until = number = spool.latest(new=True)
@@ -251,7 +256,7 @@ class Publisher:
 
     def _is_due(self, name, failure):
         attempts, last = self._missed.get((name, failure.unique_id), (0, failure.last))
-        seconds = pause(failure.attempts + attempts, first=FIRST, longest=LONGEST)
+        seconds = pause_after(failure.attempts + attempts)
         # A clock that was set back is no reason to wait.
         return not 0 <= time.time() - max(last, failure.last) < seconds
 
@@ -333,7 +338,7 @@ class Publisher:
         # Nobody waits for what was deleted.
         if error.__cause__ is not None:
             spool = zope.component.getUtility(ISpool, name=name)
-            seconds = pause(failure.attempts + attempts, first=FIRST, longest=LONGEST)
+            seconds = pause_after(failure.attempts + attempts)
             later.append(_failed(spool, failure.unique_id, error, seconds))
 
     def _keep(self, unique_id, name, error, later, **about):
@@ -348,7 +353,7 @@ class Publisher:
             return
         with _in_memory_at_least(unique_id):
             attempts = spool.unpublished.add(unique_id, _reason(error), **about)
-            seconds = pause(attempts, first=FIRST, longest=LONGEST)
+            seconds = pause_after(attempts)
             later.append(_failed(spool, unique_id, error, seconds))
         with _in_memory_at_least(unique_id):
             failure = spool.unpublished.find(unique_id)
@@ -360,8 +365,8 @@ def _renew(spool, unique_id, failure):
     """Write an `IFailure` anew, see `IUnpublished.renew`; wake who has come too early for it."""
     with _in_memory_at_least(unique_id):
         spool.unpublished.renew(failure)
-        if time.time() - failure.last > GRACE:
-            wake_in(spool, pause(failure.attempts, first=FIRST, longest=LONGEST) + GRACE)
+        if time.time() - failure.last > CLOCK_SECONDS:
+            wake_in(spool, pause_after(failure.attempts) + CLOCK_SECONDS)
 
 
 @contextlib.contextmanager
@@ -379,9 +384,8 @@ def _in_memory_at_least(unique_id):
 
 
 def _failed(spool, unique_id, error, seconds):
-    return functools.partial(
-        tell_failure, spool, unique_id=unique_id, reason=_reason(error), pause=seconds + GRACE
-    )
+    about = {'unique_id': unique_id, 'reason': _reason(error), 'pause': seconds + CLOCK_SECONDS}
+    return functools.partial(tell_failure, spool, **about)
 
 
 def _call(later):
@@ -456,4 +460,4 @@ def _identified(content):
 def _reason(error):
     """Return one line that says what happened."""
     text = error.advice if isinstance(error, Error) else f'{type(error).__name__}: {error}'
-    return printable(text, limit=REASON)
+    return printable(text, limit=REASON_CHARACTERS)

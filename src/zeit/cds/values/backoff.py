@@ -6,23 +6,23 @@ from zeit.cds.errors import DONE, FILES_FAILED, LOGIN_REFUSED, SpoolBusy
 
 
 #: Seconds between two runs if nobody asks for one earlier.
-INTERVAL = 60
+INTERVAL_SECONDS = 60
 
 #: Seconds after a first failure, and at most.  Each further failure doubles the pause.  The longest
 #: is what cron does by habit: a server that is back after a night waits no longer than that.
-FIRST = 1
-LONGEST = 300
+FIRST_SECONDS = 1
+LONGEST_SECONDS = 300
 
 #: Seconds until the spool is asked again while another run is active: that costs no server
 #: anything, and what was put in behind that run's back shall be out within a second.
-BUSY = 0.5
+BUSY_SECONDS = 0.5
 
 
 #: Seconds after the end of an embargo: clocks are read at two places.
-SOON = 0.1
+AFTER_EMBARGO_SECONDS = 0.1
 
 
-def pause(failures, *, first=FIRST, longest=LONGEST):
+def pause(failures, *, first=FIRST_SECONDS, longest=LONGEST_SECONDS):
     """Return how many seconds to wait after so many failures in a row, from 1 on."""
     # The bound of the exponent keeps a year of failures from making a number of its own size.
     return min(longest, first * 2 ** min(failures - 1, 30))
@@ -51,7 +51,7 @@ class Pace:
     `goes_on`; `due`: see `IReport`.
     """
 
-    interval: float = INTERVAL
+    interval: float = INTERVAL_SECONDS
     failures: int = 0
     exit_code: int = DONE
     busy: bool = False
@@ -82,7 +82,7 @@ class Pace:
         """
         if self.due is None or not self.hurries:
             return self.pause
-        return min(self.pause, max(0, self.due - now) + SOON)
+        return min(self.pause, max(0, self.due - now) + AFTER_EMBARGO_SECONDS)
 
     @property
     def pause(self):
@@ -90,10 +90,10 @@ class Pace:
         if self.more:
             return 0
         if self.busy and self.hurries:
-            return min(self.interval, BUSY)
+            return min(self.interval, BUSY_SECONDS)
         if self.exit_code == LOGIN_REFUSED:
             # Each attempt counts where an account is locked after some.
-            return max(self.interval, LONGEST)
+            return max(self.interval, LONGEST_SECONDS)
         if self.exit_code == FILES_FAILED:
             return self.interval  # the server works; what it refuses, it would refuse again
         return min(self.interval, pause(self.failures)) if self.failures else self.interval

@@ -17,13 +17,13 @@ from zeit.cds.text import printable
 
 log = logging.getLogger(__name__)
 
-#: How many wrong passwords may come within `WINDOW` seconds: from one address, from all together.
+#: How many wrong passwords may come within `WINDOW_SECONDS`: from one address, from all together.
 GUESSES = 5
 GUESSES_OF_ALL = 100
-WINDOW = 60
+WINDOW_SECONDS = 60
 
 #: Longest name of a user, in characters.
-LONGEST = 100
+USER_CHARACTERS = 100
 
 
 class Unauthorized(Exception):
@@ -68,7 +68,7 @@ class Gate:
             # For fail2ban and its like.
             log.warning('Wrong password for the status page from %s', printable(address))
             raise Unauthorized
-        return printable(user, limit=LONGEST)
+        return printable(user, limit=USER_CHARACTERS)
 
 
 def _user_and_password(header):
@@ -97,7 +97,7 @@ def _digest(secret):
 
 
 class _Guesses:
-    """How many wrong passwords came from where within the last `WINDOW` seconds."""
+    """How many wrong passwords came from where within the last `WINDOW_SECONDS`."""
 
     def __init__(self, clock):
         self._clock = clock
@@ -113,13 +113,13 @@ class _Guesses:
         """Return in how many seconds somebody at `address` may guess again, 0 for now."""
         network, now = _network(address), self._clock()
         with self._lock:
-            while self._made and self._made[0][0] <= now - WINDOW:
+            while self._made and self._made[0][0] <= now - WINDOW_SECONDS:
                 self._made.popleft()
             theirs = [when for when, where in self._made if where == network]
             if len(self._made) >= GUESSES_OF_ALL:
-                return math.ceil(self._made[0][0] + WINDOW - now)
+                return math.ceil(self._made[0][0] + WINDOW_SECONDS - now)
             if len(theirs) >= GUESSES:
-                return math.ceil(theirs[-GUESSES] + WINDOW - now)
+                return math.ceil(theirs[-GUESSES] + WINDOW_SECONDS - now)
         return 0
 
 

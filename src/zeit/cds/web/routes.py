@@ -16,8 +16,8 @@ from zeit.cds.web.access import TooManyGuesses, Unauthorized
 log = logging.getLogger(__name__)
 
 #: Fields of a form, and bytes of it.
-FIELDS = 20
-BODY = 64 * 1024
+MAX_FIELDS = 20
+BODY_BYTES = 64 * 1024
 
 TEXT = 'text/plain; charset=utf-8'
 
@@ -118,7 +118,7 @@ class Request:
         ):
             refuse(415, 'Only a form can be sent here')
         # Waitress has it whole, whatever the client's way to send it.
-        return _fields(self._environ['wsgi.input'].read(BODY).decode('latin-1'))
+        return _fields(self._environ['wsgi.input'].read(BODY_BYTES).decode('latin-1'))
 
     def cookie(self, name):
         """Return the value of a cookie, None if there is none."""
@@ -131,7 +131,7 @@ class Request:
 
 def _fields(text):
     try:
-        return dict(urllib.parse.parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS))
+        return dict(urllib.parse.parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
         refuse(400, 'Too many fields')
 

@@ -31,23 +31,23 @@ THREADS = 4
 CONNECTIONS = 500
 
 #: Bytes of the headers and of the body of a request.
-HEADERS = 16 * 1024
-BODY = 64 * 1024
+HEADER_BYTES = 16 * 1024
+BODY_BYTES = 64 * 1024
 
 #: How many seconds a client may take for one request, one response, a handshake; and be idle.
-PATIENCE = 30
-IDLE = 60
+SLOW_SECONDS = 30
+IDLE_SECONDS = 60
 
 #: How many seconds requests that are being answered get at the end.
-GRACE = 5
+END_SECONDS = 5
 
 #: Seconds between two looks for slow clients, and for a new certificate.
-TICK = 1
-RENEWAL = 60
+TICK_SECONDS = 1
+RENEWAL_SECONDS = 60
 
 #: The most that comes out of one record of TLS (RFC 8446, section 5.1): when that is read, nothing
 #: is left that poll(2) does not know of.
-RECORD = 16 * 1024
+RECORD_BYTES = 16 * 1024
 
 
 def resolve(host, port):
@@ -156,7 +156,7 @@ class _Channel(waitress.channel.HTTPChannel):
             self.waiting_since = None
         elif self.waiting_since is None:
             self.waiting_since = now
-        return self.waiting_since is not None and now - self.waiting_since > PATIENCE
+        return self.waiting_since is not None and now - self.waiting_since > SLOW_SECONDS
 
     def handle_read(self):
         """See waitress; of TLS there may be nothing to read yet."""
@@ -249,14 +249,14 @@ class Server:
 
     def __enter__(self):
         options = waitress.adjustments.Adjustments(
-            channel_timeout=IDLE,
-            cleanup_interval=TICK,
+            channel_timeout=IDLE_SECONDS,
+            cleanup_interval=TICK_SECONDS,
             connection_limit=CONNECTIONS,
             ident='',
             log_socket_errors=False,
-            max_request_body_size=BODY,
-            max_request_header_size=HEADERS,
-            recv_bytes=RECORD,
+            max_request_body_size=BODY_BYTES,
+            max_request_header_size=HEADER_BYTES,
+            recv_bytes=RECORD_BYTES,
             url_scheme='http' if self._certificate is None else 'https',
         )
         try:
@@ -293,8 +293,8 @@ class Server:
             tick()
 
     def _turn(self):
-        waitress.wasyncore.loop(timeout=TICK, use_poll=True, map=self._map, count=1)
-        if self._certificate is not None and time.monotonic() - self._renewed > RENEWAL:
+        waitress.wasyncore.loop(timeout=TICK_SECONDS, use_poll=True, map=self._map, count=1)
+        if self._certificate is not None and time.monotonic() - self._renewed > RENEWAL_SECONDS:
             self._renewed = time.monotonic()
             self._certificate.renew()
 
@@ -303,11 +303,11 @@ class Server:
         try:
             for listener in self._listeners:
                 waitress.wasyncore.dispatcher.close(listener)
-            until = time.monotonic() + GRACE
+            until = time.monotonic() + END_SECONDS
             while self._has_work() and time.monotonic() < until:
                 waitress.wasyncore.loop(timeout=0.1, use_poll=True, map=self._map, count=1)
         finally:
-            self._dispatcher.shutdown(timeout=GRACE)
+            self._dispatcher.shutdown(timeout=END_SECONDS)
             waitress.wasyncore.close_all(self._map, ignore_all=True)
 
     def _has_work(self):

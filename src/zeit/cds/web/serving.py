@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 LOCAL = 'localhost'
 
 #: If the server does nothing for this many seconds, it hangs.
-HANGS = 60
+HANGS_SECONDS = 60
 
 
 def run(console, zcml, *, listen, actions, password_file, certificate, key, host, max_age):
@@ -54,7 +54,7 @@ def run(console, zcml, *, listen, actions, password_file, certificate, key, host
             console.say(about)
         notifier.tell(READY=1, STATUS=about)
         try:
-            server.serve(tick=functools.partial(heartbeat.allow, HANGS))
+            server.serve(tick=functools.partial(heartbeat.allow, HANGS_SECONDS))
         finally:
             notifier.tell(STOPPING=1)
 

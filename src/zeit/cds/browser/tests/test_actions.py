@@ -305,7 +305,8 @@ class LoadTests(ActionCase):
 
     def test_the_longer_a_look_takes_the_longer_it_is_good(self):
         share = 0.2 * shared_look.SHARE
-        for seconds, good in (0, shared_look.FRESH), (0.2, share), (9, shared_look.STALE):
+        least, most = shared_look.MIN_SECONDS, shared_look.MAX_SECONDS
+        for seconds, good in (0, least), (0.2, share), (9, most):
             now = [0.0]
 
             def look(now=now, seconds=seconds):
@@ -344,14 +345,14 @@ class LoadTests(ActionCase):
         self.assertNotIn('b.xml', Seen(self.site.page({}, self.visitor).body).text)
         self.spool.put('b.xml', b'1')
         self.assertNotIn('b.xml', Seen(self.site.page({}, self.visitor).body).text)
-        now[0] += shared_look.STALE
+        now[0] += shared_look.MAX_SECONDS
         self.assertIn('b.xml', Seen(self.site.page({}, self.visitor).body).text)
 
     def test_who_asks_while_somebody_looks_gets_what_was_so_before(self):
         now, begun, goes_on = [0.0], threading.Event(), threading.Event()
         self.site.source = source.Local(lambda: self.selected, clock=lambda: now[0])
         before = self.site.source.objects()
-        now[0] += shared_look.FRESH
+        now[0] += shared_look.MIN_SECONDS
         status = self.spool.status
 
         def slow():
@@ -368,8 +369,8 @@ class LoadTests(ActionCase):
             with unittest.mock.patch.object(source.time, 'time', return_value=before[0]['at'] + 9):
                 page = Seen(self.site.page({}, self.visitor).body)
             self.assertIn(messages.before(0, before[0]['at']).local, page.text)
-            now[0] += shared_look.OLD
-            with unittest.mock.patch.object(shared_look, 'PATIENCE', 0):
+            now[0] += shared_look.OLD_SECONDS
+            with unittest.mock.patch.object(shared_look, 'WAIT_SECONDS', 0):
                 self.assertIn('are slow', Seen(self.site.page({}, self.visitor).body).text)
             goes_on.set()
             thread.join()
@@ -386,7 +387,7 @@ class LoadTests(ActionCase):
 
     def test_a_search_is_ended_in_time(self):
         self.export()
-        now = iter(range(0, 10000, source.SEARCH + 1))
+        now = iter(range(0, 10000, source.SEARCH_SECONDS + 1))
         self.site.source = source.Local(lambda: self.selected, clock=lambda: next(now))
         page = Seen(self.site.page({'find': 'a.xml'}, self.visitor).body)
         self.assertIn('took too long', page.text)

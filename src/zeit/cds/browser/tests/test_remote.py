@@ -95,7 +95,7 @@ class RemoteTests(RemoteCase):
             self.assertIn('it has answered 503 Service Unavailable', page.text)
         self.assertEqual(1, len(self.server.asked))
         self.server.status, self.server.body = 200, None
-        self.now[0] += source.PATIENCE
+        self.now[0] += source.ANSWER_SECONDS
         self.assertNotIn('cannot be read', self.look().text)
 
     def test_what_is_no_status(self):

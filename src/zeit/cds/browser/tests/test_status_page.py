@@ -10,7 +10,7 @@ from zeit.cds.browser import messages, overview, rendering, source, status_page
 from zeit.cds.browser.tests.case import HOSTILE, BrowserCase, Seen
 from zeit.cds.errors import PermanentError
 from zeit.cds.network.oserrors import from_os
-from zeit.cds.publish.publisher import FIRST
+from zeit.cds.publish.publisher import FIRST_SECONDS
 from zeit.cds.text import printable
 
 
@@ -28,7 +28,7 @@ class PageTests(BrowserCase):
         (failure,) = self.spool.status().unpublished
         for seconds, expected in (
             (0, 'Attempts: 1, the next one in 60 s'),
-            (FIRST, 'Attempts: 1, the next one is due'),
+            (FIRST_SECONDS, 'Attempts: 1, the next one is due'),
         ):
             now = int(failure.last) + seconds
             shown = status_page.of(self.site.source.objects(), now=now)
@@ -100,7 +100,7 @@ class PageTests(BrowserCase):
         self.target.files['write'] = b'Alice'
         self.export()
         self.assertIn('All is well. A server was locked when the last run came', self.get().text)
-        now = time.time() + overview.LOCKED + 2
+        now = time.time() + overview.LOCKED_SECONDS + 2
         shown = status_page.of(self.site.source.objects(), now=now)
         text = Seen(rendering.status(shown, language='en')).text
         self.assertIn('The server has been locked by “write” for 5 min.', text)

@@ -28,8 +28,8 @@ class WaitingTests(unittest.TestCase):
     def test_what_it_waits_for_at_the_end_is_said(self):
         hangs = threading.Event()
         self.addCleanup(hangs.set)
-        self.enterContext(unittest.mock.patch.object(parallel_runs, 'SOON', 0))
-        self.enterContext(unittest.mock.patch.object(parallel_runs, 'PATIENCE', 0))
+        self.enterContext(unittest.mock.patch.object(parallel_runs, 'SILENT_SECONDS', 0))
+        self.enterContext(unittest.mock.patch.object(parallel_runs, 'END_SECONDS', 0))
         with self.assertLogs('zeit.cds', 'WARNING') as caught, parallel_runs.Beside() as beside:
             beside.start('archive', lambda interrupted: hangs.wait(TIMEOUT))
         self.assertEqual(2, len(caught.records))

@@ -33,7 +33,8 @@ KIB, MIB = 1024, 1024 * 1024
 AT_ONCE = [
     sys.executable,
     '-c',
-    'import sys; from zeit.cds.cli import main, progress_bar; progress_bar.REDRAW = 0.0001; '
+    'import sys; from zeit.cds.cli import main, progress_bar; '
+    'progress_bar.REDRAW_SECONDS = 0.0001; '
     'sys.exit(main.main())',
 ]
 

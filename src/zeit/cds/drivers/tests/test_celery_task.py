@@ -191,7 +191,7 @@ class TaskTests(DriverCase, unittest.TestCase):
         with self.assertLogs('zeit.cds.drivers.celery_task', 'ERROR') as logs:
             countdowns = self.work()
         self.assertEqual(celery_task.RETRIES, len(countdowns))
-        self.assertEqual(backoff.LONGEST, countdowns[-1])
+        self.assertEqual(backoff.LONGEST_SECONDS, countdowns[-1])
         self.assertEqual(sorted(countdowns), countdowns)
         self.assertIn('given up after 15 attempts (69)', logs.output[0])
 
@@ -207,10 +207,10 @@ class TaskTests(DriverCase, unittest.TestCase):
         self.refuse()
         for _ in range(20):
             before = self.now
-            self.assertEqual([backoff.LONGEST], self.work(until=len))
+            self.assertEqual([backoff.LONGEST_SECONDS], self.work(until=len))
             self.now = before
         self.assertEqual(1, self.logins())
-        self.now += backoff.LONGEST - 1
+        self.now += backoff.LONGEST_SECONDS - 1
         self.assertEqual([1], self.work(until=len))
         self.assertEqual(0, self.logins())
         self.work(until=len)
@@ -228,7 +228,7 @@ class TaskTests(DriverCase, unittest.TestCase):
             return run(spool)
 
         with unittest.mock.patch.object(Spool, 'run', after_another_one):
-            self.assertEqual([backoff.LONGEST], self.work(until=len))
+            self.assertEqual([backoff.LONGEST_SECONDS], self.work(until=len))
         self.assertEqual(1, self.target.hook.call_count)
 
     def test_who_has_the_spool_next_knows_how_the_run_has_ended(self):
@@ -247,7 +247,7 @@ class TaskTests(DriverCase, unittest.TestCase):
         self.refuse()
         self.work(until=len)
         self.target.hook = lambda operation, name: None
-        self.now -= backoff.LONGEST - 10
+        self.now -= backoff.LONGEST_SECONDS - 10
         self.assertEqual(errors.DONE, self.exporter.run_once().exit_code)
         self.spool.put('b.xml', b'<a/>')
         self.assertEqual([], self.work())
@@ -259,7 +259,7 @@ class TaskTests(DriverCase, unittest.TestCase):
         self.now -= 86400
         self.work(until=len)
         self.assertEqual(2, self.logins())
-        self.now -= backoff.LONGEST
+        self.now -= backoff.LONGEST_SECONDS
         (self.spool.path / remembered.JOURNAL).unlink()
         self.work(until=len)
         self.assertEqual(1, self.logins())
@@ -331,7 +331,7 @@ class TaskTests(DriverCase, unittest.TestCase):
         for _ in range(2 * celery_task.BEGINNINGS):
             with self.assertRaises(celery.exceptions.Retry):
                 self.receive()
-            self.now += backoff.LONGEST
+            self.now += backoff.LONGEST_SECONDS
         self.assertEqual([], [*(self.spool.path / '.cds' / 'tasks').iterdir()])
 
     def test_nor_is_a_message_given_up_that_cannot_be_noted(self):

@@ -41,11 +41,11 @@ class PaceTests(unittest.TestCase):
         self.assertEqual(60, backoff.Pace(interval=60).after(1).pause)
 
     def test_pauses_are_bounded(self):
-        self.assertEqual(backoff.LONGEST, backoff.pause(10**9))
+        self.assertEqual(backoff.LONGEST_SECONDS, backoff.pause(10**9))
         self.assertEqual(60, backoff.Pace(interval=60, failures=100, exit_code=69).pause)
 
     def test_a_refused_login_is_not_tried_soon(self):
-        self.assertEqual(backoff.LONGEST, backoff.Pace(interval=60).after(77).pause)
+        self.assertEqual(backoff.LONGEST_SECONDS, backoff.Pace(interval=60).after(77).pause)
         self.assertEqual(1000, backoff.Pace(interval=1000).after(77).pause)
         self.assertEqual(60, backoff.Pace(interval=60).after(77).after(0).pause)
 
@@ -54,11 +54,12 @@ class PaceTests(unittest.TestCase):
         now = backoff.Pace(interval=60)
         for _ in range(5):
             now = now.after(busy.exit_code, busy)
-            self.assertEqual((backoff.BUSY, True, 0), (now.pause, now.hurries, now.failures))
+            expected = backoff.BUSY_SECONDS, True, 0
+            self.assertEqual(expected, (now.pause, now.hurries, now.failures))
         self.assertEqual(60, now.after(0, Report()).pause)
         # About a server in trouble it says nothing new.
         refused = backoff.Pace().after(77).after(busy.exit_code, busy)
-        self.assertEqual((backoff.LONGEST, False), (refused.pause, refused.hurries))
+        self.assertEqual((backoff.LONGEST_SECONDS, False), (refused.pause, refused.hurries))
         self.assertEqual(2, backoff.Pace().after(69).after(75, busy).after(69).pause)
 
     def test_after_a_bound_the_next_run_comes_at_once_if_one_brings_something(self):
@@ -83,14 +84,14 @@ class PaceTests(unittest.TestCase):
             (990, 0, 0),
             (1030, 1, 30),
             (1030, 69, 1),
-            (1030, 77, backoff.LONGEST),
+            (1030, 77, backoff.LONGEST_SECONDS),
         ):
             report = Report(due=due)
             pace = backoff.Pace(interval=60).after(code, report)
             self.assertAlmostEqual(expected, pace.pause_at(1000), delta=0.2)
         busy = Report(errors=[errors.SpoolBusy('Another run is active')])
         pace = backoff.Pace(interval=60).after(0, Report(due=990)).after(75, busy)
-        self.assertEqual(backoff.BUSY, pace.pause_at(1000))
+        self.assertEqual(backoff.BUSY_SECONDS, pace.pause_at(1000))
 
     def test_a_new_file_hurries_only_where_the_server_would_take_it(self):
         hurries = [backoff.Pace().after(code).hurries for code in (0, 1, 69, 70, 73, 75, 77, 78)]
@@ -253,7 +254,7 @@ class ThreadTests(DriverCase, unittest.TestCase):
 
     def failing(self):
         """Make pauses after failures short."""
-        self.enterContext(unittest.mock.patch.object(backoff, 'LONGEST', 0.01))
+        self.enterContext(unittest.mock.patch.object(backoff, 'LONGEST_SECONDS', 0.01))
         self.enterContext(
             unittest.mock.patch.object(
                 backoff.pause, '__kwdefaults__', {'first': 0.01, 'longest': 0.01}

@@ -86,7 +86,7 @@ class OrderTests(DriverCase, unittest.TestCase):
         return self.target.files.get('a.xml')
 
     def patience(self, seconds):
-        self.enterContext(unittest.mock.patch.object(publisher, 'PATIENCE', seconds))
+        self.enterContext(unittest.mock.patch.object(publisher, 'WAIT_SECONDS', seconds))
 
     def test_a_publication_waits_for_a_retry(self):
         adapter = self.adapt('retry')

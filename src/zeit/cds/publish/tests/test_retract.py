@@ -323,7 +323,7 @@ class RetractTests(RetractCase):
         for patience in 10, 0.01:
             with (
                 self.subTest(patience),
-                unittest.mock.patch('zeit.cds.publish.publisher.PATIENCE', patience),
+                unittest.mock.patch('zeit.cds.publish.publisher.WAIT_SECONDS', patience),
             ):
                 began, goes_on = threading.Event(), threading.Event()
                 content = self.article.open

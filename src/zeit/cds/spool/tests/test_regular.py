@@ -159,12 +159,12 @@ class PasswordTests(FIFOTests):
             return descriptor
 
         self.enterContext(unittest.mock.patch.object(os, 'open', opened))
-        self.enterContext(unittest.mock.patch.object(credentials, 'PATIENCE', 1))
+        self.enterContext(unittest.mock.patch.object(credentials, 'PIPE_SECONDS', 1))
         self.assertEqual('secret', credentials.SecretFile(path).reveal())
 
     def test_nobody_writes(self):
         path = self.fifo('pw')
-        with unittest.mock.patch.object(credentials, 'PATIENCE', 0.01):
+        with unittest.mock.patch.object(credentials, 'PIPE_SECONDS', 0.01):
             with self.assertRaisesRegex(errors.ConfigurationError, f'{path} .*Nothing came within'):
                 credentials.SecretFile(path).reveal()
 

@@ -35,7 +35,7 @@ def serving(application, *, certificate=None, host='127.0.0.1'):
 
     ready = threading.Event()
     running = server.Server(application, server.resolve(host, 0), certificate=certificate)
-    with mock.patch.object(server, 'TICK', 0.02):
+    with mock.patch.object(server, 'TICK_SECONDS', 0.02):
         thread = threading.Thread(target=run, name='server')
         thread.start()
         try:

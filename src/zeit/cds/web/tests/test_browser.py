@@ -34,7 +34,7 @@ class BrowserCase(chromium.BrowserTests, ApplicationCase):
         self.partner.user, self.partner.password = 'test', PASSWORD
         self.configure(self.partner.port)
         # What a run has done just now is to be seen.
-        self.enterContext(unittest.mock.patch.multiple(shared_look, FRESH=0, SHARE=0))
+        self.enterContext(unittest.mock.patch.multiple(shared_look, MIN_SECONDS=0, SHARE=0))
         self.site = self.open(password_file=self.password, **self.options)
 
     def export(self, *arguments, code=errors.DONE):
@@ -105,7 +105,7 @@ class LookTests(BrowserCase):
             self.assert_usable(page)
 
     def test_it_refreshes_by_itself(self):
-        with unittest.mock.patch.object(rendering, 'INTERVAL', 0.1):
+        with unittest.mock.patch.object(rendering, 'REFRESH_SECONDS', 0.1):
             page = self.look()
             page.locator('#cds-find').fill('half a wo')
             self.export()

@@ -69,18 +69,18 @@ class ServerTests(unittest.TestCase):
             self.assert_answers()
 
     def test_slow_clients_are_cut_off(self):
-        with mock.patch.object(server, 'PATIENCE', 0.1), serving(echo) as impatient:
+        with mock.patch.object(server, 'SLOW_SECONDS', 0.1), serving(echo) as impatient:
             for data in UNFINISHED:
                 with self.subTest(data), impatient.open(data) as client:
                     self.assertEqual(b'', read(client))
 
     def test_idle_clients_are_cut_off(self):
-        with mock.patch.object(server, 'IDLE', 0), serving(echo) as impatient:
+        with mock.patch.object(server, 'IDLE_SECONDS', 0), serving(echo) as impatient:
             with impatient.open() as client:
                 self.assertEqual(b'', read(client))
 
     def test_who_drips_does_not_gain_time(self):
-        with mock.patch.object(server, 'PATIENCE', 0.2), serving(echo) as impatient:
+        with mock.patch.object(server, 'SLOW_SECONDS', 0.2), serving(echo) as impatient:
             with impatient.open(b'GET / HTTP/1.1\r\n') as client:
                 client.settimeout(0.02)
                 with self.assertRaises(OSError) as caught:
@@ -92,7 +92,7 @@ class ServerTests(unittest.TestCase):
                 self.assertNotIsInstance(caught.exception, TimeoutError)
 
     def test_who_does_not_read_is_cut_off(self):
-        with mock.patch.object(server, 'PATIENCE', 0.2), serving(echo) as impatient:
+        with mock.patch.object(server, 'SLOW_SECONDS', 0.2), serving(echo) as impatient:
             with socket.socket() as client:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 client.settimeout(TIMEOUT)
@@ -106,12 +106,12 @@ class ServerTests(unittest.TestCase):
                 self.assertLess(len(read(client)), 32_000_000)
 
     def test_sizes_are_bounded(self):
-        line = b'X: ' + b'y' * server.HEADERS + b'\r\n'
+        line = b'X: ' + b'y' * server.HEADER_BYTES + b'\r\n'
         for head, body, status in (
-            (b'GET /' + b'x' * server.HEADERS + b' HTTP/1.1\r\n', b'', 431),
+            (b'GET /' + b'x' * server.HEADER_BYTES + b' HTTP/1.1\r\n', b'', 431),
             (b'GET / HTTP/1.1\r\n' + line, b'', 431),
-            (b'GET / HTTP/1.1\r\n' + b'X: y\r\n' * server.HEADERS, b'', 431),
-            (b'POST / HTTP/1.1\r\nContent-Length: %d\r\n' % (server.BODY + 1), b'', 413),
+            (b'GET / HTTP/1.1\r\n' + b'X: y\r\n' * server.HEADER_BYTES, b'', 431),
+            (b'POST / HTTP/1.1\r\nContent-Length: %d\r\n' % (server.BODY_BYTES + 1), b'', 413),
             (b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n',
              b'10000\r\n' + b'x' * 0x10000 + b'\r\n10\r\n', 413),
         ):  # fmt: skip
@@ -218,7 +218,7 @@ class TLSTests(unittest.TestCase):
 
     def test_an_unfinished_handshake_is_cut_off(self):
         with (
-            mock.patch.object(server, 'IDLE', 0),
+            mock.patch.object(server, 'IDLE_SECONDS', 0),
             serving(echo, certificate=self.certificate()) as encrypted,
             encrypted.open(b'\x16\x03\x01\x02\x00\x01') as client,
         ):
@@ -227,7 +227,7 @@ class TLSTests(unittest.TestCase):
     def test_a_new_certificate_is_taken(self):
         certificate = self.certificate()
         with (
-            mock.patch.object(server, 'RENEWAL', 0),
+            mock.patch.object(server, 'RENEWAL_SECONDS', 0),
             serving(echo, certificate=certificate) as encrypted,
         ):
             self.assertEqual(200, encrypted.ask(context=self.context)[0])
