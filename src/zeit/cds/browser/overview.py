@@ -157,10 +157,10 @@ class Overview:
     # Trouble
 
     def _trouble(self, late, partners, sections):
-        told = any(section.bad for section in sections)
+        has_bad_files = any(section.bad for section in sections)
         for partner in partners:
-            # Which files have failed is told by themselves.
-            if partner.bad and not (partner.partly and told):
+            # The files that have failed are shown themselves.
+            if partner.bad and not (partner.partly and has_bad_files):
                 text = _('The last run failed: ${outcome}.', mapping={'outcome': partner.outcome})
                 yield Trouble(text, partner.reason, anchor=self._anchor)
             if partner.lock and (partner.locked is None or partner.locked.seconds > LOCKED_SECONDS):

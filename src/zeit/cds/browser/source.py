@@ -131,16 +131,16 @@ class Local:
         return self._found(content, lambda name, found: found == content, content=content)
 
     def _found(self, text, fits, **wanted):
-        there, told, end = [], [], self._clock() + SEARCH_SECONDS
+        there, found, end = [], [], self._clock() + SEARCH_SECONDS
         wanted['enough'] = lambda: self._clock() > end
         for selected in self.select():
             if text and _is_here(selected.spool):
                 there += _there(selected, fits)
-                told += itertools.islice(events.of_spool(selected, **wanted), DELIVERIES)
+                found += itertools.islice(events.of_spool(selected, **wanted), DELIVERIES)
         cut = wanted['enough']()
-        told = [events.as_object(*each) for each in told]
-        told.sort(key=lambda event: str(event['at']), reverse=True)
-        about = {'there': there[:DELIVERIES], 'events': told[:DELIVERIES]}
+        found = [events.as_object(*each) for each in found]
+        found.sort(key=lambda event: str(event['at']), reverse=True)
+        about = {'there': there[:DELIVERIES], 'events': found[:DELIVERIES]}
         return {'text': text, 'cut': cut, **about}
 
 
@@ -181,7 +181,7 @@ def _deliveries(selected):
 def _there(selected, fits):
     found = selected.spool.status()
 
-    def told(name, content, state, *, since=None, reason=None, **more):
+    def described(name, content, state, *, since=None, reason=None, **more):
         about = {'spool': selected.name, 'path': str(selected.spool.path)}
         about |= {'name': name, 'content': content, 'state': state}
         return about | {'since': status_json.utc(since), 'reason': reason} | more
@@ -190,7 +190,7 @@ def _there(selected, fits):
         for entry in entries:
             if fits(entry.name, entry.content):
                 held = found.held.get('') or found.held.get(entry.name)
-                yield told(
+                yield described(
                     entry.name,
                     entry.content,
                     'held' if held and state == 'waiting' else state,
@@ -203,10 +203,11 @@ def _there(selected, fits):
         content = found.parked_content[name].get('content', '')
         if fits(name, content):
             state = 'given up' if name in found.given_up else 'parked'
-            yield told(name, content, state, reason=reason)
+            yield described(name, content, state, reason=reason)
     for each in found.unpublished:
         if fits('', each.unique_id):
-            yield told(None, each.unique_id, 'unpublished', since=each.since, reason=each.reason)
+            about = {'since': each.since, 'reason': each.reason}
+            yield described(None, each.unique_id, 'unpublished', **about)
 
 
 @zope.interface.implementer(ISource)

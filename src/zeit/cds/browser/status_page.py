@@ -56,8 +56,8 @@ def unreadable(error, *, text='', elsewhere=''):
 def _when(objects):
     """Return when it was so; where that is not told, or strange, it is so now."""
     now = time.time()
-    told = [each.get('at') for each in objects]
-    return min((at for at in told if type(at) is float and abs(now - at) < 3600), default=now)
+    times = [each.get('at') for each in objects]
+    return min((at for at in times if type(at) is float and abs(now - at) < 3600), default=now)
 
 
 def _page(objects, answer, about, *, now, allowed, max_age):

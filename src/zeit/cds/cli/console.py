@@ -151,12 +151,12 @@ class _StandardError(logging.Handler):
     def __init__(self, *, aside):
         super().__init__()
         #: Each run has a thread of its own where there are several at a time.
-        self._told = threading.local()
+        self._of_thread = threading.local()
         self._aside = aside
 
     @property
     def shown(self):
-        return self._told.__dict__.setdefault('shown', [])
+        return self._of_thread.__dict__.setdefault('shown', [])
 
     def emit(self, record):
         line = self.format(record)

@@ -31,7 +31,8 @@ def run_each(console, zcml, arguments, *, factory, options):
     selected, given = split(arguments)
     exchanges = selection.exchanges(factory, zcml=zcml, **selected)
     objects = [[] for _ in exchanges]
-    interface = IImporter if IImporter.implementedBy(factory) else IExporter
+    imports = IImporter.implementedBy(factory)
+    interface = IImporter if imports else IExporter
     as_json = given.pop('as_json')
 
     def run(number, interrupted=None):
@@ -50,7 +51,7 @@ def run_each(console, zcml, arguments, *, factory, options):
                         kw['interrupted'] = interrupted
                     own = options_of(exchange, options, **kw)
                 if as_json:
-                    report = _told(name, exchange, own, objects[number], interface=interface)
+                    report = _described(name, exchange, own, objects[number], imports=imports)
                 else:
                     report = run_once(exchange, own)
             console.tell_report(report, summarised=not as_json)
@@ -72,20 +73,17 @@ def run_each(console, zcml, arguments, *, factory, options):
     return errors.decisive(codes)
 
 
-def _told(name, exchange, options, objects, *, interface):
-    """Return what `run_once` does; add what a program wants to know of it to `objects`."""
-    started, report, failed = time.monotonic(), None, None
+def _described(name, exchange, options, objects, *, imports):
+    """Return what `run_once` does; add what JSON says of the run to the list `objects`."""
+    started = time.monotonic()
+    describe = functools.partial(_object, name, exchange, imports=imports)
     try:
         report = run_once(exchange, options)
-        return report
     except errors.Error as error:
-        failed = error
+        objects.append(describe(None, error=error, seconds=time.monotonic() - started))
         raise
-    finally:
-        if report is not None or failed is not None:
-            about = {'seconds': time.monotonic() - started, 'error': failed}
-            about['imports'] = interface is IImporter
-            objects.append(_object(name, exchange, report, **about))
+    objects.append(describe(report, seconds=time.monotonic() - started))
+    return report
 
 
 def run_once(exchange, options):
