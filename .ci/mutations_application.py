@@ -256,8 +256,8 @@ APPLICATION = (
     (
         'a version withdrawn that nobody has asked about',
         'run/export_selection.py',
-        'self._spool.withdraw(entry.name, reason, until=entry.number)',
-        'self._spool.withdraw(entry.name, reason)',
+        'self._spool.withdraw(entry.name, error.message, until=entry.number)',
+        'self._spool.withdraw(entry.name, error.message)',
     ),
     (
         'what failed after a retraction is forgotten, too',

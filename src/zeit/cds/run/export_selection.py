@@ -7,7 +7,7 @@ knows of it.  The application is asked when its turn has come.
 import zope.component
 
 from zeit.cds import scope
-from zeit.cds.errors import Embargoed, Error, Expired, FileError, Held, TakenAway
+from zeit.cds.errors import Embargoed, Error, Expired, FileError, Held, TakenAway, Withdrawn
 from zeit.cds.interfaces import IStillWanted
 from zeit.cds.journal import kinds
 from zeit.cds.spool import holds
@@ -69,7 +69,14 @@ class Selection:
         self._misspelt |= session.misspelt(names, token=token)
 
     def ask(self, entry):
-        """Withdraw what the application does not want any more."""
+        """Withdraw what the application does not want any more; see `require_still_wanted`."""
+        try:
+            self.require_still_wanted(entry)
+        except Withdrawn as error:
+            self._spool.withdraw(entry.name, error.message, until=entry.number)
+
+    def require_still_wanted(self, entry):
+        """Raise `Withdrawn` if the application does not want it, `FileError` if nobody can tell."""
         if self._application is None:
             return
         try:
@@ -81,8 +88,7 @@ class Selection:
                 hint='The next run asks again.',
             ) from error
         if not is_wanted:
-            reason = 'The application does not want it any more.'
-            self._spool.withdraw(entry.name, reason, until=entry.number)
+            raise Withdrawn('The application does not want it any more.')
 
     def _is_wanted(self, entry):
         untimely = self.untimely.get(entry.name)

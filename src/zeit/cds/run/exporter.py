@@ -302,6 +302,7 @@ class _Export(Engine):
 
     def foresee(self, session, job):
         try:
+            self.selection.require_still_wanted(job.entry)
             with self.spool.look(job.name) as source:
                 return source.size
         except SourceGone as error:

@@ -219,6 +219,17 @@ class WithdrawTests(SteeringCase):
         self.assertEqual(('a.xml', 'a'), (entry.name, entry.content))
         self.assertEqual(['withdrawn'], self.kinds('b.xml'))
 
+    def test_a_dry_run_asks_as_well_and_withdraws_nothing(self):
+        self.ask(True, False, ValueError('no database'))
+        for name in ('a.xml', 'b.xml', 'c.xml'):
+            self.spool.put(name, b'<a/>')
+        with self.assertLogs('zeit.cds', 'INFO'):
+            report = self.exporter.run_once(Options(dry_run=True))
+        found = {result.name: result.status for result in report.results}
+        self.assertEqual({'a.xml': 'planned', 'b.xml': 'withdrawn', 'c.xml': 'failed'}, found)
+        self.assertEqual(['a.xml', 'b.xml', 'c.xml'], self.names('new'))
+        self.assertEqual([], self.kinds('b.xml'))
+
     def test_what_comes_in_while_it_is_asked_is_asked_about_as_well(self):
         def put(entry):
             application.wanted.side_effect = [True]
