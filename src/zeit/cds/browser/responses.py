@@ -13,6 +13,7 @@ from zeit.cds.browser import actions, csrf, messages, rendering, status_page
 from zeit.cds.browser.interfaces import ISite
 from zeit.cds.browser.messages import _, decoded
 from zeit.cds.browser.shared_look import Looks
+from zeit.cds.browser.source import LONGEST
 from zeit.cds.errors import Error
 from zeit.cds.text import printable, strict_json
 
@@ -130,7 +131,8 @@ class Site:
             return self._ask(task, visitor, spools, locks=locks)
         if task.about.question and not sure:
             return self._ask(task, visitor, spools)
-        reason = form.get('reason', '')
+        reason = form.get('reason')  # Zope makes a list of several
+        reason = reason if isinstance(reason, str) else ''
         done = actions.perform(task, spools=spools, reason=reason, who=visitor.who)
         self._forget()
         return self._page(visitor, message=done)
@@ -150,7 +152,9 @@ class Site:
     def _page(self, visitor, *, text='', message='', failure=None, status=OK):
         allowed = visitor.allowed if self.source.acts else frozenset()
         token = csrf.token(visitor.cookie) if allowed else ''
-        about = {'text': text, 'elsewhere': self.source.elsewhere or ''}
+        # The name of a file, to which there is a link, may be no text.
+        shown = printable(text, limit=LONGEST)
+        about = {'text': shown, 'elsewhere': self.source.elsewhere or ''}
         failed = failure and messages.failure(failure)
         render = functools.partial(
             rendering.status, language=visitor.language, message=message, failure=failed

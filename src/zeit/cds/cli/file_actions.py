@@ -50,7 +50,8 @@ def exported(zcml, spool, names, everything=None, *, by=None):
 def require_names(names):
     """Raise `UsageError` for what is no name of a file in a directory."""
     for name in names:
-        if os.path.basename(name) != name or name in ('', os.curdir, os.pardir):
+        is_path = os.path.basename(name) != name or '\0' in name
+        if is_path or name in ('', os.curdir, os.pardir):
             raise UsageError(
                 f'{printable(repr(name))} is not the name of a file', hint='Give no directory.'
             )

@@ -1,5 +1,6 @@
 """What buttons do to files and locks, as they are pressed."""
 
+import os
 import threading
 import unittest.mock
 
@@ -151,6 +152,19 @@ class FileTests(ActionCase):
             task = Task(action, 'articles', 'a.xml').value
             answer = self.post(task, visitor=german, confirmed='yes')
             self.assertIn(expected, Seen(answer.body).text)
+
+    def test_what_a_form_may_have_in_place_of_a_text(self):
+        self.press('hold', reason=['a', 'b'])
+        self.assertEqual('Otto: no reason given', self.spool.status().held['a.xml'][0])
+        self.press('park', 'a\0b', status=409)
+
+    def test_a_file_whose_name_is_no_text_is_looked_for(self):
+        (self.spool.path / 'new' / os.fsdecode(b'a\xff.xml')).write_bytes(b'<a/>')
+        links = [found.get('href') for tag, found in self.get().tags if tag == 'a']
+        self.assertIn('@@cds.html?file=a%FF.xml', links)
+        answer = self.site.page({'file': 'a%FF.xml'}, self.visitor)
+        answer.body.encode('utf-8')
+        self.assertIn('a\\xff.xml', Seen(answer.body).text)
 
     def test_only_spools_that_are_shown(self):
         for key in ('', 'other', '/etc', str(self.spool.path.parent)):
