@@ -13,7 +13,7 @@ from zeit.cds.browser import actions, csrf, messages, rendering, status_page
 from zeit.cds.browser.interfaces import ISite
 from zeit.cds.browser.messages import _, decoded
 from zeit.cds.browser.shared_look import Looks
-from zeit.cds.browser.source import LONGEST
+from zeit.cds.browser.source import SEARCH_CHARACTERS
 from zeit.cds.errors import Error
 from zeit.cds.text import printable, strict_json
 
@@ -153,7 +153,7 @@ class Site:
         allowed = visitor.allowed if self.source.acts else frozenset()
         token = csrf.token(visitor.cookie) if allowed else ''
         # The name of a file, to which there is a link, may be no text.
-        shown = printable(text, limit=LONGEST)
+        shown = printable(text, limit=SEARCH_CHARACTERS)
         about = {'text': shown, 'elsewhere': self.source.elsewhere or ''}
         failed = failure and messages.failure(failure)
         render = functools.partial(
