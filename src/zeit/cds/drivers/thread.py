@@ -81,13 +81,15 @@ class _RunnerThread:
 
         A run that is at work finishes the file that it is carrying, and removes its lock.  Where
         that takes longer than `timeout`, the thread goes on, and ends with the process at the
-        latest; what it leaves then is healed by the next run.  Stopped already, or never started
-        in this process: nothing happens.
+        latest; what it leaves then is healed by the next run.  A subscriber that its run calls is
+        not waited for either.  Stopped already, or never started in this process: nothing happens.
         """
         if not self.running:
             return True
         atexit.unregister(self.stop)
         self._loop.end()
+        if self._loop.thread is threading.current_thread():
+            return False
         self._loop.thread.join(timeout)
         if self._loop.thread.is_alive():
             log.warning('The thread of %s is still running.', self.about)

@@ -17,7 +17,7 @@ import zope.component
 
 from zeit.cds import errors
 from zeit.cds.drivers.thread import ExporterThread, ImporterThread
-from zeit.cds.interfaces import IExporter, IImporter, IWakeUp
+from zeit.cds.interfaces import IExchangeFinished, IExporter, IImporter, IWakeUp
 from zeit.cds.run.importer import Importer, ImportOptions
 from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import layers
@@ -197,6 +197,22 @@ class ThreadTests(DriverCase, unittest.TestCase):
             self.next_run()
             self.assertTrue(self.thread.stop())
             self.assertFalse(self.thread.running)
+
+    def test_stopped_by_a_subscriber_of_its_own_run(self):
+        answers = queue.SimpleQueue()
+
+        def stop(event):
+            try:
+                answers.put(self.thread.stop())
+            except RuntimeError as error:
+                answers.put(error)
+
+        zope.component.provideHandler(stop, (IExchangeFinished,))
+        self.thread.start()
+        loop = self.thread._loop.thread
+        self.assertIs(False, answers.get(timeout=TIMEOUT))
+        loop.join(TIMEOUT)
+        self.assertFalse(self.thread.running)
 
     def test_stopped_before_a_run_looks_for_what_was_put(self):
         at_work, go_on = threading.Event(), threading.Event()
