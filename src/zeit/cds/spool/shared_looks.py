@@ -9,7 +9,6 @@ most, and not there any more when it is its turn.
 """
 
 import array
-import concurrent.futures
 import contextlib
 import os
 import threading
@@ -91,6 +90,8 @@ class SharedLooks:
 
         Raises what that raises.
         """
+        from concurrent.futures import CancelledError  # only partners need it
+
         self._has_come(who)
         mine = _Look(demand)
         with self._changed:
@@ -103,7 +104,7 @@ class SharedLooks:
             return self._begin(mine, look)
         try:
             return shared.found.result(LONGEST)
-        except (concurrent.futures.CancelledError, TimeoutError):
+        except (CancelledError, TimeoutError):
             return look([demand])
 
     def _begin(self, mine, look):
@@ -125,7 +126,9 @@ class _Look:
     """A look that has not begun."""
 
     def __init__(self, demand):
+        from concurrent.futures import Future
+
         self.demands = [demand]
-        self.found = concurrent.futures.Future()
+        self.found = Future()
         #: A child of this one has no thread that would make it.
         self.process = os.getpid()
