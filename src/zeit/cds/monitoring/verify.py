@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from zeit.cds.errors import SpoolError
-from zeit.cds.journal import append_log, journal, line_format
+from zeit.cds.journal import append_log, creation_time, journal, line_format
 from zeit.cds.spool.filing import PRIVATE
 from zeit.cds.system import files
 from zeit.cds.text import plural, printable
@@ -80,8 +80,10 @@ def _journal(private):
         for number, entry in line_format.verified(file, damaged):
             entries += 1
             try:
-                if number == 1 and entry['kind'] != 'journal':
-                    raise ValueError(entry)
+                if number == 1:
+                    if entry['kind'] != 'journal':
+                        raise ValueError(entry)
+                    found.log.is_own = creation_time.is_own(entry, path, os.path.dirname(path))
                 found.know(entry)
             except (KeyError, TypeError, ValueError):
                 where = f'{printable(path)}, line {number}'

@@ -1006,6 +1006,9 @@ class VerifyTests(CommandLine):
             self.assertIn(f'journal verify --acknowledge --spool {self.path}', shown)
             (found,) = json.loads(self.call('status', '--json', '--spool', self.path).out)
             self.assertIs(True, found['restored'])
+            outcome = self.verify()
+            self.assertEqual(1, outcome.code)
+            self.assertIn('.cds was copied, or restored from a backup', outcome.err)
             with self.spool.run():
                 self.spool.journal.compact()
         outcome = self.call('journal', 'verify', '--acknowledge', '--spool', self.path)
