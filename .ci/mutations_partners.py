@@ -92,7 +92,13 @@ PARTNERS = (
     (
         'what was withdrawn since it was taken is taken once more',
         PARTNER,
-        '            numbers.require_wanted(entry.number)\n',
+        '        numbers.require_wanted(entry.number)\n',
+        '',
+    ),
+    (
+        'a newer version sent although it was withdrawn for this partner',
+        PARTNER,
+        '                    self._require_not_withdrawn(entry, numbers)\n',
         '',
     ),
     (

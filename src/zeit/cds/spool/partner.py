@@ -343,9 +343,7 @@ class Partner(Spool):
         Under the lock of the journal: whoever withdraws it takes it out of the spool first.
         """
         with self._numbers() as numbers:
-            numbers.require_wanted(entry.number)
-            if self._is_skipped(entry):
-                raise Withdrawn('It was withdrawn for this partner.')
+            self._require_not_withdrawn(entry, numbers)
             draft = self._in('tmp', f'.draft-{os.urandom(8).hex()}')
             try:
                 self._common.link(entry.name, draft)
@@ -356,6 +354,7 @@ class Partner(Spool):
                 found = entries.entry(entry.name, os.lstat(draft))
                 if found.version != entry.version:
                     entry = self._common.opened(found)
+                    self._require_not_withdrawn(entry, numbers)
                 kind = 'put' if entry.is_durable else 'seen'
                 about = _told(entry)
                 numbers.note(
@@ -368,6 +367,11 @@ class Partner(Spool):
                 files.remove(draft)
                 raise
         return entry
+
+    def _require_not_withdrawn(self, entry, numbers):
+        numbers.require_wanted(entry.number)
+        if self._is_skipped(entry):
+            raise Withdrawn('It was withdrawn for this partner.')
 
     def missing(self, name):
         """See `ISpool`."""

@@ -216,6 +216,37 @@ class FilingTests(PartnerTests):
         self.export('A')
         self.assertEqual(({}, ['a']), (self.there('new'), sorted(self.there('cur'))))
 
+    def test_withdrawn_for_one_when_its_run_has_seen_an_older_version(self):
+        self.put('a', data=b'one')
+        running = self.partner('A')
+        with running.run():
+            (entry,), _ = running.pending()
+            self.put('a', data=b'two')
+            self.assertTrue(self.partner('A').withdraw('a', 'Not for them.'))
+            with self.assertRaises(errors.Withdrawn):
+                running.open(entry)
+        self.assertEqual({}, self.there('new', of='A'))
+
+    def test_withdrawn_for_one_in_its_run(self):
+        self.put('a')
+        partner = self.partner('A')
+        with partner.run():
+            (entry,), _ = partner.pending()
+            self.assertTrue(partner.withdraw('a', 'Not for them.'))
+            with self.assertRaisesRegex(errors.Withdrawn, 'Not for them.'):
+                partner.open(entry)
+
+    def test_withdrawn_for_one_since_its_run_has_taken_it(self):
+        self.put('a')
+        running = self.partner('A')
+        with running.run():
+            (entry,), _ = running.pending()
+            with running.open(entry):
+                pass
+            self.assertTrue(self.partner('A').withdraw('a', 'Not for them.'))
+            with self.assertRaises(errors.Withdrawn):
+                running.open(entry)
+
     def test_replaced_at_the_very_moment_in_which_it_is_filed(self):
         self.put('a', data=b'one')
         self.export('A')
