@@ -313,13 +313,17 @@ def mlsd_entry(line):
     directory itself and the one above (`cdir`, `pdir`) are of no use.
     """
     facts, space, name = line.partition(' ')
+    if not facts.endswith(';') and 'slink:' in facts.lower() and '; ' in name:
+        # Some servers write where a link leads to, and that may have a space.
+        facts, space, name = line.partition('; ')
     if not space or not name:
         return None
     values = dict(_FACT.findall(facts.lower()))
     kind = values.get('type', 'file')
     if kind in ('cdir', 'pdir'):
         return None
-    facts = Facts(kind.endswith('dir'), values.get('size', ''), values.get('modify', ''))
+    is_directory = kind.rpartition('=')[2] == 'dir'
+    facts = Facts(is_directory, values.get('size', ''), values.get('modify', ''))
     return name, NO_FACTS if facts == NO_FACTS else facts
 
 

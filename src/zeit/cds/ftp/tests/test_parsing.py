@@ -224,6 +224,20 @@ class ValueTests(unittest.TestCase):
         for line in ('', 'type=file;', 'type=file; '):
             self.assertIsNone(parsing.mlsd_entry(line))
 
+    def test_mlsd_of_a_link_that_tells_where_it_leads_to(self):
+        for facts, is_directory in (
+            ('type=OS.unix=slink:/srv/a b;size=3;modify=20261123224700;', False),
+            ('Type=OS.unix=slink:/srv/outdir;Size=3;', False),
+            ('type=OS.unix=dir;size=3;', True),
+        ):
+            for name in ('a.xml', 'a; b', ' a'):
+                self.assertEqual(
+                    (name, is_directory, 3),
+                    (*(found := parsing.mlsd_entry(f'{facts} {name}'))[:1],
+                     found[1].is_directory, found[1].size),
+                )  # fmt: skip
+        self.assertEqual('slink: a; b', parsing.mlsd_entry('type=file;size=3; slink: a; b')[0])
+
     def test_listing(self):
         lines = parsing.Lines()
         self.assertEqual(['a', 'b ', 'c'], lines.feed(b'a\r\nb \n\r\nc') + lines.end())
