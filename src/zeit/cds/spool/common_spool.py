@@ -131,7 +131,7 @@ class CommonSpool(Spool):
         is_all = any(not each.had and each.wants is None for each in demands)
         found = queue.Files(self._new, wanted=None if is_all else wanted)
         names, numbers = found.in_sequence(journal.versions(self._in(PRIVATE)))
-        return Found(names, numbers, found.inodes(names), found.ignored, unwanted)
+        return Found(names, numbers, found.inodes, found.ignored, unwanted)
 
     def scan(self):
         """Return the entries of what is in `new/`, and what never goes."""

@@ -46,7 +46,7 @@ class Files:
     def __init__(self, directory, *, wanted=None):
         self._directory = directory
         self._places, self._versions, self._times = {}, array.array('q'), array.array('d')
-        self._inodes = array.array('Q')
+        self._inodes, self.inodes = array.array('Q'), None
         self.ignored = []
         add_version, add_time = self._versions.append, self._times.append
         add_inode = self._inodes.append
@@ -69,30 +69,32 @@ class Files:
         """Return (names, numbers): what has a number, by that, and then the others by arrival.
 
         `versions` are (number, name, version), of whichever files, no more of which are read than
-        needed.
+        needed.  May be called once; `inodes` are those of the names then.
         """
-        names, numbers, known = [], array.array('Q'), bytearray(len(self._times))
+        names, numbers, places = [], array.array('Q'), array.array('q')
         for number, name, version in versions:
             place = self._places.get(name)
-            if place is None or known[place] or self._versions[place] != hash((*version,)):
+            if place is None or self._versions[place] != hash((*version,)):
                 continue
-            known[place] = True
+            del self._places[name]  # that is another string, and there may be many
             names.append(name)
             numbers.append(number)
-            if len(names) == len(self._places):
+            places.append(place)
+            if not self._places:
                 break
-        names.reverse()
-        numbers.reverse()
+        for each in names, numbers, places:
+            each.reverse()
         if any(a > b for a, b in itertools.pairwise(numbers)):
-            names = [name for _, name in sorted(zip(numbers, names, strict=True))]
-            numbers = array.array('Q', sorted(numbers))
-        others = sorted(name for name, place in self._places.items() if not known[place])
+            order = sorted(range(len(numbers)), key=numbers.__getitem__)
+            names = [names[at] for at in order]
+            numbers, places = (
+                array.array(each.typecode, (each[at] for at in order)) for each in (numbers, places)
+            )
+        others = sorted(self._places)
         others.sort(key=lambda name: self._times[self._places[name]])
+        places.extend(self._places[name] for name in others)
+        self.inodes = array.array('Q', (self._inodes[place] for place in places))
         return names + others, numbers
-
-    def inodes(self, names):
-        """Return the inodes of the files with these names."""
-        return array.array('Q', (self._inodes[self._places[name]] for name in names))
 
 
 def merge(names, numbers, found):

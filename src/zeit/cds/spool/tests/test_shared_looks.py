@@ -6,8 +6,10 @@ import threading
 import unittest
 import unittest.mock
 
-from zeit.cds.spool import shared_looks
+from zeit.cds.spool import entries, shared_looks
+from zeit.cds.spool.queue import Files
 from zeit.cds.spool.shared_looks import Demand, Found, SharedLooks
+from zeit.cds.tests.folders import in_memory
 
 
 ALL = Demand(set(), None)
@@ -124,3 +126,16 @@ class FoundTests(unittest.TestCase):
         names, numbers = self.found.of(ALL)
         del names[0], numbers[0]
         self.assertEqual((['a', 'b', 'c.txt'], [1, 4]), self.of(set()))
+
+
+class InodesTests(unittest.TestCase):
+    def test_they_are_those_of_the_names_in_sequence(self):
+        folder = in_memory(self)
+        for name in 'abcd':
+            (folder / name).write_text(name)
+        there = {each.name: each for each in entries.scan(folder)[0]}
+        versions = [(5, 'a'), (9, 'b'), (2, 'c')]
+        found = Files(folder)
+        names, numbers = found.in_sequence((n, name, there[name].version) for n, name in versions)
+        self.assertEqual((['c', 'a', 'b', 'd'], [2, 5, 9]), (names, [*numbers]))
+        self.assertEqual([there[name].version[0] for name in names], [*found.inodes])
