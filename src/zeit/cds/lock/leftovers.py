@@ -16,7 +16,7 @@ from zeit.cds.errors import (
     ServerError,
 )
 from zeit.cds.lock.holder import content_of, locked_by
-from zeit.cds.lock.lock_files import EVERYTHING, LockFiles
+from zeit.cds.lock.lock_files import EVERYTHING, GUARD, STAGED_GUARD, LockFiles
 from zeit.cds.target.upload_in_place import Existing
 from zeit.cds.text import plural, printable
 
@@ -56,19 +56,24 @@ class Leftovers:
             return present
         log.info('Cleaning up what %s may have left on the server', plural(len(tokens), 'run'))
         self._session.known.update(name for name in present if _is_file_of(name, tokens))
-        if not self._session.is_shown(present):
-            # Whoever is at work there comes first.
-            return present if self._foreign else self._remove_in_sight(tokens, waits=waits)
-        try:
-            return self._remove(present, tokens, waits=waits)
-        except (Locked, LockLeftBehind, NotTold):
-            if self._session.known:
-                raise
-            # The files that a listing had to show are deleted.
-            return self._remove_in_sight(tokens, waits=waits)
+        shown = self._session.is_shown(present)
+        if self._foreign and not shown:
+            return present  # whoever is at work there comes first
+        staged = {names.staged(name, token=token) for name in names.LOCKS for token in tokens}
+        if shown and (self._foreign or not staged.isdisjoint(present)):
+            # An account that may not delete has left it: else each run would add a file.
+            try:
+                return self._remove(present, tokens, waits=waits)
+            except (Locked, LockLeftBehind, NotTold):
+                if self._session.known:
+                    raise
+        return self._remove_in_sight(tokens, waits=waits)
 
     def _remove_in_sight(self, tokens, *, waits):
-        """Do it beside a new file of ours: what does not show that shows nothing for sure."""
+        """Do it beside a new file of ours: what does not show that shows nothing for sure.
+
+        What has been there, and a listing had to show, is going to be deleted.
+        """
         token = self._journal.new_token(self._target)
         lock = LockFiles(self._session, token=token, name=self._name)
         try:
@@ -104,8 +109,10 @@ class Leftovers:
         return self._session.names()
 
     def _release(self, token):
-        for name in names.LOCKS:
-            lock = self._lock(token, name)
+        shared = {STAGED_GUARD, GUARD}
+        for name, less in zip(names.LOCKS, ((), shared), strict=True):
+            left = set(EVERYTHING).difference(less)
+            lock = LockFiles(self._session, token=token, name=name, left=left)
             lock.release()
             if lock.touched:
                 raise locked_by(self._session, name)
@@ -154,9 +161,6 @@ class Leftovers:
             # Its owner gave it back since the directory was listed: then it is not ours.
             log.debug('The guard cannot be listed: %s', printable(error.message))
             return []
-
-    def _lock(self, token, name):
-        return LockFiles(self._session, token=token, name=name, left=EVERYTHING)
 
     def _forget_uploads(self, present):
         """Note which uploads never got their name, before their temporaries are deleted.

@@ -179,8 +179,6 @@ class LockFiles:
     def _remove(self):
         stays = self._remove_staged()
         if GUARD in self._left:
-            self._remove_directory(names.GUARD, self._token)
-            # Also if that was not there: the kill may have come just after it was removed.
             if self._remove_guard():
                 self._left.discard(GUARD)
         removed = LOCK in self._left and self._remove_lock()
@@ -210,12 +208,14 @@ class LockFiles:
 
         Returns False if it is nobody's, and stays: the next run looks.
         """
+        self._refusal(f'{names.GUARD}/{self._token}')
+        # Also if that was not there: the kill may have come just after it was removed.
         try:
-            self._session.remove_directory(names.GUARD)
-            return True
-        except ServerError as error:
-            log.debug('Not removed: %s: %s', names.GUARD, printable(error.message))
-            return self._inside_guard() != set()
+            refusal = self._refusal(names.GUARD)
+            inside = None if refusal is None else self._inside_guard()
+            if inside and self._token in inside:
+                raise refusal
+            return inside != set()
         except LOST_CONNECTION as error:
             # So some servers refuse it, each time (thinftp).
             if error.while_connecting or self._inside_guard() == set():
@@ -294,10 +294,17 @@ class LockFiles:
         )
 
     def _remove_staged_guard(self):
+        refusals = {}
         # In this order: the first one gets the name of the other one, perhaps late.
         for name in (self._probe, self._staged_guard):
-            self._remove_directory(name, self._token)
-            self._remove_directory('', name)
+            inside = self._refusal(f'{name}/{self._token}')
+            if (refusal := self._refusal(name)) is not None:
+                refusals[name] = inside or refusal
+        # What is not there is refused as well; one listing tells it of both.
+        shown = self._session.names() if refusals else ()
+        for name, refusal in refusals.items():
+            if name in shown:
+                raise refusal
 
     def _delete(self, name):
         """Delete a file that locks nobody for good, if it is there."""
@@ -312,19 +319,11 @@ class LockFiles:
             if error.while_connecting or self._session.exists(name):
                 raise
 
-    def _remove_directory(self, parent, name):
-        """Remove a directory that is ours, if it is there."""
+    def _refusal(self, directory):
+        """Remove a directory that is ours; return why the server does not, or None."""
         try:
-            self._session.remove_directory(f'{parent}/{name}' if parent else name)
+            self._session.remove_directory(directory)
         except ServerError as error:
-            log.debug('Not removed: %s/%s: %s', parent, name, printable(error.message))
-            if self._has_directory(parent, name):
-                raise
-
-    def _has_directory(self, parent, name):
-        """Return whether a directory `name` is shown, in the one `parent` if given."""
-        try:
-            return name in self._session.names(inside=parent)
-        except ServerError as error:
-            log.debug('There is no %s/%s: %s', parent, name, printable(error.message))
-            return False
+            log.debug('Not removed: %s: %s', directory, printable(error.message))
+            return error
+        return None

@@ -330,7 +330,8 @@ class FTPSession(BaseSession):
                     f'The server refuses TYPE I, and of {sent} bytes it has {there}',
                     hint='It changes the ends of lines, or tells no sizes. Ask its operator.',
                 )
-            if lost is not None and lost.early:
+            if lost is not None and lost.early and not lost.errno:
+                # It was answered, out of turn: the server has never seen the data.
                 error = EarlyDataLost(cause=lost)
                 self._capabilities.do_without('early', error=Error(error.message))
                 raise error from lost

@@ -82,7 +82,7 @@ class _Session:
         return found
 
     def store(self, name, data, *, rename_follows=''):
-        self._command('STOR', name, data.decode())
+        self._command('STOR', name, data.decode().split()[0])  # the token, not the time
         self.size(name)
 
     def exists(self, name):
@@ -156,7 +156,7 @@ class Journal:
 
     def __init__(self, spool, run, left):
         self.open = left
-        self._known = {token(spool, number) for number in range(1, run)}
+        self._known = {token(spool, number) for number in range(1, run + 7)}
         self._further = (token(spool, number) for number in range(run + 4, run + 8))
 
     def open_tokens(self, target):

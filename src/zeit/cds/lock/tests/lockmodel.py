@@ -65,7 +65,7 @@ class Model:
         self.partners = frozenset()
         self._runs = (runs,) * len(programs) if isinstance(runs, int) else runs
         self._own = {
-            who: tuple(token(who, run) for run in range(1, max(self._runs) + 9))
+            who: tuple(token(who, run) for run in range(1, max(self._runs) + 12))
             for who in range(1, len(programs) + 1)
         }
         self._late_removal = late_removal

@@ -113,13 +113,17 @@ class Contention:
         """
         there = self.server.host, self.server.port
         reports, held, ended = {}, threading.Event(), threading.Event()
+        gate, over = threading.Lock(), threading.Event()
 
         def second():
             reports[2] = self.exporter(behind.port, known=known).run_once()
             held.set()
 
         def pause():
-            thread.start()
+            with gate:
+                if over.is_set():
+                    return  # nobody has waited for this packet
+                thread.start()
             self.assertTrue(held.wait(PATIENCE))
 
         def stop():
@@ -138,6 +142,8 @@ class Contention:
         with Relay(there, hold=at, pause=pause) as before:
             with Relay(there, hold=other, pause=stop) as behind:
                 reports[1] = self.exporter(before.port, known=known).run_once()
+                with gate:
+                    over.set()
                 ended.set()
                 if thread.ident is not None:
                     thread.join(PATIENCE)

@@ -504,8 +504,9 @@ class InterruptedTests(LeftoverTests):
             self.faults = {}
             if finished:
                 break
-            if self.present - {'x'}:
-                self.assertEqual([token], self.open_tokens(), 'only clean when nothing is left')
+            # Or a file of healing itself.
+            if any(names.token_of(name) in ('', token) for name in self.present - {'x'}):
+                self.assertIn(token, self.open_tokens(), 'only clean when nothing is left')
             self.assertEqual(0, self.export().exit_code)
             self.assertEqual({'x': b'old'}, self.target.files)
             self.assertEqual({}, self.target.directories)

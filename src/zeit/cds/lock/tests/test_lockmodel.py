@@ -122,6 +122,11 @@ class TwoTests(Quietly, unittest.TestCase):
 class ManyTests(Quietly, unittest.TestCase):
     level = 2
 
+    def test_healing_is_killed_as_well(self):
+        for program in exporter, in_packets:
+            with self.subTest(program):
+                Model([program], runs=3, crashes=2).explore()
+
     def test_killed_anywhere_and_healed(self):
         for program in exporter, in_packets:
             with self.subTest(program):
