@@ -146,7 +146,7 @@ PARTNERS = (
     (
         'partners of one command one after the other',
         'cli/parallel_runs.py',
-        '        thread.start()\n',
-        '        thread.start()\n        thread.join()\n',
+        '            thread.start()\n',
+        '            thread.start()\n            thread.join()\n',
     ),
 )
