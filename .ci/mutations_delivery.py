@@ -131,7 +131,7 @@ DELIVERIES = (
         'the deadline does not bound the waits',
         EXCHANGE,
         'within=self._remaining()',
-        '',
+        'within=None',
     ),
     (
         'the deadline does not end the run',

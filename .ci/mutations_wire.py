@@ -194,7 +194,7 @@ WIRE = (
         'no data connection where an answer is late',
         'ftp/data.py',
         '        elif self.prepare() and self._control.stream.comes_soon():\n',
-        '            elif False:\n',
+        '        elif False:\n',
     ),
     (
         'what a server throws away not asked for again',
