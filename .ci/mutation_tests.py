@@ -93,6 +93,7 @@ FURTHER = (
     'test_take_back',
     'test_celery_task',
     'test_unlock',
+    'test_unlocking',
     'test_usable',
     'test_thread',
     'test_told',

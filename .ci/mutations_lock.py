@@ -52,13 +52,13 @@ LOCKING = (
     ),
     (
         'a lock that is in use said to be removed',
-        'cli/unlock.py',
+        'lock/unlocking.py',
         'if not (holder.is_seen(self._session, name) or name in self._session.names()):',
         'if not holder.is_seen(self._session, name):',
     ),
     (
         'no lock where nothing is shown',
-        'cli/unlock.py',
+        'lock/unlocking.py',
         'return locks(session) or _locks_beside_ours(session)\n',
         'return locks(session)\n',
     ),

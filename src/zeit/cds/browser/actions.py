@@ -9,6 +9,7 @@ from typing import NamedTuple
 from zeit.cds.browser.messages import _, decoded, encoded
 from zeit.cds.cli import file_actions, retry, unlock
 from zeit.cds.errors import FileError, SpoolBusy, UsageError
+from zeit.cds.lock import unlocking
 from zeit.cds.text import printable
 from zeit.cds.usable import require_usable
 
@@ -248,7 +249,7 @@ def locks(task, *, spools):
     """
     selected = _selected(task.spool, spools)
     with _session(selected, task) as session:
-        return [_seen(found, selected, task) for found in unlock.find(session)]
+        return [_seen(found, selected, task) for found in unlocking.find(session)]
 
 
 def _seen(found, selected, task):
@@ -297,11 +298,11 @@ def _session(selected, task):
 
 def _unlock(selected, task, reason):
     with _session(selected, task) as session:
-        for found in unlock.find(session):
+        for found in unlocking.find(session):
             if _digest(found) == task.seen:
                 if _seen(found, selected, task).task is None:
                     raise SpoolBusy(_('The lock belongs to a run that is active'))
-                remover = unlock.Remover(session)
+                remover = unlocking.Remover(session)
                 remover.remove(found)
                 return _removed(found, exclusive=remover.exclusive)
     raise FileError(

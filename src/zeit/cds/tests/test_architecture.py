@@ -31,7 +31,7 @@ WINGS = {
     'zcml': 'system values ftp sftp spool target',
     'cli': 'system values ftp sftp journal spool target lock monitoring run check publish drivers'
     ' zcml',
-    'browser': 'system values journal spool monitoring publish cli',
+    'browser': 'system values journal spool lock monitoring publish cli',
     'vivi': 'monitoring publish browser',
     'web': 'drivers cli browser',
     'commands': 'values journal monitoring run cli web',
