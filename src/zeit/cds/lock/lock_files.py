@@ -208,10 +208,10 @@ class LockFiles:
 
         Returns False if it is nobody's, and stays: the next run looks.
         """
-        self._refusal(f'{names.GUARD}/{self._token}')
+        self._try_to_remove(f'{names.GUARD}/{self._token}')
         # Also if that was not there: the kill may have come just after it was removed.
         try:
-            refusal = self._refusal(names.GUARD)
+            refusal = self._try_to_remove(names.GUARD)
             inside = None if refusal is None else self._inside_guard()
             if inside and self._token in inside:
                 raise refusal
@@ -297,8 +297,8 @@ class LockFiles:
         refusals = {}
         # In this order: the first one gets the name of the other one, perhaps late.
         for name in (self._probe, self._staged_guard):
-            inside = self._refusal(f'{name}/{self._token}')
-            if (refusal := self._refusal(name)) is not None:
+            inside = self._try_to_remove(f'{name}/{self._token}')
+            if (refusal := self._try_to_remove(name)) is not None:
                 refusals[name] = inside or refusal
         # What is not there is refused as well; one listing tells it of both.
         shown = self._session.names() if refusals else ()
@@ -319,7 +319,7 @@ class LockFiles:
             if error.while_connecting or self._session.exists(name):
                 raise
 
-    def _refusal(self, directory):
+    def _try_to_remove(self, directory):
         """Remove a directory that is ours; return why the server does not, or None."""
         try:
             self._session.remove_directory(directory)
