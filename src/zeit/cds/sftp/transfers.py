@@ -91,6 +91,8 @@ class Writing:
         while count := source.readinto(buffer[: self._throttle.piece(len(buffer))]):
             self._throttle.spend(count)
             self._write(buffer[:count])
+            if self._sent > source.size and len(buffer) < self._block:
+                buffer = memoryview(bytearray(self._block))
         return self._sent, self._end(source)
 
     def _is_ours(self, source):

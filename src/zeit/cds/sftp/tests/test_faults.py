@@ -1,5 +1,6 @@
 """What a server refuses, invents or leaves out: by a script."""
 
+import os
 import struct
 import unittest
 
@@ -7,6 +8,7 @@ from zeit.cds import errors
 from zeit.cds.credentials import Secret
 from zeit.cds.run.exporter import Exporter
 from zeit.cds.sftp.target import SFTPTarget
+from zeit.cds.spool.source import Source
 from zeit.cds.spool.spool import Spool
 from zeit.cds.testing import layers
 from zeit.cds.testing.sftpfaults import (
@@ -213,6 +215,20 @@ class ReadTests(FaultCase):
         self.server.fault('LSTAT', Silence(), times=1)
         self.assertEqual(1, session.size('a'))
         self.assertEqual(2, session.connections)
+
+
+class WriteTests(FaultCase):
+    def test_a_file_that_grows_takes_no_request_for_each_byte(self):
+        self.serve()
+        session, written = self.open(), []
+        self.answer('WRITE', lambda request, whole: written.append(request) or whole)
+        path = os.path.join(in_memory(self), 'a')
+        with open(path, 'wb') as file, Source(path) as source:
+            file.write(b'x' * 100_000)
+            file.flush()
+            with self.assertRaises(errors.SizeMismatch):
+                session.upload('a', source)
+        self.assertLess(len(written), 5)
 
 
 class GarbageTests(FaultCase):
