@@ -9,10 +9,10 @@ import marshal
 _GROUPS = 4096
 
 #: So many bytes behind a packed row are of the hash of its name, and tell which fields it has.
-_HASH, _PLACE = 4, 4
+_HASH, _PLACE = 6, 4
 
 #: So much of a hash is used.
-_MASK = _GROUPS * 2 ** (8 * _HASH) - 1
+_MASK = 2 ** (8 * _HASH) - 1
 
 
 class Packed(collections.abc.MutableMapping):
@@ -61,28 +61,25 @@ class Packed(collections.abc.MutableMapping):
 
     def __setitem__(self, key, row):
         (number,), fields = key, (*row,)
+        name, values = _hashed(row.get('name')), marshal.dumps((*row.values(),))
         if fields not in self._places:
             self._places[fields] = len(self._fields).to_bytes(_PLACE, 'big')
             self._fields.append(fields)
-        group, name = self._group(row.get('name'))
-        before = self.get(key)
-        if before is None or before.get('name') != row.get('name'):
+        before = self._rows.get(number)
+        if before is None or _name(before) != name:
             self._leave_group(before, number)
-            group.append(number)
-        self._rows[number] = marshal.dumps((*row.values(),)) + name + self._places[fields]
+            self._group(name).append(number)
+        self._rows[number] = values + name + self._places[fields]
 
     def __delitem__(self, key):
-        self._leave_group(self[key], key[0])
-        del self._rows[key[0]]
+        self._leave_group(self._rows.pop(key[0]), key[0])
 
     def _group(self, name):
-        """Return the group of rows with this name, and what is behind such a row."""
-        known = hash(name) & _MASK
-        return self._groups[known % _GROUPS], (known // _GROUPS).to_bytes(_HASH, 'big')
+        return self._groups[int.from_bytes(name, 'big') % _GROUPS]
 
-    def _leave_group(self, row, number):
-        if row is not None:
-            self._group(row.get('name'))[0].remove(number)
+    def _leave_group(self, packed, number):
+        if packed is not None:
+            self._group(_name(packed)).remove(number)
 
     def find(self, **wanted):
         """Return the rows that have these values, a list: those of one name in the order of time.
@@ -96,10 +93,10 @@ class Packed(collections.abc.MutableMapping):
         return [row for row in rows if wanted.items() <= row.items()]
 
     def _with_name(self, name):
-        group, behind = self._group(name)
-        for number in group:
+        wanted = _hashed(name)
+        for number in self._group(wanted):
             packed = self._rows[number]
-            if packed[-_HASH - _PLACE : -_PLACE] == behind:
+            if _name(packed) == wanted:
                 yield self._unpacked(packed)
 
     def having(self, *fields):
@@ -124,6 +121,15 @@ class Packed(collections.abc.MutableMapping):
         for packed in reversed(rows) if backwards else rows:
             values = *marshal.loads(packed), None  # noqa: S302 it was packed by this very process
             yield [values[column] for column in columns[_place(packed)]]
+
+
+def _hashed(name):
+    """Return what is behind a row with this name."""
+    return (hash(name) & _MASK).to_bytes(_HASH, 'big')
+
+
+def _name(packed):
+    return packed[-_HASH - _PLACE : -_PLACE]
 
 
 def _place(packed):

@@ -62,6 +62,17 @@ class PackedTests(unittest.TestCase):
         self.assertEqual([{'name': 'a7'}], packed.find(name='a7'))
         self.assertEqual([], packed.find(name='b'))
 
+    def test_what_cannot_be_packed_leaves_nothing(self):
+        packed, deep = Packed(), []
+        for _ in range(3000):
+            deep = [deep]
+        packed[1,] = {'name': 'a'}
+        for number in 1, 2:
+            with self.assertRaises(ValueError):
+                packed[number,] = {'name': 'b', 'x': deep}
+        self.assertEqual([], packed.find(name='b'))
+        self.assertEqual([{'name': 'a'}], packed.find(name='a'))
+
     def test_what_is_returned_is_a_copy(self):
         packed = Packed()
         packed[1,] = {'a': [1]}
