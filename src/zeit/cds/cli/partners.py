@@ -15,25 +15,32 @@ from zeit.cds.text import age, file_size, plural, printable
 
 def as_text(selected_spools):
     """Return what people read: who gets the files of each spool."""
-    found = _shared(selected_spools)
-    return '\n\n'.join(map(_paragraph, found)) or 'No spool has several partners.'
+    configured = [each.spool for each in selected_spools if IPartner.providedBy(each.spool)]
+    found = [_paragraph(each, configured) for each in _shared(selected_spools)]
+    return '\n\n'.join(found) or 'No spool has several partners.'
 
 
 def _shared(selected_spools):
     """Return the spools with several partners, each of them once, by its path."""
     found = {}
     for each in selected_spools:
-        spool = each.spool.shared if IPartner.providedBy(each.spool) else each.spool
-        if sharing.is_shared(spool.path):
+        is_partner = IPartner.providedBy(each.spool)
+        spool = each.spool.shared if is_partner else each.spool
+        if is_partner or sharing.is_shared(spool.path):
             found[str(spool.path)] = spool
     return [*found.values()]
 
 
-def _paragraph(spool):
+def _paragraph(spool, configured):
     lines = [f'Spool {printable(str(spool.path))}']
-    for terms in sharing.known(spool.path).values():
-        lines += [f'  {printable(terms.name)}: {printable(terms.url)}']
-        lines += [f'    {line}' for line in _about(Partner(spool, terms))]
+    known = sharing.known(spool.path)
+    partners = [Partner(spool, terms) for terms in known.values()]
+    to_come = [each for each in configured if each.shared.path == spool.path]
+    partners += [each for each in to_come if each.name not in known]
+    for each in partners:
+        lines += [f'  {printable(each.name)}: {printable(each.terms.url)}']
+        lines += ['    no run as one of several yet'] * (each.name not in known)
+        lines += [f'    {line}' for line in _about(each)]
     for name in sharing.known(spool.path, left=True):
         lines += [f'  {printable(name)}: removed']
     return '\n'.join(lines)

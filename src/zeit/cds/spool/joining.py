@@ -47,6 +47,17 @@ class Joining:
         """Return whether the partner `name` is known there."""
         return name in self._sharing.partners()
 
+    def recipients(self):
+        """Return the `Terms` of those who get what waits now, by name: also before they come."""
+        known = self._sharing.partners()
+        new = [each for each in self._everybody() if each.name not in known]
+        if new and not known:
+            remembered = journal.read(self._in(PRIVATE))
+            if remembered.row('runs'):
+                new, _ = _had_it(remembered, new)
+            return {each.name: each for each in new}
+        return known
+
     def without_exporter(self):
         """Return the names of those who are known there, and have no exporter, sorted."""
         return sorted({*self._sharing.partners()} - {each.name for each in self._everybody()})
@@ -79,15 +90,14 @@ class Joining:
         new = [each for name, each in everybody.items() if name not in known]
         # From here on an earlier build sends nothing.
         remembered.share()
-        before = [each for each in new if not known and _was_served(remembered, each)]
-        if not known and not before and remembered.row('runs'):
+        before, is_certain = ([], True) if known else _had_it(remembered, new)
+        if not is_certain:
             log.warning(
                 'Nobody can tell which of these got the files of %s until now; each gets what '
                 'waits: %s',
                 printable(str(self._path)),
                 printable(', '.join(everybody)),
             )
-            before = new
         is_first = not known and not remembered.row('runs')
         for each in new:
             folder = self._sharing.folder(each.name)
@@ -134,6 +144,17 @@ def _withdraw_taken(folder):
     """What one had taken who comes back was replaced meanwhile, or is not for it any more."""
     for name, _ in sharing.scan(os.path.join(folder, 'new')):
         Spool(folder).withdraw(name, 'This partner had been removed.')
+
+
+def _had_it(remembered, new):
+    """Return those of the `new` partners, a list of `Terms`, who got the files until now.
+
+    Whose the spool was is told by what it knows of its runs, a `Journal`; and whether that is
+    certain, or they are all.
+    """
+    found = [each for each in new if _was_served(remembered, each)]
+    is_certain = bool(found) or not remembered.row('runs')
+    return (found if is_certain else new), is_certain
 
 
 def _was_served(remembered, terms):

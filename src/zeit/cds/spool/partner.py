@@ -269,7 +269,10 @@ class Partner(Spool):
 
     def _had(self):
         """Return the inodes of what this partner has taken, or does not get, a set."""
-        return sharing.inodes(*map(self._in, ('new', 'cur', PARKED, WITHDRAWN, SKIPPED)))
+        places = [*map(self._in, ('new', 'cur', PARKED, WITHDRAWN, SKIPPED))]
+        if not self._is_running and self.name not in self._joining.recipients():
+            places.append(self._shared('new'))  # who comes later gets nothing that waits
+        return sharing.inodes(*places)
 
     def _look(self):
         """Return what is in `new/` of the spool for this partner, and what never goes."""
@@ -526,7 +529,8 @@ class Partner(Spool):
             found = status.of_partner(
                 found, offered, more, partner=self.name, shared=self.shared.path
             )
-            alone = self._sharing.waiting_alone(self._folder, found.waiting)
+            others = self._joining.recipients()
+            alone = self._sharing.waiting_alone(self._folder, found.waiting, others)
             return dataclasses.replace(found, alone=alone)
 
 

@@ -248,7 +248,7 @@ class Sharing:
             if not given:
                 return False
         with self.lock.held_briefly():
-            others = self._others(folder, searched=searched)
+            others = self._others(folder, self.partners(), searched=searched)
             due = {each: self._due(folder, *each, others) for each in given}
             due = {each: inode for each, inode in due.items() if inode is not None}
             if due:
@@ -261,12 +261,12 @@ class Sharing:
                     files.remove(f'{folder}/cur/{stored}')
         return bool(moved)
 
-    def waiting_alone(self, folder, found):
+    def waiting_alone(self, folder, found, partners):
         """Return those of the entries `found` that wait for the partner in `folder` alone.
 
-        That is what all others have, or do not get.
+        That is what all others of the `partners`, `Terms` by name, have, or do not get.
         """
-        others = self._others(folder, searched=True)
+        others = self._others(folder, partners, searched=True)
         return [
             each
             for each in found
@@ -281,9 +281,9 @@ class Sharing:
         waiting = {inode: name for name, inode in scan(self._new) if inode in given}
         return [(waiting.get(inode, ''), stored) for stored, inode in scan(f'{folder}/cur')]
 
-    def _others(self, folder, *, searched):
-        """Return a `_Settled` of each partner but the one in `folder`."""
-        folders = [(self.folder(name), each) for name, each in self.partners().items()]
+    def _others(self, folder, partners, *, searched):
+        """Return a `_Settled` of each of the `partners` but the one in `folder`."""
+        folders = [(self.folder(name), each) for name, each in partners.items()]
         return [
             _Settled(each, at, searched=searched) for at, each in folders if at != folder
         ]
@@ -353,7 +353,7 @@ class Sharing:
         if not found:
             return
         with self.lock.held_briefly():
-            partners = self._others('', searched=True)
+            partners = self._others('', self.partners(), searched=True)
             given = inodes(*(f'{each}/cur' for each in everybody))
             due = [
                 (name, inode)

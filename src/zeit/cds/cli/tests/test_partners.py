@@ -105,6 +105,14 @@ class ForAll(PartnersCase):
         kinds = 'held', 'given_up'
         return outcome, sorted(each['spool'] for each in found if each['event'] in kinds)
 
+    def test_the_partners_of_a_spool_that_has_had_no_run(self):
+        os.unlink(self.path / sharing.REGISTRY)
+        outcome = self.call('--zcml', self.zcml_path, 'partners')
+        self.assertEqual((0, ''), (outcome.code, outcome.err))
+        self.assertEqual(2, outcome.out.count('2 files waiting'), outcome.out)
+        for each in self.terms:
+            self.assertIn(f'  {each.name}: ftp://me@localhost', outcome.out)
+
     def test_a_hold_of_what_is_to_come(self):
         outcome, found = self.told('hold', 'c.xml')
         self.assertEqual(['agency', 'archive', 'articles'], found)

@@ -528,6 +528,36 @@ class JoiningTests(PartnerTests):
             self.assertEqual(['c'], self.export(name).delivered)
         self.assertEqual({}, self.there('new'))
 
+    def told(self, name):
+        """Return what waits for a partner by its status, by a rehearsal, and for it alone."""
+        status, report = self.partner(name).status(), self.export(name, dry_run=True)
+        planned = [each.name for each in report.results]
+        waiting, alone = ([each.name for each in found] for found in (status.waiting, status.alone))
+        self.assertEqual(planned, waiting)
+        return waiting, alone
+
+    def test_nothing_of_what_a_later_one_does_not_get_waits_for_it_before_its_first_run(self):
+        self.put('a')
+        Exporter(self.spool, self.targets['A']).run_once()
+        self.put('b')
+        self.add('B')
+        self.assertEqual((['b'], ['b']), self.told('A'))
+        self.assertEqual(([], []), self.told('B'))
+        self.assertEqual([], self.export('B').delivered)
+        self.put('c')
+        self.add('C')
+        self.assertEqual(([], []), self.told('C'))
+        self.assertEqual((['c'], []), self.told('B'))
+        self.assertEqual([], self.export('C').delivered)
+
+    def test_before_the_first_run_of_all_nothing_waits_for_one_alone(self):
+        self.add('B')
+        self.add('C')
+        self.wanted['B'] = self.wanted['C'] = '*.xml'
+        self.put('a', 'b.xml')
+        self.assertEqual((['a', 'b.xml'], ['a']), self.told('A'))
+        self.assertEqual((['b.xml'], []), self.told('B'))
+
     def test_killed_before_anybody_knows_it_and_released_since(self):
         class Killed(BaseException):
             pass
