@@ -4,6 +4,7 @@ It looks there for what waits, gives numbers, and makes what another user wrote 
 journal may be that of a process which was stopped, it is taken over from that.
 """
 
+import array
 import contextlib
 import dataclasses
 import errno
@@ -118,6 +119,8 @@ class CommonSpool(Spool):
 
     def look(self, demands):
         """Return the `Found` of what is in `new/` for the partners of these `Demand` objects."""
+        if not os.path.lexists(self._new):  # nobody has put anything there
+            return Found([], array.array('Q'), array.array('Q'), [], [])
         unwanted = []
 
         def wanted(name, inode):

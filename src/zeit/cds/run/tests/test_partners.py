@@ -314,6 +314,15 @@ class FilingTests(PartnerTests):
         self.spool.hold('a', 'Wait.')
         self.assertEqual([], self.export('A').delivered + self.export('B').delivered)
 
+    def test_nobody_has_put_anything_yet(self):
+        self.assertEqual(0, self.export('A', dry_run=True).exit_code)
+        self.assertEqual([], os.listdir(self.path))
+        self.put('a.xml')
+        self.assertEqual(0, self.export('A').exit_code)
+        self.assertEqual(0, self.export('B').exit_code)
+        (self.path / 'new').rmdir()
+        self.assertEqual(0, self.export('A').exit_code)
+
     def test_a_rehearsal_leaves_nothing(self):
         self.put('a')
         report = self.export('A', dry_run=True)
