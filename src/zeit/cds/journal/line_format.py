@@ -38,7 +38,8 @@ def append(descriptor, data, *, durable=True):
         # What failed must not be found: nobody would write it again.
         with contextlib.suppress(OSError):
             # Unless there is a line of somebody else, too, where no lock keeps others away.
-            if data.startswith(os.pread(descriptor, len(data) + 1, size)):
+            written = os.pread(descriptor, len(data) + 1, size)
+            if written and data.startswith(written):
                 os.ftruncate(descriptor, size)
         raise
 

@@ -309,6 +309,24 @@ class WritingTests(HistoryTests):
         self.fill(4)
         self.assertEqual([4, 2, 1], self.found())
 
+    def test_where_nothing_was_written_nothing_is_cut_off(self):
+        write, read = os.write, os.pread
+        theirs = History(self.path / 'history', like=self.path)
+        self.fill(1)
+
+        def look(descriptor, count, place):
+            found = read(descriptor, count, place)
+            if count > 1:  # what there is behind the end that it had
+                with unittest.mock.patch.multiple(os, write=write, pread=read):
+                    theirs.add({'kind': 'delivered', 'name': 'a', 'sequence': 2})
+            return found
+
+        full = unittest.mock.Mock(side_effect=OSError(errno.ENOSPC, 'Full'))
+        with unittest.mock.patch.multiple(os, write=full, pread=look):
+            with self.assertRaisesRegex(errors.SpoolError, 'Full'):
+                self.history.add({'kind': 'delivered', 'name': 'a', 'sequence': 3})
+        self.assertEqual([2, 1], self.found())
+
     def test_two_that_write_at_once_leave_no_damage(self):
         """One of them sees that the line of the other has no end yet."""
         self.fill(1)
