@@ -25,6 +25,7 @@ TELLING = (
     'test_failures',
     'test_group_commit',
     'test_learned',
+    'test_name_probe',
     'test_parking',
     'test_patience',
     'test_powerloss',

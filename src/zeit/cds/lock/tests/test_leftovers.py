@@ -593,3 +593,14 @@ class InterruptedTests(LeftoverTests):
                 self.assertEqual(['a'], os.listdir(self.path / 'new'))
                 self.assertEqual(0, self.export().exit_code)
                 self.assertEqual({'a'}, self.present)
+
+    def test_a_lock_that_cannot_be_read_keeps_its_token_open(self):
+        """It may be ours: an idle run that can read it again removes it."""
+        token = self.token()
+        self.leave_lock(token)
+        self.faults = {'read write': errors.TemporaryError(450, '450 In use.')}
+        self.assertEqual(75, self.export().exit_code)
+        self.assertEqual(({'write'}, [token]), (self.present, self.open_tokens()))
+        self.faults = {}
+        self.assertEqual(0, self.export().exit_code)
+        self.assertEqual((set(), []), (self.present, self.open_tokens()))

@@ -482,3 +482,11 @@ class PresenceTests(unittest.TestCase):
         self.server.there = {'a': 3}
         with self.assertRaises(errors.PermanentError):
             self.presence.require_unreadable('a', refusal)
+
+    def test_only_that_a_file_is_not_available_is_said_of_one_that_is_not_there(self):
+        """Where sizes are told; any other refusal is handed on, as of one that is in use."""
+        missing = errors.PermanentError(550, '550 No such file.')
+        busy = errors.TemporaryError(450, '450 In use.')
+        self.assertEqual([missing, busy], self.presence.found([missing, busy]))
+        self.capabilities.sizes = True
+        self.assertEqual([None, busy, 3], self.presence.found([missing, busy, 3]))

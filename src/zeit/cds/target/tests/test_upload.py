@@ -9,7 +9,7 @@ import unittest.mock
 import zope.interface
 from zope.interface.verify import verifyObject
 
-from zeit.cds.errors import DeadlinePassed, SpoolError
+from zeit.cds.errors import DeadlinePassed, SourceChanged, SpoolError, Withdrawn
 from zeit.cds.ftp.reply_errors import WAIT
 from zeit.cds.ftp.transfer_start import Start
 from zeit.cds.interfaces import ILedger
@@ -66,12 +66,13 @@ class OrderTests(unittest.TestCase):
             kind = event.path.rpartition('.')[2] if '.cds' in event.path else event.path[5:]
             self.events.append(f'{event.verb} {kind}')
 
-    def deliver(self, **options):
+    def deliver(self, *, source=None, **options):
         """Deliver the file `a`; return the names of the errors."""
+        source = source or Source(b'new')
         session = target(self.server, **options).open()
         session.known.add('write')  # which a listing must show to be believed
         try:
-            plan = Plan([Job(name='a', size=3, open=lambda: Source(b'new'))])
+            plan = Plan([Job(name='a', size=3, open=lambda: source)])
             outcomes = upload_files(session, plan, ledger=Recorder(self.events))
             return [type(outcome.error).__name__ for outcome in outcomes]
         finally:
@@ -89,6 +90,19 @@ class OrderTests(unittest.TestCase):
         self.assertEqual(['PermanentError'], self.deliver())
         expected = ['STOR part', 'uploaded a', 'RNTO a', 'abandoned a', 'DELE part']
         self.assertEqual(expected, self.events)
+
+    def test_what_changed_while_it_was_sent_does_not_get_its_name(self):
+        source = Source(b'new')
+        source.verify = unittest.mock.Mock(side_effect=SourceChanged('It changed'))
+        self.assertEqual(['SourceChanged'], self.deliver(source=source))
+        self.assertNotIn('RNTO a', self.events)
+        self.assertEqual({'/cds/write'}, {*self.server.files})
+
+    def test_what_is_withdrawn_after_it_was_noted_is_not_sent_as_itself(self):
+        source = Source(b'new')
+        source.require_wanted = unittest.mock.Mock(side_effect=[None, Withdrawn('Taken back')])
+        self.assertEqual(['Withdrawn'], self.deliver(source=source, temporary=False))
+        self.assertEqual(['exposed a None', 'tidied a'], self.events)
 
     def test_what_is_put_aside_is_noted_before(self):
         self.server.put('/cds/a', b'old')
