@@ -149,4 +149,10 @@ PARTNERS = (
         '            thread.start()\n',
         '            thread.start()\n            thread.join()\n',
     ),
+    (
+        'a spool of partners without new/',
+        'spool/common_spool.py',
+        'if not os.path.lexists(self._new):',
+        'if False:',
+    ),
 )

@@ -385,18 +385,6 @@ LOCAL = (
         'if data.startswith(written):',
     ),
     (
-        'a file that grows while it is sent by SFTP',
-        'sftp/transfers.py',
-        'if self._sent > source.size and len(buffer) < self._block:',
-        'if False:',
-    ),
-    (
-        'a spool of partners without new/',
-        'spool/common_spool.py',
-        'if not os.path.lexists(self._new):',
-        'if False:',
-    ),
-    (
         'an empty line of two that write at once is no damage',
         'journal/line_format.py',
         '    if not line:  # two have',
