@@ -488,4 +488,10 @@ LOCAL = (
         'names = self._urgency.in_order(queue.names, queue.notable)\n            places',
         'names = queue.names[::-1]\n            places',
     ),
+    (
+        'a journal that stayed locked once, and is for a moment later',
+        'spool/sequence.py',
+        'if place == where and time.monotonic() < until else None',
+        'if place == where else None',
+    ),
 )

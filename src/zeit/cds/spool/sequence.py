@@ -12,6 +12,7 @@ import errno
 import logging
 import os
 import stat
+import time
 
 from zeit.cds.errors import SpoolBusy, SpoolError, Withdrawn
 from zeit.cds.journal import append_log, journal, kinds
@@ -34,6 +35,9 @@ OUTBOX = os.path.join(PRIVATE, 'outbox')
 #: How many versions get their numbers by one write: a spool may be full of them.
 AT_ONCE = 1000
 
+#: For so many seconds whoever found the journal locked does not wait for that once more.
+BELIEVED = 60
+
 
 class Sequence:
     """The order of what comes into the spool at `path`.
@@ -46,8 +50,9 @@ class Sequence:
         self._number = number
         self._private = self._in(PRIVATE)
         self._parking = Parking(path, drafts=FILING)
-        #: The journal, as `_place` tells it, that stayed locked, and the `SpoolBusy` about it.
-        self._kept = None, None
+        #: The journal, as `_place` tells it, that stayed locked, the `SpoolBusy` about it, and when
+        #: that is believed no more, by time.monotonic(2).
+        self._kept = None, None, 0
 
     def __repr__(self):
         return f'<Sequence of {self._path!r}>'
@@ -83,16 +88,19 @@ class Sequence:
     def _visit(self, about, stack):
         """Enter that `Journal` into `stack`, and return it.
 
-        If it stayed locked before, and nothing was added since, this does not wait once more.
+        If it stayed locked before, and nothing was added since, this does not wait once more, for a
+        while: later somebody else may have it, for a moment.
         """
-        place = self._place()
-        where, busy = self._kept
-        about = {'about': about, 'busy': busy if place == where else None}
+        place, (where, busy, until) = self._place(), self._kept
+        busy = busy if place == where and time.monotonic() < until else None
+        about = {'about': about, 'busy': busy}
         about |= {'floor': self._floor, 'number': self._number}
         try:
             return stack.enter_context(journal.visit(self._private, **about))
         except SpoolBusy as error:
-            self._kept = place, SpoolBusy(error.message, hint=error.hint)
+            if busy is None:
+                until = time.monotonic() + BELIEVED
+                self._kept = place, SpoolBusy(error.message, hint=error.hint), until
             raise
 
     def _place(self):

@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import unittest.mock
 
@@ -650,6 +651,23 @@ class PutTests(unittest.TestCase):
             self.assertEqual(1, find.call_count, 'that reads what each process has open')
         self.spool.put('d', b'1')
         self.assertEqual({'a': 1, 'd': 2, 'b': 3, 'c': 4}, self.numbers())
+
+    def test_who_was_kept_waiting_waits_once_more_a_minute_later(self):
+        """By then somebody else may have the lock, and for a moment."""
+        self.spool.put('a', b'1')
+        with open(self.path / JOURNAL, 'rb') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with unittest.mock.patch.object(append_log, 'PATIENCE', 0.02):
+                self.spool.put('b', b'1')
+            later = time.monotonic() + 60
+            with (
+                unittest.mock.patch('time.monotonic', return_value=later),
+                unittest.mock.patch(
+                    'time.sleep', lambda seconds: fcntl.flock(file, fcntl.LOCK_UN)
+                ),
+            ):
+                self.spool.hold('a', 'Wait.')
+        self.assertEqual(['a'], [*self.spool.status().held])
 
     def test_a_sequence_that_is_gone_begins_above_receipts_and_parked_files(self):
         for name in 'abc':
