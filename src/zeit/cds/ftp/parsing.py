@@ -322,7 +322,7 @@ def mlsd_entry(line):
     kind = values.get('type', 'file')
     if kind in ('cdir', 'pdir'):
         return None
-    is_directory = kind.rpartition('=')[2] == 'dir'
+    is_directory = (kind.partition('=')[2] or kind) == 'dir'
     facts = Facts(is_directory, values.get('size', ''), values.get('modify', ''))
     return name, NO_FACTS if facts == NO_FACTS else facts
 

@@ -228,6 +228,7 @@ class ValueTests(unittest.TestCase):
         for facts, is_directory in (
             ('type=OS.unix=slink:/srv/a b;size=3;modify=20261123224700;', False),
             ('Type=OS.unix=slink:/srv/outdir;Size=3;', False),
+            ('type=OS.unix=slink:/srv/a=dir;size=3;', False),
             ('type=OS.unix=dir;size=3;', True),
         ):
             for name in ('a.xml', 'a; b', ' a'):
