@@ -3,6 +3,7 @@
 import time
 
 from zeit.cds import errors
+from zeit.cds.cli.status_text import oldest
 from zeit.cds.errors import LockLeftBehind, UsageError
 from zeit.cds.interfaces import IPartner
 from zeit.cds.journal import journal
@@ -56,8 +57,7 @@ def _about(partner):
         yield f'gives up after {age(terms.give_up_after)}'
     if waiting:
         size = file_size(sum(each.size for each in waiting))
-        oldest = age(now - min(each.waits_since for each in waiting))
-        yield f'{plural(len(waiting), "file")} waiting, {size}, the oldest for {oldest}'
+        yield f'{plural(len(waiting), "file")} waiting, {size}, {oldest(waiting, now)}'
         if status.alone:
             alone = file_size(sum(each.size for each in status.alone))
             yield f'of these for it alone: {plural(len(status.alone), "file")}, {alone}'

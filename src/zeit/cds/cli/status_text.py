@@ -68,15 +68,19 @@ def _partners(snapshot):
         yield _line('partners', printable(', '.join(snapshot.found.partners)))
 
 
+def oldest(entries, now):
+    """Return since when the oldest of what waits does, to be read."""
+    since = min(entry.waits_since for entry in entries)
+    return f'the oldest for {age(now - since)}' if since <= now else 'all embargoed'
+
+
 def _waiting(snapshot):
     entries, now, failed = snapshot.found.waiting, snapshot.now, snapshot.numbers.failed
     if not entries:
         yield _line('waiting', 'nothing')
         return
-    since = min(entry.waits_since for entry in entries)
-    oldest = f'the oldest for {age(now - since)}' if since <= now else 'all embargoed'
     whom = '' if snapshot.exports else ' for the CMS'
-    yield _line('waiting', f'{_files(entries, whom)}, {oldest}:')
+    yield _line('waiting', f'{_files(entries, whom)}, {oldest(entries, now)}:')
     for entry in entries[:SHOWN]:
         when, size = age(now - entry.arrived), file_size(entry.size)
         yield f'{when:>10} {size:>10}  {printable(entry.name)}'

@@ -1,5 +1,6 @@
 """`zeit-cds partners`: who gets the files of a spool, and who does not any more."""
 
+import datetime
 import io
 import json
 import os
@@ -40,6 +41,15 @@ class Told(PartnersCase):
         found = self.call('status', '--spool', self.path).out
         self.assertIn('1 file in withdrawn, not sent any more', found)
         self.assertNotIn('never sent', found)
+
+
+    def test_what_is_embargoed_has_not_waited(self):
+        for name in 'a.xml', 'b.xml':
+            self.spool.withdraw(name, 'Another day.')
+        moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+        self.spool.put('c.xml', b'c', not_before=moment)
+        found = self.call('partners', '--spool', self.path).out
+        self.assertEqual(2, found.count('1 file waiting, 1 B, all embargoed'), found)
 
 
 class Receipts(PartnersCase):
