@@ -340,9 +340,9 @@ def _in(places, words):
 
 def _conflict(error):
     """Return one line about two directives that register the same thing."""
-    text = str(error)
-    first, *_, last = (f'{place["file"]}, line {place["line"]}' for place in _PLACE.finditer(text))
-    what = re.search(r'For: (.*)', text)[1]
+    # There may be several; the places that follow one are its own.
+    what, _, places = str(error).split('\n  For: ')[1].partition('\n')
+    first, *_, last = (f'{p["file"]}, line {p["line"]}' for p in _PLACE.finditer(places))
     return printable(f'{last}: This is registered already, in {first}: {what}', limit=500)
 
 

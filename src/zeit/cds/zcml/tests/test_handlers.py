@@ -499,6 +499,14 @@ class MistakeTests(ZCMLTests):
             self.problem(SPOOL, SPOOL),
         )
 
+    def test_several_names_twice(self):
+        two = [SPOOL, SPOOL.replace('"s"', '"a"').replace('path="', 'path="a')]
+        self.assertEqual(
+            f'cds.zcml, line {FIRST + 3}: This is registered already, in cds.zcml, line '
+            f"{FIRST + 1}: ('utility', <InterfaceClass zeit.cds.interfaces.spool.ISpool>, 'a')",
+            self.problem(*two, *two),
+        )
+
     def test_no_xml(self):
         self.assertEqual(
             f'cds.zcml, line {FIRST}: This is no XML: unbound prefix',
