@@ -290,8 +290,14 @@ def _size(entry):
 
 
 def ago(seconds):
-    """Return the time that was this many seconds ago, as `History.find` takes it."""
-    moment = append_log.now() - datetime.timedelta(seconds=seconds)
+    """Return the time that was this many seconds ago, as `History.find` takes it.
+
+    Before the first year there is none: then it is the beginning of that.
+    """
+    try:
+        moment = append_log.now() - datetime.timedelta(seconds=seconds)
+    except OverflowError:
+        moment = datetime.datetime.min.replace(tzinfo=datetime.UTC)
     return moment.isoformat(timespec='milliseconds')
 
 

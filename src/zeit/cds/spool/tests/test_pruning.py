@@ -59,6 +59,10 @@ class PruneTests(SteeringCase):
         os.utime(self.spool.path / 'cur' / 'b.xml', (0, 0))
         self.assertEqual(['a.xml'], self.prune(keep=30 * DAY))
 
+    def test_longer_than_there_are_years(self):
+        self.deliver(days=4000)
+        self.assertEqual([], self.prune(keep=999_999 * DAY))
+
     def test_never_what_has_no_receipt(self):
         self.deliver(days=40)
         for name in ('x.xml', 'b.xml'):
