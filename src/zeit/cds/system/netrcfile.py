@@ -21,7 +21,8 @@ def find(text, *, host, user):
     number takes the place of the 0: nothing is raised that could have the text in its frames.
     """
     entries, wrong = _entries(text)
-    about = [each for each in entries if each.get('machine') == host]
+    host = host.casefold()  # in a URL it has been that already (RFC 4343)
+    about = [each for each in entries if each.get('machine', '').casefold() == host]
     about = about or [each for each in entries if 'machine' not in each]
     for name in (user, ''):
         for each in about:

@@ -274,6 +274,15 @@ class SecretTests(unittest.TestCase):
             with self.assertRaisesRegex(errors.ConfigurationError, 'No password for'):
                 credentials.SecretNetrc(host, user, path=path).reveal()
 
+    def test_netrc_has_names_of_hosts_in_any_case(self):
+        path = self.file(
+            'machine FTP.Example.com login me password testpw\n'
+            'default login me password another\n'
+        )
+        for host in 'ftp.example.com', 'FTP.example.COM':
+            self.assertEqual('testpw', credentials.SecretNetrc(host, 'me', path=path).reveal())
+        self.assertEqual('another', credentials.SecretNetrc('', 'me', path=path).reveal())
+
     def test_several_logins_in_netrc(self):
         path = self.file(
             '\ufeff# comment password x\n'
@@ -407,6 +416,15 @@ class LocationTests(unittest.TestCase):
             urls.Location(host='::1', port=None, user='me', directory='/in'),
             urls.location('ftp://me@[::1]/in'),
         )
+
+    def test_the_interface_of_an_address(self):
+        for written, host in (
+            ('fe80::1%eth0', 'fe80::1%eth0'),
+            ('fe80::1%25eth0', 'fe80::1%eth0'),
+            ('fe80::1%25', 'fe80::1%25'),
+        ):
+            with self.subTest(written):
+                self.assertEqual(host, urls.location(f'ftp://me@[{written}]:2121/in').host)
 
     def test_the_root_and_anonymous_are_said(self):
         for path in ('//', '/%2F', '/%2f/'):
