@@ -45,6 +45,12 @@ def _port(parts):
     raise UsageError('The port in the URL is not a number from 1 to 65535')
 
 
+def _host(parts):
+    """Return the host; in that of a link-local address % may be written as %25 (RFC 6874)."""
+    host = parts.hostname
+    return re.sub(r'%25(?=.)', '%', host, count=1) if host and ':' in host else host
+
+
 def location(url):
     """Return the `Location` that a URL `ftp://user@host:port/directory` names.
 
@@ -61,7 +67,7 @@ def location(url):
         raise _password_in_url()
     try:
         parts = urllib.parse.urlsplit(url)
-        host, port = parts.hostname, _port(parts)
+        host, port = _host(parts), _port(parts)
     except ValueError:
         host = port = parts = None
     usable = host and '\\' not in parts.netloc and not parts.netloc.endswith(':')
