@@ -70,7 +70,9 @@ class SecureStream(Stream):
         """
         try:
             with _shaking_hands(stream, host, timeout=timeout):
-                made = cls(stream, context, server_hostname=host.rstrip('.'), session=session)
+                # By which interface we get to an address, no certificate says.
+                name = host.partition('%')[0].rstrip('.')
+                made = cls(stream, context, server_hostname=name, session=session)
                 until = now() + timeout
                 made._within(until, made._turn, made._tls.do_handshake, events=select.POLLIN)
         except BaseException:

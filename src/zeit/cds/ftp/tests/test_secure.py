@@ -389,6 +389,14 @@ class BothVersions:
             self.assertFalse(caught.exception.transient)
             self.assertEqual(69, caught.exception.exit_code)
 
+    def test_the_interface_of_an_address_is_in_no_certificate(self):
+        certificate = self.certificates.issue('fe80::1')
+        stream = self.secure(self.serve(everything, certificate=certificate), host='fe80::1%eth0')
+        stream.send(b'x', activity='sending')
+        stream.finish(activity='ending')
+        with self.assertRaises(CertificateRefused):
+            self.secure(self.unlucky(certificate), host='fe80::2%eth0')
+
     def unlucky(self, certificate):
         """Return a peer whose handshake fails."""
         context = tls.TLS(
