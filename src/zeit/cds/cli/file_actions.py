@@ -1,5 +1,6 @@
 """What `zeit-cds hold`, `release`, `drop`, `withdraw` and `resend` do, file by file."""
 
+import codecs
 import os
 import sys
 
@@ -203,7 +204,8 @@ def names_in(path):
                 data = file.read()
     except OSError as error:
         raise UsageError(f'{printable(path)} cannot be read: {error.strerror}') from None
-    names = [os.fsdecode(line) for line in data.splitlines() if line]
+    lines = data.removeprefix(codecs.BOM_UTF8).splitlines()
+    names = [os.fsdecode(line) for line in lines if line]
     require_names(names)
     return names
 

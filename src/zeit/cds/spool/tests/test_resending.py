@@ -204,6 +204,13 @@ class CommandTests(ServerCase):
                 self.assertEqual(['a.xml', 'b.xml'], sorted(os.listdir(self.server.root)))
         self.assertIn('resent     a.xml (5 B)', self.call('log', '--spool', self.path).out)
 
+    def test_names_as_windows_writes_them(self):
+        self.export()
+        names = self.folder / 'names'
+        names.write_bytes(b'\xef\xbb\xbfa.xml\r\nb.xml\r\n')
+        self.assertEqual('', self.resend('--from', names).err)
+        self.assertEqual(['a.xml', 'b.xml'], self.names('new'))
+
     def test_one_is_refused_and_the_others_go(self):
         self.export()
         self.spool.put('a.xml', b'newer')
