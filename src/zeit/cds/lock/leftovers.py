@@ -111,11 +111,13 @@ class Leftovers:
     def _release(self, token):
         shared = {STAGED_GUARD, GUARD}
         for name, less in zip(names.LOCKS, ((), shared), strict=True):
-            left = set(EVERYTHING).difference(less)
-            lock = LockFiles(self._session, token=token, name=name, left=left)
+            lock = self._lock(token, name, left=set(EVERYTHING).difference(less))
             lock.release()
             if lock.touched:
                 raise locked_by(self._session, name)
+
+    def _lock(self, token, name, *, left):
+        return LockFiles(self._session, token=token, name=name, left=left)
 
     def _tokens(self, present):
         """Return the tokens that may have left something, those of the journal first.

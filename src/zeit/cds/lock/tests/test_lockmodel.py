@@ -8,7 +8,6 @@ from zeit.cds import errors, names
 from zeit.cds.credentials import Secret
 from zeit.cds.lock.leftovers import Leftovers
 from zeit.cds.lock.lock import Lock
-from zeit.cds.lock.lock_files import EVERYTHING
 from zeit.cds.lock.tests import lockclient, modelserver
 from zeit.cds.lock.tests.lockclient import (
     announcing,
@@ -221,13 +220,8 @@ class NotHealed(Leftovers):
 
 def faulty(lock_class, *, program=exporter):
     class Healing(Leftovers):
-        def _lock(self, name_of_token, name):
-            return lock_class(
-                self._session,
-                token=name_of_token,
-                name=name,
-                left=EVERYTHING,
-            )
+        def _lock(self, token, name, *, left):
+            return lock_class(self._session, token=token, name=name, left=left)
 
     return functools.partial(program, lock_class=lock_class, leftovers_class=Healing)
 
