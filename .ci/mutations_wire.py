@@ -244,4 +244,10 @@ WIRE = (
         'if self._looked is None or now - self._looked >= LOOK:',
         'if self._looked is None:',
     ),
+    (
+        'a long file that was not thrown away',
+        'ftp/transfers.py',
+        'start.early = start.early and sent <= BUFFERED',
+        'pass',
+    ),
 )

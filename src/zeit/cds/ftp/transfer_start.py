@@ -24,8 +24,8 @@ MADE = (
 class Start:
     """The start of a transfer that the `ControlConnection` `control` asks for.
 
-    `early`: data may be sent before it is accepted.  `connected`: it has its data connection;
-    `accepted`: the server has said that it begins.
+    `early`: data may be sent before it is accepted, and be lost; `connected`: it has its data
+    connection; `accepted`: the server has said that it begins.
     `began(argument)` is called when the server begins, or when nobody knows whether it did (then
     perhaps twice): not when it has refused.
     """

@@ -45,6 +45,9 @@ EMPTY_FILE = 0.5
 #: accepted STOR: pyftpdlib throws those away, and says nothing but that it begins.
 THROWN_AWAY = 0.5
 
+#: Who has taken more bytes than this has thrown nothing away: no system keeps as much for a server.
+BUFFERED = 16 * 1024 * 1024
+
 
 class Transfers:
     """Transfers files over a `ControlConnection`; `files` are its `Files`."""
@@ -138,6 +141,7 @@ class Transfers:
                 self._reason_first(data, control.hear, start=start)  # while nothing was sent
             self._reason_first(data, data.send, buffer[:count], start=start, activity=activity)
             sent += count
+            start.early = start.early and sent <= BUFFERED
             if len(buffer) < PIECE and sent >= EARLY:
                 start.wait()  # more will follow, and somebody should be reading
                 buffer = memoryview(bytearray(PIECE))

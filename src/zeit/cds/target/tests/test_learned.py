@@ -7,6 +7,7 @@ from unittest import mock
 
 from zeit.cds.cli import selection, unlock
 from zeit.cds.errors import ConnectionLost, PermanentError
+from zeit.cds.ftp import transfers
 from zeit.cds.ftp.capabilities import LISTINGS, Capabilities
 from zeit.cds.journal import append_log
 from zeit.cds.target.upload import upload_files
@@ -209,6 +210,17 @@ class ExportTests(Remembering, Scenario, unittest.TestCase):
                 self.assertLessEqual({*facts}, {'prompt'})
                 self.assert_run(0, 'd e', self.export('d', 'e'))
                 self.assertIs(False, self.facts()['early'])
+
+    def test_a_long_file_was_not_thrown_away(self):
+        """The server is slow to say why it has reset the data connection."""
+        slow = faults.Delay(seconds=2 * transfers.THROWN_AWAY)
+        self.fault('STOR', faults.CutData(200_000), slow, path='/cds/*.part', times=1)
+        self.enterContext(mock.patch.object(transfers, 'BUFFERED', 100_000))
+        self.offered['a'] = b'x' * 5_000_000
+        self.spool.put('a', self.offered['a'])
+        self.export()
+        self.assertNotIn('early', self.facts())
+        self.assertIn(' 426 ', self.log)
 
     def test_it_throws_away_the_lock(self):
         self.assert_run(0, 'a', self.export('a'))
