@@ -494,4 +494,10 @@ LOCAL = (
         'if place == where and time.monotonic() < until else None',
         'if place == where else None',
     ),
+    (
+        'a lock that stayed locked once, and is for a moment later',
+        'spool/short_lock.py',
+        'is_known = time.monotonic() < self._until',
+        'is_known = bool(self._until)',
+    ),
 )

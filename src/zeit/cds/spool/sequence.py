@@ -24,7 +24,7 @@ from zeit.cds.spool.filing import FILING, PRIVATE
 from zeit.cds.spool.parking import Parking
 from zeit.cds.spool.queue import Queue
 from zeit.cds.spool.runlock import RunLock
-from zeit.cds.system import files
+from zeit.cds.system import files, lock_holder
 from zeit.cds.text import printable
 
 
@@ -34,9 +34,6 @@ OUTBOX = os.path.join(PRIVATE, 'outbox')
 
 #: How many versions get their numbers by one write: a spool may be full of them.
 AT_ONCE = 1000
-
-#: For so many seconds whoever found the journal locked does not wait for that once more.
-BELIEVED = 60
 
 
 class Sequence:
@@ -99,7 +96,7 @@ class Sequence:
             return stack.enter_context(journal.visit(self._private, **about))
         except SpoolBusy as error:
             if busy is None:
-                until = time.monotonic() + BELIEVED
+                until = time.monotonic() + lock_holder.BELIEVED
                 self._kept = place, SpoolBusy(error.message, hint=error.hint), until
             raise
 

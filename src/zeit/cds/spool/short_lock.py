@@ -6,6 +6,7 @@ A process may be stopped while it has it.
 import contextlib
 import logging
 import os
+import time
 
 from zeit.cds.errors import SpoolBusy
 from zeit.cds.system import files, lock_holder
@@ -29,8 +30,8 @@ class ShortLock:
 
     def __init__(self, path):
         self._path = path
-        #: Says who held it for too long, and has not been seen without it since.
-        self._busy = None
+        #: Says who held it for too long, and until when that is believed, by time.monotonic(2).
+        self._busy, self._until = None, 0
 
     def __repr__(self):
         return f'<ShortLock {self._path!r}>'
@@ -49,13 +50,15 @@ class ShortLock:
 
     @contextlib.contextmanager
     def held_briefly(self):
-        """Return the same for a run, which waits for a moment, once."""
+        """Return the same for a run, which waits for a moment, and not for each of many files."""
+        is_known = time.monotonic() < self._until
         with open_descriptor(self._path, _FLAGS) as descriptor:
-            if not files.lock_within(descriptor, 0 if self._busy else BRIEFLY):
-                # Not looked for again: that reads what each process has open.
-                self._busy = self._busy or lock_holder.busy(self._path, BRIEFLY)
+            if not files.lock_within(descriptor, 0 if is_known else BRIEFLY):
+                if not is_known:  # to look for it reads what each process has open
+                    self._busy = lock_holder.busy(self._path, BRIEFLY)
+                    self._until = time.monotonic() + lock_holder.BELIEVED
                 raise SpoolBusy(self._busy.message, hint=self._busy.hint)
-            self._busy = None
+            self._until = 0
             yield
 
     @contextlib.contextmanager

@@ -7,6 +7,11 @@ from zeit.cds.errors import SpoolBusy
 from zeit.cds.text import printable
 
 
+#: For so many seconds whoever found a lock kept does not wait for that once more; later somebody
+#: else may have it, for a moment.
+BELIEVED = 60
+
+
 def busy(path, seconds):
     """Return the `SpoolBusy` that says who has locked what is at `path` for so many seconds.
 

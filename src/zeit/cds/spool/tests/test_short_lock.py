@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
+import time
 import unittest
 import unittest.mock
 
@@ -55,6 +56,17 @@ class ShortLockTests(unittest.TestCase):
                 self.assertIsNot(first, again)
                 with self.lock.held_briefly():
                     pass  # once it was free, it is another one who has it
+
+    def test_later_somebody_else_may_have_it_for_a_moment(self):
+        with self.locked(), unittest.mock.patch.object(short_lock, 'BRIEFLY', 0.02):
+            self.meet()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.locked())
+            later = time.monotonic() + 60
+            self.enterContext(unittest.mock.patch('time.monotonic', return_value=later))
+            self.enterContext(unittest.mock.patch('time.sleep', lambda seconds: stack.close()))
+            with self.lock.held_briefly():
+                pass
 
     def test_what_can_go_on_without_it(self):
         with self.locked(), unittest.mock.patch.object(short_lock, 'BRIEFLY', 0):
