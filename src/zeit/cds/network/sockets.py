@@ -38,9 +38,13 @@ def begin(sock, where, *, bind=None):
 
 def _bind(sock, address):
     try:
-        sock.bind((address, 0))
+        # That of a link may name the interface, which bind(2) wants as a number.
+        ((*_, where),) = socket.getaddrinfo(
+            address, 0, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+        sock.bind(where)
     except OSError as error:
-        if error.errno != errno.EADDRNOTAVAIL:
+        if error.errno not in (errno.EADDRNOTAVAIL, socket.EAI_NONAME):
             raise OSError(error.errno, f'{error.strerror}: {address}') from error
         raise ConfigurationError(
             f'This machine does not have the address {printable(address)}',

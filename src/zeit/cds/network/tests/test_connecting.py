@@ -4,9 +4,25 @@ import socket
 import unittest
 import unittest.mock
 
-from zeit.cds.network import connecting
+from zeit.cds.errors import ConfigurationError
+from zeit.cds.network import connecting, sockets
 from zeit.cds.network.deadline import Deadline
 from zeit.cds.testing import layers
+
+
+class AddressTests(unittest.TestCase):
+    layer = layers.QUIET
+
+    def test_the_interface_of_an_address(self):
+        number, name = socket.if_nameindex()[0]
+        sock = unittest.mock.Mock(family=socket.AF_INET6, **{'connect_ex.return_value': 0})
+        sockets.begin(sock, ('fe80::1', 21, 0, number), bind=f'fe80::2%{name}')
+        ((where,), _) = sock.bind.call_args
+        self.assertEqual((0, 0, number), where[1:])
+
+    def test_an_interface_that_is_not_there(self):
+        with self.assertRaisesRegex(ConfigurationError, 'does not have the address fe80::1%none9'):
+            sockets.require_address('fe80::1%none9')
 
 
 class MeanwhileTests(unittest.TestCase):
