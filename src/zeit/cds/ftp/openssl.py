@@ -9,7 +9,7 @@ from zeit.cds.errors import (
     ConnectionLost,
     HandshakeFailed,
 )
-from zeit.cds.system.files import require_regular
+from zeit.cds.system.files import open_regular, require_regular
 from zeit.cds.text import printable
 
 
@@ -95,8 +95,9 @@ def _version(number):
 def _load(context, tls):
     path = tls.certificate
     try:
+        # OpenSSL does not say which of the two it cannot open.
         for path in filter(None, (tls.key, tls.certificate)):
-            require_regular(path)
+            open_regular(path).close()
         # Without a password OpenSSL would ask for one on the terminal.
         context.load_cert_chain(tls.certificate, tls.key, password='')
     except (OSError, ValueError) as error:

@@ -1,11 +1,14 @@
 """TLS as it is wanted: values, contexts, targets, and the warning without it."""
 
 import contextlib
+import errno
 import logging
+import os
 import pathlib
 import ssl
 import tempfile
 import unittest
+import unittest.mock
 
 from zeit.cds.errors import ConfigurationError
 from zeit.cds.ftp.connection_options import Settings
@@ -148,6 +151,20 @@ class ContextTests(unittest.TestCase):
                 TLS(
                     **({'mode': 'explicit', 'ca_file': self.certificates.ca_file} | values)
                 ).context()
+
+    def test_a_key_of_another_user_is_named(self):
+        client = self.certificates.client
+
+        def opened(path, *arguments, real=os.open):
+            if os.fspath(path) == os.fspath(client.key):
+                raise PermissionError(errno.EACCES, 'Permission denied', path)
+            return real(path, *arguments)
+
+        with (
+            unittest.mock.patch('os.open', opened),
+            self.assertRaisesRegex(ConfigurationError, 'client-key.pem cannot be read: Permission'),
+        ):
+            self.context(certificate=client.certificate, key=client.key)
 
     def encrypted(self, path):
         from cryptography.hazmat.primitives import serialization
