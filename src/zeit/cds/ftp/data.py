@@ -9,6 +9,7 @@ import logging
 import time
 
 from zeit.cds.errors import (
+    CONFIGURATION,
     DataConnectionRefused,
     Error,
     FTPOSError,
@@ -24,6 +25,15 @@ log = logging.getLogger(__name__)
 
 #: A port that was asked for in advance is used within this many seconds: servers close old ones.
 PORT_AGE = 5
+
+_NOT_PASSIVE = (
+    'The server opens no port for files and listings (EPSV, PASV): ask its operator, or let it '
+    'connect to this machine: passive="no" (--no-passive).'
+)
+_NOT_ACTIVE = (
+    'The server does not connect to this machine for files and listings (EPRT, PORT): ask its '
+    'operator, or use passive="yes" (--passive).'
+)
 
 
 class DataConnections:
@@ -146,8 +156,8 @@ class DataConnections:
         data = Awaited(self._control.stream, timeout=self._settings.data_timeout)
         try:
             self._either(
-                lambda: self._control.command('EPRT', parsing.eprt(*data.address)),
-                lambda: self._control.command('PORT', parsing.port(*data.address)),
+                lambda: self._asked('EPRT', parsing.eprt(*data.address), hint=_NOT_ACTIVE),
+                lambda: self._asked('PORT', parsing.port(*data.address), hint=_NOT_ACTIVE),
             )
             return data
         except BaseException:
@@ -167,9 +177,13 @@ class DataConnections:
             place, self.port = self.port, None
             return place
         return self._either(
-            lambda: self._announced(self._control.command('EPSV')),
-            lambda: self._announced(self._control.command('PASV')),
+            lambda: self._announced(self._asked('EPSV', hint=_NOT_PASSIVE)),
+            lambda: self._announced(self._asked('PASV', hint=_NOT_PASSIVE)),
         )
+
+    def _asked(self, verb, argument='', *, hint):
+        """Return the `Answer` to a command about a port: without one there are no transfers."""
+        return self._control.command(verb, argument, hint=hint, refused=CONFIGURATION)
 
     def _either(self, newer, older):
         """Return what `newer()` does, by EPSV or EPRT; what `older()` does where that fails."""

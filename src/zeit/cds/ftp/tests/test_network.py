@@ -10,6 +10,7 @@ import unittest.mock
 
 from zeit.cds.credentials import Secret
 from zeit.cds.errors import (
+    CONFIGURATION,
     ConfigurationError,
     ConnectionLost,
     DataConnectionRefused,
@@ -157,6 +158,20 @@ class PassiveTests(FaultCase):
         with self.assertRaisesRegex(PermanentError, '502'):
             self.open(epsv='yes').read('a.xml')
         self.assertNotIn('PASV', self.ports())
+
+    def test_no_data_connection_at_all_is_a_matter_of_the_configuration(self):
+        """Whoever asks is told of the other way, also where nothing is locked, or changed."""
+        for passive, refused, other in (
+            (True, 'EPSV PASV', '--no-passive'),
+            (False, 'EPRT PORT', '--passive'),
+        ):
+            with self.subTest(passive=passive):
+                self.setUp()
+                self.server.fault(refused, faults.Reply('550 Permission denied.'))
+                with self.assertRaises(PermanentError) as caught:
+                    self.open(passive=passive).names()
+                self.assertEqual(CONFIGURATION, caught.exception.exit_code)
+                self.assertIn(f'({other})', caught.exception.hint)
 
     def test_the_address_that_pasv_announces(self):
         """It is believed only by who wants to."""
