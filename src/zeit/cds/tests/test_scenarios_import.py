@@ -358,6 +358,22 @@ class DownloadTests(ImportScenario, unittest.TestCase):
         self.assert_run(0, 'a.xml', self.run_import())
         self.assertEqual({'a.xml': b'newer'}, self.section('new'))
 
+    def test_j104_replaced_in_the_same_second_after_many_tries(self):
+        """What came to be there later may look the same: it is not left alone for a while."""
+        rule = self.fault('DELE', faults.Reply('550 Permission denied.'), path='*/a.xml')
+        moment = time.time() + 3600
+        self.offered['a.xml'] = b'older'
+        self.server.put('/cds/a.xml', b'older', modified=moment)
+        self.assert_run(1, 'a.xml', self.run_import())
+        take(self.path, 'a.xml')
+        for _ in range(9):
+            self.assert_run(1, '', self.run_import())
+        self.server.remove_fault(rule)
+        self.offered['a.xml'] = b'newer'
+        self.server.put('/cds/a.xml', b'newer', modified=moment)
+        self.assert_run(0, 'a.xml', self.run_import())
+        self.assertEqual({'a.xml': b'newer'}, self.section('new'))
+
     def test_j104_replaced_by_one_of_the_same_size_and_time(self):
         """The partner sets the times of files: the content decides, also within the run."""
         for lost in False, True:
