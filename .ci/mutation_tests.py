@@ -28,6 +28,7 @@ TELLING = (
     'test_name_probe',
     'test_parking',
     'test_patience',
+    'test_pipelining',
     'test_powerloss',
     'test_scenarios_exists',
     'test_scenarios_replies',
