@@ -105,6 +105,21 @@ class ExportTests(unittest.TestCase):
         self.assertEqual((['b', 'c'], []), (seen, self.open))
         self.assertEqual([*'abcd'], self.receipts())
 
+    def test_what_has_no_digest_waits_for_no_other_file(self):
+        """After a kill nobody could tell that it is what was delivered."""
+        opened, seen = Spool.open, []
+
+        def open_without(spool, entry):
+            source = opened(spool, entry)
+            source.skip_digest()
+            return source
+
+        self.faults['upload d'] = lambda: seen.extend(self.uploads())
+        with mock.patch.object(Spool, 'open', open_without):
+            self.assertEqual(0, self.export(*'abcd').exit_code)
+        self.assertEqual([], seen)
+        self.assertEqual([*'abcd'], self.receipts())
+
     def test_the_log_is_in_the_order_of_the_files(self):
         self.export(*'abc')
         about = [line for line in self.log if line.startswith(('Uploading', 'Moved'))]

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import pathlib
@@ -376,6 +377,26 @@ class PutBackTests(SpoolTests):
         ((name, reason),) = self.spool.status().parked
         self.assertEqual(b'version 1', self.content('parked', name))
         self.assertIn('newer version', reason)
+
+    def test_an_older_version_that_was_delivered_is_filed(self):
+        """Its upload is known, and only what has its name on the server is on its way to cur/."""
+        self.leave(b'version 1')
+        with self.spool.run():
+            self.spool.journal.note(
+                'uploaded',
+                target='memory:',
+                name='a',
+                temporary='a.part',
+                size=9,
+                sha256=hashlib.sha256(b'version 1').hexdigest(),
+                reply='226 Done.',
+            )
+            os.rename(self.path / 'new' / 'a', self.path / '.cds' / 'filing' / 'a')
+        self.spool.put('a', b'version 2')
+        with self.spool.run():
+            self.assertEqual(b'version 2', self.content('new', 'a'))
+            self.assertEqual(b'version 1', self.content('cur', 'a'))
+        self.assertEqual([], self.spool.status().parked)
 
     def test_drafts_are_thrown_away(self):
         self.leave(b'1')
