@@ -79,13 +79,18 @@ def as_text(results):
     for each in results:
         path = str(each.checked.spool.path)
         if path not in seen:
-            blocks.append('\n'.join(_block(f'Spool {printable(path)}', each.spool)))
+            blocks.append('\n'.join(_block(_title(each.checked.spool), each.spool)))
         seen.add(path)
         if each.checked.target is not None:
             name = f'{printable(each.checked.name)}: ' * bool(each.checked.name)
             title = f'Server {name}{each.checked.target.title}'
             blocks.append('\n'.join(_block(title, [*each.target, *(each.remote or ())])))
     return '\n\n'.join([*blocks, _summary(results)])
+
+
+def _title(spool):
+    whose = f'Partner {printable(spool.name)}:' if IPartner.providedBy(spool) else 'Spool'
+    return f'{whose} {printable(str(_shared(spool)))}'
 
 
 def _block(title, findings):

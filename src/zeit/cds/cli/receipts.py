@@ -2,6 +2,7 @@
 
 import collections
 import datetime
+import heapq
 import textwrap
 
 from zeit.cds.cli.status_json import VERSION
@@ -118,8 +119,13 @@ def as_text(found, **wanted):
 
 
 def _each(found):
-    """Yield (`SelectedSpool`, receipt) of each of the `Matches`, a spool after the other."""
-    return ((selected, receipt) for selected, matches in found for receipt in matches)
+    """Yield (`SelectedSpool`, receipt) of each of the `Matches`, the oldest of all first."""
+
+    def pairs(selected, matches):
+        return ((selected, receipt) for receipt in matches)
+
+    sorted_pairs = [pairs(*each) for each in found]
+    return heapq.merge(*sorted_pairs, key=lambda pair: str(pair[1].get('at')))
 
 
 def _rows(selected, receipt, *, heading):

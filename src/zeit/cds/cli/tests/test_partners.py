@@ -79,6 +79,18 @@ class Receipts(PartnersCase):
         self.assertEqual(0, outcome.code, outcome.err)
         self.assertEqual(['agency', 'archive'], re.findall('partner  (.*)', outcome.out))
 
+    def test_the_oldest_of_all_is_the_first(self):
+        for name in 'archive', 'agency':
+            self.deliver(name)
+        self.spool.put('a.xml', b'newer')
+        self.spool.withdraw('a.xml', 'It was wrong.')
+        outcome = self.receipt()
+        moments = [each.strip() for each in re.findall('^  (20.*),', outcome.out, re.MULTILINE)]
+        self.assertEqual(sorted(moments), moments)
+        found = json.loads(self.receipt('--json').out)
+        whose = [each['spool'] or 'all' for each in found]
+        self.assertEqual(['archive', 'agency', 'all'], list(dict.fromkeys(whose)))
+
     def test_those_of_one_who_was_removed_remain(self):
         self.deliver('archive')
         Sharing(self.path).leave('archive')
@@ -127,6 +139,12 @@ class ForAll(PartnersCase):
         outcome, found = self.told('hold', 'c.xml')
         self.assertEqual(['agency', 'archive', 'articles'], found)
         self.assertEqual(1, outcome.out.count('is held'), outcome.out)
+
+    def test_the_check_names_each_partner_as_status_does(self):
+        for command in 'check', 'status':
+            outcome = self.call('--zcml', self.zcml_path, command)
+            for each in self.terms:
+                self.assertIn(f'Partner {each.name}: {self.path}\n', outcome.out, command)
 
     def test_one_without_an_exporter_is_named_by_the_check(self):
         for present, named in ((self.terms, []), (self.terms[1:], ['agency'])):
