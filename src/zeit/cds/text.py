@@ -9,6 +9,9 @@ import re
 #: Longest piece of foreign text that goes into a log line or onto a terminal, in characters.
 LIMIT = 200
 
+#: The first second of the first year, and the last one of the last, since the epoch.
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
+
 #: What stands before the password of a URL.  Foreign text is searched: no part of it may be looked
 #: at again and again.
 _USER = re.compile(r':/[^:\s]*:')
@@ -114,11 +117,26 @@ def plural(number, noun):
     return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
 
 
+def local(moment):
+    """Return `moment`, an aware datetime, in the time zone of this place.
+
+    It stays as it is where that is before the first year, or after the last one: "never" is written
+    as the end of the year 9999.
+    """
+    try:
+        return moment.astimezone()
+    except (ValueError, OverflowError):
+        return moment
+
+
 def local_time(moment):
     """Return `moment`, an aware datetime, in local time to the second: `2026-01-31 17:05:09`."""
-    return moment.astimezone().strftime('%Y-%m-%d %H:%M:%S')
+    return local(moment).strftime('%Y-%m-%d %H:%M:%S')
 
 
 def from_timestamp(seconds):
-    """Return `seconds` since the epoch as an aware datetime in UTC."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    """Return `seconds` since the epoch as an aware datetime in UTC.
+
+    What is before the first year, or after the last one, is its first or last second.
+    """
+    return datetime.datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), datetime.UTC)

@@ -10,7 +10,7 @@ from zope.i18nmessageid import Message, MessageFactory
 
 from zeit.cds import errors
 from zeit.cds.spool.statistics import SIGNAL
-from zeit.cds.text import file_size, from_timestamp, printable
+from zeit.cds.text import file_size, from_timestamp, local, local_time, printable
 
 
 _ = MessageFactory('zeit.cds')
@@ -161,9 +161,8 @@ def moment(text, now):
         seconds = now - found.timestamp()
     except (TypeError, ValueError, OverflowError, OSError):
         return None
-    here = found.astimezone()
-    local, zone = here.strftime('%Y-%m-%d %H:%M:%S'), here.strftime('%Z')
-    return Moment(found.isoformat(timespec='seconds'), local, zone, age(seconds), seconds)
+    shown, zone = local_time(found), local(found).strftime('%Z')
+    return Moment(found.isoformat(timespec='seconds'), shown, zone, age(seconds), seconds)
 
 
 def before(seconds, now):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from zeit.cds.errors import FileError
 from zeit.cds.journal.history import moment
-from zeit.cds.text import local_time, plural, printable, retry
+from zeit.cds.text import from_timestamp, local_time, plural, printable, retry
 
 
 class Version(NamedTuple):
@@ -87,5 +87,5 @@ def taken(name):
 
 def _of_entry(entry, number, fate='', stored=''):
     # When it was written: each rename changes the time of an inode.
-    at = datetime.datetime.fromtimestamp(entry.version[-1] / 1e9, datetime.UTC)
+    at = from_timestamp(entry.version[-1] / 1e9)
     return Version(number=number, size=entry.size, at=at, fate=fate, stored=stored)

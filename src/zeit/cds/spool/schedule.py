@@ -11,6 +11,7 @@ import functools
 from zeit.cds.errors import Embargoed, Expired
 from zeit.cds.journal import kinds
 from zeit.cds.journal.history import moment
+from zeit.cds.text import local
 
 
 #: Priorities are from minus that to that; without one it is 0.
@@ -92,7 +93,7 @@ def why(entry):
 def shown(text):
     """Return a time that is kept as people of this place know it."""
     found = moment(text)
-    return text if found is None else found.astimezone().strftime('%Y-%m-%d %H:%M:%S %Z')
+    return text if found is None else local(found).strftime('%Y-%m-%d %H:%M:%S %Z')
 
 
 def untimely(entries, *, now):

@@ -29,9 +29,6 @@ CHUNK = 256 * 1024
 #: Seconds between two attempts to get a lock.
 INTERVAL = 0.005
 
-#: The last second of the last year, since the epoch.
-_LATEST = 253_402_300_799
-
 #: How the names end that `candidates` makes.
 _TIME = re.compile(r'\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\Z')
 
@@ -338,7 +335,7 @@ def candidates(name, *, at=None):
     `at`: that time, in seconds since the epoch; now, if it is None.
     """
     yield name
-    at = time.time() if at is None else min(max(at, 0), _LATEST)
+    at = time.time() if at is None else max(at, 0)
     now = from_timestamp(at).strftime('%Y%m%dT%H%M%SZ')
     yield names.with_suffix(name, f'.{now}', limit=names.NAME_MAX)
     for number in itertools.count(2):

@@ -71,6 +71,8 @@ class PageTests(BrowserCase):
             found = messages.moment('2026-11-30T17:05:09+00:00', time.time())
             self.assertEqual('2026-11-30 18:05:09 CET', found.full)
             self.assertEqual('2026-11-30T17:05:09+00:00', found.iso)
+            never = messages.moment('9999-12-31T23:59:59+00:00', time.time())
+            self.assertEqual('9999-12-31 23:59:59 UTC', never.full)
             self.spool.put('a.xml', b'<a/>')
             self.export()
             seen = self.get()

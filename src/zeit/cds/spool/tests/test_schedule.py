@@ -225,6 +225,21 @@ class EmbargoTests(ScheduleCase):
                     self.now = NOON + HOUR
                     self.assertEqual({'a': 'delivered'}, self.export())
 
+    def test_never_and_ever(self):
+        """The ends of the calendar, which are beyond it in local time."""
+        never = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+        ever = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+        self.addCleanup(time.tzset)
+        for zone, when in (('Europe/Berlin', never), ('America/New_York', ever)):
+            with unittest.mock.patch.dict('os.environ', {'TZ': zone}):
+                time.tzset()
+                self.spool.put('a', b'1', not_before=when)
+                self.spool.put('b', b'1', not_after=when)
+                found = self.export()
+                self.assertEqual(2, len(found))
+                self.assertEqual('held' if when is never else 'delivered', found['a'])
+                self.assertEqual(when is never, found['b'] == 'delivered')
+
     def test_the_hour_that_there_is_twice(self):
         """02:30 in the night when clocks are set back: `fold` tells which of both."""
         berlin = zoneinfo.ZoneInfo('Europe/Berlin')
@@ -592,6 +607,17 @@ class CommandTests(ServerCase):
         self.assertEqual(0, self.call('status', '--spool', self.path, '--max-age', '1s').code)
         said = self.call('receipt', 'a.xml', '--spool', self.path).err
         self.assertRegex(said, r'is waiting in .*, with an embargo until 20')
+
+    def test_status_of_never(self):
+        never = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+        self.addCleanup(time.tzset)
+        with unittest.mock.patch.dict('os.environ', {'TZ': 'Europe/Berlin'}):
+            time.tzset()
+            Spool(self.path).put('a.xml', b'1', not_before=never)
+            out = self.call('status', '--spool', self.path).out
+            (run,) = json.loads(self.export('--json').out)
+        self.assertIn('embargo until 9999-12-31 23:59:59 UTC', out)
+        self.assertEqual('9999-12-31T23:59:59+00:00', run['due'])
 
     def test_what_has_expired(self):
         past = datetime.datetime.now(datetime.UTC) - HOUR
