@@ -71,7 +71,8 @@ def hold(console, spools, names, reason):
                     'back.',
                 )))  # fmt: skip
             elif not console.quiet:
-                console.say(f'{_what(name, spool)} is held until "zeit-cds release".')
+                until = 'zeit-cds release' if name else 'zeit-cds release --all'
+                console.say(f'{_what(name, spool)} is held until "{until}".')
     return errors.decisive(codes)
 
 

@@ -135,7 +135,8 @@ def _held(snapshot):
     if held:
         files = len(held) - ('' in held)
         what = ['the whole spool'] * ('' in held) + [plural(files, 'file')] * (files > 0)
-        yield _line('held', f'{" and ".join(what)}, not sent until "zeit-cds release":')
+        until = 'zeit-cds release --all' if '' in held else 'zeit-cds release'
+        yield _line('held', f'{" and ".join(what)}, not sent until "{until}":')
     for name, (reason, since) in held.items():
         which, how_long = printable(name) or 'all files', age(snapshot.now - since)
         yield from _wrapped(f'{which} for {how_long}: {printable(reason, limit=500)}')

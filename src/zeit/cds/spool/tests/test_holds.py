@@ -1,6 +1,7 @@
 """What is held waits, whenever that is said; and what has gone is not held."""
 
 import json
+import re
 import unittest.mock
 
 from zeit.cds.cli.tests.test_command_line import ServerCase
@@ -172,6 +173,13 @@ class CommandTests(ServerCase):
         self.assertEqual(0, self.both('release', '--all').code)
         (found,) = json.loads(self.both('status', '--json').out)
         self.assertEqual([], found['held'])
+
+    def test_the_command_that_is_named_releases_all(self):
+        texts = self.both('hold', '--all').out, self.both('status').out
+        commands = [re.findall('"zeit-cds (release.*?)"', text) for text in texts]
+        self.assertEqual(commands[0], commands[1])
+        ((command,), _) = commands
+        self.assertEqual(0, self.both(*command.split()).code)
 
     def test_what_is_held_still_is_said(self):
         self.both('hold', 'a.xml')
