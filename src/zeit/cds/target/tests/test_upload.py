@@ -9,7 +9,7 @@ import unittest.mock
 import zope.interface
 from zope.interface.verify import verifyObject
 
-from zeit.cds.errors import DeadlinePassed, SourceChanged, SpoolError, Withdrawn
+from zeit.cds.errors import DeadlinePassed, SourceChanged, SourceUnreadable, SpoolError, Withdrawn
 from zeit.cds.ftp.reply_errors import WAIT
 from zeit.cds.ftp.transfer_start import Start
 from zeit.cds.interfaces import ILedger
@@ -97,6 +97,18 @@ class OrderTests(unittest.TestCase):
         self.assertEqual(['SourceChanged'], self.deliver(source=source))
         self.assertNotIn('RNTO a', self.events)
         self.assertEqual({'/cds/write'}, {*self.server.files})
+
+    def test_what_cannot_be_read_to_its_end_is_not_complete_to_the_server(self):
+        """It sees a connection that was reset, not the end of a file."""
+        source = Source(b'new')
+        error = SourceUnreadable('Input/output error')
+        source.readinto = unittest.mock.Mock(side_effect=[3, error])
+        self.assertEqual(['SourceUnreadable'], self.deliver(source=source, temporary=False))
+        self.server.wait_closed()
+        said = [text for connection, _, text in self.server.dialogue if connection == 0]
+        answers = said[said.index('STOR a') :]
+        self.assertEqual([], [each for each in answers if each.startswith('226')])
+        self.assertNotIn('/cds/a', self.server.files)
 
     def test_what_is_withdrawn_after_it_was_noted_is_not_sent_as_itself(self):
         source = Source(b'new')
