@@ -185,7 +185,8 @@ class ISpool(Interface):
 
         It is compared with its receipt, by size and SHA-256.  It waits for no run.  Raises
         `FileError` if there is no receipt, or no such file; if a newer version waits, is parked or
-        in doubt; or if it was retracted.  `SpoolBusy` if one is being delivered at this moment.
+        in doubt; or if it was retracted, or has expired.  `SpoolBusy` if one is being delivered at
+        this moment.
         """
 
     def prune(keep=None, *, dry_run=False):

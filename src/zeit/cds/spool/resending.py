@@ -9,10 +9,10 @@ import logging
 import os
 from typing import NamedTuple
 
-from zeit.cds.errors import FileError, SpoolBusy
+from zeit.cds.errors import Expired, FileError, SpoolBusy
 from zeit.cds.journal import kinds
 from zeit.cds.journal.append_log import number_of
-from zeit.cds.spool import entries, newer_version, transactions_in_doubt
+from zeit.cds.spool import entries, newer_version, schedule, transactions_in_doubt
 from zeit.cds.spool.delivered_files import was_published
 from zeit.cds.spool.filing import FILING
 from zeit.cds.spool.sequence import OUTBOX, Numbers
@@ -23,6 +23,8 @@ from zeit.cds.text import printable
 
 
 log = logging.getLogger(__name__)
+
+_ANEW = 'Publish it again; or put it into the spool anew, if it is to go all the same.'
 
 
 class Delivered(NamedTuple):
@@ -62,8 +64,11 @@ class Resending:
     def _in(self, *segments):
         return os.path.join(self._path, *segments)
 
-    def find(self, name, history):
-        """Return what was `Delivered` last as `name`, as the `history` has it."""
+    def find(self, name, history, *, now):
+        """Return what was `Delivered` last as `name`, as the `history` has it.
+
+        What has expired `now` no run would send.
+        """
         found = next(history.find(name=name, kind='delivered'), None)
         if found is None:
             raise FileError(
@@ -73,7 +78,12 @@ class Resending:
         # Where a clock was set back, the last line may be about an older one.
         later = history.find(name=name, kind='delivered', above=number_of(found))
         found = max([found, *later], key=number_of)
-        return Delivered(name, found, str(found.get('filed_as') or name))
+        delivered = Delivered(name, found, str(found.get('filed_as') or name))
+        try:
+            schedule.require_not_over(delivered.told.get('not_after'), now=now)
+        except Expired as error:
+            raise _refused(name, error.message, _ANEW) from None
+        return delivered
 
     def draft(self, delivered):
         """Return the path of a copy in `tmp/`; it is what was delivered."""
@@ -152,20 +162,19 @@ class Resending:
         """Refuse what was taken back since, or is about to be; return whether it is a notice."""
         name, number, content = delivered.name, delivered.number, delivered.told.get('content')
         history = remembered.history
-        hint = 'Publish it again; or put it into the spool anew, if it is to go all the same.'
         if remembered.find('removals', name=name):
-            raise _refused(name, 'it is about to be deleted on the server', hint)
+            raise _refused(name, 'it is about to be deleted on the server', _ANEW)
         since = [*history.find(name=name, kind='retraction', above=number - 1)]
         if content:
             since += remembered.find('retracted', id=content)
             since += history.find(content=content, kind='notice', above=number)
         # A retraction of this very version has its number, and so has the notice of one.
         if any(number_of(each) >= number + (each['kind'] != 'retraction') for each in since):
-            raise _refused(name, 'it was retracted since', hint)
+            raise _refused(name, 'it was retracted since', _ANEW)
         notices = history.find(name=name, kind='notice', above=number - 1)
         is_notice = bool(content) and number in map(number_of, notices)
         if is_notice and was_published(remembered, content, above=number):
-            raise _refused(name, 'it tells of a retraction, and was published since', hint)
+            raise _refused(name, 'it tells of a retraction, and was published since', _ANEW)
         return is_notice
 
 

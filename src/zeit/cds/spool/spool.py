@@ -660,7 +660,7 @@ class Spool:
         with self._translated():
             self._require_one_partner(name)
             self._make_directories(*SECTIONS)
-            delivered = resending.find(name, self.history_of_all())
+            delivered = resending.find(name, self.history_of_all(), now=self.clock())
             draft = resending.draft(delivered)
             try:
                 self._resend(resending, delivered, draft)

@@ -43,8 +43,8 @@ def resend(console, zcml, *, names, since, to, spool=None, **given):
       zeit-cds --zcml cds.zcml resend --to archive --since 30d
 
     A file is refused if a newer version of it waits, is parked or in doubt, or
-    if it was retracted: it would come back, or overwrite that.  This command
-    never waits for a run.
+    if it was retracted: it would come back, or overwrite that; and also if it
+    has expired.  This command never waits for a run.
 
     \b
     Exit codes: 1 if a file is refused, 75 if one is being delivered at this

@@ -1,5 +1,6 @@
 """What was delivered is sent once more, if it is what was delivered, and nothing newer is known."""
 
+import datetime
 import os
 import unittest.mock
 
@@ -65,6 +66,18 @@ class ResendTests(SteeringCase):
     def test_without_a_receipt(self):
         with self.assertRaisesRegex(FileError, 'x.xml was never delivered'):
             self.resend('x.xml')
+
+    def test_what_has_expired_since(self):
+        """The next run would withdraw it."""
+        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+        self.spool.put('a.xml', b'2', not_after=end)
+        self.export()
+        late = Spool(self.spool.path, clock=lambda: end.timestamp() + 1)
+        with self.assertRaisesRegex(FileError, 'a.xml is not sent again: Expired'):
+            late.resend('a.xml')
+        self.assertEqual(([], []), (self.names('new'), self.names('tmp')))
+        self.resend()
+        self.assertEqual({'a.xml': 'delivered'}, self.export())
 
     def test_a_newer_version_waits(self):
         self.spool.put('a.xml', b'2')
