@@ -150,6 +150,7 @@ def _filing(snapshot):
     for entry in found.filing[:SHOWN]:
         yield _line('', f'{printable(entry.name)} for {age(snapshot.now - entry.arrived)}')
         yield from _content(entry.content, entry.content_version)
+    yield from _more(found.filing)
 
 
 def _imported(snapshot):

@@ -513,6 +513,11 @@ class StatusTests(CommandLine):
         self.assertIn('filing 1 file, 5 B, sent, for the next run to move to cur:', text)
         self.assertIn('big.xml for 0 s', text)
 
+    def test_text_of_many(self):
+        for number in range(11):
+            (self.path / '.cds' / 'filing' / f'{number}.xml').write_bytes(b'')
+        self.assertRegex(self.status().out, r'filing +12 files, 5 B, (.*\n){11} +and 2 more\n')
+
     def test_json(self):
         (found,) = json.loads(self.status('--json').out)
         self.assertEqual((1, 5), (found['filing']['files'], found['filing']['bytes']))
