@@ -276,13 +276,15 @@ class ForkTests(LoopCase):
             code = 1
             try:
                 for call in (
-                    self.loop.turn, lambda: self.reads(theirs), lambda: self.loop.pause()
+                    lambda: self.loop.turn(0),
+                    lambda: self.reads(theirs, seconds=0),
+                    lambda: self.loop.pause(),
                 ):
                     try:
                         call()
                     except Interrupted:
                         code += 1
-                self.loop.end(LONG)
+                self.loop.end(0)
                 code += 10 * len(self.said)
             finally:
                 os._exit(code)
