@@ -151,7 +151,7 @@ class ClockTests(Scenario, unittest.TestCase):
     def test_a_refusal_is_heard_while_nothing_goes(self):
         """The server neither reads on nor closes; the network takes all that goes."""
         self.fault('STOR', faults.Abandon('552 Quota exceeded.'), path='*.part')
-        report = self.export('a', bandwidth='2K')  # 75 seconds
+        report = self.export('a', bandwidth='1K')  # 150 seconds
         self.assertLess(self.took, PATIENCE)
         self.assertIn('552 Quota exceeded', str(report.error))
 
