@@ -3,15 +3,16 @@
 import codecs
 import os
 import sys
+import time
 
 from zeit.cds import errors
 from zeit.cds.cli import selection
-from zeit.cds.errors import FileError, SpoolBusy, UsageError
+from zeit.cds.errors import Embargoed, FileError, SpoolBusy, UsageError
 from zeit.cds.interfaces import IPartner
 from zeit.cds.journal import journal
 from zeit.cds.monitoring.verify import require_there
 from zeit.cds.run import retract_delivered
-from zeit.cds.spool import entries
+from zeit.cds.spool import entries, schedule
 from zeit.cds.spool.delivered_files import delivered
 from zeit.cds.spool.filing import PRIVATE
 from zeit.cds.spool.holds import ALL
@@ -82,13 +83,7 @@ def release(console, spools, names):
     for name in dict.fromkeys(names or [ALL]):
         done = [spool for spool in spools if spool.release(name)]
         for spool in () if console.quiet else done:
-            held = spool.status().held
-            more = 'the next run sends it.'
-            if ALL in held:
-                more = 'but the whole spool is held.'
-            elif held and not name:
-                more = f'{plural(len(held), "file")} held by name still.'
-            console.say(f'{_what(name, spool)} is released; {more}')
+            console.say(f'{_what(name, spool)} is released; {_what_is_next(name, spool)}')
         if not done:
             what = printable(name) or 'The whole spool'
             hint = '"zeit-cds status" shows what is.'
@@ -285,6 +280,23 @@ def _shared_alone(spools):
         for spool in spools
         if not IPartner.providedBy(spool) or spool.shared.path not in paths
     ]
+
+
+def _what_is_next(name, spool):
+    """Return what comes of it that a name, or all, is released."""
+    status = spool.status()
+    if ALL in status.held:
+        return 'but the whole spool is held.'
+    if status.held and not name:
+        return f'{plural(len(status.held), "file")} held by name still.'
+    waiting = [each for each in status.waiting if name in (ALL, each.name)]
+    if not waiting:
+        return 'nothing waits now.'
+    try:
+        schedule.require_begun(waiting[0].not_before if name else '', now=time.time())
+    except Embargoed as error:
+        return f'it waits: {error.message}.'
+    return 'the next run sends it.'
 
 
 def _what(name, spool):

@@ -1,5 +1,6 @@
 """What is held waits, whenever that is said; and what has gone is not held."""
 
+import datetime
 import json
 import re
 import unittest.mock
@@ -189,6 +190,17 @@ class CommandTests(ServerCase):
         self.both('hold', '--all')
         said = self.both('release', 'a.xml').out
         self.assertIn('is released; but the whole spool is held.', said)
+
+    def test_what_the_next_run_does_not_send_is_said(self):
+        moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+        self.spool.put('c.xml', b'c', not_before=moment)
+        for name, next_ in (
+            ('a.xml', 'the next run sends it.'),
+            ('c.xml', 'it waits: Embargo until 20'),
+            ('none', 'nothing waits now.'),
+        ):
+            self.both('hold', name)
+            self.assertIn(f'is released; {next_}', self.both('release', name).out)
 
     def test_what_is_not_held(self):
         self.assert_line(self.both('release', 'a.xml'), 1, 'a.xml is not held. "zeit-cds status"')
