@@ -138,14 +138,11 @@ print(max(began), time.process_time(), peak)
 
 
 def _waiting(row):
-    """Send the first of `row.files` files, of one exporter and of three partners."""
+    """Send the first of `row.files` files that were put, of one exporter and of three partners."""
     for client in row.clients:
         with _folder() as folder:
             names = () if client == ONE_PUT else ('a', 'b', 'c')
-            if names:
-                _rename_into(folder, row.files)
-            else:
-                _put(folder, row.files)
+            _put(folder, row.files)
             began = time.time()
             process = subprocess.run(
                 [sys.executable, '-c', _SENT, folder, *names],
@@ -157,16 +154,12 @@ def _waiting(row):
         yield client, {'until_first': first - began, 'cpu': cpu, 'peak': int(peak) * 1024}
 
 
-def _rename_into(folder, number):
+def _put(folder, number):
+    """Do what an application does who puts so many files, but for the fsyncs."""
     for section in 'tmp', 'new', 'cur':
         os.mkdir(os.path.join(folder, section))
     for n in range(number):
         pathlib.Path(folder, 'new', f'article-{n:06}.xml').write_bytes(b'x' * 100)
-
-
-def _put(folder, number):
-    """Do what an application does who puts so many files, but for the fsyncs."""
-    _rename_into(folder, number)
     with Spool(folder)._visited({}) as visited:
         found = sorted(entries.scan(os.path.join(folder, 'new'))[0], key=entries.by_name)
         versions = enumerate((each.name, each.version) for each in found)
